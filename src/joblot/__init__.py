@@ -1,0 +1,83 @@
+"""joblot runs a lot of jobs from one file, in parallel, and never loses one.
+
+What stands in `__all__` is the public API. Names are imported when they are first used, so that `import joblot` costs next to nothing.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from joblot.actions.context import Context
+    from joblot.actions.registry import ACTIONS, action
+    from joblot.api import Batch, Options, load, run
+    from joblot.errors import (
+        ActionError,
+        BatchFailedError,
+        ConfigError,
+        CyclicDependencyError,
+        Diagnostic,
+        JoblotError,
+        RunHeldError,
+        StateError,
+    )
+    from joblot.reports.report import JobReport, Report
+    from joblot.runlogger import RunLogger
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "ACTIONS": "actions.registry",
+    "ActionError": "errors",
+    "Batch": "api",
+    "BatchFailedError": "errors",
+    "ConfigError": "errors",
+    "Context": "actions.context",
+    "CyclicDependencyError": "errors",
+    "Diagnostic": "errors",
+    "JobReport": "reports.report",
+    "JoblotError": "errors",
+    "Options": "api",
+    "Report": "reports.report",
+    "RunHeldError": "errors",
+    "RunLogger": "runlogger",
+    "StateError": "errors",
+    "action": "actions.registry",
+    "load": "api",
+    "run": "api",
+}
+
+__all__ = [
+    "ACTIONS",
+    "ActionError",
+    "Batch",
+    "BatchFailedError",
+    "ConfigError",
+    "Context",
+    "CyclicDependencyError",
+    "Diagnostic",
+    "JobReport",
+    "JoblotError",
+    "Options",
+    "Report",
+    "RunHeldError",
+    "RunLogger",
+    "StateError",
+    "action",
+    "load",
+    "run",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'joblot' has no attribute {name!r}")
+    from importlib import import_module
+
+    value = getattr(import_module(f"joblot.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, "__version__"])

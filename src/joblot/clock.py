@@ -1,0 +1,63 @@
+"""Where time and new ids come from. The core gets both as arguments; tests pass their own."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import Protocol
+
+
+class Clock(Protocol):
+    """A source of time."""
+
+    def now(self) -> float:
+        """Monotonic seconds: for timeouts, delays and durations."""
+
+    def wall(self) -> float:
+        """Seconds since the epoch (UTC): only to be shown."""
+
+
+class SystemClock:
+    """The machine's clocks."""
+
+    now = staticmethod(time.monotonic)
+    wall = staticmethod(time.time)
+
+
+class ManualClock:
+    """A clock that stands still until it is moved: for tests and simulations."""
+
+    def __init__(self, now: float = 0.0, wall: float = 1_800_000_000.0) -> None:
+        self._now = now
+        self._wall = wall
+
+    def now(self) -> float:
+        """Monotonic seconds."""
+        return self._now
+
+    def wall(self) -> float:
+        """Seconds since the epoch."""
+        return self._wall
+
+    def advance(self, seconds: float) -> None:
+        """Move both clocks forward."""
+        self._now += seconds
+        self._wall += seconds
+
+    def jump(self, seconds: float) -> None:
+        """Move the wall clock only, forward or back, as a correction of the machine's time does."""
+        self._wall += seconds
+
+
+def iso_utc(wall: float) -> str:
+    """`2026-11-20T10:24:57.123Z` for seconds since the epoch."""
+    whole = int(wall // 1)
+    millis = int((wall - whole) * 1000)
+    year, month, day, hour, minute, second = time.gmtime(whole)[:6]
+    return f"{year:04d}-{month:02d}-{day:02d}T{hour:02d}:{minute:02d}:{second:02d}.{millis:03d}Z"
+
+
+def new_run_id(wall: float) -> str:
+    """An id that sorts by time and does not repeat: `20261120-102457-1a2b3c4d`."""
+    year, month, day, hour, minute, second = time.gmtime(wall)[:6]
+    return f"{year:04d}{month:02d}{day:02d}-{hour:02d}{minute:02d}{second:02d}-{os.urandom(4).hex()}"

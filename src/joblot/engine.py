@@ -1,0 +1,301 @@
+"""The loop: wait for outcomes, a timer or a signal; ask RunState; record; act.
+
+One thread. Every decision is recorded before any of its commands is carried out, so nothing has ever begun that the journal does not
+know of. The engine decides nothing and prints nothing; observers are told of every record.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+import msgspec
+
+from joblot import events as ev
+from joblot.config.template import substitute
+from joblot.errors import EXIT_SIGINT, EXIT_SIGTERM, ActionError, JoblotError
+from joblot.model import STATES, Attempt, Outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from types import FrameType
+
+    from joblot.clock import Clock
+    from joblot.commands import Decision
+    from joblot.executors import Executor
+    from joblot.journal import Journal
+    from joblot.run import RunState
+
+POLL_S: Final = 0.25
+"""How often a waiting engine looks for requests of other processes and lets observers refresh."""
+STOP_GRACE_S: Final = 10.0
+"""How long running jobs may go on after the first Ctrl-C."""
+
+
+class Observer(Protocol):
+    """Is told what happens. Called on the engine's thread, so it has to be quick."""
+
+    def started(self, run_id: str, state: RunState) -> None:
+        """Before the first decision of this process is carried out. The state is to be read, not changed."""
+
+    def recorded(self, record: ev.Record) -> None:
+        """These events are in the journal now."""
+
+    def idle(self) -> None:
+        """Some time has passed (about POLL_S), with or without news."""
+
+    def warned(self, message: str) -> None:
+        """Something that a person should know and that is not an event."""
+
+    def ended(self, status: str) -> None:
+        """The run has ended or this process lets go of it."""
+
+
+class Engine:
+    """Drives one run in this process.
+
+    `began_at` is the wall time of the run's own start: events tell when attempts began relative to it.
+    """
+
+    def __init__(
+        self,
+        *,
+        run_id: str,
+        state: RunState,
+        journal: Journal,
+        executor: Executor,
+        clock: Clock,
+        began_at: float,
+        observers: Sequence[Observer] = (),
+        stop_grace_s: float = STOP_GRACE_S,
+    ) -> None:
+        self._run_id = run_id
+        self._state = state
+        self._plan = state.plan
+        self._journal = journal
+        self._executor = executor
+        self._clock = clock
+        self._zero = clock.now() - (clock.wall() - began_at)
+        self._observers = list(observers)
+        self._stop_grace_s = stop_grace_s
+        self._kill_by: float | None = None
+        self._look_at = 0.0
+        self._broken: list[Outcome] = []
+        self._once = any(spec.once for spec in self._plan.config.jobs)
+        self._results: dict[int, Any] = {}
+        limits = state.limits
+        self._ahead = limits.max_failures is None
+
+    @property
+    def capacity(self) -> int:
+        """What RunState may hand over: no more than can really run at once where a failure must stop the next start."""
+        executor = self._executor
+        return executor.capacity if self._ahead else executor.slots
+
+    def drive(self, first: Decision, interrupts: Interrupts | None = None) -> str:
+        """Carry on from a first decision (`RunState.start` or `resume`) to the end. Returns the run's status.
+
+        Raises:
+            JournalWriteError: facts could not be recorded. Nothing that was not recorded has been acted on.
+        """
+        state = self._state
+        for observer in self._observers:
+            observer.started(self._run_id, state)
+        self._carry_out(first)
+        while not state.ended:
+            outcomes = self._wait()
+            now = self._clock.now()
+            if outcomes:
+                self._carry_out(state.attempts_ended(outcomes, now, self.capacity), outcomes)
+            else:
+                self._carry_out(state.tick(now, self.capacity))
+            if now >= self._look_at:
+                self._look_at = now + POLL_S
+                self._look_for_requests()
+                for observer in self._observers:
+                    observer.idle()
+            if interrupts is not None and interrupts.news():
+                self._interrupted(interrupts)
+            if self._kill_by is not None and now >= self._kill_by:
+                self._kill_by = None
+                self._carry_out(state.kill_running(now, self.capacity))
+        return state.status
+
+    def _wait(self) -> list[Outcome]:
+        if self._broken:
+            broken, self._broken = self._broken, []
+            return broken
+        due = [moment for moment in (self._state.next_due(), self._kill_by) if moment is not None]
+        timeout = POLL_S
+        if due:
+            timeout = max(0.0, min(POLL_S, min(due) - self._clock.now()))
+        outcomes = self._executor.wait(timeout)
+        zero = self._zero
+        for outcome in outcomes:
+            if outcome.began is not None:
+                outcome.began = round(outcome.began - zero, 6)
+            outcome.wall_s = round(outcome.wall_s, 6)
+            outcome.cpu_s = round(outcome.cpu_s, 6)
+        return outcomes
+
+    def _carry_out(self, decision: Decision, outcomes: Sequence[Outcome] = ()) -> None:
+        """Record, then act."""
+        events = decision.events
+        said = [line for outcome in outcomes if outcome.logs for line in _logged(outcome)]
+        if said:
+            events = [*said, *events]
+        if events:
+            record = self._journal.append(self._run_id, events, self._clock.wall())
+            for observer in self._observers:
+                observer.recorded(record)
+        if decision.starts:
+            self._start(decision.starts)
+        if decision.kills:
+            self._executor.kill(decision.kills)
+
+    def _start(self, jobs: Sequence[int]) -> None:
+        numbers = self._state.attempts
+        if self._once and any(self._plan.spec(job).once for job in jobs):
+            self._journal.force()
+        attempts = []
+        for job in jobs:
+            attempt = Attempt(job, numbers[job])
+            if self._plan.spec(job).deferred:
+                try:
+                    attempt.values = self._fill_in(job)
+                except (JoblotError, ValueError) as error:
+                    message = error.message if isinstance(error, JoblotError) else str(error)
+                    self._broken.append(Outcome(job, numbers[job], "error", None, message=message, reason="bad_reference"))
+                    continue
+            attempts.append(attempt)
+        self._executor.start(attempts)
+
+    def _fill_in(self, job: int) -> dict[str, Any]:
+        """The values of a job whose texts refer to the run or to results of its needs."""
+        spec = self._plan.spec(job)
+        scope = {"run": {"id": self._run_id}, "jobs": _Results(self)}
+        values: dict[str, Any] = {"params": substitute(spec.params, scope), "env": substitute(spec.env, scope)}
+        if spec.input is not None:
+            values["input"] = substitute(spec.input, scope)
+        if spec.run is not None:
+            values["run"] = substitute(spec.run, scope, shell=isinstance(spec.run, str))
+        return values
+
+    def knows(self, name: str) -> bool:
+        """Whether the plan has a job of that name."""
+        return self._plan.find(name) is not None
+
+    def result_of(self, name: str) -> Any:
+        """The result of an ended job, for references.
+
+        Raises:
+            ActionError: it has none.
+        """
+        job = self._plan.find(name)
+        if job is None or job not in self._state.results:
+            state = "unknown" if job is None else STATES[self._state.states[job]]
+            raise ActionError(f"job `{name}` has no result to refer to (it is {state})", reason="bad_reference")
+        if job not in self._results:
+            encoded = self._state.results[job]
+            self._results[job] = msgspec.json.decode(encoded) if encoded else None
+        return self._results[job]
+
+    def _look_for_requests(self) -> None:
+        for request in self._journal.requests(self._run_id):
+            self._stop(f"`joblot {request.kind}` by {request.by}", at_once=request.kind == "kill")
+
+    def _interrupted(self, interrupts: Interrupts) -> None:
+        if interrupts.count >= 3:
+            os._exit(interrupts.exit_code)  # the warden sweeps up
+        self._stop(interrupts.name, at_once=interrupts.count == 2)
+
+    def _stop(self, by: str, *, at_once: bool) -> None:
+        state, now = self._state, self._clock.now()
+        if not state.stopping:
+            self._carry_out(state.stop("cancelled", now, self.capacity, by=by))
+        if state.ended:
+            return
+        if at_once:
+            self._kill_by = None
+            self._carry_out(state.kill_running(now, self.capacity, grace_s=0.0))
+        else:
+            self._kill_by = now + self._stop_grace_s
+            message = f"{by}: starting nothing more; {state.in_flight} running may end within {self._stop_grace_s:g} s (once more: kill them)"
+            for observer in self._observers:
+                observer.warned(message)
+
+
+class _Results:
+    """The `jobs` of a reference: `jobs.NAME.result...`, looked up when asked for."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def __contains__(self, name: str) -> bool:
+        return self._engine.knows(name)
+
+    def __getitem__(self, name: str) -> dict[str, Any]:
+        return {"result": self._engine.result_of(name)}
+
+
+def _logged(outcome: Outcome) -> list[ev.Logged]:
+    return [
+        ev.Logged("log", line.level, outcome.job, outcome.number, line.message, line.data) for line in outcome.logs
+    ]
+
+
+class Interrupts:
+    """SIGINT, SIGTERM and SIGHUP while a run is driven: the first asks for an orderly stop, the second kills, the third exits.
+
+    A context manager, for the main thread; elsewhere it does nothing. `fd` becomes readable when a signal has come.
+    """
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.name = ""
+        self.exit_code = EXIT_SIGINT
+        self._taken = 0
+        self._before: dict[int, Any] = {}
+        self._before_fd = -1
+        self.fd = -1
+        self._write_fd = -1
+
+    def __enter__(self) -> Interrupts:
+        if threading.current_thread() is not threading.main_thread():
+            return self
+        self.fd, self._write_fd = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC) if hasattr(os, "pipe2") else os.pipe()
+        os.set_blocking(self.fd, False)
+        os.set_blocking(self._write_fd, False)
+        self._before_fd = signal.set_wakeup_fd(self._write_fd, warn_on_full_buffer=False)
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            if signal.getsignal(number) is not signal.SIG_IGN:  # nohup stays nohup
+                self._before[number] = signal.signal(number, self._came)
+        return self
+
+    def _came(self, number: int, _frame: FrameType | None) -> None:
+        self.count += 1
+        self.name = signal.Signals(number).name
+        self.exit_code = EXIT_SIGINT if number == signal.SIGINT else EXIT_SIGTERM
+
+    def news(self) -> bool:
+        """Whether a signal has come since the last time this was asked."""
+        if self.count == self._taken:
+            return False
+        self._taken = self.count
+        try:
+            os.read(self.fd, 512)
+        except BlockingIOError:
+            pass
+        return True
+
+    def __exit__(self, *_: object) -> None:
+        if self.fd < 0:
+            return
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+        signal.set_wakeup_fd(self._before_fd)
+        os.close(self.fd)
+        os.close(self._write_fd)
+        self.fd = -1

@@ -1,0 +1,162 @@
+"""The errors that joblot raises, and the diagnostics that they carry.
+
+Few classes, each standing for what the caller can do about it. Nothing here knows how an error is shown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Final, NamedTuple
+
+EXIT_OK: Final = 0
+EXIT_JOBS_FAILED: Final = 1
+EXIT_CONFIG: Final = 2
+EXIT_INTERNAL: Final = 3
+EXIT_STATE: Final = 4
+EXIT_HELD: Final = 5
+EXIT_TIME_LIMIT: Final = 124
+EXIT_SIGINT: Final = 130
+EXIT_SIGTERM: Final = 143
+
+
+class Diagnostic(NamedTuple):
+    """One thing that is wrong (or doubtful) in a batch file: where, what, what to do.
+
+    `path` is the place in the document (`jobs[3].retry.max_attempts`), `line` and `column` count from 1 and are 0 when unknown,
+    `source` is the text of that line, `hint` an instruction without the word "hint".
+    """
+
+    code: str
+    message: str
+    path: str = ""
+    file: str = ""
+    line: int = 0
+    column: int = 0
+    source: str = ""
+    hint: str = ""
+    severity: str = "error"
+
+    def as_dict(self) -> dict[str, str | int]:
+        """The diagnostic as `--json` prints it."""
+        return self._asdict()
+
+    def head(self) -> str:
+        """`file:line:column: error: message`, with what is known of the place."""
+        place = self.file
+        if self.line:
+            place = f"{place}:{self.line}:{self.column}" if place else f"{self.line}:{self.column}"
+        return f"{place}: {self.severity}: {self.message}" if place else f"{self.severity}: {self.message}"
+
+    def render(self) -> str:
+        """The head, the line with a caret under the column, and the hint."""
+        lines = [self.head()]
+        if self.source and self.line:
+            gutter = f"{self.line:>5} | "
+            before = "".join("\t" if char == "\t" else " " for char in self.source[: max(self.column - 1, 0)])
+            lines += [f"{gutter}{self.source}", f"{' ' * (len(gutter) - 2)}| {before}^"]
+        if self.hint:
+            lines.append(f"hint: {self.hint}")
+        return "\n".join(lines)
+
+
+class JoblotError(Exception):
+    """Something that the user can mend. `exit_code` is what a command line ends with."""
+
+    exit_code: int = EXIT_INTERNAL
+    hint: str = ""
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+class UsageError(JoblotError):
+    """An option or an argument that cannot be right."""
+
+    exit_code = EXIT_CONFIG
+
+
+class ConfigError(JoblotError, ValueError):
+    """A batch that is wrong as written. `diagnostics` lists everything that was found, in the order of the file."""
+
+    exit_code = EXIT_CONFIG
+
+    def __init__(self, diagnostics: Iterable[Diagnostic] | str, *, hint: str = "") -> None:
+        self.diagnostics: Sequence[Diagnostic] = (
+            [Diagnostic("config", diagnostics, hint=hint)] if isinstance(diagnostics, str) else list(diagnostics)
+        )
+        first = self.diagnostics[0]
+        more = len(self.diagnostics) - 1
+        super().__init__(first.head() + (f" (and {more} more)" if more else ""), hint=first.hint)
+
+
+class CyclicDependencyError(ConfigError):
+    """Jobs that need each other. `cycle` names them, the first one again at the end."""
+
+    def __init__(self, diagnostics: Iterable[Diagnostic], cycle: Sequence[str]) -> None:
+        super().__init__(diagnostics)
+        self.cycle = tuple(cycle)
+
+
+class UnknownActionError(JoblotError, KeyError):
+    """No action of that name is registered."""
+
+    exit_code = EXIT_CONFIG
+
+    def __str__(self) -> str:
+        return self.message
+
+
+class ActionError(JoblotError):
+    """An action's own way of saying that its job failed, in one line without a traceback.
+
+    `reason` is the reason code in reports, such as `missing_input`.
+    """
+
+    exit_code = EXIT_JOBS_FAILED
+
+    def __init__(self, message: str, *, reason: str = "exception", hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.reason = reason
+
+
+class StateError(JoblotError):
+    """The state folder, its journal or a run in it cannot be used."""
+
+    exit_code = EXIT_STATE
+
+
+class JournalDamagedError(StateError):
+    """The journal does not hold what was written to it."""
+
+
+class JournalWriteError(StateError):
+    """The journal cannot take more facts now: the disk is full, or a write failed."""
+
+
+class RunHeldError(JoblotError):
+    """Another live process drives the run."""
+
+    exit_code = EXIT_HELD
+
+
+class BatchFailedError(JoblotError):
+    """`Report.check()`: at least one job did not succeed."""
+
+    exit_code = EXIT_JOBS_FAILED
+
+
+def nearest(word: str, known: Iterable[str], *, limit: int = 3) -> list[str]:
+    """The known words nearest to a misspelt one, best first."""
+    from difflib import get_close_matches
+
+    folded = {name.casefold().replace("-", "_"): name for name in known}
+    found = get_close_matches(word.casefold().replace("-", "_"), folded, n=limit, cutoff=0.6)
+    return [folded[name] for name in found]
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """A hint sentence naming the nearest known words, or an empty string."""
+    names = nearest(word, known)
+    return f"did you mean {' or '.join(f'`{name}`' for name in names)}?" if names else ""

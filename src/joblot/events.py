@@ -1,0 +1,150 @@
+"""The journal's alphabet: every fact that a run records, in the past tense.
+
+A `Record` is what one decision recorded: its events, committed together. Changing anything here changes what old journals mean:
+raise `SCHEMA` with it (a test compares the definitions with the number).
+
+Jobs are named by their number in the plan. Times inside events are seconds since the run's own start; wall time stands in the record.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import msgspec
+from msgspec import Raw, Struct
+
+from joblot.model import Artifact
+
+SCHEMA: Final = 1
+
+
+class Event(Struct, frozen=True, gc=False, tag_field="type", tag=True, omit_defaults=True):
+    """Base of all events."""
+
+
+class RunStarted(Event, tag="run_started"):
+    """A run of a plan began. The plan itself is stored beside the events."""
+
+    fingerprint: str
+    jobs: int
+    settings: dict[str, Any] = {}
+    """What the run was started with: executor, slots, fail_fast, ..."""
+    by: dict[str, Any] = {}
+    """Who drives it: pid, host, user, joblot and Python version."""
+
+
+class RunResumed(Event, tag="run_resumed"):
+    """Another process went on with the run."""
+
+    by: dict[str, Any] = {}
+    settings: dict[str, Any] = {}
+
+
+class RunStopping(Event, tag="run_stopping"):
+    """From here on nothing starts. `reason`: `cancelled`, `fail_fast`, `max_failures`, `time_limit`."""
+
+    reason: str
+    by: str = ""
+    job: int = -1
+    """The job whose failure caused it; -1 when none did."""
+
+
+class RunEnded(Event, tag="run_ended"):
+    """All jobs are in a final state. `status`: `success`, `failed`, `cancelled`.
+
+    `wall_s` is how long the run took by a monotonic clock, which the times of records cannot say when the machine's time was corrected;
+    0 when it was not measured.
+    """
+
+    status: str
+    wall_s: float = 0.0
+
+
+class RunReopened(Event, tag="run_reopened"):
+    """Jobs of a run that had ended wait again: a person asked for a retry, or goes on with a cancelled run."""
+
+    jobs: list[int]
+
+
+class AttemptsStarted(Event, tag="attempts_started"):
+    """These jobs were handed to the executor, each with its next attempt number."""
+
+    jobs: list[int]
+
+
+class AttemptEnded(Event, tag="attempt_ended"):
+    """An attempt of a job ended, and this is what the job became.
+
+    `state` is the job's new state by name; with `backing_off` the next attempt is due after `delay_s`.
+    """
+
+    job: int
+    attempt: int
+    outcome: str = "ok"
+    state: str = "success"
+    began_s: float | None = None
+    wall_s: float = 0.0
+    cpu_s: float = 0.0
+    peak_bytes: int = 0
+    result: Raw = Raw(b"")
+    message: str = ""
+    reason: str = ""
+    exit_code: int | None = None
+    signal: int | None = None
+    delay_s: float = 0.0
+    artifacts: tuple[Artifact, ...] = ()
+
+
+class BackoffEnded(Event, tag="backoff_ended"):
+    """The wait before the next attempt is over."""
+
+    job: int
+
+
+class JobsEnded(Event, tag="jobs_ended"):
+    """Jobs reached a final state without an attempt that says so: skipped, cached, cancelled, aborted.
+
+    `reason` is the reason code (`need_failed`, `need_skipped`, `condition`, `unknown_action`, `fail_fast`, ...), `cause` the job
+    that brought it about (-1: none).
+    """
+
+    jobs: list[int]
+    state: str
+    reason: str
+    cause: int = -1
+    message: str = ""
+
+
+class Logged(Event, tag="logged"):
+    """A structured message from an action (`ctx.log`) or from a `RunLogger`. `job` is -1 outside of any job."""
+
+    event: str
+    level: str = "info"
+    job: int = -1
+    attempt: int = 0
+    message: str = ""
+    data: dict[str, Any] | None = None
+
+
+AnyEvent = RunStarted | RunResumed | RunStopping | RunEnded | RunReopened | AttemptsStarted | AttemptEnded | BackoffEnded | JobsEnded | Logged
+
+
+class Record(Struct, frozen=True, gc=False):
+    """The events of one decision, as they were committed together.
+
+    `seq` numbers the first of its events within the run, from 1; `at` is wall time in seconds since the epoch.
+    """
+
+    seq: int
+    at: float
+    events: list[AnyEvent]
+
+
+def definition() -> str:
+    """Every event with its fields, types and defaults, as text: what `SCHEMA` numbers."""
+    lines = []
+    for kind in (*AnyEvent.__args__, Record, Artifact):
+        info: Any = msgspec.inspect.type_info(kind)
+        fields = ", ".join(f"{f.encode_name}: {f.type} = {f.default!r}" for f in info.fields)
+        lines.append(f"{info.tag or kind.__name__}({fields})")
+    return "\n".join(lines)

@@ -1,0 +1,55 @@
+"""Ways of running attempts. `Executor` is what the engine asks of one; one contract test suite holds them all.
+
+`inline` runs in this process, `local` in killable processes on this machine.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from msgspec import Struct
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from joblot.commands import Kill
+    from joblot.model import Attempt, Outcome
+    from joblot.plan import Plan
+
+
+class RunContext(Struct):
+    """What an executor must know of the run whose attempts it runs."""
+
+    run_id: str
+    plan: "Plan"
+    run_dir: Path | None = None
+    """The run's own folder; None: nothing that is printed is kept."""
+    capture: bool = True
+    """Whether what attempts print goes to their logs instead of this process's own output (`inline` only)."""
+
+
+class Executor(Protocol):
+    """A way of running attempts. Used by one thread, from the first call on."""
+
+    slots: int
+    """How many attempts run at once."""
+
+    @property
+    def capacity(self) -> int:
+        """How many attempts it is good to hand over at once: the slots, or more while attempts are short."""
+
+    def start(self, attempts: Sequence[Attempt]) -> None:
+        """Take these attempts, to be run in this order as slots are free. Each comes back from `wait` exactly once."""
+
+    def kill(self, kills: Sequence[Kill]) -> None:
+        """End these attempts; each comes back from `wait`. What has not begun comes back as `returned`, at once."""
+
+    def wait(self, timeout: float | None) -> list[Outcome]:
+        """What has ended, as soon as something has, or an empty list after `timeout` seconds or when the wake descriptor is readable."""
+
+    def wake_on(self, fd: int) -> None:
+        """Let `wait` return when this descriptor becomes readable."""
+
+    def close(self) -> None:
+        """Kill what runs and leave nothing behind."""

@@ -1,0 +1,196 @@
+"""A shell command as an attempt: what to execute, with which environment, and what its exit status says.
+
+It starts nothing: the warden and the inline executor do.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import signal
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from joblot.actions.registry import ACTIONS
+from joblot.config.params import convert_params
+from joblot.errors import JoblotError
+from joblot.model import Outcome
+
+if TYPE_CHECKING:
+    from joblot.executors import RunContext
+    from joblot.model import Attempt, JobSpec
+
+_PLAIN: Final = re.compile(r"[A-Za-z0-9_@%+:,./ -][A-Za-z0-9_@%+=:,./ -]*")
+"""Commands of these characters mean the same to a shell and to `execve`, apart from the words below."""
+_SHELL_WORDS: Final = frozenset(
+    ". : alias bg break case cd command continue do done elif else esac eval exec exit export fc fg fi for getopts hash if in jobs"
+    " local read readonly return set shift source then times trap type ulimit umask unalias unset until wait while".split()
+)
+MAX_OUTPUT: Final = 2**20
+"""Bytes that a command may write to `JOBLOT_OUTPUT`."""
+_KIB: Final = 1024 if sys.platform == "linux" else 1
+
+
+class CommandLine(msgspec.Struct):
+    """What is executed: words (`argv[0]` still to be looked up on the PATH), environment, and folder."""
+
+    argv: list[str]
+    env: dict[str, str]
+    """What the attempt adds to `CommandBuilder.base`."""
+    cwd: str
+    output: str
+    """Where the command may write its result."""
+
+
+def is_command(spec: JobSpec) -> bool:
+    """Whether the job runs as a process of its own."""
+    if spec.run is not None:
+        return True
+    return spec.action is not None and ACTIONS[spec.action].command
+
+
+class CommandBuilder:
+    """Makes the command lines of one run."""
+
+    def __init__(self, context: RunContext) -> None:
+        config = context.plan.config
+        self._plan = context.plan
+        self._folder = config.folder
+        self._outputs = context.run_dir / "live" if context.run_dir is not None else None
+        self.base = {
+            **os.environ,
+            **config.env,
+            "JOBLOT_RUN_ID": context.run_id,
+            "JOBLOT_BATCH_DIR": config.folder,
+            "JOBLOT_RUN": context.run_id,
+        }
+        """The environment that all commands of the run share."""
+
+    def build(self, attempt: Attempt) -> CommandLine:
+        """The command line of an attempt.
+
+        Raises:
+            JoblotError: the parameters of a command action do not fit it.
+        """
+        spec = self._plan.spec(attempt.job)
+        values = attempt.values or {}
+        output = str(self._outputs / f"{spec.name}.{attempt.number}.out") if self._outputs is not None else os.devnull
+        env = dict(values.get("env", spec.env))
+        env["JOBLOT_JOB"] = spec.name
+        env["JOBLOT_ATTEMPT"] = str(attempt.number)
+        env["JOBLOT_OUTPUT"] = output
+        given = values.get("input", spec.input)
+        if isinstance(given, str):
+            env["JOBLOT_INPUT"] = str(Path(self._folder) / given)
+        cwd = str(Path(self._folder) / spec.cwd) if spec.cwd else self._folder
+        return CommandLine(words(self._written(spec, values)), env, cwd, output)
+
+    def _written(self, spec: JobSpec, values: dict[str, Any]) -> str | list[str]:
+        if spec.action is None:
+            run: str | list[str] = values.get("run", spec.run)
+            return run
+        action = ACTIONS[spec.action]
+        given = values.get("input", spec.input)
+        folder = Path(self._folder)
+        arguments = convert_params(action.signature, values.get("params", spec.params), folder)
+        made: str | list[str] = action.call(folder / given if isinstance(given, str) else given, arguments, None)
+        return made
+
+
+def words(command: str | list[str]) -> list[str]:
+    """The words to execute: the command's own when a shell would only split it, else a shell with the command."""
+    if isinstance(command, list):
+        return command
+    if _PLAIN.fullmatch(command):
+        split = command.split()
+        if split and "=" not in split[0] and split[0] not in _SHELL_WORDS:
+            return split
+    return ["/bin/sh", "-c", command]
+
+
+def finished(attempt: Attempt, status: int, cpu_s: float, peak: int, *, began: float, ended: float) -> Outcome:
+    """The outcome of a command whose process ended with a wait status, CPU seconds, and `ru_maxrss` as the kernel gives it."""
+    outcome = Outcome(attempt.job, attempt.number, "ok", began, ended - began, cpu_s, peak * _KIB)
+    judge(outcome, os.waitstatus_to_exitcode(status))
+    return outcome
+
+
+def judge(outcome: Outcome, code: int) -> None:
+    """Set kind, reason and message from an exit code; below zero it is a signal's number."""
+    if code < 0:
+        outcome.kind, outcome.reason, outcome.signal = "crash", "crash", -code
+        outcome.message = f"killed by {signal_name(-code)}"
+    elif code:
+        outcome.kind, outcome.reason, outcome.exit_code = "exit", "exit_code", code
+        outcome.message = f"exit status {code}"
+
+
+def signal_name(number: int) -> str:
+    """`SIGSEGV` for 11."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+
+
+def not_started(attempt: Attempt, error: OSError, line: CommandLine, *, began: float) -> Outcome:
+    """The outcome of a command that could not be executed, as a shell would say it: 127 not found, 126 not permitted."""
+    outcome = Outcome(attempt.job, attempt.number, "exit", began, reason="exit_code", exit_code=126)
+    if not os.path.isdir(line.cwd):  # noqa: PTH112
+        outcome.message = f"no such folder to run in: `{line.cwd}`"
+    elif error.errno == errno.ENOENT:
+        outcome.exit_code, outcome.message = 127, f"command not found: `{line.argv[0]}`"
+    else:
+        outcome.message = f"cannot execute `{line.argv[0]}`: {os.strerror(error.errno or 0).lower()}"
+    return outcome
+
+
+def read_output(path: str) -> bytes:
+    """The result that a command wrote: its file as JSON text, or nothing. The file is removed.
+
+    The file holds one JSON value, or lines of `key=value`.
+
+    Raises:
+        JoblotError: it is larger than MAX_OUTPUT, or neither of the two.
+    """
+    try:
+        with open(path, "rb") as file:  # noqa: PTH123 - once per command
+            data = file.read(MAX_OUTPUT + 1)
+    except FileNotFoundError:
+        return b""
+    os.unlink(path)  # noqa: PTH108
+    if len(data) > MAX_OUTPUT:
+        raise JoblotError(f"what the command wrote to `JOBLOT_OUTPUT` is larger than {MAX_OUTPUT} bytes")
+    text = data.decode("utf-8", "replace").strip()
+    if not text:
+        return b""
+    if text[0] in '{["':
+        try:
+            return msgspec.json.encode(msgspec.json.decode(text))
+        except msgspec.MsgspecError as error:
+            raise JoblotError(f"what the command wrote to `JOBLOT_OUTPUT` is not JSON: {error}") from None
+    pairs = dict(_pair(line) for line in text.splitlines() if line.strip())
+    return msgspec.json.encode(pairs)
+
+
+def _pair(line: str) -> tuple[str, str]:
+    key, found, value = line.partition("=")
+    if not found:
+        raise JoblotError(f"a line in `JOBLOT_OUTPUT` is neither JSON nor `key=value`: `{line[:80]}`")
+    return key.strip(), value
+
+
+def add_output(outcome: Outcome, path: str) -> None:
+    """Read what the command left as its result; one that cannot be read fails the attempt."""
+    try:
+        result = read_output(path)
+    except (JoblotError, OSError) as error:
+        if outcome.kind == "ok":
+            outcome.kind, outcome.reason, outcome.message = "error", "bad_result", str(error)
+        return
+    if outcome.kind == "ok":
+        outcome.result = result

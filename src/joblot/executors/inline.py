@@ -1,0 +1,312 @@
+"""Runs attempts in this process, one after another: for debugging, and for trusted tiny actions.
+
+A hung Python action hangs the run, and a crash ends it; `local` is the executor that can kill. Commands are processes of their own here too
+and can be killed with their process group. What an attempt prints goes to its log by file descriptor, as everywhere.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import sys
+import threading
+import time
+from collections import deque
+from typing import TYPE_CHECKING, Any, Final
+
+from joblot.errors import JoblotError
+from joblot.executors import command
+from joblot.executors.perform import Performer
+from joblot.executors.spool import Spool
+from joblot.model import Attempt, Outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from joblot.commands import Kill
+    from joblot.executors import RunContext
+
+SLICE_S: Final = 0.02
+"""How long `wait` works through short attempts before it reports: a kill repeats at most this much."""
+MOST_AHEAD: Final = 512
+_SHORT_S: Final = 0.001
+
+
+class InlineExecutor:
+    """`Executor` in this process."""
+
+    slots = 1
+
+    def __init__(self, context: RunContext) -> None:
+        self._context = context
+        self._performer = Performer(context)
+        self._builder = command.CommandBuilder(context)
+        self._queue: deque[Attempt] = deque()
+        self._ended: list[Outcome] = []
+        self._live: _Live | None = None
+        self._wake_fd = -1
+        self._typical_s = 0.0
+        self._spool: Spool | None = None
+
+    @property
+    def capacity(self) -> int:
+        """See `Executor.capacity`."""
+        return MOST_AHEAD if self._typical_s < _SHORT_S else 1
+
+    def wake_on(self, fd: int) -> None:
+        """See `Executor.wake_on`."""
+        self._wake_fd = fd
+
+    def start(self, attempts: Sequence[Attempt]) -> None:
+        """See `Executor.start`."""
+        self._queue.extend(attempts)
+
+    def kill(self, kills: Sequence[Kill]) -> None:
+        """See `Executor.kill`. A Python action that has begun cannot be asked about here: it runs inside `wait`."""
+        for kill in kills:
+            if self._live is not None and self._live.is_(kill):
+                self._live.kill(kill.grace_s)
+        wanted = {(kill.job, kill.number) for kill in kills}
+        kept: deque[Attempt] = deque()
+        for attempt in self._queue:
+            if (attempt.job, attempt.number) in wanted:
+                self._ended.append(Outcome(attempt.job, attempt.number, "returned"))
+            else:
+                kept.append(attempt)
+        self._queue = kept
+
+    def wait(self, timeout: float | None) -> list[Outcome]:
+        """See `Executor.wait`. Works through the queue until something fails, the slice is over, or the queue is empty."""
+        if self._live is not None:
+            self._watch(timeout)
+        elif self._queue:
+            if not self._ended:
+                self._work()
+        elif not self._ended and (timeout is None or timeout > 0):
+            select.select([self._wake_fd] if self._wake_fd >= 0 else [], [], [], timeout)
+        ended, self._ended = self._ended, []
+        return ended
+
+    def close(self) -> None:
+        """See `Executor.close`."""
+        if self._live is not None:
+            self._live.kill(0.0)
+            self._live.reap()
+            self._live = None
+        if self._spool is not None:
+            self._spool.close()
+            self._spool = None
+
+    def _work(self) -> None:
+        spool = self._open_spool()
+        plan, perform, queue, ended = self._context.plan, self._performer.perform, self._queue, self._ended
+        until = time.monotonic() + SLICE_S
+        with _Redirected(spool) as output:
+            while queue:
+                attempt = queue[0]
+                spec = plan.spec(attempt.job)
+                if spec.function is None and command.is_command(spec):
+                    break
+                queue.popleft()
+                if spec.timeout_s is None:
+                    outcome = perform(attempt)
+                else:
+                    with _Alarm(spec.timeout_s) as alarm:
+                        outcome = perform(attempt)
+                    alarm.judge(outcome)
+                output.collect(spec.name, attempt.number)
+                ended.append(outcome)
+                if outcome.kind != "ok" or outcome.began + outcome.wall_s >= until:  # type: ignore[operator]
+                    break
+        if ended:
+            self._typical_s = 0.5 * self._typical_s + 0.5 * sum(outcome.wall_s for outcome in ended) / len(ended)
+        elif queue:
+            self._begin_command(queue.popleft())
+
+    def _begin_command(self, attempt: Attempt) -> None:
+        self._typical_s = _SHORT_S
+        try:
+            line = self._builder.build(attempt)
+        except (JoblotError, ValueError) as error:
+            message = self._performer.mask.text(str(error))
+            self._ended.append(Outcome(attempt.job, attempt.number, "error", time.monotonic(), reason="exception", message=message))
+            return
+        spool = self._open_spool()
+        began = time.monotonic()
+        try:
+            self._live = _Live(attempt, line, self._builder.base, spool.fd if spool is not None else -1, began)
+        except OSError as error:
+            self._ended.append(command.not_started(attempt, error, line, began=began))
+
+    def _watch(self, timeout: float | None) -> None:
+        live = self._live
+        assert live is not None
+        outcome = live.wait(timeout, self._wake_fd)
+        if outcome is None:
+            return
+        self._live = None
+        if self._spool is not None:
+            self._spool.collect(self._context.plan.name(outcome.job), outcome.number)
+        if self._performer.mask:
+            outcome.result = self._performer.mask.data(outcome.result)
+        self._ended.append(outcome)
+
+    def _open_spool(self) -> Spool | None:
+        if self._spool is None and self._context.run_dir is not None and self._context.capture:
+            self._spool = Spool(self._context.run_dir / "logs", "inline", self._performer.mask)
+        return self._spool
+
+
+class _Live:
+    """A command that runs."""
+
+    def __init__(self, attempt: Attempt, line: command.CommandLine, base: dict[str, str], output_fd: int, began: float) -> None:
+        self.attempt = attempt
+        self._line = line
+        self._began = began
+        self._kill_at: float | None = None
+        self._pid = spawn(line, {**base, **line.env}, output_fd)
+
+    def is_(self, kill: Kill) -> bool:
+        """Whether this is the attempt that is meant."""
+        return (self.attempt.job, self.attempt.number) == (kill.job, kill.number)
+
+    def kill(self, grace_s: float) -> None:
+        """TERM now, KILL after the grace."""
+        self._signal(signal.SIGTERM if grace_s > 0 else signal.SIGKILL)
+        self._kill_at = time.monotonic() + grace_s
+
+    def wait(self, timeout: float | None, wake_fd: int) -> Outcome | None:
+        """The outcome, or None when the time is over or the wake descriptor is readable."""
+        until = None if timeout is None else time.monotonic() + timeout
+        pause = 0.0005
+        while True:
+            pid, status, usage = os.wait4(self._pid, os.WNOHANG)
+            now = time.monotonic()
+            if pid:
+                self._signal(signal.SIGKILL)  # what the command left in its group
+                cpu_s = usage.ru_utime + usage.ru_stime
+                outcome = command.finished(self.attempt, status, cpu_s, usage.ru_maxrss, began=self._began, ended=now)
+                command.add_output(outcome, self._line.output)
+                return outcome
+            if self._kill_at is not None and now >= self._kill_at:
+                self._signal(signal.SIGKILL)
+            if until is not None and now >= until:
+                return None
+            pause = min(pause * 2, 0.05)
+            if wake_fd >= 0 and select.select([wake_fd], [], [], pause)[0]:
+                return None
+            if wake_fd < 0:
+                time.sleep(pause)
+
+    def reap(self) -> None:
+        """Wait for the end of a killed command."""
+        os.waitpid(self._pid, 0)
+
+    def _signal(self, number: int) -> None:
+        try:
+            os.killpg(self._pid, number)
+        except (ProcessLookupError, PermissionError):
+            pass
+
+
+def spawn(line: command.CommandLine, environment: dict[str, str], output_fd: int) -> int:
+    """Start a command in a session of its own, standard input empty, output to a descriptor (-1: as this process).
+
+    Raises:
+        OSError: it cannot be executed.
+    """
+    import shutil
+
+    program = line.argv[0] if "/" in line.argv[0] else shutil.which(line.argv[0], path=environment.get("PATH"))
+    if program is None:
+        raise FileNotFoundError(2, "not found", line.argv[0])
+    actions: list[Any] = [(os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0)]
+    if output_fd >= 0:
+        actions += [(os.POSIX_SPAWN_DUP2, output_fd, 1), (os.POSIX_SPAWN_DUP2, output_fd, 2)]
+    home = os.getcwd()
+    os.chdir(line.cwd)
+    try:
+        return os.posix_spawn(program, line.argv, environment, file_actions=actions, setsid=True, setsigmask=(), setsigdef=_DEFAULTS)
+    finally:
+        os.chdir(home)
+
+
+_DEFAULTS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE)
+
+
+class _Alarm:
+    """Ends a Python action that takes too long by an exception inside it: the most that can be done within one process.
+
+    Code that does not come back to the interpreter is not reached by it, and off the main thread there is none.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._usable = threading.current_thread() is threading.main_thread()
+        self._rang = False
+        self._before: Any = None
+
+    def __enter__(self) -> _Alarm:
+        if self._usable:
+            self._before = signal.signal(signal.SIGALRM, self._ring)
+            signal.setitimer(signal.ITIMER_REAL, self._seconds)
+        return self
+
+    def _ring(self, *_: object) -> None:
+        self._rang = True
+        raise TimeoutError("the action took too long")
+
+    def __exit__(self, *_: object) -> None:
+        if self._usable:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.signal(signal.SIGALRM, self._before)
+
+    def judge(self, outcome: Outcome) -> None:
+        """Tell a timeout from an error of the action's own."""
+        if self._rang and outcome.kind != "ok":
+            outcome.kind, outcome.reason = "timeout", "timeout"
+
+
+class _Redirected:
+    """Standard output and standard error of this process go to the spool, while it works."""
+
+    def __init__(self, spool: Spool | None) -> None:
+        self._spool = spool
+        self._kept: list[int] = []
+
+    def __enter__(self) -> _Redirected:
+        if self._spool is not None:
+            _flush()
+            self._kept = [os.dup(1), os.dup(2)]
+            self._point()
+        return self
+
+    def collect(self, job: str, number: int) -> None:
+        """An attempt has ended."""
+        if self._spool is not None:
+            _flush()
+            if self._spool.collect(job, number):
+                self._point()
+
+    def _point(self) -> None:
+        assert self._spool is not None
+        os.dup2(self._spool.fd, 1)
+        os.dup2(self._spool.fd, 2)
+
+    def __exit__(self, *_: object) -> None:
+        if self._spool is not None:
+            _flush()
+            for fd, kept in enumerate(self._kept, 1):
+                os.dup2(kept, fd)
+                os.close(kept)
+
+
+def _flush() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:
+            try:
+                stream.flush()
+            except (OSError, ValueError):  # closed, or nobody reads it: not this attempt's concern
+                pass

@@ -1,0 +1,483 @@
+"""Runs attempts in killable processes on this machine: Python actions in warm workers, commands started by the warden.
+
+The runner's side of it. Workers come on demand, up to the number of slots; while attempts are very short, some are queued ahead in each
+worker, so that it need not wait for a round trip each. A worker that is killed or dies costs the attempt that it ran and nothing else.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import socket
+import time
+from collections import deque
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from joblot.errors import JoblotError
+from joblot.executors import command, processes, warden
+from joblot.executors.mask import Mask
+from joblot.executors.worker import FROM_WORKER, TO_WORKER, Worker
+from joblot.model import Attempt, Outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from joblot.commands import Kill
+    from joblot.executors import RunContext
+
+MOST_AHEAD: Final = 64
+"""Attempts queued ahead in one worker, at the most."""
+_SHORT_S: Final = 0.002
+_AHEAD_S: Final = 0.005
+"""How much work, by the typical duration, is queued ahead in a worker."""
+_STUCK_S: Final = 0.1
+"""After this long without news a worker's queued attempts are taken back, and a running attempt's log gets its name."""
+_FRESH_S: Final = 0.02
+_OPEN_MESSAGES: Final = 8
+"""Commands handed to the warden ahead of a free slot, at the most."""
+
+
+class LocalExecutor:
+    """`Executor` over a warden. Make it before anything is opened that a forked process must not hold.
+
+    `slots` is how many attempts run at once.
+    """
+
+    def __init__(self, context: RunContext, slots: int) -> None:
+        self.slots = slots
+        self._context = context
+        self._mask = Mask(context.plan.config.secrets)
+        self._builder = command.CommandBuilder(context)
+        self._waiting: deque[Attempt] = deque()
+        self._workers: dict[int, _Worker] = {}
+        self._by_fd: dict[int, _Worker] = {}
+        self._idents = 0
+        self._commands: dict[int, _Command] = {}
+        self._ended: list[Outcome] = []
+        self._typical_s = _FRESH_S
+        self._wake_fd = -1
+        self._poll = select.poll()
+        self._buffer = bytearray()
+        self._out = bytearray()
+        self._begin_warden()
+
+    # --- Executor -------------------------------------------------------------------------------
+
+    @property
+    def capacity(self) -> int:
+        """See `Executor.capacity`."""
+        return self.slots * self._depth()
+
+    def wake_on(self, fd: int) -> None:
+        """See `Executor.wake_on`."""
+        self._wake_fd = fd
+        self._poll.register(fd, select.POLLIN)
+
+    def start(self, attempts: Sequence[Attempt]) -> None:
+        """See `Executor.start`."""
+        self._waiting.extend(attempts)
+        self._hand_out()
+
+    def kill(self, kills: Sequence[Kill]) -> None:
+        """See `Executor.kill`."""
+        for kill in kills:
+            if not self._withdraw(kill):
+                self._kill_running(kill)
+        self._flush()
+
+    def wait(self, timeout: float | None) -> list[Outcome]:
+        """See `Executor.wait`."""
+        if not self._ended:
+            self._listen(self._patience(timeout))
+            self._look_after_stuck()
+            self._hand_out()
+        ended, self._ended = self._ended, []
+        if ended:
+            self._learn(ended)
+        return ended
+
+    def close(self) -> None:
+        """See `Executor.close`."""
+        self._socket.close()
+        for worker in self._workers.values():
+            worker.close()
+        self._workers.clear()
+        try:
+            os.waitpid(self._warden_pid, 0)
+        except ChildProcessError:
+            pass
+
+    # --- the warden -----------------------------------------------------------------------------
+
+    def _begin_warden(self) -> None:
+        context = self._context
+
+        def work(ident: int, channel: int, tokens: int) -> None:
+            Worker(context, ident, channel, tokens).run()
+
+        logs = context.run_dir / "logs" if context.run_dir is not None else None
+        self._warden_pid, self._socket = warden.start(self._builder.base, logs, self._mask, work)
+        self._poll.register(self._socket, select.POLLIN)
+
+    def _warden_lost(self) -> None:
+        """The warden was killed: sweep what it kept, report what ran as lost, begin a new one."""
+        self._poll.unregister(self._socket)
+        self._socket.close()
+        os.waitpid(self._warden_pid, 0)
+        processes.sweep_cookie(self._context.run_id)
+        for running in self._commands.values():
+            self._lose(running.attempt)
+        self._commands.clear()
+        for worker in list(self._workers.values()):
+            self._read_worker(worker)
+            for attempt in worker.outstanding:
+                self._lose(attempt)
+            self._forget(worker)
+        self._buffer.clear()
+        self._out.clear()
+        self._begin_warden()
+
+    def _lose(self, attempt: Attempt) -> None:
+        self._ended.append(Outcome(attempt.job, attempt.number, "lost", message="the warden was killed", reason="lost"))
+
+    def _send(self, *message: Any) -> None:
+        self._out += warden.frame(message)
+
+    def _flush(self) -> None:
+        if self._out:
+            try:
+                self._socket.sendall(self._out)
+            except OSError:
+                pass  # it is gone; the next `wait` sees the end of the socket
+            self._out.clear()
+
+    # --- handing out ----------------------------------------------------------------------------
+
+    def _depth(self) -> int:
+        if self._typical_s >= _SHORT_S:
+            return 1
+        return max(1, min(MOST_AHEAD, int(_AHEAD_S / max(self._typical_s, 1e-6))))
+
+    def _hand_out(self) -> None:
+        waiting = self._waiting
+        if not waiting:
+            self._flush()
+            return
+        plan = self._context.plan
+        depth = self._depth()
+        limit = self.slots + (min(depth, _OPEN_MESSAGES) - 1)
+        held: list[Attempt] = []
+        python: list[Attempt] = []
+        while waiting:
+            attempt = waiting.popleft()
+            spec = plan.spec(attempt.job)
+            if spec.function is None and command.is_command(spec):
+                if len(self._commands) < limit:
+                    self._start_command(attempt)
+                else:
+                    held.append(attempt)
+            else:
+                python.append(attempt)
+        waiting.extend(self._spread(python, depth))
+        waiting.extend(held)
+        self._flush()
+
+    def _spread(self, attempts: list[Attempt], depth: int) -> list[Attempt]:
+        """Give attempts to workers, as evenly as their queues allow. Returns what found no place."""
+        while attempts:
+            worker = self._free_worker(depth)
+            if worker is None:
+                break
+            share = -(-len(attempts) // self.slots)
+            room = min(depth - len(worker.outstanding), max(1, share))
+            worker.send(attempts[:room])
+            del attempts[:room]
+        return attempts
+
+    def _free_worker(self, depth: int) -> _Worker | None:
+        """The worker with the least to do; a new one while there are fewer than slots and none is idle."""
+        best = min(self._workers.values(), key=lambda worker: len(worker.outstanding) if worker.usable else 1 << 30, default=None)
+        if (best is None or not best.usable or best.outstanding) and len(self._workers) < self.slots:
+            return self._begin_worker()
+        if best is None or not best.usable or len(best.outstanding) >= depth:
+            return None
+        return best
+
+    def _begin_worker(self) -> _Worker:
+        self._idents += 1
+        worker = _Worker(self._idents)
+        self._flush()
+        socket.send_fds(self._socket, [warden.frame(("worker", worker.ident))], [worker.theirs.fileno(), worker.token_r])
+        worker.theirs.close()
+        self._workers[worker.ident] = worker
+        self._by_fd[worker.fd] = worker
+        self._poll.register(worker.fd, select.POLLIN)
+        return worker
+
+    def _start_command(self, attempt: Attempt) -> None:
+        try:
+            line = self._builder.build(attempt)
+        except (JoblotError, ValueError) as error:
+            message = self._mask.text(str(error))
+            self._ended.append(
+                Outcome(attempt.job, attempt.number, "error", time.monotonic(), reason="exception", message=message)
+            )
+            return
+        self._idents += 1
+        name = self._context.plan.name(attempt.job)
+        self._commands[self._idents] = _Command(attempt, line, time.monotonic())
+        self._send("command", self._idents, name, attempt.number, line.argv, line.env, line.cwd)
+
+    # --- listening ------------------------------------------------------------------------------
+
+    def _patience(self, timeout: float | None) -> int | None:
+        """Milliseconds to wait at most."""
+        if any(not worker.shown for worker in self._workers.values() if worker.outstanding) or any(
+            not running.shown for running in self._commands.values()
+        ):
+            timeout = _STUCK_S if timeout is None else min(timeout, _STUCK_S)
+        return None if timeout is None else max(0, round(timeout * 1000 + 0.49))
+
+    def _listen(self, patience: int | None) -> None:
+        for fd, _ in self._poll.poll(patience):
+            if fd == self._socket.fileno():
+                self._read_warden()
+            elif fd != self._wake_fd:
+                worker = self._by_fd.get(fd)
+                if worker is not None:
+                    self._read_worker(worker)
+
+    def _read_warden(self) -> None:
+        try:
+            data = self._socket.recv(1 << 18)
+        except ConnectionError:
+            data = b""
+        if not data:
+            self._warden_lost()
+            return
+        self._buffer += data
+        for message in warden.unframe(self._buffer):
+            if message[0] == "ended":
+                self._command_ended(*message[1:])
+            elif message[0] == "failed":
+                self._command_failed(*message[1:])
+            elif message[0] == "gone":
+                self._worker_gone(*message[1:])
+
+    def _command_ended(
+        self, ident: int, status: int, user: float, system: float, peak: int, began: float, ended: float
+    ) -> None:
+        running = self._commands.pop(ident, None)
+        if running is None:
+            return
+        outcome = command.finished(running.attempt, status, user + system, peak, began=began, ended=ended)
+        command.add_output(outcome, running.line.output)
+        if self._mask:
+            outcome.result = self._mask.data(outcome.result)
+        self._ended.append(outcome)
+
+    def _command_failed(self, ident: int, errno: int) -> None:
+        running = self._commands.pop(ident, None)
+        if running is not None:
+            error = OSError(errno, os.strerror(errno))
+            self._ended.append(command.not_started(running.attempt, error, running.line, began=time.monotonic()))
+
+    def _read_worker(self, worker: _Worker) -> None:
+        outcomes = worker.receive()
+        if outcomes:
+            self._ended += outcomes
+        if worker.silent and worker.fd in self._by_fd:
+            self._poll.unregister(worker.fd)
+            del self._by_fd[worker.fd]
+
+    def _worker_gone(self, ident: int, status: int) -> None:
+        worker = self._workers.get(ident)
+        if worker is None:
+            return
+        self._read_worker(worker)
+        if worker.outstanding:
+            self._ended.append(_died(worker.outstanding.popleft(), worker.heard, status))
+            self._waiting.extendleft(reversed(worker.outstanding))
+        self._forget(worker)
+
+    def _forget(self, worker: _Worker) -> None:
+        if worker.fd in self._by_fd:
+            self._poll.unregister(worker.fd)
+            del self._by_fd[worker.fd]
+        worker.close()
+        del self._workers[worker.ident]
+
+    def _look_after_stuck(self) -> None:
+        """Attempts that take longer than expected: take back what is queued behind them, and let their logs be seen."""
+        now = time.monotonic()
+        for worker in self._workers.values():
+            if worker.outstanding and not worker.shown and now - worker.heard >= _STUCK_S:
+                self._typical_s = max(self._typical_s, _SHORT_S)
+                self._ended += [Outcome(a.job, a.number, "returned") for a in worker.take_back()]
+                self._show_worker(worker)
+        for ident, running in self._commands.items():
+            if not running.shown and now - running.sent >= _STUCK_S:
+                running.shown = True
+                self._send("show", ident)
+        self._flush()
+
+    def _show_worker(self, worker: _Worker) -> None:
+        worker.shown = True
+        run_dir = self._context.run_dir
+        if run_dir is None or self._mask:
+            return
+        attempt = worker.outstanding[0]
+        final = run_dir / "logs" / self._context.plan.name(attempt.job) / f"{attempt.number}.log"
+        final.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            os.link(run_dir / "live" / f"worker-{worker.ident}.log", final)
+        except OSError:
+            pass  # it has ended meanwhile and the worker has given it its name
+
+    # --- killing --------------------------------------------------------------------------------
+
+    def _withdraw(self, kill: Kill) -> bool:
+        """Give back an attempt that has not begun; whether it had not."""
+        for attempt in self._waiting:
+            if attempt.job == kill.job and attempt.number == kill.number:
+                self._waiting.remove(attempt)
+                self._ended.append(Outcome(attempt.job, attempt.number, "returned"))
+                return True
+        for worker in self._workers.values():
+            for attempt in worker.outstanding:
+                if attempt.job == kill.job and attempt is not worker.outstanding[0]:
+                    taken = worker.take_back()
+                    found = attempt in taken
+                    self._waiting.extendleft(reversed([other for other in taken if other is not attempt]))
+                    if found:
+                        self._ended.append(Outcome(attempt.job, attempt.number, "returned"))
+                    return found
+        return False
+
+    def _kill_running(self, kill: Kill) -> None:
+        for ident, running in self._commands.items():
+            if running.attempt.job == kill.job and running.attempt.number == kill.number:
+                self._send("kill", "command", ident, kill.grace_s)
+                return
+        for worker in self._workers.values():
+            if worker.outstanding and worker.outstanding[0].job == kill.job:
+                self._waiting.extendleft(reversed(worker.take_back()))
+                worker.usable = False
+                self._send("kill", "worker", worker.ident, kill.grace_s)
+                return
+
+    def _learn(self, ended: list[Outcome]) -> None:
+        begun = [outcome.wall_s for outcome in ended if outcome.kind != "returned"]
+        if begun:
+            weight = min(0.5, len(begun) / 8)
+            self._typical_s += weight * (sum(begun) / len(begun) - self._typical_s)
+
+
+class _Command:
+    __slots__ = ("attempt", "line", "sent", "shown")
+
+    def __init__(self, attempt: Attempt, line: command.CommandLine, sent: float) -> None:
+        self.attempt = attempt
+        self.line = line
+        self.sent = sent
+        self.shown = False
+
+
+class _Worker:
+    """The runner's end of one worker."""
+
+    def __init__(self, ident: int) -> None:
+        self.ident = ident
+        self._sock, self.theirs = socket.socketpair()
+        self.fd = self._sock.fileno()
+        self.token_r, self._token_w = os.pipe()
+        os.set_blocking(self.token_r, False)
+        self._epoch = 0
+        self.outstanding: deque[Attempt] = deque()
+        """Attempts that were sent and have not ended; the first one runs, or is about to."""
+        self.heard = 0.0
+        """When it was last given work while idle, or last sent an outcome."""
+        self.shown = False
+        """Whether its running attempt was found to take long."""
+        self.usable = True
+        """Whether it may get work: not once it is to be killed."""
+        self.silent = False
+        """Whether its channel has ended."""
+        self._buffer = bytearray()
+        self._encode = msgspec.msgpack.Encoder().encode
+        self._decode = msgspec.msgpack.Decoder(Outcome).decode
+
+    def send(self, attempts: list[Attempt]) -> None:
+        """Queue attempts in the worker."""
+        if not self.outstanding:
+            self.heard = time.monotonic()
+            self.shown = False
+        self.outstanding.extend(attempts)
+        body = self._encode(attempts)
+        os.write(self._token_w, bytes((self._epoch,)) * len(attempts))
+        try:
+            self._sock.sendall(TO_WORKER.pack(len(body), self._epoch) + body)
+        except OSError:
+            self.usable = False  # it has died; the warden will say how
+
+    def take_back(self) -> list[Attempt]:
+        """Take back what has not begun, in order. What is sent later is of a new epoch."""
+        try:
+            count = len(os.read(self.token_r, 4096))
+        except BlockingIOError:
+            return []
+        self._epoch = (self._epoch + 1) % 256
+        taken = [self.outstanding.pop() for _ in range(min(count, len(self.outstanding)))]
+        return taken[::-1]
+
+    def receive(self) -> list[Outcome]:
+        """The outcomes that have come."""
+        outcomes = []
+        try:
+            while data := self._sock.recv(1 << 18, socket.MSG_DONTWAIT):
+                self._buffer += data
+                if len(data) < 1 << 18:
+                    break
+            else:
+                self.silent = True
+                self.usable = False
+        except BlockingIOError:
+            pass
+        except ConnectionError:
+            self.silent = True
+            self.usable = False
+        start = 0
+        while len(self._buffer) - start >= FROM_WORKER.size:
+            (length,) = FROM_WORKER.unpack_from(self._buffer, start)
+            end = start + FROM_WORKER.size + length
+            if len(self._buffer) < end:
+                break
+            outcome = self._decode(memoryview(self._buffer)[start + FROM_WORKER.size : end])
+            outcomes.append(outcome)
+            self.outstanding.popleft()
+            start = end
+        if outcomes:
+            del self._buffer[:start]
+            self.heard = time.monotonic()
+            self.shown = False
+        return outcomes
+
+    def close(self) -> None:
+        """Close the channel: an idle worker ends by itself."""
+        self._sock.close()
+        for fd in (self.token_r, self._token_w):
+            os.close(fd)
+
+
+def _died(attempt: Attempt, began: float, status: int) -> Outcome:
+    """The outcome of an attempt whose worker died while it ran."""
+    outcome = Outcome(attempt.job, attempt.number, "error", began, time.monotonic() - began, reason="crash")
+    code = os.waitstatus_to_exitcode(status)
+    if code:
+        command.judge(outcome, code)
+    else:
+        outcome.message = "the worker's process ended before the action returned"
+    return outcome
+

@@ -1,0 +1,48 @@
+"""Keeps declared secrets out of everything that joblot writes: logs, results, messages."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+STARS: Final = b"***"
+SHORTEST: Final = 4
+"""Values shorter than this are not masked: they would turn every log into stars."""
+
+
+class Mask:
+    """Replaces the values of environment variables, also as base64, URL-quoted or JSON-escaped text, by `***`."""
+
+    def __init__(self, names: Iterable[str] = ()) -> None:
+        forms: set[bytes] = set()
+        for name in names:
+            value = os.environb.get(name.encode(), b"")
+            if len(value) >= SHORTEST:
+                forms |= _forms(value)
+        self._forms = sorted(forms, key=len, reverse=True)
+
+    def __bool__(self) -> bool:
+        return bool(self._forms)
+
+    def data(self, data: bytes) -> bytes:
+        """The bytes without the secrets."""
+        for form in self._forms:
+            data = data.replace(form, STARS)
+        return data
+
+    def text(self, text: str) -> str:
+        """The text without the secrets."""
+        return self.data(text.encode("utf-8", "surrogateescape")).decode("utf-8", "surrogateescape") if self._forms else text
+
+
+def _forms(value: bytes) -> set[bytes]:
+    import base64
+    import json
+    from urllib.parse import quote, quote_plus
+
+    escaped = json.dumps(value.decode("utf-8", "replace"))[1:-1].encode()
+    quoted = {quote(value, safe="").encode(), quote_plus(value).encode()}
+    return {value, base64.b64encode(value), base64.urlsafe_b64encode(value).rstrip(b"="), escaped} | quoted

@@ -1,0 +1,160 @@
+"""Runs one attempt of a Python action, here and now, and says how it ended. Shared by everything that runs actions.
+
+It knows the plan and the registry; it does not know slots, processes or the journal. Whatever the action raises, an outcome comes back.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from pathlib import Path
+from resource import RUSAGE_SELF, getrusage
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from joblot.actions.context import Context
+from joblot.actions.registry import ACTIONS, Action
+from joblot.config.params import convert_params
+from joblot.errors import JoblotError
+from joblot.executors.mask import Mask
+from joblot.model import Attempt, LogLine, Outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from joblot.executors import RunContext
+    from joblot.model import JobSpec
+
+MAX_RESULT: Final = 2**20
+"""Bytes of JSON that a result may have."""
+_KIB: Final = 1024 if sys.platform == "linux" else 1
+
+
+class Performer:
+    """Runs attempts of one run in this process."""
+
+    def __init__(self, context: RunContext) -> None:
+        self._context = context
+        self._plan = context.plan
+        self._folder = Path(context.plan.config.folder)
+        self.mask = Mask(context.plan.config.secrets)
+        self._actions: dict[Any, Action] = {}
+
+    def perform(self, attempt: Attempt) -> Outcome:
+        """Run the attempt to its end."""
+        outcome = Outcome(attempt.job, attempt.number, "ok", time.monotonic())
+        before = getrusage(RUSAGE_SELF)
+        try:
+            result = self._call(attempt, outcome)
+            if result is not None:
+                outcome.result = _encoded(result)
+        except BaseException as error:  # noqa: BLE001 - whatever an action raises is that attempt's end, not ours
+            self._failed(outcome, error)
+        usage = getrusage(RUSAGE_SELF)
+        outcome.wall_s = time.monotonic() - outcome.began  # type: ignore[operator]
+        outcome.cpu_s = usage.ru_utime - before.ru_utime + usage.ru_stime - before.ru_stime
+        outcome.peak_bytes = usage.ru_maxrss * _KIB
+        if self.mask:
+            outcome.result = self.mask.data(outcome.result)
+            outcome.message = self.mask.text(outcome.message)
+        return outcome
+
+    def _call(self, attempt: Attempt, outcome: Outcome) -> Any:
+        spec = self._plan.spec(attempt.job)
+        function = spec.function
+        if function is not None and not spec.params and spec.input is None and _takes_nothing(function):
+            return function()
+        action = self._action(spec)
+        values = attempt.values or {}
+        logs: list[LogLine] = []
+        arguments = convert_params(action.signature, values.get("params", spec.params), self._folder)
+        context = self._make_context(attempt, spec, logs)
+        given = values.get("input", spec.input)
+        try:
+            return action.call(self._resolved(given), arguments, context)
+        finally:
+            outcome.logs = tuple(logs)
+            outcome.artifacts = tuple(context.artifacts)
+
+    def _action(self, spec: JobSpec) -> Action:
+        key = spec.action or spec.function
+        action = self._actions.get(key)
+        if action is None:
+            action = ACTIONS[spec.action] if spec.action else Action(spec.name, spec.function)
+            if spec.action:
+                self._actions[key] = action
+        return action
+
+    def _make_context(self, attempt: Attempt, spec: JobSpec, logs: list[LogLine]) -> Context:
+        return Context(
+            run_id=self._context.run_id,
+            job=spec.name,
+            attempt=attempt.number,
+            batch_dir=self._folder,
+            run_dir=self._context.run_dir,
+            log=logs.append,
+        )
+
+    def _resolved(self, given: Any) -> Any:
+        """An input's path or paths, relative to the batch's folder."""
+        if isinstance(given, str):
+            return self._folder / given
+        if isinstance(given, list):
+            return [self._folder / item for item in given]
+        return given
+
+    def _failed(self, outcome: Outcome, error: BaseException) -> None:
+        outcome.kind = "error"
+        outcome.result = b""
+        if isinstance(error, JoblotError):
+            outcome.reason = getattr(error, "reason", "exception")
+            outcome.message = _one_line(error.message)
+            sys.stderr.write(f"error: {error.message}\n")
+            return
+        outcome.reason = "exception"
+        try:
+            text = _one_line(str(error))
+        except Exception:  # noqa: BLE001 - an exception may be unable to say what it is
+            text = ""
+        name = type(error).__name__
+        outcome.message = f"{name}: {text}" if text else name
+        _print_traceback(error)
+
+
+def _takes_nothing(function: Callable[..., Any]) -> bool:
+    code = getattr(function, "__code__", None)
+    return code is not None and not code.co_argcount and not code.co_kwonlyargcount and not code.co_flags & 0x0C
+
+
+def _encoded(result: Any) -> bytes:
+    try:
+        encoded = msgspec.json.encode(result)
+    except (TypeError, ValueError, RecursionError, OverflowError) as error:
+        raise JoblotError(f"the result cannot be written as JSON: {error}") from None
+    if len(encoded) > MAX_RESULT:
+        raise JoblotError(f"the result has {len(encoded)} bytes as JSON, at most {MAX_RESULT} are kept: write it to a file")
+    return encoded
+
+
+def _one_line(text: str) -> str:
+    """The first line of a text, at most 500 characters, without control characters."""
+    first = text.strip().partition("\n")[0].strip()[:500]
+    return "".join(char if char.isprintable() else "?" for char in first)
+
+
+def _print_traceback(error: BaseException) -> None:
+    """The traceback, from the action's own frames on, to the attempt's log."""
+    import traceback
+
+    try:
+        frames = error.__traceback__
+        while frames is not None and os.path.dirname(frames.tb_frame.f_code.co_filename).endswith(_OWN):  # noqa: PTH120
+            frames = frames.tb_next
+        sys.stderr.write("".join(traceback.format_exception(type(error), error, frames)))
+    except BaseException as second:  # noqa: BLE001 - formatting runs the exception's own code
+        sys.stderr.write(f"{type(error).__name__} (its text cannot be shown: {type(second).__name__})\n")
+
+
+_OWN: Final = (os.path.join("joblot", "executors"), os.path.join("joblot", "actions"))  # noqa: PTH118

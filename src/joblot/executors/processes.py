@@ -1,0 +1,136 @@
+"""Trees of processes: who belongs to whom, and ending all of them. Standard library only; reads `/proc` where there is one.
+
+Elsewhere (macOS) a tree is what is left of its process group; that is said in the documentation.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from typing import Final
+
+COOKIE: Final = b"JOBLOT_RUN="
+_SWEEPS: Final = 200
+_PAUSE_S: Final = 0.001
+_HAS_PROC: Final = os.path.isdir("/proc/self/task")  # noqa: PTH112 - pathlib costs the warden its quick start
+
+
+def children(pid: int) -> list[int]:
+    """The direct children of a process, of all its threads. Empty when it is gone."""
+    found: list[int] = []
+    try:
+        threads = os.listdir(f"/proc/{pid}/task")
+    except OSError:
+        return found
+    for thread in threads:
+        try:
+            with open(f"/proc/{pid}/task/{thread}/children", "rb") as file:  # noqa: PTH123
+                found += map(int, file.read().split())
+        except OSError:
+            continue
+    return found
+
+
+def descendants(pid: int) -> list[int]:
+    """The children of a process, their children, and so on; without the process itself."""
+    found: list[int] = []
+    left = [pid]
+    while left:
+        below = children(left.pop())
+        found += below
+        left += below
+    return found
+
+
+def send(pid: int, number: int) -> bool:
+    """Send a signal; whether there was a process to take it."""
+    try:
+        os.kill(pid, number)
+    except (ProcessLookupError, PermissionError):
+        return False
+    return True
+
+
+def send_group(pid: int, number: int) -> bool:
+    """Send a signal to a process group; whether there was one."""
+    try:
+        os.killpg(pid, number)
+    except (ProcessLookupError, PermissionError):
+        return False
+    return True
+
+
+def send_tree(pid: int, number: int) -> None:
+    """Send a signal to a process, its group and all its descendants, each once."""
+    below = descendants(pid) if _HAS_PROC else []
+    if not send_group(pid, number):
+        send(pid, number)
+    for other in below:
+        if _group_of(other) != pid:
+            send(other, number)
+
+
+def kill_tree(pid: int, *, keep_root: bool = False) -> None:
+    """Stop, then kill, a process and all its descendants, again until none is left.
+
+    Stopping first keeps a tree from growing while it is being cut down. `keep_root` spares the process itself.
+    """
+    for _ in range(_SWEEPS):
+        living = [other for other in descendants(pid) if _lives(other)]
+        if not keep_root:
+            send_group(pid, signal.SIGSTOP)
+        for other in living:
+            send(other, signal.SIGSTOP)
+        for other in descendants(pid):
+            send(other, signal.SIGKILL)
+        if not keep_root:
+            if not send_group(pid, signal.SIGKILL):
+                send(pid, signal.SIGKILL)
+            # The root is dead now; what it had not yet left behind is reparented to the subreaper, who sweeps strays.
+        if not living:
+            return
+        time.sleep(_PAUSE_S)
+
+
+def with_cookie(run_id: str) -> list[int]:
+    """Every living process whose environment says that it belongs to the run."""
+    wanted = COOKIE + run_id.encode()
+    found = []
+    for entry in os.listdir("/proc") if _HAS_PROC else ():
+        if entry.isdigit() and int(entry) != os.getpid():
+            try:
+                with open(f"/proc/{entry}/environ", "rb") as file:  # noqa: PTH123
+                    environment = file.read()
+            except OSError:
+                continue
+            if wanted in environment.split(b"\0") and _lives(int(entry)):
+                found.append(int(entry))
+    return found
+
+
+def sweep_cookie(run_id: str) -> int:
+    """Kill everything that a run left behind when its warden was killed too. Returns how many processes that were."""
+    swept = 0
+    for _ in range(_SWEEPS):
+        found = with_cookie(run_id)
+        if not found:
+            break
+        swept += sum(send(pid, signal.SIGKILL) for pid in found)
+        time.sleep(_PAUSE_S)
+    return swept
+
+
+def _group_of(pid: int) -> int:
+    try:
+        return os.getpgid(pid)
+    except OSError:
+        return 0
+
+
+def _lives(pid: int) -> bool:
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:  # noqa: PTH123
+            return file.read().rpartition(b")")[2][1:2] not in (b"Z", b"X")
+    except OSError:
+        return False

@@ -1,0 +1,89 @@
+"""The journal: the durable, ordered record of what happened in runs.
+
+`Journal` is what the engine and the readers need of one. `memory` keeps it in this process, `sqlite` in a file.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+from msgspec import Struct
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from joblot.events import AnyEvent, Record
+
+
+class RunInfo(Struct, frozen=True, kw_only=True):
+    """One run as a list of runs shows it. Times are seconds since the epoch.
+
+    `status` is `running` until an end is recorded; who asks must know whether the run is held to tell `interrupted` from it.
+    `counts` gives the number of jobs by final state, once the run has ended.
+    """
+
+    run_id: str
+    batch: str
+    source: str
+    jobs: int
+    status: str
+    started_at: float
+    ended_at: float | None = None
+    counts: dict[str, int] = {}
+
+
+class Request(Struct, frozen=True):
+    """Something asked of the process that drives a run, by another one. `kind`: `cancel` or `kill`."""
+
+    kind: str
+    by: str
+    at: float
+
+
+class Journal(Protocol):
+    """A store of runs. One process writes a run at a time; any number may read."""
+
+    def create(self, run_id: str, *, batch: str, source: str, jobs: int, plan: bytes, at: float) -> None:
+        """Add a run without events.
+
+        Raises:
+            StateError: a run of that id exists.
+        """
+
+    def append(self, run_id: str, events: Sequence[AnyEvent], at: float) -> Record:
+        """Record events together, durably in the sense of the store's setting, and give them their numbers.
+
+        Raises:
+            JournalWriteError: nothing was recorded; the same call may succeed later.
+        """
+
+    def records(self, run_id: str, after: int = 0) -> Iterator[Record]:
+        """The records of a run in order, from the first whose `seq` is greater than `after`.
+
+        Raises:
+            JournalDamagedError: the chain of hashes does not hold, or a record cannot be read.
+        """
+
+    def plan(self, run_id: str) -> bytes:
+        """The plan as it was stored with the run."""
+
+    def runs(self, *, limit: int | None = None) -> list[RunInfo]:
+        """The runs, newest first."""
+
+    def info(self, run_id: str) -> RunInfo | None:
+        """One run, or None when there is none of that id."""
+
+    def summarise(self, run_id: str, *, status: str, ended_at: float | None, counts: dict[str, Any]) -> None:
+        """Keep what `RunInfo` shows of a run that has ended (or goes on again). A copy of what the events say, never read back."""
+
+    def request(self, run_id: str, kind: str, by: str, at: float) -> None:
+        """Ask something of the process that drives the run."""
+
+    def requests(self, run_id: str) -> list[Request]:
+        """What was asked and not yet taken; taking it. Cheap enough to call several times a second."""
+
+    def force(self) -> None:
+        """Return when everything appended so far is on the disk, whatever the durability setting."""
+
+    def close(self) -> None:
+        """Force what is left and let go of files."""

@@ -1,0 +1,224 @@
+"""The state folder: where the journal is, where each run's own files are, and who holds a run.
+
+```
+.joblot/.gitignore  journal.db  runs/RUN/events.jsonl  runs/RUN/logs/JOB/ATTEMPT.log  runs/RUN/report.json  runs/RUN/lock
+```
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+import msgspec
+
+from joblot.errors import RunHeldError, StateError
+from joblot.journal.codec import jsonl_line
+from joblot.journal.sqlite import SqliteJournal
+
+if TYPE_CHECKING:
+    from joblot.journal import RunInfo
+
+DEFAULT: Final = ".joblot"
+
+
+def state_path(given: str | Path | None = None) -> Path:
+    """The state folder to use: as given, else `JOBLOT_STATE`, else `.joblot` in the working folder."""
+    return Path(given or os.environ.get("JOBLOT_STATE") or DEFAULT).absolute()
+
+
+class RunFolder:
+    """The files of one run."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.logs = path / "logs"
+        self.events = path / "events.jsonl"
+        self.report = path / "report.json"
+        self.lock = path / "lock"
+
+    def log_path(self, job: str, attempt: int) -> Path:
+        """Where what an attempt printed is kept. The file exists once something was printed (or the attempt takes long)."""
+        return self.logs / job / f"{attempt}.log"
+
+
+class StateFolder:
+    """A folder of runs. With `read_only=True` nothing is created or written.
+
+    Raises:
+        StateError: the folder cannot be made or used.
+    """
+
+    def __init__(
+        self, path: str | Path | None = None, *, durability: Literal["normal", "full"] = "normal", read_only: bool = False
+    ) -> None:
+        self.path = state_path(path)
+        self._read_only = read_only
+        if read_only:
+            if not (self.path / "journal.db").exists():
+                raise StateError(f"no runs here: `{self.path}` does not exist or holds no journal", hint="`joblot run` makes it")
+        else:
+            self._make()
+        self.journal = SqliteJournal(self.path / "journal.db", durability=durability, read_only=read_only)
+
+    def _make(self) -> None:
+        try:
+            if not self.path.is_dir():
+                self.path.mkdir(parents=True, mode=0o700)
+            ignore = self.path / ".gitignore"
+            if not ignore.exists():
+                ignore.write_text("*\n", encoding="utf-8")
+        except OSError as error:
+            raise StateError(f"cannot make the state folder `{self.path}`: {error.strerror}", hint="choose another with `--state`") from None
+
+    def run_folder(self, run_id: str) -> RunFolder:
+        """The files of a run; the folder is made when the run is held."""
+        return RunFolder(self.path / "runs" / run_id)
+
+    def hold(self, run_id: str) -> Hold:
+        """Become the process that drives the run; the lock ends with this process, however it ends.
+
+        Raises:
+            RunHeldError: another live process drives it; the message says which.
+        """
+        folder = self.run_folder(run_id)
+        try:
+            folder.path.mkdir(parents=True, exist_ok=True)
+            return Hold(run_id, folder)
+        except OSError as error:
+            raise StateError(f"cannot write to `{folder.path}`: {error.strerror}") from None
+
+    def is_held(self, run_id: str) -> bool:
+        """Whether a live process drives the run."""
+        return holder(self.run_folder(run_id).lock) is not None
+
+    def status(self, info: RunInfo) -> str:
+        """The run's status for people: `interrupted` when no end is recorded and nobody drives it."""
+        return "interrupted" if info.status == "running" and not self.is_held(info.run_id) else info.status
+
+    def resolve(self, name: str | None) -> RunInfo:
+        """The run that a person means: its id, the beginning or the end of it when only one run has it, or the last run.
+
+        Raises:
+            StateError: there is none, or more than one.
+        """
+        if name is None or name == "last":
+            runs = self.journal.runs(limit=1)
+            if not runs:
+                raise StateError(f"no runs in `{self.path}`", hint="`joblot run BATCH` makes one")
+            return runs[0]
+        info = self.journal.info(name)
+        if info is not None:
+            return info
+        found = [info for info in self.journal.runs() if info.run_id.startswith(name) or info.run_id.endswith(name)]
+        if len(found) == 1:
+            return found[0]
+        if found:
+            ids = ", ".join(f"`{info.run_id}`" for info in found[:5])
+            raise StateError(f"`{name}` could be any of {len(found)} runs: {ids}", hint="give more of the run id")
+        raise StateError(f"no run `{name}` in `{self.path}`", hint="`joblot ls` lists the runs")
+
+    def close(self) -> None:
+        """Close the journal."""
+        self.journal.close()
+
+
+class Hold:
+    """That this process drives a run, and the second copy of its events."""
+
+    def __init__(self, run_id: str, folder: RunFolder) -> None:
+        self.run_id = run_id
+        self.folder = folder
+        self._copy_fd = -1
+        self._fd = os.open(folder.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        if not _locked(self._fd):
+            who = _read_owner(self._fd)
+            os.close(self._fd)
+            raise RunHeldError(f"run `{run_id}` is held by {_describe(who)}", hint="`joblot cancel` stops it; it needs no unlock when it is gone")
+        os.ftruncate(self._fd, 0)
+        os.pwrite(self._fd, msgspec.json.encode(owner()), 0)
+
+    def copy_events(self, journal: SqliteJournal) -> None:
+        """Keep `events.jsonl` in step with the journal from now on, after bringing it in step with what the journal holds."""
+        self._mend_copy(journal)
+        fd = self._copy_fd = os.open(self.folder.events, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+
+        def copy(seq: int, at: float, body: bytes, chain: bytes) -> None:
+            try:
+                os.write(fd, jsonl_line(seq, at, body, chain))
+            except OSError as error:
+                if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG):
+                    raise
+                # The copy is the second one: a run does not end because it cannot be kept. The next hold mends it.
+
+        journal.copy_to(copy)
+
+    def _mend_copy(self, journal: SqliteJournal) -> None:
+        """After a kill the copy may lack its last lines or end inside one."""
+        lines = [jsonl_line(*row) for row in journal.raw_records(self.run_id)]
+        events = self.folder.events
+        if lines and (not events.exists() or events.read_bytes() != b"".join(lines)):
+            fresh = events.with_name(f".{events.name}.part")
+            fresh.write_bytes(b"".join(lines))
+            fresh.replace(events)
+
+    def release(self) -> None:
+        """Let go of the run."""
+        if self._copy_fd >= 0:
+            os.close(self._copy_fd)
+            self._copy_fd = -1
+        if self._fd >= 0:
+            os.ftruncate(self._fd, 0)
+            os.close(self._fd)
+            self._fd = -1
+
+
+def owner() -> dict[str, Any]:
+    """Who this process is: pid, host, user, and when it took hold (seconds since the epoch)."""
+    return {"pid": os.getpid(), "host": os.uname().nodename, "user": _user(), "since": time.time()}
+
+
+def holder(lock: Path) -> dict[str, Any] | None:
+    """Who holds a lock file, or None when nobody does."""
+    try:
+        fd = os.open(lock, os.O_RDWR | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        return None if _locked(fd) else _read_owner(fd)
+    finally:
+        os.close(fd)
+
+
+def _locked(fd: int) -> bool:
+    try:
+        # flock, not fcntl: a POSIX lock would be lost as soon as any descriptor of the file is closed.
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno in (errno.EWOULDBLOCK, errno.EACCES):
+            return False
+        raise
+    return True
+
+
+def _read_owner(fd: int) -> dict[str, Any]:
+    try:
+        return dict(msgspec.json.decode(os.pread(fd, 4096, 0)))
+    except (msgspec.MsgspecError, OSError):
+        return {}
+
+
+def _describe(who: dict[str, Any]) -> str:
+    if not who:
+        return "another process"
+    since = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(who.get("since", 0)))
+    return f"process {who.get('pid')} of {who.get('user')} on {who.get('host')}, since {since}"
+
+
+def _user() -> str:
+    user = os.environ.get("USER") or os.environ.get("LOGNAME")
+    return user or f"uid {os.getuid()}"

@@ -1,0 +1,35 @@
+-- insert_run: a run without events
+INSERT INTO run (run_id, batch, source, jobs, started_at, plan) VALUES (?, ?, ?, ?, ?, ?)
+
+-- insert_record: what one decision recorded
+INSERT INTO record (id, at, events, chain) VALUES (?, ?, ?, ?)
+
+-- last_record: where a run's chain ends
+SELECT id, at, events, chain FROM record WHERE id BETWEEN ? AND ? ORDER BY id DESC LIMIT 1
+
+-- records: a run's records in order
+SELECT id, at, events, chain FROM record WHERE id BETWEEN ? AND ? ORDER BY id
+
+-- run_number: the number that stands for a run id
+SELECT number FROM run WHERE run_id = ?
+
+-- run_plan: the plan as stored
+SELECT plan FROM run WHERE run_id = ?
+
+-- runs: all runs, newest first
+SELECT run_id, batch, source, jobs, status, started_at, ended_at, counts FROM run ORDER BY number DESC LIMIT ?
+
+-- run_info: one run
+SELECT run_id, batch, source, jobs, status, started_at, ended_at, counts FROM run WHERE run_id = ?
+
+-- summarise: what a list of runs shows of one that has ended or goes on
+UPDATE run SET status = ?, ended_at = ?, counts = ? WHERE run_id = ?
+
+-- insert_request: ask the driving process for something
+INSERT INTO request (run, at, kind, by) VALUES (?, ?, ?, ?)
+
+-- requests: what was asked of a run
+SELECT rowid, kind, by, at FROM request WHERE run = ? ORDER BY rowid
+
+-- drop_requests: forget what was taken
+DELETE FROM request WHERE run = ? AND rowid <= ?

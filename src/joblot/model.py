@@ -1,0 +1,226 @@
+"""The words of joblot as data: what a batch declares, what a job is, what an attempt came to.
+
+Frozen structs without behaviour. `design.md` section 3 defines each word once.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final, Literal
+
+from msgspec import Struct, field
+
+# --- job states ---------------------------------------------------------------------------------
+
+WAITING: Final = 0
+"""Some of its needs have not ended."""
+READY: Final = 1
+"""Could start now: its needs have ended as its `when` asks; it waits for a slot or a resource."""
+RUNNING: Final = 2
+"""An attempt was handed to the executor and its end is not known."""
+BACKING_OFF: Final = 3
+"""The last attempt failed; the next one is due later."""
+SUCCESS: Final = 4
+"""An attempt ended well."""
+FAILED: Final = 5
+"""No attempt ended well and none is left."""
+SKIPPED: Final = 6
+"""Never started: a need did not succeed, its `when` did not come true, or its action is unknown."""
+CACHED: Final = 7
+"""Not started because what it makes is up to date."""
+CANCELLED: Final = 8
+"""A person stopped it."""
+ABORTED: Final = 9
+"""joblot stopped it: fail-fast, too many failures, or the run's own time limit."""
+
+STATES: Final = (
+    "waiting", "ready", "running", "backing_off",
+    "success", "failed", "skipped", "cached", "cancelled", "aborted",
+)  # fmt: skip
+"""The names of the states, by their number."""
+STATE_OF: Final = {name: number for number, name in enumerate(STATES)}
+"""The numbers of the states, by their name."""
+FINAL: Final = frozenset({SUCCESS, FAILED, SKIPPED, CACHED, CANCELLED, ABORTED})
+"""States that never change again within a run."""
+
+OutcomeKind = Literal["ok", "error", "exit", "timeout", "crash", "oom", "lost", "cancelled", "returned"]
+"""How an attempt ended.
+
+`ok` well; `error` the action raised; `exit` the command ended with another status than 0; `timeout` it was killed for taking too
+long; `crash` a signal ended it; `oom` it was killed for its memory; `lost` the machinery around it died and its end is unknown;
+`cancelled` it was killed because the run stops; `returned` it never began and the executor gave it back.
+"""
+RETRIABLE: Final = ("error", "exit", "timeout", "crash", "oom")
+"""Outcomes that count as a failed try and may be retried."""
+
+When = Literal["success", "failure", "always"]
+"""Which ends of its needs let a job start."""
+
+
+# --- what a batch declares ----------------------------------------------------------------------
+
+
+class Retry(Struct, frozen=True, gc=False):
+    """How often a job is tried, and how long to wait between two tries.
+
+    The wait before try n+1 is `delay_s * backoff**(n-1)`, at most `max_delay_s`, moved up or down by at most the share `jitter`.
+    """
+
+    max_attempts: int = 1
+    delay_s: float = 0.0
+    backoff: float = 1.0
+    max_delay_s: float = 3600.0
+    jitter: float = 0.0
+    only: tuple[str, ...] = ()
+    """Outcome kinds that are retried; empty means all of `RETRIABLE`."""
+
+
+ONCE_ONLY: Final = Retry()
+
+
+class Place(Struct, frozen=True, gc=False):
+    """Where something stands in a batch file; lines and columns count from 1."""
+
+    file: str = ""
+    line: int = 0
+    column: int = 0
+
+
+class JobSpec(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One job as a batch declares it, with the batch's defaults merged in.
+
+    Exactly one of `action`, `run` and `function` is set: a registered action's name, a shell command (text, or a list of words that
+    needs no shell), or (Python only) any callable. Texts may hold `${{ run... }}` and `${{ jobs.NAME.result... }}` references, which
+    are filled in when the job starts; all other references are already filled in.
+    """
+
+    name: str
+    action: str | None = None
+    run: str | list[str] | None = None
+    function: Any = None
+    input: Any = None
+    params: dict[str, Any] = field(default_factory=dict)
+    needs: tuple[str, ...] = ()
+    """Names, or patterns with `*`, `?` and `[...]` that stand for every other job they match."""
+    when: When = "success"
+    retry: Retry = ONCE_ONLY
+    timeout_s: float | None = None
+    grace_s: float = 5.0
+    resources: dict[str, float] = field(default_factory=dict)
+    """`cpu` (slots), `memory` (bytes), and the names of the batch's `limits`."""
+    outputs: tuple[str, ...] = ()
+    env: dict[str, str] = field(default_factory=dict)
+    cwd: str | None = None
+    once: bool = False
+    tags: tuple[str, ...] = ()
+    priority: int = 0
+    description: str = ""
+    deferred: bool = False
+    """Whether any text holds a reference that is filled in at the start of an attempt."""
+    place: Place | None = None
+
+
+class Config(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One batch, checked and complete: what `config.load` makes and `plan.expand` takes."""
+
+    name: str
+    folder: str
+    """Absolute path of the folder that relative paths are relative to."""
+    source: str = ""
+    """Absolute path of the batch file; empty for a batch made in Python."""
+    digest: str = ""
+    """BLAKE2b of the batch file's bytes, hexadecimal; empty for a batch made in Python."""
+    description: str = ""
+    vars: dict[str, Any] = field(default_factory=dict)
+    env: dict[str, str] = field(default_factory=dict)
+    secrets: tuple[str, ...] = ()
+    """Names of environment variables whose values never appear in a log, a report or the journal."""
+    limits: dict[str, int] = field(default_factory=dict)
+    imports: tuple[str, ...] = ()
+    """Absolute paths of Python files, or dotted module names, that register actions."""
+    jobs: list[JobSpec] = field(default_factory=list)
+    fail_fast: bool = False
+    max_failures: int | None = None
+    timeout_s: float | None = None
+    max_workers: int | None = None
+    durability: Literal["normal", "full"] = "normal"
+
+
+# --- what an action accepts -----------------------------------------------------------------------
+
+
+class Parameter(Struct, frozen=True):
+    """One keyword parameter of an action."""
+
+    name: str
+    type: Any
+    """The annotation, evaluated; `typing.Any` when there is none."""
+    required: bool
+    default: Any = None
+    doc: str = ""
+
+
+class Signature(Struct, frozen=True):
+    """What an action takes: the schema of a job's `input` and `params`."""
+
+    name: str
+    parameters: dict[str, Parameter]
+    input: Literal["required", "optional", "none"]
+    open: bool = False
+    """Whether further keyword parameters are taken as they come (`**kwargs`)."""
+    summary: str = ""
+
+
+# --- one attempt ----------------------------------------------------------------------------------
+
+
+class Attempt(Struct, gc=False):
+    """One try of a job, as it is handed to an executor.
+
+    `job` is the job's number in the plan, `number` counts from 1. `values` holds what was filled in at the start (`input`, `params`,
+    `run`, `env`), or None when the job needs nothing filled in.
+    """
+
+    job: int
+    number: int
+    values: dict[str, Any] | None = None
+
+
+class LogLine(Struct, frozen=True):
+    """One structured message of an action, on its way to the journal."""
+
+    level: str
+    message: str
+    data: dict[str, Any] | None = None
+
+
+class Artifact(Struct, frozen=True):
+    """A file that a job made: the path as declared, bytes, and the SHA-256 of the contents (empty when not taken)."""
+
+    path: str
+    size: int
+    sha256: str = ""
+
+
+class Outcome(Struct, gc=False):
+    """How an attempt ended, as an executor reports it.
+
+    `began` is monotonic seconds (None: it never began), `wall_s` and `cpu_s` are seconds, `peak_bytes` is the largest resident size of
+    the process that ran it (0: unknown). `result` is the action's value as JSON text; empty means none.
+    """
+
+    job: int
+    number: int
+    kind: str
+    began: float | None = None
+    wall_s: float = 0.0
+    cpu_s: float = 0.0
+    peak_bytes: int = 0
+    result: bytes = b""
+    message: str = ""
+    """One line: what went wrong."""
+    reason: str = ""
+    """The reason code: `exception`, `exit_code`, `missing_input`, `timeout`, ... (decision D3)."""
+    exit_code: int | None = None
+    signal: int | None = None
+    logs: tuple[LogLine, ...] = ()
+    artifacts: tuple[Artifact, ...] = ()

@@ -1,0 +1,646 @@
+"""The state of one run.
+
+Everything that decides what happens next in a run is in this file, and only here. It is pure: no clock, no I/O, no randomness, no
+logging. Time comes in as `now` (monotonic seconds); the engine records the events and carries out the commands.
+
+Theory of operation
+-------------------
+A job is in exactly one state; NEXT lists the legal moves. Every input method decides, turns its decisions into events, applies them and
+adds the commands that follow. `apply` is the only code that changes a job's state, and it decides nothing: resuming a run is applying
+its journal, then `resume`. The events of one input are recorded together, so a reader of the journal never sees half of a decision.
+
+What `apply` derives without an event of its own is only arithmetic: a waiting job becomes ready when the last of its needs has ended as
+its `when` asks. Everything else that happens to a job is written down.
+
+Timers (deadlines, waits before a retry) and the queues of ready jobs are indexes. Timers belong to one process and are made again by
+`resume`; queues may hold jobs that have left the ready state, and drop them when they come to the front.
+
+What this file does not know: executors, processes, files, values, the text of the batch.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections import deque
+from heapq import heapify, heappop, heappush
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Final
+
+from joblot import events as ev
+from joblot.commands import Decision, Kill
+from joblot.model import (
+    ABORTED,
+    BACKING_OFF,
+    CACHED,
+    CANCELLED,
+    FAILED,
+    FINAL,
+    READY,
+    RUNNING,
+    SKIPPED,
+    STATE_OF,
+    STATES,
+    SUCCESS,
+    WAITING,
+)
+from joblot.resources import PLAIN, Demand, Resources
+from joblot.retry import retry_delay
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Mapping, Sequence
+
+    from joblot.model import Outcome
+    from joblot.plan import Plan
+
+NEXT: Final[dict[int, frozenset[int]]] = {
+    WAITING: frozenset({READY, SKIPPED, CACHED, CANCELLED, ABORTED}),
+    READY: frozenset({RUNNING, SKIPPED, CACHED, CANCELLED, ABORTED}),
+    RUNNING: frozenset({SUCCESS, FAILED, BACKING_OFF, READY, CANCELLED, ABORTED}),
+    BACKING_OFF: frozenset({READY, CANCELLED, ABORTED}),
+    SUCCESS: frozenset(),
+    FAILED: frozenset(),
+    SKIPPED: frozenset(),
+    CACHED: frozenset(),
+    CANCELLED: frozenset(),
+    ABORTED: frozenset(),
+}
+"""The legal moves. A running job becomes ready again when its attempt was lost or never began, or is retried without a wait."""
+
+_GOOD: Final = frozenset({SUCCESS, CACHED})
+_WHEN: Final = {"success": 0, "failure": 1, "always": 2}
+_STOPPED: Final = {"cancelled": CANCELLED, "fail_fast": ABORTED, "max_failures": ABORTED, "time_limit": ABORTED}
+
+
+class IllegalMoveError(AssertionError):
+    """BUG: an event asked for a move that NEXT does not list. The text carries the job's story so far."""
+
+
+class Limits:
+    """How a run is to be driven; fixed for its life in one process.
+
+    `slots` attempts run at once; `seed` makes jitter repeatable; `crash_limit` is how often a job may be lost with its worker before
+    it counts as failed.
+    """
+
+    def __init__(
+        self,
+        *,
+        slots: int = 1,
+        limits: Mapping[str, float] | None = None,
+        fail_fast: bool = False,
+        max_failures: int | None = None,
+        timeout_s: float | None = None,
+        crash_limit: int = 3,
+        seed: str = "",
+    ) -> None:
+        self.slots = slots
+        self.limits = dict(limits or {})
+        self.fail_fast = fail_fast
+        self.max_failures = 1 if fail_fast else max_failures
+        self.timeout_s = timeout_s
+        self.crash_limit = crash_limit
+        self.seed = seed
+
+
+class RunState:
+    """The state machine of one run of one plan."""
+
+    def __init__(self, plan: Plan, limits: Limits, *, unknown_actions: Collection[int] = ()) -> None:
+        count = len(plan)
+        self.plan = plan
+        self.limits = limits
+        self.states = bytearray(count)
+        self.attempts = array("i", bytes(4 * count))
+        """Number of the last attempt handed out; 0 before the first."""
+        self.failed_tries: dict[int, int] = {}
+        self.losses: dict[int, int] = {}
+        self.results: dict[int, bytes] = {}
+        """Results as JSON of the jobs that others refer to."""
+        self.counts = [0] * len(STATES)
+        self.counts[WAITING] = count
+        self.open_needs = plan.needs.counts()
+        """How many needs of a job have not ended."""
+        self.soured = bytearray(count)
+        """Whether some need of the job ended otherwise than well."""
+        self.resources = Resources(limits.slots, limits.limits)
+        self.stopping = ""
+        """Why nothing starts any more; empty while things do."""
+        self.status = ""
+        """The run's final status; empty until it has one."""
+        self.kills: dict[int, str] = {}
+        """Running jobs that are to be killed, and the outcome that this will be."""
+        self._unknown = sorted(unknown_actions)
+        self._began: float | None = None
+        """When the run began, if that was in this process."""
+        self._when = bytearray(_WHEN[spec.when] for spec in plan.config.jobs)
+        self._queues: dict[tuple[int, Demand], deque[int]] = {}
+        self._demands = {job: demand for job in range(count) if (demand := plan.demand(job))}
+        self._priorities = {job: spec.priority for job, spec in enumerate(plan.config.jobs) if spec.priority}
+        self._deadlines: list[tuple[float, int, int]] = []
+        self._backoffs: list[tuple[float, int]] = []
+        self._end_by: float | None = None
+        for job in range(count):
+            if not self.open_needs[job] and self._comes_true(job):
+                self._move(job, READY)
+
+    # --- inputs ---------------------------------------------------------------------------------
+
+    def start(
+        self, now: float, capacity: int, *, by: dict[str, Any] | None = None, settings: dict[str, Any] | None = None
+    ) -> Decision:
+        """Begin the run."""
+        decision = Decision([], [], [])
+        started = ev.RunStarted(self.plan.fingerprint, len(self.plan), settings or {}, by or {})
+        self._emit(decision, started)
+        self._began = now
+        self._begin(now)
+        if self._unknown:
+            self._skip_all(decision, self._unknown, "unknown_action", -1)
+        for job in range(len(self.plan)):
+            if self.states[job] == WAITING and not self.open_needs[job]:
+                self._skip_all(decision, [job], "condition", -1)
+        return self._finish(decision, now, capacity)
+
+    def resume(
+        self, now: float, capacity: int, *, by: dict[str, Any] | None = None, settings: dict[str, Any] | None = None
+    ) -> Decision:
+        """Go on with a run whose journal was applied: attempts without an end are lost and their jobs run again."""
+        decision = Decision([], [], [])
+        self._emit(decision, ev.RunResumed(by or {}, settings or {}))
+        self._begin(now)
+        for job in range(len(self.plan)):
+            if self.states[job] == RUNNING:
+                self._lost(decision, job, "the runner ended while it ran", counted=False)
+            elif self.states[job] == BACKING_OFF:
+                heappush(self._backoffs, (now + self.plan.spec(job).retry.delay_s, job))
+        # A journal that ends inside a run can leave a consequence unrecorded only if a decision was cut, which cannot be: nothing to mend.
+        return self._finish(decision, now, capacity)
+
+    def reopen(self, jobs: Iterable[int]) -> Decision:
+        """Take jobs of a run that has ended back to the beginning; `resume` then goes on with them. Nothing starts yet."""
+        decision = Decision([], [], [])
+        self._emit(decision, ev.RunReopened(sorted(jobs)))
+        return decision
+
+    def attempts_ended(self, outcomes: Iterable[Outcome], now: float, capacity: int) -> Decision:
+        """Attempts came to an end. News of an attempt that is not the current one is ignored."""
+        decision = Decision([], [], [])
+        states, attempts = self.states, self.attempts
+        for outcome in outcomes:
+            job = outcome.job
+            if states[job] == RUNNING and attempts[job] == outcome.number:
+                if outcome.kind == "ok":
+                    self._emit(decision, _ended_well(outcome))
+                    self._after(decision, job)
+                else:
+                    self._ended_badly(decision, outcome, now)
+        return self._finish(decision, now, capacity)
+
+    def attempts_lost(self, lost: Iterable[tuple[int, int]], now: float, capacity: int, message: str) -> Decision:
+        """The machinery around running attempts (job and attempt number) died; how they ended is not known."""
+        decision = Decision([], [], [])
+        for job, number in lost:
+            if self.states[job] == RUNNING and self.attempts[job] == number:
+                self._lost(decision, job, message, counted=True)
+        return self._finish(decision, now, capacity)
+
+    def tick(self, now: float, capacity: int) -> Decision:
+        """Time has passed: waits end, deadlines strike, and free capacity is used."""
+        decision = Decision([], [], [])
+        return self._finish(decision, now, capacity)
+
+    def stop(self, reason: str, now: float, capacity: int, *, by: str = "") -> Decision:
+        """Start nothing any more; what runs may end. `reason`: `cancelled` or `time_limit`."""
+        decision = Decision([], [], [])
+        if not self.status:
+            self._stop(decision, reason, by=by)
+        return self._finish(decision, now, capacity)
+
+    def kill_running(self, now: float, capacity: int, *, grace_s: float | None = None) -> Decision:
+        """Kill what still runs after `stop`, with each job's own grace unless another is given."""
+        decision = Decision([], [], [])
+        self._kill_all(decision, "cancelled", grace_s)
+        return self._finish(decision, now, capacity)
+
+    # --- questions ------------------------------------------------------------------------------
+
+    @property
+    def ended(self) -> bool:
+        """Whether every job is in a final state and the run has its status."""
+        return bool(self.status)
+
+    @property
+    def in_flight(self) -> int:
+        """How many attempts are out."""
+        return self.counts[RUNNING]
+
+    def next_due(self) -> float | None:
+        """When `tick` has something to do, if that is known: monotonic seconds."""
+        while self._deadlines and not self._is_current(self._deadlines[0]):
+            heappop(self._deadlines)
+        while self._backoffs and self.states[self._backoffs[0][1]] != BACKING_OFF:
+            heappop(self._backoffs)
+        due = [heap[0][0] for heap in (self._deadlines, self._backoffs) if heap]
+        if self._end_by is not None and not self.stopping:
+            due.append(self._end_by)
+        return min(due, default=None)
+
+    def state_of(self, name: str) -> str:
+        """The name of the state of the job of that name."""
+        job = self.plan.find(name)
+        assert job is not None, name
+        return STATES[self.states[job]]
+
+    # --- deciding -------------------------------------------------------------------------------
+
+    def _begin(self, now: float) -> None:
+        if self.limits.timeout_s is not None:
+            self._end_by = now + self.limits.timeout_s
+
+    def _finish(self, decision: Decision, now: float, capacity: int) -> Decision:
+        """The end of every input: timers that are due, starts, and the end of the run."""
+        if self._backoffs or self._deadlines or self._end_by is not None:
+            self._timers(decision, now)
+        if not self.stopping:
+            self._start_ready(decision, now, capacity)
+        if not self.status and not self._open():
+            lasted = 0.0 if self._began is None else round(now - self._began, 6)
+            self._emit(decision, ev.RunEnded(self._final_status(), lasted))
+        return decision
+
+    def _open(self) -> int:
+        counts = self.counts
+        return counts[WAITING] + counts[READY] + counts[RUNNING] + counts[BACKING_OFF]
+
+    def _final_status(self) -> str:
+        if self.stopping == "cancelled":
+            return "cancelled"
+        return "failed" if self.counts[FAILED] or self.counts[ABORTED] else "success"
+
+    def _timers(self, decision: Decision, now: float) -> None:
+        if self._end_by is not None and now >= self._end_by and not self.stopping:
+            self._stop(decision, "time_limit")
+            self._kill_all(decision, "cancelled", None)
+        while self._backoffs and self._backoffs[0][0] <= now:
+            job = heappop(self._backoffs)[1]
+            if self.states[job] == BACKING_OFF:
+                self._emit(decision, ev.BackoffEnded(job))
+        while self._deadlines and self._deadlines[0][0] <= now:
+            entry = heappop(self._deadlines)
+            if self._is_current(entry):
+                self._kill(decision, entry[1], "timeout", None)
+
+    def _is_current(self, entry: tuple[float, int, int]) -> bool:
+        _, job, number = entry
+        return self.states[job] == RUNNING and self.attempts[job] == number and job not in self.kills
+
+    def _start_ready(self, decision: Decision, now: float, capacity: int) -> None:
+        picked = self._pick(capacity)
+        if not picked:
+            return
+        self._emit(decision, ev.AttemptsStarted(picked))
+        decision.starts.extend(picked)
+        for job in picked:
+            timeout = self.plan.spec(job).timeout_s
+            if timeout is not None:
+                heappush(self._deadlines, (now + timeout, job, self.attempts[job]))
+
+    def _pick(self, capacity: int) -> list[int]:
+        """The ready jobs to start now: by priority, then in the order in which they became ready.
+
+        Jobs with equal demands wait in one queue, so a job that does not fit holds up exactly those that ask for the same. A job that
+        waits for slots holds back the plain jobs behind it, or it would never find enough slots free at once.
+        """
+        states, resources = self.states, self.resources
+        if len(self._queues) == 1:
+            (key, queue), = self._queues.items()
+            if key[1] is PLAIN:
+                room = max(capacity, resources.slots) - self.in_flight
+                while queue and states[queue[0]] != READY:
+                    queue.popleft()
+                picked = list(islice(queue, max(room, 0)))
+                return picked if all(states[job] == READY for job in picked) else [j for j in picked if states[j] == READY]
+        return self._pick_by_demand(capacity)
+
+    def _pick_by_demand(self, capacity: int) -> list[int]:
+        states, resources = self.states, self.resources
+        picked: list[int] = []
+        heads = []
+        for (negative_priority, demand), queue in self._queues.items():
+            while queue and states[queue[0]] != READY:
+                queue.popleft()
+            ready = (job for job in queue if states[job] == READY)
+            head = next(ready, None)
+            if head is not None:
+                heads.append((negative_priority, head, demand, ready))
+        heapify(heads)
+        while heads:
+            negative_priority, job, demand, ready = heappop(heads)
+            lacking = resources.lacks(demand, capacity)
+            if lacking:
+                if lacking == "slots":
+                    break
+                continue
+            resources.take(demand)
+            picked.append(job)
+            following = next(ready, None)
+            if following is not None:
+                heappush(heads, (negative_priority, following, demand, ready))
+        for job in picked:  # taken only to see what fits beside what; `apply` takes them for good
+            resources.give_back(self._demands.get(job, PLAIN))
+        return picked
+
+    def _ended_badly(self, decision: Decision, outcome: Outcome, now: float) -> None:
+        job, kind, reason = outcome.job, outcome.kind, outcome.reason
+        asked = self.kills.get(job)
+        if asked is not None and kind != "returned":
+            kind, reason = asked, asked if asked == "timeout" else ""
+        if kind == "lost":
+            self._lost(decision, job, outcome.message, counted=True)
+            return
+        state, delay, message = FAILED, 0.0, outcome.message
+        if kind == "timeout":
+            message = f"timed out after {self.plan.spec(job).timeout_s:g} s"
+        if kind in ("cancelled", "returned"):
+            state = _STOPPED[self.stopping] if self.stopping else READY
+            reason, message = self.stopping, ""
+        else:
+            tries = self.failed_tries.get(job, 0) + 1
+            wait = retry_delay(self.plan.spec(job).retry, tries, kind, seed=self.limits.seed, job=job)
+            if wait is not None and not self.stopping:
+                state, delay = (BACKING_OFF, wait) if wait > 0 else (READY, 0.0)
+        self._emit(decision, _ended(outcome, kind, STATES[state], reason or kind, message, delay))
+        if state == BACKING_OFF:
+            heappush(self._backoffs, (now + delay, job))
+        elif state in FINAL:
+            self._after(decision, job)
+        if state == FAILED and not self.stopping and self._too_many_failures():
+            self._stop(decision, "fail_fast" if self.limits.fail_fast else "max_failures", job=job)
+            self._kill_all(decision, "cancelled", None)
+
+    def _too_many_failures(self) -> bool:
+        allowed = self.limits.max_failures
+        return allowed is not None and self.counts[FAILED] >= allowed
+
+    def _lost(self, decision: Decision, job: int, message: str, *, counted: bool) -> None:
+        """Nobody knows how the attempt ended: again, unless it must run at most once or was lost too often."""
+        state, reason = READY, "lost"
+        if self.stopping:
+            state, reason = _STOPPED[self.stopping], self.stopping
+        elif self.plan.spec(job).once:
+            state, reason, message = FAILED, "unknown", f"{message}; it may run only once, so it is not started again"
+        elif counted and self.losses.get(job, 0) + 1 >= self.limits.crash_limit:
+            state, message = FAILED, f"{message}; lost {self.limits.crash_limit} times"
+        outcome = "lost" if counted else "interrupted"
+        number = self.attempts[job]
+        self._emit(decision, ev.AttemptEnded(job, number, outcome, STATES[state], message=message, reason=reason))
+        if state in FINAL:
+            self._after(decision, job)
+
+    def _after(self, decision: Decision, job: int) -> None:
+        """The dependents that can no longer start, now that a job has ended."""
+        good = self.states[job] in _GOOD
+        for dependent in self.plan.dependents[job]:
+            if self.states[dependent] != WAITING:
+                continue
+            when = self._when[dependent]
+            if when == 0:
+                if not good:
+                    reason = "need_failed" if self.states[job] == FAILED else "need_skipped"
+                    self._skip_all(decision, [dependent], reason, job)
+            elif when == 1 and not self.open_needs[dependent]:
+                self._skip_all(decision, [dependent], "condition", -1)
+
+    def _skip_all(self, decision: Decision, jobs: Sequence[int], reason: str, cause: int) -> None:
+        """Skip jobs, then everything that only they kept waiting; without recursion, chains are long."""
+        left = deque([(list(jobs), reason, cause)])
+        while left:
+            skipped, reason, cause = left.popleft()
+            skipped = [job for job in skipped if self.states[job] in (WAITING, READY)]
+            if not skipped:
+                continue
+            self._emit(decision, ev.JobsEnded(skipped, "skipped", reason, cause))
+            for job in skipped:
+                # Downstream of a failure every skipped job names the failure itself, not the skipped job before it.
+                origin = cause if reason == "need_failed" else job
+                inherited = reason if reason == "need_failed" else "need_skipped"
+                hit = [d for d in self.plan.dependents[job] if self.states[d] == WAITING and self._when[d] == 0]
+                left.append((hit, inherited, origin))
+                barren = [
+                    d
+                    for d in self.plan.dependents[job]
+                    if self.states[d] == WAITING and self._when[d] == 1 and not self.open_needs[d]
+                ]
+                left.append((barren, "condition", -1))
+
+    def _stop(self, decision: Decision, reason: str, *, by: str = "", job: int = -1) -> None:
+        if self.stopping:
+            return
+        self._emit(decision, ev.RunStopping(reason, by, job))
+        idle = [number for number, state in enumerate(self.states) if state in (WAITING, READY, BACKING_OFF)]
+        if idle:
+            self._emit(decision, ev.JobsEnded(idle, STATES[_STOPPED[reason]], reason, job))
+
+    def _kill_all(self, decision: Decision, kind: str, grace_s: float | None) -> None:
+        for job, state in enumerate(self.states):
+            if state == RUNNING:
+                self._kill(decision, job, kind, grace_s)
+
+    def _kill(self, decision: Decision, job: int, kind: str, grace_s: float | None) -> None:
+        """Ask for the end of a running attempt. Asked again it is passed on only when it shall be quicker."""
+        if job in self.kills and grace_s is None:
+            return
+        self.kills.setdefault(job, kind)
+        grace = self.plan.spec(job).grace_s if grace_s is None else grace_s
+        decision.kills.append(Kill(job, self.attempts[job], kind, grace))
+
+    def _emit(self, decision: Decision, event: ev.AnyEvent) -> None:
+        self.apply(event)
+        decision.events.append(event)
+
+    # --- applying -------------------------------------------------------------------------------
+
+    def apply(self, event: ev.AnyEvent) -> None:
+        """Change the state as a recorded event says. The only code that does."""
+        kind = type(event)
+        if kind is ev.AttemptEnded:
+            self._apply_attempt_ended(event)  # type: ignore[arg-type]
+        elif kind is ev.AttemptsStarted:
+            for job in event.jobs:  # type: ignore[union-attr]
+                self._move(job, RUNNING)
+                self.attempts[job] += 1
+        elif kind is ev.JobsEnded:
+            state = STATE_OF[event.state]  # type: ignore[union-attr]
+            for job in event.jobs:  # type: ignore[union-attr]
+                self._move(job, state)
+            for job in event.jobs:  # type: ignore[union-attr]
+                self._settle(job, good=state in _GOOD)
+        elif kind is ev.BackoffEnded:
+            self._move(event.job, READY)  # type: ignore[union-attr]
+        elif kind is ev.RunStopping:
+            self.stopping = event.reason  # type: ignore[union-attr]
+        elif kind is ev.RunEnded:
+            self.status = event.status  # type: ignore[union-attr]
+        elif kind is ev.RunReopened:
+            self._apply_reopened(event.jobs)  # type: ignore[union-attr]
+
+    def _apply_attempt_ended(self, event: ev.AttemptEnded) -> None:
+        job, outcome = event.job, event.outcome
+        state = STATE_OF[event.state]
+        self._move(job, state)
+        if self.kills:
+            self.kills.pop(job, None)
+        if state == SUCCESS:
+            if job in self.plan.wanted_results:
+                self.results[job] = bytes(event.result)
+            self._settle(job, good=True)
+            return
+        if outcome == "lost":
+            self.losses[job] = self.losses.get(job, 0) + 1
+        elif outcome == "returned":
+            self.attempts[job] -= 1  # it never began, so nothing else will ever be heard of that number
+        elif outcome not in ("cancelled", "interrupted"):
+            self.failed_tries[job] = self.failed_tries.get(job, 0) + 1
+        if state in FINAL:
+            self._settle(job, good=False)
+
+    def _apply_reopened(self, jobs: Sequence[int]) -> None:
+        """The only way out of a final state. The indexes are computed anew: this happens once in the life of a process."""
+        self.stopping = self.status = ""
+        for job in jobs:
+            self.counts[self.states[job]] -= 1
+            self.counts[WAITING] += 1
+            self.states[job] = WAITING
+            for memory in (self.failed_tries, self.losses, self.results):
+                memory.pop(job, None)
+        for job in range(len(self.plan)):
+            needs = self.plan.needs[job]
+            self.open_needs[job] = sum(self.states[need] not in FINAL for need in needs)
+            self.soured[job] = any(self.states[need] in FINAL - _GOOD for need in needs)
+        for job in jobs:
+            if not self.open_needs[job] and self._comes_true(job):
+                self._move(job, READY)
+
+    def _move(self, job: int, state: int) -> None:
+        """Put a job into a state, with everything that is counted by state."""
+        before = self.states[job]
+        if state not in NEXT[before]:
+            raise IllegalMoveError(self._story(job, state))
+        self.states[job] = state
+        self.counts[before] -= 1
+        self.counts[state] += 1
+        if state == RUNNING:
+            self.resources.take(self._demands.get(job, PLAIN))
+            queue = self._queues[self._queue_key(job)]
+            if queue and queue[0] == job:
+                queue.popleft()
+        elif state == READY:
+            key = self._queue_key(job)
+            queue = self._queues.get(key)  # type: ignore[assignment]
+            if queue is None:
+                queue = self._queues[key] = deque()
+            queue.append(job)
+        if before == RUNNING:
+            self.resources.give_back(self._demands.get(job, PLAIN))
+
+    def _queue_key(self, job: int) -> tuple[int, Demand]:
+        return -self._priorities.get(job, 0), self._demands.get(job, PLAIN)
+
+    def _settle(self, job: int, *, good: bool) -> None:
+        """Count a job's end down in its dependents; those with no need left become ready if their `when` came true."""
+        open_needs, soured = self.open_needs, self.soured
+        for dependent in self.plan.dependents[job]:
+            open_needs[dependent] -= 1
+            if not good:
+                soured[dependent] = 1
+            if not open_needs[dependent] and self.states[dependent] == WAITING and self._comes_true(dependent):
+                self._move(dependent, READY)
+
+    def _comes_true(self, job: int) -> bool:
+        """Whether a job whose needs have all ended may start."""
+        when = self._when[job]
+        return when == 2 or (when == 1) == bool(self.soured[job])
+
+    # --- checking -------------------------------------------------------------------------------
+
+    def _story(self, job: int, state: int) -> str:
+        return (
+            f"BUG: job `{self.plan.name(job)}` cannot go from {STATES[self.states[job]]} to {STATES[state]}"
+            f" (attempt {self.attempts[job]}, failed tries {self.failed_tries.get(job, 0)}, open needs {self.open_needs[job]},"
+            f" stopping {self.stopping!r}, status {self.status!r})"
+        )
+
+    def check(self) -> None:
+        """Compute every index anew from the states and compare. For tests and simulations.
+
+        Raises:
+            AssertionError: an index differs, or an invariant of the run does not hold.
+        """
+        plan, states = self.plan, self.states
+        counted = [0] * len(STATES)
+        fresh = Resources(self.limits.slots, self.limits.limits)
+        for job, state in enumerate(states):
+            counted[state] += 1
+            needs = plan.needs[job]
+            assert self.open_needs[job] == sum(states[need] not in FINAL for need in needs), f"open needs of {plan.name(job)}"
+            assert bool(self.soured[job]) == any(states[n] in FINAL - _GOOD for n in needs), f"soured {plan.name(job)}"
+            if state == RUNNING:
+                fresh.take(self._demands.get(job, PLAIN))
+            if state == READY:
+                assert self._queues[self._queue_key(job)].count(job) >= 1, f"{plan.name(job)} is ready and in no queue"
+            if state in (READY, RUNNING, SUCCESS, FAILED, BACKING_OFF):
+                assert not self.open_needs[job] and self._comes_true(job), f"{plan.name(job)} is ahead of its needs"
+        assert counted == self.counts, (counted, self.counts)
+        assert fresh.snapshot() == self.resources.snapshot(), (fresh.snapshot(), self.resources.snapshot())
+        assert all(states[job] == RUNNING for job in self.kills), self.kills
+
+    def snapshot(self) -> dict[str, Any]:
+        """Everything that a replay of the journal must reproduce, in a form that can be compared."""
+        ready = {key: [job for job in queue if self.states[job] == READY] for key, queue in self._queues.items()}
+        return {
+            "states": bytes(self.states),
+            "attempts": self.attempts.tolist(),
+            "failed_tries": dict(self.failed_tries),
+            "losses": dict(self.losses),
+            "results": dict(self.results),
+            "counts": list(self.counts),
+            "open_needs": self.open_needs.tolist(),
+            "soured": bytes(self.soured),
+            "held": self.resources.snapshot(),
+            "ready": {key: jobs for key, jobs in ready.items() if jobs},
+            "stopping": self.stopping,
+            "status": self.status,
+        }
+
+
+def _ended_well(outcome: Outcome) -> ev.AttemptEnded:
+    return ev.AttemptEnded(
+        outcome.job,
+        outcome.number,
+        "ok",
+        "success",
+        outcome.began,
+        outcome.wall_s,
+        outcome.cpu_s,
+        outcome.peak_bytes,
+        ev.Raw(outcome.result),
+        artifacts=outcome.artifacts,
+    )
+
+
+def _ended(outcome: Outcome, kind: str, state: str, reason: str, message: str, delay_s: float) -> ev.AttemptEnded:
+    return ev.AttemptEnded(
+        outcome.job,
+        outcome.number,
+        kind,
+        state,
+        outcome.began,
+        outcome.wall_s,
+        outcome.cpu_s,
+        outcome.peak_bytes,
+        message=message,
+        reason=reason,
+        exit_code=outcome.exit_code,
+        signal=outcome.signal,
+        delay_s=delay_s,
+    )

@@ -1,0 +1,90 @@
+"""Durations and sizes as people write them: `90s`, `1h30m`, `512MiB`. Seconds and bytes inside."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+_DURATION_UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_DURATION_PART: Final = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
+_DURATION: Final = re.compile(r"(?:\d+(?:\.\d+)?(?:ms|s|m|h|d))+")
+_SIZE: Final = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt]?i?b?)", re.IGNORECASE)
+_SIZE_UNITS: Final = {
+    "": 1, "b": 1,
+    "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12,
+    "kib": 2**10, "mib": 2**20, "gib": 2**30, "tib": 2**40,
+    "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12,
+    "ki": 2**10, "mi": 2**20, "gi": 2**30, "ti": 2**40,
+}  # fmt: skip
+MAX_SECONDS: Final = 366 * 86400.0
+MAX_BYTES: Final = 2**60
+
+
+def parse_duration(text: str | float) -> float:
+    """Seconds from `90`, `1.5`, `90s`, `5m`, `1h30m` or `250ms`.
+
+    Raises:
+        ValueError: not a duration, negative, or longer than a year.
+    """
+    if isinstance(text, bool):
+        raise ValueError("a duration is a number of seconds or a text such as `90s`, `5m`, `1h30m`")
+    if isinstance(text, (int, float)):
+        seconds = float(text)
+    else:
+        stripped = text.strip()
+        if re.fullmatch(r"\d+(\.\d+)?", stripped):
+            seconds = float(stripped)
+        elif _DURATION.fullmatch(stripped):
+            seconds = sum(float(number) * _DURATION_UNITS[unit] for number, unit in _DURATION_PART.findall(stripped))
+        else:
+            raise ValueError(f"`{text}` is not a duration: write seconds, or `90s`, `5m`, `1h30m`, `250ms`")
+    if not 0 <= seconds <= MAX_SECONDS:
+        raise ValueError(f"a duration is between 0 and 366 days, not {text}")
+    return seconds
+
+
+def parse_size(text: str | int) -> int:
+    """Bytes from `1024`, `512MB`, `2GiB` or `1.5 GB`.
+
+    Raises:
+        ValueError: not a size, negative, or above an exbibyte.
+    """
+    if isinstance(text, bool) or not isinstance(text, (int, str)):
+        raise ValueError("a size is a number of bytes or a text such as `512MB` or `2GiB`")
+    if isinstance(text, int):
+        number = text
+    else:
+        match = _SIZE.fullmatch(text.strip())
+        if match is None or match[2].lower() not in _SIZE_UNITS:
+            raise ValueError(f"`{text}` is not a size: write bytes, or `512MB`, `2GiB`")
+        number = int(float(match[1]) * _SIZE_UNITS[match[2].lower()])
+    if not 0 <= number <= MAX_BYTES:
+        raise ValueError(f"a size is between 0 and 1 EiB, not {text}")
+    return number
+
+
+def format_duration(seconds: float) -> str:
+    """`12 ms`, `4.2 s`, `3m05s`, `2h07m`: short, for people."""
+    if seconds < 0.9995:
+        return f"{round(seconds * 1000)} ms"
+    if seconds < 59.95:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 3600:
+        return f"{whole // 60}m{whole % 60:02d}s"
+    minutes = round(whole / 60)
+    if minutes < 1440:
+        return f"{minutes // 60}h{minutes % 60:02d}m"
+    hours = round(whole / 3600)
+    return f"{hours // 24}d{hours % 24:02d}h"
+
+
+def format_size(count: float) -> str:
+    """`512 B`, `1.5 KiB`, `2.0 GiB`."""
+    if count < 1024:
+        return f"{int(count)} B"
+    for unit in ("KiB", "MiB", "GiB"):
+        count /= 1024
+        if count < 1024:
+            return f"{count:.1f} {unit}"
+    return f"{count / 1024:.1f} TiB"
