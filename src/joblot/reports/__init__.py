@@ -1,0 +1,1 @@
+"""What a run came to, for people and programs: readers of a run's records. Nothing here asks the engine or decides anything."""

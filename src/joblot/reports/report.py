@@ -1,0 +1,318 @@
+"""The summary of a run: what a program asks of it, and the report file.
+
+It is made from a plan and a view of the run's records. It does not know where records come from, nor what a terminal is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+from msgspec import Raw, Struct
+
+from joblot import __version__
+from joblot.clock import iso_utc
+from joblot.errors import EXIT_JOBS_FAILED, EXIT_OK, EXIT_SIGINT, EXIT_SIGTERM, EXIT_TIME_LIMIT, BatchFailedError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from joblot.events import AttemptEnded
+    from joblot.model import Artifact
+    from joblot.plan import Plan
+    from joblot.reports.view import JobFacts, RunView
+
+SCHEMA: Final = 1
+"""Number of the report file's form; it grows when a key changes its meaning or goes."""
+
+_NAMED: Final = 5
+"""How many jobs an error message names."""
+
+_MESSAGES: Final = {
+    "need_failed": "`{cause}` failed",
+    "need_skipped": "`{cause}` was skipped",
+    "condition": "`when: {when}` did not come true",
+    "unknown_action": "unknown action `{action}`",
+    "fail_fast": "stopped after `{cause}` failed",
+    "max_failures": "stopped after too many failures",
+    "time_limit": "the run's time limit was reached",
+    "cancelled": "the run was cancelled",
+    "up_to_date": "up to date",
+}
+"""What a reason code says where its event has no message of its own."""
+
+
+class JobReport(Struct, frozen=True, kw_only=True):
+    """What one job came to.
+
+    `state` is the job's state, `attempts` how many began, `duration_ms` their time together. A job that did not end well has a `reason`
+    (a code) and a `message` (one line), and `cause` names the job that brought its end about. Times are UTC in ISO form.
+    """
+
+    name: str
+    action: str
+    state: str
+    attempts: int = 0
+    duration_ms: int = 0
+    result: Any = None
+    reason: str = ""
+    message: str = ""
+    cause: str = ""
+    needs: tuple[str, ...] = ()
+    started_at: str | None = None
+    ended_at: str | None = None
+    cpu_s: float = 0.0
+    peak_bytes: int = 0
+    exit_code: int | None = None
+    signal: int | None = None
+    log: str = ""
+    artifacts: tuple[Artifact, ...] = ()
+    history: tuple[AttemptEnded, ...] = ()
+
+    @property
+    def ok(self) -> bool:
+        """Whether the job ended well: it succeeded, or what it makes was up to date."""
+        return self.state in ("success", "cached")
+
+
+class Report:
+    """The summary of one run of one plan.
+
+    `log` gives the path of the log of a job's attempt from the job's name and the attempt's number. A run without a recorded end is
+    `interrupted` unless `live` says that somebody still drives it.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        view: RunView,
+        *,
+        run_id: str,
+        log: Callable[[str, int], str] | None = None,
+        live: bool = False,
+    ) -> None:
+        self.run_id = run_id
+        self.batch = plan.config.name
+        self.source = plan.config.source
+        self.view = view
+        self._plan = plan
+        self._log = log
+        self._live = live
+
+    def __repr__(self) -> str:
+        return f"<Report {self.run_id} of {self.batch}: {self.status}, {len(self._plan)} jobs>"
+
+    # --- the run --------------------------------------------------------------------------------
+
+    @property
+    def status(self) -> str:
+        """`success`, `failed`, `cancelled`; without an end `interrupted`, or `running` or `stopping` while it is live."""
+        return self.view.status if self.view.ended or self._live else "interrupted"
+
+    @property
+    def ok(self) -> bool:
+        """Whether the run ended and no job failed or was stopped."""
+        return self.status == "success"
+
+    @property
+    def all_passed(self) -> bool:
+        """Whether every job succeeded or was up to date, those aside whose `when` did not come true."""
+        counts = self.view.counts
+        passed = counts["success"] + counts["cached"]
+        excused = sum(self.view.reason(job) == "condition" for job in self.view.in_state("skipped"))
+        return self.ok and passed + excused == len(self._plan)
+
+    @property
+    def exit_code(self) -> int:
+        """What a command line ends with: 0 all well, 1 jobs failed, 124 the run's time limit, 130 or 143 it was stopped."""
+        stopping = self.view.stopping
+        if self.ok:
+            return EXIT_OK
+        if stopping and stopping.reason == "time_limit":
+            return EXIT_TIME_LIMIT
+        if self.status == "cancelled":
+            return EXIT_SIGTERM if stopping and "SIGTERM" in stopping.by else EXIT_SIGINT
+        return EXIT_JOBS_FAILED
+
+    @property
+    def duration_ms(self) -> int:
+        """How long the run took, in milliseconds."""
+        return round(self.view.wall_s * 1000)
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many jobs are in each state, by its name."""
+        return self.view.counts
+
+    # --- the jobs -------------------------------------------------------------------------------
+
+    @cached_property
+    def jobs(self) -> Mapping[str, JobReport]:
+        """Every job by its name, in the order of the batch."""
+        return _Jobs(self._plan, self._job)
+
+    @cached_property
+    def failed(self) -> list[JobReport]:
+        """The jobs that failed, in the order in which they did."""
+        return [self._job(job) for job in self.view.failures]
+
+    def in_state(self, *names: str) -> Iterator[JobReport]:
+        """The jobs in any of these states, in the order of the batch."""
+        return (self._job(job) for job in self.view.in_state(*names))
+
+    def check(self) -> None:
+        """Do nothing if the run is `ok`.
+
+        Raises:
+            BatchFailedError: it is not; the message names the first jobs that failed.
+        """
+        if self.ok:
+            return
+        failures = self.view.failures
+        if not failures:
+            raise BatchFailedError(f"run `{self.run_id}` did not succeed: {self.status}")
+        named = [f"`{job.name}` ({job.message or job.reason})" for job in map(self._job, failures[:_NAMED])]
+        more = f" and {len(failures) - _NAMED} more" if len(failures) > _NAMED else ""
+        raise BatchFailedError(f"{len(failures)} of {len(self._plan)} jobs failed: {', '.join(named)}{more}")
+
+    def _job(self, job: int) -> JobReport:
+        facts = self.view.facts(job)
+        return JobReport(
+            name=facts.name,
+            action=self._action(job),
+            state=facts.state,
+            attempts=facts.attempts,
+            duration_ms=round(facts.wall_s * 1000),
+            result=msgspec.json.decode(facts.result) if facts.result else None,
+            reason=facts.reason,
+            message=self._message(facts),
+            cause=self._cause(facts),
+            needs=tuple(self._plan.name(need) for need in self._plan.needs[job]),
+            started_at=None if facts.began_at is None else iso_utc(facts.began_at),
+            ended_at=None if facts.ended_at is None else iso_utc(facts.ended_at),
+            cpu_s=round(facts.cpu_s, 6),
+            peak_bytes=facts.peak_bytes,
+            exit_code=facts.exit_code,
+            signal=facts.signal,
+            log=self._log_of(facts),
+            artifacts=facts.artifacts,
+            history=facts.history,
+        )
+
+    def _action(self, job: int) -> str:
+        spec = self._plan.spec(job)
+        if spec.action is not None:
+            return spec.action
+        return "run" if spec.run is not None else str(getattr(spec.function, "__qualname__", "function"))
+
+    def _cause(self, facts: JobFacts) -> str:
+        return self._plan.name(facts.cause) if facts.cause >= 0 else ""
+
+    def _message(self, facts: JobFacts) -> str:
+        if facts.message or not facts.reason:
+            return facts.message
+        text = _MESSAGES.get(facts.reason, facts.reason.replace("_", " "))
+        if "{cause}" in text and facts.cause < 0:
+            return facts.reason.replace("_", " ")
+        spec = self._plan.spec(facts.number)
+        return text.format(cause=self._cause(facts), when=spec.when, action=spec.action)
+
+    def _log_of(self, facts: JobFacts) -> str:
+        return self._log(facts.name, facts.attempts) if self._log and facts.attempts else ""
+
+    # --- the file -------------------------------------------------------------------------------
+
+    def to_dict(self) -> dict[str, Any]:
+        """The report file as plain data."""
+        plain: dict[str, Any] = msgspec.json.decode(self.to_json())
+        return plain
+
+    def to_json(self) -> str:
+        """The report file as text: the head indented, then each job on a line of its own."""
+        return b"".join(self._chunks()).decode()
+
+    def write(self, path: str | Path) -> None:
+        """Write the report file in one step; missing folders are made.
+
+        Raises:
+            JoblotError: the file cannot be written.
+        """
+        from joblot.reports.files import write_atomically
+
+        write_atomically(path, self._chunks())
+
+    def _head(self) -> dict[str, Any]:
+        view, counts = self.view, self.view.counts
+        head: dict[str, Any] = {
+            "joblot": __version__,
+            "schema": SCHEMA,
+            "run_id": self.run_id,
+            "batch": self.batch,
+            "source": self.source,
+            "status": self.status,
+            "exit_code": self.exit_code,
+            "started_at": None if view.started_at is None else iso_utc(view.started_at),
+            "ended_at": None if view.ended_at is None else iso_utc(view.ended_at),
+            "duration_ms": self.duration_ms,
+            "total_jobs": len(self._plan),
+            "succeeded": counts["success"],
+        }
+        head |= {state: counts[state] for state in ("failed", "skipped", "cached", "cancelled", "aborted")}
+        unfinished = sum(counts[state] for state in ("waiting", "ready", "running", "backing_off"))
+        if unfinished:
+            head["unfinished"] = unfinished
+        return head | {"all_passed": self.all_passed, "cpu_s": round(view.cpu_s, 6), "peak_bytes": view.peak_bytes}
+
+    def _chunks(self) -> Iterator[bytes]:
+        yield msgspec.json.format(msgspec.json.encode(self._head()), indent=2)[:-2] + b',\n  "results": ['
+        separator = b"\n    "
+        encode = msgspec.json.Encoder().encode
+        for job in range(len(self._plan)):
+            yield separator + encode(self._item(job))
+            separator = b",\n    "
+        yield b"\n  ]\n}\n" if len(self._plan) else b"]\n}\n"
+
+    def _item(self, job: int) -> dict[str, Any]:
+        facts = self.view.facts(job)
+        item: dict[str, Any] = {
+            "job": facts.name,
+            "action": self._action(job),
+            "status": facts.state,
+            "attempts": facts.attempts,
+            "duration_ms": round(facts.wall_s * 1000),
+        }
+        if facts.state == "success":
+            item["result"] = Raw(facts.result) if facts.result else None
+        elif facts.reason:
+            item |= {"reason": facts.reason, "message": self._message(facts)}
+            if facts.cause >= 0:
+                item["cause"] = self._cause(facts)
+        item["started_at"] = None if facts.began_at is None else iso_utc(facts.began_at)
+        item |= {"cpu_s": round(facts.cpu_s, 6), "peak_bytes": facts.peak_bytes}
+        seldom = {"exit_code": facts.exit_code, "signal": facts.signal, "log": self._log_of(facts) or None}
+        item |= {key: value for key, value in seldom.items() if value is not None}
+        if facts.artifacts:
+            item["artifacts"] = facts.artifacts
+        return item
+
+
+class _Jobs(Mapping[str, JobReport]):
+    """The jobs of a report, each made when it is asked for."""
+
+    def __init__(self, plan: Plan, make: Callable[[int], JobReport]) -> None:
+        self._plan = plan
+        self._make = make
+
+    def __getitem__(self, name: str) -> JobReport:
+        job = self._plan.find(name)
+        if job is None:
+            raise KeyError(name)
+        return self._make(job)
+
+    def __iter__(self) -> Iterator[str]:
+        return map(self._plan.name, range(len(self._plan)))
+
+    def __len__(self) -> int:
+        return len(self._plan)

@@ -1,0 +1,158 @@
+"""What people read of a run at its end: the closing table and the digest of failures; and job output made safe to show.
+
+Everything here is text in, text out. It does not know terminals: whether and how to colour is the caller's choice.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from joblot.units import format_duration
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from joblot.reports.report import JobReport, Report
+
+SMALL: Final = 30
+"""A run of at most this many jobs is shown job by job; of a larger one only what went wrong, and no more lines than this."""
+
+_ESCAPES: Final = re.compile(
+    r"(?:\x1b\]|\x9d)[^\x07\x1b\x9c\n]*(?:\x07|\x1b\\|\x9c)?"  # OSC: titles, links, the clipboard
+    r"|(?:\x1b[PX^_]|[\x90\x98\x9e\x9f])[^\x1b\x9c\n]*(?:\x1b\\|\x9c)?"  # DCS, SOS, PM, APC
+    r"|(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]?"  # CSI: colours, cursor movement
+    r"|\x1b[ -/]*[0-~]?"  # two-character sequences, and an escape cut short
+)
+_CONTROLS: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+
+
+def plain(text: str) -> str:
+    """Text that cannot drive a terminal: escape sequences and control characters other than tab and newline are gone.
+
+    A carriage return ends a line as a newline does, so that what a progress bar overwrote stays readable.
+    """
+    if text.isprintable():
+        return text
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
+    return _CONTROLS.sub("", _ESCAPES.sub("", text))
+
+
+def one_line(text: str) -> str:
+    """The text made plain and its lines joined, for places that have one line."""
+    return " ".join(plain(text).split())
+
+
+# --- the closing table ----------------------------------------------------------------------------
+
+
+def _unpainted(_state: str, text: str) -> str:
+    return text
+
+
+def closing(report: Report, *, paint: Callable[[str, str], str] = _unpainted) -> str:
+    """The table and the sentence that end a run.
+
+    `paint(state, text)` may colour what is said of a job, or of the run, in that state.
+    """
+    lines = [f"Batch {plain(report.batch)}: {paint(report.status, report.status)}"]
+    small = len(report.jobs) <= SMALL
+    lines += _every_job(report, paint) if small else _bad_jobs(report, paint)
+    causes = [cause for cause in digest(report.failed) if cause.failures > 1]
+    if causes:
+        lines.append("Failures by cause:")
+        lines += [f"  {cause.failures:>5} x {cause.text} (such as `{cause.example}`)" for cause in causes]
+    lines.append(summary(report))
+    return "\n".join(lines)
+
+
+def summary(report: Report) -> str:
+    """One line: `4 jobs: 2 succeeded, 1 failed, 1 skipped, in 4.3 s`."""
+    counts = report.counts
+    words = {"success": "succeeded", "backing_off": "waiting to retry"}
+    order = (
+        "success",
+        "cached",
+        "failed",
+        "skipped",
+        "cancelled",
+        "aborted",
+        "running",
+        "backing_off",
+        "ready",
+        "waiting",
+    )
+    parts = [f"{counts[state]} {words.get(state, state)}" for state in order if counts[state]]
+    total = sum(counts.values())
+    if not total:
+        return "no jobs: nothing to do"
+    return f"{total} {'job' if total == 1 else 'jobs'}: {', '.join(parts)}, in {format_duration(report.duration_ms / 1000)}"
+
+
+def _every_job(report: Report, paint: Callable[[str, str], str]) -> Iterator[str]:
+    jobs = list(report.jobs.values())
+    width = max((len(job.state) for job in jobs), default=0)
+    return (_line(job, width, paint) for job in jobs)
+
+
+def _bad_jobs(report: Report, paint: Callable[[str, str], str]) -> Iterator[str]:
+    # The failures come first; what was stopped or skipped because of them follows as numbers in the last line.
+    for job in report.failed[:SMALL]:
+        yield _line(job, len("failed"), paint)
+    if len(report.failed) > SMALL:
+        yield f"  ... and {len(report.failed) - SMALL} more failed jobs"
+
+
+def _line(job: JobReport, width: int, paint: Callable[[str, str], str]) -> str:
+    label = paint(job.state, f"{job.state:<{width}}")
+    line = f"  [{label}] {plain(job.name)}"
+    if job.attempts:
+        tries = "1 attempt" if job.attempts == 1 else f"{job.attempts} attempts"
+        line += f" ({tries}, {format_duration(job.duration_ms / 1000)})"
+    said = one_line(job.message or job.reason)
+    return f"{line}: {said}" if said else line
+
+
+# --- the digest of failures -----------------------------------------------------------------------
+
+
+class Cause(NamedTuple):
+    """Failures that say the same but for numbers, names of files and the like.
+
+    `text` is the message with those replaced, `failures` how many there are, `example` the name of the first such job and `message` its own words.
+    """
+
+    text: str
+    reason: str
+    failures: int
+    example: str
+    message: str
+
+
+_VARYING: Final = (
+    (re.compile(r"\b[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}\b"), "<id>"),
+    (re.compile(r"\b\w+://[^\s'\"`]+"), "<url>"),
+    (re.compile(r"(?<![\w<>])(?:\.{1,2}|~)?(?:/[\w.@%+=-]+)+/?|\b[\w.@%+=-]+(?:/[\w.@%+=-]+)+/?"), "<path>"),
+    (re.compile(r"\b0x[0-9a-fA-F]+\b|\b(?=[0-9a-fA-F]*[0-9])(?=[0-9a-fA-F]*[a-fA-F])[0-9a-fA-F]{7,}\b"), "<hex>"),
+    (re.compile(r"\d+(?:[.,:]\d+)*"), "<n>"),
+)
+
+
+def normalise(message: str) -> str:
+    """A message without what differs from job to job: ids, addresses, paths, hexadecimal and other numbers."""
+    text = one_line(message)
+    for pattern, word in _VARYING:
+        text = pattern.sub(word, text)
+    return text
+
+
+def digest(failures: Iterable[JobReport]) -> list[Cause]:
+    """The failures grouped by their cause, the most frequent first and among equals the first seen."""
+    groups: dict[tuple[str, str], list[JobReport]] = {}
+    for job in failures:
+        groups.setdefault((job.reason, normalise(job.message or job.reason)), []).append(job)
+    causes = [
+        Cause(text, reason, len(jobs), plain(jobs[0].name), one_line(jobs[0].message))
+        for (reason, text), jobs in groups.items()
+    ]
+    return sorted(causes, key=lambda cause: -cause.failures)

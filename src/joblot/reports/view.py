@@ -1,0 +1,260 @@
+"""A run as its records tell it: the state of every job, and what is said of it in reports, pages and progress lines.
+
+A projection: records go in, nothing is decided. Facts about jobs stand in columns, one array a fact, and only what is rare (failures,
+retries, artifacts) has objects of its own, so that a hundred thousand plain jobs stay small.
+
+It does not know what jobs need: a job that could start and one whose needs have not ended are both `waiting` here. Nor does it know
+whether the process that drives the run is alive.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections import deque
+from math import isnan, nan
+from typing import TYPE_CHECKING, Any, Final
+
+from msgspec import Raw, Struct
+from msgspec.structs import replace
+
+from joblot import events as ev
+from joblot.model import FAILED, READY, RUNNING, STATE_OF, STATES, WAITING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from joblot.model import Artifact
+
+_NO_RESULT: Final = Raw(b"")
+
+
+class JobFacts(Struct, frozen=True):
+    """What is known of one job. Times are seconds since the epoch, durations seconds over all attempts.
+
+    `began_at` is when the first attempt began, `ended_at` when the last one ended or the job was given up. `attempts` counts those that began. `history` holds the ended attempts of a job that was not done at the first; it is empty for
+    all others. `cause` is the number of the job that brought this job's end about, -1 when none did.
+    """
+
+    number: int
+    name: str
+    state: str
+    attempts: int
+    wall_s: float
+    cpu_s: float
+    peak_bytes: int
+    began_at: float | None
+    ended_at: float | None
+    result: bytes = b""
+    message: str = ""
+    reason: str = ""
+    cause: int = -1
+    exit_code: int | None = None
+    signal: int | None = None
+    artifacts: tuple[Artifact, ...] = ()
+    history: tuple[ev.AttemptEnded, ...] = ()
+
+
+class RunView:
+    """One run, as far as its records have been applied. `names` gives the jobs' names, `jobs` is how many there are.
+
+    Of the structured messages the last `logged` are kept.
+    """
+
+    def __init__(self, names: Sequence[str] | Callable[[int], str], jobs: int, *, logged: int = 1000) -> None:
+        self.name: Callable[[int], str] = names if callable(names) else names.__getitem__
+        self.jobs = jobs
+        self.status = ""
+        """Empty before the first record; then `running`, `stopping`, and at last `success`, `failed` or `cancelled`."""
+        self.started_at: float | None = None
+        self.ended_at: float | None = None
+        self.by: dict[str, Any] = {}
+        """Who drove the run last: pid, host, user, versions."""
+        self.stopping: ev.RunStopping | None = None
+        """Why nothing starts any more, if that is so."""
+        self.logged: deque[tuple[float, ev.Logged]] = deque(maxlen=logged)
+        """The last structured messages, each with the time of its record."""
+        self._counts = [0] * len(STATES)
+        self._counts[WAITING] = jobs
+        self._measured_s = 0.0
+        self._states = bytearray(jobs)
+        self._attempts = array("I", bytes(4 * jobs))
+        self._began = array("d", [nan]) * jobs
+        self._ended = array("d", [nan]) * jobs
+        self._wall = array("d", bytes(8 * jobs))
+        self._cpu = array("d", bytes(8 * jobs))
+        self._peak = array("Q", bytes(8 * jobs))
+        self._results: list[bytes] = [b""] * jobs
+        self._why: dict[int, ev.AttemptEnded | ev.JobsEnded] = {}
+        self._history: dict[int, list[ev.AttemptEnded]] = {}
+        self._artifacts: dict[int, tuple[Artifact, ...]] = {}
+        self._failed: dict[int, None] = {}
+
+    # --- applying -------------------------------------------------------------------------------
+
+    def apply(self, record: ev.Record) -> None:
+        """Take in what was recorded together. Records of a run are applied in their order, each once."""
+        at = record.at
+        for event in record.events:
+            kind = type(event)
+            if kind is ev.AttemptEnded:
+                self._attempt_ended(event, at)  # type: ignore[arg-type]
+            elif kind is ev.AttemptsStarted:
+                self._attempts_started(event, at)  # type: ignore[arg-type]
+            else:
+                self._seldom(event, at)
+
+    def apply_all(self, records: Iterable[ev.Record]) -> RunView:
+        """Apply records one after another; the view itself is returned."""
+        for record in records:
+            self.apply(record)
+        return self
+
+    def _attempts_started(self, event: ev.AttemptsStarted, at: float) -> None:
+        states, attempts, counts, began = self._states, self._attempts, self._counts, self._began
+        for job in event.jobs:
+            counts[states[job]] -= 1
+            states[job] = RUNNING
+            if not attempts[job]:
+                began[job] = at
+            attempts[job] += 1
+        counts[RUNNING] += len(event.jobs)
+
+    def _attempt_ended(self, event: ev.AttemptEnded, at: float) -> None:
+        job = event.job
+        state = STATE_OF[event.state]
+        self._counts[self._states[job]] -= 1
+        self._counts[state] += 1
+        self._states[job] = state
+        self._ended[job] = at
+        self._wall[job] += event.wall_s
+        self._cpu[job] += event.cpu_s
+        if event.peak_bytes > self._peak[job]:  # noqa: PLR1730 - twice as fast as `max`, once for every job
+            self._peak[job] = event.peak_bytes
+        if event.began_s is not None and self._attempts[job] == 1:
+            self._began[job] = (self.started_at or 0.0) + event.began_s
+        # A decoded `Raw` keeps the whole record alive that it was read from, so what is kept of it is a copy.
+        result = bytes(event.result)
+        if result:
+            self._results[job] = result
+        if event.artifacts:
+            self._artifacts[job] = event.artifacts
+        if event.outcome != "ok" or event.attempt > 1:
+            self._not_plain(job, state, replace(event, result=_NO_RESULT))
+
+    def _not_plain(self, job: int, state: int, event: ev.AttemptEnded) -> None:
+        self._history.setdefault(job, []).append(event)
+        if event.outcome == "ok":
+            self._why.pop(job, None)
+        else:
+            self._why[job] = event
+        if event.outcome == "returned":
+            self._attempts[job] -= 1
+        if state == FAILED:
+            self._failed[job] = None
+
+    def _jobs_ended(self, event: ev.JobsEnded, at: float) -> None:
+        state = STATE_OF[event.state]
+        for job in event.jobs:
+            self._move(job, state)
+            self._ended[job] = at
+            self._why[job] = event
+
+    def _move(self, job: int, state: int) -> None:
+        self._counts[self._states[job]] -= 1
+        self._counts[state] += 1
+        self._states[job] = state
+
+    def _seldom(self, event: ev.AnyEvent, at: float) -> None:
+        match event:
+            case ev.JobsEnded():
+                self._jobs_ended(event, at)
+            case ev.BackoffEnded():
+                self._move(event.job, READY)
+            case ev.Logged():
+                self.logged.append((at, event))
+            case ev.RunStarted():
+                self.started_at, self.status, self.by = at, "running", event.by
+            case ev.RunResumed():
+                self.by = event.by
+                self.ended_at, self.stopping, self._measured_s, self.status = None, None, 0.0, "running"
+            case ev.RunStopping():
+                self.stopping, self.status = event, "stopping"
+            case ev.RunEnded():
+                self.ended_at, self.status, self._measured_s = at, event.status, event.wall_s
+            case _:
+                raise AssertionError(f"BUG: no view of {event}")
+
+    # --- questions ------------------------------------------------------------------------------
+
+    @property
+    def ended(self) -> bool:
+        """Whether the end of the run is recorded."""
+        return self.ended_at is not None
+
+    @property
+    def wall_s(self) -> float:
+        """How long the run took, in seconds; 0 while its end is not recorded."""
+        if self._measured_s:
+            return self._measured_s
+        return max(0.0, (self.ended_at or 0.0) - (self.started_at or 0.0)) if self.ended else 0.0
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many jobs are in each state, by its name."""
+        return dict(zip(STATES, self._counts, strict=True))
+
+    @property
+    def failures(self) -> list[int]:
+        """Jobs that failed, in the order in which they did."""
+        return [job for job in self._failed if self._states[job] == FAILED]
+
+    @property
+    def cpu_s(self) -> float:
+        """Processor seconds of all attempts together."""
+        return sum(self._cpu)
+
+    @property
+    def peak_bytes(self) -> int:
+        """The largest resident size that any attempt reached."""
+        return max(self._peak, default=0)
+
+    def state(self, job: int) -> str:
+        """The name of the job's state."""
+        return STATES[self._states[job]]
+
+    def reason(self, job: int) -> str:
+        """The reason code of a job that did not end well; empty for others."""
+        why = self._why.get(job)
+        return why.reason if why else ""
+
+    def in_state(self, *names: str) -> list[int]:
+        """The jobs in any of these states, in the order of the batch."""
+        wanted = frozenset(STATE_OF[name] for name in names)
+        return [job for job, state in enumerate(self._states) if state in wanted]
+
+    def facts(self, job: int) -> JobFacts:
+        """Everything about one job."""
+        why = self._why.get(job)
+        return JobFacts(
+            number=job,
+            name=self.name(job),
+            state=self.state(job),
+            attempts=self._attempts[job],
+            wall_s=self._wall[job],
+            cpu_s=self._cpu[job],
+            peak_bytes=self._peak[job],
+            began_at=_known(self._began[job]),
+            ended_at=_known(self._ended[job]),
+            result=self._results[job],
+            message=why.message if why else "",
+            reason=why.reason if why else "",
+            cause=why.cause if isinstance(why, ev.JobsEnded) else -1,
+            exit_code=why.exit_code if isinstance(why, ev.AttemptEnded) else None,
+            signal=why.signal if isinstance(why, ev.AttemptEnded) else None,
+            artifacts=self._artifacts.get(job, ()),
+            history=tuple(self._history.get(job, ())),
+        )
+
+
+def _known(at: float) -> float | None:
+    return None if isnan(at) else at

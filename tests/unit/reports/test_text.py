@@ -1,0 +1,182 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from joblot import events as ev
+from joblot.model import Config, JobSpec
+from joblot.plan import expand
+from joblot.reports.report import Report
+from joblot.reports.text import Cause, closing, digest, normalise, one_line, plain, summary
+from joblot.reports.view import RunView
+
+
+def report_of(jobs, *steps):
+    plan = expand(Config(name="nightly", folder="/b", jobs=jobs))
+    view = RunView(plan.name, len(plan))
+    view.apply_all(ev.Record(n + 1, 1.8e9 + n, list(step)) for n, step in enumerate(steps))
+    return Report(plan, view, run_id="r1")
+
+
+def mixed():
+    jobs = [
+        JobSpec(name="extract", run="x"),
+        JobSpec(name="load", run="x", needs=("extract",)),
+        JobSpec(name="notify", run="x", needs=("load",)),
+    ]
+    return report_of(
+        jobs,
+        [ev.RunStarted("f", 3), ev.AttemptsStarted([0])],
+        [ev.AttemptEnded(0, 1, wall_s=0.012), ev.AttemptsStarted([1])],
+        [
+            ev.AttemptEnded(1, 1, "exit", "ready", None, 2.0, reason="exit_code", message="exit status 2"),
+            ev.AttemptsStarted([1]),
+        ],
+        [
+            ev.AttemptEnded(
+                1, 2, "exit", "failed", None, 2.2, reason="exit_code", message="\x1b[31mexit\x1b[0m\nstatus 2"
+            )
+        ],
+        [ev.JobsEnded([2], "skipped", "need_failed", 1), ev.RunEnded("failed", 4.3)],
+    )
+
+
+def test_a_small_run_is_shown_job_by_job_r97():
+    """R97 in the product's words: one line a job with state, attempts and time, then the total."""
+    assert closing(mixed()) == (
+        "Batch nightly: failed\n"
+        "  [success] extract (1 attempt, 12 ms)\n"
+        "  [failed ] load (2 attempts, 4.2 s): exit status 2\n"
+        "  [skipped] notify: `load` failed\n"
+        "3 jobs: 1 succeeded, 1 failed, 1 skipped, in 4.3 s"
+    )
+
+
+def test_the_caller_may_colour():
+    text = closing(mixed(), paint=lambda state, word: f"<{state}>{word}</>")
+    assert text.startswith("Batch nightly: <failed>failed</>\n  [<success>success</>] extract")
+
+
+def many(failing):
+    jobs = [JobSpec(name=f"j{n}", run="x") for n in range(100)]
+    ends = [
+        ev.AttemptEnded(n, 1, "error", "failed", reason="exception", message=f"no row {n} in /data/{n}.csv")
+        if n < failing
+        else ev.AttemptEnded(n, 1)
+        for n in range(100)
+    ]
+    return report_of(
+        jobs, [ev.RunStarted("f", 100), ev.AttemptsStarted(list(range(100)))], ends, [ev.RunEnded("failed", 61.0)]
+    )
+
+
+def test_a_large_run_shows_what_failed_and_why():
+    lines = closing(many(2)).splitlines()
+    assert lines == [
+        "Batch nightly: failed",
+        "  [failed] j0 (1 attempt, 0 ms): no row 0 in /data/0.csv",
+        "  [failed] j1 (1 attempt, 0 ms): no row 1 in /data/1.csv",
+        "Failures by cause:",
+        "      2 x no row <n> in <path> (such as `j0`)",
+        "100 jobs: 98 succeeded, 2 failed, in 1m01s",
+    ]
+
+
+def test_many_failures_are_counted_not_listed():
+    lines = closing(many(100)).splitlines()
+    assert len(lines) == 1 + 30 + 1 + 2 + 1
+    assert lines[31:] == [
+        "  ... and 70 more failed jobs",
+        "Failures by cause:",
+        "    100 x no row <n> in <path> (such as `j0`)",
+        "100 jobs: 100 failed, in 1m01s",
+    ]
+
+
+def test_nothing_to_do_is_said_so():
+    """Decision D16."""
+    report = report_of([], [ev.RunStarted("f", 0)], [ev.RunEnded("success")])
+    assert closing(report) == "Batch nightly: success\nno jobs: nothing to do"
+
+
+def test_a_run_that_is_not_over_counts_what_is_left():
+    jobs = [JobSpec(name=name, run="x") for name in "ab"]
+    assert (
+        summary(report_of(jobs, [ev.RunStarted("f", 2), ev.AttemptsStarted([0])]))
+        == "2 jobs: 1 running, 1 waiting, in 0 ms"
+    )
+
+
+@pytest.mark.parametrize(
+    ("message", "normal"),
+    [
+        ("exit status 2", "exit status <n>"),
+        ("timed out after 1.5 s", "timed out after <n> s"),
+        ("file not found: data/in-7.csv", "file not found: <path>"),
+        ("cannot open '/var/tmp/x.db' (errno 13)", "cannot open '<path>' (errno <n>)"),
+        ("no such key 0x7f3a2b in shard deadbeef01", "no such key <hex> in shard <hex>"),
+        ("job 123e4567-e89b-12d3-a456-426614174000 is gone", "job <id> is gone"),
+        ("GET https://example.org/a/1?x=2 gave 503", "GET <url> gave <n>"),
+        ("either/or", "<path>"),
+        ("a plain sentence", "a plain sentence"),
+        ("KeyError: 'naf'", "KeyError: 'naf'"),
+        ("two\nlines  \x1b[1mbold\x1b[0m", "two lines bold"),
+    ],
+)
+def test_messages_that_differ_in_values_only_are_one_cause(message, normal):
+    assert normalise(message) == normal
+
+
+def test_the_digest_puts_the_most_frequent_cause_first():
+    messages = ["timed out after 3 s", "row 1 is bad", "row 2 is bad", "row 3 is bad"]
+    jobs = [JobSpec(name=f"j{n}", run="x") for n in range(5)]
+    ends = [
+        ev.AttemptEnded(n, 1, "error", "failed", reason="exception", message=text) for n, text in enumerate(messages)
+    ]
+    ends.append(ev.AttemptEnded(4, 1, "exit", "failed", reason="exit_code", message="row 4 is bad"))
+    report = report_of(jobs, [ev.AttemptsStarted(list(range(5)))], ends)
+    assert digest(report.failed) == [
+        Cause("row <n> is bad", "exception", 3, "j1", "row 1 is bad"),
+        Cause("timed out after <n> s", "exception", 1, "j0", "timed out after 3 s"),
+        Cause("row <n> is bad", "exit_code", 1, "j4", "row 4 is bad"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("raw", "shown"),
+    [
+        ("plain, été, 日本", "plain, été, 日本"),
+        ("tab\tand\nnewline", "tab\tand\nnewline"),
+        ("\x1b[1;31mred\x1b[0m", "red"),
+        ("\x1b[?25l\x1b[2Jcleared", "cleared"),
+        ("\x9b31mred", "red"),
+        ("\x1b]0;title\x07text", "text"),
+        ("\x1b]52;c;c2VjcmV0\x1b\\text", "text"),
+        ("\x9d52;c;c2VjcmV0\x9ctext", "text"),
+        ("\x1b]8;;https://example.org\x1b\\link\x1b]8;;\x1b\\", "link"),
+        ("\x1b]never ended\nnext line", "\nnext line"),
+        ("\x1bPq#0;2;0;0;0\x1b\\sixel", "sixel"),
+        ("\x1b_command\x1b\\\x1b^privacy\x1b\\\x1bXstring\x1b\\text", "text"),
+        ("\x1bcreset \x1b(0line drawing \x1b7saved", "reset line drawing saved"),
+        ("10%\r20%\r\ndone", "10%\n20%\ndone"),
+        ("bell\x07 back\x08 null\x00 delete\x7f next\x85 shift\x0e", "bell back null delete next shift"),
+        ("cut short \x1b", "cut short "),
+        ("cut short \x1b[12", "cut short "),
+        ("\x1b\x1b[31mnested\x1b]\x1b[0m", "nested"),
+    ],
+)
+def test_i15_job_output_cannot_drive_the_terminal(raw, shown):
+    """I15: C0 and C1 except tab and newline go, with the sequences that they begin."""
+    assert plain(raw) == shown
+
+
+@given(st.text(st.sampled_from("\x1b[]P_;0mc\\\x07\x9b\x9c\x9d\x90\r\n\tA é"), max_size=40))
+def test_i15_holds_for_any_mixture(raw):
+    shown = plain(raw)
+    assert not any((ord(char) < 32 and char not in "\t\n") or 127 <= ord(char) < 160 for char in shown)
+    assert plain(shown) == shown
+
+
+def test_one_line_has_no_line_break():
+    assert one_line("  a\r\n b\tc\x1b[K ") == "a b c"
