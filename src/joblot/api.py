@@ -394,7 +394,7 @@ class _Driver:
             assert self._folder is not None
             self._hold = self._folder.hold(self._run_id)
             sweep_cookie(self._run_id)
-            self._hold.copy_events(self._folder.journal)
+            self._hold.attach(self._folder.journal, self._plan.config.durability)
             info = journal.info(self._run_id)
             assert info is not None
             state, view = self._state(), RunView(self._plan.name, len(self._plan))
@@ -457,7 +457,11 @@ class _Driver:
         if self._hold is not None:
             folder = self._hold.folder
 
+            printed = frozenset(os.listdir(folder.logs)) if folder.logs.is_dir() else frozenset()
+
             def log(job: str, attempt: int) -> str:
+                if job not in printed:
+                    return ""
                 path = folder.log_path(job, attempt)
                 return str(path) if path.exists() else ""
 
@@ -494,7 +498,7 @@ class _Driver:
     def _take_hold(self, journal: Journal) -> None:
         if self._folder is not None:
             self._hold = self._folder.hold(self._run_id)
-            self._hold.copy_events(self._folder.journal)
+            self._hold.attach(self._folder.journal, self._plan.config.durability)
 
     def _let_go(self) -> None:
         if self._folder is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from functools import lru_cache
 from typing import Protocol
 
 
@@ -52,9 +53,13 @@ class ManualClock:
 def iso_utc(wall: float) -> str:
     """`2026-11-20T10:24:57.123Z` for seconds since the epoch."""
     whole = int(wall // 1)
-    millis = int((wall - whole) * 1000)
+    return f"{_to_the_second(whole)}.{int((wall - whole) * 1000):03d}Z"
+
+
+@lru_cache(maxsize=8)
+def _to_the_second(whole: int) -> str:
     year, month, day, hour, minute, second = time.gmtime(whole)[:6]
-    return f"{year:04d}-{month:02d}-{day:02d}T{hour:02d}:{minute:02d}:{second:02d}.{millis:03d}Z"
+    return f"{year:04d}-{month:02d}-{day:02d}T{hour:02d}:{minute:02d}:{second:02d}"
 
 
 def new_run_id(wall: float) -> str:

@@ -48,6 +48,7 @@ class InlineExecutor:
         self._wake_fd = -1
         self._typical_s = 0.0
         self._spool: Spool | None = None
+        self._redirected: _Redirected | None = None
 
     @property
     def capacity(self) -> int:
@@ -94,15 +95,18 @@ class InlineExecutor:
             self._live.kill(0.0)
             self._live.reap()
             self._live = None
+        if self._redirected is not None:
+            self._redirected.close()
         if self._spool is not None:
             self._spool.close()
             self._spool = None
 
     def _work(self) -> None:
-        spool = self._open_spool()
+        if self._redirected is None:
+            self._redirected = _Redirected(self._open_spool())
         plan, perform, queue, ended = self._context.plan, self._performer.perform, self._queue, self._ended
         until = time.monotonic() + SLICE_S
-        with _Redirected(spool) as output:
+        with self._redirected as output:
             while queue:
                 attempt = queue[0]
                 spec = plan.spec(attempt.job)
@@ -270,16 +274,15 @@ class _Alarm:
 
 
 class _Redirected:
-    """Standard output and standard error of this process go to the spool, while it works."""
+    """Standard output and standard error of this process, which go to the spool while it works."""
 
     def __init__(self, spool: Spool | None) -> None:
         self._spool = spool
-        self._kept: list[int] = []
+        self._kept = [os.dup(1), os.dup(2)] if spool is not None else []
 
     def __enter__(self) -> _Redirected:
         if self._spool is not None:
             _flush()
-            self._kept = [os.dup(1), os.dup(2)]
             self._point()
         return self
 
@@ -300,7 +303,12 @@ class _Redirected:
             _flush()
             for fd, kept in enumerate(self._kept, 1):
                 os.dup2(kept, fd)
-                os.close(kept)
+
+    def close(self) -> None:
+        """Let go of the descriptors that were kept."""
+        for kept in self._kept:
+            os.close(kept)
+        self._kept = []
 
 
 def _flush() -> None:

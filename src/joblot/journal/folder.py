@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import msgspec
 
 from joblot.errors import RunHeldError, StateError
-from joblot.journal.codec import jsonl_line
-from joblot.journal.sqlite import SqliteJournal
+from joblot.journal.runfile import RunFile
+from joblot.journal.sqlite import EVENTS_FILE, SqliteJournal
 
 if TYPE_CHECKING:
     from joblot.journal import RunInfo
@@ -37,7 +37,7 @@ class RunFolder:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.logs = path / "logs"
-        self.events = path / "events.jsonl"
+        self.events = path / EVENTS_FILE
         self.report = path / "report.json"
         self.lock = path / "lock"
 
@@ -128,12 +128,11 @@ class StateFolder:
 
 
 class Hold:
-    """That this process drives a run, and the second copy of its events."""
+    """That this process drives a run."""
 
     def __init__(self, run_id: str, folder: RunFolder) -> None:
         self.run_id = run_id
         self.folder = folder
-        self._copy_fd = -1
         self._fd = os.open(folder.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         if not _locked(self._fd):
             who = _read_owner(self._fd)
@@ -142,35 +141,13 @@ class Hold:
         os.ftruncate(self._fd, 0)
         os.pwrite(self._fd, msgspec.json.encode(owner()), 0)
 
-    def copy_events(self, journal: SqliteJournal) -> None:
-        """Keep `events.jsonl` in step with the journal from now on, after bringing it in step with what the journal holds."""
-        self._mend_copy(journal)
-        fd = self._copy_fd = os.open(self.folder.events, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
-
-        def copy(seq: int, at: float, body: bytes, chain: bytes) -> None:
-            try:
-                os.write(fd, jsonl_line(seq, at, body, chain))
-            except OSError as error:
-                if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG):
-                    raise
-                # The copy is the second one: a run does not end because it cannot be kept. The next hold mends it.
-
-        journal.copy_to(copy)
-
-    def _mend_copy(self, journal: SqliteJournal) -> None:
-        """After a kill the copy may lack its last lines or end inside one."""
-        lines = [jsonl_line(*row) for row in journal.raw_records(self.run_id)]
-        events = self.folder.events
-        if lines and (not events.exists() or events.read_bytes() != b"".join(lines)):
-            fresh = events.with_name(f".{events.name}.part")
-            fresh.write_bytes(b"".join(lines))
-            fresh.replace(events)
+    def attach(self, journal: SqliteJournal, durability: Literal["normal", "full"]) -> None:
+        """Have the run's records written to its own file first from now on, after bringing file and database in step."""
+        journal.mend(self.run_id, self.folder.events)
+        journal.attach(self.run_id, RunFile(self.folder.events, durability=durability))
 
     def release(self) -> None:
         """Let go of the run."""
-        if self._copy_fd >= 0:
-            os.close(self._copy_fd)
-            self._copy_fd = -1
         if self._fd >= 0:
             os.ftruncate(self._fd, 0)
             os.close(self._fd)

@@ -1,17 +1,16 @@
 """The journal in one SQLite file (WAL).
 
-One row holds what one decision recorded: one INSERT is one transaction, so a decision is in the file whole or not at all. With
-`durability="full"` SQLite forces the write-ahead log at each commit. With `normal` a commit goes to the page cache, which any process may
-be killed under without loss, and a thread forces the log to disk at most 50 ms later.
+One row holds what one decision recorded: one INSERT is one transaction, so a decision is in the file whole or not at all.
+
+A run that is being driven also has a `RunFile`, which is written first: a record is safe as soon as it is there, and the database takes
+records in groups, which costs a tenth. Readers get what the file has beyond the database, so the groups are never seen.
 
 It knows nothing of what events mean.
 """
 
 from __future__ import annotations
 
-import os
 import sqlite3
-import threading
 import time
 from functools import cache
 from pathlib import Path
@@ -22,19 +21,23 @@ import msgspec
 from joblot.errors import JournalDamagedError, JournalWriteError, StateError
 from joblot.events import SCHEMA, Record
 from joblot.journal import Request, RunInfo
-from joblot.journal.codec import CHAIN_START, encode_events, link, verified
+from joblot.journal.codec import CHAIN_START, encode_events, jsonl_line, link, verified
+from joblot.journal.runfile import RunFile, read_rows
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from joblot.events import AnyEvent
 
 TABLES: Final = 1
 """The number of `schema.sql`."""
-FORCE_AFTER_S: Final = 0.05
+GROUP_S: Final = 0.05
+"""How long records wait for others before the database takes them, at the most (while there are others)."""
+GROUP: Final = 512
 _SEQ_BITS: Final = 36
 _SEQ_MASK: Final = (1 << _SEQ_BITS) - 1
 _ALL: Final = -1
+EVENTS_FILE: Final = "events.jsonl"
 
 
 class SqliteJournal:
@@ -53,15 +56,15 @@ class SqliteJournal:
         self._tails: dict[str, tuple[int, bytes]] = {}
         """Per run that is written here: the next event's number and the chain so far."""
         self._seen_version = -1
-        self._forcer: _Forcer | None = None
-        self._copy: Callable[[int, float, bytes, bytes], None] | None = None
+        self._file: RunFile | None = None
+        self._file_run = ""
+        self._group: list[tuple[int, float, bytes, bytes]] = []
+        self._group_at = 0.0
         try:
             self._db = self._connect(durability)
             self._check_schema()
         except sqlite3.Error as error:
             raise self._unusable(error) from None
-        if durability == "normal" and not read_only:
-            self._forcer = _Forcer(Path(f"{path}-wal"))
 
     # --- writing --------------------------------------------------------------------------------
 
@@ -82,20 +85,90 @@ class SqliteJournal:
         seq, chain = self._tails.get(run_id) or self._read_tail(run_id)
         body = encode_events(events)
         chain = link(chain, seq, at, body)
-        try:
-            self._db.execute(_INSERT_RECORD, (self._numbers[run_id] << _SEQ_BITS | seq, at, body, chain))
-        except sqlite3.Error as error:
-            raise self._not_written(error) from None
+        row = (self._numbers[run_id] << _SEQ_BITS | seq, at, body, chain)
+        if self._file is not None and run_id == self._file_run:
+            self._file.write((seq, at, body, chain))
+            self._gather(row)
+        else:
+            self._insert([row])
         self._tails[run_id] = (seq + len(events), chain)
-        if self._forcer is not None:
-            self._forcer.wrote()
-        if self._copy is not None:
-            self._copy(seq, at, body, chain)
         return Record(seq, at, list(events))
 
-    def copy_to(self, copy: Callable[[int, float, bytes, bytes], None] | None) -> None:
-        """Call `copy(seq, at, events as JSON, chain)` after each record that is written from now on."""
-        self._copy = copy
+    def attach(self, run_id: str, file: RunFile) -> None:
+        """Write a run's records to its file first from now on. The two must hold the same; see `mend`."""
+        self._file, self._file_run = file, run_id
+
+    def mend(self, run_id: str, path: Path) -> None:
+        """Give the database what only the run's file has, or the file what only the database has: a kill or a cut can leave either behind.
+
+        Raises:
+            JournalDamagedError: neither of the two is sound as far as the other one goes.
+        """
+        last = self._last(run_id)
+        kept, found = [], last is None
+        for row, _ in read_rows(path):
+            if found:
+                kept.append((self._numbers[run_id] << _SEQ_BITS | row[0], *row[1:]))
+            elif last is not None and row[0] == last[0]:
+                found = row[3] == last[1]
+                if not found:
+                    break
+        if found:
+            if kept:
+                self._insert(kept)
+            self._cut_file(path, run_id)
+        else:
+            self._rewrite_file(path, run_id)
+        self._tails.pop(run_id, None)
+
+    def _cut_file(self, path: Path, run_id: str) -> None:
+        """Drop a torn line from the end of the file."""
+        sound = sum(len(jsonl_line(*row)) for row, _ in read_rows(path))
+        if path.exists() and path.stat().st_size != sound:
+            self._rewrite_file(path, run_id)
+
+    def _rewrite_file(self, path: Path, run_id: str) -> None:
+        rows = [_plain(row) for row in self._rows("records", self._range(run_id))]
+        for _ in verified(rows, what=f"journal `{self.path}`"):
+            pass
+        fresh = path.with_name(f".{path.name}.part")
+        fresh.write_bytes(b"".join(jsonl_line(*row) for row in rows))
+        fresh.replace(path)
+
+    def _gather(self, row: tuple[int, float, bytes, bytes]) -> None:
+        """Let the database take the record with others. It is safe already."""
+        group = self._group
+        group.append(row)
+        if len(group) == 1:
+            self._group_at = time.monotonic()
+        elif len(group) >= GROUP or time.monotonic() - self._group_at >= GROUP_S:
+            self._take_group()
+
+    def _take_group(self) -> None:
+        """Write the gathered records to the database. If it cannot take them now, they wait: the file has them."""
+        if self._group:
+            try:
+                self._insert(self._group)
+            except JournalWriteError:
+                self._group_at = time.monotonic()
+            else:
+                self._group = []
+
+    def _insert(self, rows: list[tuple[int, float, bytes, bytes]]) -> None:
+        database = self._db
+        try:
+            if len(rows) == 1:
+                database.execute(_INSERT_RECORD, rows[0])
+                return
+            database.execute("BEGIN IMMEDIATE")
+            try:
+                database.executemany(_INSERT_RECORD, rows)
+                database.execute("COMMIT")
+            finally:
+                if database.in_transaction:
+                    database.execute("ROLLBACK")
+        except sqlite3.Error as error:
+            raise self._not_written(error) from None
 
     def summarise(self, run_id: str, *, status: str, ended_at: float | None, counts: dict[str, Any]) -> None:
         """See `Journal.summarise`."""
@@ -107,6 +180,7 @@ class SqliteJournal:
 
     def requests(self, run_id: str) -> list[Request]:
         """See `Journal.requests`. Asks only for SQLite's change counter while no other process has written."""
+        self._take_group()
         version = self._db.execute("PRAGMA data_version").fetchone()[0]
         if version == self._seen_version:
             return []
@@ -119,26 +193,34 @@ class SqliteJournal:
 
     def force(self) -> None:
         """See `Journal.force`."""
-        if self._forcer is not None:
-            self._forcer.force()
+        self._take_group()
+        if self._file is not None:
+            self._file.force()
 
     def close(self) -> None:
         """See `Journal.close`."""
-        if self._forcer is not None:
-            self._forcer.close()
+        self._take_group()
+        if self._file is not None:
+            self._file.close()
+            self._file = None
         self._db.close()
 
     # --- reading --------------------------------------------------------------------------------
 
     def records(self, run_id: str, after: int = 0) -> Iterator[Record]:
         """See `Journal.records`. The chain is checked from the run's first record on, whatever `after` says."""
-        rows = self._rows("records", self._range(run_id))
-        plain = ((row[0] & _SEQ_MASK, row[1], row[2], row[3]) for row in rows)
-        return (record for record in verified(plain, what=f"journal `{self.path}`") if record.seq > after)
+        what = f"journal `{self.path}`"
+        return (record for record in verified(self._all_rows(run_id), what=what) if record.seq > after)
 
-    def raw_records(self, run_id: str) -> Iterator[tuple[int, float, bytes, bytes]]:
-        """Seq, time, events as JSON, chain of each record, not checked."""
-        return ((row[0] & _SEQ_MASK, row[1], row[2], row[3]) for row in self._rows("records", self._range(run_id)))
+    def _all_rows(self, run_id: str) -> Iterator[tuple[int, float, bytes, bytes]]:
+        """The database's rows, then what the run's file has beyond them."""
+        next_seq = 1
+        for row in map(_plain, self._rows("records", self._range(run_id))):
+            yield row
+            next_seq = row[0] + 1
+        for row, _ in read_rows(self.path.parent / "runs" / run_id / EVENTS_FILE):
+            if row[0] >= next_seq:
+                yield row
 
     def plan(self, run_id: str) -> bytes:
         """See `Journal.plan`."""
@@ -193,12 +275,19 @@ class SqliteJournal:
     def _read_tail(self, run_id: str) -> tuple[int, bytes]:
         """Where to go on, from the whole run: a chain is only worth going on with when it holds."""
         seq, chain = 1, CHAIN_START
-        for record in self.records(run_id):
-            seq = record.seq + len(record.events)
-        for row in self._rows("last_record", self._range(run_id)):
+        rows = []
+        for row in self._all_rows(run_id):
             chain = row[3]
+            rows.append(row)
+        for record in verified(rows, what=f"journal `{self.path}`"):
+            seq = record.seq + len(record.events)
+        self._number(run_id)
         self._tails[run_id] = (seq, chain)
         return seq, chain
+
+    def _last(self, run_id: str) -> tuple[int, bytes] | None:
+        """Number and hash of the last record that the database has."""
+        return next(((row[0] & _SEQ_MASK, row[3]) for row in self._rows("last_record", self._range(run_id))), None)
 
     def _rows(self, query: str, arguments: tuple[Any, ...]) -> Iterator[Any]:
         try:
@@ -223,62 +312,8 @@ class SqliteJournal:
         return JournalDamagedError(f"journal `{self.path}` is damaged: {error}")
 
 
-class _Forcer:
-    """Forces the write-ahead log to disk at most FORCE_AFTER_S after a commit, beside the loop.
-
-    It has a descriptor of its own on the log. (SQLite's locks are on other files; closing this one releases none of them.)
-    """
-
-    def __init__(self, log: Path) -> None:
-        self._log = log
-        self._fd = -1
-        self._behind = False
-        self._closing = False
-        self._wake = threading.Event()
-        self._error: OSError | None = None
-        self._thread: threading.Thread | None = None
-
-    def wrote(self) -> None:
-        """Something was committed. Raises what the last forcing failed with, since that disk cannot be trusted again."""
-        if self._error is not None:
-            raise JournalWriteError(f"cannot force `{self._log}` to disk: {self._error}")
-        if not self._behind:
-            self._behind = True
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="joblot-journal", daemon=True)
-                self._thread.start()
-            self._wake.set()
-
-    def force(self) -> None:
-        """Force now."""
-        self._behind = False
-        try:
-            if self._fd < 0:
-                self._fd = os.open(self._log, os.O_RDONLY | os.O_CLOEXEC)
-            os.fdatasync(self._fd)
-        except FileNotFoundError:
-            pass  # no commit yet, or everything is in the database already
-        except OSError as error:
-            self._error = error
-
-    def _run(self) -> None:
-        while True:
-            self._wake.wait()
-            if self._closing:
-                return
-            self._wake.clear()
-            time.sleep(FORCE_AFTER_S)
-            self.force()
-
-    def close(self) -> None:
-        """Force what is left and end the thread."""
-        if self._behind:
-            self.force()
-        self._closing = True
-        self._wake.set()
-        if self._fd >= 0:
-            os.close(self._fd)
-            self._fd = -1
+def _plain(row: Any) -> tuple[int, float, bytes, bytes]:
+    return row[0] & _SEQ_MASK, row[1], row[2], row[3]
 
 
 def _info(row: Any) -> RunInfo:

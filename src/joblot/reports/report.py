@@ -7,20 +7,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
+from math import nan
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
-from msgspec import Raw, Struct
+from msgspec import UNSET, Raw, Struct, UnsetType
 
 from joblot import __version__
 from joblot.clock import iso_utc
+from joblot.model import Artifact  # noqa: TC001 - a field of a struct
 from joblot.errors import EXIT_JOBS_FAILED, EXIT_OK, EXIT_SIGINT, EXIT_SIGTERM, EXIT_TIME_LIMIT, BatchFailedError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from joblot.events import AttemptEnded
-    from joblot.model import Artifact
+
     from joblot.plan import Plan
     from joblot.reports.view import JobFacts, RunView
 
@@ -269,33 +271,75 @@ class Report:
         yield msgspec.json.format(msgspec.json.encode(self._head()), indent=2)[:-2] + b',\n  "results": ['
         separator = b"\n    "
         encode = msgspec.json.Encoder().encode
+        moment, text = nan, ""
         for job in range(len(self._plan)):
-            yield separator + encode(self._item(job))
+            plain = self.view.plain(job)
+            if plain is None:
+                yield separator + encode(self._item(job))
+            else:
+                attempts, wall_s, cpu_s, peak, began, result = plain
+                if began != moment:  # jobs that were started together share the text
+                    moment, text = began, iso_utc(began)
+                name = self._plan.name(job)
+                given = Raw(result) if result else None
+                log = (self._log(name, attempts) if self._log else "") or UNSET
+                yield separator + encode(
+                    _Item(
+                        name, self._action(job), "success", attempts, round(wall_s * 1000), given, started_at=text,
+                        cpu_s=round(cpu_s, 6), peak_bytes=peak, log=log,
+                    )
+                )  # fmt: skip
             separator = b",\n    "
         yield b"\n  ]\n}\n" if len(self._plan) else b"]\n}\n"
 
-    def _item(self, job: int) -> dict[str, Any]:
+    def _item(self, job: int) -> _Item:
         facts = self.view.facts(job)
-        item: dict[str, Any] = {
-            "job": facts.name,
-            "action": self._action(job),
-            "status": facts.state,
-            "attempts": facts.attempts,
-            "duration_ms": round(facts.wall_s * 1000),
-        }
+        item = _Item(
+            facts.name,
+            self._action(job),
+            facts.state,
+            facts.attempts,
+            round(facts.wall_s * 1000),
+            started_at=None if facts.began_at is None else iso_utc(facts.began_at),
+            cpu_s=round(facts.cpu_s, 6),
+            peak_bytes=facts.peak_bytes,
+            exit_code=_or_unset(facts.exit_code),
+            signal=_or_unset(facts.signal),
+            log=self._log_of(facts) or UNSET,
+            artifacts=facts.artifacts or UNSET,
+        )
         if facts.state == "success":
-            item["result"] = Raw(facts.result) if facts.result else None
+            item.result = Raw(facts.result) if facts.result else None
         elif facts.reason:
-            item |= {"reason": facts.reason, "message": self._message(facts)}
+            item.reason, item.message = facts.reason, self._message(facts)
             if facts.cause >= 0:
-                item["cause"] = self._cause(facts)
-        item["started_at"] = None if facts.began_at is None else iso_utc(facts.began_at)
-        item |= {"cpu_s": round(facts.cpu_s, 6), "peak_bytes": facts.peak_bytes}
-        seldom = {"exit_code": facts.exit_code, "signal": facts.signal, "log": self._log_of(facts) or None}
-        item |= {key: value for key, value in seldom.items() if value is not None}
-        if facts.artifacts:
-            item["artifacts"] = facts.artifacts
+                item.cause = self._cause(facts)
         return item
+
+
+class _Item(Struct, gc=False):
+    """One job in the report file; what is unset does not appear."""
+
+    job: str
+    action: str
+    status: str
+    attempts: int
+    duration_ms: int
+    result: Raw | None | UnsetType = UNSET
+    reason: str | UnsetType = UNSET
+    message: str | UnsetType = UNSET
+    cause: str | UnsetType = UNSET
+    started_at: str | None = None
+    cpu_s: float = 0.0
+    peak_bytes: int = 0
+    exit_code: int | UnsetType = UNSET
+    signal: int | UnsetType = UNSET
+    log: str | UnsetType = UNSET
+    artifacts: tuple[Artifact, ...] | UnsetType = UNSET
+
+
+def _or_unset(value: int | None) -> int | UnsetType:
+    return UNSET if value is None else value
 
 
 class _Jobs(Mapping[str, JobReport]):

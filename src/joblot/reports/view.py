@@ -18,7 +18,7 @@ from msgspec import Raw, Struct
 from msgspec.structs import replace
 
 from joblot import events as ev
-from joblot.model import FAILED, READY, RUNNING, STATE_OF, STATES, WAITING
+from joblot.model import FAILED, READY, RUNNING, STATE_OF, STATES, SUCCESS, WAITING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -231,6 +231,12 @@ class RunView:
         """The jobs in any of these states, in the order of the batch."""
         wanted = frozenset(STATE_OF[name] for name in names)
         return [job for job, state in enumerate(self._states) if state in wanted]
+
+    def plain(self, job: int) -> tuple[int, float, float, int, float, bytes] | None:
+        """Attempts, seconds, CPU seconds, peak bytes, time of beginning and result of a job that simply succeeded; None for others."""
+        if self._states[job] != SUCCESS or job in self._why or job in self._history or job in self._artifacts:
+            return None
+        return self._attempts[job], self._wall[job], self._cpu[job], self._peak[job], self._began[job], self._results[job]
 
     def facts(self, job: int) -> JobFacts:
         """Everything about one job."""

@@ -1,0 +1,180 @@
+"""A run's own `events.jsonl`: append-only, one line a record, each with the chain's hash.
+
+It is written before anything else is: one `write` makes a record safe from a kill of any process. The journal's database takes the same
+records in groups a moment later and serves those who ask; each of the two can be made again from the other.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+import msgspec
+from msgspec import Raw, Struct
+
+from joblot.errors import JournalWriteError
+from joblot.journal.codec import CHAIN_START, jsonl_line, link
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+FORCE_AFTER_S: Final = 0.05
+
+Row = tuple[int, float, bytes, bytes]
+"""Number of the first event, wall time, events as JSON, hash."""
+
+
+class _Line(Struct):
+    seq: int
+    at: float
+    chain: str
+    events: Raw
+
+
+_decode: Final = msgspec.json.Decoder(_Line).decode
+_count: Final = msgspec.json.Decoder(list[Raw]).decode
+
+
+def read_rows(path: Path) -> Iterator[tuple[Row, int]]:
+    """The sound records from the front of a file, each with the number of its events. Ends before a torn or changed line."""
+    try:
+        file = path.open("rb")
+    except FileNotFoundError:
+        return
+    chain, expected = CHAIN_START, 1
+    with file:
+        for text in file:
+            if not text.endswith(b"\n"):
+                return
+            try:
+                line = _decode(text)
+                body = bytes(line.events)
+                count = len(_count(body))
+            except (msgspec.MsgspecError, UnicodeDecodeError):
+                return
+            chain = link(chain, line.seq, line.at, body)
+            if line.seq != expected or line.chain != chain.hex():
+                return
+            yield (line.seq, line.at, body, chain), count
+            expected += count
+
+
+class RunFile:
+    """The file as the one process that drives the run writes it.
+
+    With `durability="full"` each record is forced to disk before `write` returns; with `normal` a thread does so at most FORCE_AFTER_S
+    later.
+    """
+
+    def __init__(self, path: Path, *, durability: Literal["normal", "full"]) -> None:
+        self.path = path
+        self._fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self._size = os.fstat(self._fd).st_size
+        self._full = durability == "full"
+        self._forcer = _Forcer(self._fd)
+
+    def write(self, row: Row) -> None:
+        """Append a record.
+
+        Raises:
+            JournalWriteError: it is not in the file, not even a part of it.
+        """
+        data = jsonl_line(*row)
+        try:
+            written = os.write(self._fd, data)
+            if written < len(data):
+                os.write(self._fd, data[written:])
+            if self._full:
+                os.fdatasync(self._fd)
+        except OSError as error:
+            self._cut_back()
+            raise _not_written(self.path, error) from None
+        self._size += len(data)
+        if not self._full:
+            self._forcer.wrote()
+
+    def _cut_back(self) -> None:
+        """Take away what a failed write left behind, so that the next one does not follow half a line."""
+        try:
+            os.ftruncate(self._fd, self._size)
+        except OSError:
+            pass  # then the line is torn, and reading ends before it
+
+    def force(self) -> None:
+        """Return when everything is on the disk.
+
+        Raises:
+            JournalWriteError: it cannot be.
+        """
+        if not self._full:
+            self._forcer.force()
+            self._forcer.check()
+
+    def close(self) -> None:
+        """Force what is left and let go of the file."""
+        self._forcer.close()
+        os.close(self._fd)
+
+
+class _Forcer:
+    """Forces a file to disk at most FORCE_AFTER_S after it was written to, beside the loop."""
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+        self._behind = False
+        self._closing = False
+        self._wake = threading.Event()
+        self._error: OSError | None = None
+        self._thread: threading.Thread | None = None
+
+    def wrote(self) -> None:
+        """Something was written."""
+        if self._error is not None:
+            self.check()
+        if not self._behind:
+            self._behind = True
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="joblot-journal", daemon=True)
+                self._thread.start()
+            self._wake.set()
+
+    def check(self) -> None:
+        """Raise what the last forcing failed with: after that the file cannot be trusted to reach the disk any more."""
+        if self._error is not None:
+            raise JournalWriteError(f"cannot force the run's events to disk: {os.strerror(self._error.errno or 0).lower()}")
+
+    def force(self) -> None:
+        """Force now."""
+        self._behind = False
+        try:
+            os.fdatasync(self._fd)
+        except OSError as error:
+            self._error = error
+
+    def _run(self) -> None:
+        while True:
+            self._wake.wait()
+            if self._closing:
+                return
+            self._wake.clear()
+            time.sleep(FORCE_AFTER_S)
+            if self._closing:
+                return
+            self.force()
+
+    def close(self) -> None:
+        """Force what is left and end the thread."""
+        if self._behind:
+            self.force()
+        self._closing = True
+        self._wake.set()
+        if self._thread is not None:
+            self._thread.join()
+
+
+def _not_written(path: Path, error: OSError) -> JournalWriteError:
+    hint: Any = "make room on that disk, then `joblot resume`" if error.errno in (28, 122, 27) else ""
+    return JournalWriteError(f"cannot write to `{path}`: {os.strerror(error.errno or 0).lower()}", hint=hint)
