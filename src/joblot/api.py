@@ -228,18 +228,20 @@ class Batch:
 
 
 def load(path: str | Path, *, vars: Mapping[str, str] | None = None, strict: bool = False) -> Config:  # noqa: A002
-    """Read and check a batch file.
+    """Read and check a batch file, the needs of its jobs as well.
 
     Raises:
         ConfigError: everything that is wrong with it.
     """
-    return load_with_warnings(path, vars=vars, strict=strict)[0]
+    config = load_with_warnings(path, vars=vars, strict=strict)[0]
+    expand(config)
+    return config
 
 
 def load_with_warnings(
     path: str | Path, *, vars: Mapping[str, str] | None = None, strict: bool = False  # noqa: A002
 ) -> tuple[Config, list[Diagnostic]]:
-    """Read and check a batch file; also what is doubtful in it."""
+    """Read a batch file and check it job by job; also what is doubtful in it. Whether the jobs hang together is the plan's affair."""
     from joblot.actions.registry import ACTIONS, import_modules
     from joblot.config.load import load as load_file
 
@@ -270,7 +272,7 @@ def run(
     chosen = Options(**options)
     config = batch.config() if isinstance(batch, Batch) else batch
     if isinstance(config, (str, Path)):
-        config = load(config, vars=vars, strict=chosen.strict)
+        config = load_with_warnings(config, vars=vars, strict=chosen.strict)[0]
     plan = expand(config)
     if resume is not None:
         made = resume_run(resume, chosen, observers=observers, plan=plan)
@@ -502,9 +504,7 @@ class _Driver:
 
     def _let_go(self) -> None:
         if self._folder is not None:
-            import shutil
-
-            shutil.rmtree(self._folder.run_folder(self._run_id).path / "live", ignore_errors=True)
+            _remove_flat(self._folder.run_folder(self._run_id).path / "live")
         if self._hold is not None:
             self._hold.release()
         if self._folder is not None:
@@ -531,6 +531,16 @@ class _Driver:
 
         settings = {"on": self._options.on, "workers": self._slots}
         return {"by": {**owner(), "joblot": __version__}, "settings": settings}
+
+
+def _remove_flat(folder: Path) -> None:
+    """Remove a folder of plain files, if it is there."""
+    try:
+        for entry in os.scandir(folder):
+            os.unlink(entry.path)
+        folder.rmdir()
+    except OSError:
+        pass  # it was not there, or something holds on to it: the next run of the same id clears it
 
 
 class _Feed:

@@ -10,12 +10,13 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-import msgspec
 from msgspec import Raw, Struct
 
 from joblot.model import Artifact
 
 SCHEMA: Final = 1
+NO_RESULT: Final = Raw(b"")
+"""What stands for no result. Only this very object is left out when an event is encoded, not another empty one."""
 
 
 class Event(Struct, frozen=True, gc=False, tag_field="type", tag=True, omit_defaults=True):
@@ -86,7 +87,7 @@ class AttemptEnded(Event, tag="attempt_ended"):
     wall_s: float = 0.0
     cpu_s: float = 0.0
     peak_bytes: int = 0
-    result: Raw = Raw(b"")
+    result: Raw = NO_RESULT
     message: str = ""
     reason: str = ""
     exit_code: int | None = None
@@ -142,9 +143,11 @@ class Record(Struct, frozen=True, gc=False):
 
 def definition() -> str:
     """Every event with its fields, types and defaults, as text: what `SCHEMA` numbers."""
+    from msgspec.inspect import type_info
+
     lines = []
     for kind in (*AnyEvent.__args__, Record, Artifact):
-        info: Any = msgspec.inspect.type_info(kind)
+        info: Any = type_info(kind)
         fields = ", ".join(f"{f.encode_name}: {f.type} = {f.default!r}" for f in info.fields)
         lines.append(f"{info.tag or kind.__name__}({fields})")
     return "\n".join(lines)

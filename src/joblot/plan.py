@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from functools import cached_property
-from hashlib import blake2b
+from joblot.digest import blake2b
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec

@@ -5,7 +5,7 @@ The jitter is not drawn from a generator but computed from the run's seed, the j
 
 from __future__ import annotations
 
-from hashlib import blake2b
+from joblot.digest import blake2b
 from typing import TYPE_CHECKING, Final
 
 from joblot.model import RETRIABLE

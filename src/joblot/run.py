@@ -623,7 +623,7 @@ def _ended_well(outcome: Outcome) -> ev.AttemptEnded:
         outcome.wall_s,
         outcome.cpu_s,
         outcome.peak_bytes,
-        ev.Raw(outcome.result),
+        ev.Raw(outcome.result) if outcome.result else ev.NO_RESULT,
         artifacts=outcome.artifacts,
     )
 

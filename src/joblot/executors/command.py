@@ -60,7 +60,7 @@ class CommandBuilder:
         config = context.plan.config
         self._plan = context.plan
         self._folder = config.folder
-        self._outputs = context.run_dir / "live" if context.run_dir is not None else None
+        self._outputs = f"{context.run_dir}/live/" if context.run_dir is not None else ""
         self.base = {
             **os.environ,
             **config.env,
@@ -78,11 +78,11 @@ class CommandBuilder:
         """
         spec = self._plan.spec(attempt.job)
         values = attempt.values or {}
-        output = str(self._outputs / f"{spec.name}.{attempt.number}.out") if self._outputs is not None else os.devnull
+        output = f"{self._outputs}{spec.name}.{attempt.number}.out" if self._outputs else ""
         env = dict(values.get("env", spec.env))
         env["JOBLOT_JOB"] = spec.name
         env["JOBLOT_ATTEMPT"] = str(attempt.number)
-        env["JOBLOT_OUTPUT"] = output
+        env["JOBLOT_OUTPUT"] = output or os.devnull
         given = values.get("input", spec.input)
         if isinstance(given, str):
             env["JOBLOT_INPUT"] = str(Path(self._folder) / given)
@@ -157,11 +157,10 @@ def read_output(path: str) -> bytes:
     Raises:
         JoblotError: it is larger than MAX_OUTPUT, or neither of the two.
     """
-    try:
-        with open(path, "rb") as file:  # noqa: PTH123 - once per command
-            data = file.read(MAX_OUTPUT + 1)
-    except FileNotFoundError:
+    if not os.access(path, os.F_OK):
         return b""
+    with open(path, "rb") as file:  # noqa: PTH123 - once per command
+        data = file.read(MAX_OUTPUT + 1)
     os.unlink(path)  # noqa: PTH108
     if len(data) > MAX_OUTPUT:
         raise JoblotError(f"what the command wrote to `JOBLOT_OUTPUT` is larger than {MAX_OUTPUT} bytes")

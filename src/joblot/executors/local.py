@@ -35,8 +35,11 @@ _AHEAD_S: Final = 0.005
 _STUCK_S: Final = 0.1
 """After this long without news a worker's queued attempts are taken back, and a running attempt's log gets its name."""
 _FRESH_S: Final = 0.02
-_OPEN_MESSAGES: Final = 8
+_MOST_COMMANDS_AHEAD: Final = 16
 """Commands handed to the warden ahead of a free slot, at the most."""
+_PLENTY: Final = 32
+_GATHER_S: Final = 0.001
+"""While enough is queued ahead to keep all slots busy, news is gathered for this long before it is looked at."""
 
 
 class LocalExecutor:
@@ -118,7 +121,9 @@ class LocalExecutor:
             Worker(context, ident, channel, tokens).run()
 
         logs = context.run_dir / "logs" if context.run_dir is not None else None
-        self._warden_pid, self._socket = warden.start(self._builder.base, logs, self._mask, work)
+        self._warden_pid, self._socket = warden.start(
+            self.slots, self._builder.base, logs, self._mask, work
+        )
         self._poll.register(self._socket, select.POLLIN)
 
     def _warden_lost(self) -> None:
@@ -161,49 +166,59 @@ class LocalExecutor:
         return max(1, min(MOST_AHEAD, int(_AHEAD_S / max(self._typical_s, 1e-6))))
 
     def _hand_out(self) -> None:
+        """Give what waits to workers and to the warden. No more than `slots` attempts run at once, of both kinds together."""
         waiting = self._waiting
-        if not waiting:
-            self._flush()
-            return
-        plan = self._context.plan
-        depth = self._depth()
-        limit = self.slots + (min(depth, _OPEN_MESSAGES) - 1)
-        held: list[Attempt] = []
-        python: list[Attempt] = []
-        while waiting:
-            attempt = waiting.popleft()
-            spec = plan.spec(attempt.job)
-            if spec.function is None and command.is_command(spec):
-                if len(self._commands) < limit:
-                    self._start_command(attempt)
-                else:
-                    held.append(attempt)
-            else:
-                python.append(attempt)
-        waiting.extend(self._spread(python, depth))
-        waiting.extend(held)
+        if waiting:
+            depth = self._depth()
+            commands: list[Attempt] = []
+            actions: list[Attempt] = []
+            for attempt in waiting:
+                (commands if self._is_command(attempt) else actions).append(attempt)
+            waiting.clear()
+            if actions:
+                waiting.extend(self._spread(actions, depth))
+            if commands:
+                waiting.extend(self._send_commands(commands, depth))
         self._flush()
+
+    def _is_command(self, attempt: Attempt) -> bool:
+        spec = self._context.plan.spec(attempt.job)
+        return spec.function is None and command.is_command(spec)
+
+    def _busy_workers(self) -> int:
+        return sum(1 for worker in self._workers.values() if worker.outstanding)
+
+    def _send_commands(self, attempts: list[Attempt], depth: int) -> list[Attempt]:
+        """Hand commands to the warden, some ahead of a free slot while nothing else runs. Returns what has to wait."""
+        busy = self._busy_workers()
+        room = self.slots - busy - len(self._commands)
+        if not busy:
+            room += min(depth, _MOST_COMMANDS_AHEAD) - 1
+        for attempt in attempts[: max(room, 0)]:
+            self._start_command(attempt)
+        return attempts[max(room, 0) :]
 
     def _spread(self, attempts: list[Attempt], depth: int) -> list[Attempt]:
         """Give attempts to workers, as evenly as their queues allow. Returns what found no place."""
+        share = max(1, -(-len(attempts) // self.slots))
         while attempts:
             worker = self._free_worker(depth)
             if worker is None:
                 break
-            share = -(-len(attempts) // self.slots)
-            room = min(depth - len(worker.outstanding), max(1, share))
+            room = min(depth - len(worker.outstanding), share)
             worker.send(attempts[:room])
             del attempts[:room]
         return attempts
 
     def _free_worker(self, depth: int) -> _Worker | None:
         """The worker with the least to do; a new one while there are fewer than slots and none is idle."""
-        best = min(self._workers.values(), key=lambda worker: len(worker.outstanding) if worker.usable else 1 << 30, default=None)
-        if (best is None or not best.usable or best.outstanding) and len(self._workers) < self.slots:
+        usable = [worker for worker in self._workers.values() if worker.usable]
+        best = min(usable, key=lambda worker: len(worker.outstanding), default=None)
+        if best is not None and not best.outstanding:
+            return best if not self._commands or self._busy_workers() + len(self._commands) < self.slots else None
+        if len(self._workers) + len(self._commands) < self.slots:
             return self._begin_worker()
-        if best is None or not best.usable or len(best.outstanding) >= depth:
-            return None
-        return best
+        return best if best is not None and len(best.outstanding) < depth else None
 
     def _begin_worker(self) -> _Worker:
         self._idents += 1
@@ -241,13 +256,24 @@ class LocalExecutor:
         return None if timeout is None else max(0, round(timeout * 1000 + 0.49))
 
     def _listen(self, patience: int | None) -> None:
-        for fd, _ in self._poll.poll(patience):
+        ready = self._poll.poll(patience)
+        if ready and self._well_fed():
+            time.sleep(_GATHER_S)
+            ready = self._poll.poll(0)
+        for fd, _ in ready:
             if fd == self._socket.fileno():
                 self._read_warden()
             elif fd != self._wake_fd:
                 worker = self._by_fd.get(fd)
                 if worker is not None:
                     self._read_worker(worker)
+
+    def _well_fed(self) -> bool:
+        """Whether nobody runs dry in the next moment."""
+        if self._typical_s >= _SHORT_S:
+            return False
+        queued = len(self._commands) + sum(len(worker.outstanding) for worker in self._workers.values())
+        return queued * self._typical_s > 2 * _GATHER_S * self.slots or queued >= _PLENTY * self.slots
 
     def _read_warden(self) -> None:
         try:
@@ -263,6 +289,8 @@ class LocalExecutor:
                 self._command_ended(*message[1:])
             elif message[0] == "failed":
                 self._command_failed(*message[1:])
+            elif message[0] == "returned":
+                self._command_returned(message[1])
             elif message[0] == "gone":
                 self._worker_gone(*message[1:])
 
@@ -283,6 +311,14 @@ class LocalExecutor:
         if running is not None:
             error = OSError(errno, os.strerror(errno))
             self._ended.append(command.not_started(running.attempt, error, running.line, began=time.monotonic()))
+
+    def _command_returned(self, ident: int) -> None:
+        running = self._commands.pop(ident, None)
+        if running is not None:
+            self._give_back(running.attempt)
+
+    def _give_back(self, attempt: Attempt) -> None:
+        self._ended.append(Outcome(attempt.job, attempt.number, "returned"))
 
     def _read_worker(self, worker: _Worker) -> None:
         outcomes = worker.receive()
@@ -310,18 +346,25 @@ class LocalExecutor:
         del self._workers[worker.ident]
 
     def _look_after_stuck(self) -> None:
-        """Attempts that take longer than expected: take back what is queued behind them, and let their logs be seen."""
+        """Attempts that take longer than expected: give back what is queued behind them, and let their logs be seen."""
         now = time.monotonic()
+        stuck = False
         for worker in self._workers.values():
             if worker.outstanding and not worker.shown and now - worker.heard >= _STUCK_S:
-                self._typical_s = max(self._typical_s, _SHORT_S)
-                self._ended += [Outcome(a.job, a.number, "returned") for a in worker.take_back()]
+                stuck = True
+                for attempt in worker.take_back():
+                    self._give_back(attempt)
                 self._show_worker(worker)
         for ident, running in self._commands.items():
             if not running.shown and now - running.sent >= _STUCK_S:
-                running.shown = True
+                stuck = running.shown = True
                 self._send("show", ident)
-        self._flush()
+        if stuck:
+            self._typical_s = max(self._typical_s, _SHORT_S)
+            self._send("withdraw")
+            for attempt in self._waiting:
+                self._give_back(attempt)
+            self._waiting.clear()
 
     def _show_worker(self, worker: _Worker) -> None:
         worker.shown = True
@@ -343,7 +386,7 @@ class LocalExecutor:
         for attempt in self._waiting:
             if attempt.job == kill.job and attempt.number == kill.number:
                 self._waiting.remove(attempt)
-                self._ended.append(Outcome(attempt.job, attempt.number, "returned"))
+                self._give_back(attempt)
                 return True
         for worker in self._workers.values():
             for attempt in worker.outstanding:
@@ -352,7 +395,7 @@ class LocalExecutor:
                     found = attempt in taken
                     self._waiting.extendleft(reversed([other for other in taken if other is not attempt]))
                     if found:
-                        self._ended.append(Outcome(attempt.job, attempt.number, "returned"))
+                        self._give_back(attempt)
                     return found
         return False
 

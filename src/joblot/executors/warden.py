@@ -11,9 +11,11 @@ Frames both ways: four bytes of length, then a marshalled tuple (same interprete
     runner -> warden   ("command", id, name, number, argv, environment, folder)
                        ("worker", id)                        with two descriptors beside it: its channel and its tokens
                        ("kill", "command" | "worker", id, grace seconds)
+                       ("withdraw",)                         give back the commands that have not begun
                        ("show", id)                          give a running command's log its name
     warden -> runner   ("ended", id, status, user s, system s, peak, began, ended)
                        ("failed", id, errno)                 could not be executed
+                       ("returned", id)                      never began
                        ("gone", id, status)
 """
 
@@ -27,6 +29,7 @@ import socket
 import struct
 import sys
 import time
+from collections import deque
 from typing import TYPE_CHECKING, Any, Final
 
 from joblot.executors import processes
@@ -77,17 +80,25 @@ class _Command:
 
 
 class Warden:
-    """The warden's loop. `work` is what a forked worker does with its id, its channel and its tokens' descriptor."""
+    """The warden's loop.
+
+    At most `slots` commands run at once; further ones wait here in their order. `work` is what a forked worker does with its id, its
+    channel and its tokens' descriptor.
+    """
 
     def __init__(
         self,
         sock: socket.socket,
+        slots: int,
         environment: dict[str, str],
         logs: Path | None,
         mask: Mask,
         work: Callable[[int, int, int], None],
     ) -> None:
         self._sock = sock
+        self._slots = slots
+        self._pending: deque[tuple[Any, ...]] = deque()
+        """Commands that wait for a slot."""
         self._environment = {os.fsencode(key): os.fsencode(value) for key, value in environment.items()}
         self._logs = logs
         self._mask = mask
@@ -107,6 +118,7 @@ class Warden:
         self._out = bytearray()
         self._wake_r, self._wake_w = os.pipe()
         self._me = os.getpid()
+        self._children_fd = -1
 
     def run(self) -> None:
         """Until the socket closes."""
@@ -156,13 +168,16 @@ class Warden:
         for message in unframe(buffer):
             kind = message[0]
             if kind == "command":
-                self._start_command(*message[1:])
+                self._pending.append(message[1:])
             elif kind == "worker":
                 self._start_worker(message[1], fds.pop(0), fds.pop(0))
             elif kind == "kill":
                 self._kill(*message[1:])
+            elif kind == "withdraw":
+                self._withdraw()
             elif kind == "show":
                 self._show(message[1])
+        self._start_pending()
         return True
 
     def _answer(self) -> None:
@@ -173,6 +188,15 @@ class Warden:
         self._out.clear()
 
     # --- commands -------------------------------------------------------------------------------
+
+    def _start_pending(self) -> None:
+        while self._pending and len(self._commands) < self._slots:
+            self._start_command(*self._pending.popleft())
+
+    def _withdraw(self) -> None:
+        for command in self._pending:
+            self._out += frame(("returned", command[0]))
+        self._pending.clear()
 
     def _start_command(
         self, ident: int, name: str, number: int, argv: list[str], environment: dict[str, str], folder: str
@@ -284,19 +308,29 @@ class Warden:
                 processes.send_group(pid, signal.SIGKILL)
                 self._out += frame(("gone", self._workers.pop(pid), status))
         self._sweep_strays()
+        self._start_pending()
 
     def _sweep_strays(self) -> None:
         """Kill what is our child and neither a worker nor a command: left behind by a job that has ended.
 
         A stray may also come from a job that still runs (a daemon that it started and will talk to); its environment tells.
         """
-        ours = processes.children(self._me)
+        ours = self._children()
         if len(ours) == len(self._workers) + len(self._by_pid):
             return
         running = {(c.name.encode(), str(c.number).encode()) for c in self._commands.values()}
         for pid in ours:
             if pid not in self._workers and pid not in self._by_pid and not self._belongs_to(pid, running):
                 processes.kill_tree(pid)
+
+    def _children(self) -> list[int]:
+        """Our direct children; one system call, since this is asked after every command."""
+        if self._children_fd < 0:
+            try:
+                self._children_fd = os.open(f"/proc/self/task/{self._me}/children", os.O_RDONLY | os.O_CLOEXEC)
+            except OSError:
+                return [*self._workers, *self._by_pid]
+        return [int(pid) for pid in os.pread(self._children_fd, 1 << 20, 0).split()]
 
     def _belongs_to(self, pid: int, running: set[tuple[bytes, bytes]]) -> bool:
         try:
@@ -310,6 +344,9 @@ class Warden:
 
     def _kill(self, kind: str, ident: int, grace: float) -> None:
         if kind == "command":
+            for waiting in [waiting for waiting in self._pending if waiting[0] == ident]:
+                self._pending.remove(waiting)
+                self._out += frame(("returned", ident))
             command = self._commands.get(ident)
             pid = command.pid if command is not None else 0
         else:
@@ -357,7 +394,7 @@ def prctl(option: int, value: int) -> None:
 
 
 def start(
-    environment: dict[str, str], logs: Path | None, mask: Mask, work: Callable[[int, int, int], None]
+    slots: int, environment: dict[str, str], logs: Path | None, mask: Mask, work: Callable[[int, int, int], None]
 ) -> tuple[int, socket.socket]:
     """Fork the warden. Returns its pid and the runner's end of the socket.
 
@@ -372,7 +409,7 @@ def start(
             keep = theirs.fileno()
             os.closerange(3, keep)
             os.closerange(keep + 1, 65536)
-            Warden(theirs, environment, logs, mask, work).run()
+            Warden(theirs, slots, environment, logs, mask, work).run()
         except BaseException as error:  # noqa: BLE001 - the warden's end is not an exception of the runner's copy
             os.write(2, f"BUG: the warden failed: {error!r}\n".encode("utf-8", "replace"))
         finally:

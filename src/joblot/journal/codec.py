@@ -7,7 +7,7 @@ most flipped bits inside a value, so this one is ours.
 from __future__ import annotations
 
 import struct
-from hashlib import blake2b
+from joblot.digest import blake2b
 from typing import TYPE_CHECKING, Final
 
 import msgspec

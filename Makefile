@@ -1,0 +1,54 @@
+# Two commands on a fresh machine: `make demo` and `make test`. Both make the environment if need be.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+KILLS ?= 200
+SEEDS ?= 2000
+SIZE_MB ?= 256
+
+.PHONY: demo test check docs bench bench-text torture simulate clean help
+
+help:  ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
+
+$(VENV)/.run: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.run
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,docs]'
+	@touch $@
+
+demo: $(VENV)/.run  ## run the example that reads this machine's own standard library
+	cd examples/standard-library && $(abspath $(BIN))/joblot run joblot.yaml
+
+test: $(VENV)/.dev  ## all tests
+	$(BIN)/python -m pytest
+
+check: $(VENV)/.dev docs  ## linters, types, layers, documentation
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+docs: $(VENV)/.dev  ## the documentation, as HTML in docs/_build
+	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
+
+bench: $(VENV)/.dev  ## overheads, side by side with peers and limits
+	$(BIN)/python benchmarks/startup.py
+	$(BIN)/python benchmarks/overhead.py
+	$(BIN)/python benchmarks/commands.py
+	$(BIN)/python benchmarks/config.py
+
+bench-text: $(VENV)/.dev  ## text actions on SIZE_MB of made text
+	$(BIN)/python benchmarks/text.py $(SIZE_MB)
+
+torture: $(VENV)/.dev  ## kill -9 at KILLS random moments, then resume
+	$(BIN)/python tests/torture/kill.py --kills $(KILLS)
+
+simulate: $(VENV)/.dev  ## SEEDS simulated runs with faults
+	JOBLOT_SIM_SEEDS=$(SEEDS) $(BIN)/python -m pytest -q tests/simulation
+
+clean:  ## remove what was made here
+	rm -rf $(VENV) build dist docs/_build .pytest_cache .mypy_cache .ruff_cache .hypothesis src/*.egg-info
