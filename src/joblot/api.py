@@ -23,7 +23,7 @@ import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar, overload
 
 import msgspec
 
@@ -108,7 +108,13 @@ class Batch:
         """The jobs so far, in the order in which they were added."""
         return tuple(self._jobs)
 
-    def job(self, name: str | Callable[..., Any] | None = None, **options: Any) -> Any:
+    @overload
+    def job(self, name: F, /) -> F: ...
+
+    @overload
+    def job(self, name: str | None = None, /, **options: Any) -> Callable[[F], F]: ...
+
+    def job(self, name: str | Callable[..., Any] | None = None, /, **options: Any) -> Any:
         """Make a function a job: `@batch.job`, `@batch.job("name")`, `@batch.job(needs=[...], max_attempts=3)`.
 
         The options are those of `add`. The function stays what it was.
@@ -132,7 +138,7 @@ class Batch:
         name: str,
         what: Callable[..., Any] | str | None,
         *,
-        input: str | os.PathLike[str] | None = None,  # noqa: A002 - the word of the batch file
+        input: str | os.PathLike[str] | None = None,
         params: Mapping[str, Any] | None = None,
         needs: Iterable[str | Callable[..., Any]] = (),
         when: Literal["success", "failure", "always"] = "success",
@@ -162,7 +168,9 @@ class Batch:
             ValueError: a name, number or word that cannot be right; nothing is added.
         """
         if not _NAME.fullmatch(name):
-            raise ConfigError(f"bad job name `{name}`", hint="letters, digits, `.`, `_` and `-`, at most 100, a letter or digit first")
+            raise ConfigError(
+                f"bad job name `{name}`", hint="letters, digits, `.`, `_` and `-`, at most 100, a letter or digit first"
+            )
         params = dict(params or {})
         texts = (params, str(input or ""), run, env)
         spec = JobSpec(
@@ -195,7 +203,9 @@ class Batch:
         if isinstance(need, str):
             return need
         if need not in self._names:
-            raise ConfigError(f"job `{name}` needs `{getattr(need, '__name__', need)}`, which is not a job of this batch")
+            raise ConfigError(
+                f"job `{name}` needs `{getattr(need, '__name__', need)}`, which is not a job of this batch"
+            )
         return self._names[need]
 
     def config(self) -> Config:
@@ -227,7 +237,7 @@ class Batch:
 # --- running ----------------------------------------------------------------------------------------
 
 
-def load(path: str | Path, *, vars: Mapping[str, str] | None = None, strict: bool = False) -> Config:  # noqa: A002
+def load(path: str | Path, *, vars: Mapping[str, str] | None = None, strict: bool = False) -> Config:
     """Read and check a batch file, the needs of its jobs as well.
 
     Raises:
@@ -239,19 +249,24 @@ def load(path: str | Path, *, vars: Mapping[str, str] | None = None, strict: boo
 
 
 def load_with_warnings(
-    path: str | Path, *, vars: Mapping[str, str] | None = None, strict: bool = False  # noqa: A002
+    path: str | Path,
+    *,
+    vars: Mapping[str, str] | None = None,
+    strict: bool = False,
 ) -> tuple[Config, list[Diagnostic]]:
     """Read a batch file and check it job by job; also what is doubtful in it. Whether the jobs hang together is the plan's affair."""
     from joblot.actions.registry import ACTIONS, import_modules
     from joblot.config.load import load as load_file
 
-    return load_file(path, vars=vars or {}, lookup=ACTIONS.signature, names=ACTIONS.names, strict=strict, importer=import_modules)
+    return load_file(
+        path, vars=vars or {}, lookup=ACTIONS.signature, names=ACTIONS.names, strict=strict, importer=import_modules
+    )
 
 
 def run(
     batch: Batch | Config | str | Path,
     *,
-    vars: Mapping[str, str] | None = None,  # noqa: A002
+    vars: Mapping[str, str] | None = None,
     observers: Sequence[Observer] = (),
     resume: str | None = None,
     report: str | Path | None = None,
@@ -288,7 +303,9 @@ def start_run(plan: Plan, options: Options, *, observers: Sequence[Observer] = (
     clock = SystemClock()
     run_id = options.run_id or new_run_id(clock.wall())
     if not _NAME.fullmatch(run_id) or ".." in run_id:
-        raise UsageError(f"bad run id `{run_id}`", hint="letters, digits, `.`, `_` and `-`, at most 100, a letter or digit first")
+        raise UsageError(
+            f"bad run id `{run_id}`", hint="letters, digits, `.`, `_` and `-`, at most 100, a letter or digit first"
+        )
     return _Driver(plan, options, run_id, observers).start()
 
 
@@ -322,7 +339,10 @@ def resume_run(
     if plan is None:
         plan = stored_plan(stored, info.run_id)
     elif plan.encoded != stored:
-        raise StateError(f"run `{info.run_id}` is of another plan than this batch", hint="run the batch anew, or bring back what it was")
+        raise StateError(
+            f"run `{info.run_id}` is of another plan than this batch",
+            hint="run the batch anew, or bring back what it was",
+        )
     return _Driver(plan, options, info.run_id, observers).resume(reopen)
 
 
@@ -337,7 +357,8 @@ def stored_plan(stored: bytes, run_id: str) -> Plan:
     config = decode(stored)
     if any(spec.function is not None for spec in config.jobs):
         raise StateError(
-            f"run `{run_id}` was made by a Python program, which alone has its functions", hint="there: `batch.run(resume=...)`"
+            f"run `{run_id}` was made by a Python program, which alone has its functions",
+            hint="there: `batch.run(resume=...)`",
         )
     if config.imports:
         from joblot.actions.registry import import_modules
@@ -362,8 +383,8 @@ class _Driver:
         missing = {name for name in names if ACTIONS.signature(name) is None}
         self._unknown = [n for n, spec in enumerate(plan.config.jobs) if spec.action in missing] if missing else []
         if missing and options.strict:
-            hint = did_you_mean(sorted(missing)[0], ACTIONS.names())
-            raise ConfigError(f"unknown action `{sorted(missing)[0]}`", hint=hint)
+            hint = did_you_mean(min(missing), ACTIONS.names())
+            raise ConfigError(f"unknown action `{min(missing)}`", hint=hint)
         self._folder: StateFolder | None = None
         self._hold: Hold | None = None
 
@@ -376,9 +397,14 @@ class _Driver:
             journal = self._open()
             source = self._plan.config.source
             journal.create(
-                self._run_id, batch=self._plan.config.name, source=source, jobs=len(self._plan), plan=self._plan.encoded, at=at
+                self._run_id,
+                batch=self._plan.config.name,
+                source=source,
+                jobs=len(self._plan),
+                plan=self._plan.encoded,
+                at=at,
             )
-            self._take_hold(journal)
+            self._take_hold()
             state = self._state()
             return self._drive(state, journal, executor, at, lambda now, room: state.start(now, room, **self._words()))
         finally:
@@ -412,7 +438,9 @@ class _Driver:
                 return self._report(view)
             journal.summarise(self._run_id, status="running", ended_at=None, counts={})
             began = info.started_at
-            return self._drive(state, journal, executor, began, lambda now, room: state.resume(now, room, **self._words()), view)
+            return self._drive(
+                state, journal, executor, began, lambda now, room: state.resume(now, room, **self._words()), view
+            )
         finally:
             executor.close()
             self._let_go()
@@ -459,7 +487,7 @@ class _Driver:
         if self._hold is not None:
             folder = self._hold.folder
 
-            printed = frozenset(os.listdir(folder.logs)) if folder.logs.is_dir() else frozenset()
+            printed = frozenset(path.name for path in folder.logs.iterdir()) if folder.logs.is_dir() else frozenset()
 
             def log(job: str, attempt: int) -> str:
                 if job not in printed:
@@ -497,7 +525,7 @@ class _Driver:
         self._folder = StateFolder(self._options.state, durability=self._plan.config.durability)
         return self._folder.journal
 
-    def _take_hold(self, journal: Journal) -> None:
+    def _take_hold(self) -> None:
         if self._folder is not None:
             self._hold = self._folder.hold(self._run_id)
             self._hold.attach(self._folder.journal, self._plan.config.durability)
@@ -537,7 +565,7 @@ def _remove_flat(folder: Path) -> None:
     """Remove a folder of plain files, if it is there."""
     try:
         for entry in os.scandir(folder):
-            os.unlink(entry.path)
+            Path(entry.path).unlink()
         folder.rmdir()
     except OSError:
         pass  # it was not there, or something holds on to it: the next run of the same id clears it

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol, Self
 
 import msgspec
 
@@ -167,7 +167,9 @@ class Engine:
                     attempt.values = self._fill_in(job)
                 except (JoblotError, ValueError) as error:
                     message = error.message if isinstance(error, JoblotError) else str(error)
-                    self._broken.append(Outcome(job, numbers[job], "error", None, message=message, reason="bad_reference"))
+                    self._broken.append(
+                        Outcome(job, numbers[job], "error", None, message=message, reason="bad_reference")
+                    )
                     continue
             attempts.append(attempt)
         self._executor.start(attempts)
@@ -241,9 +243,7 @@ class _Results:
 
 
 def _logged(outcome: Outcome) -> list[ev.Logged]:
-    return [
-        ev.Logged("log", line.level, outcome.job, outcome.number, line.message, line.data) for line in outcome.logs
-    ]
+    return [ev.Logged("log", line.level, outcome.job, outcome.number, line.message, line.data) for line in outcome.logs]
 
 
 class Interrupts:
@@ -262,7 +262,7 @@ class Interrupts:
         self.fd = -1
         self._write_fd = -1
 
-    def __enter__(self) -> Interrupts:
+    def __enter__(self) -> Self:
         if threading.current_thread() is not threading.main_thread():
             return self
         self.fd, self._write_fd = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC) if hasattr(os, "pipe2") else os.pipe()

@@ -5,8 +5,10 @@ Few classes, each standing for what the caller can do about it. Nothing here kno
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
 
 EXIT_OK: Final = 0
 EXIT_JOBS_FAILED: Final = 1

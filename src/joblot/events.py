@@ -23,7 +23,7 @@ class Event(Struct, frozen=True, gc=False, tag_field="type", tag=True, omit_defa
     """Base of all events."""
 
 
-class RunStarted(Event, tag="run_started"):
+class RunStarted(Event, frozen=True, tag="run_started"):
     """A run of a plan began. The plan itself is stored beside the events."""
 
     fingerprint: str
@@ -34,14 +34,14 @@ class RunStarted(Event, tag="run_started"):
     """Who drives it: pid, host, user, joblot and Python version."""
 
 
-class RunResumed(Event, tag="run_resumed"):
+class RunResumed(Event, frozen=True, tag="run_resumed"):
     """Another process went on with the run."""
 
     by: dict[str, Any] = {}
     settings: dict[str, Any] = {}
 
 
-class RunStopping(Event, tag="run_stopping"):
+class RunStopping(Event, frozen=True, tag="run_stopping"):
     """From here on nothing starts. `reason`: `cancelled`, `fail_fast`, `max_failures`, `time_limit`."""
 
     reason: str
@@ -50,7 +50,7 @@ class RunStopping(Event, tag="run_stopping"):
     """The job whose failure caused it; -1 when none did."""
 
 
-class RunEnded(Event, tag="run_ended"):
+class RunEnded(Event, frozen=True, tag="run_ended"):
     """All jobs are in a final state. `status`: `success`, `failed`, `cancelled`.
 
     `wall_s` is how long the run took by a monotonic clock, which the times of records cannot say when the machine's time was corrected;
@@ -61,19 +61,19 @@ class RunEnded(Event, tag="run_ended"):
     wall_s: float = 0.0
 
 
-class RunReopened(Event, tag="run_reopened"):
+class RunReopened(Event, frozen=True, tag="run_reopened"):
     """Jobs of a run that had ended wait again: a person asked for a retry, or goes on with a cancelled run."""
 
     jobs: list[int]
 
 
-class AttemptsStarted(Event, tag="attempts_started"):
+class AttemptsStarted(Event, frozen=True, tag="attempts_started"):
     """These jobs were handed to the executor, each with its next attempt number."""
 
     jobs: list[int]
 
 
-class AttemptEnded(Event, tag="attempt_ended"):
+class AttemptEnded(Event, frozen=True, tag="attempt_ended"):
     """An attempt of a job ended, and this is what the job became.
 
     `state` is the job's new state by name; with `backing_off` the next attempt is due after `delay_s`.
@@ -96,13 +96,13 @@ class AttemptEnded(Event, tag="attempt_ended"):
     artifacts: tuple[Artifact, ...] = ()
 
 
-class BackoffEnded(Event, tag="backoff_ended"):
+class BackoffEnded(Event, frozen=True, tag="backoff_ended"):
     """The wait before the next attempt is over."""
 
     job: int
 
 
-class JobsEnded(Event, tag="jobs_ended"):
+class JobsEnded(Event, frozen=True, tag="jobs_ended"):
     """Jobs reached a final state without an attempt that says so: skipped, cached, cancelled, aborted.
 
     `reason` is the reason code (`need_failed`, `need_skipped`, `condition`, `unknown_action`, `fail_fast`, ...), `cause` the job
@@ -116,7 +116,7 @@ class JobsEnded(Event, tag="jobs_ended"):
     message: str = ""
 
 
-class Logged(Event, tag="logged"):
+class Logged(Event, frozen=True, tag="logged"):
     """A structured message from an action (`ctx.log`) or from a `RunLogger`. `job` is -1 outside of any job."""
 
     event: str
@@ -127,7 +127,18 @@ class Logged(Event, tag="logged"):
     data: dict[str, Any] | None = None
 
 
-AnyEvent = RunStarted | RunResumed | RunStopping | RunEnded | RunReopened | AttemptsStarted | AttemptEnded | BackoffEnded | JobsEnded | Logged
+AnyEvent = (
+    RunStarted
+    | RunResumed
+    | RunStopping
+    | RunEnded
+    | RunReopened
+    | AttemptsStarted
+    | AttemptEnded
+    | BackoffEnded
+    | JobsEnded
+    | Logged
+)
 
 
 class Record(Struct, frozen=True, gc=False):

@@ -6,7 +6,10 @@ A relation is stored as two arrays (compressed sparse rows): the partners of nod
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
 
 
 class Relation:

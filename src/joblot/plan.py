@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import re
 from functools import cached_property
-from joblot.digest import blake2b
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
 from joblot import graph
+from joblot.digest import blake2b
 from joblot.errors import ConfigError, CyclicDependencyError, Diagnostic, did_you_mean
 from joblot.resources import PLAIN, Demand
 
@@ -150,7 +150,9 @@ def _need_numbers(
                 matches[need] = _matching(need, numbers)
             others = [other for other in matches[need] if other != number]
             if not others:
-                problems.append(_problem("unknown_need", spec, f"job `{spec.name}` needs `{need}`, which matches no other job"))
+                problems.append(
+                    _problem("unknown_need", spec, f"job `{spec.name}` needs `{need}`, which matches no other job")
+                )
             found.update(dict.fromkeys(others))
         else:
             message = f"job `{spec.name}` needs unknown job `{need}`"
@@ -168,7 +170,9 @@ def _problem(code: str, spec: JobSpec, message: str, *, hint: str = "") -> Diagn
 def _duplicate(config: Config, first: int, second: int) -> Diagnostic:
     one, two = config.jobs[first], config.jobs[second]
     where = f"on line {one.place.line}" if one.place and one.place.line else f"jobs[{first}]"
-    return _problem("duplicate_job", two, f"duplicate job name `{two.name}` (also {where})", hint="give each job its own name")
+    return _problem(
+        "duplicate_job", two, f"duplicate job name `{two.name}` (also {where})", hint="give each job its own name"
+    )
 
 
 def _cyclic(plan: Plan, cycle: list[int]) -> CyclicDependencyError:

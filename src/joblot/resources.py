@@ -2,29 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 Demand = tuple[tuple[str, float], ...]
 """What one job holds while it runs: names and amounts, sorted by name. Empty for a plain job."""
 
 PLAIN: Final[Demand] = ()
+_UNIT: Final = 1_000_000
+"""Amounts are counted in millionths, as integers: 0.1 and 0.2 taken and given back must leave nothing."""
 
 
 class Resources:
     """Slots, memory and named limits: how much there is, and how much is held.
 
     `slots` is how many cpu-slots the executor has (jobs that declare nothing take one each). Limits that are not given are unlimited.
+    Amounts below a millionth do not count.
     """
 
     def __init__(self, slots: int, limits: Mapping[str, float]) -> None:
-        self.slots = slots
-        self.limits: dict[str, float] = dict(limits)
-        self.held: dict[str, float] = dict.fromkeys(self.limits, 0.0)
-        self.plain = 0
-        """Running jobs that declare nothing."""
-        self.heavy_slots = 0.0
-        """Slots held by running jobs that declare something."""
+        self._slots = slots
+        self._limits = {name: _units(limit) for name, limit in limits.items()}
+        self._held = dict.fromkeys(self._limits, 0)
+        self._plain = 0
+        self._heavy = 0
 
     def lacks(self, demand: Demand, capacity: int) -> str:
         """What keeps a job with this demand from starting now: `slots`, the name of a limit, or nothing (an empty text).
@@ -32,18 +35,20 @@ class Resources:
         `capacity` is how many attempts the executor takes at once. Plain jobs may fill it, queued ahead in the workers; a job that
         declares what it needs only starts when its share is really free. A demand above the total starts when nothing else runs.
         """
-        used = self.plain + self.heavy_slots
+        used = self._plain * _UNIT + self._heavy
+        slots = self._slots * _UNIT
         if not demand:
-            return "" if used < (self.slots if self.heavy_slots else max(capacity, self.slots)) else "slots"
-        cpu = 1.0
+            free = used + _UNIT <= slots if self._heavy else self._plain < max(capacity, self._slots)
+            return "" if free else "slots"
+        cpu = _UNIT
         for name, amount in demand:
             if name == "cpu":
-                cpu = amount
-            elif name in self.limits:
-                held = self.held[name]
-                if held and held + amount > self.limits[name]:
+                cpu = _units(amount)
+            elif name in self._limits:
+                held = self._held[name]
+                if held and held + _units(amount) > self._limits[name]:
                     return name
-        return "" if used == 0 or used + cpu <= self.slots else "slots"
+        return "" if used == 0 or used + cpu <= slots else "slots"
 
     def take(self, demand: Demand) -> None:
         """A job with this demand starts."""
@@ -55,16 +60,21 @@ class Resources:
 
     def _move(self, demand: Demand, sign: int) -> None:
         if not demand:
-            self.plain += sign
+            self._plain += sign
             return
-        cpu = 1.0
+        cpu = _UNIT
         for name, amount in demand:
             if name == "cpu":
-                cpu = amount
-            elif name in self.held:
-                self.held[name] += sign * amount
-        self.heavy_slots += sign * cpu
+                cpu = _units(amount)
+            elif name in self._held:
+                self._held[name] += sign * _units(amount)
+        self._heavy += sign * cpu
 
     def snapshot(self) -> dict[str, float]:
-        """What is held now, for checks and displays."""
-        return {**self.held, "plain": self.plain, "heavy_slots": self.heavy_slots}
+        """What is held now, for checks and displays: named limits, `plain` jobs, and the `heavy_slots` of the others."""
+        held = {name: amount / _UNIT for name, amount in self._held.items()}
+        return {**held, "plain": self._plain, "heavy_slots": self._heavy / _UNIT}
+
+
+def _units(amount: float) -> int:
+    return round(amount * _UNIT)

@@ -5,15 +5,13 @@ The jitter is not drawn from a generator but computed from the run's seed, the j
 
 from __future__ import annotations
 
-from joblot.digest import blake2b
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
+from joblot.digest import blake2b
 from joblot.model import RETRIABLE
 
 if TYPE_CHECKING:
     from joblot.model import Retry
-
-_MAX_EXPONENT: Final = 1024
 
 
 def retry_delay(policy: Retry, failed_tries: int, kind: str, *, seed: str, job: int) -> float | None:
@@ -25,8 +23,10 @@ def retry_delay(policy: Retry, failed_tries: int, kind: str, *, seed: str, job: 
     """
     if kind not in (policy.only or RETRIABLE) or failed_tries >= policy.max_attempts:
         return None
+    if not policy.delay_s:
+        return 0.0
     try:
-        delay = policy.delay_s * policy.backoff ** min(failed_tries - 1, _MAX_EXPONENT)
+        delay = policy.delay_s * float(policy.backoff) ** (failed_tries - 1)
     except OverflowError:
         delay = policy.max_delay_s
     delay = min(delay, policy.max_delay_s)

@@ -26,6 +26,8 @@ from heapq import heapify, heappop, heappush
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
+from msgspec import Raw
+
 from joblot import events as ev
 from joblot.commands import Decision, Kill
 from joblot.model import (
@@ -129,14 +131,19 @@ class RunState:
         """The run's final status; empty until it has one."""
         self.kills: dict[int, str] = {}
         """Running jobs that are to be killed, and the outcome that this will be."""
+        self._graces: dict[int, float] = {}
+        """For these, the shortest time that they were given."""
         self._unknown = sorted(unknown_actions)
+        self._was_reopened = False
         self._began: float | None = None
         """When the run began, if that was in this process."""
         self._when = bytearray(_WHEN[spec.when] for spec in plan.config.jobs)
         self._queues: dict[tuple[int, Demand], deque[int]] = {}
         self._demands = {job: demand for job in range(count) if (demand := plan.demand(job))}
         self._priorities = {job: spec.priority for job, spec in enumerate(plan.config.jobs) if spec.priority}
-        self._deadlines: list[tuple[float, int, int]] = []
+        self._deadlines: list[tuple[float, int]] = []
+        self._deadline_of: dict[int, float] = {}
+        """By job, the deadline of its last attempt: an attempt that was given back leaves its own behind, under the same number."""
         self._backoffs: list[tuple[float, int]] = []
         self._end_by: float | None = None
         for job in range(count):
@@ -154,11 +161,7 @@ class RunState:
         self._emit(decision, started)
         self._began = now
         self._begin(now)
-        if self._unknown:
-            self._skip_all(decision, self._unknown, "unknown_action", -1)
-        for job in range(len(self.plan)):
-            if self.states[job] == WAITING and not self.open_needs[job]:
-                self._skip_all(decision, [job], "condition", -1)
+        self._skip_what_cannot_start(decision)
         return self._finish(decision, now, capacity)
 
     def resume(
@@ -173,13 +176,18 @@ class RunState:
                 self._lost(decision, job, "the runner ended while it ran", counted=False)
             elif self.states[job] == BACKING_OFF:
                 heappush(self._backoffs, (now + self.plan.spec(job).retry.delay_s, job))
-        # A journal that ends inside a run can leave a consequence unrecorded only if a decision was cut, which cannot be: nothing to mend.
+        # A journal that ends inside a run can leave a consequence unrecorded only if a decision was cut, which cannot be. But reopened jobs
+        # may stand behind needs that were not reopened with them.
+        self._skip_what_cannot_start(decision)
         return self._finish(decision, now, capacity)
 
     def reopen(self, jobs: Iterable[int]) -> Decision:
-        """Take jobs of a run that has ended back to the beginning; `resume` then goes on with them. Nothing starts yet."""
+        """Take jobs back to the beginning, and the run with them; `resume` then goes on. Nothing starts yet.
+
+        Jobs that have not ended go on anyway and are left as they are.
+        """
         decision = Decision([], [], [])
-        self._emit(decision, ev.RunReopened(sorted(jobs)))
+        self._emit(decision, ev.RunReopened(sorted(job for job in jobs if self.states[job] in FINAL)))
         return decision
 
     def attempts_ended(self, outcomes: Iterable[Outcome], now: float, capacity: int) -> Decision:
@@ -241,7 +249,7 @@ class RunState:
         while self._backoffs and self.states[self._backoffs[0][1]] != BACKING_OFF:
             heappop(self._backoffs)
         due = [heap[0][0] for heap in (self._deadlines, self._backoffs) if heap]
-        if self._end_by is not None and not self.stopping:
+        if self._end_by is not None and not self.stopping and not self.status:
             due.append(self._end_by)
         return min(due, default=None)
 
@@ -259,6 +267,10 @@ class RunState:
 
     def _finish(self, decision: Decision, now: float, capacity: int) -> Decision:
         """The end of every input: timers that are due, starts, and the end of the run."""
+        if (
+            decision.kills
+        ):  # what one outcome asked to kill may have ended by a later one, or with the process before this one
+            decision.kills = [kill for kill in decision.kills if self.states[kill.job] == RUNNING]
         if self._backoffs or self._deadlines or self._end_by is not None:
             self._timers(decision, now)
         if not self.stopping:
@@ -278,7 +290,7 @@ class RunState:
         return "failed" if self.counts[FAILED] or self.counts[ABORTED] else "success"
 
     def _timers(self, decision: Decision, now: float) -> None:
-        if self._end_by is not None and now >= self._end_by and not self.stopping:
+        if self._end_by is not None and now >= self._end_by and not self.stopping and self._open():
             self._stop(decision, "time_limit")
             self._kill_all(decision, "cancelled", None)
         while self._backoffs and self._backoffs[0][0] <= now:
@@ -290,9 +302,9 @@ class RunState:
             if self._is_current(entry):
                 self._kill(decision, entry[1], "timeout", None)
 
-    def _is_current(self, entry: tuple[float, int, int]) -> bool:
-        _, job, number = entry
-        return self.states[job] == RUNNING and self.attempts[job] == number and job not in self.kills
+    def _is_current(self, entry: tuple[float, int]) -> bool:
+        moment, job = entry
+        return self.states[job] == RUNNING and self._deadline_of[job] == moment and job not in self.kills
 
     def _start_ready(self, decision: Decision, now: float, capacity: int) -> None:
         picked = self._pick(capacity)
@@ -303,7 +315,8 @@ class RunState:
         for job in picked:
             timeout = self.plan.spec(job).timeout_s
             if timeout is not None:
-                heappush(self._deadlines, (now + timeout, job, self.attempts[job]))
+                self._deadline_of[job] = now + timeout
+                heappush(self._deadlines, (now + timeout, job))
 
     def _pick(self, capacity: int) -> list[int]:
         """The ready jobs to start now: by priority, then in the order in which they became ready.
@@ -313,13 +326,15 @@ class RunState:
         """
         states, resources = self.states, self.resources
         if len(self._queues) == 1:
-            (key, queue), = self._queues.items()
+            ((key, queue),) = self._queues.items()
             if key[1] is PLAIN:
-                room = max(capacity, resources.slots) - self.in_flight
+                room = max(capacity, self.limits.slots) - self.in_flight
                 while queue and states[queue[0]] != READY:
                     queue.popleft()
                 picked = list(islice(queue, max(room, 0)))
-                return picked if all(states[job] == READY for job in picked) else [j for j in picked if states[j] == READY]
+                if all(states[job] == READY for job in picked):
+                    return picked
+                return list(islice((job for job in queue if states[job] == READY), room))
         return self._pick_by_demand(capacity)
 
     def _pick_by_demand(self, capacity: int) -> list[int]:
@@ -359,7 +374,7 @@ class RunState:
             self._lost(decision, job, outcome.message, counted=True)
             return
         state, delay, message = FAILED, 0.0, outcome.message
-        if kind == "timeout":
+        if asked == "timeout" == kind:
             message = f"timed out after {self.plan.spec(job).timeout_s:g} s"
         if kind in ("cancelled", "returned"):
             state = _STOPPED[self.stopping] if self.stopping else READY
@@ -373,8 +388,12 @@ class RunState:
         if state == BACKING_OFF:
             heappush(self._backoffs, (now + delay, job))
         elif state in FINAL:
-            self._after(decision, job)
-        if state == FAILED and not self.stopping and self._too_many_failures():
+            self._ended_for_good(decision, job)
+
+    def _ended_for_good(self, decision: Decision, job: int) -> None:
+        """What follows from a job's last end, when it was not a success: for its dependents, and perhaps for the whole run."""
+        self._after(decision, job)
+        if self.states[job] == FAILED and not self.stopping and self._too_many_failures():
             self._stop(decision, "fail_fast" if self.limits.fail_fast else "max_failures", job=job)
             self._kill_all(decision, "cancelled", None)
 
@@ -395,7 +414,7 @@ class RunState:
         number = self.attempts[job]
         self._emit(decision, ev.AttemptEnded(job, number, outcome, STATES[state], message=message, reason=reason))
         if state in FINAL:
-            self._after(decision, job)
+            self._ended_for_good(decision, job)
 
     def _after(self, decision: Decision, job: int) -> None:
         """The dependents that can no longer start, now that a job has ended."""
@@ -410,6 +429,21 @@ class RunState:
                     self._skip_all(decision, [dependent], reason, job)
             elif when == 1 and not self.open_needs[dependent]:
                 self._skip_all(decision, [dependent], "condition", -1)
+
+    def _skip_what_cannot_start(self, decision: Decision) -> None:
+        """Skip jobs whose actions are unknown, and those whose needs have ended so that their `when` never comes true."""
+        if self._unknown:
+            self._skip_all(decision, self._unknown, "unknown_action", -1)
+        for job, state in enumerate(self.states):
+            if state != WAITING:
+                continue
+            if self._when[job] == 0 and self.soured[job]:
+                cause = next(need for need in self.plan.needs[job] if self.states[need] in FINAL - _GOOD)
+                self._skip_all(
+                    decision, [job], "need_failed" if self.states[cause] == FAILED else "need_skipped", cause
+                )
+            elif not self.open_needs[job]:
+                self._skip_all(decision, [job], "condition", -1)
 
     def _skip_all(self, decision: Decision, jobs: Sequence[int], reason: str, cause: int) -> None:
         """Skip jobs, then everything that only they kept waiting; without recursion, chains are long."""
@@ -426,12 +460,6 @@ class RunState:
                 inherited = reason if reason == "need_failed" else "need_skipped"
                 hit = [d for d in self.plan.dependents[job] if self.states[d] == WAITING and self._when[d] == 0]
                 left.append((hit, inherited, origin))
-                barren = [
-                    d
-                    for d in self.plan.dependents[job]
-                    if self.states[d] == WAITING and self._when[d] == 1 and not self.open_needs[d]
-                ]
-                left.append((barren, "condition", -1))
 
     def _stop(self, decision: Decision, reason: str, *, by: str = "", job: int = -1) -> None:
         if self.stopping:
@@ -448,10 +476,11 @@ class RunState:
 
     def _kill(self, decision: Decision, job: int, kind: str, grace_s: float | None) -> None:
         """Ask for the end of a running attempt. Asked again it is passed on only when it shall be quicker."""
-        if job in self.kills and grace_s is None:
+        grace = self.plan.spec(job).grace_s if grace_s is None else grace_s
+        if job in self.kills and grace >= self._graces[job]:
             return
         self.kills.setdefault(job, kind)
-        grace = self.plan.spec(job).grace_s if grace_s is None else grace_s
+        self._graces[job] = grace
         decision.kills.append(Kill(job, self.attempts[job], kind, grace))
 
     def _emit(self, decision: Decision, event: ev.AnyEvent) -> None:
@@ -462,27 +491,26 @@ class RunState:
 
     def apply(self, event: ev.AnyEvent) -> None:
         """Change the state as a recorded event says. The only code that does."""
-        kind = type(event)
-        if kind is ev.AttemptEnded:
-            self._apply_attempt_ended(event)  # type: ignore[arg-type]
-        elif kind is ev.AttemptsStarted:
-            for job in event.jobs:  # type: ignore[union-attr]
+        if isinstance(event, ev.AttemptEnded):
+            self._apply_attempt_ended(event)
+        elif isinstance(event, ev.AttemptsStarted):
+            for job in event.jobs:
                 self._move(job, RUNNING)
                 self.attempts[job] += 1
-        elif kind is ev.JobsEnded:
-            state = STATE_OF[event.state]  # type: ignore[union-attr]
-            for job in event.jobs:  # type: ignore[union-attr]
+        elif isinstance(event, ev.JobsEnded):
+            state = STATE_OF[event.state]
+            for job in event.jobs:
                 self._move(job, state)
-            for job in event.jobs:  # type: ignore[union-attr]
+            for job in event.jobs:
                 self._settle(job, good=state in _GOOD)
-        elif kind is ev.BackoffEnded:
-            self._move(event.job, READY)  # type: ignore[union-attr]
-        elif kind is ev.RunStopping:
-            self.stopping = event.reason  # type: ignore[union-attr]
-        elif kind is ev.RunEnded:
-            self.status = event.status  # type: ignore[union-attr]
-        elif kind is ev.RunReopened:
-            self._apply_reopened(event.jobs)  # type: ignore[union-attr]
+        elif isinstance(event, ev.BackoffEnded):
+            self._move(event.job, READY)
+        elif isinstance(event, ev.RunStopping):
+            self.stopping = event.reason
+        elif isinstance(event, ev.RunEnded):
+            self.status = event.status
+        elif isinstance(event, ev.RunReopened):
+            self._apply_reopened(event.jobs)
 
     def _apply_attempt_ended(self, event: ev.AttemptEnded) -> None:
         job, outcome = event.job, event.outcome
@@ -490,6 +518,7 @@ class RunState:
         self._move(job, state)
         if self.kills:
             self.kills.pop(job, None)
+            self._graces.pop(job, None)
         if state == SUCCESS:
             if job in self.plan.wanted_results:
                 self.results[job] = bytes(event.result)
@@ -507,6 +536,7 @@ class RunState:
     def _apply_reopened(self, jobs: Sequence[int]) -> None:
         """The only way out of a final state. The indexes are computed anew: this happens once in the life of a process."""
         self.stopping = self.status = ""
+        self._was_reopened = True
         for job in jobs:
             self.counts[self.states[job]] -= 1
             self.counts[WAITING] += 1
@@ -517,6 +547,14 @@ class RunState:
             needs = self.plan.needs[job]
             self.open_needs[job] = sum(self.states[need] not in FINAL for need in needs)
             self.soured[job] = any(self.states[need] in FINAL - _GOOD for need in needs)
+            if self.open_needs[job] and self.states[job] == READY:
+                self.counts[READY] -= 1
+                self.counts[WAITING] += 1
+                self.states[job] = WAITING
+        # What stands in a queue without being ready would stand there twice once it is ready again.
+        self._queues = {
+            key: deque(job for job in queue if self.states[job] == READY) for key, queue in self._queues.items()
+        }
         for job in jobs:
             if not self.open_needs[job] and self._comes_true(job):
                 self._move(job, READY)
@@ -531,17 +569,27 @@ class RunState:
         self.counts[state] += 1
         if state == RUNNING:
             self.resources.take(self._demands.get(job, PLAIN))
-            queue = self._queues[self._queue_key(job)]
-            if queue and queue[0] == job:
-                queue.popleft()
+            self._leave_queue(job)
         elif state == READY:
             key = self._queue_key(job)
-            queue = self._queues.get(key)  # type: ignore[assignment]
-            if queue is None:
-                queue = self._queues[key] = deque()
-            queue.append(job)
+            if key not in self._queues:
+                self._queues[key] = deque()
+            self._queues[key].append(job)
         if before == RUNNING:
             self.resources.give_back(self._demands.get(job, PLAIN))
+
+    def _leave_queue(self, job: int) -> None:
+        """Take a job that starts out of its queue, with what stands before it and is not ready any more.
+
+        Were it left there, it would stand in the queue twice after its next `ready`, and be started twice.
+        """
+        queue = self._queues[self._queue_key(job)]
+        while queue[0] != job:
+            if self.states[queue[0]] == READY:
+                queue.remove(job)
+                return
+            queue.popleft()
+        queue.popleft()
 
     def _queue_key(self, job: int) -> tuple[int, Demand]:
         return -self._priorities.get(job, 0), self._demands.get(job, PLAIN)
@@ -582,13 +630,15 @@ class RunState:
         for job, state in enumerate(states):
             counted[state] += 1
             needs = plan.needs[job]
-            assert self.open_needs[job] == sum(states[need] not in FINAL for need in needs), f"open needs of {plan.name(job)}"
+            assert self.open_needs[job] == sum(states[need] not in FINAL for need in needs), (
+                f"open needs of {plan.name(job)}"
+            )
             assert bool(self.soured[job]) == any(states[n] in FINAL - _GOOD for n in needs), f"soured {plan.name(job)}"
             if state == RUNNING:
                 fresh.take(self._demands.get(job, PLAIN))
             if state == READY:
-                assert self._queues[self._queue_key(job)].count(job) >= 1, f"{plan.name(job)} is ready and in no queue"
-            if state in (READY, RUNNING, SUCCESS, FAILED, BACKING_OFF):
+                assert self._queues[self._queue_key(job)].count(job) == 1, f"{plan.name(job)} is not in its queue once"
+            if state in (READY, RUNNING, SUCCESS, FAILED, BACKING_OFF) and not self._was_reopened:
                 assert not self.open_needs[job] and self._comes_true(job), f"{plan.name(job)} is ahead of its needs"
         assert counted == self.counts, (counted, self.counts)
         assert fresh.snapshot() == self.resources.snapshot(), (fresh.snapshot(), self.resources.snapshot())
@@ -623,7 +673,7 @@ def _ended_well(outcome: Outcome) -> ev.AttemptEnded:
         outcome.wall_s,
         outcome.cpu_s,
         outcome.peak_bytes,
-        ev.Raw(outcome.result) if outcome.result else ev.NO_RESULT,
+        Raw(outcome.result) if outcome.result else ev.NO_RESULT,
         artifacts=outcome.artifacts,
     )
 

@@ -5,13 +5,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from msgspec import Struct
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from joblot.commands import Kill
     from joblot.model import Attempt, Outcome
@@ -22,7 +22,7 @@ class RunContext(Struct):
     """What an executor must know of the run whose attempts it runs."""
 
     run_id: str
-    plan: "Plan"
+    plan: Plan
     run_dir: Path | None = None
     """The run's own folder; None: nothing that is printed is kept."""
     capture: bool = True

@@ -27,8 +27,53 @@ if TYPE_CHECKING:
 _PLAIN: Final = re.compile(r"[A-Za-z0-9_@%+:,./ -][A-Za-z0-9_@%+=:,./ -]*")
 """Commands of these characters mean the same to a shell and to `execve`, apart from the words below."""
 _SHELL_WORDS: Final = frozenset(
-    ". : alias bg break case cd command continue do done elif else esac eval exec exit export fc fg fi for getopts hash if in jobs"
-    " local read readonly return set shift source then times trap type ulimit umask unalias unset until wait while".split()
+    [
+        ".",
+        ":",
+        "alias",
+        "bg",
+        "break",
+        "case",
+        "cd",
+        "command",
+        "continue",
+        "do",
+        "done",
+        "elif",
+        "else",
+        "esac",
+        "eval",
+        "exec",
+        "exit",
+        "export",
+        "fc",
+        "fg",
+        "fi",
+        "for",
+        "getopts",
+        "hash",
+        "if",
+        "in",
+        "jobs",
+        "local",
+        "read",
+        "readonly",
+        "return",
+        "set",
+        "shift",
+        "source",
+        "then",
+        "times",
+        "trap",
+        "type",
+        "ulimit",
+        "umask",
+        "unalias",
+        "unset",
+        "until",
+        "wait",
+        "while",
+    ]
 )
 MAX_OUTPUT: Final = 2**20
 """Bytes that a command may write to `JOBLOT_OUTPUT`."""
@@ -91,6 +136,7 @@ class CommandBuilder:
 
     def _written(self, spec: JobSpec, values: dict[str, Any]) -> str | list[str]:
         if spec.action is None:
+            assert spec.run is not None
             run: str | list[str] = values.get("run", spec.run)
             return run
         action = ACTIONS[spec.action]
@@ -140,7 +186,7 @@ def signal_name(number: int) -> str:
 def not_started(attempt: Attempt, error: OSError, line: CommandLine, *, began: float) -> Outcome:
     """The outcome of a command that could not be executed, as a shell would say it: 127 not found, 126 not permitted."""
     outcome = Outcome(attempt.job, attempt.number, "exit", began, reason="exit_code", exit_code=126)
-    if not os.path.isdir(line.cwd):  # noqa: PTH112
+    if not os.path.isdir(line.cwd):
         outcome.message = f"no such folder to run in: `{line.cwd}`"
     elif error.errno == errno.ENOENT:
         outcome.exit_code, outcome.message = 127, f"command not found: `{line.argv[0]}`"
@@ -159,9 +205,9 @@ def read_output(path: str) -> bytes:
     """
     if not os.access(path, os.F_OK):
         return b""
-    with open(path, "rb") as file:  # noqa: PTH123 - once per command
+    with open(path, "rb") as file:
         data = file.read(MAX_OUTPUT + 1)
-    os.unlink(path)  # noqa: PTH108
+    os.unlink(path)
     if len(data) > MAX_OUTPUT:
         raise JoblotError(f"what the command wrote to `JOBLOT_OUTPUT` is larger than {MAX_OUTPUT} bytes")
     text = data.decode("utf-8", "replace").strip()

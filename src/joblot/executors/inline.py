@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 from collections import deque
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from joblot.errors import JoblotError
 from joblot.executors import command
@@ -134,7 +134,9 @@ class InlineExecutor:
             line = self._builder.build(attempt)
         except (JoblotError, ValueError) as error:
             message = self._performer.mask.text(str(error))
-            self._ended.append(Outcome(attempt.job, attempt.number, "error", time.monotonic(), reason="exception", message=message))
+            self._ended.append(
+                Outcome(attempt.job, attempt.number, "error", time.monotonic(), reason="exception", message=message)
+            )
             return
         spool = self._open_spool()
         began = time.monotonic()
@@ -165,7 +167,9 @@ class InlineExecutor:
 class _Live:
     """A command that runs."""
 
-    def __init__(self, attempt: Attempt, line: command.CommandLine, base: dict[str, str], output_fd: int, began: float) -> None:
+    def __init__(
+        self, attempt: Attempt, line: command.CommandLine, base: dict[str, str], output_fd: int, began: float
+    ) -> None:
         self.attempt = attempt
         self._line = line
         self._began = began
@@ -232,7 +236,9 @@ def spawn(line: command.CommandLine, environment: dict[str, str], output_fd: int
     home = os.getcwd()
     os.chdir(line.cwd)
     try:
-        return os.posix_spawn(program, line.argv, environment, file_actions=actions, setsid=True, setsigmask=(), setsigdef=_DEFAULTS)
+        return os.posix_spawn(
+            program, line.argv, environment, file_actions=actions, setsid=True, setsigmask=(), setsigdef=_DEFAULTS
+        )
     finally:
         os.chdir(home)
 
@@ -252,7 +258,7 @@ class _Alarm:
         self._rang = False
         self._before: Any = None
 
-    def __enter__(self) -> _Alarm:
+    def __enter__(self) -> Self:
         if self._usable:
             self._before = signal.signal(signal.SIGALRM, self._ring)
             signal.setitimer(signal.ITIMER_REAL, self._seconds)
@@ -280,7 +286,7 @@ class _Redirected:
         self._spool = spool
         self._kept = [os.dup(1), os.dup(2)] if spool is not None else []
 
-    def __enter__(self) -> _Redirected:
+    def __enter__(self) -> Self:
         if self._spool is not None:
             _flush()
             self._point()

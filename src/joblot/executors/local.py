@@ -121,9 +121,7 @@ class LocalExecutor:
             Worker(context, ident, channel, tokens).run()
 
         logs = context.run_dir / "logs" if context.run_dir is not None else None
-        self._warden_pid, self._socket = warden.start(
-            self.slots, self._builder.base, logs, self._mask, work
-        )
+        self._warden_pid, self._socket = warden.start(self.slots, self._builder.base, logs, self._mask, work)
         self._poll.register(self._socket, select.POLLIN)
 
     def _warden_lost(self) -> None:
@@ -224,7 +222,9 @@ class LocalExecutor:
         self._idents += 1
         worker = _Worker(self._idents)
         self._flush()
-        socket.send_fds(self._socket, [warden.frame(("worker", worker.ident))], [worker.theirs.fileno(), worker.token_r])
+        socket.send_fds(
+            self._socket, [warden.frame(("worker", worker.ident))], [worker.theirs.fileno(), worker.token_r]
+        )
         worker.theirs.close()
         self._workers[worker.ident] = worker
         self._by_fd[worker.fd] = worker
@@ -523,4 +523,3 @@ def _died(attempt: Attempt, began: float, status: int) -> Outcome:
     else:
         outcome.message = "the worker's process ended before the action returned"
     return outcome
-

@@ -35,7 +35,11 @@ class Mask:
 
     def text(self, text: str) -> str:
         """The text without the secrets."""
-        return self.data(text.encode("utf-8", "surrogateescape")).decode("utf-8", "surrogateescape") if self._forms else text
+        return (
+            self.data(text.encode("utf-8", "surrogateescape")).decode("utf-8", "surrogateescape")
+            if self._forms
+            else text
+        )
 
 
 def _forms(value: bytes) -> set[bytes]:

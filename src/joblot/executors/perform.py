@@ -134,7 +134,9 @@ def _encoded(result: Any) -> bytes:
     except (TypeError, ValueError, RecursionError, OverflowError) as error:
         raise JoblotError(f"the result cannot be written as JSON: {error}") from None
     if len(encoded) > MAX_RESULT:
-        raise JoblotError(f"the result has {len(encoded)} bytes as JSON, at most {MAX_RESULT} are kept: write it to a file")
+        raise JoblotError(
+            f"the result has {len(encoded)} bytes as JSON, at most {MAX_RESULT} are kept: write it to a file"
+        )
     return encoded
 
 
@@ -150,11 +152,11 @@ def _print_traceback(error: BaseException) -> None:
 
     try:
         frames = error.__traceback__
-        while frames is not None and os.path.dirname(frames.tb_frame.f_code.co_filename).endswith(_OWN):  # noqa: PTH120
+        while frames is not None and os.path.dirname(frames.tb_frame.f_code.co_filename).endswith(_OWN):
             frames = frames.tb_next
         sys.stderr.write("".join(traceback.format_exception(type(error), error, frames)))
     except BaseException as second:  # noqa: BLE001 - formatting runs the exception's own code
         sys.stderr.write(f"{type(error).__name__} (its text cannot be shown: {type(second).__name__})\n")
 
 
-_OWN: Final = (os.path.join("joblot", "executors"), os.path.join("joblot", "actions"))  # noqa: PTH118
+_OWN: Final = (os.path.join("joblot", "executors"), os.path.join("joblot", "actions"))

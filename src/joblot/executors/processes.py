@@ -13,7 +13,7 @@ from typing import Final
 COOKIE: Final = b"JOBLOT_RUN="
 _SWEEPS: Final = 200
 _PAUSE_S: Final = 0.001
-_HAS_PROC: Final = os.path.isdir("/proc/self/task")  # noqa: PTH112 - pathlib costs the warden its quick start
+_HAS_PROC: Final = os.path.isdir("/proc/self/task")
 
 
 def children(pid: int) -> list[int]:
@@ -25,7 +25,7 @@ def children(pid: int) -> list[int]:
         return found
     for thread in threads:
         try:
-            with open(f"/proc/{pid}/task/{thread}/children", "rb") as file:  # noqa: PTH123
+            with open(f"/proc/{pid}/task/{thread}/children", "rb") as file:
                 found += map(int, file.read().split())
         except OSError:
             continue
@@ -85,8 +85,7 @@ def kill_tree(pid: int, *, keep_root: bool = False) -> None:
         for other in descendants(pid):
             send(other, signal.SIGKILL)
         if not keep_root:
-            if not send_group(pid, signal.SIGKILL):
-                send(pid, signal.SIGKILL)
+            _ = send_group(pid, signal.SIGKILL) or send(pid, signal.SIGKILL)
             # The root is dead now; what it had not yet left behind is reparented to the subreaper, who sweeps strays.
         if not living:
             return
@@ -100,7 +99,7 @@ def with_cookie(run_id: str) -> list[int]:
     for entry in os.listdir("/proc") if _HAS_PROC else ():
         if entry.isdigit() and int(entry) != os.getpid():
             try:
-                with open(f"/proc/{entry}/environ", "rb") as file:  # noqa: PTH123
+                with open(f"/proc/{entry}/environ", "rb") as file:
                     environment = file.read()
             except OSError:
                 continue
@@ -130,7 +129,7 @@ def _group_of(pid: int) -> int:
 
 def _lives(pid: int) -> bool:
     try:
-        with open(f"/proc/{pid}/stat", "rb") as file:  # noqa: PTH123
+        with open(f"/proc/{pid}/stat", "rb") as file:
             return file.read().rpartition(b")")[2][1:2] not in (b"Z", b"X")
     except OSError:
         return False

@@ -8,10 +8,11 @@ while it runs (`show`), as a second link to the same file, so that its log can b
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from joblot.executors.mask import Mask
 
 

@@ -210,7 +210,10 @@ class Warden:
             if folder != self._folder:
                 os.chdir(folder)
                 self._folder = folder
-            full: dict[Any, Any] = {**self._environment, **{os.fsencode(k): os.fsencode(v) for k, v in environment.items()}}
+            full: dict[Any, Any] = {
+                **self._environment,
+                **{os.fsencode(k): os.fsencode(v) for k, v in environment.items()},
+            }
             program = self._find(argv[0], full)
             pid = os.posix_spawn(
                 program, argv, full, file_actions=actions, setsid=True, setsigmask=(), setsigdef=_DEFAULTS
@@ -233,7 +236,7 @@ class Warden:
         if found is None:
             for folder in os.fsdecode(path).split(":"):
                 candidate = f"{folder or '.'}/{word}"
-                if os.access(candidate, os.X_OK) and not os.path.isdir(candidate):  # noqa: PTH112
+                if os.access(candidate, os.X_OK) and not os.path.isdir(candidate):
                     break
             else:
                 raise FileNotFoundError(2, "not found", word)
@@ -278,7 +281,7 @@ class Warden:
                 os.close(fd)
             self._work(ident, channel, tokens)
             status = 0
-        except BaseException as error:  # noqa: BLE001 - nothing may get out of a forked worker
+        except BaseException as error:  # noqa: BLE001 - nothing may get out of a forked process
             os.write(2, f"BUG: worker {ident} failed: {error!r}\n".encode("utf-8", "replace"))
         finally:
             os._exit(status)
@@ -334,7 +337,7 @@ class Warden:
 
     def _belongs_to(self, pid: int, running: set[tuple[bytes, bytes]]) -> bool:
         try:
-            with open(f"/proc/{pid}/environ", "rb") as file:  # noqa: PTH123
+            with open(f"/proc/{pid}/environ", "rb") as file:
                 pairs = dict(item.partition(b"=")[::2] for item in file.read().split(b"\0"))
         except OSError:
             return False
@@ -410,7 +413,7 @@ def start(
             os.closerange(3, keep)
             os.closerange(keep + 1, 65536)
             Warden(theirs, slots, environment, logs, mask, work).run()
-        except BaseException as error:  # noqa: BLE001 - the warden's end is not an exception of the runner's copy
+        except BaseException as error:  # noqa: BLE001 - nothing may get out of a forked process
             os.write(2, f"BUG: the warden failed: {error!r}\n".encode("utf-8", "replace"))
         finally:
             os._exit(70)

@@ -67,8 +67,6 @@ class Worker:
             if body is None:
                 break
             for attempt in self._decode(body):
-                if self._stopping:
-                    break
                 if self._may_begin(epoch):
                     self._run_one(attempt)
         if self._spool is not None:
@@ -79,9 +77,9 @@ class Worker:
         null = os.open(os.devnull, os.O_RDWR)
         os.dup2(null, 0)
         os.close(null)
-        sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: PTH123, SIM115
-        sys.stdout = open(1, "w", encoding="utf-8", errors="backslashreplace", closefd=False)  # noqa: PTH123, SIM115
-        sys.stderr = open(2, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False)  # noqa: PTH123, SIM115
+        sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115 - open for the worker's life
+        sys.stdout = open(1, "w", encoding="utf-8", errors="backslashreplace", closefd=False)  # noqa: SIM115 - open for the worker's life
+        sys.stderr = open(2, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False)  # noqa: SIM115 - open for the worker's life
         self._point()
         faulthandler.enable(2)
         signal.signal(signal.SIGTERM, self._terminated)
@@ -93,6 +91,8 @@ class Worker:
 
     def _may_begin(self, epoch: int) -> bool:
         """Take a token for an attempt of this epoch; without one the attempt was taken back."""
+        if self._stopping:
+            return False
         token = self._held
         if token < 0:
             try:

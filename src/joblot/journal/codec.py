@@ -7,11 +7,11 @@ most flipped bits inside a value, so this one is ours.
 from __future__ import annotations
 
 import struct
-from joblot.digest import blake2b
 from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from joblot.digest import blake2b
 from joblot.errors import JournalDamagedError
 from joblot.events import AnyEvent, Record
 

@@ -54,13 +54,19 @@ class StateFolder:
     """
 
     def __init__(
-        self, path: str | Path | None = None, *, durability: Literal["normal", "full"] = "normal", read_only: bool = False
+        self,
+        path: str | Path | None = None,
+        *,
+        durability: Literal["normal", "full"] = "normal",
+        read_only: bool = False,
     ) -> None:
         self.path = state_path(path)
         self._read_only = read_only
         if read_only:
             if not (self.path / "journal.db").exists():
-                raise StateError(f"no runs here: `{self.path}` does not exist or holds no journal", hint="`joblot run` makes it")
+                raise StateError(
+                    f"no runs here: `{self.path}` does not exist or holds no journal", hint="`joblot run` makes it"
+                )
         else:
             self._make()
         self.journal = SqliteJournal(self.path / "journal.db", durability=durability, read_only=read_only)
@@ -73,7 +79,9 @@ class StateFolder:
             if not ignore.exists():
                 ignore.write_text("*\n", encoding="utf-8")
         except OSError as error:
-            raise StateError(f"cannot make the state folder `{self.path}`: {error.strerror}", hint="choose another with `--state`") from None
+            raise StateError(
+                f"cannot make the state folder `{self.path}`: {error.strerror}", hint="choose another with `--state`"
+            ) from None
 
     def run_folder(self, run_id: str) -> RunFolder:
         """The files of a run; the folder is made when the run is held."""
@@ -137,7 +145,10 @@ class Hold:
         if not _locked(self._fd):
             who = _read_owner(self._fd)
             os.close(self._fd)
-            raise RunHeldError(f"run `{run_id}` is held by {_describe(who)}", hint="`joblot cancel` stops it; it needs no unlock when it is gone")
+            raise RunHeldError(
+                f"run `{run_id}` is held by {_describe(who)}",
+                hint="`joblot cancel` stops it; it needs no unlock when it is gone",
+            )
         os.ftruncate(self._fd, 0)
         os.pwrite(self._fd, msgspec.json.encode(owner()), 0)
 

@@ -31,7 +31,9 @@ class MemoryJournal:
         """See `Journal.create`."""
         if run_id in self._infos:
             raise StateError(f"run `{run_id}` exists already")
-        self._infos[run_id] = RunInfo(run_id=run_id, batch=batch, source=source, jobs=jobs, status="running", started_at=at)
+        self._infos[run_id] = RunInfo(
+            run_id=run_id, batch=batch, source=source, jobs=jobs, status="running", started_at=at
+        )
         self._plans[run_id] = plan
         self._rows[run_id] = []
         self._next[run_id] = 1
@@ -46,7 +48,9 @@ class MemoryJournal:
 
     def records(self, run_id: str, after: int = 0) -> Iterator[Record]:
         """See `Journal.records`."""
-        return (record for record in verified(list(self._rows[run_id]), what="the journal in memory") if record.seq > after)
+        return (
+            record for record in verified(list(self._rows[run_id]), what="the journal in memory") if record.seq > after
+        )
 
     def plan(self, run_id: str) -> bytes:
         """See `Journal.plan`."""

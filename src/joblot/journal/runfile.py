@@ -144,32 +144,32 @@ class _Forcer:
     def check(self) -> None:
         """Raise what the last forcing failed with: after that the file cannot be trusted to reach the disk any more."""
         if self._error is not None:
-            raise JournalWriteError(f"cannot force the run's events to disk: {os.strerror(self._error.errno or 0).lower()}")
+            raise JournalWriteError(
+                f"cannot force the run's events to disk: {os.strerror(self._error.errno or 0).lower()}"
+            )
 
     def force(self) -> None:
         """Force now."""
         self._behind = False
+        if self._closing:
+            return
         try:
             os.fdatasync(self._fd)
         except OSError as error:
             self._error = error
 
     def _run(self) -> None:
-        while True:
+        while not self._closing:
             self._wake.wait()
-            if self._closing:
-                return
             self._wake.clear()
             time.sleep(FORCE_AFTER_S)
-            if self._closing:
-                return
             self.force()
 
     def close(self) -> None:
         """Force what is left and end the thread."""
         if self._behind:
             self.force()
-        self._closing = True
+        self._closing = True  # from here on the thread leaves the descriptor alone
         self._wake.set()
         if self._thread is not None:
             self._thread.join()

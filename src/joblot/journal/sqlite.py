@@ -241,13 +241,19 @@ class SqliteJournal:
 
     def _connect(self, durability: str) -> sqlite3.Connection:
         # The engine's thread is the only one that uses the connection; the check would cost and protects nothing here.
-        options = {"isolation_level": None, "check_same_thread": False, "timeout": 10.0, "cached_statements": 32}
-        if self._read_only:
-            return sqlite3.connect(f"file:{_quoted(self.path)}?mode=ro", uri=True, **options)  # type: ignore[call-overload, no-any-return]
-        database = sqlite3.connect(self.path, **options)  # type: ignore[call-overload]
-        database.execute("PRAGMA journal_mode=WAL")
-        database.execute(f"PRAGMA synchronous={'FULL' if durability == 'full' else 'NORMAL'}")
-        return database  # type: ignore[no-any-return]
+        target = f"file:{_quoted(self.path)}?mode=ro" if self._read_only else str(self.path)
+        database = sqlite3.connect(
+            target,
+            uri=self._read_only,
+            isolation_level=None,
+            check_same_thread=False,
+            timeout=10.0,
+            cached_statements=32,
+        )
+        if not self._read_only:
+            database.execute("PRAGMA journal_mode=WAL")
+            database.execute(f"PRAGMA synchronous={'FULL' if durability == 'full' else 'NORMAL'}")
+        return database
 
     def _check_schema(self) -> None:
         known = self._db.execute("SELECT name FROM sqlite_master WHERE name = 'meta'").fetchone()
@@ -258,7 +264,9 @@ class SqliteJournal:
             self._db.executemany("INSERT OR IGNORE INTO meta VALUES (?, ?)", [("tables", TABLES), ("events", SCHEMA)])
         numbers = dict(self._db.execute("SELECT key, value FROM meta"))
         if numbers.get("tables", 0) > TABLES or numbers.get("events", 0) > SCHEMA:
-            raise StateError(f"journal `{self.path}` was written by a newer joblot", hint="upgrade joblot, or use another `--state`")
+            raise StateError(
+                f"journal `{self.path}` was written by a newer joblot", hint="upgrade joblot, or use another `--state`"
+            )
 
     def _number(self, run_id: str) -> int:
         if run_id not in self._numbers:

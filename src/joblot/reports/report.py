@@ -15,14 +15,13 @@ from msgspec import UNSET, Raw, Struct, UnsetType
 
 from joblot import __version__
 from joblot.clock import iso_utc
-from joblot.model import Artifact  # noqa: TC001 - a field of a struct
 from joblot.errors import EXIT_JOBS_FAILED, EXIT_OK, EXIT_SIGINT, EXIT_SIGTERM, EXIT_TIME_LIMIT, BatchFailedError
+from joblot.model import Artifact  # noqa: TC001 - a field of a struct
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from joblot.events import AttemptEnded
-
     from joblot.plan import Plan
     from joblot.reports.view import JobFacts, RunView
 
@@ -325,7 +324,7 @@ class _Item(Struct, gc=False):
     status: str
     attempts: int
     duration_ms: int
-    result: Raw | None | UnsetType = UNSET
+    result: Raw | UnsetType | None = UNSET
     reason: str | UnsetType = UNSET
     message: str | UnsetType = UNSET
     cause: str | UnsetType = UNSET

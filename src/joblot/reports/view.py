@@ -128,8 +128,7 @@ class RunView:
         self._ended[job] = at
         self._wall[job] += event.wall_s
         self._cpu[job] += event.cpu_s
-        if event.peak_bytes > self._peak[job]:  # noqa: PLR1730 - twice as fast as `max`, once for every job
-            self._peak[job] = event.peak_bytes
+        self._peak[job] = max(self._peak[job], event.peak_bytes)
         if event.began_s is not None and self._attempts[job] == 1:
             self._began[job] = (self.started_at or 0.0) + event.began_s
         # A decoded `Raw` keeps the whole record alive that it was read from, so what is kept of it is a copy.
@@ -164,6 +163,15 @@ class RunView:
         self._counts[state] += 1
         self._states[job] = state
 
+    def _reopened(self, event: ev.RunReopened) -> None:
+        for job in event.jobs:
+            self._move(job, WAITING)
+            self._ended[job] = nan
+            self._results[job] = b""
+            self._why.pop(job, None)
+            self._failed.pop(job, None)
+        self.ended_at, self.stopping, self._measured_s, self.status = None, None, 0.0, "running"
+
     def _seldom(self, event: ev.AnyEvent, at: float) -> None:
         match event:
             case ev.JobsEnded():
@@ -177,6 +185,8 @@ class RunView:
             case ev.RunResumed():
                 self.by = event.by
                 self.ended_at, self.stopping, self._measured_s, self.status = None, None, 0.0, "running"
+            case ev.RunReopened():
+                self._reopened(event)
             case ev.RunStopping():
                 self.stopping, self.status = event, "stopping"
             case ev.RunEnded():
@@ -236,7 +246,14 @@ class RunView:
         """Attempts, seconds, CPU seconds, peak bytes, time of beginning and result of a job that simply succeeded; None for others."""
         if self._states[job] != SUCCESS or job in self._why or job in self._history or job in self._artifacts:
             return None
-        return self._attempts[job], self._wall[job], self._cpu[job], self._peak[job], self._began[job], self._results[job]
+        return (
+            self._attempts[job],
+            self._wall[job],
+            self._cpu[job],
+            self._peak[job],
+            self._began[job],
+            self._results[job],
+        )
 
     def facts(self, job: int) -> JobFacts:
         """Everything about one job."""

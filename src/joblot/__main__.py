@@ -1,0 +1,130 @@
+"""The command `joblot`: runs the command line, and turns whatever it raises into a message and an exit code."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import sys
+from typing import TYPE_CHECKING, Final
+
+import click
+
+from joblot.cli import cli
+from joblot.cli.output import Output
+from joblot.errors import (
+    EXIT_CONFIG,
+    EXIT_INTERNAL,
+    EXIT_JOBS_FAILED,
+    EXIT_SIGINT,
+    ConfigError,
+    Diagnostic,
+    JoblotError,
+    did_you_mean,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+EXIT_BROKEN_PIPE: Final = 141
+"""What a shell shows for a program that SIGPIPE ended: nobody reads what a command prints."""
+_QUOTED: Final = re.compile(r"(?<!\w)'([^']*)'")
+_COMPLETION: Final = "_JOBLOT_COMPLETE"
+_FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command line (default: this process's) and return the exit code."""
+    output = Output()
+    code = _run(list(sys.argv[1:] if arguments is None else arguments), output)
+    return output.finish(code)
+
+
+def _run(arguments: list[str], output: Output) -> int:
+    try:
+        if _COMPLETION in os.environ:
+            return _complete()
+        with cli.make_context("joblot", arguments, obj=output) as context:
+            return int(cli.invoke(context) or 0)
+    except click.exceptions.Exit as done:
+        return done.exit_code
+    except click.UsageError as error:
+        return _usage(error, output)
+    except ConfigError as error:
+        _all_diagnostics(error, output)
+        return error.exit_code
+    except JoblotError as error:
+        output.error(error.message, error.hint)
+        output.failure([Diagnostic(_code(error), error.message, hint=error.hint)])
+        return error.exit_code
+    except KeyboardInterrupt:
+        return EXIT_SIGINT
+    except BrokenPipeError:
+        return EXIT_BROKEN_PIPE
+    except Exception as error:
+        return _unforeseen(error, output)
+
+
+def _complete() -> int:
+    from click.shell_completion import shell_complete
+
+    return shell_complete(cli, {}, "joblot", _COMPLETION, os.environ[_COMPLETION])
+
+
+def _usage(error: click.UsageError, output: Output) -> int:
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):
+        output.note(error.format_message())
+        return EXIT_CONFIG
+    path = error.ctx.command_path if error.ctx else "joblot"
+    hint = f"`{path} --help` says what it takes"
+    if isinstance(error, click.NoSuchOption):
+        output.error(
+            f"no such option: `{error.option_name}`", did_you_mean(error.option_name, error.possibilities or ()) or hint
+        )
+        return EXIT_CONFIG
+    message = _QUOTED.sub(r"`\1`", " ".join(error.format_message().split()).rstrip("."))
+    output.error(message[:1].lower() + message[1:], hint)
+    return EXIT_CONFIG
+
+
+def _all_diagnostics(error: ConfigError, output: Output) -> None:
+    found = sorted(error.diagnostics, key=lambda one: (one.file, one.line, one.column))
+    for one in found:
+        output.note(one.render())
+    if len(found) > 1:
+        output.note(f"{len(found)} errors")
+    output.failure(found)
+
+
+def _code(error: JoblotError) -> str:
+    """`StateError` as `state`, `RunHeldError` as `run_held`."""
+    words = type(error).__name__.removesuffix("Error")
+    return "".join(f"_{char.lower()}" if char.isupper() else char for char in words).lstrip("_")
+
+
+def _unforeseen(error: Exception, output: Output) -> int:
+    if os.environ.get("JOBLOT_TRACEBACK"):
+        from traceback import format_exception
+
+        output.note("".join(format_exception(error)).rstrip())
+    if isinstance(error, OSError) and error.filename is None and error.errno in _FULL:
+        output.error(f"cannot write to standard output: {(error.strerror or '').lower()}")
+        return EXIT_JOBS_FAILED
+    if isinstance(error, FileNotFoundError) and _is_homeless():
+        output.error("the working folder does not exist any more", "change to another, or give absolute paths")
+        return EXIT_CONFIG
+    said = " ".join(str(error).split())
+    output.note(f"internal error: {type(error).__name__}: {said}; set JOBLOT_TRACEBACK=1 to see where")
+    return EXIT_INTERNAL
+
+
+def _is_homeless() -> bool:
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        return True
+    return False
+
+
+if __name__ == "__main__":
+    sys.exit(main())
