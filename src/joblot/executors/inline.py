@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 from collections import deque
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self, TextIO
 
 from joblot.errors import JoblotError
 from joblot.executors import command
@@ -280,15 +280,22 @@ class _Alarm:
 
 
 class _Redirected:
-    """Standard output and standard error of this process, which go to the spool while it works."""
+    """Standard output and standard error of this process, which go to the spool while it works.
+
+    Both the descriptors and Python's streams: in a notebook or under a test runner the streams are not on the descriptors.
+    """
 
     def __init__(self, spool: Spool | None) -> None:
         self._spool = spool
         self._kept = [os.dup(1), os.dup(2)] if spool is not None else []
+        self._own = [_stream(fd) for fd in (1, 2)] if spool is not None else []
+        self._streams: list[Any] = []
 
     def __enter__(self) -> Self:
         if self._spool is not None:
             _flush()
+            self._streams = [sys.stdout, sys.stderr]
+            sys.stdout, sys.stderr = self._own
             self._point()
         return self
 
@@ -307,6 +314,7 @@ class _Redirected:
     def __exit__(self, *_: object) -> None:
         if self._spool is not None:
             _flush()
+            sys.stdout, sys.stderr = self._streams
             for fd, kept in enumerate(self._kept, 1):
                 os.dup2(kept, fd)
 
@@ -315,6 +323,10 @@ class _Redirected:
         for kept in self._kept:
             os.close(kept)
         self._kept = []
+
+
+def _stream(fd: int) -> TextIO:
+    return open(fd, "w", encoding="utf-8", errors="backslashreplace", closefd=False)
 
 
 def _flush() -> None:

@@ -18,6 +18,7 @@ import msgspec
 from joblot.errors import JoblotError
 from joblot.executors import command, processes, warden
 from joblot.executors.mask import Mask
+from joblot.executors.spool import adopt
 from joblot.executors.worker import FROM_WORKER, TO_WORKER, Worker
 from joblot.model import Attempt, Outcome
 
@@ -51,6 +52,7 @@ class LocalExecutor:
     def __init__(self, context: RunContext, slots: int) -> None:
         self.slots = slots
         self._context = context
+        self._logs = context.run_dir / "logs" if context.run_dir is not None else None
         self._mask = Mask(context.plan.config.secrets)
         self._builder = command.CommandBuilder(context)
         self._waiting: deque[Attempt] = deque()
@@ -120,8 +122,7 @@ class LocalExecutor:
         def work(ident: int, channel: int, tokens: int) -> None:
             Worker(context, ident, channel, tokens).run()
 
-        logs = context.run_dir / "logs" if context.run_dir is not None else None
-        self._warden_pid, self._socket = warden.start(self.slots, self._builder.base, logs, self._mask, work)
+        self._warden_pid, self._socket = warden.start(self.slots, self._builder.base, self._logs, self._mask, work)
         self._poll.register(self._socket, select.POLLIN)
 
     def _warden_lost(self) -> None:
@@ -135,6 +136,8 @@ class LocalExecutor:
         self._commands.clear()
         for worker in list(self._workers.values()):
             self._read_worker(worker)
+            if worker.outstanding:
+                self._adopt_log(worker, worker.outstanding[0])
             for attempt in worker.outstanding:
                 self._lose(attempt)
             self._forget(worker)
@@ -334,9 +337,16 @@ class LocalExecutor:
             return
         self._read_worker(worker)
         if worker.outstanding:
-            self._ended.append(_died(worker.outstanding.popleft(), worker.heard, status))
+            attempt = worker.outstanding.popleft()
+            self._adopt_log(worker, attempt)
+            self._ended.append(_died(attempt, worker.heard, status))
             self._waiting.extendleft(reversed(worker.outstanding))
         self._forget(worker)
+
+    def _adopt_log(self, worker: _Worker, attempt: Attempt) -> None:
+        """A worker that has died could not give its attempt what it had printed."""
+        if self._logs is not None:
+            adopt(self._logs, f"worker-{worker.ident}", self._context.plan.name(attempt.job), attempt.number, self._mask)
 
     def _forget(self, worker: _Worker) -> None:
         if worker.fd in self._by_fd:
@@ -368,14 +378,13 @@ class LocalExecutor:
 
     def _show_worker(self, worker: _Worker) -> None:
         worker.shown = True
-        run_dir = self._context.run_dir
-        if run_dir is None or self._mask:
+        if self._logs is None or self._mask:
             return
         attempt = worker.outstanding[0]
-        final = run_dir / "logs" / self._context.plan.name(attempt.job) / f"{attempt.number}.log"
+        final = self._logs / self._context.plan.name(attempt.job) / f"{attempt.number}.log"
         final.parent.mkdir(parents=True, exist_ok=True)
         try:
-            os.link(run_dir / "live" / f"worker-{worker.ident}.log", final)
+            os.link(self._logs.parent / "live" / f"worker-{worker.ident}.log", final)
         except OSError:
             pass  # it has ended meanwhile and the worker has given it its name
 

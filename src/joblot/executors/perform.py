@@ -111,7 +111,7 @@ class Performer:
         if isinstance(error, JoblotError):
             outcome.reason = getattr(error, "reason", "exception")
             outcome.message = _one_line(error.message)
-            sys.stderr.write(f"error: {error.message}\n")
+            _say(f"error: {error.message}\n")
             return
         outcome.reason = "exception"
         try:
@@ -154,9 +154,21 @@ def _print_traceback(error: BaseException) -> None:
         frames = error.__traceback__
         while frames is not None and os.path.dirname(frames.tb_frame.f_code.co_filename).endswith(_OWN):
             frames = frames.tb_next
-        sys.stderr.write("".join(traceback.format_exception(type(error), error, frames)))
+        text = "".join(traceback.format_exception(type(error), error, frames))
     except BaseException as second:  # noqa: BLE001 - formatting runs the exception's own code
-        sys.stderr.write(f"{type(error).__name__} (its text cannot be shown: {type(second).__name__})\n")
+        text = f"{type(error).__name__} (its text cannot be shown: {type(second).__name__})\n"
+    _say(text)
+
+
+def _say(text: str) -> None:
+    """Write to the attempt's log, even when the action has closed or replaced its standard error."""
+    try:
+        sys.stderr.write(text)
+    except Exception:  # noqa: BLE001 - whatever stands there now is the action's
+        try:
+            os.write(2, text.encode("utf-8", "backslashreplace"))
+        except OSError:
+            pass  # it closed the descriptor too: nobody wants to hear
 
 
 _OWN: Final = (os.path.join("joblot", "executors"), os.path.join("joblot", "actions"))

@@ -17,15 +17,21 @@ if TYPE_CHECKING:
 
 
 class Spool:
-    """The output file of one slot. `fd` is what an attempt gets as its standard output and standard error."""
+    """The output file of one slot. `fd` is what an attempt gets as its standard output and standard error.
 
-    def __init__(self, logs: Path, slot: str, mask: Mask) -> None:
+    `fresh=False` opens what a dead slot has left.
+    """
+
+    def __init__(self, logs: Path, slot: str, mask: Mask, *, fresh: bool = True) -> None:
         self._logs = logs
         self._path = logs.parent / "live" / f"{slot}.log"
         self._mask = mask
-        self._path.parent.mkdir(parents=True, exist_ok=True)
         self.fd = -1
-        self._open()
+        if fresh:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            self._open()
+        else:
+            self.fd = os.open(self._path, os.O_RDWR | os.O_APPEND | os.O_CLOEXEC)
 
     def _open(self) -> None:
         fd = os.open(self._path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
@@ -73,3 +79,13 @@ class Spool:
         os.close(self.fd)
         self._path.unlink(missing_ok=True)
         self.fd = -1
+
+
+def adopt(logs: Path, slot: str, job: str, number: int, mask: Mask) -> None:
+    """Give an attempt what is in the spool of a slot whose process has died."""
+    try:
+        orphan = Spool(logs, slot, mask, fresh=False)
+    except FileNotFoundError:
+        return  # it died before it had one
+    orphan.collect(job, number)
+    orphan.close()

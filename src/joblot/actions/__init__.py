@@ -1,0 +1,1 @@
+"""Actions: the named Python callables that jobs run. `registry` finds them, `context` is what they get, the rest are built in."""

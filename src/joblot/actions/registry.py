@@ -1,0 +1,308 @@
+"""The registry of actions: names to functions, found in joblot, in installed packages and in the modules of a batch.
+
+Nothing is imported before it is asked for: built-in actions stand in a table of texts, and installed packages are only looked at when
+a name is not known otherwise. Who runs an action, and where, is not known here.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, Any, Final, TypeVar, overload
+
+from joblot.actions import signature as signatures
+from joblot.errors import ActionError, JoblotError, UnknownActionError, UsageError, did_you_mean
+
+if TYPE_CHECKING:
+    from joblot.model import Signature
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+ENTRY_POINTS: Final = "joblot.actions"
+"""The entry point group in which a package names its actions: `my.load = my_package.actions:load`."""
+
+BUILT_IN: Final[Mapping[str, str]] = {
+    "copy": "joblot.actions.files:copy",
+    "count_lines": "joblot.actions.text:count_lines",
+    "file_stats": "joblot.actions.text:file_stats",
+    "process_items": "joblot.actions.text:process_items",
+    "python": "joblot.actions.command:python",
+    "search_pattern": "joblot.actions.search:search_pattern",
+    "shell": "joblot.actions.command:shell",
+    "word_frequency": "joblot.actions.words:word_frequency",
+}
+
+
+class Action:
+    """A named function that jobs can run.
+
+    `function` takes `input` (a path, when the job has one), its parameters by keyword, and `ctx` when it wants a `Context`. With
+    `command` it does no work itself but returns what to start: a text for the shell, or a list of words.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        function: Callable[..., Any],
+        *,
+        version: str = "1",
+        fuse_on: Sequence[str] = (),
+        command: bool = False,
+    ) -> None:
+        signatures.check(function, fused=bool(fuse_on))
+        self.name = name
+        self.function = function
+        self.version = version
+        self.fuse_on = tuple(fuse_on)
+        self.command = command
+        module = getattr(function, "__module__", "")
+        self.origin = f"{module}:{getattr(function, '__qualname__', repr(function))}"
+
+    def __repr__(self) -> str:
+        return f"Action({self.name!r}, {self.origin!r})"
+
+    @cached_property
+    def signature(self) -> Signature:
+        """What it takes: the schema of a job's `input` and `params`."""
+        return signatures.read(self.name, self.function, fused=bool(self.fuse_on))
+
+    @cached_property
+    def wants_context(self) -> bool:
+        """Whether the function has a parameter `ctx`."""
+        return signatures.takes(self.function, signatures.CONTEXT)
+
+    @cached_property
+    def _takes_one_path(self) -> bool:
+        return signatures.takes_one_path(self.function)
+
+    def call(self, input: Any, params: Mapping[str, Any], ctx: Any = None) -> Any:  # noqa: A002 - the word of the batch file
+        """Run it with a job's input and parameters, already checked and converted. The result is what the function returns.
+
+        Raises:
+            ActionError: `input` is a list, and the function takes one path.
+        """
+        if isinstance(input, list) and self._takes_one_path:
+            raise ActionError(f"`{self.name}` takes one input, not a list of {len(input)}", reason="bad_input")
+        keywords = dict(params)
+        if self.wants_context:
+            keywords[signatures.CONTEXT] = ctx
+        if self.signature.input == "none" or (input is None and self.signature.input == "optional"):
+            return self.function(**keywords)
+        return self.function(input, **keywords)
+
+
+class Registry(MutableMapping[str, Action]):
+    """Actions by name. Looking a name up imports what defines it, and only that."""
+
+    def __init__(self, built_in: Mapping[str, str] = BUILT_IN, *, entry_points: str | None = ENTRY_POINTS) -> None:
+        self._actions: dict[str, Action] = {}
+        self._built_in = built_in
+        self._group = entry_points
+
+    def __getitem__(self, name: str) -> Action:
+        """The action of that name.
+
+        Raises:
+            UnknownActionError: there is none; the hint names the nearest.
+            UsageError: the package that offers it cannot be imported.
+        """
+        known = self._find(name)
+        if known is None:
+            raise UnknownActionError(f"unknown action `{name}`", hint=did_you_mean(name, self.names()))
+        return known
+
+    def __setitem__(self, name: str, action: Action) -> None:
+        """Register an action. Doing so again with the same function (a module imported twice) is fine.
+
+        Raises:
+            UsageError: another function has that name; the message names both.
+        """
+        known = self._actions.get(name)
+        if known is not None and known.origin != action.origin:
+            raise _taken(name, signatures.describe(known.function), action)
+        if known is None and self._built_in.get(name, action.origin) != action.origin:
+            raise _taken(name, "joblot itself", action)
+        self._actions[name] = action
+
+    def __delitem__(self, name: str) -> None:
+        if name not in self._actions:
+            raise UnknownActionError(f"no action `{name}` was registered")
+        del self._actions[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.names())
+
+    def __len__(self) -> int:
+        return len(self.names())
+
+    def names(self) -> list[str]:
+        """The names of all actions, sorted: registered, built in, and offered by installed packages (none of them is imported)."""
+        return sorted({*self._actions, *self._built_in, *(point.name for point in self._points)})
+
+    def signature(self, name: str) -> Signature | None:
+        """What an action takes, or None when there is no such action."""
+        known = self._find(name)
+        return known.signature if known is not None else None
+
+    @overload
+    def action(self, name: F, /) -> F: ...
+
+    @overload
+    def action(
+        self, name: str | None = None, /, *, version: str = "1", fuse_on: Sequence[str] = (), command: bool = False
+    ) -> Callable[[F], F]: ...
+
+    def action(
+        self, name: Any = None, /, *, version: str = "1", fuse_on: Sequence[str] = (), command: bool = False
+    ) -> Any:
+        """Register a function as an action: `@action`, `@action()` or `@action("name")`. The function itself stays as it is.
+
+        Args:
+            name: the name in batch files; the function's own when left out.
+            version: part of the fingerprint of a job: raise it when the same input now gives another result.
+            fuse_on: `input` and parameter names; jobs that agree in these may be run as one call.
+            command: the function returns a command line instead of doing the work.
+
+        Raises:
+            UsageError: joblot cannot call such a function, or the name is taken.
+        """
+        if callable(name):
+            return self._register(name, None, version, fuse_on, command=command)
+
+        def decorate(function: F) -> F:
+            return self._register(function, name, version, fuse_on, command=command)
+
+        return decorate
+
+    def _register(self, function: F, name: str | None, version: str, fuse_on: Sequence[str], *, command: bool) -> F:
+        name = name or getattr(function, "__name__", "")
+        if not name:
+            raise UsageError(f'{signatures.describe(function)} has no name: write `@action("name")`')
+        self[name] = Action(name, function, version=version, fuse_on=fuse_on, command=command)
+        return function
+
+    def _find(self, name: str) -> Action | None:
+        return self._actions.get(name) or self._load_built_in(name) or self._load_entry_point(name)
+
+    def _load_built_in(self, name: str) -> Action | None:
+        """Import the module of a built-in action. Its decorator registers in `ACTIONS`, so another registry takes it from there."""
+        if name not in self._built_in:
+            return None
+        from importlib import import_module
+
+        module, _, function = self._built_in[name].partition(":")
+        found = ACTIONS._actions.get(name) or _made(name, getattr(import_module(module), function))  # noqa: SLF001
+        self._actions[name] = found
+        return found
+
+    def _load_entry_point(self, name: str) -> Action | None:
+        point = next((point for point in self._points if point.name == name), None)
+        if point is None:
+            return None
+        loaded = _imported(f"action `{name}` of package `{point.dist.name if point.dist else '?'}`", point.load)
+        self._actions[name] = _made(name, loaded)
+        return self._actions[name]
+
+    @cached_property
+    def _points(self) -> Sequence[Any]:
+        """Looked up once: reading what is installed takes tens of milliseconds."""
+        if self._group is None:
+            return ()
+        from importlib.metadata import entry_points
+
+        return tuple(entry_points(group=self._group))
+
+
+def import_modules(entries: Iterable[str]) -> None:
+    """Import the modules that register a batch's own actions: absolute paths of Python files, or dotted names.
+
+    A file is imported under a name of its own, once, and is not found by `import`.
+
+    Raises:
+        UsageError: one of them cannot be imported; the message names the file, the line and the error.
+    """
+    from importlib import import_module
+
+    for entry in entries:
+        if entry.endswith(".py"):
+            _imported(entry, partial(_import_file, entry))
+        else:
+            _imported(entry, partial(import_module, entry))
+
+
+def _import_file(path: str) -> None:
+    from hashlib import blake2b
+    from importlib.util import module_from_spec, spec_from_file_location
+
+    name = f"_joblot_import_{blake2b(path.encode(errors='surrogateescape'), digest_size=8).hexdigest()}"
+    if name in sys.modules:
+        return
+    spec = spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise ImportError("not a Python file")
+    module = module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
+
+
+def _imported(what: str, load: Callable[[], Any]) -> Any:
+    """What `load` returns. Whatever else it raises becomes one line: a module that calls `sys.exit` must not end the runner."""
+    try:
+        return load()
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        raise UsageError(f"{_place(what, error)}: cannot be imported: {_one_line(error)}") from error
+
+
+def _place(what: str, error: BaseException) -> str:
+    """`file:line` of the statement that failed, in the imported file when it had any part in it."""
+    if isinstance(error, SyntaxError) and error.filename:
+        return f"{error.filename}:{error.lineno or 1}"
+    frames: list[tuple[str, int]] = []
+    trace = error.__traceback__
+    while trace is not None:
+        frames.append((trace.tb_frame.f_code.co_filename, trace.tb_lineno))
+        trace = trace.tb_next
+    own = [frame for frame in frames if frame[0] == what]
+    theirs = [frame for frame in frames if frame[0] != __file__ and "importlib" not in frame[0]]
+    file, line = (own or theirs or [("", 0)])[-1]
+    if file == what:
+        return f"{file}:{line}"
+    return f"{what}: {file}:{line}" if file else what
+
+
+def _one_line(error: BaseException) -> str:
+    if isinstance(error, JoblotError):
+        return error.message
+    if isinstance(error, FileNotFoundError):
+        return "no such file"
+    text = error.msg if isinstance(error, SyntaxError) else str(error)
+    first = next(iter(text.strip().splitlines()), "")
+    return f"{type(error).__name__}: {first}" if first else type(error).__name__
+
+
+def _made(name: str, loaded: Any) -> Action:
+    """The action that a decorator registered for this function, or a plain one."""
+    if isinstance(loaded, Action):
+        return loaded
+    registered = (action for action in list(ACTIONS._actions.values()) if action.function is loaded)  # noqa: SLF001
+    return next(registered, None) or Action(name, loaded)
+
+
+def _taken(name: str, holder: str, action: Action) -> UsageError:
+    return UsageError(
+        f"{signatures.describe(action.function)} cannot be action `{name}`: {holder} has that name",
+        hint='give one of them another name: `@action("name")`',
+    )
+
+
+ACTIONS: Final = Registry()
+"""All actions by name."""
+action = ACTIONS.action
+"""Register a function as an action."""

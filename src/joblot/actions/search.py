@@ -1,0 +1,159 @@
+"""The built-in action `search_pattern`: count the matches of a regular expression in a file, in linear time and flat memory.
+
+The expression is RE2's, and each line stands alone: no match goes over a line break, `^` and `$` stand for the ends of a line. To be
+fast, many lines are handed to RE2 at once, and only those that hold a text without which the expression cannot match.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from joblot.actions.context import Context
+from joblot.actions.literals import required
+from joblot.actions.reading import line_blocks
+from joblot.actions.registry import action
+from joblot.errors import ActionError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_ALONE: Final = re.compile(r"\\[AzC]|\(\?[a-zA-Z]*[m-]")
+"""What means something else in a line than in a block of lines: ends of the text, any byte, the flag `m`. Too often is safe."""
+_DENSE_BYTES: Final = 1024
+"""With a candidate line in so many bytes or fewer, looking for candidates costs more than it saves."""
+_RETRY_BLOCKS: Final = 64
+"""After so many blocks without looking for candidates, look again: the file may have changed its character."""
+_UNSUPPORTED: Final = (
+    (re.compile(r"\(\?<[=!]"), "look-behind"),
+    (re.compile(r"\(\?[=!]"), "look-ahead"),
+    (re.compile(r"\(\?>"), "atomic group"),
+    (re.compile(r"\(\?P(=|$)|\\[1-9]"), "back-reference"),
+    (re.compile(r"bad repetition operator: .\+"), "possessive repetition"),
+    (re.compile(r"invalid repetition size"), "more than 1000 repetitions"),
+    (re.compile(r"pattern too large"), "too large"),
+)
+"""How RE2 words what it leaves out, and what people call it."""
+
+
+@action("search_pattern")
+def search_pattern(
+    input: Path,  # noqa: A002
+    *,
+    pattern: str,
+    ignore_case: bool = False,
+    ctx: Context,
+) -> dict[str, Any]:
+    """Count the matches of a regular expression (RE2 syntax) in a UTF-8 text file, and the lines that hold one.
+
+    A match never goes over a line break; `^` and `$` stand for the ends of a line.
+
+    Raises:
+        ActionError: the input cannot be read or is not UTF-8, or the expression is wrong or not supported.
+    """
+    search = LineSearch(pattern, ignore_case=ignore_case)
+    for block in line_blocks(input, ctx):
+        search.add(block)
+    return {"matches": search.matches, "matching_lines": search.matching_lines, "pattern": pattern}
+
+
+class LineSearch:
+    """Counts the matches of a regular expression in blocks of lines."""
+
+    def __init__(self, pattern: str, *, ignore_case: bool = False) -> None:
+        self.matches = 0
+        self.matching_lines = 0
+        self._regex = compiled(pattern, ignore_case=ignore_case)
+        self._one_by_one = _ALONE.search(pattern) is not None
+        self._literals = [] if ignore_case or self._one_by_one else required(pattern)
+        self._blind_blocks = 0
+
+    def add(self, block: bytes) -> None:
+        r"""Count in some lines, joined by `\n`, without a line break at the end."""
+        if self._one_by_one:
+            for line in block.split(b"\n"):
+                self._count(line, 0, len(line))
+        elif not self._literals or self._blind_blocks:
+            self._blind_blocks = max(0, self._blind_blocks - 1)
+            self._count(block, 0, len(block))
+        else:
+            self._count_candidates(block)
+
+    def _count_candidates(self, block: bytes) -> None:
+        candidates = 0
+        for start, end in _lines_with(block, self._literals):
+            self._count(block, start, end)
+            candidates += 1
+        if candidates * _DENSE_BYTES > len(block):
+            self._blind_blocks = _RETRY_BLOCKS
+
+    def _count(self, text: bytes, start: int, end: int) -> None:
+        """Count in the lines between two places."""
+        line_end = empty = start - 1
+        for match in self._regex.finditer(text, start, end):
+            first, last = match.span()
+            if first == last:
+                # RE2's iterator gives an empty match twice when it was not where the search began, and others within a character
+                if first == empty or (first < end and text[first] & 0xC0 == 0x80):
+                    continue
+                empty = first
+            self.matches += 1
+            if first > line_end:
+                self.matching_lines += 1
+                line_end = text.find(b"\n", last, end)
+                if line_end < 0:
+                    line_end = end
+
+
+def _lines_with(block: bytes, literals: list[bytes]) -> Iterator[tuple[int, int]]:
+    """Where the lines are that hold one of the literals: each once, in order."""
+    hits = {literal: hit for literal in literals if (hit := block.find(literal)) >= 0}
+    start = 0
+    while hits:
+        first = min(hits.values())
+        start = block.rfind(b"\n", start, first) + 1 or start
+        end = block.find(b"\n", first)
+        end = len(block) if end < 0 else end
+        yield start, end
+        start = end
+        behind = [literal for literal, hit in hits.items() if hit < end]
+        for literal in behind:
+            hits[literal] = block.find(literal, end)
+            if hits[literal] < 0:
+                del hits[literal]
+
+
+def compiled(pattern: str, *, ignore_case: bool = False) -> Any:
+    """The RE2 expression for searching bytes of UTF-8 text, blind to line breaks.
+
+    Raises:
+        ActionError: the expression is wrong, or needs what RE2 leaves out because it could take for ever.
+    """
+    import re2
+
+    options = re2.Options()
+    options.log_errors = False
+    options.never_nl = True
+    options.never_capture = True
+    options.case_sensitive = not ignore_case
+    try:
+        encoded = pattern.encode()
+        re2.compile(encoded, options)
+        return re2.compile(b"(?m)" + encoded, options)
+    except UnicodeEncodeError as error:
+        raise ActionError("not a regular expression: it is not valid text", reason="bad_pattern") from error
+    except re2.error as error:
+        raise _refused(error) from error
+
+
+def _refused(error: Exception) -> ActionError:
+    detail = error.args[0] if error.args else ""
+    text = detail.decode(errors="replace") if isinstance(detail, bytes) else str(detail)
+    for worded, name in _UNSUPPORTED:
+        if worded.search(text):
+            return ActionError(f"regular expression not supported: {name} ({text})", reason="bad_pattern", hint=_RE2)
+    return ActionError(f"not a regular expression: {text}", reason="bad_pattern")
+
+
+_RE2: Final = "expressions follow RE2's syntax, which never takes more than linear time"

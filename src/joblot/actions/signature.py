@@ -1,0 +1,128 @@
+"""What a Python function takes, read from its signature: the schema of a job's `input` and `params`.
+
+Knows nothing of batches or of values; it neither checks nor converts them.
+"""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, get_args, get_origin, get_type_hints
+
+from joblot.errors import UsageError
+from joblot.model import Parameter, Signature
+
+if TYPE_CHECKING:
+    import inspect
+    from collections.abc import Callable
+
+CONTEXT: Final = "ctx"
+INPUT: Final = "input"
+JOBS: Final = "jobs"
+"""The first parameter of an action that takes many jobs at once."""
+
+
+def check(function: Callable[..., Any], *, fused: bool) -> None:
+    """Make sure that joblot can call `function`: only `input` (or `jobs`) and `ctx` need a position, no `*args`, not `async`.
+
+    Raises:
+        UsageError: it cannot; the message names the function, its place and the parameter.
+    """
+    import inspect
+
+    first = JOBS if fused else INPUT
+    if inspect.iscoroutinefunction(function):
+        raise UsageError(f"{describe(function)} is `async`: an action is a plain function")
+    if inspect.isgeneratorfunction(function):
+        raise UsageError(f"{describe(function)} is a generator: an action returns its result")
+    for position, parameter in enumerate(_parameters(function)):
+        if parameter.kind is parameter.VAR_POSITIONAL:
+            raise UsageError(f"{describe(function)} has `*{parameter.name}`: an action's parameters have names")
+        if parameter.name == first and position > 0 and parameter.kind is not parameter.KEYWORD_ONLY:
+            raise UsageError(f"{describe(function)} has `{first}` as parameter {position + 1}: it is the first one")
+        if parameter.kind is parameter.POSITIONAL_ONLY and parameter.name != first:
+            raise UsageError(f"{describe(function)} has the positional parameter `{parameter.name}`", hint=_STAR)
+        by_position = parameter.kind is parameter.POSITIONAL_OR_KEYWORD and parameter.default is parameter.empty
+        if by_position and parameter.name not in (first, CONTEXT):
+            raise UsageError(f"{describe(function)} has the positional parameter `{parameter.name}`", hint=_STAR)
+
+
+_STAR: Final = "put `*` before the parameters: `def action(input, *, name, ctx)`"
+
+
+def read(name: str, function: Callable[..., Any], *, fused: bool) -> Signature:
+    """The signature of an action. Annotations that cannot be evaluated count as `Any`."""
+    hints = _hints(function)
+    parameters: dict[str, Parameter] = {}
+    takes_input: Literal["required", "optional", "none"] = "optional" if fused else "none"
+    is_open = fused
+    for parameter in _parameters(function):
+        if parameter.name in (CONTEXT, JOBS) and (parameter.name == CONTEXT or fused):
+            continue
+        required = parameter.default is parameter.empty
+        if parameter.name == INPUT:
+            takes_input = "required" if required else "optional"
+        elif parameter.kind is parameter.VAR_KEYWORD:
+            is_open = True
+        else:
+            hint = hints.get(parameter.name, Any)
+            default = None if required else parameter.default
+            parameters[parameter.name] = Parameter(parameter.name, hint, required, default, _doc(hint))
+    return Signature(name, parameters, takes_input, is_open, _summary(function))
+
+
+def takes_one_path(function: Callable[..., Any]) -> bool:
+    """Whether `input` is annotated as one path."""
+    from pathlib import Path
+
+    return _hints(function).get(INPUT) in (Path, Path | None)
+
+
+def takes(function: Callable[..., Any], parameter: str) -> bool:
+    """Whether `function` has a parameter of that name."""
+    return any(known.name == parameter for known in _parameters(function))
+
+
+def describe(function: Callable[..., Any]) -> str:
+    """`/x/my_actions.py:12: `load``: where a function stands, and its name."""
+    name = getattr(function, "__qualname__", None) or repr(function)
+    code = getattr(function, "__code__", None)
+    return f"{code.co_filename}:{code.co_firstlineno}: `{name}`" if code else f"`{name}`"
+
+
+def _parameters(function: Callable[..., Any]) -> list[inspect.Parameter]:
+    import inspect
+
+    try:
+        return list(inspect.signature(function).parameters.values())
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"{describe(function)} does not tell its parameters: wrap it in a function") from error
+
+
+def _hints(function: Callable[..., Any]) -> dict[str, Any]:
+    try:
+        return get_type_hints(function, include_extras=True)
+    except Exception:  # noqa: BLE001 - evaluating an annotation runs the user's code
+        return _hints_one_by_one(function)
+
+
+def _hints_one_by_one(function: Callable[..., Any]) -> dict[str, Any]:
+    """A name imported only for type checkers spoils its own parameter, not the others."""
+    hints: dict[str, Any] = {}
+    for name, annotation in getattr(function, "__annotations__", {}).items():
+        alone = SimpleNamespace(__annotations__={name: annotation})
+        try:
+            hints |= get_type_hints(alone, getattr(function, "__globals__", {}), include_extras=True)
+        except Exception:  # noqa: BLE001 - as above
+            hints[name] = Any
+    return hints
+
+
+def _doc(hint: Any) -> str:
+    """The text of `Annotated[int, "how many"]`."""
+    extras = get_args(hint)[1:] if get_origin(hint) is Annotated else ()
+    return next((extra for extra in extras if isinstance(extra, str)), "")
+
+
+def _summary(function: Callable[..., Any]) -> str:
+    first, _, _ = (getattr(function, "__doc__", None) or "").strip().partition("\n\n")
+    return " ".join(first.split())

@@ -1,0 +1,92 @@
+from __future__ import annotations
+
+import errno
+import os
+
+import pytest
+
+from joblot.actions.context import Context
+from joblot.errors import ActionError
+from joblot.model import Artifact, LogLine
+
+
+def test_g4_an_output_is_complete_under_its_name_and_recorded(tmp_path):
+    """G4: while it is written only the temporary name exists, in the same folder."""
+    ctx = Context.for_test(tmp_path, attempt=3)
+    with ctx.output("deep/out.txt") as part:
+        part.write_text("hello")
+        assert os.listdir(tmp_path / "deep") == [".out.txt.3.part"]
+    assert os.listdir(tmp_path / "deep") == ["out.txt"]
+    assert ctx.artifacts == [Artifact("deep/out.txt", 5)]
+
+
+def test_g4_a_failing_block_leaves_the_old_file_and_no_rubbish(tmp_path):
+    """G4"""
+    (tmp_path / "out.txt").write_text("old")
+    ctx = Context.for_test(tmp_path)
+
+    def interrupted():
+        with ctx.output("out.txt") as part:
+            part.write_text("half")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert {name: (tmp_path / name).read_text() for name in os.listdir(tmp_path)} == {"out.txt": "old"}
+    assert ctx.artifacts == []
+
+
+def test_what_an_earlier_crash_left_is_not_appended_to(tmp_path):
+    (tmp_path / ".out.1.part").write_text("rubbish")
+    with Context.for_test(tmp_path).output("out") as part:
+        assert not part.exists()
+        part.touch()
+    assert os.listdir(tmp_path) == ["out"]
+
+
+def test_an_output_that_was_not_written_or_cannot_be_is_one_line(tmp_path):
+    ctx = Context.for_test(tmp_path)
+    with pytest.raises(ActionError, match=r"^nothing was written to `out`$"), ctx.output("out"):
+        pass
+    (tmp_path / "file").touch()
+    with pytest.raises(ActionError, match=r"^cannot write `file/out`: file exists$"), ctx.output("file/out"):
+        pass
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(ActionError, match=r"^cannot write `folder`: is a directory$"), ctx.output("folder") as part:
+        part.touch()
+    assert sorted(os.listdir(tmp_path)) == ["file", "folder"]
+
+
+def test_a_full_disk_is_one_line_and_other_errors_stay_what_they_are(tmp_path):
+    ctx = Context.for_test(tmp_path)
+    with pytest.raises(ActionError, match=r"^cannot write `out`: no space left on device$"), ctx.output("out"):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    with pytest.raises(ConnectionResetError), ctx.output("out"):
+        raise ConnectionResetError(errno.ECONNRESET, "reset")
+
+
+def test_absolute_paths_are_kept_and_paths_of_the_batch_are_shown_as_written(tmp_path):
+    ctx = Context.for_test(tmp_path / "batch")
+    assert ctx.path("in/x") == tmp_path / "batch/in/x"
+    assert ctx.path(tmp_path / "y") == tmp_path / "y"
+    assert ctx.shown(tmp_path / "batch" / "../x") == "../x"
+    assert ctx.shown(tmp_path / "y") == str(tmp_path / "y")
+
+
+def test_messages_progress_and_cancelling_go_through_what_was_passed(tmp_path):
+    lines, steps = [], []
+    ctx = Context.for_test(
+        tmp_path, log=lines.append, progress=lambda *step: steps.append(step), cancelled=lambda: True
+    )
+    ctx.log("half way", "warning", rows=3)
+    ctx.log("done")
+    ctx.progress(5, 10, "rows")
+    assert lines == [LogLine("warning", "half way", {"rows": 3}), LogLine("info", "done")]
+    assert (steps, ctx.cancelled) == ([(5, 10, "rows")], True)
+
+
+def test_without_sinks_nothing_happens(tmp_path):
+    ctx = Context.for_test(tmp_path)
+    ctx.log("x")
+    ctx.progress(1)
+    assert not ctx.cancelled
