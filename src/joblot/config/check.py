@@ -1,0 +1,228 @@
+"""A whole document held against the vocabulary: every error at once, and the `Config` when there is none."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any, Final
+
+from joblot.config.fields import BATCH, MISSING, VARIABLE_NAME, Mismatch, mapping, read_fields, whole
+from joblot.config.jobs import CONSEQUENCE, JobReader
+from joblot.config.tree import Keys, Problem, describe, inspect, plain, shorten
+from joblot.config.variables import read_variables
+from joblot.errors import ConfigError, Diagnostic, JoblotError
+from joblot.model import Config, Signature
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from joblot.config.source import Document
+
+_CONFIG_NAMES: Final = {"timeout": "timeout_s"}
+_APART: Final = ("vars", "limits", "imports", "defaults", "jobs")
+"""Fields that are read one by one, because others depend on them."""
+
+
+class Asked:
+    """What the caller of `load` passed on: how to find actions, and how strict to be."""
+
+    def __init__(
+        self,
+        *,
+        variables: Mapping[str, str],
+        lookup: Callable[[str], Signature | None],
+        names: Callable[[], Iterable[str]],
+        strict: bool,
+        importer: Callable[[list[str]], None] | None,
+    ) -> None:
+        self.variables = variables
+        self.lookup = lookup
+        self.names = names
+        self.strict = strict
+        self.importer = importer
+
+
+def check(
+    document: Document, *, folder: str, source: str, digest: str, default_name: str, asked: Asked
+) -> tuple[Config, list[Diagnostic]]:
+    """The batch that a document declares, and warnings.
+
+    Raises:
+        ConfigError: with everything that is wrong with it.
+    """
+    reader = _BatchReader(document, folder, asked)
+    config = reader.read(source, digest, default_name)
+    problems = [problem for problem in (*document.problems, *reader.problems) if problem.code != CONSEQUENCE]
+    errors = [problem for problem in problems if problem.severity == "error"]
+    if errors:
+        raise ConfigError(document.diagnostics(errors))
+    assert config is not None, "BUG: no problem and no batch"
+    return config, document.diagnostics(problems) if problems else []
+
+
+class _BatchReader:
+    def __init__(self, document: Document, folder: str, asked: Asked) -> None:
+        self.document = document
+        self.folder = folder
+        self.asked = asked
+        self.scope: dict[str, Any] = {"env": dict(os.environ), "batch": {"folder": folder}, "run": {}, "jobs": {}}
+        self.sink = self._job_reader(limits={}, secrets=())
+
+    @property
+    def problems(self) -> list[Problem]:
+        return self.sink.problems
+
+    def _job_reader(self, *, limits: Mapping[str, int], secrets: Iterable[str]) -> JobReader:
+        return JobReader(
+            file=self.document.file,
+            spots=self.document.spots,
+            clean=self.document.clean,
+            scope=self.scope,
+            secrets=secrets,
+            limits=limits,
+            lookup=self.asked.lookup,
+            names=self.asked.names,
+            strict=self.asked.strict,
+        )
+
+    def read(self, source: str, digest: str, default_name: str) -> Config | None:
+        data = self.document.data
+        if not isinstance(data, dict):
+            if data is None:
+                hint = "a batch is a mapping with a list of `jobs`"
+                self.problems.append(Problem("type", "the batch is empty", hint=hint, spot=(1, 1)))
+            else:
+                self.sink.add("type", f"a batch must be a mapping, not {describe(data)}", ())
+            return None
+        for name, value in data.items():
+            if name != "jobs":
+                inspect({name: value}, (), self.problems)
+        if self.problems:
+            return None
+        return self._read(data, source, digest, default_name)
+
+    def _read(self, data: dict[str, Any], source: str, digest: str, default_name: str) -> Config | None:
+        top = self._top(data, default_name)
+        limits = self._limits(top.pop("limits", None))
+        imports = self._imports(data)
+        reader = self._job_reader(limits=limits, secrets=top.get("secrets", ()))
+        reader.problems = self.sink.problems
+        reader.read_defaults(data.get("defaults"))
+        jobs = reader.read_all(self._jobs(data))
+        if any(problem.severity == "error" for problem in self.problems):
+            return None
+        fields = {_CONFIG_NAMES.get(name, name): value for name, value in top.items()}
+        return Config(
+            **fields,
+            folder=self.folder,
+            source=source,
+            digest=digest,
+            vars=plain(self.scope["vars"]),
+            limits=limits,
+            imports=imports,
+            jobs=jobs,
+        )
+
+    def _top(self, data: dict[str, Any], default_name: str) -> dict[str, Any]:
+        """The batch's own fields; fills the scope as it goes: secrets, variables, environment, name."""
+        secrets = self.sink.fill(data.get("secrets"), ("secrets",), self.sink.known)
+        if isinstance(secrets, list):
+            self.sink = self._with_secrets(item for item in secrets if isinstance(item, str))
+        declared = self.sink.fill(data.get("vars"), ("vars",), self.sink.known)
+        if declared is MISSING:
+            self.scope["vars"] = dict.fromkeys(data["vars"], MISSING) if isinstance(data["vars"], dict) else {}
+        else:
+            self.scope["vars"] = read_variables(self.sink, declared, self.asked.variables)
+        found: dict[str, Any] = {}
+        for name in ("env", "name"):
+            found.update(self._field(name, data))
+            if name == "env":
+                self.scope["env"] = {**self.scope["env"], **found.get("env", {})}
+        found.setdefault("name", default_name)
+        self.scope["batch"]["name"] = found["name"]
+        for name in data:
+            if name not in (*_APART, "env", "name"):
+                found.update(self._field(name, data))
+        if "limits" in data:
+            found["limits"] = self.sink.fill(data["limits"], ("limits",), self.sink.known)
+        return found
+
+    def _with_secrets(self, names: Iterable[str]) -> JobReader:
+        reader = self._job_reader(limits={}, secrets=names)
+        reader.problems = self.sink.problems
+        return reader
+
+    def _field(self, name: str, data: dict[str, Any]) -> dict[str, Any]:
+        """One field of the batch, read; empty when it is not there or not right."""
+        if name not in data:
+            return {}
+        value = self.sink.fill(data[name], (name,), self.sink.known) if name in BATCH else data[name]
+        return {} if value is MISSING else read_fields(self.sink, BATCH, {name: value}, (), "the batch")
+
+    def _limits(self, value: Any) -> dict[str, int]:
+        keys: Keys = ("limits",)
+        if value is MISSING:
+            return {}
+        try:
+            given = mapping(value)
+        except Mismatch as error:
+            self.sink.add("type", f"`limits` {error.message}", keys)
+            return {}
+        limits = {}
+        for name, item in given.items():
+            if name in ("cpu", "memory"):
+                hint = "they are the machine's own: a job asks for them under `resources`"
+                self.sink.add("name", f"`{name}` cannot be a limit of the batch", (*keys, name), hint=hint, at_key=True)
+            elif not VARIABLE_NAME.fullmatch(name):
+                hint = "a resource is named with letters, digits, `_` and `-`"
+                self.sink.add("name", f"`{shorten(name)}` cannot be a limit", (*keys, name), hint=hint, at_key=True)
+            elif not name.startswith("x-"):
+                read = self.sink.read(whole(1, 10**9), item, (*keys, name))
+                if read is not MISSING:
+                    limits[name] = read
+        return limits
+
+    def _imports(self, data: dict[str, Any]) -> tuple[str, ...]:
+        """The modules that register actions, imported one by one so that an error has its place."""
+        entries = []
+        for number, entry in enumerate(self._field("imports", data).get("imports", ())):
+            is_file = "/" in entry or entry.endswith(".py")
+            module = os.path.abspath(os.path.join(self.folder, entry)) if is_file else entry  # noqa: PTH100, PTH118
+            entries.append(module)
+            if self.asked.importer is None:
+                continue
+            try:
+                self.asked.importer([module])
+            except JoblotError as error:
+                at: Keys = ("imports", number) if isinstance(data["imports"], list) else ("imports",)
+                self.sink.add("import", error.message, at, hint=error.hint)
+        return tuple(entries)
+
+    def _jobs(self, data: dict[str, Any]) -> list[Any]:
+        if "jobs" not in data:
+            self.sink.miss(("jobs",), "the batch is missing `jobs`", (), hint="write `jobs: []` for none")
+            return []
+        jobs = data["jobs"]
+        if not isinstance(jobs, list):
+            hint = "write a list: each job begins with `- name: ...`" if isinstance(jobs, dict) else ""
+            self.sink.add("type", f"`jobs` must be a list, not {describe(jobs)}", ("jobs",), hint=hint)
+            return []
+        return jobs
+
+
+def simple(value: Any, keys: Keys, problems: list[Problem]) -> Any:
+    """Data made in Python as a file would give it: tuples as lists, paths and dates as texts."""
+    if isinstance(value, dict):
+        odd = [key for key in value if not isinstance(key, str)]
+        if odd:
+            problems.append(Problem("key", f"key `{shorten(str(odd[0]))}` is not a text", keys))
+        return {key: simple(item, (*keys, key), problems) for key, item in value.items() if isinstance(key, str)}
+    if isinstance(value, (list, tuple)):
+        return [simple(item, (*keys, number), problems) for number, item in enumerate(value)]
+    if value is None or isinstance(value, (str, int, float)):
+        return value
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    if hasattr(value, "isoformat"):
+        return value.isoformat()
+    problems.append(Problem("type", f"a value of type `{type(value).__name__}` cannot stand in a batch", keys))
+    return None

@@ -1,0 +1,450 @@
+"""The fields of a batch file: how each is read, what an editor may know of it, and what people call it by mistake.
+
+A reader takes a value as written and gives the value as the model wants it. Knows nothing of how fields hang together.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from typing import Any, Final
+
+from msgspec import Struct
+
+from joblot.config.tree import Keys, Problem, Written, describe, plain, shorten
+from joblot.errors import did_you_mean
+from joblot.model import RETRIABLE
+from joblot.units import parse_duration, parse_size
+
+JOB_NAME: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_-]|\.(?!\.|$)){0,99}", re.ASCII)
+"""What a job may be called; names that Windows keeps for itself are refused as well."""
+VARIABLE_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,99}", re.ASCII)
+ENVIRONMENT_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,254}", re.ASCII)
+_RESERVED: Final = re.compile(r"(?:con|prn|aux|nul|com[0-9]|lpt[0-9])(?:\.|$)", re.IGNORECASE)
+_NAME_RULE: Final = (
+    "a name is 1 to 100 of `A-Z a-z 0-9 . _ -`, begins with a letter or a digit, has no `..` and no `.` at its end"
+)
+_TRUTH_WORDS: Final = frozenset({"yes", "no", "on", "off", "y", "n", "true", "false"})
+
+MISSING: Final = object()
+"""Stands for a field that was not read, because something is wrong with it."""
+
+
+class Mismatch(Exception):  # noqa: N818 - always caught by `Sink.read`, which makes a problem of it
+    """A value that a reader refuses; `message` goes on from the field's name."""
+
+    def __init__(self, message: str, *, hint: str = "", code: str = "type") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+        self.code = code
+
+
+class Sink:
+    """Collects problems, so that one bad value does not hide the next."""
+
+    def __init__(self) -> None:
+        self.problems: list[Problem] = []
+        self.since = 0  # where in `problems` those of the mapping at hand begin
+
+    def read(self, reader: Reader, value: Any, keys: Keys) -> Any:
+        """What the reader makes of the value, or `MISSING`."""
+        try:
+            return reader(self, value, keys)
+        except Mismatch as error:
+            self.add(error.code, f"`{label(keys)}` {error.message}", keys, hint=error.hint)
+            return MISSING
+
+    def add(self, code: str, message: str, keys: Keys, *, hint: str = "", at_key: bool = False) -> None:
+        """Note one problem."""
+        self.problems.append(Problem(code, message, keys, hint, at_key))
+
+    def miss(self, fields: tuple[str, ...], message: str, keys: Keys, *, hint: str = "") -> None:
+        """Note that a field is missing, unless an unknown one beside it was probably meant for one of `fields`."""
+        meant = {
+            name
+            for problem in self.problems[self.since :]
+            if problem.code == "unknown-field"
+            and problem.keys[:-1] == keys
+            and problem.hint.startswith(("did you", "write"))
+            for name in fields
+            if f"`{name}" in problem.hint
+        }
+        if not meant:
+            self.add("missing", message, keys, hint=hint)
+
+
+Reader = Callable[[Sink, Any, Keys], Any]
+
+
+class Field(Struct, frozen=True):
+    """One field: its reader, its JSON Schema, and a line for people."""
+
+    read: Reader
+    schema: dict[str, Any]
+    about: str
+
+
+def label(keys: Keys) -> str:
+    """The name of the field at the end of the keys, with the numbers behind it: `needs[2]`."""
+    end = next((number for number in range(len(keys) - 1, -1, -1) if isinstance(keys[number], str)), 0)
+    return "".join(f"[{key}]" if isinstance(key, int) else key for key in keys[end:])
+
+
+# --- single values --------------------------------------------------------------------------------
+
+
+def text(_: Sink, value: Any, __: Keys) -> str:
+    """A text; what was typed without quotes stays as it was typed."""
+    if isinstance(value, Written):
+        return value.text
+    if not isinstance(value, str):
+        raise Mismatch(
+            f"must be a text, not {describe(value)}", hint="put it in quotes" if isinstance(value, (int, float)) else ""
+        )
+    return value
+
+
+def filled_text(sink: Sink, value: Any, keys: Keys) -> str:
+    """A text that is not empty."""
+    found = text(sink, value, keys)
+    if not found.strip():
+        raise Mismatch("must not be empty", code="value")
+    return found
+
+
+def scalar_text(sink: Sink, value: Any, keys: Keys) -> str:
+    """A text, a number or a truth value, as a text."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value) if isinstance(value, (int, float)) else text(sink, value, keys)
+
+
+def flag(_: Sink, value: Any, __: Keys) -> bool:
+    """`true` or `false`."""
+    core = value.value if isinstance(value, Written) else value
+    if not isinstance(core, bool):
+        hint = "write `true` or `false`" if isinstance(value, str) and value.lower() in _TRUTH_WORDS else ""
+        raise Mismatch(f"must be `true` or `false`, not {describe(value)}", hint=hint)
+    return core
+
+
+def _number(value: Any, kind: tuple[type, ...], wording: str) -> Any:
+    core = value.value if isinstance(value, Written) else value
+    if not isinstance(core, kind) or isinstance(core, bool):
+        hint = "write it without quotes" if isinstance(value, str) and value.strip().isdecimal() else ""
+        raise Mismatch(f"must be {wording}, not {describe(value)}", hint=hint)
+    return core
+
+
+def _within(number: float, low: float | None, high: float | None) -> None:
+    if low is not None and number < low:
+        raise Mismatch(f"must be at least {low:g}, got {number}", code="value")
+    if high is not None and number > high:
+        raise Mismatch(f"must be at most {high:g}, got {number}", code="value")
+
+
+def whole(low: int | None = None, high: int | None = None) -> Reader:
+    """A whole number within bounds."""
+
+    def read(_: Sink, value: Any, __: Keys) -> int:
+        number: int = _number(value, (int,), "a whole number")
+        _within(number, low, high)
+        return number
+
+    return read
+
+
+def number(low: float | None = None, high: float | None = None) -> Reader:
+    """A number within bounds."""
+
+    def read(_: Sink, value: Any, __: Keys) -> float:
+        found = _number(value, (int, float), "a number")
+        _within(found, low, high)
+        return float(found)
+
+    return read
+
+
+def duration(sink: Sink, value: Any, keys: Keys) -> float:
+    """Seconds."""
+    return _measured(parse_duration, sink, value, keys, "a duration such as `90s`, `5m` or `1h30m`")
+
+
+def limit_duration(sink: Sink, value: Any, keys: Keys) -> float | None:
+    """Seconds, more than none; null for no limit."""
+    if value is None:
+        return None
+    found = duration(sink, value, keys)
+    if found <= 0:
+        raise Mismatch(f"must be more than 0, got {_shown(value)}", hint="leave it out for no limit", code="value")
+    return found
+
+
+def size(sink: Sink, value: Any, keys: Keys) -> float:
+    """Bytes."""
+    found = _measured(parse_size, sink, value, keys, "a size such as `512MB` or `2GiB`")
+    if found <= 0:
+        raise Mismatch(f"must be more than 0, got {_shown(value)}", code="value")
+    return found
+
+
+def _measured(parse: Callable[[Any], float], sink: Sink, value: Any, keys: Keys, wording: str) -> float:
+    core = value.value if isinstance(value, Written) else value
+    if isinstance(core, bool) or not isinstance(core, (int, float, str)):
+        raise Mismatch(f"must be {wording}, not {describe(value)}")
+    try:
+        return float(parse(core if not isinstance(core, str) else text(sink, core, keys)))
+    except ValueError as error:
+        raise Mismatch(f"cannot be read: {error}", code="value") from None
+
+
+def _shown(value: Any) -> str:
+    return value.text if isinstance(value, Written) else str(value)
+
+
+def choice(*options: str) -> Reader:
+    """One of a few words."""
+    listed = ", ".join(f"`{option}`" for option in options)
+
+    def read(sink: Sink, value: Any, keys: Keys) -> str:
+        found = text(sink, value, keys)
+        if found not in options:
+            hint = did_you_mean(found, options)
+            raise Mismatch(f"must be one of {listed}, not `{shorten(found)}`", hint=hint, code="value")
+        return found
+
+    return read
+
+
+def job_name(sink: Sink, value: Any, keys: Keys) -> str:
+    """A job's name: part of file names on every system, and of references."""
+    found = text(sink, value, keys)
+    odd = next((char for char in found if not char.isascii()), "")
+    if odd:
+        message = f"cannot be `{shorten(found)}`: `{shorten(odd)}` (U+{ord(odd):04X}) is not an ASCII character"
+        raise Mismatch(message, hint=_NAME_RULE, code="name")
+    if not JOB_NAME.fullmatch(found):
+        raise Mismatch(f"cannot be `{shorten(found)}`", hint=_NAME_RULE, code="name")
+    if _RESERVED.match(found):
+        raise Mismatch(f"cannot be `{found}`", hint="Windows keeps this name for itself", code="name")
+    return found
+
+
+def environment_name(sink: Sink, value: Any, keys: Keys) -> str:
+    """The name of an environment variable."""
+    found = text(sink, value, keys)
+    if not ENVIRONMENT_NAME.fullmatch(found):
+        raise Mismatch(
+            f"cannot be `{shorten(found)}`",
+            hint="environment variables are named with letters, digits and `_`",
+            code="name",
+        )
+    return found
+
+
+# --- lists and mappings ---------------------------------------------------------------------------
+
+
+def each(reader: Reader, *, one_is_a_list: bool = False) -> Reader:
+    """A list, each item read alike; null is an empty one."""
+
+    def read(sink: Sink, value: Any, keys: Keys) -> tuple[Any, ...]:
+        if value is None:
+            return ()
+        if one_is_a_list and isinstance(value, (str, Written)):
+            return (reader(sink, value, keys),)
+        if not isinstance(value, list):
+            raise Mismatch(f"must be a list, not {describe(value)}")
+        items = [sink.read(reader, item, (*keys, number)) for number, item in enumerate(value)]
+        return tuple(item for item in items if item is not MISSING)
+
+    return read
+
+
+def mapping(value: Any) -> dict[str, Any]:
+    """A mapping; null is an empty one.
+
+    Raises:
+        Mismatch: something else.
+    """
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise Mismatch(f"must be a mapping, not {describe(value)}")
+    return value
+
+
+def command(sink: Sink, value: Any, keys: Keys) -> str | list[str]:
+    """A text for the shell, or a list of words."""
+    if not isinstance(value, list):
+        return filled_text(sink, value, keys)
+    if not value:
+        raise Mismatch("must not be empty", code="value")
+    return list(each(scalar_text)(sink, value, keys))
+
+
+def paths(sink: Sink, value: Any, keys: Keys) -> str | list[str] | None:
+    """A path, or a list of paths."""
+    if value is None:
+        return None
+    return list(each(filled_text)(sink, value, keys)) if isinstance(value, list) else filled_text(sink, value, keys)
+
+
+def environment(sink: Sink, value: Any, keys: Keys) -> dict[str, str]:
+    """Environment variables."""
+    found = {}
+    for name, item in mapping(value).items():
+        if name.startswith("x-"):
+            continue
+        if not ENVIRONMENT_NAME.fullmatch(name):
+            hint = "environment variables are named with letters, digits and `_`"
+            sink.add(
+                "name", f"`{shorten(name)}` cannot be an environment variable", (*keys, name), hint=hint, at_key=True
+            )
+        elif name.startswith("JOBLOT_"):
+            hint = "names that begin with `JOBLOT_` are set by joblot itself"
+            sink.add("name", f"`{name}` cannot be set", (*keys, name), hint=hint, at_key=True)
+        else:
+            read = sink.read(scalar_text, item, (*keys, name))
+            if read is not MISSING:
+                found[name] = read
+    return found
+
+
+def retry(sink: Sink, value: Any, keys: Keys) -> dict[str, Any]:
+    """The given fields of a `Retry`; a bare number is the number of attempts."""
+    if isinstance(plain(value), int) and not isinstance(plain(value), bool):
+        return {"max_attempts": RETRY["max_attempts"].read(sink, value, keys)}
+    read = read_fields(sink, RETRY, mapping(value), keys, "`retry`")
+    return {RETRY_NAMES.get(name, name): item for name, item in read.items()}
+
+
+def read_fields(sink: Sink, fields: dict[str, Field], value: dict[str, Any], keys: Keys, owner: str) -> dict[str, Any]:
+    """Every known field of a mapping, read; unknown ones are reported, those that begin with `x-` passed over."""
+    found = {}
+    for name, item in value.items():
+        field = fields.get(name)
+        if field is not None:
+            read = sink.read(field.read, item, (*keys, name))
+            if read is not MISSING:
+                found[name] = read
+        elif not name.startswith("x-"):
+            report_unknown(sink, name, fields, (*keys, name), owner)
+    return found
+
+
+def report_unknown(sink: Sink, name: str, known: Iterable[str], keys: Keys, owner: str) -> None:
+    """Say that a field is unknown, and which was probably meant."""
+    habit = HABITS.get(name.casefold().replace("-", "_"))
+    known = list(known)
+    hint = did_you_mean(name, known)
+    if habit is not None and (habit[0] in known or not habit[0]):
+        hint = habit[1]
+    if not hint:
+        hint = f"known are {', '.join(f'`{field}`' for field in known)}; begin your own with `x-`"
+    sink.add("unknown-field", f"unknown field `{shorten(name)}` in {owner}", keys, hint=hint, at_key=True)
+
+
+_LATER: Final = ("", "this version does not know it: write the jobs out one by one")
+HABITS: Final[dict[str, tuple[str, str]]] = {
+    **dict.fromkeys(("depends_on", "dependson", "depends", "dependencies", "after", "requires"), ("needs", "write `needs`")),
+    **dict.fromkeys(("command", "cmd", "script", "shell", "bash"), ("run", "write `run`")),
+    **dict.fromkeys(("retries", "max_retries", "attempts", "maxretries"), ("retry", "write `retry: {max_attempts: 3}`: the first try counts")),
+    "max_attempts": ("retry", "it belongs inside `retry`"),
+    **dict.fromkeys(("timeout_ms", "timeout_s", "timeout_seconds", "timeout_minutes"), ("timeout", "write `timeout: 500ms` or `timeout: 90s`")),
+    **dict.fromkeys(("steps", "tasks", "stages", "nodes"), ("jobs", "write `jobs`")),
+    **dict.fromkeys(("uses", "function", "callable"), ("action", "write `action`")),
+    **dict.fromkeys(("with", "args", "arguments", "parameters", "kwargs"), ("params", "write `params`")),
+    **dict.fromkeys(("working_directory", "workdir", "working_dir", "dir"), ("cwd", "write `cwd`")),
+    **dict.fromkeys(("environment", "envs"), ("env", "write `env`")),
+    **dict.fromkeys(("variables",), ("vars", "write `vars`")),
+    **dict.fromkeys(("if", "condition"), ("when", "write `when: success`, `failure` or `always`")),
+    **dict.fromkeys(("concurrency", "parallelism", "jobs_limit", "workers"), ("max_workers", "write `max_workers`")),
+    **dict.fromkeys(("output", "artifacts", "produces"), ("outputs", "write `outputs`")),
+    **dict.fromkeys(("inputs",), ("input", "write `input`: it may be a list")),
+    **dict.fromkeys(("matrix", "foreach", "for_each", "zip", "strategy"), _LATER),
+}  # fmt: skip
+"""What other tools call our fields: our name (empty: we have none), and what to write."""
+
+# --- the tables -----------------------------------------------------------------------------------
+
+_TEXT: Final = {"type": "string"}
+_NAME: Final = {"type": "string", "pattern": r"^[A-Za-z0-9]([A-Za-z0-9_-]|\.(?!\.|$)){0,99}$|\$\{\{"}
+_FLAG: Final = {"type": "boolean"}
+_DURATION: Final = {"type": ["number", "string"], "examples": ["90s", "5m", "1h30m"]}
+_SIZE: Final = {"type": ["integer", "string"], "examples": ["512MiB", "2GiB"]}
+_TEXTS: Final = {"type": ["array", "string", "null"], "items": _TEXT}
+_MAP: Final = {"type": ["object", "null"]}
+_ENV: Final = {"type": ["object", "null"], "additionalProperties": {"type": ["string", "number", "boolean"]}}
+
+RETRY: Final = {
+    "max_attempts": Field(whole(1, 1000), {"type": "integer", "minimum": 1}, "How often the job is tried in all; 1 means no retry."),
+    "delay": Field(duration, _DURATION, "The wait before the second attempt."),
+    "backoff": Field(number(1, 1000), {"type": "number", "minimum": 1}, "Each further wait is this many times longer."),
+    "max_delay": Field(duration, _DURATION, "No wait is longer."),
+    "jitter": Field(number(0, 1), {"type": "number", "minimum": 0, "maximum": 1}, "The share by which waits vary."),
+    "only": Field(
+        each(choice(*RETRIABLE), one_is_a_list=True),
+        {"type": ["array", "string"], "items": {"enum": list(RETRIABLE)}},
+        "Outcomes that are tried again; all when left out.",
+    ),
+}  # fmt: skip
+RETRY_NAMES: Final = {"delay": "delay_s", "max_delay": "max_delay_s"}
+
+_RETRY_SCHEMA: Final = {
+    "type": ["object", "integer"],
+    "minimum": 1,
+    "properties": {name: {**field.schema, "description": field.about} for name, field in RETRY.items()},
+    "additionalProperties": False,
+    "patternProperties": {"^x-": {}},
+}
+
+
+def as_it_is(_: Sink, value: Any, __: Keys) -> Any:
+    """The value: it is read later, together with others."""
+    return value
+
+
+SHARED: Final = {
+    "when": Field(choice("success", "failure", "always"), {"enum": ["success", "failure", "always"]}, "Which ends of its needs let the job start."),
+    "retry": Field(retry, _RETRY_SCHEMA, "How often to try, and how long to wait in between."),
+    "timeout": Field(limit_duration, {**_DURATION, "type": ["number", "string", "null"]}, "The longest that one attempt may take."),
+    "grace": Field(duration, _DURATION, "How long an attempt that is stopped has to end by itself."),
+    "resources": Field(as_it_is, {"type": ["object", "null"], "properties": {"cpu": {"type": "number"}, "memory": _SIZE}}, "What the job takes while it runs: `cpu`, `memory`, and names of the batch's `limits`."),
+    "env": Field(environment, _ENV, "Environment variables."),
+    "cwd": Field(filled_text, _TEXT, "The folder that a command runs in; relative to the batch file's folder."),
+    "once": Field(flag, _FLAG, "Never start again when it is not known how an attempt ended."),
+    "tags": Field(each(filled_text, one_is_a_list=True), _TEXTS, "Words to select jobs by."),
+    "priority": Field(whole(-(10**6), 10**6), {"type": "integer"}, "Ready jobs with a higher number start first."),
+}  # fmt: skip
+"""Fields that a job may have and `defaults` may set for all jobs."""
+
+JOB: Final = {
+    "name": Field(job_name, _NAME, "What the job is called; unique in the batch."),
+    "action": Field(filled_text, _TEXT, "The registered action that the job runs."),
+    "run": Field(command, {"type": ["string", "array"], "items": _TEXT}, "A shell command, or a list of words that needs no shell."),
+    "input": Field(paths, {"type": ["string", "array", "null"], "items": _TEXT}, "The file or files that the job reads; relative to the batch file's folder."),
+    "params": Field(as_it_is, _MAP, "Parameters for the action."),
+    "needs": Field(each(filled_text, one_is_a_list=True), _TEXTS, "Jobs that must end first: names, or patterns such as `build-*`."),
+    "outputs": Field(each(filled_text, one_is_a_list=True), _TEXTS, "Files that the job makes; relative to the batch file's folder."),
+    "description": Field(text, _TEXT, "A line for people."),
+    **SHARED,
+}  # fmt: skip
+
+BATCH: Final = {
+    "name": Field(filled_text, _TEXT, "What the batch is called; the file's name when left out."),
+    "description": Field(text, _TEXT, "A line for people."),
+    "vars": Field(as_it_is, _MAP, "Values that texts may refer to as `${{ vars.NAME }}`; `--var NAME=VALUE` overrides them."),
+    "env": Field(environment, _ENV, "Environment variables of all jobs."),
+    "defaults": Field(as_it_is, {"type": ["object", "null"]}, "Fields that all jobs share unless they have their own."),
+    "limits": Field(as_it_is, {"type": ["object", "null"], "additionalProperties": {"type": "integer", "minimum": 1}}, "Named resources and how many of each there are."),
+    "imports": Field(each(filled_text, one_is_a_list=True), _TEXTS, "Python files or modules that register actions."),
+    "jobs": Field(as_it_is, {"type": "array"}, "The jobs."),
+    "fail_fast": Field(flag, _FLAG, "Stop at the first failure."),
+    "max_failures": Field(whole(1), {"type": "integer", "minimum": 1}, "Stop after this many failures."),
+    "timeout": Field(limit_duration, {**_DURATION, "type": ["number", "string", "null"]}, "The longest that the whole run may take."),
+    "max_workers": Field(whole(1, 10_000), {"type": "integer", "minimum": 1}, "How many jobs run at a time."),
+    "durability": Field(choice("normal", "full"), {"enum": ["normal", "full"]}, "Whether each fact is forced to disk before joblot goes on."),
+    "secrets": Field(each(environment_name, one_is_a_list=True), _TEXTS, "Environment variables whose values are never shown."),
+}  # fmt: skip

@@ -1,0 +1,567 @@
+"""One job of a batch file, held against the vocabulary: its fields, its references, its action's signature.
+
+Most jobs of a large batch look alike and are right, so those that have nothing but plain fields take a short way. Whether the jobs
+hang together (unknown needs, cycles) is the plan's affair.
+"""
+
+from __future__ import annotations
+
+import re
+import types
+import typing
+from fnmatch import fnmatchcase
+from pathlib import PurePath
+from typing import Any, Final
+
+from joblot.config import template
+from joblot.config.fields import (
+    JOB,
+    MISSING,
+    SHARED,
+    Mismatch,
+    Sink,
+    mapping,
+    number,
+    read_fields,
+    size,
+)
+from joblot.config.params import fit_params
+from joblot.config.template import LATER, OPENING, Kept, Reference, TemplateError
+from joblot.config.tree import MAX_INT, MAX_TEXT, Keys, Problem, Spot, describe, inspect, plain, shorten
+from joblot.errors import did_you_mean
+from joblot.model import ONCE_ONLY, JobSpec, Place, Retry, Signature
+
+if typing.TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    Resolver = Callable[[Reference], Any]
+
+DEFERRABLE: Final = ("run", "input", "params", "env")
+"""Fields that may hold references whose values are known only when the job starts."""
+_QUICK: Final = frozenset({"name", "action", "run", "input", "params", "needs", "outputs"})
+_PLAIN_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{4,99}").fullmatch
+"""Most names: without dots, and longer than those that Windows keeps for itself."""
+_QUICK_NAME: Final = re.compile(
+    r"(?!(?:con|prn|aux|nul|com[0-9]|lpt[0-9])(?:\.|$))[a-z0-9](?:[a-z0-9_-]|\.(?!\.|$)){0,99}",
+    re.IGNORECASE | re.ASCII,
+).fullmatch
+_NEVER: Final[tuple[str, ...]] = ("never",)
+_MOST_REMEMBERED: Final = 1000
+_NO_PARAMS: Final[dict[str, Any]] = {}
+_NO_TEXTS: Final[list[str]] = []
+_SPEC_NAMES: Final = {"timeout": "timeout_s", "grace": "grace_s"}
+
+
+CONSEQUENCE: Final = "consequence"
+"""The code of problems that are not shown, because they only follow from others."""
+
+
+class ConsequenceError(TemplateError):
+    """A reference to something that could not be read."""
+
+    def __init__(self) -> None:
+        super().__init__("what it refers to is wrong")
+
+
+class JobReader(Sink):
+    """Reads jobs one after the other; `scope` holds what references may name when the batch is loaded."""
+
+    def __init__(
+        self,
+        *,
+        file: str,
+        spots: list[Spot],
+        clean: bool,
+        scope: Mapping[str, Any],
+        secrets: Iterable[str],
+        limits: Mapping[str, int],
+        lookup: Callable[[str], Signature | None],
+        names: Callable[[], Iterable[str]],
+        strict: bool,
+    ) -> None:
+        super().__init__()
+        self._file = file
+        self._spots = spots
+        self._clean = clean
+        self._scope = scope
+        self._secrets = frozenset(secrets)
+        self._limits = limits
+        self._lookup = lookup
+        self._names = names
+        self._severity = "error" if strict else "warning"
+        self._signatures: dict[str, Signature | None] = {}
+        self._unknown_hints: dict[str, str] = {}
+        self._layouts: dict[tuple[str, ...], tuple[str, ...]] = {}  # by the fields of a job, those looked up as a whole
+        self._read_before: dict[str, dict[str, Any]] = {}  # by their text, what such fields came to
+        self._right_shapes: set[tuple[Any, ...]] = set()
+        self._first: dict[str, int] = {}  # the number of the first job of a name, case apart
+        self._spelled: dict[str, str] = {}  # how it was spelled, where that is not in lower case
+        self._base: dict[str, Any] = {}
+        self._base_retry: dict[str, Any] = {}
+
+    # --- references ---------------------------------------------------------------------------
+
+    def fill(self, value: Any, keys: Keys, resolve: Resolver, *, shell: bool = False, keep: bool = False) -> Any:
+        """The value with its references filled in, or `MISSING` when one is wrong."""
+        before = len(self.problems)
+        filled = self._fill(value, keys, resolve, shell, keep)
+        return filled if len(self.problems) == before else MISSING
+
+    def _fill(self, value: Any, keys: Keys, resolve: Resolver, shell: bool, keep: bool) -> Any:
+        if isinstance(value, str):
+            return self._fill_text(value, keys, resolve, shell, keep) if OPENING in value else value
+        if isinstance(value, dict):
+            return {key: self._fill(item, (*keys, key), resolve, shell, keep) for key, item in value.items()}
+        if isinstance(value, list):
+            return [self._fill(item, (*keys, index), resolve, shell, keep) for index, item in enumerate(value)]
+        return value
+
+    def _fill_text(self, text: str, keys: Keys, resolve: Resolver, shell: bool, keep: bool) -> Any:
+        try:
+            pieces = template.split(text)
+        except TemplateError as error:
+            self._refuse(error, error.inside, keys)
+            return text
+        before = len(self.problems)
+        for piece in pieces:
+            if isinstance(piece, Reference):
+                try:
+                    resolve(piece)
+                except TemplateError as error:
+                    self._refuse(error, piece.text, keys)
+        if len(self.problems) != before:
+            return text
+        return template.fill(text, resolve, shell=shell, keep=keep)
+
+    def _refuse(self, error: TemplateError, inside: str, keys: Keys) -> None:
+        code = CONSEQUENCE if isinstance(error, ConsequenceError) else "reference"
+        self.problems.append(Problem(code, error.message, keys, error.hint, inside=inside))
+
+    def known(self, reference: Reference) -> Any:
+        """What a reference stands for when the batch is loaded."""
+        if reference.root in LATER:
+            raise TemplateError(
+                f"`{reference.text}` is known only when a job starts",
+                hint="it can stand in a job's own `run`, `input`, `params` and `env`",
+            )
+        if reference.root == "env" and reference.text[4:] in self._secrets:
+            name = reference.text[4:]
+            hint = f"a command finds it in its environment: write `${name}`"
+            raise TemplateError(f"`{name}` is a secret and cannot be put into a text", hint=hint)
+        value = template.lookup(reference, self._scope)
+        if value is MISSING:
+            raise ConsequenceError
+        odd: list[Problem] = []
+        inspect(value, (), odd)
+        if odd:
+            raise TemplateError(f"`{reference.text}` cannot be used: {odd[0].message}")
+        return value
+
+    # --- defaults -----------------------------------------------------------------------------
+
+    def read_defaults(self, value: Any) -> None:
+        """Take what `defaults` sets for all jobs that follow."""
+        keys: Keys = ("defaults",)
+        try:
+            given = mapping(value)
+        except Mismatch as error:
+            self.add("type", f"`defaults` {error.message}", keys)
+            return
+        good = {}
+        for name, item in given.items():
+            if name not in SHARED and name in JOB:
+                hint = f"each job has its own; shared are {', '.join(f'`{field}`' for field in SHARED)}"
+                self.add("unknown-field", f"`{name}` cannot have a default", (*keys, name), hint=hint, at_key=True)
+                continue
+            filled = self.fill(item, (*keys, name), self.known)
+            if filled is not MISSING:
+                good[name] = filled
+        fields = read_fields(self, SHARED, good, keys, "`defaults`")
+        if "resources" in fields:
+            fields["resources"] = self._resources(fields["resources"], (*keys, "resources"))
+        self._base_retry = fields.pop("retry", {})
+        self._base = {_SPEC_NAMES.get(name, name): item for name, item in fields.items()}
+        if self._base_retry:
+            self._base["retry"] = Retry(**self._base_retry)
+
+    # --- jobs ---------------------------------------------------------------------------------
+
+    def read_all(self, jobs: list[Any]) -> list[JobSpec]:
+        """The jobs that are right; what is wrong with the others stands in `problems`. Empties the list as it goes, to save memory."""
+        specs = []
+        for index, job in enumerate(jobs):
+            spec = self._quick(index, job) or self._careful(index, job)
+            if spec is not None:
+                specs.append(spec)
+            jobs[index] = None
+        return specs
+
+    def _place(self, index: int) -> Place | None:
+        return Place(self._file, *self._spots[index]) if index < len(self._spots) else None
+
+    def _quick(self, index: int, job: Any) -> JobSpec | None:
+        """The job, when it is of a kind already found right and holds nothing that needs a second look."""
+        if not self._clean or type(job) is not dict:
+            return None
+        layout = tuple(job)
+        alike = self._layouts.get(layout)
+        if alike is None:
+            alike = self._layouts[layout] = _alike_fields(layout)
+        name, action, source = job.get("name"), job.get("action"), job.get("input")
+        params, needs, outputs = (
+            job.get("params", _NO_PARAMS),
+            job.get("needs", _NO_TEXTS),
+            job.get("outputs", _NO_TEXTS),
+        )
+        if alike is _NEVER or type(name) is not str or not (_PLAIN_NAME(name) or _QUICK_NAME(name)):
+            return None
+        if source is not None and not _is_plain_text(source):
+            return None
+        if "run" in job:
+            if not _is_plain_text(job["run"]) or params != _NO_PARAMS:
+                return None
+        elif not self._right_before(action, source, params):
+            return None
+        if (needs is not _NO_TEXTS and not _are_plain_texts(needs)) or (
+            outputs is not _NO_TEXTS and not _are_plain_texts(outputs)
+        ):
+            return None
+        rest = self._base
+        if alike:
+            found = self._read_before.get(repr([(field, job[field]) for field in alike]))
+            if found is None:
+                return None
+            rest = found
+        self._note_name(name, index)
+        return JobSpec(
+            name=name,
+            action=action,
+            run=job.get("run"),
+            input=source,
+            params=params or {},
+            needs=tuple(needs),
+            outputs=tuple(outputs),
+            place=self._place(index),
+            **rest,
+        )
+
+    def _note_alike(self, job: dict[str, Any], spec: JobSpec) -> None:
+        """Remember what the fields came to in which many jobs are alike."""
+        alike = self._layouts.get(tuple(job), _NEVER)
+        if alike and alike is not _NEVER and len(self._read_before) < _MOST_REMEMBERED:
+            names = {*self._base, *(_SPEC_NAMES.get(field, field) for field in alike)}
+            key = repr([(field, job[field]) for field in alike])
+            self._read_before[key] = {name: getattr(spec, name) for name in names}
+
+    def _right_before(self, action: Any, source: Any, params: Any) -> bool:
+        """Whether an action with parameters of these names and types was found right, and no value is odd."""
+        if type(params) is not dict or type(action) is not str:
+            return False
+        if (action, source is None, *params, *map(type, params.values())) not in self._right_shapes:
+            return False
+        for value in params.values():
+            if type(value) is str:
+                if OPENING in value or len(value) > MAX_TEXT:
+                    return False
+            elif (type(value) is int and not -MAX_INT <= value < MAX_INT) or (
+                type(value) is float and value - value != 0
+            ):
+                return False
+        return True
+
+    def _careful(self, index: int, job: Any) -> JobSpec | None:
+        """The job, or None when something is wrong with it."""
+        keys: Keys = ("jobs", index)
+        before = self.since = len(self.problems)
+        if not isinstance(job, dict):
+            self.add("type", f"`jobs[{index}]` must be a mapping, not {describe(job)}", keys)
+            return None
+        inspect(job, keys, self.problems)
+        if len(self.problems) != before:
+            return None  # reading on could fail for the same reasons
+        filled, deferred = self._filled(job, keys)
+        shown = filled.get("name", job.get("name"))
+        owner = f"job `{shorten(shown)}`" if isinstance(shown, str) else f"`jobs[{index}]`"
+        fields = read_fields(self, JOB, filled, keys, owner)
+        if isinstance(fields.get("name"), str):
+            self._note_name(fields["name"], index)
+        elif "name" not in job:
+            self.miss(("name",), f"jobs[{index}] is missing `name`", keys, hint="every job has a name of its own")
+        fields["params"] = self._params(fields, job, index, owner)
+        if "resources" in fields:
+            fields["resources"] = self._resources(fields["resources"], (*keys, "resources"))
+        errors = [problem for problem in self.problems[before:] if problem.severity == "error"]
+        if errors:
+            return None
+        spec = self._spec(fields, deferred, self._place(index))
+        if self._clean and filled is job:
+            self._note_alike(job, spec)
+        return spec
+
+    def _note_name(self, name: str, index: int) -> None:
+        folded = name.lower()  # names are ASCII, so this is all that normalising would do
+        first = self._first.setdefault(folded, index)
+        if first == index:
+            if folded != name:
+                self._spelled[folded] = name
+            return
+        other = self._spelled.get(folded, folded)
+        message = (
+            f"duplicate job name `{name}`" if other == name else f"job names `{other}` and `{name}` differ only in case"
+        )
+        keys = ("jobs", index, "name")
+        self.problems.append(Problem("duplicate-name", message, keys, twin=("jobs", first, "name")))
+
+    def _filled(self, job: dict[str, Any], keys: Keys) -> tuple[dict[str, Any], bool]:
+        """The job's fields without references that are known now, and whether others are left."""
+        if not _holds_opening(job):
+            return job, False
+        needs = self.fill(job.get("needs"), (*keys, "needs"), self.known)
+        deferred = any(_is_deferred(job.get(name)) for name in DEFERRABLE)
+        filled = {}
+        for name, value in job.items():
+            if name.startswith("x-") or name not in JOB:
+                filled[name] = value
+                continue
+            item = needs if name == "needs" else self._filled_field(name, value, keys, needs, deferred)
+            if item is not MISSING:
+                filled[name] = item
+        return filled, deferred
+
+    def _filled_field(self, name: str, value: Any, keys: Keys, needs: Any, deferred: bool) -> Any:
+        at = (*keys, name)
+        if name == "run" and isinstance(value, str):
+            return self._filled_command(value, at, needs, deferred)
+        if name in DEFERRABLE:
+            return self.fill(value, at, lambda reference: self._now_or_later(reference, needs), keep=deferred)
+        if name in ("outputs", "cwd"):
+            return self.fill(value, at, self._inside_a_path)
+        return self.fill(value, at, self.known)
+
+    def _filled_command(self, value: str, keys: Keys, needs: Any, deferred: bool) -> Any:
+        from joblot.config.shelltext import misplaced
+
+        try:
+            found = misplaced(template.split(value))
+        except TemplateError as error:
+            self._refuse(error, error.inside, keys)
+            return MISSING
+        if found is not None:
+            reference, where = found
+            hint = (
+                "take away the quotes: the value is put in as one quoted word"
+                if where == "quotes"
+                else "pass it through `env` instead"
+            )
+            message = f"`{reference.text}` stands in {where}, where its value is not safe"
+            self._refuse(TemplateError(message, hint=hint), reference.text, keys)
+            return MISSING
+        resolve = lambda reference: self._now_or_later(reference, needs)  # noqa: E731
+        return self.fill(value, keys, resolve, shell=True, keep=deferred)  # noqa: S604 - it only means how values are quoted
+
+    def _now_or_later(self, reference: Reference, needs: Any) -> Any:
+        if reference.root == "run":
+            if reference.parts != ["run", "id"]:
+                raise TemplateError(f"`{reference.text}` stands for nothing", hint="of a run there is only `run.id`")
+            return Kept(reference)
+        if reference.root != "jobs":
+            return self.known(reference)
+        given = [needs] if isinstance(needs, str) else needs if isinstance(needs, list) else []
+        patterns = [plain(need) for need in given if isinstance(plain(need), str)]
+        found = template.split_result(reference.parts[1:], lambda name: any(_meets(name, need) for need in patterns))
+        if found is None:
+            hint = "write `jobs.NAME.result` or `jobs.NAME.result.FIELD`"
+            raise TemplateError(f"`{reference.text}` does not name a result", hint=hint)
+        if needs is not MISSING and not any(_meets(found[0], need) for need in patterns):
+            message = f"`{reference.text}` is the result of a job that this one does not need"
+            raise TemplateError(message, hint=f"add `{found[0]}` to `needs`")
+        return Kept(reference)
+
+    def _inside_a_path(self, reference: Reference) -> Any:
+        value = self.known(reference)
+        if ".." in template.as_text(value).replace("\\", "/").split("/"):
+            raise TemplateError(
+                f"`{reference.text}` cannot be part of a path: it holds `..`",
+                hint="a value must not lead out of a folder",
+            )
+        return value
+
+    def _params(self, fields: dict[str, Any], job: dict[str, Any], index: int, owner: str) -> dict[str, Any]:
+        """The parameters as the action's signature has them; reports whatever action, input and parameters lack."""
+        keys: Keys = ("jobs", index)
+        try:
+            params = mapping(fields.get("params"))
+        except Mismatch as error:
+            self.add("type", f"`params` {error.message}", (*keys, "params"))
+            return {}
+        if "action" in job and "run" in job:
+            self.add(
+                "value", f"{owner} has both `action` and `run`", (*keys, "run"), hint="keep one of them", at_key=True
+            )
+        elif "action" not in job and "run" not in job:
+            hint = "a job has an `action`, or a command to `run`"
+            self.miss(("action", "run"), f"jobs[{index}] is missing `action`", keys, hint=hint)
+        elif "run" in job and params:
+            self.add(
+                "value",
+                f"{owner} has `params` but no action to take them",
+                (*keys, "params"),
+                hint="a command gets values through `env`",
+                at_key=True,
+            )
+        elif "action" in fields:
+            return self._against_signature(fields, job, params, index)
+        return plain(params) if params else {}
+
+    def _against_signature(
+        self, fields: dict[str, Any], job: dict[str, Any], params: dict[str, Any], index: int
+    ) -> dict[str, Any]:
+        keys: Keys = ("jobs", index)
+        action: str = fields["action"]
+        signature = self._signature(action)
+        if signature is None:
+            self._report_unknown_action(action, (*keys, "action"))
+            return plain(params) if params else {}
+        before = len(self.problems)
+        if signature.input == "required" and job.get("input") is None:
+            self.miss(("input",), f"jobs[{index}] is missing `input` (action `{action}` needs one)", keys)
+        elif signature.input == "none" and job.get("input") is not None:
+            self.add("value", f"action `{action}` takes no input", (*keys, "input"), hint="remove `input`", at_key=True)
+        if "params" in job and "params" not in fields:
+            return {}  # a reference in it is wrong, which was said already
+        fitted, misfits = fit_params(signature, params)
+        for misfit in misfits:
+            at = (*keys, "params", *misfit.keys)
+            self.add("params", misfit.message, at, hint=misfit.hint, at_key=misfit.at_key)
+        if len(self.problems) == before:
+            self._note_shape(signature, job)
+        return fitted
+
+    def _signature(self, action: str) -> Signature | None:
+        if action not in self._signatures:
+            self._signatures[action] = self._lookup(action)
+        return self._signatures[action]
+
+    def _report_unknown_action(self, action: str, keys: Keys) -> None:
+        if action not in self._unknown_hints:
+            known = list(self._names())
+            self._unknown_hints[action] = did_you_mean(action, known) or "`joblot actions` lists the known ones"
+        message = f"unknown action `{shorten(action)}`"
+        if self._severity == "warning":
+            message += ": the job will be skipped"
+        self.problems.append(
+            Problem("unknown-action", message, keys, self._unknown_hints[action], severity=self._severity)
+        )
+
+    def _note_shape(self, signature: Signature, job: dict[str, Any]) -> None:
+        """Remember what was found right, if names and types alone decide it."""
+        params = job.get("params") or {}
+        decided = all(
+            name in signature.parameters and type(value) in _PLAIN and _types_decide(signature.parameters[name].type)
+            for name, value in params.items()
+        )
+        if decided:
+            shape = (signature.name, job.get("input") is None, *params, *map(type, params.values()))
+            self._right_shapes.add(shape)
+
+    def _resources(self, value: Any, keys: Keys) -> dict[str, float]:
+        try:
+            given = mapping(value)
+        except Mismatch as error:
+            self.add("type", f"`resources` {error.message}", keys)
+            return {}
+        found = {}
+        for name, item in given.items():
+            at = (*keys, name)
+            if name not in ("cpu", "memory", *self._limits):
+                if not name.startswith("x-"):
+                    known = ["cpu", "memory", *self._limits]
+                    hint = did_you_mean(name, known) or "name it under the batch's `limits`"
+                    self.add("unknown-resource", f"unknown resource `{shorten(name)}`", at, hint=hint, at_key=True)
+                continue
+            read = self.read(size if name == "memory" else number(0, 1_000_000), item, at)
+            if read is not MISSING and self._fits_limit(name, read, at):
+                found[name] = read
+        return found
+
+    def _fits_limit(self, name: str, amount: float, keys: Keys) -> bool:
+        if amount <= 0:
+            self.add(
+                "value", f"`{name}` must be more than 0, got {amount:g}", keys, hint="leave it out if none is needed"
+            )
+            return False
+        limit = self._limits.get(name)
+        if limit is not None and amount > limit:
+            message = f"`{name}` must be at most {limit}, which is the batch's limit, got {amount:g}"
+            self.add("value", message, keys, hint=f"raise `{name}` under `limits`")
+            return False
+        return True
+
+    def _spec(self, fields: dict[str, Any], deferred: bool, place: Place | None) -> JobSpec:
+        """The job with the batch's defaults merged in."""
+        own = {_SPEC_NAMES.get(name, name): value for name, value in fields.items()}
+        if "retry" in own:
+            merged = {**self._base_retry, **own["retry"]}
+            own["retry"] = Retry(**merged) if merged else ONCE_ONLY
+        for name in ("env", "resources"):
+            if name in own and name in self._base:
+                own[name] = {**self._base[name], **own[name]}
+        if deferred and "env" in self._base:
+            own["env"] = {**template.protect(self._base["env"]), **fields.get("env", {})}
+        return JobSpec(**{**self._base, **own, "deferred": deferred, "place": place})
+
+
+_PLAIN: Final = frozenset({str, int, float, bool, type(None)})
+
+
+def _types_decide(kind: Any) -> bool:
+    """Whether a plain value's type alone says if it fits an annotation."""
+    if kind in _PLAIN or kind is Any or kind is object or (isinstance(kind, type) and issubclass(kind, PurePath)):
+        return True
+    if typing.get_origin(kind) in (typing.Union, types.UnionType):
+        return all(_types_decide(member) for member in typing.get_args(kind))
+    return False
+
+
+def _alike_fields(layout: tuple[str, ...]) -> tuple[str, ...]:
+    """Of a job with these fields, those to look up as a whole; `_NEVER` when such a job cannot take the short way."""
+    fields = set(layout)
+    if not fields <= JOB.keys() or "name" not in fields or ("run" in fields) == ("action" in fields):
+        return _NEVER
+    return tuple(field for field in layout if field not in _QUICK)
+
+
+def _are_plain_texts(value: Any) -> bool:
+    return type(value) is list and all(map(_is_plain_text, value))
+
+
+def _is_plain_text(value: Any) -> bool:
+    """A text with something in it, and no reference."""
+    return (
+        type(value) is str and bool(value) and not value.isspace() and OPENING not in value and len(value) <= MAX_TEXT
+    )
+
+
+def _holds_opening(value: Any) -> bool:
+    stack = [value]
+    while stack:
+        item = stack.pop()
+        if isinstance(item, str):
+            if OPENING in item:
+                return True
+        elif isinstance(item, dict):
+            stack += item.values()
+        elif isinstance(item, list):
+            stack += item
+    return False
+
+
+def _is_deferred(value: Any) -> bool:
+    try:
+        return any(reference.root in LATER for reference in template.references(value))
+    except TemplateError:
+        return False  # reported when the field is filled in
+
+
+def _meets(name: str, need: str) -> bool:
+    return name == need or (any(char in need for char in "*?[") and fnmatchcase(name, need))

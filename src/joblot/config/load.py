@@ -1,0 +1,140 @@
+"""The door of this package: a file, a text or a dictionary in, a checked `Config` out, and `Config`s stored as JSON."""
+
+from __future__ import annotations
+
+import gc
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from joblot.config.check import Asked, check, simple
+from joblot.config.source import Document, Format, decode_text, format_of, parse, read_bytes
+from joblot.errors import ConfigError, Diagnostic
+from joblot.model import Config, Signature
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from joblot.config.tree import Problem
+
+Lookup = Callable[[str], Signature | None]
+Names = Callable[[], Iterable[str]]
+Importer = Callable[[list[str]], None]
+
+_NONE_GIVEN: Final[Mapping[str, str]] = MappingProxyType({})
+
+
+def load(
+    path: str | Path,
+    *,
+    vars: Mapping[str, str] = _NONE_GIVEN,
+    lookup: Lookup,
+    names: Names,
+    strict: bool = False,
+    importer: Importer | None = None,
+) -> tuple[Config, list[Diagnostic]]:
+    """The batch in a file (YAML, JSON or TOML by its ending), and warnings.
+
+    `vars` are values given as text; `lookup` and `names` find actions; `importer` is called with each entry of `imports` before
+    actions are looked up. With `strict` an unknown action is an error, without it a warning.
+
+    Raises:
+        ConfigError: with everything that is wrong.
+    """
+    shown = os.fspath(path)
+    content = read_bytes(path)
+    asked = Asked(variables=vars, lookup=lookup, names=names, strict=strict, importer=importer)
+    with _collection_paused():
+        document = parse(decode_text(content, shown), shown, format_of(path))
+        source = os.path.abspath(shown)  # noqa: PTH100 - links stay as they are: paths are relative to where the user sees the file
+        folder, base = os.path.split(source)
+        stem = os.path.splitext(base)[0]  # noqa: PTH122
+        return check(document, folder=folder, source=source, digest=_digest(content), default_name=stem, asked=asked)
+
+
+def load_text(
+    text: str,
+    *,
+    file: str = "batch.yaml",
+    folder: str | Path,
+    format: Format = "yaml",
+    vars: Mapping[str, str] = _NONE_GIVEN,
+    lookup: Lookup,
+    names: Names,
+    strict: bool = False,
+    importer: Importer | None = None,
+) -> tuple[Config, list[Diagnostic]]:
+    """As `load`, for a text; `file` is what messages call it.
+
+    Raises:
+        ConfigError: with everything that is wrong.
+    """
+    asked = Asked(variables=vars, lookup=lookup, names=names, strict=strict, importer=importer)
+    try:
+        content = text.encode()
+    except UnicodeEncodeError as error:
+        raise ConfigError([Diagnostic("file", f"not UTF-8 text: `{file}` (character {error.start})")]) from None
+    with _collection_paused():
+        document = parse(text.removeprefix("\ufeff"), file, format)
+        stem = os.path.splitext(os.path.basename(file))[0] or "batch"  # noqa: PTH119, PTH122
+        digest = _digest(content)
+        return check(document, folder=os.path.abspath(folder), source="", digest=digest, default_name=stem, asked=asked)  # noqa: PTH100
+
+
+def from_data(
+    data: Mapping[str, Any],
+    *,
+    folder: Path,
+    file: str = "",
+    lookup: Lookup,
+    names: Names,
+    vars: Mapping[str, str] = _NONE_GIVEN,
+    strict: bool = True,
+) -> Config:
+    """The batch in a dictionary of the same form as a file; paths, dates and tuples are taken as well.
+
+    Raises:
+        ConfigError: with everything that is wrong.
+    """
+    asked = Asked(variables=vars, lookup=lookup, names=names, strict=strict, importer=None)
+    problems: list[Problem] = []
+    try:
+        document = Document(simple(dict(data), (), problems), file)
+    except RecursionError:
+        raise ConfigError([Diagnostic("limit", "the data is nested too deeply", file=file)]) from None
+    if problems:
+        raise ConfigError(document.diagnostics(problems))
+    config, _ = check(document, folder=os.path.abspath(folder), source="", digest="", default_name="batch", asked=asked)  # noqa: PTH100
+    return config
+
+
+def encode(config: Config) -> bytes:
+    """The batch as JSON, to be stored; jobs that are Python callables cannot be."""
+    return msgspec.json.encode(config)
+
+
+def decode(content: bytes) -> Config:
+    """The batch that `encode` stored."""
+    return msgspec.json.decode(content, type=Config)
+
+
+def _digest(content: bytes) -> str:
+    from hashlib import blake2b
+
+    return blake2b(content, digest_size=32).hexdigest()
+
+
+@contextmanager
+def _collection_paused() -> Iterator[None]:
+    """A large batch is nothing but new objects that stay: looking for garbage among them again and again doubles the time."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()

@@ -1,0 +1,213 @@
+"""Plain data as a batch file gives it, and what can be wrong with it.
+
+Knows nothing of file formats and nothing of batches: only values, the keys that lead to them, and problems found on the way.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Final
+
+from msgspec import Struct
+
+from joblot.errors import Diagnostic
+
+MAX_DEPTH: Final = 64
+MAX_NODES: Final = 2_000_000
+MAX_TEXT: Final = 1 << 20
+MAX_INT: Final = 1 << 63
+
+Keys = tuple[str | int, ...]
+"""The way from the root of a document to a value: names of fields and numbers of list items."""
+Spot = tuple[int, int]
+"""A line and a column, both from 1."""
+Wanted = dict[str | int, Any]
+"""The values whose spots are asked for, as a tree of keys; a leaf is an empty dict."""
+Spots = dict[Keys, tuple[Spot, Spot]]
+"""Of each value found: the spot of its key, and its own. The same for an item of a list."""
+
+_UNFIT_CHARACTER: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
+
+_LONG_NUMBER: Final = re.compile(r"[0-9][0-9_]{3999,}")
+
+
+class Written(Struct, frozen=True):
+    """A number or a truth value from a format where the place decides whether it is a text: `6920`, `01.10`, `1e3`, `true`."""
+
+    text: str
+    value: bool | float
+
+
+class Problem(Struct, frozen=True):
+    """Something wrong at a value, or at its key.
+
+    `spot` is given when the parser knew it; `twin` names an earlier value that this one clashes with; `inside` is the part of the
+    value's text that is meant.
+    """
+
+    code: str
+    message: str
+    keys: Keys = ()
+    hint: str = ""
+    at_key: bool = False
+    severity: str = "error"
+    spot: Spot | None = None
+    twin: Keys | None = None
+    inside: str = ""
+
+
+class BrokenTextError(Exception):
+    """The text cannot be read any further."""
+
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(problem.message)
+        self.problem = problem
+
+
+def path_text(keys: Keys) -> str:
+    """`jobs[3].retry.max_attempts` for the keys to a value."""
+    parts = [f"[{key}]" if isinstance(key, int) else f".{key}" for key in keys]
+    return "".join(parts).removeprefix(".")
+
+
+def plain(value: Any) -> Any:
+    """The value with each `Written` replaced by what it stands for where no text is asked for."""
+    if isinstance(value, Written):
+        return value.value
+    if isinstance(value, dict):
+        return {key: plain(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [plain(item) for item in value]
+    return value
+
+
+def shorten(text: str, limit: int = 60) -> str:
+    """The text on one line, cut after `limit` characters, with whatever cannot be shown escaped."""
+    cut = text if len(text) <= limit else text[: limit - 3] + "..."
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in cut)
+
+
+def describe(value: Any) -> str:
+    """What a wrong value is, for the end of a message."""
+    if isinstance(value, Written):
+        return f"`{value.text}`"
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "`true`" if value else "`false`"
+    if isinstance(value, (int, float)):
+        return f"the number {value}"
+    if isinstance(value, str):
+        return f"the text `{shorten(value)}`" if value else "an empty text"
+    if isinstance(value, (list, tuple)):
+        return "a list"
+    return "a mapping" if isinstance(value, Mapping) else f"a value of type `{type(value).__name__}`"
+
+
+def inspect(value: Any, keys: Keys, problems: list[Problem]) -> None:
+    """Report what no batch may hold, wherever it stands: odd characters, huge numbers and texts, too deep nesting."""
+    stack: list[tuple[Any, Keys]] = [(value, keys)]
+    while stack:
+        item, at = stack.pop()
+        if isinstance(item, str):
+            _inspect_text(item, at, problems)
+        elif isinstance(item, (dict, list)):
+            if len(at) >= MAX_DEPTH:
+                problems.append(Problem("limit", f"nested deeper than {MAX_DEPTH} levels", at))
+                continue
+            pairs: Iterable[tuple[Any, Any]] = item.items() if isinstance(item, dict) else enumerate(item)
+            for key, inner in pairs:
+                if isinstance(key, str) and _UNFIT_CHARACTER.search(key):
+                    problems.append(Problem("character", f"key `{shorten(key)}` holds a control character", at))
+                stack.append((inner, (*at, key)))
+        else:
+            _inspect_number(item.value if isinstance(item, Written) else item, at, problems)
+
+
+def _inspect_text(text: str, keys: Keys, problems: list[Problem]) -> None:
+    if len(text) > MAX_TEXT:
+        problems.append(Problem("limit", f"a text is longer than {MAX_TEXT >> 20} MiB", keys))
+    found = _UNFIT_CHARACTER.search(text)
+    if found:
+        code = ord(found[0])
+        kind = "half of a surrogate pair" if code >= 0xD800 else "a NUL" if code == 0 else "a control character"
+        problems.append(Problem("character", f"a text holds {kind} (U+{code:04X})", keys))
+
+
+def _inspect_number(value: Any, keys: Keys, problems: list[Problem]) -> None:
+    if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):  # noqa: PLR0124
+        hint = "quote it if a text is meant"
+        problems.append(
+            Problem("value", "not a number that a batch can hold: it is infinite or no number at all", keys, hint)
+        )
+    elif isinstance(value, int) and not -MAX_INT <= value < MAX_INT:
+        problems.append(
+            Problem("value", "a number is too large: whole numbers have 64 bits", keys, "quote it if a text is meant")
+        )
+
+
+def too_long_number(text: str) -> Problem:
+    """The problem that a text holds a number with more digits than Python reads."""
+    found = _LONG_NUMBER.search(text)
+    before = text[: found.start()] if found else ""
+    spot = (before.count("\n") + 1, len(before) - before.rfind("\n")) if found else None
+    return Problem("value", "a number is too large: whole numbers have 64 bits", spot=spot)
+
+
+def want(wanted: Wanted, keys: Keys) -> None:
+    """Add one value to those whose spots are asked for."""
+    for key in keys:
+        wanted = wanted.setdefault(key, {})
+
+
+def to_diagnostics(
+    problems: Iterable[Problem],
+    *,
+    file: str,
+    lines: Callable[[], list[str]],
+    locate: Callable[[Wanted], Spots],
+) -> list[Diagnostic]:
+    """The problems with their places, in the order of the file."""
+    problems = list(problems)
+    unplaced = [problem.keys for problem in problems if problem.spot is None]
+    unplaced += [problem.twin for problem in problems if problem.twin is not None]
+    wanted: Wanted = {}
+    for keys in unplaced:
+        want(wanted, keys)
+    spots = locate(wanted) if unplaced else {}
+    source = lines()
+    found = [_diagnostic(problem, file, source, spots) for problem in problems]
+    return sorted(found, key=lambda item: (item.line, item.column))
+
+
+def _diagnostic(problem: Problem, file: str, source: list[str], spots: Spots) -> Diagnostic:
+    line, column = problem.spot or _nearest_spot(problem.keys, problem.at_key, spots)
+    message = problem.message
+    if problem.twin is not None:
+        first = _nearest_spot(problem.twin, True, spots)[0]
+        message += f" (first on line {first})" if first else f" (first at `{path_text(problem.twin)}`)"
+    if problem.inside:
+        line, column = _spot_inside(problem.inside, line, column, source)
+    text = source[line - 1] if 0 < line <= len(source) else ""
+    return Diagnostic(
+        problem.code, message, path_text(problem.keys), file, line, column, text, problem.hint, problem.severity
+    )
+
+
+def _spot_inside(part: str, line: int, column: int, source: list[str]) -> Spot:
+    """Where a part of a value's text stands, if it can be told; else the spot of the value."""
+    for number, text in enumerate(source[max(line - 1, 0) : line + 200]):
+        found = text.find(part, column - 1 if number == 0 else 0)
+        if found >= 0:
+            return (line + number, found + 1)
+    return (line, column)
+
+
+def _nearest_spot(keys: Keys, at_key: bool, spots: Spots) -> Spot:
+    """The spot of the value, or of the nearest one around it that stands in the file."""
+    for length in range(len(keys), -1, -1):
+        pair = spots.get(keys[:length])
+        if pair is not None:
+            return pair[0] if at_key and length == len(keys) else pair[1]
+    return (0, 0)
