@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, Self
 import msgspec
 
 from joblot import events as ev
-from joblot.config.template import substitute
+from joblot.config.template import as_text, substitute
 from joblot.errors import EXIT_SIGINT, EXIT_SIGTERM, ActionError, JoblotError
 from joblot.model import STATES, Attempt, Outcome
 
@@ -178,11 +178,14 @@ class Engine:
         """The values of a job whose texts refer to the run or to results of its needs."""
         spec = self._plan.spec(job)
         scope = {"run": {"id": self._run_id}, "jobs": _Results(self)}
-        values: dict[str, Any] = {"params": substitute(spec.params, scope), "env": substitute(spec.env, scope)}
+        values: dict[str, Any] = {"params": substitute(spec.params, scope), "env": {key: as_text(substitute(value, scope)) for key, value in spec.env.items()}}
         if spec.input is not None:
             values["input"] = substitute(spec.input, scope)
         if spec.run is not None:
-            values["run"] = substitute(spec.run, scope, shell=isinstance(spec.run, str))
+            if isinstance(spec.run, str):
+                values["run"] = substitute(spec.run, scope, shell=True)
+            else:
+                values["run"] = [as_text(substitute(word, scope)) for word in spec.run]
         return values
 
     def knows(self, name: str) -> bool:

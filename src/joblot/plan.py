@@ -140,6 +140,12 @@ def _need_numbers(
     spec: JobSpec, number: int, numbers: dict[str, int], matches: dict[str, list[int]], problems: list[Diagnostic]
 ) -> list[int]:
     """The numbers of a job's needs, each once, in the order written."""
+    try:
+        plain = [numbers[need] for need in spec.needs]
+    except KeyError:
+        pass  # a pattern, or a mistake
+    else:
+        return plain if len(plain) < 2 else list(dict.fromkeys(plain))
     found: dict[int, None] = {}
     for need in spec.needs:
         single = numbers.get(need)

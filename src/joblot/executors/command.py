@@ -84,7 +84,7 @@ class CommandLine(msgspec.Struct):
     """What is executed: words (`argv[0]` still to be looked up on the PATH), environment, and folder."""
 
     argv: list[str]
-    env: dict[str, str]
+    env: dict[bytes, bytes]
     """What the attempt adds to `CommandBuilder.base`."""
     cwd: str
     output: str
@@ -106,13 +106,8 @@ class CommandBuilder:
         self._plan = context.plan
         self._folder = config.folder
         self._outputs = f"{context.run_dir}/live/" if context.run_dir is not None else ""
-        self.base = {
-            **os.environ,
-            **config.env,
-            "JOBLOT_RUN_ID": context.run_id,
-            "JOBLOT_BATCH_DIR": config.folder,
-            "JOBLOT_RUN": context.run_id,
-        }
+        own = {"JOBLOT_RUN_ID": context.run_id, "JOBLOT_BATCH_DIR": config.folder, "JOBLOT_RUN": context.run_id}
+        self.base = {**os.environb, **encoded(config.env), **encoded(own)}
         """The environment that all commands of the run share."""
 
     def build(self, attempt: Attempt) -> CommandLine:
@@ -124,13 +119,13 @@ class CommandBuilder:
         spec = self._plan.spec(attempt.job)
         values = attempt.values or {}
         output = f"{self._outputs}{spec.name}.{attempt.number}.out" if self._outputs else ""
-        env = dict(values.get("env", spec.env))
-        env["JOBLOT_JOB"] = spec.name
-        env["JOBLOT_ATTEMPT"] = str(attempt.number)
-        env["JOBLOT_OUTPUT"] = output or os.devnull
+        env = encoded(values.get("env", spec.env))
+        env[b"JOBLOT_JOB"] = spec.name.encode()
+        env[b"JOBLOT_ATTEMPT"] = b"%d" % attempt.number
+        env[b"JOBLOT_OUTPUT"] = os.fsencode(output or os.devnull)
         given = values.get("input", spec.input)
         if isinstance(given, str):
-            env["JOBLOT_INPUT"] = str(Path(self._folder) / given)
+            env[b"JOBLOT_INPUT"] = os.fsencode(Path(self._folder) / given)
         cwd = str(Path(self._folder) / spec.cwd) if spec.cwd else self._folder
         return CommandLine(words(self._written(spec, values)), env, cwd, output)
 
@@ -145,6 +140,11 @@ class CommandBuilder:
         arguments = convert_params(action.signature, values.get("params", spec.params), folder)
         made: str | list[str] = action.call(folder / given if isinstance(given, str) else given, arguments, None)
         return made
+
+
+def encoded(environment: dict[str, str]) -> dict[bytes, bytes]:
+    """An environment as the system takes it."""
+    return {os.fsencode(key): os.fsencode(value) for key, value in environment.items()}
 
 
 def words(command: str | list[str]) -> list[str]:

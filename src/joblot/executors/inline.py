@@ -168,7 +168,7 @@ class _Live:
     """A command that runs."""
 
     def __init__(
-        self, attempt: Attempt, line: command.CommandLine, base: dict[str, str], output_fd: int, began: float
+        self, attempt: Attempt, line: command.CommandLine, base: dict[bytes, bytes], output_fd: int, began: float
     ) -> None:
         self.attempt = attempt
         self._line = line
@@ -219,7 +219,7 @@ class _Live:
             pass
 
 
-def spawn(line: command.CommandLine, environment: dict[str, str], output_fd: int) -> int:
+def spawn(line: command.CommandLine, environment: dict[bytes, bytes], output_fd: int) -> int:
     """Start a command in a session of its own, standard input empty, output to a descriptor (-1: as this process).
 
     Raises:
@@ -227,7 +227,7 @@ def spawn(line: command.CommandLine, environment: dict[str, str], output_fd: int
     """
     import shutil
 
-    program = line.argv[0] if "/" in line.argv[0] else shutil.which(line.argv[0], path=environment.get("PATH"))
+    program = line.argv[0] if "/" in line.argv[0] else shutil.which(line.argv[0], path=os.fsdecode(environment.get(b"PATH", b"")))
     if program is None:
         raise FileNotFoundError(2, "not found", line.argv[0])
     actions: list[Any] = [(os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0)]

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 MOST_AHEAD: Final = 64
 """Attempts queued ahead in one worker, at the most."""
 _SHORT_S: Final = 0.002
-_AHEAD_S: Final = 0.005
+_AHEAD_S: Final = 0.01
 """How much work, by the typical duration, is queued ahead in a worker."""
 _STUCK_S: Final = 0.1
 """After this long without news a worker's queued attempts are taken back, and a running attempt's log gets its name."""
@@ -39,7 +39,7 @@ _FRESH_S: Final = 0.02
 _MOST_COMMANDS_AHEAD: Final = 16
 """Commands handed to the warden ahead of a free slot, at the most."""
 _PLENTY: Final = 32
-_GATHER_S: Final = 0.001
+_GATHER_S: Final = 0.002
 """While enough is queued ahead to keep all slots busy, news is gathered for this long before it is looked at."""
 
 
@@ -63,6 +63,9 @@ class LocalExecutor:
         self._ended: list[Outcome] = []
         self._typical_s = _FRESH_S
         self._wake_fd = -1
+        self._unseen = False
+        """Whether something may run that has not been found to take long."""
+        self._looked = 0.0
         self._poll = select.poll()
         self._buffer = bytearray()
         self._out = bytearray()
@@ -82,6 +85,12 @@ class LocalExecutor:
 
     def start(self, attempts: Sequence[Attempt]) -> None:
         """See `Executor.start`."""
+        if len(attempts) == 1 and not self._waiting and not self._commands and not self._is_command(attempts[0]):
+            for worker in self._workers.values():  # the short way of a chain
+                if worker.usable and not worker.outstanding:
+                    worker.send(list(attempts))
+                    self._unseen = True
+                    return
         self._waiting.extend(attempts)
         self._hand_out()
 
@@ -170,6 +179,7 @@ class LocalExecutor:
         """Give what waits to workers and to the warden. No more than `slots` attempts run at once, of both kinds together."""
         waiting = self._waiting
         if waiting:
+            self._unseen = True
             depth = self._depth()
             commands: list[Attempt] = []
             actions: list[Attempt] = []
@@ -252,9 +262,7 @@ class LocalExecutor:
 
     def _patience(self, timeout: float | None) -> int | None:
         """Milliseconds to wait at most."""
-        if any(not worker.shown for worker in self._workers.values() if worker.outstanding) or any(
-            not running.shown for running in self._commands.values()
-        ):
+        if self._unseen:
             timeout = _STUCK_S if timeout is None else min(timeout, _STUCK_S)
         return None if timeout is None else max(0, round(timeout * 1000 + 0.49))
 
@@ -357,16 +365,29 @@ class LocalExecutor:
 
     def _look_after_stuck(self) -> None:
         """Attempts that take longer than expected: give back what is queued behind them, and let their logs be seen."""
+        if not self._unseen:
+            return
         now = time.monotonic()
-        stuck = False
+        if now - self._looked < _STUCK_S / 2:
+            return
+        self._looked = now
+        self._unseen = stuck = False
         for worker in self._workers.values():
-            if worker.outstanding and not worker.shown and now - worker.heard >= _STUCK_S:
+            if not worker.outstanding or worker.shown:
+                continue
+            if now - worker.heard < _STUCK_S:
+                self._unseen = True
+            else:
                 stuck = True
                 for attempt in worker.take_back():
                     self._give_back(attempt)
                 self._show_worker(worker)
         for ident, running in self._commands.items():
-            if not running.shown and now - running.sent >= _STUCK_S:
+            if running.shown:
+                continue
+            if now - running.sent < _STUCK_S:
+                self._unseen = True
+            else:
                 stuck = running.shown = True
                 self._send("show", ident)
         if stuck:

@@ -41,6 +41,8 @@ if TYPE_CHECKING:
 
     from joblot.executors.mask import Mask
 
+_GATHER_S: Final = 0.001
+"""How long news waits for more while there is work to go on with."""
 _LENGTH: Final = struct.Struct(">I")
 _SET_PDEATHSIG: Final = 1
 _SET_CHILD_SUBREAPER: Final = 36
@@ -90,7 +92,7 @@ class Warden:
         self,
         sock: socket.socket,
         slots: int,
-        environment: dict[str, str],
+        environment: dict[bytes, bytes],
         logs: Path | None,
         mask: Mask,
         work: Callable[[int, int, int], None],
@@ -99,7 +101,7 @@ class Warden:
         self._slots = slots
         self._pending: deque[tuple[Any, ...]] = deque()
         """Commands that wait for a slot."""
-        self._environment = {os.fsencode(key): os.fsencode(value) for key, value in environment.items()}
+        self._environment = environment
         self._logs = logs
         self._mask = mask
         self._work = work
@@ -116,9 +118,10 @@ class Warden:
         self._folder = ""
         self._null = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
         self._out = bytearray()
+        self._answered = 0.0
         self._wake_r, self._wake_w = os.pipe()
         self._me = os.getpid()
-        self._children_fd = -1
+        self._children = processes.OwnChildren()
 
     def run(self) -> None:
         """Until the socket closes."""
@@ -136,7 +139,7 @@ class Warden:
                 elif not self._receive(buffer, fds):
                     self._end()
             self._strike()
-            if self._out:
+            if self._out and (not self._pending or time.monotonic() - self._answered >= _GATHER_S):
                 self._answer()
 
     def _become_warden(self) -> None:
@@ -186,6 +189,7 @@ class Warden:
         except OSError:
             self._end()  # the runner is gone: the same as the end of the socket
         self._out.clear()
+        self._answered = time.monotonic()
 
     # --- commands -------------------------------------------------------------------------------
 
@@ -199,7 +203,7 @@ class Warden:
         self._pending.clear()
 
     def _start_command(
-        self, ident: int, name: str, number: int, argv: list[str], environment: dict[str, str], folder: str
+        self, ident: int, name: str, number: int, argv: list[str], environment: dict[bytes, bytes], folder: str
     ) -> None:
         spool = self._take_spool()
         actions: list[Any] = [(os.POSIX_SPAWN_DUP2, self._null, 0)]
@@ -210,10 +214,7 @@ class Warden:
             if folder != self._folder:
                 os.chdir(folder)
                 self._folder = folder
-            full: dict[Any, Any] = {
-                **self._environment,
-                **{os.fsencode(k): os.fsencode(v) for k, v in environment.items()},
-            }
+            full = {**self._environment, **environment}
             program = self._find(argv[0], full)
             pid = os.posix_spawn(
                 program, argv, full, file_actions=actions, setsid=True, setsigmask=(), setsigdef=_DEFAULTS
@@ -226,7 +227,7 @@ class Warden:
         self._commands[ident] = _Command(pid, began, spool, name, number)
         self._by_pid[pid] = ident
 
-    def _find(self, word: str, environment: dict[Any, Any]) -> str:
+    def _find(self, word: str, environment: dict[bytes, bytes]) -> str:
         """The program's path; looked up once for each PATH and word."""
         if "/" in word:
             return word
@@ -290,7 +291,8 @@ class Warden:
 
     def _reap(self) -> None:
         """Take every child that has ended; then see whether strays came to us."""
-        ended = time.monotonic()
+        now = time.monotonic()
+        ended: list[int] = []
         while True:
             try:
                 pid, status, usage = os.wait4(-1, os.WNOHANG)
@@ -298,42 +300,34 @@ class Warden:
                 break
             if not pid:
                 break
+            ended.append(pid)
             ident = self._by_pid.pop(pid, None)
             if ident is not None:
-                processes.send_group(pid, signal.SIGKILL)
                 command = self._commands.pop(ident)
                 if command.spool is not None:
                     command.spool.collect(command.name, command.number)
                     self._spools.append(command.spool)
-                times = (usage.ru_utime, usage.ru_stime, usage.ru_maxrss, command.began, ended)
+                times = (usage.ru_utime, usage.ru_stime, usage.ru_maxrss, command.began, now)
                 self._out += frame(("ended", ident, status, *times))
             elif pid in self._workers:
-                processes.send_group(pid, signal.SIGKILL)
                 self._out += frame(("gone", self._workers.pop(pid), status))
-        self._sweep_strays()
+        self._sweep_strays(ended)
         self._start_pending()
 
-    def _sweep_strays(self) -> None:
+    def _sweep_strays(self, ended: list[int]) -> None:
         """Kill what is our child and neither a worker nor a command: left behind by a job that has ended.
 
         A stray may also come from a job that still runs (a daemon that it started and will talk to); its environment tells.
         """
-        ours = self._children()
-        if len(ours) == len(self._workers) + len(self._by_pid):
+        ours = self._children.pids()
+        if len(ours) <= len(self._workers) + len(self._by_pid):
             return
+        for pid in ended:
+            processes.send_group(pid, signal.SIGKILL)
         running = {(c.name.encode(), str(c.number).encode()) for c in self._commands.values()}
         for pid in ours:
             if pid not in self._workers and pid not in self._by_pid and not self._belongs_to(pid, running):
                 processes.kill_tree(pid)
-
-    def _children(self) -> list[int]:
-        """Our direct children; one system call, since this is asked after every command."""
-        if self._children_fd < 0:
-            try:
-                self._children_fd = os.open(f"/proc/self/task/{self._me}/children", os.O_RDONLY | os.O_CLOEXEC)
-            except OSError:
-                return [*self._workers, *self._by_pid]
-        return [int(pid) for pid in os.pread(self._children_fd, 1 << 20, 0).split()]
 
     def _belongs_to(self, pid: int, running: set[tuple[bytes, bytes]]) -> bool:
         try:
@@ -397,7 +391,7 @@ def prctl(option: int, value: int) -> None:
 
 
 def start(
-    slots: int, environment: dict[str, str], logs: Path | None, mask: Mask, work: Callable[[int, int, int], None]
+    slots: int, environment: dict[bytes, bytes], logs: Path | None, mask: Mask, work: Callable[[int, int, int], None]
 ) -> tuple[int, socket.socket]:
     """Fork the warden. Returns its pid and the runner's end of the socket.
 

@@ -15,6 +15,7 @@ import os
 import signal
 import struct
 import sys
+import threading
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -47,6 +48,7 @@ class Worker:
         self._held = -1
         self._stopping = False
         self._busy = False
+        self._children = processes.OwnChildren()
         self._encode = msgspec.msgpack.Encoder().encode
         self._decode = msgspec.msgpack.Decoder(list[Attempt]).decode
         self._performer = Performer(context)
@@ -125,7 +127,7 @@ class Worker:
                 stream.flush()
             except (OSError, ValueError, AttributeError):  # the action closed or replaced it
                 pass
-        if processes.children(os.getpid()):
+        if self._children.pids() or (threading.active_count() > 1 and processes.children(os.getpid())):
             processes.kill_tree(os.getpid(), keep_root=True)
             try:
                 while os.waitpid(-1, os.WNOHANG)[0]:

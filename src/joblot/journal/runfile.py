@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import threading
-import time
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 import msgspec
@@ -127,6 +126,7 @@ class _Forcer:
         self._behind = False
         self._closing = False
         self._wake = threading.Event()
+        self._ending = threading.Event()
         self._error: OSError | None = None
         self._thread: threading.Thread | None = None
 
@@ -162,7 +162,7 @@ class _Forcer:
         while not self._closing:
             self._wake.wait()
             self._wake.clear()
-            time.sleep(FORCE_AFTER_S)
+            self._ending.wait(FORCE_AFTER_S)
             self.force()
 
     def close(self) -> None:
@@ -170,6 +170,7 @@ class _Forcer:
         if self._behind:
             self.force()
         self._closing = True  # from here on the thread leaves the descriptor alone
+        self._ending.set()
         self._wake.set()
         if self._thread is not None:
             self._thread.join()
