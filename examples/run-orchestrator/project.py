@@ -61,7 +61,10 @@ def main() -> int:
         steps = workflow(args.file)
         report = steps.run(fail_fast=not args.continue_on_error, workers=args.workers, state=None)
     except JoblotError as error:
-        print(error if isinstance(error, ConfigError) else f"error: {error}", file=sys.stderr)
+        if isinstance(error, ConfigError):
+            print("\n".join(diagnostic.head() for diagnostic in error.diagnostics), file=sys.stderr)
+        else:
+            print(f"error: {error}", file=sys.stderr)
         return error.exit_code
     show(report)
     return report.exit_code

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from joblot.actions.context import Context
     from joblot.actions.registry import ACTIONS, action
-    from joblot.api import Batch, Options, load, run
+    from joblot.api import Batch, load, run
     from joblot.errors import (
         ActionError,
         BatchFailedError,
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         RunHeldError,
         StateError,
     )
+    from joblot.launch import Options
     from joblot.reports.report import JobReport, Report
     from joblot.runlogger import RunLogger
 
@@ -37,7 +38,7 @@ _HOMES = {
     "Diagnostic": "errors",
     "JobReport": "reports.report",
     "JoblotError": "errors",
-    "Options": "api",
+    "Options": "launch",
     "Report": "reports.report",
     "RunHeldError": "errors",
     "RunLogger": "runlogger",

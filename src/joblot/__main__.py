@@ -6,6 +6,7 @@ import errno
 import os
 import re
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 import click
@@ -35,9 +36,18 @@ _FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command line (default: this process's) and return the exit code."""
+    if arguments is None:
+        _speak_utf8()
     output = Output()
     code = _run(list(sys.argv[1:] if arguments is None else arguments), output)
     return output.finish(code)
+
+
+def _speak_utf8() -> None:
+    """Begin again in Python's UTF-8 mode where the locale wants another encoding: names of files and words of commands are UTF-8 here."""
+    if sys.getfilesystemencoding() != "utf-8" and not sys.flags.utf8_mode:
+        with suppress(OSError):
+            os.execv(sys.executable, [sys.executable, "-X", "utf8", *sys.orig_argv[1:]])
 
 
 def _run(arguments: list[str], output: Output) -> int:
@@ -61,7 +71,7 @@ def _run(arguments: list[str], output: Output) -> int:
         return EXIT_SIGINT
     except BrokenPipeError:
         return EXIT_BROKEN_PIPE
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - the last line of defence: nobody gets a traceback that did not ask for one
         return _unforeseen(error, output)
 
 
@@ -120,7 +130,7 @@ def _unforeseen(error: Exception, output: Output) -> int:
 
 def _is_homeless() -> bool:
     try:
-        os.getcwd()
+        os.getcwd()  # noqa: PTH109 - pathlib costs start-up time
     except FileNotFoundError:
         return True
     return False

@@ -178,7 +178,10 @@ class Engine:
         """The values of a job whose texts refer to the run or to results of its needs."""
         spec = self._plan.spec(job)
         scope = {"run": {"id": self._run_id}, "jobs": _Results(self)}
-        values: dict[str, Any] = {"params": substitute(spec.params, scope), "env": {key: as_text(substitute(value, scope)) for key, value in spec.env.items()}}
+        values: dict[str, Any] = {
+            "params": substitute(spec.params, scope),
+            "env": {key: as_text(substitute(value, scope)) for key, value in spec.env.items()},
+        }
         if spec.input is not None:
             values["input"] = substitute(spec.input, scope)
         if spec.run is not None:

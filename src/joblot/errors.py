@@ -90,7 +90,8 @@ class ConfigError(JoblotError, ValueError):
         )
         first = self.diagnostics[0]
         more = len(self.diagnostics) - 1
-        super().__init__(first.head() + (f" (and {more} more)" if more else ""), hint=first.hint)
+        where = first.head() if first.file else f"{first.path}: {first.message}" if first.path else first.message
+        super().__init__(where + (f" (and {more} more)" if more else ""), hint=first.hint)
 
 
 class CyclicDependencyError(ConfigError):

@@ -154,11 +154,12 @@ class Record(Struct, frozen=True, gc=False):
 
 def definition() -> str:
     """Every event with its fields, types and defaults, as text: what `SCHEMA` numbers."""
-    from msgspec.inspect import type_info
-
     lines = []
     for kind in (*AnyEvent.__args__, Record, Artifact):
-        info: Any = type_info(kind)
-        fields = ", ".join(f"{f.encode_name}: {f.type} = {f.default!r}" for f in info.fields)
-        lines.append(f"{info.tag or kind.__name__}({fields})")
+        required = len(kind.__struct_fields__) - len(kind.__struct_defaults__)
+        fields = [f"{name}: {kind.__annotations__[name]}" for name in kind.__struct_fields__]
+        for number, default in enumerate(kind.__struct_defaults__, required):
+            plain = default is None or isinstance(default, (str, int, float, tuple))
+            fields[number] += f" = {default!r}" if plain else " = empty"
+        lines.append(f"{kind.__struct_config__.tag or kind.__name__}({', '.join(fields)})")
     return "\n".join(lines)

@@ -40,7 +40,7 @@ def test_a_batch_made_in_python_runs(api, tmp_path):
 
 def test_unknown_needs_and_cycles_are_refused_before_anything_runs(api):
     unknown, cycle = api.refuse()
-    assert unknown == "error: job `a` needs unknown job `b`"
+    assert unknown == "job `a` needs unknown job `b`"
     assert cycle == "a -> b -> a"
 
 
