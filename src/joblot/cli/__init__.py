@@ -1,0 +1,99 @@
+"""The command line: the list of commands, each of which has a module of its own that is imported when it is called.
+
+What they are for stands here, so that `joblot --help` imports none of them. It does not know what they do.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any, Final
+
+import click
+
+from joblot import __version__
+from joblot.errors import UsageError, did_you_mean
+
+SECTIONS: Final[dict[str, dict[str, str]]] = {
+    "Write and check a batch": {
+        "init": "write a first batch file, with comments",
+        "validate": "check a batch file and list everything that is wrong",
+        "plan": "show what would run, why, and how long it may take",
+        "graph": "print the jobs and their needs for mermaid or dot",
+    },
+    "Run it": {
+        "run": "run the jobs of a batch file",
+        "resume": "go on with a run that was interrupted or stopped",
+        "retry": "run again what failed in a run",
+        "cancel": "stop a run that another process drives",
+    },
+    "See what happened": {
+        "ls": "list the runs",
+        "show": "show one run",
+        "logs": "print what jobs printed",
+        "explain": "say why a job is in the state it is in",
+    },
+    "Look up": {
+        "actions": "list the actions that jobs can name, or describe one",
+        "schema": "print the JSON Schema of batch files, or a part of it",
+    },
+}
+"""The commands and their one-line descriptions, as `joblot --help` lists them."""
+COMMANDS: Final = {name: about for section in SECTIONS.values() for name, about in section.items()}
+EPILOG: Final = """\b
+Exit codes: 0 all well, 1 jobs failed, 2 wrong usage or batch file, 3 internal error, 4 no such run or unusable
+state folder, 5 another process drives the run, 124 the run's time limit, 130 and 143 stopped by a signal.
+
+Completion: `eval "$(_JOBLOT_COMPLETE=bash_source joblot)"` in bash, `zsh_source` in zsh,
+`_JOBLOT_COMPLETE=fish_source joblot | source` in fish."""
+
+
+class Commands(click.Group):
+    """The group of all commands, from the table above."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        """The names, in the order of the table."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        """Import one command."""
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = import_module(f"joblot.cli.{cmd_name}").command
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command that the first argument names."""
+        name = args[0]
+        if name not in COMMANDS and not ctx.resilient_parsing and not name.startswith("-"):
+            raise UsageError(
+                f"no such command: `{name}`", hint=did_you_mean(name, COMMANDS) or "`joblot --help` lists them"
+            )
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        """The table as help text."""
+        width = max(map(len, COMMANDS))
+        for title, commands in SECTIONS.items():
+            with formatter.section(title):
+                formatter.write_dl([(f"{name:<{width}}", about) for name, about in commands.items()])
+
+
+def _print_version(ctx: click.Context, _parameter: click.Parameter, value: Any) -> None:
+    if value and not ctx.resilient_parsing:
+        click.echo(f"joblot {__version__}")
+        ctx.exit()
+
+
+@click.command(
+    cls=Commands,
+    epilog=EPILOG,
+    no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120},
+)
+@click.option(
+    "--version", is_flag=True, expose_value=False, is_eager=True, callback=_print_version, help="print the version"
+)
+def cli() -> None:
+    """Runs a lot of jobs from one file, in parallel, and never loses one."""

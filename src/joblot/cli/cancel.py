@@ -1,0 +1,75 @@
+"""`joblot cancel`: stop a run that another process drives."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import TYPE_CHECKING, Final
+
+import click
+
+from joblot.cli.options import json_option, no_color_option, run_argument, run_help, state_option
+from joblot.errors import EXIT_OK
+
+if TYPE_CHECKING:
+    from joblot.cli.output import Output
+    from joblot.journal.folder import StateFolder
+
+WAIT_S: Final = 5.0
+POLL_S: Final = 0.1
+
+
+@click.command(
+    "cancel",
+    help=f"Ask the process that drives a run to stop it: nothing more starts, running jobs may end.\n\n{run_help}",
+)
+@run_argument()
+@click.option("--kill", is_flag=True, help="kill the running jobs at once")
+@state_option
+@json_option
+@no_color_option
+@click.pass_obj
+def command(output: Output, run: str, state: str | None, *, kill: bool) -> int:
+    """Leave a request in the journal and wait a few seconds for what comes of it."""
+    from joblot.journal.folder import StateFolder
+
+    reader = StateFolder(state, read_only=True)
+    try:
+        info = reader.resolve(run)
+        if not reader.is_held(info.run_id):
+            status = reader.status(info)
+            hint = f"; `joblot resume {info.run_id}` would go on with it" if status == "interrupted" else ""
+            _tell(output, info.run_id, status, f"run `{info.run_id}` is not running: {status}{hint}")
+            return EXIT_OK
+    finally:
+        reader.close()
+    folder = StateFolder(state)
+    try:
+        by = f"process {os.getpid()} of {os.environ.get('USER') or f'uid {os.getuid()}'}"
+        folder.journal.request(info.run_id, "kill" if kill else "cancel", by, time.time())
+        status = _wait(folder, info.run_id)
+    finally:
+        folder.close()
+    if status == "running":
+        hint = "" if kill else f"; `joblot cancel --kill {info.run_id}` kills what runs"
+        _tell(output, info.run_id, "stopping", f"asked run `{info.run_id}` to stop; it has not ended yet{hint}")
+    else:
+        _tell(output, info.run_id, status, f"run `{info.run_id}` has ended: {status}")
+    return EXIT_OK
+
+
+def _wait(folder: StateFolder, run_id: str) -> str:
+    until = time.monotonic() + WAIT_S
+    while True:
+        info = folder.journal.info(run_id)
+        status = "interrupted" if info is None else folder.status(info)
+        if status != "running" or time.monotonic() >= until:
+            return status
+        time.sleep(POLL_S)
+
+
+def _tell(output: Output, run_id: str, status: str, text: str) -> None:
+    if output.json:
+        output.document({"run_id": run_id, "status": status, "message": text})
+    else:
+        output.result(text)

@@ -1,0 +1,170 @@
+"""What `run`, `resume` and `retry` share: their choices, what they show while they drive a run, and how they end."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from joblot.launch import Options
+from joblot.cli.progress import EventLines, LiveProgress, PlainProgress
+from joblot.errors import EXIT_JOBS_FAILED, JoblotError
+from joblot.journal.folder import DEFAULT, RunFolder, StateFolder, state_path
+from joblot.reports.files import check_writable
+from joblot.reports.text import closing, summary
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from joblot.cli.output import Output
+    from joblot.engine import Observer
+    from joblot.reports.report import Report
+
+
+class Choices(msgspec.Struct, frozen=True, kw_only=True):
+    """What `driving_options` gives a command."""
+
+    on: str
+    workers: int | None
+    fail_fast: bool | None
+    max_failures: int | None
+    timeout: float | None
+    max_memory: int | None
+    stop_grace: float | None
+    report: str | None
+    log: str | None
+    state: str | None
+    verbose: bool
+
+    def options(self, *, run_id: str | None = None, strict: bool = False) -> Options:
+        """The choices as the API takes them."""
+        given: dict[str, Any] = {} if self.stop_grace is None else {"stop_grace_s": self.stop_grace}
+        return Options(
+            on=self.on,
+            workers=self.workers,
+            fail_fast=self.fail_fast,
+            max_failures=self.max_failures,
+            timeout_s=self.timeout,
+            max_memory=self.max_memory,
+            state=self.state,
+            run_id=run_id,
+            strict=strict,
+            **given,
+        )
+
+
+def drive(output: Output, choices: Choices, run_id: str, begin: Callable[[Sequence[Observer]], Report]) -> int:
+    """Run jobs through `begin`, show what happens, and return the exit code."""
+    for path in (choices.report, choices.log):
+        if path is not None:
+            check_writable(path)
+    observer = _observer(output, choices, run_id)
+    try:
+        report = begin([observer])
+    finally:
+        if isinstance(observer, LiveProgress):
+            observer.close()
+    if not observer.begun:
+        output.log("INFO", f"nothing to do: no job of run `{report.run_id}` is left to run")
+    return _finish(output, choices, report)
+
+
+def _observer(output: Output, choices: Choices, run_id: str) -> PlainProgress:
+    folder = RunFolder(state_path(choices.state) / "runs" / run_id)
+    if choices.verbose:
+        return EventLines(output, folder, output.note if output.json else _to_stdout(output))
+    if output.live and not output.quiet and not output.colourless:
+        return LiveProgress(output, folder)
+    return PlainProgress(output, folder)
+
+
+def _to_stdout(output: Output) -> Callable[[str], None]:
+    """Events on standard output. A run does not end because nobody reads them any more."""
+    broken = False
+
+    def write(text: str) -> None:
+        nonlocal broken
+        if not broken:
+            try:
+                output.result(text)
+            except (BrokenPipeError, JoblotError):
+                broken = True
+
+    return write
+
+
+def _finish(output: Output, choices: Choices, report: Report) -> int:
+    code = report.exit_code
+    if not output.quiet:
+        table = closing(report, paint=output.paint).rpartition("\n")[0]
+        output.note(table)
+    output.log("INFO", _complete(report))
+    advice = _advice(report, choices)
+    if advice:
+        output.log("INFO", advice)
+    written = _write_files(output, choices, report)
+    with suppress(BrokenPipeError):
+        if output.json:
+            output.result(report.to_json())
+        elif not output.quiet:
+            output.result(f"run {report.run_id}: {summary(report)}")
+    return code if written else code or EXIT_JOBS_FAILED
+
+
+def _complete(report: Report) -> str:
+    counts = report.counts
+    ok = counts["success"] + counts["cached"]
+    stopped = counts["cancelled"] + counts["aborted"]
+    word = "complete" if report.status in ("success", "failed") else report.status
+    more = f", {stopped} stopped" if stopped else ""
+    return f"Batch {word}: {ok} ok, {counts['failed']} failed, {counts['skipped']} skipped{more}"
+
+
+def _advice(report: Report, choices: Choices) -> str:
+    """The command that goes on from here, when there is something left to do."""
+    if report.ok or not report.source:
+        return ""
+    state = (
+        ""
+        if state_path(choices.state) == Path(DEFAULT).absolute()
+        else f" --state {choices.state}"
+        if choices.state
+        else ""
+    )
+    if report.status == "failed":
+        return f"to run again what failed: joblot retry {report.run_id} --failed{state}"
+    return f"to go on with the rest: joblot resume {report.run_id}{state}"
+
+
+def _write_files(output: Output, choices: Choices, report: Report) -> bool:
+    """Write what `--report` and `--log` ask for. A file that cannot be written does not take the other one or the result with it."""
+    written = True
+    for path, write in (
+        (choices.report, report.write),
+        (choices.log, lambda path: write_log(path, choices.state, report)),
+    ):
+        if path is not None:
+            try:
+                write(path)
+            except JoblotError as error:
+                output.error(error.message, error.hint)
+                written = False
+    return written
+
+
+def write_log(path: str, state: str | None, report: Report) -> None:
+    """Write a run's log from its journal, so that a resumed run's log has its beginning too.
+
+    Raises:
+        JoblotError: it cannot be written.
+    """
+    from joblot.reports.runlog import RunLog
+
+    names = list(report.jobs)
+    folder = StateFolder(state, read_only=True)
+    try:
+        RunLog(report.run_id, names.__getitem__).apply_all(folder.journal.records(report.run_id)).write(path)
+    finally:
+        folder.close()

@@ -1,0 +1,132 @@
+"""`joblot explain`: why a job is in the state it is in."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from joblot.cli.options import json_option, no_color_option, run_argument, run_help, state_option
+from joblot.errors import EXIT_OK
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from joblot.cli.output import Output
+    from joblot.cli.runs import Run
+    from joblot.reports.report import JobReport, Report
+
+
+@click.command("explain", help=f"Say why a job is in the state it is in.\n\n{run_help}")
+@run_argument()
+@click.argument("job")
+@state_option
+@json_option
+@no_color_option
+@click.pass_obj
+def command(output: Output, run: str, job: str, state: str | None) -> int:
+    """Read the job's story from the run's records."""
+    from joblot.cli.runs import open_run
+
+    with open_run(run, state) as found:
+        number = found.job(job)
+        report = found.report()
+        if output.json:
+            output.document(_as_data(found, report, number))
+        else:
+            output.result("\n".join(_lines(found, report, number)))
+    return EXIT_OK
+
+
+def _as_data(run: Run, report: Report, number: int) -> dict[str, Any]:
+    import msgspec
+
+    job = report.jobs[run.plan.name(number)]
+    return {
+        "run_id": run.id,
+        "run_status": report.status,
+        "job": msgspec.to_builtins(job),
+        "why": _why(run, report, number, job),
+        "causes": [cause.name for cause in _causes(report, job)],
+        "needs": {need: report.jobs[need].state for need in job.needs},
+        "dependents": [run.plan.name(other) for other in run.plan.dependents[number]],
+    }
+
+
+def _lines(run: Run, report: Report, number: int) -> Iterator[str]:
+    job = report.jobs[run.plan.name(number)]
+    yield f"{job.name}: {job.state}"
+    yield from (f"  {line}" for line in _why(run, report, number, job))
+    yield from (f"  because {cause.name}: {_said(cause)}" for cause in _causes(report, job))
+    yield from _attempts(job)
+    if job.needs:
+        yield "  needs:"
+        yield from (f"    {need}: {_said(report.jobs[need])}" for need in job.needs)
+    dependents = [run.plan.name(other) for other in run.plan.dependents[number]]
+    if dependents:
+        yield f"  needed by: {', '.join(dependents[:20])}{f' and {len(dependents) - 20} more' if len(dependents) > 20 else ''}"
+    if job.log:
+        yield f"  log: {job.log}"
+
+
+def _said(job: JobReport) -> str:
+    from joblot.reports.text import one_line
+
+    said = one_line(job.message or job.reason)
+    return f"{job.state}: {said}" if said else job.state
+
+
+def _attempts(job: JobReport) -> Iterator[str]:
+    from joblot.reports.text import one_line
+    from joblot.units import format_duration
+
+    if job.history:
+        yield "  attempts:"
+    for one in job.history:
+        said = one_line(one.message)
+        wait = f"; waited {format_duration(one.delay_s)}" if one.delay_s else ""
+        yield f"    {one.attempt}: {one.outcome} after {format_duration(one.wall_s)}{f': {said}' if said else ''}{wait}"
+    if not job.history and job.attempts:
+        yield f"  attempts: {job.attempts}, {format_duration(job.duration_ms / 1000)}"
+
+
+def _causes(report: Report, job: JobReport) -> Iterator[JobReport]:
+    """The job that brought this one's end about, the one that brought that one's about, and so on."""
+    met = {job.name}
+    while job.cause and job.cause not in met:
+        met.add(job.cause)
+        job = report.jobs[job.cause]
+        yield job
+
+
+def _why(run: Run, report: Report, number: int, job: JobReport) -> list[str]:
+    """In sentences without a period: what decided the state, or what the job waits for."""
+    going = report.status in ("running", "stopping")
+    lost = [] if going or report.view.ended else [f"nobody drives the run: `joblot resume {run.id}` goes on with it"]
+    match job.state:
+        case "waiting":
+            return [*_waits_for(run, report, number, job), *lost]
+        case "running":
+            return [
+                "an attempt is running"
+                if going
+                else "an attempt was running when the runner ended; how it ended is not known",
+                *lost,
+            ]
+        case "backing_off":
+            delay = job.history[-1].delay_s if job.history else 0.0
+            return [f"the last attempt failed; the next is due {delay:g} s after it", *lost]
+        case "success":
+            return ["an attempt ended well"]
+        case _:
+            return [f"{job.reason}: {job.message}" if job.message else job.reason]
+
+
+def _waits_for(run: Run, report: Report, number: int, job: JobReport) -> list[str]:
+    open_states = ("waiting", "ready", "running", "backing_off")
+    missing = [need for need in job.needs if report.jobs[need].state in open_states]
+    if missing:
+        more = f" and {len(missing) - 10} more" if len(missing) > 10 else ""
+        return [f"waits for {len(missing)} of {len(job.needs)} needs: {', '.join(missing[:10])}{more}"]
+    demand = ", ".join(f"{name}: {amount:g}" for name, amount in run.plan.spec(number).resources.items())
+    return [f"ready: waits for a free slot and for {demand}" if demand else "ready: waits for a free slot"]

@@ -1,0 +1,142 @@
+"""`joblot logs`: what jobs printed."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Final
+
+import click
+
+from joblot.cli.options import run_argument, run_help, state_option
+from joblot.errors import EXIT_OK, StateError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from joblot.cli.output import Output
+    from joblot.cli.runs import Run
+    from joblot.reports.view import RunView
+
+POLL_S: Final = 0.2
+_SHARE: Final = 10
+"""Reading the journal again may take at most one part in so many of the time."""
+
+
+@click.command(
+    "logs", help=f"Print what jobs printed: one job, or all of them.\n\n{run_help} Terminal escapes are left out."
+)
+@run_argument()
+@click.argument("job", required=False)
+@click.option("--attempt", metavar="N", type=click.IntRange(min=1), help="this attempt (default: the last one)")
+@click.option("-f", "--follow", is_flag=True, help="print what is added until the job has ended")
+@click.option("--failed", is_flag=True, help="only jobs that failed")
+@click.option("--tail", metavar="N", type=click.IntRange(min=0), help="only the last N lines of each log")
+@state_option
+@click.pass_obj
+def command(
+    output: Output,
+    run: str,
+    job: str | None,
+    state: str | None,
+    *,
+    attempt: int | None,
+    tail: int | None,
+    follow: bool,
+    failed: bool,
+) -> int:
+    """Find the logs and print them."""
+    from joblot.cli.runs import open_run
+
+    with open_run(run, state) as found:
+        if follow:
+            if job is None:
+                raise UsageError("`--follow` follows one job", hint=f"`joblot logs -f {run} JOB`")
+            _follow(output, found, found.job(job), tail)
+        elif job is not None:
+            _one(output, found, found.job(job), attempt, tail)
+        else:
+            _all(output, found, tail, failed=failed)
+    return EXIT_OK
+
+
+def _one(output: Output, run: Run, job: int, attempt: int | None, tail: int | None) -> None:
+    name = run.plan.name(job)
+    last = run.view().facts(job).attempts
+    number = attempt or last
+    if number > last or not last:
+        had = f"had {last} attempts" if last else "has not begun"
+        raise StateError(f"job `{name}` {had}", hint=f"`joblot explain {run.id} {name}` says why")
+    path = run.files.log_path(name, number)
+    if not path.exists():
+        output.note(f"attempt {number} of `{name}` printed nothing")
+        return
+    _print(output, path, tail)
+
+
+def _all(output: Output, run: Run, tail: int | None, *, failed: bool) -> None:
+    view = run.view()
+    for job in view.failures if failed else range(len(run.plan)):
+        name = run.plan.name(job)
+        path = run.files.log_path(name, view.facts(job).attempts)
+        if path.exists():
+            output.result(f"==> {name} ({path}) <==")
+            _print(output, path, tail)
+
+
+def _print(output: Output, path: Path, tail: int | None) -> None:
+    from joblot.cli.tail import blocks, last_lines
+
+    if tail is not None:
+        lines = last_lines(path, tail)
+        if lines:
+            output.result("\n".join(lines))
+        return
+    for text in blocks(path):
+        output.result(text)
+
+
+def _follow(output: Output, run: Run, job: int, tail: int | None) -> None:
+    from joblot.cli.tail import Follower, last_lines
+
+    name, number, follower = run.plan.name(job), 0, None
+    for view in _views(run, job):
+        current = view.facts(job).attempts
+        if current != number:
+            if follower is not None:
+                _say(output, follower.rest())
+            number, follower = current, Follower(run.files.log_path(name, current))
+            if tail is not None:
+                _say(output, "\n".join(last_lines(follower.path, tail)))
+                follower.skip()
+                tail = None
+        if follower is not None:
+            _say(output, follower.news())
+    if follower is not None:
+        _say(output, follower.rest())
+
+
+def _say(output: Output, text: str) -> None:
+    if text:
+        output.result(text)
+
+
+def _views(run: Run, job: int) -> Iterator[RunView]:
+    """The run as it stands, several times a second, until the job has ended or nobody drives the run."""
+    due, view = 0.0, run.view()
+    while True:
+        held = run.held
+        now = time.monotonic()
+        if now >= due or not held:
+            view = run.view()
+            due = now + max(POLL_S, _SHARE * (time.monotonic() - now))
+        yield view
+        if not held or _has_ended(view, job):
+            return
+        time.sleep(POLL_S)
+
+
+def _has_ended(view: RunView, job: int) -> bool:
+    from joblot.model import FINAL, STATE_OF
+
+    return STATE_OF[view.state(job)] in FINAL

@@ -1,0 +1,86 @@
+"""`joblot ls`: the runs of a state folder."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from joblot.cli.options import DURATION, json_option, no_color_option, state_option
+from joblot.errors import EXIT_OK
+
+if TYPE_CHECKING:
+    from joblot.cli.output import Output
+    from joblot.journal import RunInfo
+
+STATUSES: Final = ("running", "interrupted", "success", "failed", "cancelled")
+
+
+@click.command("ls", help="List the runs, newest first.")
+@click.option(
+    "-n", "--limit", metavar="N", type=click.IntRange(min=1), default=20, show_default=True, help="at most so many"
+)
+@click.option("--status", type=click.Choice(STATUSES), help="only runs of this status")
+@click.option("--longer", metavar="D", type=DURATION, help="only runs that took longer, such as `5s`")
+@state_option
+@json_option
+@no_color_option
+@click.pass_obj
+def command(output: Output, limit: int, status: str | None, longer: float | None, state: str | None) -> int:
+    """Read the list of runs."""
+    from joblot.journal.folder import StateFolder
+
+    folder = StateFolder(state, read_only=True)
+    try:
+        runs = folder.journal.runs(limit=limit if status is None and longer is None else None)
+        now = time.time()
+        found = [(info, folder.status(info), _took(info, now)) for info in runs]
+    finally:
+        folder.close()
+    found = [
+        one for one in found if (status is None or one[1] == status) and (longer is None or (one[2] or 0.0) > longer)
+    ][:limit]
+    if output.json:
+        output.document([_as_data(*one) for one in found])
+    elif found:
+        output.result("\n".join(_table(found)))
+    else:
+        output.note("no runs match")
+    return EXIT_OK
+
+
+def _took(info: RunInfo, now: float) -> float | None:
+    """Seconds of wall time; of a run that was interrupted nobody knows."""
+    if info.ended_at is not None:
+        return max(0.0, info.ended_at - info.started_at)
+    return max(0.0, now - info.started_at) if info.status == "running" else None
+
+
+def _as_data(info: RunInfo, status: str, took: float | None) -> dict[str, Any]:
+    from joblot.clock import iso_utc
+
+    return {
+        "run_id": info.run_id,
+        "batch": info.batch,
+        "source": info.source,
+        "status": status,
+        "started_at": iso_utc(info.started_at),
+        "ended_at": None if info.ended_at is None else iso_utc(info.ended_at),
+        "duration_ms": None if took is None or status == "interrupted" else round(took * 1000),
+        "total_jobs": info.jobs,
+        "counts": {state: count for state, count in info.counts.items() if count},
+    }
+
+
+def _table(found: list[tuple[RunInfo, str, float | None]]) -> list[str]:
+    from joblot.cli.runs import columns, local_time
+    from joblot.units import format_duration
+
+    rows = [["RUN", "BATCH", "STATUS", "STARTED", "TOOK", "JOBS"]]
+    for info, status, took in found:
+        duration = "-" if took is None or status == "interrupted" else format_duration(took)
+        counts = ", ".join(f"{count} {state}" for state, count in info.counts.items() if count)
+        jobs = f"{info.jobs}: {counts}" if counts else str(info.jobs)
+        rows.append([info.run_id, info.batch, status, local_time(info.started_at), duration, jobs])
+    return columns(rows)

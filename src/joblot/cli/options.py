@@ -1,0 +1,168 @@
+"""The options and arguments that several commands share, and the types of their values.
+
+Environment variables are named one by one: `JOBLOT_JOB`, `JOBLOT_RUN_ID` and the like are set for every command that a job runs, and
+a joblot inside a job must not take them for its own options.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final, TypeVar
+
+import click
+
+from joblot.cli.output import Output
+from joblot.units import parse_duration, parse_size
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class Duration(click.ParamType):  # type: ignore[type-arg]  # not generic in click 8.2
+    """Seconds, from `90`, `90s`, `5m`, `1h30m`."""
+
+    name = "duration"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """See `parse_duration`."""
+        try:
+            return parse_duration(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+class Size(click.ParamType):  # type: ignore[type-arg]  # not generic in click 8.2
+    """Bytes, from `1024`, `512MB`, `2GiB`."""
+
+    name = "size"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """See `parse_size`."""
+        try:
+            return parse_size(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+class Variable(click.ParamType):  # type: ignore[type-arg]  # not generic in click 8.2
+    """A name and a value, from `name=value`."""
+
+    name = "name=value"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, str]:
+        """Cut at the first `=`."""
+        name, equals, text = str(value).partition("=")
+        if not equals or not name:
+            self.fail(f"`{value}` is not of the form `name=value`", param, ctx)
+        return name, text
+
+
+DURATION: Final = Duration()
+SIZE: Final = Size()
+
+
+def _set_json(ctx: click.Context, _parameter: click.Parameter, value: bool) -> None:  # click's signature
+    ctx.find_object(Output).json = value  # type: ignore[union-attr]
+
+
+def _set_colourless(ctx: click.Context, _parameter: click.Parameter, value: bool) -> None:
+    if value:
+        ctx.find_object(Output).colourless = True  # type: ignore[union-attr]
+
+
+def _set_quiet(ctx: click.Context, _parameter: click.Parameter, value: bool) -> None:
+    ctx.find_object(Output).quiet = value  # type: ignore[union-attr]
+
+
+json_option = click.option(
+    "--json",
+    is_flag=True,
+    expose_value=False,
+    is_eager=True,
+    callback=_set_json,
+    help="print the result as JSON, and nothing else",
+)
+no_color_option = click.option(
+    "--no-color",
+    is_flag=True,
+    expose_value=False,
+    is_eager=True,
+    callback=_set_colourless,
+    help="no colours (as NO_COLOR)",
+)
+quiet_option = click.option(
+    "-q",
+    "--quiet",
+    is_flag=True,
+    expose_value=False,
+    is_eager=True,
+    callback=_set_quiet,
+    help="only warnings, errors and results",
+)
+state_option = click.option(
+    "--state", metavar="DIR", envvar="JOBLOT_STATE", show_envvar=True, help="the state folder (default: `.joblot` here)"
+)
+variables_option = click.option(
+    "--var",
+    "variables",
+    multiple=True,
+    type=Variable(),
+    help="a value for one of the batch's `vars`; may be given often",
+)
+batch_argument = click.argument("batch", required=False)
+batch_help: Final = (
+    "BATCH is a YAML, JSON or TOML file; without it `joblot.yaml` (`.yml`, `.json`, `.toml`) in the working folder."
+)
+run_help: Final = "RUN is a run's id, the beginning or the end of one, or `last`."
+
+
+def _complete_run(ctx: click.Context, _parameter: click.Parameter, incomplete: str) -> list[str]:
+    from joblot.errors import JoblotError
+    from joblot.journal.folder import StateFolder
+
+    try:
+        folder = StateFolder(ctx.params.get("state"), read_only=True)
+    except JoblotError:
+        return ["last"]
+    try:
+        return [
+            name
+            for name in ["last", *(info.run_id for info in folder.journal.runs(limit=100))]
+            if name.startswith(incomplete)
+        ]
+    finally:
+        folder.close()
+
+
+def run_argument(*, required: bool = True) -> Callable[[F], F]:
+    """The argument RUN."""
+    return click.argument("run", required=required, shell_complete=_complete_run)
+
+
+def driving_options(function: F) -> F:
+    """The options of every command that runs jobs. They reach the function as `joblot.cli.drive.Choices` takes them."""
+    for option in reversed(_DRIVING):
+        function = option(function)
+    return function
+
+
+_DRIVING: Final[tuple[Callable[[Any], Any], ...]] = (
+    click.option("--on", type=click.Choice(["local", "inline"]), default="local", envvar="JOBLOT_ON", show_envvar=True,
+                 help="`local`: killable processes (default); `inline`: in this process, one job at a time"),
+    click.option("-j", "--jobs", "--workers", "workers", metavar="N", type=click.IntRange(min=1), envvar="JOBLOT_WORKERS",
+                 show_envvar=True, help="how many jobs run at once (default: as the batch says, else one a processor)"),
+    click.option("-x/-k", "--fail-fast/--keep-going", "fail_fast", default=None,
+                 help="after the first failure start nothing more, or go on with what does not need it (default: as the batch says)"),
+    click.option("--max-failures", metavar="N", type=click.IntRange(min=1), help="stop after so many failed jobs"),
+    click.option("--timeout", metavar="D", type=DURATION, help="stop the whole run after this time, such as `90s`, `2h`"),
+    click.option("--max-memory", metavar="SIZE", type=SIZE, envvar="JOBLOT_MAX_MEMORY", show_envvar=True,
+                 help="how much memory the jobs that run at once may ask for together, such as `8GiB`"),
+    click.option("--stop-grace", metavar="D", type=DURATION, envvar="JOBLOT_STOP_GRACE", show_envvar=True,
+                 help="how long running jobs may go on after the first Ctrl-C (default: 10s)"),
+    click.option("--report", metavar="FILE", help="write the report as JSON"),
+    click.option("--log", metavar="FILE", help="write the run log (every event) as JSON"),
+    state_option,
+    json_option,
+    click.option("-v", "--verbose", is_flag=True, help="print every event as it happens"),
+    quiet_option,
+    no_color_option,
+)  # fmt: skip

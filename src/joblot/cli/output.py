@@ -1,0 +1,155 @@
+"""Where a command's words go: results to standard output, everything else to standard error.
+
+Both are UTF-8 whatever the locale says. What cannot be told to a person (standard error is closed or full) is dropped; a result that
+cannot be written is an error. It does not know what the words mean.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from typing import IO, TYPE_CHECKING, Final
+
+from joblot.errors import EXIT_JOBS_FAILED, EXIT_OK, JoblotError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from joblot.errors import Diagnostic
+
+_COLOURS: Final = {
+    "success": "32", "cached": "32", "failed": "31", "skipped": "33", "cancelled": "35", "aborted": "35", "interrupted": "35",
+    "running": "36", "stopping": "36", "ERROR": "31", "WARNING": "33",
+}  # fmt: skip
+
+
+class StdoutError(JoblotError):
+    """The result could not be written to standard output."""
+
+    exit_code = EXIT_JOBS_FAILED
+
+
+class Output:
+    """The two streams of one command. `json`, `quiet` and `colourless` are set by the options of those names."""
+
+    def __init__(self) -> None:
+        _open_closed_streams()
+        self._stdout = _utf8(sys.stdout, 1)
+        self._stderr = _utf8(sys.stderr, 2)
+        sys.stdout, sys.stderr = self._stdout, self._stderr
+        self.json = False
+        self.quiet = False
+        self.colourless = bool(os.environ.get("NO_COLOR")) or os.environ.get("TERM") == "dumb"
+
+    # --- results --------------------------------------------------------------------------------
+
+    def result(self, text: str) -> None:
+        """Write a line or a document to standard output.
+
+        Raises:
+            BrokenPipeError: its reader has gone.
+            StdoutError: it cannot be written.
+        """
+        try:
+            self._stdout.write(text if text.endswith("\n") else f"{text}\n")
+            self._stdout.flush()
+        except BrokenPipeError:
+            _to_nowhere(self._stdout)
+            raise
+        except OSError as error:
+            _to_nowhere(self._stdout)
+            raise StdoutError(f"cannot write to standard output: {(error.strerror or str(error)).lower()}") from None
+
+    def document(self, value: object) -> None:
+        """Write a value to standard output as indented JSON."""
+        import msgspec
+
+        self.result(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())
+
+    def failure(self, found: Sequence[Diagnostic]) -> None:
+        """With `--json`: say on standard output that nothing was done, and why."""
+        if self.json:
+            errors = [one.as_dict() for one in found if one.severity == "error"]
+            warnings = [one.as_dict() for one in found if one.severity != "error"]
+            try:
+                self.document({"ok": False, "errors": errors, "warnings": warnings})
+            except (OSError, JoblotError):
+                return  # the exit code and standard error say it too
+
+    # --- everything else ------------------------------------------------------------------------
+
+    def note(self, text: str) -> None:
+        """Write a line to standard error."""
+        try:
+            self._stderr.write(f"{text}\n")
+            self._stderr.flush()
+        except OSError:
+            _to_nowhere(self._stderr)
+
+    def error(self, message: str, hint: str = "") -> None:
+        """Say what is wrong, and what to do."""
+        self.note(f"{self.paint('ERROR', 'error')}: {message}")
+        if hint:
+            self.note(f"hint: {hint}")
+
+    def log(self, level: str, message: str) -> None:
+        """Write a log line, `time | LEVEL | message`. With `--quiet` only warnings and errors."""
+        if not (self.quiet and level == "INFO"):
+            self.note(self.log_line(level, message))
+
+    def log_line(self, level: str, message: str) -> str:
+        """A log line, in local time."""
+        return f"{time.strftime('%Y-%m-%d %H:%M:%S')} | {self.paint(level, level)} | {message}"
+
+    def paint(self, state: str, text: str) -> str:
+        """The text in the colour of a state or a level, where colours are wanted."""
+        colour = _COLOURS.get(state)
+        return f"\x1b[{colour}m{text}\x1b[0m" if colour and self.coloured else text
+
+    @property
+    def coloured(self) -> bool:
+        """Whether standard error is a terminal that shows colours."""
+        return not self.colourless and self._stderr.isatty()
+
+    @property
+    def live(self) -> bool:
+        """Whether standard error is a terminal on which lines can be redrawn."""
+        return self._stderr.isatty() and os.environ.get("TERM", "dumb") != "dumb" and not os.environ.get("CI")
+
+    def finish(self, code: int) -> int:
+        """Flush both streams at the end of the process and return its exit code."""
+        for stream in (self._stdout, self._stderr):
+            try:
+                stream.flush()
+            except OSError:
+                _to_nowhere(stream)
+                code = code or EXIT_JOBS_FAILED if stream is self._stdout else code
+        return code if code is not None else EXIT_OK
+
+
+def _open_closed_streams() -> None:
+    """Give 0, 1 and 2 to /dev/null where they are closed, or the journal would get one of them and be printed to."""
+    for number in (0, 1, 2):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+
+
+def _utf8(stream: IO[str] | None, number: int) -> IO[str]:
+    if stream is None:
+        return open(number, "w", encoding="utf-8", errors="backslashreplace", closefd=False)
+    if hasattr(stream, "reconfigure"):
+        stream.reconfigure(encoding="utf-8", errors="backslashreplace")
+    return stream
+
+
+def _to_nowhere(stream: IO[str]) -> None:
+    """Let what is still buffered vanish, so that the interpreter finds nothing to complain about at its end."""
+    try:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)
+    except (OSError, ValueError):
+        return

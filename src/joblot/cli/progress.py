@@ -1,0 +1,343 @@
+"""What is shown of a run while it goes on: log lines, or a live display on a terminal, or every event.
+
+Observers of the engine. They read the run's state and decide nothing; how a run ends is shown elsewhere.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Final
+
+from joblot import events as ev
+from joblot.cli.eventtext import event_lines
+from joblot.cli.tail import last_lines
+from joblot.model import FINAL, READY, RUNNING, STATES, WAITING
+from joblot.reports.report import Report
+from joblot.reports.text import one_line, plain
+from joblot.reports.view import RunView
+from joblot.units import format_duration
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from rich.console import Group
+    from rich.live import Live
+
+    from joblot.cli.output import Output
+    from joblot.journal.folder import RunFolder
+    from joblot.run import RunState
+
+SMALL: Final = 200
+"""In runs of at most this many jobs every job that ends has a line."""
+EVERY_S: Final = 5.0
+"""How often larger runs say how far they are."""
+DETAILED: Final = 20
+"""So many failures are shown with the end of their logs, and so many jobs with unknown actions by name."""
+LOG_LINES: Final = 20
+_SHOWN: Final = 8
+"""So many running jobs are listed in the live display."""
+_RETRIED: Final = ("backing_off", "ready")
+
+
+class Tally:
+    """How a run stands: numbers of jobs, and the rate of the last minute or so. Read from the run's state when asked."""
+
+    def __init__(self, state: RunState, now: Callable[[], float]) -> None:
+        self._state = state
+        self._now = now
+        self._began = now()
+        self._done_before = self.done
+
+    @property
+    def total(self) -> int:
+        """How many jobs there are."""
+        return len(self._state.plan)
+
+    @property
+    def done(self) -> int:
+        """How many jobs are in a final state."""
+        return sum(self._state.counts[state] for state in FINAL)
+
+    @property
+    def elapsed_s(self) -> float:
+        """Since this process began to drive the run."""
+        return self._now() - self._began
+
+    @property
+    def rate(self) -> float:
+        """Jobs a second."""
+        return (self.done - self._done_before) / max(self.elapsed_s, 0.001)
+
+    def parts(self) -> list[str]:
+        """`3 running`, `1 failed`, ...: the numbers that are not 0, what ended well first."""
+        counts = self._state.counts
+        order = ["success", "cached", "failed", "skipped", "cancelled", "aborted", "running", "backing_off"]
+        words = {"success": "ok", "backing_off": "waiting to retry"}
+        return [f"{counts[STATES.index(name)]} {words.get(name, name)}" for name in order if counts[STATES.index(name)]]
+
+    def left_s(self) -> float | None:
+        """How long it will take at this rate; None when nobody can tell yet."""
+        rate = self.rate
+        return (self.total - self.done) / rate if rate > 0 and self.elapsed_s > 1 else None
+
+
+class PlainProgress:
+    """Log lines. `folder` holds the logs of the run's attempts (None: they are kept nowhere)."""
+
+    def __init__(self, output: Output, folder: RunFolder | None, *, now: Callable[[], float] = time.monotonic) -> None:
+        self._output = output
+        self._folder = folder
+        self._now = now
+        self._next = 0.0
+        self._detailed = 0
+        self._unknown = 0
+        self._small = True
+        self._finished = 0
+        self.begun = False
+        """Whether the engine has begun to drive the run."""
+
+    # --- Observer -------------------------------------------------------------------------------
+
+    def started(self, run_id: str, state: RunState) -> None:
+        """See `Observer.started`."""
+        self.begun = True
+        self._state = state
+        self._plan = state.plan
+        self._small = len(self._plan) <= SMALL
+        self._view = RunView(self._plan.name, len(self._plan)) if self._small else None
+        self.tally = Tally(state, self._now)
+        self._next = self._now() + EVERY_S
+        slots = state.limits.slots
+        self._say("INFO", f"run `{run_id}`: {_number(len(self._plan), 'job')}, {slots} at once")
+
+    def recorded(self, record: ev.Record) -> None:
+        """See `Observer.recorded`."""
+        if self._view is not None:
+            self._view.apply(record)
+            self._finished = self.tally.done - sum(map(_ends, record.events))
+        for event in record.events:
+            kind = type(event)
+            if kind is ev.AttemptEnded:
+                if event.outcome != "ok":  # type: ignore[union-attr]
+                    self._ended_badly(event)  # type: ignore[arg-type]
+                elif self._small:
+                    self._ended_well(event)  # type: ignore[arg-type]
+            elif kind is ev.JobsEnded:
+                self._jobs_ended(event)  # type: ignore[arg-type]
+            elif kind is ev.RunStopping:
+                self._stopping(event)  # type: ignore[arg-type]
+            elif kind is ev.Logged:
+                self._logged(event)  # type: ignore[arg-type]
+
+    def idle(self) -> None:
+        """See `Observer.idle`."""
+        if self._now() >= self._next:
+            self._next = self._now() + EVERY_S
+            self._say("INFO", self._standing())
+
+    def warned(self, message: str) -> None:
+        """See `Observer.warned`."""
+        self._say("WARNING", message)
+
+    def ended(self, status: str) -> None:
+        """See `Observer.ended`."""
+
+    # --- lines ----------------------------------------------------------------------------------
+
+    def _say(self, level: str, message: str) -> None:
+        self._output.log(level, message)
+
+    def _standing(self) -> str:
+        tally = self.tally
+        left = tally.left_s()
+        eta = f", about {format_duration(left)} left" if left is not None and tally.done < tally.total else ""
+        parts = "".join(f", {part}" for part in tally.parts())
+        return f"{tally.done} of {tally.total} done{parts}, {tally.rate:.1f} jobs/s{eta}"
+
+    def _count(self) -> str:
+        """`[3/20] `, in small runs."""
+        if not self._small:
+            return ""
+        self._finished += 1
+        return f"[{self._finished}/{len(self._plan)}] "
+
+    def _ended_well(self, event: ev.AttemptEnded) -> None:
+        tries = f"attempt {event.attempt}, " if event.attempt > 1 else ""
+        self._finished_well(
+            f"{self._count()}{self._plan.name(event.job)}: success ({tries}{format_duration(event.wall_s)})"
+        )
+
+    def _finished_well(self, message: str) -> None:
+        self._say("INFO", message)
+
+    def _ended_badly(self, event: ev.AttemptEnded) -> None:
+        name = self._plan.name(event.job)
+        said = one_line(event.message or event.reason or event.outcome)
+        if event.state == "failed":
+            tries = f"{event.attempt} attempts" if event.attempt > 1 else "1 attempt"
+            self._say("ERROR", f"{self._count()}{name}: failed: {said} ({tries}, {format_duration(event.wall_s)})")
+            self._show_log(name, event.attempt, said)
+        elif event.state in _RETRIED and event.outcome != "returned":
+            again = f"again in {format_duration(event.delay_s)}" if event.delay_s else "again"
+            self._say("WARNING", f"{name}: attempt {event.attempt} ended with `{event.outcome}`: {said}; {again}")
+        elif event.state not in _RETRIED:
+            self._say("WARNING", f"{self._count()}{name}: {event.state}: {said}")
+
+    def _show_log(self, name: str, attempt: int, said: str) -> None:
+        self._detailed += 1
+        if self._folder is None or self._detailed > DETAILED:
+            return
+        path = self._folder.log_path(name, attempt)
+        lines = last_lines(path, LOG_LINES)
+        if [line.removeprefix("error: ") for line in lines] not in ([], [said]):
+            self._show([f"  the end of `{path}`:", *(f"  | {line}" for line in lines)])
+
+    def _show(self, lines: list[str]) -> None:
+        self._output.note("\n".join(lines))
+
+    def _jobs_ended(self, event: ev.JobsEnded) -> None:
+        unknown = event.reason == "unknown_action"
+        level = "WARNING" if unknown or event.state != "skipped" else "INFO"
+        if self._view is not None:
+            report = Report(self._plan, self._view, run_id="")
+            for job in event.jobs:
+                name = self._plan.name(job)
+                self._say(level, f"{self._count()}{name}: {event.state}: {one_line(report.jobs[name].message)}")
+        elif unknown:
+            for job in event.jobs[: max(DETAILED - self._unknown, 0)]:
+                self._say(level, f"{self._plan.name(job)}: skipped: unknown action `{self._plan.spec(job).action}`")
+            self._unknown += len(event.jobs)
+            if len(event.jobs) > DETAILED:
+                self._say(level, f"{self._unknown} jobs in all are skipped because their actions are unknown")
+
+    def _stopping(self, event: ev.RunStopping) -> None:
+        words = {
+            "cancelled": f"stopping: {event.by}",
+            "fail_fast": f"stopping: `{self._plan.name(event.job)}` failed"
+            if event.job >= 0
+            else "stopping: a job failed",
+            "max_failures": "stopping: too many failures",
+            "time_limit": "stopping: the run's time limit is reached",
+        }
+        self._say("WARNING", words.get(event.reason, event.reason))
+
+    def _logged(self, event: ev.Logged) -> None:
+        if self._small or event.level in ("warning", "error"):
+            name = f"{self._plan.name(event.job)}: " if event.job >= 0 else ""
+            data = "".join(f" {key}={value}" for key, value in (event.data or {}).items())
+            self._say(event.level.upper(), one_line(f"{name}{event.message}{data}"))
+
+
+class EventLines(PlainProgress):
+    """Every event as it happens, through `write`; no other lines but warnings."""
+
+    def __init__(self, output: Output, folder: RunFolder | None, write: Callable[[str], None]) -> None:
+        super().__init__(output, folder)
+        self._write = write
+
+    def recorded(self, record: ev.Record) -> None:
+        """See `Observer.recorded`."""
+        self._write("\n".join(event_lines(record, self._plan.name)))
+        super().recorded(record)
+
+    def _finished_well(self, message: str) -> None:
+        """The event says it."""
+
+
+class LiveProgress(PlainProgress):
+    """A display that is redrawn in place: how far the run is, and what runs now. Warnings and failures stay above it."""
+
+    def started(self, run_id: str, state: RunState) -> None:
+        """See `Observer.started`."""
+        super().started(run_id, state)
+        from rich.console import Console
+        from rich.live import Live
+
+        console = Console(stderr=True, no_color=self._output.colourless, highlight=False, markup=False, emoji=False)
+        self._since: dict[tuple[int, int], float] = {}
+        # Without a refreshing thread of its own: the engine may fork, and it comes by four times a second anyway.
+        self._live: Live | None = Live(
+            console=console, auto_refresh=False, transient=True, redirect_stdout=False, redirect_stderr=False
+        )
+        self._live.start()
+
+    _live: Live | None = None
+
+    def idle(self) -> None:
+        """See `Observer.idle`."""
+        if self._live is not None:
+            try:
+                self._live.update(self._picture(), refresh=True)
+            except OSError:
+                self._live = None  # the terminal has gone; the run goes on
+
+    def ended(self, status: str) -> None:  # noqa: ARG002 - the protocol's signature
+        """See `Observer.ended`."""
+        self.close()
+
+    def close(self) -> None:
+        """Take the display away."""
+        live, self._live = self._live, None
+        if live is not None:
+            try:
+                live.stop()
+            except OSError:
+                return  # the terminal has gone
+
+    def _say(self, level: str, message: str) -> None:
+        if self._live is None:
+            super()._say(level, message)
+        elif level != "INFO":
+            self._above(self._output.log_line(level, message))
+
+    def _show(self, lines: list[str]) -> None:
+        if self._live is None:
+            super()._show(lines)
+        else:
+            self._above("\n".join(lines))
+
+    def _above(self, text: str) -> None:
+        from rich.text import Text
+
+        assert self._live is not None
+        try:
+            self._live.console.print(Text.from_ansi(text))
+        except OSError:
+            self._live = None
+
+    def _picture(self) -> Group:
+        from rich.console import Group
+        from rich.progress_bar import ProgressBar
+        from rich.text import Text
+
+        tally = self.tally
+        bar = ProgressBar(total=max(tally.total, 1), completed=tally.done, width=40)
+        head = Text(f"{self._standing()}, {format_duration(tally.elapsed_s)}", no_wrap=True, overflow="ellipsis")
+        lines = [Text(line, no_wrap=True, overflow="ellipsis") for line in self._running()]
+        return Group(bar, head, *lines)
+
+    def _running(self) -> list[str]:
+        """The attempts that have been out the longest; times are measured from when the display first saw them."""
+        state, now = self._state, self._now()
+        found: dict[tuple[int, int], float] = {}
+        job = state.states.find(RUNNING)
+        while job >= 0:
+            key = (job, state.attempts[job])
+            found[key] = self._since.get(key, now)
+            job = state.states.find(RUNNING, job + 1)
+        self._since = found
+        first = sorted(found.items(), key=lambda item: item[1])[: min(_SHOWN, state.limits.slots)]
+        lines = [f"  {plain(self._plan.name(job))}  {format_duration(now - since)}" for (job, _), since in first]
+        queued = state.counts[READY] + state.counts[WAITING]
+        return [*lines, f"  {queued} waiting"] if queued else lines
+
+
+def _ends(event: ev.AnyEvent) -> int:
+    """How many jobs an event brings to a final state."""
+    if isinstance(event, ev.AttemptEnded):
+        return event.state not in _RETRIED
+    return len(event.jobs) if isinstance(event, ev.JobsEnded) else 0
+
+
+def _number(count: int, word: str) -> str:
+    return f"{count} {word}" if count == 1 else f"{count} {word}s"

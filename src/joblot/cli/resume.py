@@ -1,0 +1,65 @@
+"""`joblot resume`: go on with a run."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from joblot.cli.options import driving_options, run_argument, run_help
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from joblot.cli.output import Output
+    from joblot.run import RunState
+
+_HELP = f"""Go on with a run: everything without a recorded success runs, nothing with one.
+
+The plan is the one that was recorded when the run began, whatever the batch file says now.
+
+{run_help} Without it the last run."""
+
+
+@click.command("resume", help=_HELP)
+@run_argument(required=False)
+@driving_options
+@click.pass_obj
+def command(output: Output, /, run: str | None, **driving: Any) -> int:
+    """Find the run and drive it to its end."""
+    return go_on(output, run, driving, None)
+
+
+def go_on(
+    output: Output, name: str | None, driving: dict[str, Any], reopen: Callable[[RunState], Iterable[int]] | None
+) -> int:
+    """Resume a run, after taking the jobs that `reopen` chooses back to the beginning."""
+    from joblot.launch import resume_run
+    from joblot.cli.drive import Choices, drive
+    from joblot.cli.runs import open_run
+
+    choices = Choices(**driving)
+    with open_run(name, choices.state) as found:
+        run_id = found.id
+        if _has_changed(found.config.source, found.config.digest):
+            output.log(
+                "WARNING", f"`{found.config.source}` has changed since run `{run_id}` began: its recorded plan is used"
+            )
+    options = choices.options()
+    return drive(
+        output, choices, run_id, lambda observers: resume_run(run_id, options, observers=observers, reopen=reopen)
+    )
+
+
+def _has_changed(source: str, digest: str) -> bool:
+    """Whether a batch file is not what it was; one that cannot be read now is not what it was either."""
+    if not source or not digest:
+        return False
+    from joblot.config.source import read_bytes
+    from joblot.digest import blake2b
+    from joblot.errors import ConfigError
+
+    try:
+        return blake2b(read_bytes(source), digest_size=len(digest) // 2).hexdigest() != digest
+    except ConfigError:
+        return True

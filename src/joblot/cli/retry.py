@@ -1,0 +1,60 @@
+"""`joblot retry`: run again what failed in a run."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from joblot.cli.options import driving_options, run_argument, run_help
+from joblot.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from joblot.cli.output import Output
+    from joblot.run import RunState
+
+_HELP = f"""Run again what did not succeed in a run (`--failed`, the default), or single jobs and everything that needs them.
+
+What succeeded stays as it is. Attempts go on counting.
+
+{run_help}"""
+
+
+@click.command("retry", help=_HELP)
+@run_argument()
+@click.option("--failed", is_flag=True, help="every job that did not succeed (default)")
+@click.option("--job", "names", metavar="NAME", multiple=True, help="this job and what needs it; may be given often")
+@driving_options
+@click.pass_obj
+def command(output: Output, /, run: str, names: tuple[str, ...], *, failed: bool, **driving: Any) -> int:
+    """Choose the jobs and resume the run with them."""
+    from joblot.cli.resume import go_on
+    from joblot.cli.runs import open_run
+
+    if failed and names:
+        raise UsageError("`--failed` and `--job` exclude each other")
+    with open_run(run, driving["state"]) as found:
+        run_id, chosen = found.id, [found.job(name) for name in names]
+    return go_on(output, run_id, driving, _downstream(chosen) if chosen else _unsuccessful)
+
+
+def _unsuccessful(state: RunState) -> list[int]:
+    from joblot.model import CACHED, FINAL, SUCCESS
+
+    return [job for job, code in enumerate(state.states) if code in FINAL and code not in (SUCCESS, CACHED)]
+
+
+def _downstream(chosen: list[int]) -> Callable[[RunState], Iterable[int]]:
+    def reopen(state: RunState) -> Iterable[int]:
+        from joblot.model import FINAL
+
+        found = dict.fromkeys(chosen)
+        for job in (waiting := list(found)):
+            fresh = [other for other in state.plan.dependents[job] if other not in found]
+            found.update(dict.fromkeys(fresh))
+            waiting.extend(fresh)
+        return [job for job in found if state.states[job] in FINAL]
+
+    return reopen

@@ -1,0 +1,52 @@
+"""`joblot run`: run the jobs of a batch file."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from joblot.cli.options import batch_argument, batch_help, driving_options, variables_option
+
+if TYPE_CHECKING:
+    from joblot.cli.output import Output
+
+
+@click.command("run", help=f"Run the jobs of a batch file.\n\n{batch_help}")
+@batch_argument
+@click.option("-n", "--dry-run", is_flag=True, help="check the batch and show what would run; run nothing")
+@variables_option
+@click.option("--run-id", metavar="ID", help="what to call the run (default: made of the time)")
+@click.option(
+    "--strict", is_flag=True, envvar="JOBLOT_STRICT", show_envvar=True, help="refuse to start with an unknown action"
+)
+@driving_options
+@click.pass_obj
+def command(
+    output: Output,
+    /,
+    batch: str | None,
+    variables: list[tuple[str, str]],
+    *,
+    dry_run: bool,
+    run_id: str | None,
+    strict: bool,
+    **driving: Any,
+) -> int:
+    """Begin a run and drive it to its end."""
+    from joblot.cli import batch as batches
+
+    plan, warnings = batches.read(batch, variables, strict=strict)
+    batches.warn(output, warnings)
+    if dry_run:
+        from joblot.cli.plan import show
+
+        return show(output, plan, driving["state"], driving["workers"])
+    from joblot.launch import start_run
+    from joblot.cli.drive import Choices, drive
+    from joblot.clock import SystemClock, new_run_id
+
+    choices = Choices(**driving)
+    chosen = run_id or new_run_id(SystemClock().wall())
+    options = choices.options(run_id=chosen, strict=strict)
+    return drive(output, choices, chosen, lambda observers: start_run(plan, options, observers=observers))

@@ -1,0 +1,113 @@
+"""Reading runs from a state folder: what the commands that look back begin with. Nothing is written, and no module of a batch is imported."""
+
+from __future__ import annotations
+
+import time
+from contextlib import contextmanager
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from joblot.config.load import decode
+from joblot.errors import StateError
+from joblot.journal.folder import StateFolder
+from joblot.model import Config
+from joblot.plan import Plan, expand
+from joblot.reports.report import Report
+from joblot.reports.view import RunView
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from joblot.events import Record
+    from joblot.journal import RunInfo
+
+
+class Run:
+    """One run as it stands now."""
+
+    def __init__(self, folder: StateFolder, info: RunInfo) -> None:
+        self.info = info
+        self.id = info.run_id
+        self.files = folder.run_folder(info.run_id)
+        self._folder = folder
+
+    @property
+    def held(self) -> bool:
+        """Whether a live process drives it."""
+        return self._folder.is_held(self.id)
+
+    @cached_property
+    def config(self) -> Config:
+        """The batch as it was when the run began; one without jobs for a run that a `RunLogger` recorded."""
+        stored = self._folder.journal.plan(self.id)
+        if not stored:
+            return Config(name=self.info.batch, folder="/")
+        try:
+            return decode(stored)
+        except msgspec.MsgspecError as error:
+            raise StateError(f"the plan of run `{self.id}` cannot be read: {error}") from None
+
+    @cached_property
+    def plan(self) -> Plan:
+        """What the run carries out."""
+        return expand(self.config)
+
+    def records(self) -> Iterator[Record]:
+        """Everything that was recorded."""
+        return self._folder.journal.records(self.id)
+
+    def view(self) -> RunView:
+        """What the records say now."""
+        return RunView(self.plan.name, len(self.plan)).apply_all(self.records())
+
+    def report(self) -> Report:
+        """The report as of now."""
+        return Report(self.plan, self.view(), run_id=self.id, log=self._log, live=self.held)
+
+    def _log(self, job: str, attempt: int) -> str:
+        path = self.files.log_path(job, attempt)
+        return str(path) if path.exists() else ""
+
+    def job(self, name: str) -> int:
+        """The number of a job.
+
+        Raises:
+            StateError: the run has no such job.
+        """
+        from joblot.errors import did_you_mean
+
+        found = self.plan.find(name)
+        if found is None:
+            names = [self.plan.name(job) for job in range(len(self.plan))]
+            raise StateError(
+                f"run `{self.id}` has no job `{name}`",
+                hint=did_you_mean(name, names) or f"`joblot show {self.id}` lists them",
+            )
+        return found
+
+
+@contextmanager
+def open_run(name: str | None, state: str | None) -> Iterator[Run]:
+    """The run that a person means.
+
+    Raises:
+        StateError: there is no such run, or no state folder.
+    """
+    folder = StateFolder(state, read_only=True)
+    try:
+        yield Run(folder, folder.resolve(name))
+    finally:
+        folder.close()
+
+
+def local_time(wall: float | None) -> str:
+    """`2026-11-20 10:24:57`, in this machine's time zone; `-` for None."""
+    return "-" if wall is None else time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(wall))
+
+
+def columns(rows: list[list[str]]) -> list[str]:
+    """Rows of cells as lines with aligned columns."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]

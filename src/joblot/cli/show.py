@@ -1,0 +1,70 @@
+"""`joblot show`: one run."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from joblot.cli.options import json_option, no_color_option, run_argument, run_help, state_option
+from joblot.errors import EXIT_OK
+
+if TYPE_CHECKING:
+    from joblot.cli.output import Output
+    from joblot.cli.runs import Run
+
+
+@click.command("show", help=f"Show one run: how it went, and every job that did not go well.\n\n{run_help}")
+@run_argument()
+@click.option("--events", is_flag=True, help="print every event instead (with `--json` the run log)")
+@state_option
+@json_option
+@no_color_option
+@click.pass_obj
+def command(output: Output, run: str, state: str | None, *, events: bool) -> int:
+    """Read a run's records."""
+    from joblot.cli.runs import open_run
+
+    with open_run(run, state) as found:
+        if events:
+            _events(output, found)
+        elif output.json:
+            output.result(found.report().to_json())
+        else:
+            output.result("\n".join(_text(found)))
+    return EXIT_OK
+
+
+def _events(output: Output, run: Run) -> None:
+    if output.json:
+        from joblot.reports.runlog import RunLog
+
+        output.document(RunLog(run.id, run.plan.name).apply_all(run.records()).to_dict())
+        return
+    from joblot.cli.eventtext import event_lines
+
+    for record in run.records():
+        output.result("\n".join(event_lines(record, run.plan.name)))
+
+
+def _text(run: Run) -> list[str]:
+    from joblot.cli.runs import local_time
+    from joblot.reports.text import closing, one_line
+
+    report = run.report()
+    by = report.view.by
+    lines = [f"Run {run.id} of {report.batch}"]
+    if report.source:
+        lines.append(f"  batch file: {report.source}")
+    lines.append(f"  started: {local_time(report.view.started_at)}, ended: {local_time(report.view.ended_at)}")
+    if by:
+        lines.append(
+            f"  driven by: process {by.get('pid')} of {by.get('user')} on {by.get('host')}, joblot {by.get('joblot')}"
+        )
+    lines.append(f"  files: {run.files.path}")
+    lines.append(closing(report))
+    for at, logged in list(report.view.logged)[-10:]:
+        lines.append(f"  {local_time(at)} {logged.level}: {one_line(logged.message or logged.event)}")
+    if report.status == "interrupted":
+        lines.append(f"nobody drives this run any more: `joblot resume {run.id}` goes on with it")
+    return lines

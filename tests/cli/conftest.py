@@ -1,0 +1,76 @@
+"""The real command in a process of its own, in an empty folder, with as little environment as there can be."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+_TIME = re.compile(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d \| ", re.MULTILINE)
+_DURATION = re.compile(r"\b\d+ ms|\b\d+\.\d s|\b\d+m\d\ds")
+
+
+class Done(NamedTuple):
+    code: int
+    out: str
+    err: str
+
+    @property
+    def plain(self):
+        """Standard error without times, durations and the folder's name."""
+        return _DURATION.sub("T", _TIME.sub("", self.err))
+
+    @property
+    def result(self):
+        """Standard output without durations."""
+        return _DURATION.sub("T", self.out)
+
+
+class Project:
+    """A folder, and joblot run in it."""
+
+    def __init__(self, path: Path):
+        self.path = path
+        self.env = {"PATH": os.environ["PATH"], "HOME": str(path)}
+
+    def write(self, name: str, text: str) -> Path:
+        file = self.path / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text, encoding="utf-8")
+        return file
+
+    def popen(self, *arguments: str, env=None, **options) -> subprocess.Popen:
+        command = [sys.executable, "-m", "joblot", *arguments]
+        options = {
+            "stdout": subprocess.PIPE,
+            "stderr": subprocess.PIPE,
+            "cwd": self.path,
+            "stdin": subprocess.DEVNULL,
+        } | options
+        return subprocess.Popen(command, env=self.env | (env or {}), **options)
+
+    def __call__(self, *arguments: str, **options) -> Done:
+        with self.popen(*arguments, **options) as process:
+            out, err = process.communicate(timeout=60)
+        text = [(stream or b"").decode().replace(str(self.path), "DIR") for stream in (out, err)]
+        return Done(process.returncode, *text)
+
+    def wait_for(self, name: str) -> None:
+        """Until a file is there: how jobs of these tests say that they run."""
+        until = time.monotonic() + 30
+        while not (self.path / name).exists():
+            assert time.monotonic() < until, f"{name} was never made"
+            time.sleep(0.02)
+
+    def interrupt(self, process: subprocess.Popen, number: int = signal.SIGINT) -> None:
+        os.kill(process.pid, number)
+
+
+@pytest.fixture
+def joblot(tmp_path):
+    return Project(tmp_path)

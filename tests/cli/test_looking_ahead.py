@@ -1,0 +1,226 @@
+"""Before a run: `init`, `validate`, `plan`, `graph`, `actions`, `schema`."""
+
+import json
+import resource
+import subprocess
+import sys
+
+import pytest
+
+CHAIN = """\
+name: chain
+jobs:
+  - {name: fetch, run: "sleep 0.1; echo a > data.txt", retry: {max_attempts: 5, delay: 2s}}
+  - {name: count, action: count_lines, input: data.txt, needs: [fetch], timeout: 10m}
+  - {name: other, run: "true"}
+  - {name: alert, run: "true", needs: [count, other], when: failure}
+"""
+
+
+def test_init_writes_a_file_that_runs_and_overwrites_nothing(joblot):
+    assert joblot("init") == (0, "wrote `joblot.yaml`; next: joblot run\n", "")
+    assert joblot("validate") == (0, "ok: 4 jobs\n", "")
+    assert joblot("run").code == 0
+    hint = "hint: give another name: `joblot init other.yaml`\n"
+    assert joblot("init") == (2, "", f"error: `joblot.yaml` exists already\n{hint}")
+    assert joblot("init", "b.yaml").out == "wrote `b.yaml`; next: joblot run b.yaml\n"
+    assert joblot("init", "no/b.yaml").err == "error: cannot write `no/b.yaml`: no such file or directory\n"
+
+
+# --- validate -----------------------------------------------------------------------------------------
+
+
+def test_validate_lists_every_error_in_the_order_of_the_file(joblot):
+    """D7, R18: exit code 2, places, and how many."""
+    joblot.write(
+        "joblot.yaml", "jobs:\n  - {name: a, retrys: 2, run: x}\n  - {name: b}\n  - {name: c, action: count_lines}\n"
+    )
+    done = joblot("validate")
+    assert (done.code, done.out) == (2, "")
+    heads = [line.split(": ")[:2] for line in done.err.splitlines() if line.startswith("joblot.yaml:")]
+    assert heads == [["joblot.yaml:2:15", "error"], ["joblot.yaml:3:5", "error"], ["joblot.yaml:4:5", "error"]]
+    assert "unknown field `retrys` in job `a`" in done.err
+    assert done.err.endswith("\n3 errors\n")
+
+
+def test_validate_takes_an_unknown_action_for_an_error(joblot):
+    """D7"""
+    joblot.write("joblot.yaml", "jobs:\n  - {name: a, action: cuont_lines, input: x}\n")
+    done = joblot("validate")
+    assert (done.code, done.out) == (2, "")
+    assert done.err == (
+        "joblot.yaml:2:23: error: unknown action `cuont_lines`\n"
+        "    2 |   - {name: a, action: cuont_lines, input: x}\n"
+        "      |                       ^\n"
+        "hint: did you mean `count_lines`?\n"
+    )
+
+
+def test_validate_as_json(joblot):
+    joblot.write("joblot.yaml", CHAIN)
+    assert json.loads(joblot("validate", "--json").out) == {"ok": True, "jobs": 4, "errors": [], "warnings": []}
+    joblot.write("joblot.yaml", "jobs:\n  - {name: a, run: x, needs: [b]}\n")
+    done = joblot("validate", "--json")
+    found = json.loads(done.out)
+    assert (done.code, found["ok"], [one["message"] for one in found["errors"]]) == (
+        2,
+        False,
+        ["job `a` needs unknown job `b`"],
+    )
+
+
+def test_validate_finds_a_cycle(joblot):
+    joblot.write("joblot.yaml", "jobs:\n  - {name: a, run: x, needs: [b]}\n  - {name: b, run: x, needs: [a]}\n")
+    done = joblot("validate")
+    assert done.code == 2
+    assert "error: jobs need each other: a -> b -> a\n" in done.err
+
+
+def test_validate_needs_little_time(joblot):
+    """Twenty jobs within 0.15 s of CPU; the limit here leaves room for slower machines."""
+    jobs = "".join(
+        f"  - {{name: j{n}, action: count_lines, input: x.txt, params: {{pattern: p}}}}\n" for n in range(20)
+    )
+    joblot.write("joblot.yaml", f"jobs:\n{jobs}")
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert joblot("validate").out == "ok: 20 jobs\n"
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 0.45
+
+
+def test_validate_imports_neither_the_engine_nor_the_journal(joblot):
+    batch = joblot.write("b.yaml", CHAIN)
+    code = (
+        f"import sys\nfrom joblot.__main__ import main\nmain(['validate', {str(batch)!r}])\nprint(sorted(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    modules = set(eval(done.stdout.splitlines()[-1]))
+    assert not modules & {
+        "joblot.engine",
+        "joblot.run",
+        "joblot.journal.sqlite",
+        "sqlite3",
+        "rich",
+        "subprocess",
+        "joblot.api",
+    }
+
+
+# --- plan ---------------------------------------------------------------------------------------------
+
+
+def test_plan_shows_tiers_and_what_each_job_is(joblot):
+    joblot.write("joblot.yaml", CHAIN)
+    done = joblot("plan")
+    assert (done.code, done.err) == (0, "")
+    assert done.out == (
+        "Batch chain: 4 jobs in 3 tiers\n"
+        "Tier 1\n"
+        "  fetch  run: sleep 0.1; echo a > data.txt  new; 5 attempts\n"
+        "  other  run: true                          new\n"
+        "Tier 2\n"
+        "  count  count_lines data.txt               new; needs fetch; timeout 10m00s\n"
+        "Tier 3\n"
+        "  alert  run: true                          new; needs count, other; when: failure\n"
+    )
+    assert not (joblot.path / ".joblot").exists()
+
+
+def test_plan_says_which_jobs_will_be_skipped(joblot):
+    """R15"""
+    joblot.write("joblot.yaml", "jobs:\n  - {name: a, action: cuont_lines, input: x}\n")
+    done = joblot("plan")
+    assert done.code == 0
+    assert "  a  cuont_lines x  unknown action `cuont_lines`: will be skipped\n" in done.out
+
+
+def test_plan_estimates_from_the_last_run_of_the_same_batch(joblot):
+    joblot.write("joblot.yaml", CHAIN)
+    joblot("run", "--run-id", "r1")
+    lines = joblot("plan", "-j", "2").result.splitlines()[-2:]
+    assert lines == [
+        "Estimate: about T with 2 at once (from run r1, which had 3 of these 4 jobs)",
+        "Critical path: fetch -> count -> alert (T)",
+    ]
+    estimate = json.loads(joblot("plan", "--json", "-j", "2").out)["estimate"]
+    assert (estimate["from_run"], estimate["critical_path"]) == ("r1", ["fetch", "count", "alert"])
+    assert estimate["total_s"] >= 0.1
+
+
+def test_plan_as_json(joblot):
+    joblot.write("joblot.yaml", CHAIN)
+    plan = json.loads(joblot("plan", "--json").out)
+    assert plan["tiers"] == [["fetch", "other"], ["count"], ["alert"]]
+    assert plan["estimate"] is None
+    assert plan["jobs"][1] == {
+        "job": "count", "action": "count_lines", "input": "data.txt", "params": {}, "needs": ["fetch"], "when": "success",
+        "max_attempts": 1, "timeout_s": 600.0, "resources": {}, "outputs": [], "will_run": True, "why": "new",
+    }  # fmt: skip
+
+
+def test_a_large_plan_is_summed_up(joblot):
+    jobs = [{"name": f"j{n}", "run": "true"} for n in range(200)] + [{"name": "last", "run": "true", "needs": ["j*"]}]
+    joblot.write("joblot.json", json.dumps({"name": "big", "jobs": jobs}))
+    assert joblot("plan").out == (
+        "Batch big: 201 jobs in 2 tiers\nTier 1: 200 jobs: j0, j1, j2, j3, j4, and 195 more\nTier 2: 1 job: last\n"
+    )
+
+
+# --- graph, actions, schema ----------------------------------------------------------------------------
+
+
+def test_graph_for_mermaid_and_dot(joblot):
+    joblot.write(
+        "joblot.yaml", 'name: a "b"\njobs:\n  - {name: x, run: "true"}\n  - {name: y, run: "true", needs: [x]}\n'
+    )
+    assert joblot("graph").out == 'flowchart LR\n  j0["x"]\n  j1["y"]\n  j0 --> j1\n'
+    dot = 'digraph "a \\"b\\"" {\n  rankdir=LR\n  j0 [label="x"]\n  j1 [label="y"]\n  j0 -> j1\n}\n'
+    assert joblot("graph", "--format", "dot").out == dot
+
+
+def test_actions_lists_and_describes(joblot):
+    listed = joblot("actions")
+    assert listed.code == 0
+    assert [line.split()[0] for line in listed.out.splitlines()] == sorted(
+        line.split()[0] for line in listed.out.splitlines()
+    )
+    assert "count_lines" in listed.out
+    one = joblot("actions", "search_pattern").out
+    assert "  input: required\n  params:\n" in one
+    described = json.loads(joblot("actions", "search_pattern", "--json").out)
+    assert (described["name"], described["input"]) == ("search_pattern", "required")
+    assert (described["parameters"][0]["name"], described["parameters"][0]["required"]) == ("pattern", True)
+    assert joblot("actions", "serch_pattern") == (
+        2, "", "error: unknown action `serch_pattern`\nhint: did you mean `search_pattern`?\n",
+    )  # fmt: skip
+
+
+def test_actions_shows_a_batchs_own_too(joblot):
+    """R19"""
+    joblot.write(
+        "mine.py", "from joblot import action\n\n@action\ndef mine(*, size: int = 3):\n    'Do my own thing.'\n"
+    )
+    assert joblot("actions", "mine", "--import", "mine.py").out == (
+        "mine\n  Do my own thing.\n  input: none\n  params:\n    size  int  default 3\n  from: DIR/mine.py:3: `mine`\n"
+    )
+
+
+def test_schema_prints_all_or_a_part(joblot):
+    schema = json.loads(joblot("schema").out)
+    assert schema["$schema"] == "https://json-schema.org/draft/2020-12/schema"
+    assert json.loads(joblot("schema", "jobs.retry.max_attempts").out)["type"] == "integer"
+    assert joblot("schema", "jobs.retyr") == (
+        2,
+        "",
+        "error: `jobs` has no field `retyr`\nhint: did you mean `retry`?\n",
+    )
+
+
+@pytest.mark.parametrize("command", ["validate", "plan", "graph"])
+def test_variables_are_checked(joblot, command):
+    joblot.write(
+        "joblot.yaml", "vars: {day: {type: date, required: true}}\njobs:\n  - {name: a, run: 'echo ${{ vars.day }}'}\n"
+    )
+    assert joblot(command, "--var", "day=2026-11-20").code == 0
+    assert joblot(command).code == 2
+    assert joblot(command, "--var", "day=2026-11-20", "--var", "dya=1").code == 2
