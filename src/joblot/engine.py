@@ -127,10 +127,10 @@ class Engine:
         if self._broken:
             broken, self._broken = self._broken, []
             return broken
-        due = [moment for moment in (self._state.next_due(), self._kill_by) if moment is not None]
-        timeout = POLL_S
-        if due:
-            timeout = max(0.0, min(POLL_S, min(due) - self._clock.now()))
+        due = self._state.next_due()
+        if self._kill_by is not None:
+            due = self._kill_by if due is None else min(due, self._kill_by)
+        timeout = POLL_S if due is None else max(0.0, min(POLL_S, due - self._clock.now()))
         outcomes = self._executor.wait(timeout)
         zero = self._zero
         for outcome in outcomes:

@@ -12,8 +12,8 @@ its journal, then `resume`. The events of one input are recorded together, so a 
 What `apply` derives without an event of its own is only arithmetic: a waiting job becomes ready when the last of its needs has ended as
 its `when` asks. Everything else that happens to a job is written down.
 
-Timers (deadlines, waits before a retry) and the queues of ready jobs are indexes. Timers belong to one process and are made again by
-`resume`; queues may hold jobs that have left the ready state, and drop them when they come to the front.
+Timers (deadlines, waits before a retry) and the queues of ready jobs (`ready`) are indexes. Timers belong to one process and are made
+again by `resume`.
 
 What this file does not know: executors, processes, files, values, the text of the batch.
 """
@@ -22,8 +22,7 @@ from __future__ import annotations
 
 from array import array
 from collections import deque
-from heapq import heapify, heappop, heappush
-from itertools import islice
+from heapq import heappop, heappush
 from typing import TYPE_CHECKING, Any, Final
 
 from msgspec import Raw
@@ -45,7 +44,8 @@ from joblot.model import (
     SUCCESS,
     WAITING,
 )
-from joblot.resources import PLAIN, Demand, Resources
+from joblot.ready import ReadyQueues
+from joblot.resources import Resources
 from joblot.retry import retry_delay
 
 if TYPE_CHECKING:
@@ -138,9 +138,7 @@ class RunState:
         self._began: float | None = None
         """When the run began, if that was in this process."""
         self._when = bytearray(_WHEN[spec.when] for spec in plan.config.jobs)
-        self._queues: dict[tuple[int, Demand], deque[int]] = {}
-        self._demands = {job: demand for job in range(count) if (demand := plan.demand(job))}
-        self._priorities = {job: spec.priority for job, spec in enumerate(plan.config.jobs) if spec.priority}
+        self._ready = ReadyQueues(plan, self.states)
         self._deadlines: list[tuple[float, int]] = []
         self._deadline_of: dict[int, float] = {}
         """By job, the deadline of its last attempt: an attempt that was given back leaves its own behind, under the same number."""
@@ -244,6 +242,8 @@ class RunState:
 
     def next_due(self) -> float | None:
         """When `tick` has something to do, if that is known: monotonic seconds."""
+        if not self._deadlines and not self._backoffs and self._end_by is None:
+            return None
         while self._deadlines and not self._is_current(self._deadlines[0]):
             heappop(self._deadlines)
         while self._backoffs and self.states[self._backoffs[0][1]] != BACKING_OFF:
@@ -307,7 +307,8 @@ class RunState:
         return self.states[job] == RUNNING and self._deadline_of[job] == moment and job not in self.kills
 
     def _start_ready(self, decision: Decision, now: float, capacity: int) -> None:
-        picked = self._pick(capacity)
+        room = max(capacity, self.limits.slots) - self.in_flight
+        picked = self._ready.pick(self.resources, room, capacity)
         if not picked:
             return
         self._emit(decision, ev.AttemptsStarted(picked))
@@ -317,53 +318,6 @@ class RunState:
             if timeout is not None:
                 self._deadline_of[job] = now + timeout
                 heappush(self._deadlines, (now + timeout, job))
-
-    def _pick(self, capacity: int) -> list[int]:
-        """The ready jobs to start now: by priority, then in the order in which they became ready.
-
-        Jobs with equal demands wait in one queue, so a job that does not fit holds up exactly those that ask for the same. A job that
-        waits for slots holds back the plain jobs behind it, or it would never find enough slots free at once.
-        """
-        states, resources = self.states, self.resources
-        if len(self._queues) == 1:
-            ((key, queue),) = self._queues.items()
-            if key[1] is PLAIN:
-                room = max(capacity, self.limits.slots) - self.in_flight
-                while queue and states[queue[0]] != READY:
-                    queue.popleft()
-                picked = list(islice(queue, max(room, 0)))
-                if all(states[job] == READY for job in picked):
-                    return picked
-                return list(islice((job for job in queue if states[job] == READY), room))
-        return self._pick_by_demand(capacity)
-
-    def _pick_by_demand(self, capacity: int) -> list[int]:
-        states, resources = self.states, self.resources
-        picked: list[int] = []
-        heads = []
-        for (negative_priority, demand), queue in self._queues.items():
-            while queue and states[queue[0]] != READY:
-                queue.popleft()
-            ready = (job for job in queue if states[job] == READY)
-            head = next(ready, None)
-            if head is not None:
-                heads.append((negative_priority, head, demand, ready))
-        heapify(heads)
-        while heads:
-            negative_priority, job, demand, ready = heappop(heads)
-            lacking = resources.lacks(demand, capacity)
-            if lacking:
-                if lacking == "slots":
-                    break
-                continue
-            resources.take(demand)
-            picked.append(job)
-            following = next(ready, None)
-            if following is not None:
-                heappush(heads, (negative_priority, following, demand, ready))
-        for job in picked:  # taken only to see what fits beside what; `apply` takes them for good
-            resources.give_back(self._demands.get(job, PLAIN))
-        return picked
 
     def _ended_badly(self, decision: Decision, outcome: Outcome, now: float) -> None:
         job, kind, reason = outcome.job, outcome.kind, outcome.reason
@@ -552,9 +506,7 @@ class RunState:
                 self.counts[WAITING] += 1
                 self.states[job] = WAITING
         # What stands in a queue without being ready would stand there twice once it is ready again.
-        self._queues = {
-            key: deque(job for job in queue if self.states[job] == READY) for key, queue in self._queues.items()
-        }
+        self._ready.clean()
         for job in jobs:
             if not self.open_needs[job] and self._comes_true(job):
                 self._move(job, READY)
@@ -568,31 +520,12 @@ class RunState:
         self.counts[before] -= 1
         self.counts[state] += 1
         if state == RUNNING:
-            self.resources.take(self._demands.get(job, PLAIN))
-            self._leave_queue(job)
+            self.resources.take(self._ready.demand(job))
+            self._ready.leave(job)
         elif state == READY:
-            key = self._queue_key(job)
-            if key not in self._queues:
-                self._queues[key] = deque()
-            self._queues[key].append(job)
+            self._ready.put(job)
         if before == RUNNING:
-            self.resources.give_back(self._demands.get(job, PLAIN))
-
-    def _leave_queue(self, job: int) -> None:
-        """Take a job that starts out of its queue, with what stands before it and is not ready any more.
-
-        Were it left there, it would stand in the queue twice after its next `ready`, and be started twice.
-        """
-        queue = self._queues[self._queue_key(job)]
-        while queue[0] != job:
-            if self.states[queue[0]] == READY:
-                queue.remove(job)
-                return
-            queue.popleft()
-        queue.popleft()
-
-    def _queue_key(self, job: int) -> tuple[int, Demand]:
-        return -self._priorities.get(job, 0), self._demands.get(job, PLAIN)
+            self.resources.give_back(self._ready.demand(job))
 
     def _settle(self, job: int, *, good: bool) -> None:
         """Count a job's end down in its dependents; those with no need left become ready if their `when` came true."""
@@ -625,6 +558,7 @@ class RunState:
             AssertionError: an index differs, or an invariant of the run does not hold.
         """
         plan, states = self.plan, self.states
+        queued = [job for jobs in self._ready.contents().values() for job in jobs]
         counted = [0] * len(STATES)
         fresh = Resources(self.limits.slots, self.limits.limits)
         for job, state in enumerate(states):
@@ -635,9 +569,9 @@ class RunState:
             )
             assert bool(self.soured[job]) == any(states[n] in FINAL - _GOOD for n in needs), f"soured {plan.name(job)}"
             if state == RUNNING:
-                fresh.take(self._demands.get(job, PLAIN))
+                fresh.take(self._ready.demand(job))
             if state == READY:
-                assert self._queues[self._queue_key(job)].count(job) == 1, f"{plan.name(job)} is not in its queue once"
+                assert queued.count(job) == 1, f"{plan.name(job)} is not in its queue once"
             if state in (READY, RUNNING, SUCCESS, FAILED, BACKING_OFF) and not self._was_reopened:
                 assert not self.open_needs[job] and self._comes_true(job), f"{plan.name(job)} is ahead of its needs"
         assert counted == self.counts, (counted, self.counts)
@@ -646,7 +580,6 @@ class RunState:
 
     def snapshot(self) -> dict[str, Any]:
         """Everything that a replay of the journal must reproduce, in a form that can be compared."""
-        ready = {key: [job for job in queue if self.states[job] == READY] for key, queue in self._queues.items()}
         return {
             "states": bytes(self.states),
             "attempts": self.attempts.tolist(),
@@ -657,7 +590,7 @@ class RunState:
             "open_needs": self.open_needs.tolist(),
             "soured": bytes(self.soured),
             "held": self.resources.snapshot(),
-            "ready": {key: jobs for key, jobs in ready.items() if jobs},
+            "ready": self._ready.contents(),
             "stopping": self.stopping,
             "status": self.status,
         }

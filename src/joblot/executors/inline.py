@@ -313,7 +313,6 @@ class _Redirected:
 
     def __exit__(self, *_: object) -> None:
         if self._spool is not None:
-            _flush()
             sys.stdout, sys.stderr = self._streams
             for fd, kept in enumerate(self._kept, 1):
                 os.dup2(kept, fd)

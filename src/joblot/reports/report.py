@@ -134,7 +134,7 @@ class Report:
         if stopping and stopping.reason == "time_limit":
             return EXIT_TIME_LIMIT
         if self.status == "cancelled":
-            return EXIT_SIGTERM if stopping and "SIGTERM" in stopping.by else EXIT_SIGINT
+            return EXIT_SIGTERM if stopping and stopping.by.startswith(("SIGTERM", "SIGHUP")) else EXIT_SIGINT
         return EXIT_JOBS_FAILED
 
     @property
