@@ -40,7 +40,9 @@ def main() -> None:
         folder = Path(name)
         (folder / "batch.json").write_text(json.dumps({"jobs": [{"name": f"c{i}", "run": "true"} for i in range(n)]}))
         (folder / "shell.json").write_text(json.dumps({"jobs": [{"name": f"c{i}", "run": "true;"} for i in range(n)]}))
-        (folder / "Makefile").write_text(f"all: {' '.join(f'c{i}' for i in range(n))}\n" + "".join(f"c{i}:\n\t@true\n" for i in range(n)))
+        (folder / "Makefile").write_text(
+            f"all: {' '.join(f'c{i}' for i in range(n))}\n" + "".join(f"c{i}:\n\t@true\n" for i in range(n))
+        )
         rules = "rule r\n  command = true\n" + "".join(f"build c{i}: r\n" for i in range(n))
         (folder / "build.ninja").write_text(rules)
         loop = "os.posix_spawn in a loop"

@@ -24,7 +24,10 @@ def main() -> None:
     n = options.jobs
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        plain = [{"name": f"j{i}", "action": "count_lines", "input": f"{i}.txt", "params": {"pattern": "x"}} for i in range(n)]
+        plain = [
+            {"name": f"j{i}", "action": "count_lines", "input": f"{i}.txt", "params": {"pattern": "x"}}
+            for i in range(n)
+        ]
         layered = [{**job, "needs": [f"j{i - n // 100}"]} if i >= n // 100 else job for i, job in enumerate(plain)]
         (folder / "plain.json").write_text(json.dumps({"jobs": plain}))
         (folder / "layered.json").write_text(json.dumps({"jobs": layered}))
@@ -35,7 +38,11 @@ def main() -> None:
         commands = {
             bare: [PYTHON, "-c", f"import json; json.loads(open({paths['plain.json']!r}).read())"],
             f"check and plan, {n} jobs, JSON": [PYTHON, "-c", PLAN.format(path=paths["plain.json"], n=n)],
-            f"check and plan, {n} jobs in 100 layers, JSON": [PYTHON, "-c", PLAN.format(path=paths["layered.json"], n=n)],
+            f"check and plan, {n} jobs in 100 layers, JSON": [
+                PYTHON,
+                "-c",
+                PLAN.format(path=paths["layered.json"], n=n),
+            ],
             f"check and plan, {n // 10} jobs, YAML": [PYTHON, "-c", PLAN.format(path=paths["few.yaml"], n=n // 10)],
         }
         table(f"Checking and planning {n} jobs", in_turn(commands, options.rounds), bare)

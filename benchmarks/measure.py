@@ -53,7 +53,9 @@ def in_turn(commands: dict[str, list[str]], rounds: int = 5, **options) -> dict[
             shutil.rmtree(state, ignore_errors=True)
             old = best.get(name)
             best[name] = (
-                figure if old is None else Figure(min(old.cpu, figure.cpu), min(old.wall, figure.wall), min(old.peak, figure.peak))
+                figure
+                if old is None
+                else Figure(min(old.cpu, figure.cpu), min(old.wall, figure.wall), min(old.peak, figure.peak))
             )
     return best
 

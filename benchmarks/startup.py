@@ -19,8 +19,14 @@ assert batch.run(on="{on}").ok
 def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        jobs = [{"name": f"j{n}", "action": "count_lines", "input": "in.txt", "needs": [f"j{n - 1}"] if n else []} for n in range(20)]
-        lines = "".join(f"  - name: {j['name']}\n    action: count_lines\n    input: in.txt\n    needs: {json.dumps(j['needs'])}\n" for j in jobs)
+        jobs = [
+            {"name": f"j{n}", "action": "count_lines", "input": "in.txt", "needs": [f"j{n - 1}"] if n else []}
+            for n in range(20)
+        ]
+        lines = "".join(
+            f"  - name: {j['name']}\n    action: count_lines\n    input: in.txt\n    needs: {json.dumps(j['needs'])}\n"
+            for j in jobs
+        )
         (folder / "twenty.yaml").write_text(f"name: twenty\njobs:\n{lines}")
         (folder / "one.json").write_text(json.dumps({"jobs": [{"name": "only", "run": "true"}]}))
         commands = {
@@ -30,7 +36,14 @@ def main() -> None:
             "joblot --help": [*SCRIPT, "--help"],
             "joblot validate, 20 jobs in YAML": [*SCRIPT, "validate", str(folder / "twenty.yaml")],
             "joblot run, 1 command from JSON, local": [*SCRIPT, "run", "-q", str(folder / "one.json")],
-            "joblot run, 1 command from JSON, inline": [*SCRIPT, "run", "-q", "--on", "inline", str(folder / "one.json")],
+            "joblot run, 1 command from JSON, inline": [
+                *SCRIPT,
+                "run",
+                "-q",
+                "--on",
+                "inline",
+                str(folder / "one.json"),
+            ],
             "Batch.run, 1 function, local": [PYTHON, "-c", ONE.format(on="local")],
             "Batch.run, 1 function, inline": [PYTHON, "-c", ONE.format(on="inline")],
         }

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from joblot.commands import Decision
     from joblot.executors import Executor
     from joblot.journal import Journal
-    from joblot.run import RunState
+    from joblot.runstate import RunState
 
 POLL_S: Final = 0.25
 """How often a waiting engine looks for requests of other processes and lets observers refresh."""
@@ -186,7 +186,7 @@ class Engine:
             values["input"] = substitute(spec.input, scope)
         if spec.run is not None:
             if isinstance(spec.run, str):
-                values["run"] = substitute(spec.run, scope, shell=True)
+                values["run"] = substitute(spec.run, scope, shell=True)  # noqa: S604 - quotes for a shell, starts none
             else:
                 values["run"] = [as_text(substitute(word, scope)) for word in spec.run]
         return values

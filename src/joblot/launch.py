@@ -18,7 +18,7 @@ from joblot.engine import STOP_GRACE_S, Engine, Interrupts, Observer
 from joblot.errors import ConfigError, StateError, UsageError, did_you_mean
 from joblot.executors import RunContext
 from joblot.plan import Plan, expand
-from joblot.run import Limits, RunState
+from joblot.runstate import Limits, RunState
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -185,7 +185,9 @@ class _Driver:
                 view.apply(record)
                 for event in record.events:
                     state.apply(event)
-            again = sorted((reopen or _unsuccessful)(state)) if state.ended or reopen is not None else []
+            again = (
+                sorted((reopen or _unsuccessful)(state)) if state.ended or state.stopping or reopen is not None else []
+            )
             if again:
                 record = journal.append(self._run_id, state.reopen(again).events, self._clock.wall())
                 view.apply(record)

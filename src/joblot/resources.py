@@ -28,6 +28,8 @@ class Resources:
         self._held = dict.fromkeys(self._limits, 0)
         self._plain = 0
         self._heavy = 0
+        self._counted: dict[Demand, tuple[int, list[tuple[str, int]]]] = {}
+        """Of every demand met so far: slots, and shares of the limits that there are."""
 
     def lacks(self, demand: Demand, capacity: int) -> str:
         """What keeps a job with this demand from starting now: `slots`, the name of a limit, or nothing (an empty text).
@@ -40,14 +42,11 @@ class Resources:
         if not demand:
             free = used + _UNIT <= slots if self._heavy else self._plain < max(capacity, self._slots)
             return "" if free else "slots"
-        cpu = _UNIT
-        for name, amount in demand:
-            if name == "cpu":
-                cpu = _units(amount)
-            elif name in self._limits:
-                held = self._held[name]
-                if held and held + _units(amount) > self._limits[name]:
-                    return name
+        cpu, shares = self._counted.get(demand) or self._count(demand)
+        for name, share in shares:
+            held = self._held[name]
+            if held and held + share > self._limits[name]:
+                return name
         return "" if used == 0 or used + cpu <= slots else "slots"
 
     def take(self, demand: Demand) -> None:
@@ -62,13 +61,16 @@ class Resources:
         if not demand:
             self._plain += sign
             return
-        cpu = _UNIT
-        for name, amount in demand:
-            if name == "cpu":
-                cpu = _units(amount)
-            elif name in self._held:
-                self._held[name] += sign * _units(amount)
+        cpu, shares = self._counted.get(demand) or self._count(demand)
+        for name, share in shares:
+            self._held[name] += sign * share
         self._heavy += sign * cpu
+
+    def _count(self, demand: Demand) -> tuple[int, list[tuple[str, int]]]:
+        cpu = _units(dict(demand).get("cpu", 1.0))
+        shares = [(name, _units(amount)) for name, amount in demand if name != "cpu" and name in self._limits]
+        self._counted[demand] = cpu, shares
+        return cpu, shares
 
     def snapshot(self) -> dict[str, float]:
         """What is held now, for checks and displays: named limits, `plain` jobs, and the `heavy_slots` of the others."""

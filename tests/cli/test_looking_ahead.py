@@ -97,7 +97,7 @@ def test_validate_imports_neither_the_engine_nor_the_journal(joblot):
     modules = set(eval(done.stdout.splitlines()[-1]))
     assert not modules & {
         "joblot.engine",
-        "joblot.run",
+        "joblot.runstate",
         "joblot.journal.sqlite",
         "sqlite3",
         "rich",

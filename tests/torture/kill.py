@@ -56,7 +56,11 @@ def make_batch(folder: Path, rng: random.Random, jobs: int) -> None:
     made = []
     for number in range(jobs):
         name = f"j{number:03d}"
-        needs = sorted({f"j{rng.randrange(max(0, number - 30), number):03d}" for _ in range(rng.choice((0, 1, 1, 2)))}) if number else []
+        needs = (
+            sorted({f"j{rng.randrange(max(0, number - 30), number):03d}" for _ in range(rng.choice((0, 1, 1, 2)))})
+            if number
+            else []
+        )
         seconds = round(rng.uniform(0.0, 0.03), 3)
         job: dict[str, object] = {"name": name, "needs": needs}
         if rng.random() < 0.7:
@@ -169,7 +173,8 @@ def one_run(folder: Path, rng: random.Random, jobs: int, budget: int, tally: Cou
     tally["recorded twice"] += sum(count - 1 for count in succeeded.values())
     tally["lost"] += jobs - len(succeeded)
     tally["wrong bytes"] += sum(
-        not (folder / "out" / f"j{n:03d}").exists() or (folder / "out" / f"j{n:03d}").read_text() != "half full\n" for n in range(jobs)
+        not (folder / "out" / f"j{n:03d}").exists() or (folder / "out" / f"j{n:03d}").read_text() != "half full\n"
+        for n in range(jobs)
     )
     tally["attempts"] += sum(started.values())
     tally["jobs"] += jobs
@@ -178,7 +183,11 @@ def one_run(folder: Path, rng: random.Random, jobs: int, budget: int, tally: Cou
     clean = folder / "clean"
     shutil.copytree(folder, clean, ignore=shutil.ignore_patterns("state", "out", "log"))
     (clean / "out").mkdir()
-    subprocess.run(command(clean, "run", str(clean / "batch.json"), "--run-id", "clean", "-j", "4", "-q"), check=True, capture_output=True)
+    subprocess.run(
+        command(clean, "run", str(clean / "batch.json"), "--run-id", "clean", "-j", "4", "-q"),
+        check=True,
+        capture_output=True,
+    )
     undisturbed = subprocess.run(command(clean, "show", "clean", "--json"), capture_output=True, check=True)
     tally["reports that differ"] += comparable(json.loads(shown.stdout)) != comparable(json.loads(undisturbed.stdout))
     tally["runs"] += 1
@@ -201,9 +210,22 @@ def main() -> int:
     parser.add_argument("--per-run", type=int, default=12)
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
-    tally: Counter = Counter(dict.fromkeys(
-        ("overlaps", "successes lost from the file", "recorded success run again", "recorded twice", "lost", "wrong bytes",
-         "manual steps", "processes left", "reports that differ"), 0))
+    tally: Counter = Counter(
+        dict.fromkeys(
+            (
+                "overlaps",
+                "successes lost from the file",
+                "recorded success run again",
+                "recorded twice",
+                "lost",
+                "wrong bytes",
+                "manual steps",
+                "processes left",
+                "reports that differ",
+            ),
+            0,
+        )
+    )
     began = time.monotonic()
     round_number = 0
     while tally["kills"] < options.kills:

@@ -13,7 +13,7 @@ _NO_ARGS: Final[list[str]] = []
 
 
 @action("shell", command=True)
-def shell(input: Path | None = None, *, command: str) -> str:  # noqa: A002, ARG001 - a declared input counts for being up to date
+def shell(input: Path | None = None, *, command: str) -> str:  # noqa: ARG001 - a declared input counts for being up to date
     """Run a shell command. `input`, if any, only says what the command depends on.
 
     Raises:
@@ -26,7 +26,7 @@ def shell(input: Path | None = None, *, command: str) -> str:  # noqa: A002, ARG
 
 @action("python", command=True)
 def python(
-    input: Path | None = None,  # noqa: A002, ARG001 - as above
+    input: Path | None = None,  # noqa: ARG001 - as above
     *,
     code: str | None = None,
     script: Path | None = None,

@@ -14,7 +14,7 @@ _CHUNK_BYTES: Final = 2**20
 
 
 @action("copy")
-def copy(input: Path, *, output: Path, ctx: Context) -> dict[str, Any]:  # noqa: A002
+def copy(input: Path, *, output: Path, ctx: Context) -> dict[str, Any]:
     """Copy a file. The copy is complete under its name, or absent.
 
     Raises:

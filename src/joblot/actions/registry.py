@@ -76,7 +76,7 @@ class Action:
     def _takes_one_path(self) -> bool:
         return signatures.takes_one_path(self.function)
 
-    def call(self, input: Any, params: Mapping[str, Any], ctx: Any = None) -> Any:  # noqa: A002 - the word of the batch file
+    def call(self, input: Any, params: Mapping[str, Any], ctx: Any = None) -> Any:
         """Run it with a job's input and parameters, already checked and converted. The result is what the function returns.
 
         Raises:

@@ -39,7 +39,7 @@ _UNSUPPORTED: Final = (
 
 @action("search_pattern")
 def search_pattern(
-    input: Path,  # noqa: A002
+    input: Path,
     *,
     pattern: str,
     ignore_case: bool = False,

@@ -19,7 +19,7 @@ RESULT_BYTES_MAX: Final = 2**20
 
 
 @action("count_lines")
-def count_lines(input: Path, *, pattern: str | None = None, ctx: Context) -> dict[str, Any]:  # noqa: A002
+def count_lines(input: Path, *, pattern: str | None = None, ctx: Context) -> dict[str, Any]:
     """Count the lines of a UTF-8 text file and, with `pattern`, those that hold this text (taken as it is).
 
     A last line without a line break counts as well.
@@ -90,7 +90,7 @@ class _LinesHolding:
 
 
 @action("file_stats")
-def file_stats(input: Path, *, ctx: Context) -> dict[str, int]:  # noqa: A002
+def file_stats(input: Path, *, ctx: Context) -> dict[str, int]:
     """Measure a UTF-8 text file: bytes, lines, characters (code points, line breaks included), and words between white space.
 
     Raises:
@@ -108,7 +108,7 @@ def file_stats(input: Path, *, ctx: Context) -> dict[str, int]:  # noqa: A002
 
 
 @action("process_items")
-def process_items(input: Path, *, output: Path | None = None, ctx: Context) -> Any:  # noqa: A002
+def process_items(input: Path, *, output: Path | None = None, ctx: Context) -> Any:
     """Make an item `{index, item, processed}` of each line that is not blank, without the white space around it.
 
     The items are the result; with `output` they are written to that file as a JSON list, and the result says how many there are.

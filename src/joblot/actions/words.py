@@ -42,7 +42,7 @@ class _Found(NamedTuple):
 
 @action("word_frequency")
 def word_frequency(
-    input: Path,  # noqa: A002
+    input: Path,
     *,
     top_n: int = 10,
     engine: Literal["auto", "python", "duckdb"] = "auto",

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from joblot.launch import Options
 from joblot.cli.progress import EventLines, LiveProgress, PlainProgress
 from joblot.errors import EXIT_JOBS_FAILED, JoblotError
 from joblot.journal.folder import DEFAULT, RunFolder, StateFolder, state_path
+from joblot.launch import Options
 from joblot.reports.files import check_writable
 from joblot.reports.text import closing, summary
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from joblot.cli.output import Output
     from joblot.journal.folder import RunFolder
-    from joblot.run import RunState
+    from joblot.runstate import RunState
 
 SMALL: Final = 200
 """In runs of at most this many jobs every job that ends has a line."""

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from joblot.cli.output import Output
-    from joblot.run import RunState
+    from joblot.runstate import RunState
 
 _HELP = f"""Run again what did not succeed in a run (`--failed`, the default), or single jobs and everything that needs them.
 

@@ -42,9 +42,9 @@ def command(
         from joblot.cli.plan import show
 
         return show(output, plan, driving["state"], driving["workers"])
-    from joblot.launch import start_run
     from joblot.cli.drive import Choices, drive
     from joblot.clock import SystemClock, new_run_id
+    from joblot.launch import start_run
 
     choices = Choices(**driving)
     chosen = run_id or new_run_id(SystemClock().wall())

@@ -227,7 +227,11 @@ def spawn(line: command.CommandLine, environment: dict[bytes, bytes], output_fd:
     """
     import shutil
 
-    program = line.argv[0] if "/" in line.argv[0] else shutil.which(line.argv[0], path=os.fsdecode(environment.get(b"PATH", b"")))
+    program = (
+        line.argv[0]
+        if "/" in line.argv[0]
+        else shutil.which(line.argv[0], path=os.fsdecode(environment.get(b"PATH", b"")))
+    )
     if program is None:
         raise FileNotFoundError(2, "not found", line.argv[0])
     actions: list[Any] = [(os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0)]

@@ -354,7 +354,9 @@ class LocalExecutor:
     def _adopt_log(self, worker: _Worker, attempt: Attempt) -> None:
         """A worker that has died could not give its attempt what it had printed."""
         if self._logs is not None:
-            adopt(self._logs, f"worker-{worker.ident}", self._context.plan.name(attempt.job), attempt.number, self._mask)
+            adopt(
+                self._logs, f"worker-{worker.ident}", self._context.plan.name(attempt.job), attempt.number, self._mask
+            )
 
     def _forget(self, worker: _Worker) -> None:
         if worker.fd in self._by_fd:

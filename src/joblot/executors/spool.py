@@ -46,7 +46,9 @@ class Spool:
 
     def collect(self, job: str, number: int) -> bool:
         """The attempt has ended: if it printed anything, the file is its log now. Returns whether `fd` is a new file."""
-        if not os.lseek(self.fd, 0, os.SEEK_END):  # a fifth of what `fstat` costs, and this is asked after every attempt
+        if not os.lseek(
+            self.fd, 0, os.SEEK_END
+        ):  # a fifth of what `fstat` costs, and this is asked after every attempt
             return False
         final = self._final(job, number)
         if self._mask:

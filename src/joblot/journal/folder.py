@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from joblot.journal import RunInfo
 
 DEFAULT: Final = ".joblot"
+_TRIES: Final = 10
+_TRY_AGAIN_S: Final = 0.01
 
 
 def state_path(given: str | Path | None = None) -> Path:
@@ -142,20 +144,37 @@ class Hold:
         self.run_id = run_id
         self.folder = folder
         self._fd = os.open(folder.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        if not _locked(self._fd):
+        if not self._take():
             who = _read_owner(self._fd)
             os.close(self._fd)
             raise RunHeldError(
                 f"run `{run_id}` is held by {_describe(who)}",
                 hint="`joblot cancel` stops it; it needs no unlock when it is gone",
             )
-        os.ftruncate(self._fd, 0)
-        os.pwrite(self._fd, msgspec.json.encode(owner()), 0)
+        try:
+            os.ftruncate(self._fd, 0)
+            os.pwrite(self._fd, msgspec.json.encode(owner()), 0)
+        except OSError:
+            os.close(self._fd)
+            raise
+
+    def _take(self) -> bool:
+        """Whether the lock is ours now. Who only asks whether it is held has it for a moment too, so once is not enough."""
+        for _ in range(_TRIES):
+            if _locked(self._fd, fcntl.LOCK_EX):
+                return True
+            time.sleep(_TRY_AGAIN_S)
+        return False
 
     def attach(self, journal: SqliteJournal, durability: Literal["normal", "full"]) -> None:
         """Have the run's records written to its own file first from now on, after bringing file and database in step."""
-        journal.mend(self.run_id, self.folder.events)
-        journal.attach(self.run_id, RunFile(self.folder.events, durability=durability))
+        try:
+            journal.mend(self.run_id, self.folder.events)
+            journal.attach(self.run_id, RunFile(self.folder.events, durability=durability))
+        except OSError as error:
+            raise StateError(
+                f"cannot write to `{self.folder.events}`: {os.strerror(error.errno or 0).lower()}"
+            ) from None
 
     def release(self) -> None:
         """Let go of the run."""
@@ -173,19 +192,19 @@ def owner() -> dict[str, Any]:
 def holder(lock: Path) -> dict[str, Any] | None:
     """Who holds a lock file, or None when nobody does."""
     try:
-        fd = os.open(lock, os.O_RDWR | os.O_CLOEXEC)
+        fd = os.open(lock, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
         return None
     try:
-        return None if _locked(fd) else _read_owner(fd)
+        return None if _locked(fd, fcntl.LOCK_SH) else _read_owner(fd)
     finally:
         os.close(fd)
 
 
-def _locked(fd: int) -> bool:
+def _locked(fd: int, kind: int) -> bool:
     try:
         # flock, not fcntl: a POSIX lock would be lost as soon as any descriptor of the file is closed.
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(fd, kind | fcntl.LOCK_NB)
     except OSError as error:
         if error.errno in (errno.EWOULDBLOCK, errno.EACCES):
             return False

@@ -40,7 +40,7 @@ class MemoryJournal:
 
     def append(self, run_id: str, events: Sequence[AnyEvent], at: float) -> Record:
         """See `Journal.append`."""
-        rows = self._rows[run_id]
+        rows = self._rows_of(run_id)
         seq, body = self._next[run_id], encode_events(events)
         rows.append((seq, at, body, link(rows[-1][3] if rows else CHAIN_START, seq, at, body)))
         self._next[run_id] = seq + len(events)
@@ -49,11 +49,14 @@ class MemoryJournal:
     def records(self, run_id: str, after: int = 0) -> Iterator[Record]:
         """See `Journal.records`."""
         return (
-            record for record in verified(list(self._rows[run_id]), what="the journal in memory") if record.seq > after
+            record
+            for record in verified(list(self._rows_of(run_id)), what="the journal in memory")
+            if record.seq > after
         )
 
     def plan(self, run_id: str) -> bytes:
         """See `Journal.plan`."""
+        self._rows_of(run_id)
         return self._plans[run_id]
 
     def runs(self, *, limit: int | None = None) -> list[RunInfo]:
@@ -66,16 +69,24 @@ class MemoryJournal:
 
     def summarise(self, run_id: str, *, status: str, ended_at: float | None, counts: dict[str, Any]) -> None:
         """See `Journal.summarise`."""
+        self._rows_of(run_id)
         info = self._infos[run_id]
         self._infos[run_id] = msgspec.structs.replace(info, status=status, ended_at=ended_at, counts=counts)
 
     def request(self, run_id: str, kind: str, by: str, at: float) -> None:
         """See `Journal.request`."""
+        self._rows_of(run_id)
         self._requests.setdefault(run_id, []).append(Request(kind, by, at))
 
     def requests(self, run_id: str) -> list[Request]:
         """See `Journal.requests`."""
+        self._rows_of(run_id)
         return self._requests.pop(run_id, [])
+
+    def _rows_of(self, run_id: str) -> list[tuple[int, float, bytes, bytes]]:
+        if run_id not in self._rows:
+            raise StateError(f"no run `{run_id}` in the journal in memory")
+        return self._rows[run_id]
 
     def force(self) -> None:
         """Nothing to do: there is no disk."""

@@ -72,6 +72,7 @@ class RunFile:
         self.path = path
         self._fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
         self._size = os.fstat(self._fd).st_size
+        self._torn = False
         self._full = durability == "full"
         self._forcer = _Forcer(self._fd)
 
@@ -81,11 +82,14 @@ class RunFile:
         Raises:
             JournalWriteError: it is not in the file, not even a part of it.
         """
+        self._forcer.check()
+        if self._torn:
+            self._cut_back()
         data = jsonl_line(*row)
         try:
             written = os.write(self._fd, data)
-            if written < len(data):
-                os.write(self._fd, data[written:])
+            while written < len(data):
+                written += os.write(self._fd, data[written:])
             if self._full:
                 os.fdatasync(self._fd)
         except OSError as error:
@@ -97,10 +101,12 @@ class RunFile:
 
     def _cut_back(self) -> None:
         """Take away what a failed write left behind, so that the next one does not follow half a line."""
+        self._torn = True
         try:
             os.ftruncate(self._fd, self._size)
-        except OSError:
-            pass  # then the line is torn, and reading ends before it
+        except OSError as error:
+            raise _not_written(self.path, error) from None
+        self._torn = False
 
     def force(self) -> None:
         """Return when everything is on the disk.
@@ -132,8 +138,6 @@ class _Forcer:
 
     def wrote(self) -> None:
         """Something was written."""
-        if self._error is not None:
-            self.check()
         if not self._behind:
             self._behind = True
             if self._thread is None:

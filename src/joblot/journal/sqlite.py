@@ -10,6 +10,7 @@ It knows nothing of what events mean.
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import time
 from functools import cache
@@ -38,6 +39,8 @@ _SEQ_BITS: Final = 36
 _SEQ_MASK: Final = (1 << _SEQ_BITS) - 1
 _ALL: Final = -1
 EVENTS_FILE: Final = "events.jsonl"
+_FAULTS: Final = (sqlite3.Error, UnicodeDecodeError)
+"""What reading a damaged file raises: texts that are none any more come as the second."""
 
 
 class SqliteJournal:
@@ -55,16 +58,24 @@ class SqliteJournal:
         self._numbers: dict[str, int] = {}
         self._tails: dict[str, tuple[int, bytes]] = {}
         """Per run that is written here: the next event's number and the chain so far."""
-        self._seen_version = -1
+        self._seen_versions: dict[str, int] = {}
         self._file: RunFile | None = None
         self._file_run = ""
         self._group: list[tuple[int, float, bytes, bytes]] = []
         self._group_at = 0.0
         try:
-            self._db = self._connect(durability)
-            self._check_schema()
-        except sqlite3.Error as error:
+            self._db = self._open(f"file:{_quoted(path)}?mode=ro" if read_only else str(path))
+        except _FAULTS as error:
             raise self._unusable(error) from None
+        try:
+            self._settle_mode(durability)
+            self._check_schema()
+        except _FAULTS as error:
+            self._db.close()
+            raise self._unusable(error) from None
+        except StateError:
+            self._db.close()
+            raise
 
     # --- writing --------------------------------------------------------------------------------
 
@@ -172,23 +183,28 @@ class SqliteJournal:
 
     def summarise(self, run_id: str, *, status: str, ended_at: float | None, counts: dict[str, Any]) -> None:
         """See `Journal.summarise`."""
+        self._number(run_id)
         self._write("summarise", (status, ended_at, msgspec.json.encode(counts).decode(), run_id))
 
     def request(self, run_id: str, kind: str, by: str, at: float) -> None:
         """See `Journal.request`."""
         self._write("insert_request", (self._number(run_id), at, kind, by))
+        self._seen_versions.pop(run_id, None)  # the counter tells of other connections only
 
     def requests(self, run_id: str) -> list[Request]:
         """See `Journal.requests`. Asks only for SQLite's change counter while no other process has written."""
         self._take_group()
-        version = self._db.execute("PRAGMA data_version").fetchone()[0]
-        if version == self._seen_version:
-            return []
-        self._seen_version = version
         number = self._number(run_id)
-        rows = self._db.execute(_sql("requests"), (number,)).fetchall()
+        try:
+            version = self._db.execute("PRAGMA data_version").fetchone()[0]
+            if version == self._seen_versions.get(run_id):
+                return []
+            rows = self._db.execute(_sql("requests"), (number,)).fetchall()
+        except _FAULTS as error:
+            raise self._unusable(error) from None
         if rows:
             self._write("drop_requests", (number, rows[-1][0]))
+        self._seen_versions[run_id] = version
         return [Request(kind, by, at) for _, kind, by, at in rows]
 
     def force(self) -> None:
@@ -227,43 +243,63 @@ class SqliteJournal:
         rows = list(self._rows("run_plan", (run_id,)))
         if not rows:
             raise StateError(f"no run `{run_id}` in `{self.path}`")
-        return bytes(rows[0][0])
+        if not isinstance(rows[0][0], bytes):
+            raise JournalDamagedError(f"journal `{self.path}` is damaged: the plan of run `{run_id}` cannot be read")
+        return rows[0][0]
 
     def runs(self, *, limit: int | None = None) -> list[RunInfo]:
         """See `Journal.runs`."""
-        return [_info(row) for row in self._rows("runs", (_ALL if limit is None else limit,))]
+        return [self._info(row) for row in self._rows("runs", (_ALL if limit is None else limit,))]
 
     def info(self, run_id: str) -> RunInfo | None:
         """See `Journal.info`."""
-        return next((_info(row) for row in self._rows("run_info", (run_id,))), None)
+        return next((self._info(row) for row in self._rows("run_info", (run_id,))), None)
+
+    def _info(self, row: Any) -> RunInfo:
+        names = ("run_id", "batch", "source", "jobs", "status", "started_at", "ended_at")
+        try:
+            counts = msgspec.json.decode(row[7])
+            return msgspec.convert(dict(zip(names, row, strict=False)) | {"counts": counts}, RunInfo)
+        except (msgspec.MsgspecError, TypeError) as error:
+            raise JournalDamagedError(f"journal `{self.path}` is damaged: a run cannot be read: {error}") from None
 
     # --- inside ---------------------------------------------------------------------------------
 
-    def _connect(self, durability: str) -> sqlite3.Connection:
+    def _settle_mode(self, durability: str) -> None:
+        if not self._read_only:
+            self._db.execute("PRAGMA journal_mode=WAL")
+            self._db.execute(f"PRAGMA synchronous={'FULL' if durability == 'full' else 'NORMAL'}")
+            return
+        try:
+            self._db.execute("SELECT 1 FROM sqlite_master")
+        except sqlite3.OperationalError:
+            # Readers share memory in a file beside the journal. Where none can be made, and no writer has left its log, it is not needed.
+            if os.access(self.path.parent, os.W_OK) or Path(f"{self.path}-wal").exists():
+                raise
+            self._db.close()
+            self._db = self._open(f"file:{_quoted(self.path)}?mode=ro&immutable=1")
+
+    def _open(self, address: str) -> sqlite3.Connection:
         # The engine's thread is the only one that uses the connection; the check would cost and protects nothing here.
-        target = f"file:{_quoted(self.path)}?mode=ro" if self._read_only else str(self.path)
-        database = sqlite3.connect(
-            target,
+        return sqlite3.connect(
+            address,
             uri=self._read_only,
             isolation_level=None,
             check_same_thread=False,
             timeout=10.0,
             cached_statements=32,
         )
-        if not self._read_only:
-            database.execute("PRAGMA journal_mode=WAL")
-            database.execute(f"PRAGMA synchronous={'FULL' if durability == 'full' else 'NORMAL'}")
-        return database
 
     def _check_schema(self) -> None:
-        known = self._db.execute("SELECT name FROM sqlite_master WHERE name = 'meta'").fetchone()
-        if known is None:
-            if self._read_only or self._db.execute("SELECT name FROM sqlite_master LIMIT 1").fetchone():
+        # One query: between two of them another process may make the tables.
+        known = {name for (name,) in self._db.execute("SELECT name FROM sqlite_master")}
+        if "meta" not in known:
+            if self._read_only or known:
                 raise StateError(f"`{self.path}` is not a joblot journal")
-            self._db.executescript(f"BEGIN IMMEDIATE;{_text('schema.sql')};COMMIT;")
-            self._db.executemany("INSERT OR IGNORE INTO meta VALUES (?, ?)", [("tables", TABLES), ("events", SCHEMA)])
-        numbers = dict(self._db.execute("SELECT key, value FROM meta"))
-        if numbers.get("tables", 0) > TABLES or numbers.get("events", 0) > SCHEMA:
+            numbers = f"INSERT OR IGNORE INTO meta VALUES ('tables', {TABLES}), ('events', {SCHEMA})"  # noqa: S608 - two numbers of ours
+            self._db.executescript(f"BEGIN IMMEDIATE;{_text('schema.sql')};{numbers};COMMIT;")
+        newest = dict(self._db.execute("SELECT key, value FROM meta WHERE typeof(value) = 'integer'"))
+        if newest.get("tables", 0) > TABLES or newest.get("events", 0) > SCHEMA:
             raise StateError(
                 f"journal `{self.path}` was written by a newer joblot", hint="upgrade joblot, or use another `--state`"
             )
@@ -273,6 +309,8 @@ class SqliteJournal:
             rows = list(self._rows("run_number", (run_id,)))
             if not rows:
                 raise StateError(f"no run `{run_id}` in `{self.path}`")
+            if not isinstance(rows[0][0], int):
+                raise JournalDamagedError(f"journal `{self.path}` is damaged: run `{run_id}` cannot be read")
             self._numbers[run_id] = rows[0][0]
         return self._numbers[run_id]
 
@@ -299,8 +337,9 @@ class SqliteJournal:
 
     def _rows(self, query: str, arguments: tuple[Any, ...]) -> Iterator[Any]:
         try:
-            yield from self._db.execute(_sql(query), arguments)
-        except sqlite3.Error as error:
+            for row in self._db.execute(_sql(query), arguments):  # noqa: UP028 - `yield from` would close the cursor, after the database
+                yield row
+        except _FAULTS as error:
             raise self._unusable(error) from None
 
     def _write(self, query: str, arguments: tuple[Any, ...]) -> None:
@@ -309,7 +348,7 @@ class SqliteJournal:
         except sqlite3.Error as error:
             raise self._not_written(error) from None
 
-    def _unusable(self, error: sqlite3.Error) -> StateError:
+    def _unusable(self, error: Exception) -> StateError:
         if isinstance(error, sqlite3.OperationalError):
             return StateError(f"cannot use journal `{self.path}`: {error}")
         return JournalDamagedError(f"journal `{self.path}` is damaged: {error}")
@@ -321,14 +360,10 @@ class SqliteJournal:
 
 
 def _plain(row: Any) -> tuple[int, float, bytes, bytes]:
-    return row[0] & _SEQ_MASK, row[1], row[2], row[3]
-
-
-def _info(row: Any) -> RunInfo:
-    return RunInfo(
-        run_id=row[0], batch=row[1], source=row[2], jobs=row[3], status=row[4],
-        started_at=row[5], ended_at=row[6], counts=msgspec.json.decode(row[7]),
-    )  # fmt: skip
+    number = (
+        row[0] & _SEQ_MASK if isinstance(row[0], int) else 0
+    )  # no event has the number 0: the chain's check says the rest
+    return number, row[1], row[2], row[3]
 
 
 def _advice(text: str) -> str:

@@ -1,4 +1,4 @@
-# ruff: noqa: A002, A006 - `input` is the word of the batch file
+# ruff: noqa: A006 - `input` is the word of the batch file
 """R19: actions live in a registry, and a new one needs no change in the runner."""
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ from joblot import events as ev
 from joblot.cli.progress import DETAILED, PlainProgress
 from joblot.clock import ManualClock
 from joblot.model import Outcome
-from joblot.run import Limits, RunState
+from joblot.runstate import Limits, RunState
 
 
 class Lines:

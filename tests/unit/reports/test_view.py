@@ -3,6 +3,7 @@ from __future__ import annotations
 import sys
 import tracemalloc
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -143,8 +144,8 @@ def test_artifacts_and_sums_over_all_jobs():
 
 
 def test_what_is_kept_of_a_record_does_not_keep_the_record_alive():
-    body = ev.msgspec.json.encode([ev.AttemptEnded(0, 1, result=ev.Raw(b"1"), message="x" * 1000)])
-    events = ev.msgspec.json.decode(body, type=list[ev.AnyEvent])
+    body = msgspec.json.encode([ev.AttemptEnded(0, 1, result=ev.Raw(b"1"), message="x" * 1000)])
+    events = msgspec.json.decode(body, type=list[ev.AnyEvent])
     view = RunView("a", 1)
     before = sys.getrefcount(body)
     view.apply_all([ev.Record(1, T0, [ev.AttemptsStarted([0])]), ev.Record(2, T0, events)])

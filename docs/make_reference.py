@@ -1,0 +1,328 @@
+"""Writes the parts of the reference that the code knows best: between the marks in `docs/reference/*.md`.
+
+`python docs/make_reference.py` writes them; with `--check` it says which are out of date, and exits 1.
+
+A page's prose is written by hand; a block `<!-- begin: NAME -->` to `<!-- end: NAME -->` is replaced by what the function of that name
+below makes of the code. A test runs the same comparison.
+"""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import re
+import sys
+import tempfile
+import types
+import typing
+from pathlib import Path
+from typing import Any, Final
+
+import click
+import msgspec
+
+from joblot import events
+from joblot.actions.context import Context
+from joblot.actions.registry import ACTIONS, BUILT_IN, Action
+from joblot.cli import SECTIONS, cli
+from joblot.config import fields as tables
+from joblot.config.fields import BATCH, JOB, RETRY, SHARED, Field
+from joblot.config.schema import json_schema
+from joblot.config.variables import DECLARATION
+from joblot.model import Artifact, Config, JobSpec, Retry
+
+if typing.TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+REFERENCE: Final = Path(__file__).resolve().parent / "reference"
+_MODEL_NAMES: Final = {"timeout": "timeout_s", "grace": "grace_s", "delay": "delay_s", "max_delay": "max_delay_s"}
+_SAMPLE: Final = "INFO start\nERROR disk full\n\nINFO retry\nERROR disk full\n"
+_EXAMPLES: Final[dict[str, dict[str, Any]]] = {
+    "copy": {"output": "out/copy.txt"},
+    "count_lines": {"pattern": "ERROR"},
+    "file_stats": {},
+    "process_items": {},
+    "search_pattern": {"pattern": "ERROR|start"},
+    "word_frequency": {"top_n": 2},
+}
+"""Parameters with which each action that does its work itself is run on `_SAMPLE`."""
+
+
+# --- tables -----------------------------------------------------------------------------------------
+
+
+def table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    """A Markdown table."""
+    lines = [" | ".join(head)]
+    lines += ["|".join("---" for _ in lines[0].split(" | "))]
+    lines += [" | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in row) for row in rows]
+    return "\n".join(f"| {line} |" if index != 1 else f"|{line}|" for index, line in enumerate(lines))
+
+
+def code(text: object) -> str:
+    """Something as inline code."""
+    return f"`{text}`"
+
+
+# --- the batch file ---------------------------------------------------------------------------------
+
+
+def kind_of(schema: dict[str, Any]) -> str:
+    """What an editor is told of a field's type, in words."""
+    if "enum" in schema:
+        return " or ".join(code(item) for item in schema["enum"])
+    if schema.get("examples") == tables._DURATION["examples"]:  # noqa: SLF001 - the one mark of a duration
+        return "duration"
+    if schema.get("examples") == tables._SIZE["examples"]:  # noqa: SLF001 - as above
+        return "size"
+    words = {
+        "string": "text",
+        "array": "list",
+        "object": "mapping",
+        "integer": "whole number",
+        "boolean": "`true` or `false`",
+    }
+    kinds = schema.get("type", [])
+    kinds = [kinds] if isinstance(kinds, str) else kinds
+    shown = [words.get(kind, kind) for kind in kinds if kind != "null"]
+    return " or ".join(shown) or "any value"
+
+
+def default_of(model: type[msgspec.Struct], name: str) -> str:
+    """The default of a field, as one would write it."""
+    known = {field.name: field for field in msgspec.structs.fields(model)}
+    field = known.get(_MODEL_NAMES.get(name, name))
+    if field is None:
+        return "none"
+    value = field.default_factory() if field.default_factory is not msgspec.NODEFAULT else field.default
+    if value is msgspec.NODEFAULT or value is None or value in ((), {}, [], ""):
+        return "none"
+    if isinstance(value, bool):
+        return code(str(value).lower())
+    if isinstance(value, Retry):
+        return "one attempt"
+    if name in _MODEL_NAMES:
+        return code("1h" if value == 3600 else f"{value:g}s")
+    return code(f"{value:g}" if isinstance(value, float) else value)
+
+
+def fields_table(fields: dict[str, Field], model: type[msgspec.Struct], required: Iterable[str] = ()) -> str:
+    """The fields of one mapping of a batch file."""
+    rows = (
+        [
+            code(name),
+            kind_of(field.schema),
+            "required" if name in required else default_of(model, name),
+            field.about,
+        ]
+        for name, field in fields.items()
+    )
+    return table(["field", "type", "default", "meaning"], rows)
+
+
+def batch_fields() -> str:
+    """The fields of the batch itself."""
+    return fields_table(BATCH, Config, json_schema([])["required"])
+
+
+def job_fields() -> str:
+    """The fields of a job."""
+    return fields_table(JOB, JobSpec, json_schema([])["$defs"]["job"]["required"])
+
+
+def retry_fields() -> str:
+    """The fields of `retry`."""
+    return fields_table(RETRY, Retry)
+
+
+def variable_fields() -> str:
+    """The fields of a declared variable."""
+    rows = ([code(name), kind_of(field.schema), field.about] for name, field in DECLARATION.items())
+    return table(["field", "type", "meaning"], rows)
+
+
+def shared_fields() -> str:
+    """What `defaults` may hold."""
+    return ", ".join(code(name) for name in SHARED) + "."
+
+
+# --- the command line -------------------------------------------------------------------------------
+
+
+def commands() -> str:
+    """Every command with its options, from click's own description."""
+    parts = [_options("joblot", cli)]
+    for title, names in SECTIONS.items():
+        parts.append(f"## {title}")
+        for name in names:
+            command = cli.get_command(click.Context(cli), name)
+            assert command is not None
+            parts.append(_command(name, command))
+    return "\n\n".join(part for part in parts if part)
+
+
+def _command(name: str, command: click.Command) -> str:
+    arguments = [one for one in command.params if isinstance(one, click.Argument)]
+    words = [f"[{one.name.upper()}]" if not one.required else one.name.upper() for one in arguments if one.name]
+    usage = " ".join(["joblot", name, "[OPTIONS]", *words])
+    paragraphs = inspect.cleandoc(command.help or "").split("\n\n")
+    about = "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
+    return "\n\n".join([f"### `joblot {name}`", f"```text\n{usage}\n```", about, _options(name, command)]).rstrip()
+
+
+def _options(name: str, command: click.Command) -> str:
+    context = click.Context(command, info_name=name, help_option_names=["-h", "--help"])
+    options = [one for one in command.get_params(context) if isinstance(one, click.Option)]
+    rows = [[_written(option), option.help or "", code(option.envvar) if option.envvar else ""] for option in options]
+    return table(["option", "meaning", "environment"], rows)
+
+
+def _written(option: click.Option) -> str:
+    names = [*option.opts, *option.secondary_opts]
+    value = "" if option.is_flag else f" {option.metavar or _values(option)}"
+    return ", ".join(code(f"{name}{value}") for name in names)
+
+
+def _values(option: click.Option) -> str:
+    kind = option.type
+    return "|".join(map(str, kind.choices)) if isinstance(kind, click.Choice) else kind.name.upper()
+
+
+# --- actions ----------------------------------------------------------------------------------------
+
+
+def actions() -> str:
+    """Every built-in action, with what it gives for a small file."""
+    return "\n\n".join(_action(ACTIONS[name]) for name in sorted(BUILT_IN))
+
+
+def _action(action: Action) -> str:
+    signature = action.signature
+    parts = [f"## `{action.name}`", *_paragraphs(action.function), f"Input: {signature.input}."]
+    rows = [
+        [code(one.name), code(_type(one.type)), "required" if one.required else code(_literal(one.default))]
+        for one in signature.parameters.values()
+    ]
+    parts.append(table(["parameter", "type", "default"], rows) if rows else "No parameters.")
+    if action.name in _EXAMPLES:
+        parts.append(_example(action))
+    return "\n\n".join(parts)
+
+
+def _paragraphs(function: Callable[..., Any]) -> Iterator[str]:
+    """The docstring, with its section on errors as a sentence."""
+    for paragraph in inspect.cleandoc(function.__doc__ or "").split("\n\n"):
+        text = " ".join(paragraph.split())
+        yield re.sub(r"^Raises: ActionError: ", "The job fails when: ", text)
+
+
+def _type(kind: Any) -> str:
+    if typing.get_origin(kind) in (typing.Union, types.UnionType):
+        return " | ".join(_type(member) for member in typing.get_args(kind))
+    if kind is type(None):
+        return "None"
+    return re.sub(r"\b(?:\w+\.)+(?=\w)", "", str(kind)) if typing.get_args(kind) else kind.__name__
+
+
+def _literal(value: Any) -> str:
+    return "null" if value is None else msgspec.json.encode(value).decode()
+
+
+def _example(action: Action) -> str:
+    params = _EXAMPLES[action.name]
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        (folder / "app.log").write_text(_SAMPLE, encoding="utf-8")
+        made = {key: folder / item if key == "output" else item for key, item in params.items()}
+        result = action.call(folder / "app.log", made, Context.for_test(folder))
+    written = msgspec.json.encode(params).decode()
+    shown = msgspec.json.encode(result).decode()
+    return f"With `params: {written}` on [the sample](#the-sample):\n\n```json\n{shown}\n```"
+
+
+def sample() -> str:
+    """The file that the examples were run on."""
+    return f"```text\n{_SAMPLE}```"
+
+
+# --- events -----------------------------------------------------------------------------------------
+
+
+def event_kinds() -> str:
+    """Every event: what it records, and its fields."""
+    notes = _attribute_notes(Path(inspect.getfile(events)))
+    kinds = typing.get_args(events.AnyEvent)
+    return "\n\n".join(_event(kind, notes) for kind in (*kinds, events.Record, Artifact))
+
+
+def _event(kind: type[msgspec.Struct], notes: dict[tuple[str, str], str]) -> str:
+    tag = kind.__struct_config__.tag
+    title = code(tag) if tag else kind.__name__
+    about = "\n\n".join(" ".join(part.split()) for part in inspect.cleandoc(kind.__doc__ or "").split("\n\n"))
+    rows = [
+        [code(field.name), code(_type(field.type)), _field_default(field), notes.get((kind.__name__, field.name), "")]
+        for field in msgspec.structs.fields(kind)
+    ]
+    return f"## {title}\n\n{about}\n\n" + table(["field", "type", "left out when", "meaning"], rows)
+
+
+def _field_default(field: msgspec.structs.FieldInfo) -> str:
+    if field.default is events.NO_RESULT:
+        return "no result"
+    if field.default_factory is not msgspec.NODEFAULT:
+        return "empty"
+    return "never" if field.default is msgspec.NODEFAULT else code(msgspec.json.encode(field.default).decode())
+
+
+def _attribute_notes(path: Path) -> dict[tuple[str, str], str]:
+    """The texts that stand under attributes of classes."""
+    found = {}
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.ClassDef):
+            for attribute, note in zip(node.body, node.body[1:], strict=False):
+                if isinstance(attribute, ast.AnnAssign) and isinstance(note, ast.Expr):
+                    text = ast.literal_eval(note.value)
+                    found[node.name, ast.unparse(attribute.target)] = " ".join(text.split())
+    return found
+
+
+# --- the pages --------------------------------------------------------------------------------------
+
+BLOCKS: Final[dict[str, Callable[[], str]]] = {
+    "batch fields": batch_fields,
+    "job fields": job_fields,
+    "retry fields": retry_fields,
+    "variable fields": variable_fields,
+    "shared fields": shared_fields,
+    "commands": commands,
+    "actions": actions,
+    "sample": sample,
+    "events": event_kinds,
+}
+_BLOCK: Final = re.compile(r"(<!-- begin: ([a-z ]+) -->\n).*?(<!-- end: \2 -->)", re.DOTALL)
+
+
+def renewed(text: str) -> str:
+    """A page with its blocks as the code has them now."""
+    return _BLOCK.sub(lambda match: f"{match[1]}\n{BLOCKS[match[2]]()}\n\n{match[3]}", text)
+
+
+def outdated() -> list[tuple[Path, str]]:
+    """The pages that are not what they should be, with what they should be."""
+    pages = ((path, path.read_text(encoding="utf-8")) for path in sorted(REFERENCE.glob("*.md")))
+    fresh = ((path, text, renewed(text)) for path, text in pages)
+    return [(path, new) for path, old, new in fresh if new != old]
+
+
+def main() -> int:
+    """Write or check."""
+    found = outdated()
+    for path, new in found:
+        sys.stdout.write(f"{path.relative_to(REFERENCE.parent.parent)}\n")
+        if "--check" not in sys.argv:
+            path.write_text(new, encoding="utf-8")
+    return 1 if found and "--check" in sys.argv else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

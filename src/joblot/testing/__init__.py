@@ -1,0 +1,28 @@
+"""Worlds to test in: runs without processes, disks or waiting.
+
+`World` is for one test with a story: its verbs are those of the domain. `simulate` drives a run through a whole unkind life from one
+seed. `ScriptedExecutor` stands in for processes under a real engine and a real journal. `Referee` reads events as they are recorded and
+objects to what must never happen.
+"""
+
+from __future__ import annotations
+
+from joblot.testing.declare import declare, story
+from joblot.testing.executor import ScriptedExecutor
+from joblot.testing.referee import Referee
+from joblot.testing.simulation import CALM, ROUGH, Faults, Simulation, SimulationError, simulate
+from joblot.testing.world import World
+
+__all__ = [
+    "CALM",
+    "ROUGH",
+    "Faults",
+    "Referee",
+    "ScriptedExecutor",
+    "Simulation",
+    "SimulationError",
+    "World",
+    "declare",
+    "simulate",
+    "story",
+]

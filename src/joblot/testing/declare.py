@@ -1,0 +1,84 @@
+"""Batches in one line, and runs as one line an event: the small language of tests."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from joblot.model import Config, JobSpec, Retry
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from joblot import events as ev
+    from joblot.plan import Plan
+
+_RETRY_WORDS: Final = {"max_attempts": int, "delay": float, "backoff": float, "max_delay": float, "jitter": float}
+_SPEC_WORDS: Final = {"timeout": ("timeout_s", float), "grace": ("grace_s", float), "priority": ("priority", int)}
+
+
+def declare(text: str, **settings: Any) -> Config:
+    """A batch from a line such as `a; b needs a; c needs a, b when=failure max_attempts=2 timeout=5 db=1`.
+
+    Words behind the needs: `when`, `max_attempts`, `delay`, `backoff`, `max_delay`, `jitter`, `only` (kinds with commas), `timeout`,
+    `grace`, `priority`, `once=yes`, `reads` (a job whose result is referred to). Any other word is a resource and its amount.
+    `settings` are fields of `Config`.
+    """
+    jobs = [_declared_job(part.split()) for part in text.split(";") if part.strip()]
+    return Config(name="world", folder="/", jobs=jobs, **settings)
+
+
+def _declared_job(words: list[str]) -> JobSpec:
+    name, *rest = words
+    needs: list[str] = []
+    options: dict[str, str] = {}
+    for word in rest:
+        if "=" in word:
+            key, _, options[key] = word.partition("=")
+        elif word != "needs":
+            needs += [need for need in word.split(",") if need]
+    return _job_spec(name, needs, options)
+
+
+def _job_spec(name: str, needs: Iterable[str], options: dict[str, str]) -> JobSpec:
+    retry: dict[str, Any] = {}
+    fields: dict[str, Any] = {"resources": {}}
+    for key, value in options.items():
+        if key in _RETRY_WORDS:
+            retry[key if key in ("max_attempts", "backoff", "jitter") else f"{key}_s"] = _RETRY_WORDS[key](value)
+        elif key == "only":
+            retry["only"] = tuple(value.split(","))
+        elif key in _SPEC_WORDS:
+            field, kind = _SPEC_WORDS[key]
+            fields[field] = kind(value)
+        elif key == "when":
+            fields["when"] = value
+        elif key == "once":
+            fields["once"] = value == "yes"
+        elif key == "reads":
+            fields |= {"params": {"value": f"${{{{ jobs.{value}.result }}}}"}, "deferred": True}
+        else:
+            fields["resources"][key] = float(value)
+    return JobSpec(name=name, action="test", needs=tuple(needs), retry=Retry(**retry), **fields)
+
+
+def story(plan: Plan, records: Iterable[ev.Record]) -> str:
+    """What happened, one line an event, with the jobs' names."""
+    lines = []
+    for record in records:
+        for number, event in enumerate(record.events):
+            lines.append(f"{record.seq + number:>5}  {record.at:>10.3f}  {_sentence(plan, event)}")
+    return "\n".join(lines)
+
+
+def _sentence(plan: Plan, event: ev.AnyEvent) -> str:
+    words = msgspec.json.decode(msgspec.json.encode(event))
+    kind = words.pop("type")
+    jobs = words.pop("jobs", None)
+    if isinstance(jobs, list):
+        words["jobs"] = " ".join(plan.name(job) for job in jobs)
+    for key in ("job", "cause"):
+        if words.get(key, -1) >= 0:
+            words[key] = plan.name(words[key])
+    return " ".join([f"{kind:<16}", *(f"{key}={value}" for key, value in words.items())])

@@ -1,0 +1,179 @@
+"""The judge of a run: it reads events as they are recorded and objects to what must never happen.
+
+It knows the promises, and nothing of how `RunState` keeps them.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from joblot import events as ev
+from joblot.model import RETRIABLE, STATES
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Sequence
+
+    from joblot.commands import Kill
+    from joblot.plan import Plan
+    from joblot.runstate import Limits
+
+GOOD: Final = frozenset({"success", "cached"})
+ENDED: Final = frozenset(STATES[4:])
+
+
+class Referee:
+    """Judges a run by its events and kills alone.
+
+    Every method raises AssertionError with the rule that was broken.
+    """
+
+    def __init__(self, plan: Plan, limits: Limits, *, unknown_actions: Collection[int] = ()) -> None:
+        self._plan = plan
+        self._limits = limits
+        self._unknown = frozenset(unknown_actions)
+        self._states = ["open"] * len(plan)
+        self._numbers = [0] * len(plan)
+        self._tries = [0] * len(plan)
+        self._live: dict[int, None] = {}
+        self._graces: dict[int, float] = {}
+        self._excused: frozenset[int] = frozenset()
+        self._unknown_end: set[int] = set()
+        self._stopping = ""
+        self._must_stop = False
+        self._status = ""
+
+    def recorded(self, events: Iterable[ev.AnyEvent], capacity: int) -> None:
+        """Judge the events of one decision. `capacity` is what the executor took at once when it was made."""
+        for event in events:
+            match event:
+                case ev.AttemptsStarted():
+                    self._started(event.jobs, capacity)
+                case ev.AttemptEnded():
+                    self._attempt_ended(event)
+                case ev.JobsEnded():
+                    self._jobs_ended(event)
+                case ev.BackoffEnded():
+                    self._rule(event.job, self._states[event.job] == "backing_off", "a wait ended that never began")
+                    self._states[event.job] = "open"
+                case ev.RunStopping():
+                    assert not self._stopping, "a run stops once"
+                    assert not self._status, "a run that has ended does not stop"
+                    self._stopping = event.reason
+                case ev.RunEnded():
+                    self._run_ended(event.status)
+                case ev.RunReopened():
+                    self._reopened(event.jobs)
+
+    def killed(self, kill: Kill) -> None:
+        """Judge a kill: of an attempt that lives, and again only when it shall be quicker."""
+        self._rule(kill.job, kill.job in self._live, "a kill of what does not run")
+        self._rule(kill.job, kill.number == self._numbers[kill.job], "a kill of another attempt")
+        self._rule(
+            kill.job, kill.grace_s < self._graces.get(kill.job, float("inf")), "a second kill that is no quicker"
+        )
+        self._graces[kill.job] = kill.grace_s
+
+    def _rule(self, job: int, kept: bool, broken: str) -> None:
+        assert kept, f"{broken}: job `{self._plan.name(job)}` ({self._states[job]}, attempt {self._numbers[job]})"
+
+    def _started(self, jobs: Sequence[int], capacity: int) -> None:
+        assert not self._stopping, "something started after the stop"
+        assert not self._must_stop, "something started after the last failure that was allowed"
+        for job in jobs:
+            policy = self._plan.spec(job).retry
+            self._rule(job, job not in self._live, "two live attempts of one job")
+            self._rule(job, self._states[job] == "open", "a job started that has ended or waits")
+            self._rule(job, job not in self._unknown, "a job started whose action is unknown")
+            self._rule(job, job not in self._unknown_end, "a job started again that must run once")
+            self._rule(job, self._tries[job] < policy.max_attempts, "more tries than allowed")
+            self._rule(job, job in self._excused or self._may_start(job), "a job started before its needs allow it")
+            self._numbers[job] += 1
+            self._live[job] = None
+        self._judge_resources(capacity)
+
+    def _may_start(self, job: int) -> bool:
+        needs = [self._states[need] for need in self._plan.needs[job]]
+        good = all(state in GOOD for state in needs)
+        when = self._plan.spec(job).when
+        return all(state in ENDED for state in needs) and (when == "always" or good == (when == "success"))
+
+    def _judge_resources(self, capacity: int) -> None:
+        demands = [dict(self._plan.demand(job)) for job in self._live]
+        heavy = [demand for demand in demands if demand]
+        used = sum(demand.get("cpu", 1.0) for demand in demands)
+        alone = len(demands) == 1
+        if heavy:
+            assert alone or used <= self._limits.slots + 1e-6, f"{used:g} of {self._limits.slots} slots in use"
+        else:
+            assert used <= max(capacity, self._limits.slots), f"{used:g} attempts out, capacity {capacity}"
+        for name, limit in self._limits.limits.items():
+            held = [demand[name] for demand in demands if name in demand]
+            assert len(held) <= 1 or sum(held) <= limit + 1e-6, f"{sum(held):g} of {limit:g} `{name}` in use"
+
+    def _attempt_ended(self, event: ev.AttemptEnded) -> None:
+        job, spec = event.job, self._plan.spec(event.job)
+        self._rule(job, job in self._live, "an end of what does not run")
+        self._rule(job, event.attempt == self._numbers[job], "an end of another attempt")
+        self._rule(job, (event.outcome == "ok") == (event.state == "success"), "a success that is none")
+        del self._live[job]
+        killed = self._graces.pop(job, None) is not None
+        if event.outcome == "returned":
+            self._numbers[job] -= 1
+        elif event.outcome in RETRIABLE:
+            self._tries[job] += 1
+            if not self._stopping and not killed:
+                tried = (
+                    event.outcome not in (spec.retry.only or RETRIABLE) or self._tries[job] >= spec.retry.max_attempts
+                )
+                self._rule(job, tried == (event.state == "failed"), "a failure with tries left, or a try too many")
+        elif event.outcome in ("lost", "interrupted") and spec.once:
+            self._unknown_end.add(job)
+        self._put(job, event.state)
+
+    def _put(self, job: int, state: str) -> None:
+        self._states[job] = "open" if state == "ready" else state
+        if state == "failed":
+            allowed = self._limits.max_failures
+            self._must_stop = self._must_stop or (allowed is not None and self._states.count("failed") >= allowed)
+
+    def _jobs_ended(self, event: ev.JobsEnded) -> None:
+        stopped = {"cancelled": "cancelled", "fail_fast": "aborted", "max_failures": "aborted", "time_limit": "aborted"}
+        for job in event.jobs:
+            self._rule(job, job not in self._live, "a job ended whose attempt lives")
+            self._rule(job, self._states[job] not in ENDED, "a final state changed")
+            if event.state in ("cancelled", "aborted"):
+                self._rule(job, stopped.get(self._stopping) == event.state, "a job was stopped and the run was not")
+            elif event.state == "skipped":
+                self._rule(job, self._may_skip(job, event), f"a job was skipped without cause ({event.reason})")
+        for job in event.jobs:
+            self._put(job, event.state)
+
+    def _may_skip(self, job: int, event: ev.JobsEnded) -> bool:
+        spec, needs = self._plan.spec(job), [self._states[need] for need in self._plan.needs[job]]
+        ended_badly = any(state in ENDED - GOOD for state in needs)
+        match event.reason:
+            case "unknown_action":
+                return job in self._unknown
+            case "condition":
+                return spec.when == "failure" and all(state in GOOD for state in needs)
+            case "need_failed":
+                return spec.when == "success" and ended_badly and self._states[event.cause] == "failed"
+            case _:
+                return event.reason == "need_skipped" and spec.when == "success" and ended_badly
+
+    def _run_ended(self, status: str) -> None:
+        assert not self._status, "a run ends once"
+        left = [self._plan.name(job) for job, state in enumerate(self._states) if state not in ENDED]
+        assert not left, f"the run ended before {left}"
+        bad = any(state in ("failed", "aborted") for state in self._states)
+        assert status == ("cancelled" if self._stopping == "cancelled" else "failed" if bad else "success"), status
+        self._status = status
+
+    def _reopened(self, jobs: Iterable[int]) -> None:
+        self._status = self._stopping = ""
+        self._must_stop = False
+        self._excused = frozenset(self._live)
+        for job in jobs:
+            self._rule(job, self._states[job] in ENDED, "a job was taken back that had not ended")
+            self._states[job], self._tries[job] = "open", 0
+            self._unknown_end.discard(job)

@@ -1,0 +1,321 @@
+"""A whole run from one seed: a fake executor, a clock that jumps, and everything that can go wrong.
+
+`RunState` is driven as the engine drives it: decide, record, act. Between any two of these the runner may be killed; then a fresh state
+takes in the journal and goes on. After every step the state is checked against its own indexes, against a second state that has only
+seen the journal, and by the referee. The same seed gives the same bytes.
+"""
+
+from __future__ import annotations
+
+import random
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+from msgspec import Struct
+
+from joblot import events as ev
+from joblot.journal.codec import encode_events
+from joblot.model import RETRIABLE, STATES, Outcome
+from joblot.runstate import Limits, RunState
+from joblot.testing.declare import story
+from joblot.testing.referee import ENDED, GOOD, Referee
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from joblot.commands import Decision, Kill
+    from joblot.plan import Plan
+
+_NEVER: Final = float("inf")
+_SECONDS: Final = (0.0, 0.001, 0.5, 1.0, 1.0, 2.0, 7.0, 30.0)
+_BAD_KINDS: Final = (*RETRIABLE, "lost", "cancelled", "returned")
+_decoder: Final = msgspec.json.Decoder(list[ev.AnyEvent])
+
+
+class Faults(Struct, frozen=True, kw_only=True):
+    """How unkind a simulated world is. Chances lie between 0 and 1: of an attempt, or of a step of the simulation."""
+
+    bad: float = 0.0
+    """An attempt ends otherwise than well."""
+    hang: float = 0.0
+    """An attempt with a timeout never ends by itself."""
+    late: float = 0.0
+    """The news of an attempt's end waits for the next step."""
+    stale: float = 0.0
+    """A step brings news of an attempt again that was heard of before."""
+    lost: float = 0.0
+    """A step loses a worker with what it runs."""
+    returned: float = 0.0
+    """A step gives attempts back that never began."""
+    cancel: float = 0.0
+    """A step is a person's stop, or once more: kill what runs."""
+    runner_killed: float = 0.0
+    """The runner is killed before it recorded, and again after it recorded but before it acted."""
+    most_kills: int = 4
+    reopened: float = 0.0
+    """The run is taken up again after its end."""
+    most_reopened: int = 2
+
+
+CALM: Final = Faults()
+ROUGH: Final = Faults(
+    bad=0.3, hang=0.1, late=0.15, stale=0.1, lost=0.04, returned=0.05, cancel=0.01, runner_killed=0.02, reopened=0.5
+)
+
+
+class SimulationError(AssertionError):
+    """A promise was broken. The text holds the seed and the story."""
+
+
+class Simulation(Struct, frozen=True):
+    """What came of a simulated run."""
+
+    seed: int
+    status: str
+    states: dict[str, str]
+    records: list[ev.Record]
+    journal: bytes
+    """All events as bytes: equal for equal inputs."""
+    starts: list[str]
+    """The names of the jobs in the order in which their attempts started."""
+    runners: int
+    """How many processes it took."""
+    steps: int
+    story: str
+
+
+def simulate(
+    plan: Plan,
+    *,
+    seed: int,
+    limits: Limits | None = None,
+    faults: Faults = ROUGH,
+    unknown_actions: Collection[int] = (),
+) -> Simulation:
+    """One run of a plan from start to end, through everything that the seed brings.
+
+    Raises:
+        SimulationError: something happened that must not; the same seed shows it again.
+    """
+    simulator = _Simulator(plan, seed, limits or Limits(slots=2), faults, unknown_actions)
+    try:
+        simulator.run()
+    except Exception as error:
+        text = f"seed {seed}: {type(error).__name__}: {error}\n{story(plan, simulator.records)}"
+        raise SimulationError(text) from error
+    return simulator.result()
+
+
+class _Simulator:
+    def __init__(self, plan: Plan, seed: int, limits: Limits, faults: Faults, unknown: Collection[int]) -> None:
+        self.records: list[ev.Record] = []
+        self._plan = plan
+        self._seed = seed
+        self._limits = limits
+        self._faults = faults
+        self._unknown = unknown
+        self._dice = random.Random(seed)  # noqa: S311 - repeats exactly, which is what it is for
+        self._referee = Referee(plan, limits, unknown_actions=unknown)
+        self._state = self._fresh()
+        self._shadow = self._fresh()
+        self._now = 0.0
+        self._capacity = limits.slots
+        self._live: dict[int, tuple[float, Outcome]] = {}
+        self._heard: list[Outcome] = []
+        self._journal = bytearray()
+        self._next_seq = 1
+        self._runners = 1
+        self._reopened = 0
+        self._steps = 0
+        self._steps_most = 2000 + 200 * len(plan)
+
+    def run(self) -> None:
+        """From the start to an end that stays."""
+        if not self._commit(self._state.start(self._now, self._capacity)):
+            self._new_runner()
+        while True:
+            while not self._state.ended:
+                self._steps += 1
+                assert self._steps <= self._steps_most, "the run does not end"
+                if not self._commit(self._step()):
+                    self._new_runner()
+            assert not self._live, f"the run ended and these live: {sorted(self._live)}"
+            if self._reopened >= self._faults.most_reopened or not self._chance(self._faults.reopened):
+                break
+            self._reopened += 1
+            self._new_runner(reopen=True)
+        self._replay_all()
+
+    def result(self) -> Simulation:
+        """What came of it."""
+        name = self._plan.name
+        return Simulation(
+            seed=self._seed,
+            status=self._state.status,
+            states={name(job): STATES[state] for job, state in enumerate(self._state.states)},
+            records=self.records,
+            journal=bytes(self._journal),
+            starts=[
+                name(job)
+                for record in self.records
+                for event in record.events
+                if isinstance(event, ev.AttemptsStarted)
+                for job in event.jobs
+            ],
+            runners=self._runners,
+            steps=self._steps,
+            story=story(self._plan, self.records),
+        )
+
+    # --- steps ----------------------------------------------------------------------------------
+
+    def _step(self) -> Decision:
+        state, faults = self._state, self._faults
+        self._capacity = self._dice.choice((1, self._limits.slots, self._limits.slots * 4))
+        if self._chance(faults.cancel):
+            if state.stopping:
+                grace_s = self._dice.choice((None, None, 0.0))
+                return state.kill_running(self._now, self._capacity, grace_s=grace_s)
+            return state.stop("cancelled", self._now, self._capacity, by="dice")
+        if self._chance(faults.lost) and self._live:
+            return self._lose_worker()
+        if self._chance(faults.returned) and self._live:
+            back = self._some_live()
+            return self._tell([Outcome(job, self._live.pop(job)[1].number, "returned") for job in back])
+        if self._chance(faults.stale) and self._heard:
+            return self._tell([self._dice.choice(self._heard)])
+        self._pass_time()
+        ended = [job for job, (due, _) in self._live.items() if due <= self._now and not self._chance(faults.late)]
+        ended.sort(key=lambda job: self._live[job][0])
+        return self._tell([self._live.pop(job)[1] for job in ended])
+
+    def _pass_time(self) -> None:
+        """On to the next thing that is due, or past it, as a busy machine would."""
+        due = [moment for moment, _ in self._live.values()]
+        timer = self._state.next_due()
+        moment = min([*due, _NEVER if timer is None else timer], default=_NEVER)
+        assert moment < _NEVER, "nothing runs, nothing is due, and the run has not ended"
+        self._now = max(self._now, moment)
+        if self._chance(0.2):
+            self._now += self._dice.choice(_SECONDS)
+
+    def _tell(self, outcomes: list[Outcome]) -> Decision:
+        # A number that was given back is given out again, so news of it cannot come twice.
+        self._heard += [outcome for outcome in outcomes if outcome.kind != "returned"]
+        if self._chance(self._faults.stale):
+            outcomes = outcomes + outcomes
+        if not outcomes:
+            return self._state.tick(self._now, self._capacity)
+        return self._state.attempts_ended(outcomes, self._now, self._capacity)
+
+    def _lose_worker(self) -> Decision:
+        lost = []
+        for job in self._some_live():
+            _, outcome = self._live.pop(job)
+            lost.append((job, outcome.number))
+            if outcome.kind != "returned":
+                self._heard.append(outcome)
+        return self._state.attempts_lost(lost, self._now, self._capacity, "the worker died")
+
+    def _some_live(self) -> list[int]:
+        return self._dice.sample(sorted(self._live), self._dice.randint(1, len(self._live)))
+
+    def _chance(self, share: float) -> bool:
+        return share > 0 and self._dice.random() < share
+
+    # --- recording and acting -------------------------------------------------------------------
+
+    def _commit(self, decision: Decision) -> bool:
+        """Record, act, check. False: the runner was killed somewhere in between."""
+        if self._killed():
+            return False
+        if decision.events:
+            self._append(decision)
+        self._state.check()
+        assert self._state.snapshot() == self._shadow.snapshot(), "a replay gives another state"
+        if self._killed():
+            return False
+        for job in decision.starts:
+            self._begin(job)
+        for kill in decision.kills:
+            self._kill(kill)
+        return True
+
+    def _killed(self) -> bool:
+        return self._runners <= self._faults.most_kills and self._chance(self._faults.runner_killed)
+
+    def _append(self, decision: Decision) -> None:
+        encoded = encode_events(decision.events)
+        events = _decoder.decode(encoded)
+        self._journal += encoded + b"\n"
+        self.records.append(ev.Record(self._next_seq, self._now, events))
+        self._next_seq += len(events)
+        self._referee.recorded(events, self._capacity)
+        for event in events:
+            self._shadow.apply(event)
+
+    def _begin(self, job: int) -> None:
+        assert job not in self._live, f"`{self._plan.name(job)}` was handed over and lives"
+        number = self._state.attempts[job]
+        spec = self._plan.spec(job)
+        if spec.timeout_s is not None and self._chance(self._faults.hang):
+            self._live[job] = _NEVER, Outcome(job, number, "ok", self._now)
+            return
+        seconds = self._dice.choice(_SECONDS)
+        kind = self._dice.choice(_BAD_KINDS) if self._chance(self._faults.bad) else "ok"
+        message = "" if kind == "ok" else f"the dice say {kind}"
+        outcome = Outcome(job, number, kind, self._now, seconds, message=message)
+        if kind == "ok" and self._chance(0.5):
+            outcome.result = b'{"value":%d}' % number
+        self._live[job] = self._now + seconds, outcome
+
+    def _kill(self, kill: Kill) -> None:
+        self._referee.killed(kill)
+        due, outcome = self._live[kill.job]
+        assert outcome.number == kill.number
+        latest = self._now + kill.grace_s * self._dice.random()
+        if due > latest:
+            kind = self._dice.choice(("crash", "crash", "exit", "ok", "returned"))
+            self._live[kill.job] = latest, Outcome(kill.job, kill.number, kind, self._now, message="killed")
+
+    # --- another process ------------------------------------------------------------------------
+
+    def _fresh(self) -> RunState:
+        return RunState(self._plan, self._limits, unknown_actions=self._unknown)
+
+    def _new_runner(self, *, reopen: bool = False) -> None:
+        """The warden has swept up, and another process takes the journal."""
+        while True:
+            self._runners += 1
+            self._heard = []
+            self._live.clear()
+            self._now += self._dice.choice(_SECONDS)
+            self._state = self._replay()
+            if self._take_up(reopen=reopen):
+                return
+            reopen = False
+
+    def _take_up(self, *, reopen: bool) -> bool:
+        state = self._state
+        if not self.records:
+            return self._commit(state.start(self._now, self._capacity))
+        if (reopen or (state.stopping and not state.ended)) and not self._commit(state.reopen(self._chosen())):
+            return False
+        return state.ended or self._commit(state.resume(self._now, self._capacity))
+
+    def _chosen(self) -> list[int]:
+        """Jobs to take back: all that did not succeed, or whatever the dice say."""
+        ended = [job for job, state in enumerate(self._state.states) if STATES[state] in ENDED]
+        if self._chance(0.5):
+            return [job for job in ended if STATES[self._state.states[job]] not in GOOD]
+        return self._dice.sample(ended, self._dice.randint(0, len(ended)))
+
+    def _replay(self) -> RunState:
+        state = self._fresh()
+        for record in self.records:
+            for event in record.events:
+                state.apply(event)
+        return state
+
+    def _replay_all(self) -> None:
+        assert self._replay().snapshot() == self._state.snapshot(), "a replay of the whole run gives another state"

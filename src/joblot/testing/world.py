@@ -1,0 +1,185 @@
+"""A run for one test with a story: no processes, no disk, no waiting."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from joblot import events as ev
+from joblot.clock import ManualClock
+from joblot.journal.memory import MemoryJournal
+from joblot.model import STATES, Config, Outcome
+from joblot.plan import expand
+from joblot.runstate import Limits, RunState
+from joblot.testing.declare import declare, story
+from joblot.testing.referee import GOOD, Referee
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from joblot.commands import Decision, Kill
+
+RUN_ID: Final = "world"
+
+
+class World:
+    """A run whose every step a test takes itself. The clock starts at 0 and stands still between the verbs.
+
+    All that is decided goes into `journal`; after every verb the state is checked against itself, against a replay of the journal, and by
+    a referee. Verbs return the decision that followed.
+    """
+
+    def __init__(
+        self,
+        batch: str | Config,
+        *,
+        slots: int = 4,
+        capacity: int = 0,
+        unknown: Collection[str] = (),
+        **limits: Any,
+    ) -> None:
+        self.plan = expand(declare(batch) if isinstance(batch, str) else batch)
+        self.limits = Limits(slots=slots, **limits)
+        self.capacity = capacity or slots
+        self.clock = ManualClock(wall=0.0)
+        self.journal = MemoryJournal()
+        self.kills: list[Kill] = []
+        """Every kill that was asked for, in order."""
+        self._unknown = [self._number(name) for name in unknown]
+        self._referee = Referee(self.plan, self.limits, unknown_actions=self._unknown)
+        self.state = self._fresh()
+        self.journal.create(RUN_ID, batch="world", source="", jobs=len(self.plan), plan=self.plan.encoded, at=0.0)
+
+    # --- verbs ----------------------------------------------------------------------------------
+
+    def start(self) -> Decision:
+        """Begin the run."""
+        return self._record(self.state.start(self.now, self.capacity))
+
+    def ok(self, name: str, result: Any = None) -> Decision:
+        """The job's attempt ends well."""
+        encoded = b"" if result is None else msgspec.json.encode(result)
+        return self.end(Outcome(self._running(name), self.attempts(name), "ok", result=encoded))
+
+    def fail(self, name: str, kind: str = "error", message: str = "it failed") -> Decision:
+        """The job's attempt ends otherwise than well; any outcome kind."""
+        return self.end(Outcome(self._running(name), self.attempts(name), kind, message=message, reason=kind))
+
+    def end(self, *outcomes: Outcome) -> Decision:
+        """News from the executor, as it is."""
+        return self._record(self.state.attempts_ended(outcomes, self.now, self.capacity))
+
+    def lose(self, *names: str) -> Decision:
+        """The machinery around the jobs' attempts dies."""
+        lost = [(self._running(name), self.attempts(name)) for name in names]
+        return self._record(self.state.attempts_lost(lost, self.now, self.capacity, "the worker died"))
+
+    def advance(self, seconds: float) -> Decision:
+        """Time passes."""
+        self.clock.advance(seconds)
+        return self._record(self.state.tick(self.now, self.capacity))
+
+    def cancel(self, by: str = "test") -> Decision:
+        """A person stops the run; what runs may end."""
+        return self._record(self.state.stop("cancelled", self.now, self.capacity, by=by))
+
+    def kill(self, grace_s: float | None = None) -> Decision:
+        """What still runs is killed."""
+        return self._record(self.state.kill_running(self.now, self.capacity, grace_s=grace_s))
+
+    def crash(self) -> Decision:
+        """The runner is killed; another process resumes the run from its journal."""
+        self.state = self._replayed()
+        return self._record(self.state.resume(self.now, self.capacity))
+
+    def reopen(self, *names: str) -> Decision:
+        """Another process takes jobs back to the beginning (by default all that did not succeed) and resumes the run."""
+        self.state = self._replayed()
+        jobs = [self._number(name) for name in names] or [
+            job for job, state in enumerate(self.state.states) if STATES[state] not in GOOD
+        ]
+        self._record(self.state.reopen(jobs))
+        return self._record(self.state.resume(self.now, self.capacity))
+
+    # --- questions ------------------------------------------------------------------------------
+
+    @property
+    def now(self) -> float:
+        """Seconds since the world began."""
+        return self.clock.now()
+
+    @property
+    def status(self) -> str:
+        """The run's final status; empty until it has one."""
+        return self.state.status
+
+    def states(self) -> dict[str, str]:
+        """The state of every job by name."""
+        return {self.plan.name(job): STATES[state] for job, state in enumerate(self.state.states)}
+
+    def running(self) -> list[str]:
+        """The names of the jobs with a live attempt, in the order of the batch."""
+        return [name for name, state in self.states().items() if state == "running"]
+
+    def attempts(self, name: str) -> int:
+        """The number of the job's last attempt; 0 before the first."""
+        return self.state.attempts[self._number(name)]
+
+    def events(self) -> list[ev.AnyEvent]:
+        """Everything recorded so far."""
+        return [event for record in self.journal.records(RUN_ID) for event in record.events]
+
+    def started(self) -> list[str]:
+        """The names of the jobs in the order in which their attempts started."""
+        return [
+            self.plan.name(job)
+            for event in self.events()
+            if isinstance(event, ev.AttemptsStarted)
+            for job in event.jobs
+        ]
+
+    def why(self, name: str) -> tuple[str, str]:
+        """The reason code of a job that did not run or failed, and the name of the job that caused it (empty: none)."""
+        job = self._number(name)
+        for event in reversed(self.events()):
+            if isinstance(event, ev.JobsEnded) and job in event.jobs:
+                return event.reason, self.plan.name(event.cause) if event.cause >= 0 else ""
+            if isinstance(event, ev.AttemptEnded) and event.job == job:
+                return event.reason, ""
+        return "", ""
+
+    def story(self) -> str:
+        """What happened, one line an event."""
+        return story(self.plan, self.journal.records(RUN_ID))
+
+    # --- inside ---------------------------------------------------------------------------------
+
+    def _number(self, name: str) -> int:
+        job = self.plan.find(name)
+        assert job is not None, f"no job `{name}` in this world"
+        return job
+
+    def _running(self, name: str) -> int:
+        assert name in self.running(), f"`{name}` does not run\n{self.story()}"
+        return self._number(name)
+
+    def _fresh(self) -> RunState:
+        return RunState(self.plan, self.limits, unknown_actions=self._unknown)
+
+    def _replayed(self) -> RunState:
+        state = self._fresh()
+        for event in self.events():
+            state.apply(event)
+        return state
+
+    def _record(self, decision: Decision) -> Decision:
+        if decision.events:
+            self.journal.append(RUN_ID, decision.events, self.clock.wall())
+        self._referee.recorded(decision.events, self.capacity)
+        for kill in decision.kills:
+            self._referee.killed(kill)
+            self.kills.append(kill)
+        self.state.check()
+        assert self._replayed().snapshot() == self.state.snapshot(), f"a replay gives another state\n{self.story()}"
+        return decision

@@ -1,0 +1,124 @@
+"""Plans and limits to simulate: from a seed, and as Hypothesis strategies."""
+
+import random
+from typing import NamedTuple
+
+from hypothesis import strategies as st
+
+from joblot.model import Config, JobSpec, Retry
+from joblot.plan import Plan, expand
+from joblot.runstate import Limits
+
+WHENS = ("success", "success", "success", "failure", "always")
+CPUS = (0.1, 0.2, 0.3, 0.5, 1.0, 2.0, 5.0)
+AMOUNTS = (0.1, 0.2, 1.0, 2.0, 3.0)
+LIMITS = ({}, {"db": 2.0}, {"db": 0.3}, {"db": 1.0, "net": 2.0})
+
+
+class Case(NamedTuple):
+    plan: Plan
+    limits: Limits
+    unknown: list[int]
+
+
+def plan_of(jobs: list[JobSpec]) -> Plan:
+    return expand(Config(name="simulated", folder="/", jobs=jobs))
+
+
+def case_from(seed: int) -> Case:
+    """A case in which everything occurs, up to 40 jobs."""
+    dice = random.Random(seed)
+    count = dice.randint(1, dice.choice((4, 12, 40)))
+    jobs = [_job(dice, number) for number in range(count)]
+    if dice.random() < 0.5:
+        dice.shuffle(jobs)
+    limits = Limits(
+        slots=dice.choice((1, 2, 4)),
+        limits=dice.choice(LIMITS),
+        fail_fast=dice.random() < 0.15,
+        max_failures=dice.choice((None, None, 2)),
+        timeout_s=dice.choice((None, None, None, 20.0)),
+        seed=str(seed),
+    )
+    return Case(plan_of(jobs), limits, [number for number in range(count) if dice.random() < 0.05])
+
+
+def _job(dice: random.Random, number: int) -> JobSpec:
+    needs = dice.sample(range(number), min(number, dice.choice((0, 0, 1, 1, 2, 3))))
+    resources = {}
+    if dice.random() < 0.25:
+        resources["cpu"] = dice.choice(CPUS)
+    if dice.random() < 0.2:
+        resources[dice.choice(("db", "net"))] = dice.choice(AMOUNTS)
+    return JobSpec(
+        name=f"j{number}",
+        action="test",
+        needs=tuple(f"j{need}" for need in sorted(needs)),
+        when=dice.choice(WHENS) if needs else "success",
+        retry=Retry(
+            dice.choice((1, 1, 2, 3)),
+            dice.choice((0.0, 0.0, 1.0, 5.0)),
+            dice.choice((1.0, 2.0)),
+            jitter=dice.choice((0, 0.3)),
+        ),
+        timeout_s=dice.choice((None, None, 1.0, 5.0)),
+        grace_s=dice.choice((0.0, 2.0)),
+        resources=resources,
+        once=dice.random() < 0.05,
+        priority=dice.choice((0, 0, 0, 1, -1)),
+    )
+
+
+@st.composite
+def plans(
+    draw: st.DrawFn, *, most: int = 40, whens: tuple[str, ...] = ("success", "failure", "always"), plain: bool = False
+) -> Plan:
+    """Any plan; `plain`: nothing but needs and `when`."""
+    count = draw(st.integers(1, most))
+    jobs = []
+    for number in range(count):
+        needs = draw(st.sets(st.integers(0, number - 1), max_size=4)) if number else set()
+        fields = {} if plain else draw(_fields)
+        jobs.append(
+            JobSpec(
+                name=f"j{number}",
+                action="test",
+                needs=tuple(f"j{need}" for need in sorted(needs)),
+                when=draw(st.sampled_from(whens)),
+                **fields,
+            )
+        )
+    return plan_of(draw(st.permutations(jobs)) if count <= 12 else jobs)
+
+
+_fields = st.fixed_dictionaries(
+    {},
+    optional={
+        "retry": st.builds(
+            Retry,
+            max_attempts=st.integers(1, 4),
+            delay_s=st.sampled_from((0.0, 0.5, 10.0)),
+            backoff=st.sampled_from((1.0, 2.0)),
+            jitter=st.sampled_from((0.0, 0.5)),
+            only=st.sampled_from(((), ("exit", "timeout"), ("error",))),
+        ),
+        "timeout_s": st.sampled_from((0.5, 5.0)),
+        "grace_s": st.sampled_from((0.0, 3.0)),
+        "resources": st.dictionaries(
+            st.sampled_from(("cpu", "db", "net", "memory")), st.sampled_from((*CPUS, *AMOUNTS)), max_size=2
+        ),
+        "once": st.booleans(),
+        "priority": st.integers(-2, 2),
+    },
+)
+
+limits = st.builds(
+    Limits,
+    slots=st.integers(1, 5),
+    limits=st.sampled_from(LIMITS),
+    fail_fast=st.booleans(),
+    max_failures=st.sampled_from((None, 1, 3)),
+    timeout_s=st.sampled_from((None, None, 15.0)),
+    crash_limit=st.integers(1, 3),
+    seed=st.just("simulated"),
+)

@@ -1,0 +1,91 @@
+"""The referee objects: a judge that lets everything pass would make every simulation green."""
+
+import pytest
+
+from joblot import events as ev
+from joblot.commands import Kill
+from joblot.plan import expand
+from joblot.runstate import Limits
+from joblot.testing import Faults, Referee, SimulationError, declare, simulate
+
+STARTED = ev.RunStarted("", 6)
+OBJECTIONS = {
+    "a job started before its needs allow it: job `b` (open, attempt 0)": [ev.AttemptsStarted([1])],
+    "two live attempts of one job: job `a` (open, attempt 1)": [ev.AttemptsStarted([0]), ev.AttemptsStarted([0])],
+    "3 attempts out, capacity 2": [ev.AttemptsStarted([0, 3, 5])],
+    "something started after the stop": [ev.RunStopping("cancelled"), ev.AttemptsStarted([0])],
+    "a run stops once": [ev.RunStopping("cancelled"), ev.RunStopping("time_limit")],
+    "an end of what does not run: job `a` (open, attempt 0)": [ev.AttemptEnded(0, 1)],
+    "an end of another attempt: job `a` (open, attempt 1)": [ev.AttemptsStarted([0]), ev.AttemptEnded(0, 2)],
+    "a success that is none: job `a` (open, attempt 1)": [
+        ev.AttemptsStarted([0]),
+        ev.AttemptEnded(0, 1, "error", "success"),
+    ],
+    "a failure with tries left, or a try too many: job `a` (open, attempt 1)": [
+        ev.AttemptsStarted([0]),
+        ev.AttemptEnded(0, 1, "error", "failed"),
+    ],
+    "a job started again that must run once: job `e` (open, attempt 1)": [
+        ev.AttemptsStarted([4]),
+        ev.AttemptEnded(4, 1, "lost", "ready"),
+        ev.AttemptsStarted([4]),
+    ],
+    "a final state changed: job `a` (success, attempt 1)": [
+        ev.AttemptsStarted([0]),
+        ev.AttemptEnded(0, 1),
+        ev.JobsEnded([0], "skipped", "condition"),
+    ],
+    "a job ended whose attempt lives: job `a` (open, attempt 1)": [
+        ev.AttemptsStarted([0]),
+        ev.JobsEnded([0], "skipped", "condition"),
+    ],
+    "a job was skipped without cause (need_failed): job `b` (open, attempt 0)": [
+        ev.JobsEnded([1], "skipped", "need_failed", 0)
+    ],
+    "a job was stopped and the run was not: job `b` (open, attempt 0)": [ev.JobsEnded([1], "aborted", "fail_fast")],
+    "a wait ended that never began: job `a` (open, attempt 0)": [ev.BackoffEnded(0)],
+    "the run ended before ['a', 'b', 'c', 'd', 'e', 'f']": [ev.RunEnded("success")],
+    "a job was taken back that had not ended: job `a` (open, attempt 0)": [ev.RunReopened([0])],
+}
+
+
+@pytest.fixture
+def referee():
+    plan = expand(declare("a max_attempts=2; b needs a; c needs b when=failure; d; e once=yes; f"))
+    return Referee(plan, Limits(slots=2))
+
+
+@pytest.mark.parametrize(("objection", "events"), [pytest.param(*item, id=item[0]) for item in OBJECTIONS.items()])
+def test_the_referee_objects(referee, objection, events):
+    with pytest.raises(AssertionError) as caught:
+        referee.recorded([STARTED, *events], 2)
+    assert str(caught.value) == objection
+
+
+def test_the_referee_objects_to_a_kill_that_is_no_quicker(referee):
+    referee.recorded([STARTED, ev.AttemptsStarted([0])], 2)
+    referee.killed(Kill(0, 1, "timeout", 5.0))
+    referee.killed(Kill(0, 1, "cancelled", 0.0))
+    with pytest.raises(AssertionError) as caught:
+        referee.killed(Kill(0, 1, "cancelled", 0.0))
+    assert str(caught.value) == "a second kill that is no quicker: job `a` (open, attempt 1)"
+
+
+def test_the_referee_objects_to_more_of_a_limit_than_there_is():
+    plan = expand(declare("a db=1; b db=1; c db=5; d cpu=1; e cpu=1.5"))
+    for jobs, objection in (([0, 1], "2 of 1 `db` in use"), ([3, 4], "2.5 of 2 slots in use")):
+        with pytest.raises(AssertionError) as caught:
+            Referee(plan, Limits(slots=2, limits={"db": 1})).recorded([ev.AttemptsStarted(jobs)], 2)
+        assert str(caught.value) == objection
+
+
+def test_a_broken_promise_comes_with_the_seed_and_the_story(monkeypatch):
+    """A start that is not known to the state: the simulation says where, and how to see it again."""
+    plan = expand(declare("a; b needs a"))
+    monkeypatch.setattr("joblot.runstate.RunState._comes_true", lambda self, job: True)
+    monkeypatch.setattr("joblot.runstate.RunState._after", lambda self, decision, job: None)
+    with pytest.raises(SimulationError) as caught:
+        simulate(plan, seed=7, faults=Faults(bad=1.0))
+    first, *rest = str(caught.value).splitlines()
+    assert first.startswith("seed 7: AssertionError: a job started before its needs allow it: job `b`")
+    assert any("attempts_started jobs=a" in line for line in rest)

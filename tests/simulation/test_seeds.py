@@ -1,0 +1,61 @@
+"""Whole runs from a few hundred seeds; JOBLOT_SIM_SEEDS says how many, JOBLOT_SIM_FIRST where to begin."""
+
+import os
+
+import pytest
+
+from joblot.testing import CALM, ROUGH, Faults, simulate
+from simulation.cases import case_from
+
+SEEDS = int(os.environ.get("JOBLOT_SIM_SEEDS", "400"))
+FIRST = int(os.environ.get("JOBLOT_SIM_FIRST", "0"))
+WORLDS = {
+    "calm": CALM,
+    "rough": ROUGH,
+    "failing": Faults(bad=0.6),
+    "killed": Faults(bad=0.1, runner_killed=0.3, most_kills=10),
+    "stopped": Faults(bad=0.2, hang=0.3, cancel=0.1, late=0.3, reopened=1.0),
+}
+
+
+@pytest.mark.parametrize("world", WORLDS)
+def test_every_rule_holds_in_every_world(world):
+    """R110 R112 R130: the simulation itself raises, with the seed and the story, when a promise is broken."""
+    share = SEEDS if world == "rough" else SEEDS // 4
+    ended = 0
+    for seed in range(FIRST, FIRST + share):
+        plan, limits, unknown = case_from(seed)
+        ended += simulate(plan, seed=seed, limits=limits, faults=WORLDS[world], unknown_actions=unknown).status != ""
+    assert ended == share
+
+
+def test_a_seed_gives_the_same_bytes_each_time():
+    """The same inputs give the same events, kills and restarts included."""
+    for seed in range(FIRST, FIRST + max(SEEDS // 10, 1)):
+        plan, limits, unknown = case_from(seed)
+        again = case_from(seed)
+        one = simulate(plan, seed=seed, limits=limits, unknown_actions=unknown)
+        two = simulate(again.plan, seed=seed, limits=again.limits, unknown_actions=again.unknown)
+        assert one.journal == two.journal
+        assert one.story == two.story
+
+
+def test_the_worlds_bring_what_they_are_for():
+    """A simulation in which nothing goes wrong proves nothing: over the seeds everything occurs."""
+    seen: set[str] = set()
+    runners = 0
+    for seed in range(300):
+        plan, limits, unknown = case_from(seed)
+        simulation = simulate(plan, seed=seed, limits=limits, unknown_actions=unknown)
+        runners += simulation.runners
+        for record in simulation.records:
+            for event in record.events:
+                seen.add(getattr(event, "outcome", "") or getattr(event, "reason", "") or type(event).__name__)
+        seen |= set(simulation.states.values())
+    assert runners > 450
+    assert seen >= {
+        *("ok", "error", "exit", "timeout", "crash", "oom", "lost", "interrupted", "cancelled", "returned"),
+        *("need_failed", "need_skipped", "condition", "unknown_action", "fail_fast", "max_failures", "time_limit"),
+        *("RunStarted", "RunResumed", "RunReopened", "RunEnded", "BackoffEnded", "AttemptsStarted"),
+        *("success", "failed", "skipped", "cancelled", "aborted"),
+    }
