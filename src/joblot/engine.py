@@ -56,7 +56,8 @@ class Observer(Protocol):
 class Engine:
     """Drives one run in this process.
 
-    `began_at` is the wall time of the run's own start: events tell when attempts began relative to it.
+    `began_at` is the wall time of the run's own start, its first record: events tell when attempts began relative to it. None: the run
+    starts with the first decision here.
     """
 
     def __init__(
@@ -67,7 +68,7 @@ class Engine:
         journal: Journal,
         executor: Executor,
         clock: Clock,
-        began_at: float,
+        began_at: float | None,
         observers: Sequence[Observer] = (),
         stop_grace_s: float = STOP_GRACE_S,
     ) -> None:
@@ -77,7 +78,7 @@ class Engine:
         self._journal = journal
         self._executor = executor
         self._clock = clock
-        self._zero = clock.now() - (clock.wall() - began_at)
+        self._zero = clock.now() - (clock.wall() - began_at if began_at is not None else 0.0)
         self._observers = list(observers)
         self._stop_grace_s = stop_grace_s
         self._kill_by: float | None = None
@@ -212,7 +213,10 @@ class Engine:
 
     def _look_for_requests(self) -> None:
         for request in self._journal.requests(self._run_id):
-            self._stop(f"`joblot {request.kind}` by {request.by}", at_once=request.kind == "kill")
+            self._stop(
+                f"`joblot cancel{' --kill' if request.kind == 'kill' else ''}` by {request.by}",
+                at_once=request.kind == "kill",
+            )
 
     def _interrupted(self, interrupts: Interrupts) -> None:
         if interrupts.count >= 3:

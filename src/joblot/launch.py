@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
@@ -161,7 +162,9 @@ class _Driver:
             )
             self._take_hold()
             state = self._state()
-            return self._drive(state, journal, executor, at, lambda now, room: state.start(now, room, **self._words()))
+            return self._drive(
+                state, journal, executor, None, lambda now, room: state.start(now, room, **self._words())
+            )
         finally:
             executor.close()
             self._let_go()
@@ -194,7 +197,7 @@ class _Driver:
             if state.ended:
                 return self._report(view)
             journal.summarise(self._run_id, status="running", ended_at=None, counts={})
-            began = info.started_at
+            began = view.started_at or info.started_at
             return self._drive(
                 state, journal, executor, began, lambda now, room: state.resume(now, room, **self._words()), view
             )
@@ -207,7 +210,7 @@ class _Driver:
         state: RunState,
         journal: Journal,
         executor: Executor,
-        began_at: float,
+        began_at: float | None,
         first: Callable[[float, int], Any],
         view: Any = None,
     ) -> Report:
@@ -314,8 +317,18 @@ class _Driver:
         from joblot import __version__
         from joblot.journal.folder import owner
 
-        settings = {"on": self._options.on, "workers": self._slots}
-        return {"by": {**owner(), "joblot": __version__}, "settings": settings}
+        config, options = self._plan.config, self._options
+        settings = {
+            "on": options.on,
+            "workers": self._slots,
+            "fail_fast": config.fail_fast if options.fail_fast is None else options.fail_fast,
+        }
+        return {"by": {**owner(), "joblot": __version__, "python": _python_version()}, "settings": settings}
+
+
+def _python_version() -> str:
+    """The version of this Python, such as `3.11.7`."""
+    return ".".join(map(str, sys.version_info[:3]))
 
 
 def _remove_flat(folder: Path) -> None:

@@ -177,7 +177,7 @@ def _duplicate(config: Config, first: int, second: int) -> Diagnostic:
     one, two = config.jobs[first], config.jobs[second]
     where = f"on line {one.place.line}" if one.place and one.place.line else f"jobs[{first}]"
     return _problem(
-        "duplicate_job", two, f"duplicate job name `{two.name}` (also {where})", hint="give each job its own name"
+        "duplicate_name", two, f"duplicate job name `{two.name}` (also {where})", hint="give each job its own name"
     )
 
 

@@ -80,7 +80,7 @@ def test_every_batch_file_of_the_pages_is_right(block, tmp_path):
         names=ACTIONS.names,
     )
     assert config.jobs
-    assert {one.code for one in warnings} <= {"unknown-action"}
+    assert {one.code for one in warnings} <= {"unknown_action"}
 
 
 def python_of(name):

@@ -76,14 +76,22 @@ class Action:
     def _takes_one_path(self) -> bool:
         return signatures.takes_one_path(self.function)
 
+    @cached_property
+    def _takes_paths(self) -> bool:
+        return signatures.takes_paths(self.function)
+
     def call(self, input: Any, params: Mapping[str, Any], ctx: Any = None) -> Any:
         """Run it with a job's input and parameters, already checked and converted. The result is what the function returns.
+
+        A single input for a function that takes several is a list of one.
 
         Raises:
             ActionError: `input` is a list, and the function takes one path.
         """
         if isinstance(input, list) and self._takes_one_path:
             raise ActionError(f"`{self.name}` takes one input, not a list of {len(input)}", reason="bad_input")
+        if input is not None and not isinstance(input, list) and self._takes_paths:
+            input = [input]  # noqa: A001 - the word of the batch file
         keywords = dict(params)
         if self.wants_context:
             keywords[signatures.CONTEXT] = ctx

@@ -77,6 +77,18 @@ def takes_one_path(function: Callable[..., Any]) -> bool:
     return _hints(function).get(INPUT) in (Path, Path | None)
 
 
+def takes_paths(function: Callable[..., Any]) -> bool:
+    """Whether `input` is annotated as a list, or another sequence, of paths."""
+    from collections.abc import Iterable
+    from types import UnionType
+    from typing import Union, get_args, get_origin
+
+    hint = _hints(function).get(INPUT)
+    options = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
+    kinds = [get_origin(option) or option for option in options]
+    return any(isinstance(kind, type) and issubclass(kind, Iterable) and not issubclass(kind, str) for kind in kinds)
+
+
 def takes(function: Callable[..., Any], parameter: str) -> bool:
     """Whether `function` has a parameter of that name."""
     return any(known.name == parameter for known in _parameters(function))

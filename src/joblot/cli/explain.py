@@ -39,13 +39,11 @@ def command(output: Output, run: str, job: str, state: str | None) -> int:
 
 
 def _as_data(run: Run, report: Report, number: int) -> dict[str, Any]:
-    import msgspec
-
     job = report.jobs[run.plan.name(number)]
     return {
         "run_id": run.id,
         "run_status": report.status,
-        "job": msgspec.to_builtins(job),
+        "job": job,
         "why": _why(run, report, number, job),
         "causes": [cause.name for cause in _causes(report, job)],
         "needs": {need: report.jobs[need].state for need in job.needs},

@@ -64,7 +64,7 @@ class Sink:
         meant = {
             name
             for problem in self.problems[self.since :]
-            if problem.code == "unknown-field"
+            if problem.code == "unknown_field"
             and problem.keys[:-1] == keys
             and problem.hint.startswith(("did you", "write"))
             for name in fields
@@ -343,7 +343,7 @@ def report_unknown(sink: Sink, name: str, known: Iterable[str], keys: Keys, owne
         hint = habit[1]
     if not hint:
         hint = f"known are {', '.join(f'`{field}`' for field in known)}; begin your own with `x-`"
-    sink.add("unknown-field", f"unknown field `{shorten(name)}` in {owner}", keys, hint=hint, at_key=True)
+    sink.add("unknown_field", f"unknown field `{shorten(name)}` in {owner}", keys, hint=hint, at_key=True)
 
 
 _LATER: Final = ("", "this version does not know it: write the jobs out one by one")

@@ -171,7 +171,7 @@ class JobReader(Sink):
         for name, item in given.items():
             if name not in SHARED and name in JOB:
                 hint = f"each job has its own; shared are {', '.join(f'`{field}`' for field in SHARED)}"
-                self.add("unknown-field", f"`{name}` cannot have a default", (*keys, name), hint=hint, at_key=True)
+                self.add("unknown_field", f"`{name}` cannot have a default", (*keys, name), hint=hint, at_key=True)
                 continue
             filled = self.fill(item, (*keys, name), self.known)
             if filled is not MISSING:
@@ -310,7 +310,7 @@ class JobReader(Sink):
             f"duplicate job name `{name}`" if other == name else f"job names `{other}` and `{name}` differ only in case"
         )
         keys = ("jobs", index, "name")
-        self.problems.append(Problem("duplicate-name", message, keys, twin=("jobs", first, "name")))
+        self.problems.append(Problem("duplicate_name", message, keys, twin=("jobs", first, "name")))
 
     def _filled(self, job: dict[str, Any], keys: Keys) -> tuple[dict[str, Any], bool]:
         """The job's fields without references that are known now, and whether others are left."""
@@ -450,7 +450,7 @@ class JobReader(Sink):
         if self._severity == "warning":
             message += ": the job will be skipped"
         self.problems.append(
-            Problem("unknown-action", message, keys, self._unknown_hints[action], severity=self._severity)
+            Problem("unknown_action", message, keys, self._unknown_hints[action], severity=self._severity)
         )
 
     def _note_shape(self, signature: Signature, job: dict[str, Any]) -> None:
@@ -477,7 +477,7 @@ class JobReader(Sink):
                 if not name.startswith("x-"):
                     known = ["cpu", "memory", *self._limits]
                     hint = did_you_mean(name, known) or "name it under the batch's `limits`"
-                    self.add("unknown-resource", f"unknown resource `{shorten(name)}`", at, hint=hint, at_key=True)
+                    self.add("unknown_resource", f"unknown resource `{shorten(name)}`", at, hint=hint, at_key=True)
                 continue
             read = self.read(size if name == "memory" else number(0, 1_000_000), item, at)
             if read is not MISSING and self._fits_limit(name, read, at):

@@ -228,7 +228,7 @@ def _report_repeated(text: str, problems: list[Problem]) -> None:
                     spot = _spots(text, [offset])[0]
                     twin = (*keys, key)
                     problems.append(
-                        Problem("duplicate-key", f"duplicate key `{shorten(key)}`", twin, spot=spot, twin=twin)
+                        Problem("duplicate_key", f"duplicate key `{shorten(key)}`", twin, spot=spot, twin=twin)
                     )
                 seen.add(key)
                 look_if_needed((*keys, key))

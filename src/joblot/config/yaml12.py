@@ -162,7 +162,7 @@ class _Builder:
         if value in items:
             keys = (*self._keys(), value)
             self.problems.append(
-                Problem("duplicate-key", f"duplicate key `{shorten(value)}`", keys, spot=spot, twin=keys)
+                Problem("duplicate_key", f"duplicate key `{shorten(value)}`", keys, spot=spot, twin=keys)
             )
             return _DROPPED
         return value

@@ -32,6 +32,10 @@ MAX_RESULT: Final = 2**20
 _KIB: Final = 1024 if sys.platform == "linux" else 1
 
 
+class Stopped(BaseException):
+    """The attempt was asked to end (SIGTERM). Raised inside the action, so that its `finally` blocks run."""
+
+
 class Performer:
     """Runs attempts of one run in this process."""
 
@@ -41,6 +45,7 @@ class Performer:
         self._folder = Path(context.plan.config.folder)
         self.mask = Mask(context.plan.config.secrets)
         self._actions: dict[Any, Action] = {}
+        self._env = dict(context.plan.config.env)
 
     def perform(self, attempt: Attempt) -> Outcome:
         """Run the attempt to its end."""
@@ -64,17 +69,26 @@ class Performer:
     def _call(self, attempt: Attempt, outcome: Outcome) -> Any:
         spec = self._plan.spec(attempt.job)
         function = spec.function
-        if function is not None and not spec.params and spec.input is None and _takes_nothing(function):
-            return function()
+        if (
+            function is not None
+            and not spec.params
+            and spec.input is None
+            and not spec.env
+            and _takes_nothing(function)
+        ):
+            if not self._env:
+                return function()
         action = self._action(spec)
         values = attempt.values or {}
         logs: list[LogLine] = []
         arguments = convert_params(action.signature, values.get("params", spec.params), self._folder)
         context = self._make_context(attempt, spec, logs)
         given = values.get("input", spec.input)
+        kept = self._set_environment(values.get("env", spec.env))
         try:
             return action.call(self._resolved(given), arguments, context)
         finally:
+            self._restore_environment(kept)
             outcome.logs = tuple(logs)
             outcome.artifacts = tuple(context.artifacts)
 
@@ -97,6 +111,20 @@ class Performer:
             log=logs.append,
         )
 
+    def _set_environment(self, own: dict[str, str]) -> dict[str, str | None]:
+        """Set the batch's and the job's variables. Returns what they were before."""
+        wanted = {**self._env, **own} if own else self._env
+        kept = {name: os.environ.get(name) for name in wanted}
+        os.environ.update(wanted)
+        return kept
+
+    def _restore_environment(self, kept: dict[str, str | None]) -> None:
+        for name, value in kept.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
     def _resolved(self, given: Any) -> Any:
         """An input's path or paths, relative to the batch's folder."""
         if isinstance(given, str):
@@ -108,6 +136,9 @@ class Performer:
     def _failed(self, outcome: Outcome, error: BaseException) -> None:
         outcome.kind = "error"
         outcome.result = b""
+        if isinstance(error, Stopped):
+            outcome.kind = "cancelled"
+            return
         if isinstance(error, JoblotError):
             outcome.reason = getattr(error, "reason", "exception")
             outcome.message = _one_line(error.message)

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from joblot.executors import processes
-from joblot.executors.perform import Performer
+from joblot.executors.perform import Performer, Stopped
 from joblot.executors.spool import Spool
 from joblot.model import Attempt, Outcome
 
@@ -32,10 +32,6 @@ if TYPE_CHECKING:
 
 TO_WORKER: Final = struct.Struct(">IB")
 FROM_WORKER: Final = struct.Struct(">I")
-
-
-class Stopped(BaseException):
-    """The attempt was asked to end (SIGTERM). Raised inside the action, so that its `finally` blocks run."""
 
 
 class Worker:

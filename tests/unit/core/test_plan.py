@@ -101,7 +101,7 @@ def test_a_duplicate_name_says_where_the_first_one_is():
         plan_of(*placed)
     assert str(caught.value) == "b.yaml:9:5: error: duplicate job name `a` (also on line 3)"
     assert mistakes(job("a"), job("a")) == [
-        ("duplicate_job", "duplicate job name `a` (also jobs[0])", "give each job its own name")
+        ("duplicate_name", "duplicate job name `a` (also jobs[0])", "give each job its own name")
     ]
 
 
