@@ -69,15 +69,9 @@ class Performer:
     def _call(self, attempt: Attempt, outcome: Outcome) -> Any:
         spec = self._plan.spec(attempt.job)
         function = spec.function
-        if (
-            function is not None
-            and not spec.params
-            and spec.input is None
-            and not spec.env
-            and _takes_nothing(function)
-        ):
-            if not self._env:
-                return function()
+        bare = function is not None and not (spec.params or spec.env or self._env) and spec.input is None
+        if bare and _takes_nothing(function):
+            return function()
         action = self._action(spec)
         values = attempt.values or {}
         logs: list[LogLine] = []
