@@ -12,9 +12,9 @@ from __future__ import annotations
 from array import array
 from collections import deque
 from math import isnan, nan
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
-from msgspec import Raw, Struct
+from msgspec import Struct
 from msgspec.structs import replace
 
 from joblot import events as ev
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from joblot.model import Artifact
-
-_NO_RESULT: Final = Raw(b"")
 
 
 class JobFacts(Struct, frozen=True):
@@ -138,7 +136,7 @@ class RunView:
         if event.artifacts:
             self._artifacts[job] = event.artifacts
         if event.outcome != "ok" or event.attempt > 1:
-            self._not_plain(job, state, replace(event, result=_NO_RESULT))
+            self._not_plain(job, state, replace(event, result=ev.NO_RESULT))
 
     def _not_plain(self, job: int, state: int, event: ev.AttemptEnded) -> None:
         self._history.setdefault(job, []).append(event)
