@@ -47,3 +47,11 @@ def test_unknown_needs_and_cycles_are_refused_before_anything_runs(api):
 def test_the_logger_writes_its_log(api, tmp_path):
     assert api.log_something(tmp_path / "log.json")["status"] == "completed"
     assert json.loads((tmp_path / "log.json").read_text())["warning_count"] == 1
+
+
+def test_no_module_hides_a_public_name():
+    """A submodule of the same name would take the name's place as soon as anything imports it."""
+    import pkgutil
+
+    modules = {module.name for module in pkgutil.iter_modules(joblot.__path__)}
+    assert modules & set(joblot.__all__) == set()
