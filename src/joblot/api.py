@@ -25,6 +25,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar, overload
 
+import msgspec
+
 from joblot.errors import ConfigError, did_you_mean
 from joblot.launch import Options, resume_run, start_run
 from joblot.model import RETRIABLE, Config, JobSpec, Retry
@@ -71,7 +73,8 @@ class Batch:
             "durability": durability,
         }
         self._jobs: list[JobSpec] = []
-        self._names: dict[Any, str] = {}
+        self._names: dict[int, str] = {}
+        """Names of jobs by the `id` of their function, which the job keeps alive."""
 
     def __len__(self) -> int:
         return len(self._jobs)
@@ -146,6 +149,8 @@ class Batch:
             )
         params = dict(params or {})
         texts = (params, str(input or ""), run, env)
+        if params or run is not None or env or input is not None:
+            _check_texts(name, params, input, run, env)
         spec = JobSpec(
             name=name,
             action=what if isinstance(what, str) else None,
@@ -170,16 +175,16 @@ class Batch:
         )
         self._jobs.append(spec)
         if callable(what):
-            self._names[what] = name
+            self._names[id(what)] = name
 
     def _need(self, name: str, need: str | Callable[..., Any]) -> str:
         if isinstance(need, str):
             return need
-        if need not in self._names:
+        if id(need) not in self._names:
             raise ConfigError(
                 f"job `{name}` needs `{getattr(need, '__name__', need)}`, which is not a job of this batch"
             )
-        return self._names[need]
+        return self._names[id(need)]
 
     def config(self) -> Config:
         """The batch as the plan takes it."""
@@ -290,6 +295,24 @@ def _seconds(value: str | float | None, name: str, *, least: float | None = None
     if seconds == 0 and least is None:
         raise ConfigError(f"`{name}` must be more than 0")
     return seconds
+
+
+def _check_texts(
+    name: str, params: Mapping[str, Any], given: object, run: str | list[str] | None, env: Mapping[str, str] | None
+) -> None:
+    """What can neither be stored nor given to a process is refused here, where the mistake was made."""
+    words = [run] if isinstance(run, str) else run
+    if words is not None and (not words or not words[0] or not all(isinstance(word, str) for word in words)):
+        raise ConfigError(f"job `{name}`: `run` is a text, or a list of texts that begins with a program, not {run!r}")
+    for key, value in (env or {}).items():
+        if not isinstance(key, str) or not key or "=" in key or not isinstance(value, str):
+            raise ConfigError(f"job `{name}`: `env` has names without `=` and texts as values, not {key!r}: {value!r}")
+    if any("\0" in text for text in (*(words or ()), *(env or {}).keys(), *(env or {}).values())):
+        raise ConfigError(f"job `{name}`: a NUL character cannot be given to a process")
+    try:
+        msgspec.json.encode([params, str(given or ""), run, env])
+    except (TypeError, ValueError, OverflowError, RecursionError) as error:
+        raise ConfigError(f"job `{name}`: its texts and parameters must be plain data in UTF-8: {error}") from None
 
 
 _RETRIES: Final[dict[int, Retry]] = {}

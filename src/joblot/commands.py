@@ -22,12 +22,14 @@ class Kill(Struct, frozen=True, gc=False):
 class Decision(Struct, gc=False):
     """What an input led to: facts to record, then things to do.
 
-    `starts` lists jobs whose next attempt is to be handed to the executor, in this order.
+    `starts` lists jobs whose next attempt is to be handed to the executor, in this order. `checks` lists ready jobs that may be up to
+    date: whether they are must be answered (`RunState.checked`) before anything starts.
     """
 
     events: list[AnyEvent]
     starts: list[int]
     kills: list[Kill]
+    checks: list[int] = []
 
     def __bool__(self) -> bool:
-        return bool(self.events or self.starts or self.kills)
+        return bool(self.events or self.starts or self.kills or self.checks)

@@ -11,12 +11,10 @@ import signal
 import threading
 from typing import TYPE_CHECKING, Any, Final, Protocol, Self
 
-import msgspec
-
 from joblot import events as ev
-from joblot.config.template import as_text, substitute
-from joblot.errors import EXIT_SIGINT, EXIT_SIGTERM, ActionError, JoblotError
-from joblot.model import STATES, Attempt, Outcome
+from joblot.errors import EXIT_SIGINT, EXIT_SIGTERM, JoblotError, JournalWriteError
+from joblot.model import Attempt, Outcome
+from joblot.values import Values
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,12 +24,18 @@ if TYPE_CHECKING:
     from joblot.commands import Decision
     from joblot.executors import Executor
     from joblot.journal import Journal
+    from joblot.outputs import OutputWatch
     from joblot.runstate import RunState
+    from joblot.uptodate import UpToDate
 
 POLL_S: Final = 0.25
 """How often a waiting engine looks for requests of other processes and lets observers refresh."""
 STOP_GRACE_S: Final = 10.0
 """How long running jobs may go on after the first Ctrl-C."""
+DISK_WAIT_S: Final = 60.0
+"""How long a run waits for room when its facts cannot be written."""
+_FIRST_PAUSE_S: Final = 0.1
+_LONGEST_PAUSE_S: Final = 2.0
 
 
 class Observer(Protocol):
@@ -57,7 +61,7 @@ class Engine:
     """Drives one run in this process.
 
     `began_at` is the wall time of the run's own start, its first record: events tell when attempts began relative to it. None: the run
-    starts with the first decision here.
+    starts with the first decision here. `watch` looks after the files that jobs declare, `current` says which jobs are up to date.
     """
 
     def __init__(
@@ -71,6 +75,9 @@ class Engine:
         began_at: float | None,
         observers: Sequence[Observer] = (),
         stop_grace_s: float = STOP_GRACE_S,
+        disk_wait_s: float = 0.0,
+        watch: OutputWatch | None = None,
+        current: UpToDate | None = None,
     ) -> None:
         self._run_id = run_id
         self._state = state
@@ -81,11 +88,16 @@ class Engine:
         self._zero = clock.now() - (clock.wall() - began_at if began_at is not None else 0.0)
         self._observers = list(observers)
         self._stop_grace_s = stop_grace_s
+        self._disk_wait_s = disk_wait_s
+        self._interrupts: Interrupts | None = None
+        self._early: list[Outcome] = []
         self._kill_by: float | None = None
         self._look_at = 0.0
         self._broken: list[Outcome] = []
         self._once = any(spec.once for spec in self._plan.config.jobs)
-        self._results: dict[int, Any] = {}
+        self._values = Values(state.plan, state, run_id)
+        self._watch = watch
+        self._current = current
         limits = state.limits
         self._ahead = limits.max_failures is None
 
@@ -99,9 +111,10 @@ class Engine:
         """Carry on from a first decision (`RunState.start` or `resume`) to the end. Returns the run's status.
 
         Raises:
-            JournalWriteError: facts could not be recorded. Nothing that was not recorded has been acted on.
+            JournalWriteError: facts could not be recorded in `disk_wait_s`. Nothing that was not recorded has been acted on.
         """
         state = self._state
+        self._interrupts = interrupts
         for observer in self._observers:
             observer.started(self._run_id, state)
         self._carry_out(first)
@@ -115,9 +128,11 @@ class Engine:
             if now >= self._look_at:
                 self._look_at = now + POLL_S
                 self._look_for_requests()
+                if self._current is not None:
+                    self._keep(self._current)
                 for observer in self._observers:
                     observer.idle()
-            if interrupts is not None and interrupts.news():
+            if interrupts is not None and (interrupts.count or not outcomes) and interrupts.news():
                 self._interrupted(interrupts)
             if self._kill_by is not None and now >= self._kill_by:
                 self._kill_by = None
@@ -128,13 +143,21 @@ class Engine:
         if self._broken:
             broken, self._broken = self._broken, []
             return broken
+        if self._early:
+            early, self._early = self._early, []
+            return early
         due = self._state.next_due()
         if self._kill_by is not None:
             due = self._kill_by if due is None else min(due, self._kill_by)
         timeout = POLL_S if due is None else max(0.0, min(POLL_S, due - self._clock.now()))
+        return self._arrived(timeout)
+
+    def _arrived(self, timeout: float) -> list[Outcome]:
         outcomes = self._executor.wait(timeout)
         zero = self._zero
         for outcome in outcomes:
+            if self._watch is not None:
+                self._watch.ended(outcome)
             if outcome.began is not None:
                 outcome.began = round(outcome.began - zero, 6)
             outcome.wall_s = round(outcome.wall_s, 6)
@@ -142,19 +165,79 @@ class Engine:
         return outcomes
 
     def _carry_out(self, decision: Decision, outcomes: Sequence[Outcome] = ()) -> None:
-        """Record, then act."""
+        """Record, then act; then look at what may be up to date, which leads to the next decision."""
+        self._carry_out_one(decision, outcomes)
+        while decision.checks:
+            assert self._current is not None
+            decision = self._state.checked(
+                decision.checks, self._current.judge(decision.checks), self._clock.now(), self.capacity
+            )
+            self._carry_out_one(decision)
+
+    def _carry_out_one(self, decision: Decision, outcomes: Sequence[Outcome] = ()) -> None:
         events = decision.events
         said = [line for outcome in outcomes if outcome.logs for line in _logged(outcome)]
         if said:
             events = [*said, *events]
         if events:
-            record = self._journal.append(self._run_id, events, self._clock.wall())
+            record = self._record(events)
             for observer in self._observers:
                 observer.recorded(record)
+            if self._current is not None:
+                self._keep_made(self._current, events)
         if decision.starts:
             self._start(decision.starts)
         if decision.kills:
             self._executor.kill(decision.kills)
+
+    def _record(self, events: Sequence[ev.AnyEvent]) -> ev.Record:
+        try:
+            return self._journal.append(self._run_id, events, self._clock.wall())
+        except JournalWriteError as error:
+            if not self._disk_wait_s:
+                raise
+            return self._record_when_it_can(events, error)
+
+    def _record_when_it_can(self, events: Sequence[ev.AnyEvent], error: JournalWriteError) -> ev.Record:
+        """Try again and again, for as long as the run may wait. What ends meanwhile is kept; nothing starts. Any signal ends the wait."""
+        since = self._clock.now()
+        self._warn(f"{error.message}: starting nothing, trying again for {self._disk_wait_s:g} s")
+        pause = _FIRST_PAUSE_S
+        while (left := since + self._disk_wait_s - self._clock.now()) > 0:
+            again_at = self._clock.now() + min(pause, left)
+            while (rest := again_at - self._clock.now()) > 0:
+                self._early += self._arrived(rest)
+                if self._interrupts is not None and self._interrupts.news():
+                    raise error
+            pause = min(pause * 2, _LONGEST_PAUSE_S)
+            try:
+                record = self._journal.append(self._run_id, events, self._clock.wall())
+            except JournalWriteError as latest:
+                error = latest
+            else:
+                self._warn(f"the journal takes facts again, after {self._clock.now() - since:.1f} s: going on")
+                return record
+        raise error
+
+    def _keep_made(self, current: UpToDate, events: Sequence[ev.AnyEvent]) -> None:
+        assert self._watch is not None
+        for event in events:
+            if isinstance(event, ev.AttemptEnded) and event.job in self._watch.made:
+                files = self._watch.made.pop(event.job)
+                if event.state == "success":
+                    current.made(event.job, files, bytes(event.result), self._run_id, self._clock.wall())
+        self._keep(current, all=self._state.ended)
+
+    def _keep(self, current: UpToDate, *, all: bool = True) -> None:
+        """Keep what was made. If it cannot be kept now, it waits; if it never can, those jobs run again some day."""
+        try:
+            current.keep(self._journal, all=all)
+        except JournalWriteError:
+            pass
+
+    def _warn(self, message: str) -> None:
+        for observer in self._observers:
+            observer.warned(message)
 
     def _start(self, jobs: Sequence[int]) -> None:
         numbers = self._state.attempts
@@ -165,51 +248,17 @@ class Engine:
             attempt = Attempt(job, numbers[job])
             if self._plan.spec(job).deferred:
                 try:
-                    attempt.values = self._fill_in(job)
-                except (JoblotError, ValueError) as error:
+                    attempt.values = self._values.of(job)
+                except (JoblotError, ValueError, RecursionError) as error:
                     message = error.message if isinstance(error, JoblotError) else str(error)
                     self._broken.append(
                         Outcome(job, numbers[job], "error", None, message=message, reason="bad_reference")
                     )
                     continue
+            if self._watch is not None:
+                self._watch.began(job)
             attempts.append(attempt)
         self._executor.start(attempts)
-
-    def _fill_in(self, job: int) -> dict[str, Any]:
-        """The values of a job whose texts refer to the run or to results of its needs."""
-        spec = self._plan.spec(job)
-        scope = {"run": {"id": self._run_id}, "jobs": _Results(self)}
-        values: dict[str, Any] = {
-            "params": substitute(spec.params, scope),
-            "env": {key: as_text(substitute(value, scope)) for key, value in spec.env.items()},
-        }
-        if spec.input is not None:
-            values["input"] = substitute(spec.input, scope)
-        if spec.run is not None:
-            if isinstance(spec.run, str):
-                values["run"] = substitute(spec.run, scope, shell=True)  # noqa: S604 - quotes for a shell, starts none
-            else:
-                values["run"] = [as_text(substitute(word, scope)) for word in spec.run]
-        return values
-
-    def knows(self, name: str) -> bool:
-        """Whether the plan has a job of that name."""
-        return self._plan.find(name) is not None
-
-    def result_of(self, name: str) -> Any:
-        """The result of an ended job, for references.
-
-        Raises:
-            ActionError: it has none.
-        """
-        job = self._plan.find(name)
-        if job is None or job not in self._state.results:
-            state = "unknown" if job is None else STATES[self._state.states[job]]
-            raise ActionError(f"job `{name}` has no result to refer to (it is {state})", reason="bad_reference")
-        if job not in self._results:
-            encoded = self._state.results[job]
-            self._results[job] = msgspec.json.decode(encoded) if encoded else None
-        return self._results[job]
 
     def _look_for_requests(self) -> None:
         for request in self._journal.requests(self._run_id):
@@ -219,8 +268,6 @@ class Engine:
             )
 
     def _interrupted(self, interrupts: Interrupts) -> None:
-        if interrupts.count >= 3:
-            os._exit(interrupts.exit_code)  # the warden sweeps up
         self._stop(interrupts.name, at_once=interrupts.count == 2)
 
     def _stop(self, by: str, *, at_once: bool) -> None:
@@ -235,21 +282,7 @@ class Engine:
         else:
             self._kill_by = now + self._stop_grace_s
             message = f"{by}: starting nothing more; {state.in_flight} running may end within {self._stop_grace_s:g} s (once more: kill them)"
-            for observer in self._observers:
-                observer.warned(message)
-
-
-class _Results:
-    """The `jobs` of a reference: `jobs.NAME.result...`, looked up when asked for."""
-
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-
-    def __contains__(self, name: str) -> bool:
-        return self._engine.knows(name)
-
-    def __getitem__(self, name: str) -> dict[str, Any]:
-        return {"result": self._engine.result_of(name)}
+            self._warn(message)
 
 
 def _logged(outcome: Outcome) -> list[ev.Logged]:
@@ -288,16 +321,18 @@ class Interrupts:
         self.count += 1
         self.name = signal.Signals(number).name
         self.exit_code = EXIT_SIGINT if number == signal.SIGINT else EXIT_SIGTERM
+        if self.count >= 3:
+            os._exit(self.exit_code)  # here and now, whatever hangs; the warden sweeps up
 
     def news(self) -> bool:
-        """Whether a signal has come since the last time this was asked."""
+        """Whether a signal has come since the last time this was asked. Empties what woke the loop, whichever signal it was."""
+        try:
+            os.read(self.fd, 512)
+        except OSError:
+            pass  # nothing there, or not the main thread
         if self.count == self._taken:
             return False
         self._taken = self.count
-        try:
-            os.read(self.fd, 512)
-        except BlockingIOError:
-            pass
         return True
 
     def __exit__(self, *_: object) -> None:

@@ -69,7 +69,7 @@ class JoblotError(Exception):
 
     def __init__(self, message: str, *, hint: str = "") -> None:
         super().__init__(message)
-        self.message = message
+        self.message = str(message)  # people raise `ActionError(error)`
         self.hint = hint
 
 

@@ -14,7 +14,7 @@ from msgspec import Raw, Struct
 
 from joblot.model import Artifact
 
-SCHEMA: Final = 1
+SCHEMA: Final = 2
 NO_RESULT: Final = Raw(b"")
 """What stands for no result. Only this very object is left out when an event is encoded, not another empty one."""
 
@@ -106,7 +106,7 @@ class JobsEnded(Event, frozen=True, tag="jobs_ended"):
     """Jobs reached a final state without an attempt that says so: skipped, cached, cancelled, aborted.
 
     `reason` is the reason code (`need_failed`, `need_skipped`, `condition`, `unknown_action`, `fail_fast`, ...), `cause` the job
-    that brought it about (-1: none).
+    that brought it about (-1: none). `results` are those of cached jobs' last successes, where they had any.
     """
 
     jobs: list[int]
@@ -114,6 +114,7 @@ class JobsEnded(Event, frozen=True, tag="jobs_ended"):
     reason: str
     cause: int = -1
     message: str = ""
+    results: dict[int, Raw] = {}
 
 
 class Logged(Event, frozen=True, tag="logged"):

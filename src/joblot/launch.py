@@ -9,27 +9,41 @@ from __future__ import annotations
 import os
 import re
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 import msgspec
 
 from joblot.clock import SystemClock, new_run_id
-from joblot.engine import STOP_GRACE_S, Engine, Interrupts, Observer
-from joblot.errors import ConfigError, StateError, UsageError, did_you_mean
+from joblot.digest import blake2b
+from joblot.engine import DISK_WAIT_S, STOP_GRACE_S, Engine, Interrupts, Observer
+from joblot.errors import ConfigError, JoblotError, JournalDamagedError, StateError, UsageError, did_you_mean
+from joblot.events import RunStarted
 from joblot.executors import RunContext
+from joblot.executors.spool import CAP
+from joblot.model import RUNNING
+from joblot.outputs import Hashes, OutputWatch
 from joblot.plan import Plan, expand
 from joblot.runstate import Limits, RunState
+from joblot.uptodate import LASTING_ID, UpToDate, batch_key, matching
+from joblot.values import Values
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
+    from joblot.commands import Decision
     from joblot.executors import Executor
+    from joblot.fingerprint import Made
     from joblot.journal import Journal
     from joblot.journal.folder import Hold, StateFolder
     from joblot.reports.report import Report
 
 EXECUTORS: Final = ("local", "inline")
+MOST_WORKERS: Final = 10_000
+_LOOK_BACK: Final = 200
+_LEARN_FROM: Final = 5
+"""So many runs of the same batch, among the last so many of all, tell how much memory jobs take."""
 _RUN_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
@@ -38,7 +52,9 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
 
     `on` is an executor (`local`, `inline`); `workers` how many attempts run at once (default: the batch's `max_workers`, else the
     machine's processors); `state` the state folder, or False to keep nothing on disk; `stop_grace_s` how long running jobs may go on
-    after the first Ctrl-C.
+    after the first Ctrl-C; `disk_wait_s` how long to wait for room when the disk is full; `allow_network_fs` whether the state folder may
+    be on a network file system, at the risk of the journal; `max_memory` how many bytes running jobs may ask for together; `max_log` how
+    many bytes are kept of what an attempt prints.
     """
 
     on: str = "local"
@@ -50,8 +66,12 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     run_id: str | None = None
     strict: bool = False
     stop_grace_s: float = STOP_GRACE_S
+    disk_wait_s: float = DISK_WAIT_S
+    allow_network_fs: bool = False
     max_memory: int | None = None
+    max_log: int = CAP
     capture: bool = True
+    force: tuple[str, ...] = ()
 
 
 def start_run(plan: Plan, options: Options, *, observers: Sequence[Observer] = ()) -> Report:
@@ -62,7 +82,8 @@ def start_run(plan: Plan, options: Options, *, observers: Sequence[Observer] = (
         raise UsageError(
             f"bad run id `{run_id}`", hint="letters, digits, `.`, `_` and `-`, at most 100, a letter or digit first"
         )
-    return _Driver(plan, options, run_id, observers).start()
+    with _faults_in_one_line():
+        return _Driver(plan, options, run_id, observers).start()
 
 
 def resume_run(
@@ -89,7 +110,7 @@ def resume_run(
     folder = StateFolder(options.state, read_only=True)
     try:
         info = folder.resolve(name)
-        stored = folder.journal.plan(info.run_id)
+        stored = sound_plan(folder, info.run_id)
     finally:
         folder.close()
     if plan is None:
@@ -99,18 +120,42 @@ def resume_run(
             f"run `{info.run_id}` is of another plan than this batch",
             hint="run the batch anew, or bring back what it was",
         )
-    return _Driver(plan, options, info.run_id, observers).resume(reopen)
+    with _faults_in_one_line():
+        return _Driver(plan, options, info.run_id, observers).resume(reopen)
+
+
+def sound_plan(folder: StateFolder, run_id: str) -> bytes:
+    """The plan of a run as the journal keeps it.
+
+    Raises:
+        JournalDamagedError: it is not the one that the run began with.
+    """
+    stored = folder.journal.plan(run_id)
+    first = next(folder.journal.records(run_id), None)
+    started = first.events[0] if first is not None else None
+    wanted = started.fingerprint if isinstance(started, RunStarted) else ""
+    if wanted and blake2b(stored, digest_size=16).hexdigest() != wanted:
+        raise JournalDamagedError(
+            f"journal `{folder.journal.path}` is damaged: the plan of run `{run_id}` is not the one that it began with",
+            hint=f"`joblot recover {run_id}` takes it from the run's own `plan.json`",
+        )
+    return stored
 
 
 def stored_plan(stored: bytes, run_id: str) -> Plan:
     """The plan of a run, from what the journal keeps.
 
     Raises:
-        StateError: it has jobs that are Python functions, which only their own program has.
+        StateError: it has jobs that are Python functions, which only their own program has, or it cannot be read.
     """
     from joblot.config.load import decode
 
-    config = decode(stored)
+    if not stored:
+        raise StateError(f"run `{run_id}` has no jobs: a program recorded it, and went on by itself")
+    try:
+        config = decode(stored)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise JournalDamagedError(f"the plan of run `{run_id}` cannot be read: {error}") from None
     if any(spec.function is not None for spec in config.jobs):
         raise StateError(
             f"run `{run_id}` was made by a Python program, which alone has its functions",
@@ -143,15 +188,25 @@ class _Driver:
             raise ConfigError(f"unknown action `{min(missing)}`", hint=hint)
         self._folder: StateFolder | None = None
         self._hold: Hold | None = None
+        declaring = [job for job, spec in enumerate(plan.config.jobs) if spec.outputs]
+        self._checkable = declaring if options.state is not False else []
+        self._watch = OutputWatch(plan, self._run_dir(), Hashes(plan.config.folder)) if declaring else None
+        self._current: UpToDate | None = None
 
     def start(self) -> Report:
         """A new run."""
         at = self._clock.wall()
-        # The executor comes first: it forks, and what is forked must not hold the journal's descriptors.
-        executor = self._executor()
+        state = self._state()
+        first = self._first(state)
+        if self._checkable:
+            first = self._decide_ahead(state)
+        # The executor comes first: it forks, and what is forked must not hold the journal's descriptors. For nothing, nothing is forked.
+        executor = self._executor("inline" if state.ended else self._options.on)
         try:
             journal = self._open()
             source = self._plan.config.source
+            self._take_hold()
+            self._refuse_what_has_events(journal)
             journal.create(
                 self._run_id,
                 batch=self._plan.config.name,
@@ -160,34 +215,84 @@ class _Driver:
                 plan=self._plan.encoded,
                 at=at,
             )
-            self._take_hold()
-            state = self._state()
-            return self._drive(
-                state, journal, executor, None, lambda now, room: state.start(now, room, **self._words())
-            )
+            self._attach(self._plan.encoded)
+            return self._drive(state, journal, executor, None, first)
         finally:
             executor.close()
             self._let_go()
 
+    def _first(self, state: RunState) -> Callable[[float, int], Decision]:
+        """What a run begins with."""
+        return lambda now, room: state.start(now, room, **self._words())
+
+    def _decide_ahead(self, state: RunState) -> Callable[[float, int], Decision]:
+        """What a run begins with, decided before there is an executor or a journal: perhaps nothing has to run."""
+        current = self._look_at_files(state, self._glance())
+        room = self._slots
+        decision = state.start(self._clock.now(), room, **self._words())
+        while decision.checks:
+            up_to_date = current.judge(decision.checks)
+            more = state.checked(decision.checks, up_to_date, self._clock.now(), room)
+            decision.events += more.events
+            decision.starts, decision.checks = more.starts, more.checks
+        return lambda _now, _room: decision
+
+    def _glance(self) -> dict[str, Made]:
+        """What was made in earlier runs; the journal is closed again."""
+        from joblot.journal.folder import StateFolder, state_path
+
+        path = state_path(self._options.state or None)
+        if not (path / "journal.db").exists():
+            return {}
+        folder = StateFolder(path, read_only=True)
+        try:
+            return folder.journal.made(batch_key(self._plan))
+        finally:
+            folder.close()
+
+    def _look_at_files(self, state: RunState, made: dict[str, Made], force: Sequence[str] | None = None) -> UpToDate:
+        values = Values(self._plan, state, LASTING_ID)
+        forced = matching(self._plan, self._options.force if force is None else force)
+        assert self._watch is not None
+        self._current = UpToDate(self._plan, made, self._watch.hashes, values.of, forced=forced)
+        return self._current
+
+    def _clear_after_crash(self, state: RunState, began_at: float) -> None:
+        """Nobody saw the end of what ran when the runner died: nothing half made may keep its final name."""
+        assert self._watch is not None and self._current is not None
+        for job in self._checkable:
+            if state.states[job] == RUNNING:
+                self._watch.clear_after_crash(job, state.attempts[job], self._current.outputs_of(job), began_at)
+
     def resume(self, reopen: Callable[[RunState], Iterable[int]] | None) -> Report:
         """An earlier run."""
-        from joblot.executors.processes import sweep_cookie
+        from joblot.executors.processes import sweep
         from joblot.reports.view import RunView
 
-        executor = self._executor()
+        executor = self._executor(self._options.on)
         try:
             journal = self._open()
             assert self._folder is not None
-            self._hold = self._folder.hold(self._run_id)
-            sweep_cookie(self._run_id)
-            self._hold.attach(self._folder.journal, self._plan.config.durability)
+            self._take_hold()
+            run_dir = self._run_dir()
+            sweep(str(run_dir), f"{run_dir}/live")
+            self._attach()
             info = journal.info(self._run_id)
             assert info is not None
-            state, view = self._state(), RunView(self._plan.name, len(self._plan))
+            state, view, recorded = self._state(), RunView(self._plan.name, len(self._plan)), False
+            force: list[str] = []
             for record in journal.records(self._run_id):
                 view.apply(record)
                 for event in record.events:
                     state.apply(event)
+                    if isinstance(event, RunStarted):
+                        force = event.settings.get("force", [])
+                recorded = True
+            if self._checkable:
+                self._look_at_files(state, journal.made(batch_key(self._plan)), force if recorded else None)
+                self._clear_after_crash(state, view.started_at or info.started_at)
+            if not recorded:  # killed before its first record: nothing has begun
+                return self._drive(state, journal, executor, None, self._first(state), view)
             again = (
                 sorted((reopen or _unsuccessful)(state)) if state.ended or state.stopping or reopen is not None else []
             )
@@ -195,7 +300,8 @@ class _Driver:
                 record = journal.append(self._run_id, state.reopen(again).events, self._clock.wall())
                 view.apply(record)
             if state.ended:
-                return self._report(view)
+                return self._keep_books(journal, view, view.ended_at)
+            journal.requests(self._run_id)  # what was asked of the process that is gone
             journal.summarise(self._run_id, status="running", ended_at=None, counts={})
             began = view.started_at or info.started_at
             return self._drive(
@@ -230,14 +336,25 @@ class _Driver:
                 began_at=began_at,
                 observers=[_Feed(view), *self._observers],
                 stop_grace_s=self._options.stop_grace_s,
+                disk_wait_s=self._options.disk_wait_s,
+                watch=self._watch,
+                current=self._current,
             )
             engine.drive(first(self._clock.now(), engine.capacity), interrupts)
-        report = self._report(view)
-        journal.summarise(self._run_id, status=report.status, ended_at=self._clock.wall(), counts=report.counts)
-        if self._hold is not None:
-            report.write(self._hold.folder.report)
+        report = self._keep_books(journal, view, self._clock.wall())
         for observer in self._observers:
             observer.ended(report.status)
+        return report
+
+    def _keep_books(self, journal: Journal, view: Any, ended_at: float | None) -> Report:
+        """What is kept of a run that has ended, beside its events."""
+        report = self._report(view)
+        journal.summarise(self._run_id, status=report.status, ended_at=ended_at, counts=report.counts)
+        if self._hold is not None:
+            try:
+                report.write(self._hold.folder.report)
+            except JoblotError as error:  # the journal has all that it says
+                self._warn(error.message)
         return report
 
     def _report(self, view: Any) -> Report:
@@ -257,23 +374,27 @@ class _Driver:
 
         return Report(self._plan, view, run_id=self._run_id, log=log)
 
-    def _executor(self) -> Executor:
-        kept = self._options.state is not False
-        run_dir = None
-        if kept:
-            from joblot.journal.folder import state_path
+    def _run_dir(self) -> Path | None:
+        if self._options.state is False:
+            return None
+        from joblot.journal.folder import state_path
 
-            run_dir = state_path(self._options.state or None) / "runs" / self._run_id
-        context = RunContext(self._run_id, self._plan, run_dir, self._options.capture)
-        if self._options.on == "inline":
+        return state_path(self._options.state or None) / "runs" / self._run_id
+
+    def _executor(self, on: str) -> Executor:
+        options = self._options
+        context = RunContext(
+            self._run_id, self._plan, self._run_dir(), options.capture, max_log=options.max_log, warn=self._warn
+        )
+        if on == "inline":
             from joblot.executors.inline import InlineExecutor
 
             return InlineExecutor(context)
-        if self._options.on == "local":
+        if on == "local":
             from joblot.executors.local import LocalExecutor
 
             return LocalExecutor(context, self._slots)
-        raise UsageError(f"unknown executor `{self._options.on}`", hint=f"one of: {', '.join(EXECUTORS)}")
+        raise UsageError(f"unknown executor `{on}`", hint=f"one of: {', '.join(EXECUTORS)}")
 
     def _open(self) -> Journal:
         if self._options.state is False:
@@ -282,18 +403,41 @@ class _Driver:
             return MemoryJournal()
         from joblot.journal.folder import StateFolder
 
-        self._folder = StateFolder(self._options.state, durability=self._plan.config.durability)
+        self._folder = StateFolder(
+            self._options.state,
+            durability=self._plan.config.durability,
+            network_ok=self._options.allow_network_fs,
+        )
         return self._folder.journal
 
     def _take_hold(self) -> None:
         if self._folder is not None:
             self._hold = self._folder.hold(self._run_id)
-            self._hold.attach(self._folder.journal, self._plan.config.durability)
+
+    def _refuse_what_has_events(self, journal: Journal) -> None:
+        """A run that the journal has lost must not be written on as a new one."""
+        if self._hold is not None and self._hold.folder.events.exists() and journal.info(self._run_id) is None:
+            raise StateError(
+                f"run `{self._run_id}` exists already",
+                hint=f"the journal has lost it, its files have not: `joblot recover {self._run_id}`",
+            )
+
+    def _attach(self, plan: bytes = b"") -> None:
+        if self._folder is None or self._hold is None:
+            return
+        aside = self._hold.attach(self._folder.journal, self._plan.config.durability, plan=plan)
+        if aside is not None:
+            message = f"the run's own `{self._hold.folder.events.name}` was damaged; it was made again, the old one is kept as `{aside}`"
+            self._warn(message)
+
+    def _warn(self, message: str) -> None:
+        for observer in self._observers:
+            observer.warned(message)
 
     def _let_go(self) -> None:
-        if self._folder is not None:
-            _remove_flat(self._folder.run_folder(self._run_id).path / "live")
         if self._hold is not None:
+            # Whoever does not hold the run must leave these to the one who does.
+            _remove_flat(self._hold.folder.path / "live")
             self._hold.release()
         if self._folder is not None:
             self._folder.close()
@@ -310,8 +454,27 @@ class _Driver:
             max_failures=config.max_failures if options.max_failures is None else options.max_failures,
             timeout_s=config.timeout_s if options.timeout_s is None else options.timeout_s,
             seed=self._run_id,
+            expected_memory=self._expected_memory(),
         )
-        return RunState(self._plan, limits, unknown_actions=self._unknown)
+        return RunState(self._plan, limits, unknown_actions=self._unknown, checkable=self._checkable)
+
+    def _expected_memory(self) -> dict[int, int]:
+        """What the last runs of this batch tell of the jobs that do not declare how much memory they need."""
+        if self._options.max_memory is None or self._options.state is False:
+            return {}
+        from joblot.journal.folder import StateFolder, state_path
+        from joblot.reports.peaks import observed_peaks
+
+        path = state_path(self._options.state or None)
+        if not (path / "journal.db").exists():
+            return {}
+        folder = StateFolder(path, read_only=True)
+        try:
+            name = self._plan.config.name
+            past = [run.run_id for run in folder.journal.runs(limit=_LOOK_BACK) if run.batch == name]
+            return observed_peaks(self._plan, [folder.run_folder(run_id).report for run_id in past[:_LEARN_FROM]])
+        finally:
+            folder.close()
 
     def _words(self) -> dict[str, Any]:
         from joblot import __version__
@@ -323,12 +486,31 @@ class _Driver:
             "workers": self._slots,
             "fail_fast": config.fail_fast if options.fail_fast is None else options.fail_fast,
         }
+        if options.force:
+            settings["force"] = list(options.force)
         return {"by": {**owner(), "joblot": __version__, "python": _python_version()}, "settings": settings}
 
 
 def _python_version() -> str:
     """The version of this Python, such as `3.11.7`."""
     return ".".join(map(str, sys.version_info[:3]))
+
+
+@contextmanager
+def _faults_in_one_line() -> Iterator[None]:
+    """What the system refuses to the machinery of a run (no more files, a folder that is gone) as an error that a person can read."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        what = (
+            f"cannot use `{error.filename}`" if error.filename is not None else "the system refused what the run needs"
+        )
+        reason = os.strerror(error.errno).lower() if error.errno else str(error)
+        raise StateError(
+            f"{what}: {reason}", hint="nothing recorded is lost; `joblot resume` goes on from there"
+        ) from error
 
 
 def _remove_flat(folder: Path) -> None:
@@ -361,12 +543,21 @@ class _Feed:
 
 
 def _unsuccessful(state: RunState) -> list[int]:
-    from joblot.model import CACHED, SUCCESS
+    """What a resume takes back to the beginning: all that did not succeed, but for what may run once and may have run."""
+    from joblot.model import CACHED, FAILED, SUCCESS
 
-    return [job for job, code in enumerate(state.states) if code not in (SUCCESS, CACHED)]
+    return [
+        job
+        for job, code in enumerate(state.states)
+        if code not in (SUCCESS, CACHED)
+        and not (code == FAILED and state.plan.spec(job).once and job not in state.failed_tries)
+    ]
 
 
 def _slots(plan: Plan, options: Options) -> int:
+    asked = options.workers
+    if asked is not None and (type(asked) is not int or not 1 <= asked <= MOST_WORKERS):
+        raise UsageError(f"`workers` must be a whole number between 1 and {MOST_WORKERS}, got {asked!r}")
     if options.on == "inline":
         return 1
     chosen = options.workers or plan.config.max_workers

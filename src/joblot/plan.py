@@ -6,6 +6,7 @@ asked for by number and made on demand, so that a plan of a million jobs stays s
 
 from __future__ import annotations
 
+import posixpath
 import re
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
@@ -120,6 +121,8 @@ def expand(config: Config) -> Plan:
         needs = graph.Relation(rows)
     else:
         needs = graph.Relation.empty(len(config.jobs))
+    if any(spec.outputs for spec in config.jobs):
+        problems += _output_conflicts(config)
     if problems:
         raise ConfigError(problems)
     plan = Plan(config, needs, numbers)
@@ -179,6 +182,61 @@ def _duplicate(config: Config, first: int, second: int) -> Diagnostic:
     return _problem(
         "duplicate_name", two, f"duplicate job name `{two.name}` (also {where})", hint="give each job its own name"
     )
+
+
+def _output_conflicts(config: Config) -> list[Diagnostic]:
+    """Two jobs that write one path, or one into what another makes; and outputs that cannot be told from what is there anyway."""
+    problems: list[Diagnostic] = []
+    owners: dict[str, int] = {}
+    folder = _path_key(config.folder, "/")
+    for number, spec in enumerate(config.jobs):
+        given = [spec.input] if isinstance(spec.input, str) else spec.input or ()
+        for path in spec.outputs:
+            key = _path_key(path, config.folder)
+            if key == folder or folder.startswith(f"{key.rstrip('/')}/"):
+                message = f"output `{path}` of job `{spec.name}` is the batch's own folder, or one above it"
+                problems.append(_problem("output_conflict", spec, message, hint="name files, or a folder of its own"))
+                continue
+            if path in given:
+                message = f"job `{spec.name}` reads and writes `{path}`"
+                problems.append(_problem("output_conflict", spec, message, hint="write to another file"))
+            first = owners.setdefault(key, number)
+            if first != number:
+                problems.append(_both_write(config, first, spec, path, "writes too"))
+    for key, number in owners.items():
+        above = _owner_above(key, owners)
+        if above is not None and above != number:
+            spec = config.jobs[number]
+            path = next(path for path in spec.outputs if _path_key(path, config.folder) == key)
+            problems.append(_both_write(config, above, spec, path, "makes the folder of"))
+    return problems
+
+
+def _owner_above(key: str, owners: dict[str, int]) -> int | None:
+    end = key.rfind("/")
+    while end > 0:
+        if key[:end] in owners:
+            return owners[key[:end]]
+        end = key.rfind("/", 0, end)
+    return None
+
+
+def _path_key(path: str, folder: str) -> str:
+    """Equal for paths that some file system takes for the same: whatever the case, and however accents are written."""
+    plain = not path.startswith(("/", ".")) and "/." not in path and "//" not in path and not path.endswith("/")
+    key = f"{folder}/{path}" if plain else posixpath.normpath(posixpath.join(folder, path))
+    if not key.isascii():
+        from unicodedata import normalize
+
+        key = normalize("NFKC", normalize("NFKC", key).casefold())
+    return key.casefold()
+
+
+def _both_write(config: Config, first: int, spec: JobSpec, path: str, how: str) -> Diagnostic:
+    other = config.jobs[first]
+    where = f"line {other.place.line}" if other.place and other.place.line else f"jobs[{first}]"
+    message = f"job `{spec.name}` writes `{path}`, which job `{other.name}` ({where}) {how}"
+    return _problem("output_conflict", spec, message, hint="give each job files of its own")
 
 
 def _cyclic(plan: Plan, cycle: list[int]) -> CyclicDependencyError:

@@ -15,6 +15,8 @@ from joblot.model import READY
 from joblot.resources import PLAIN, Demand, Resources
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from joblot.plan import Plan
 
 Key = tuple[int, Demand]
@@ -22,15 +24,20 @@ _ORDINARY: Final[Key] = (0, PLAIN)
 
 
 class ReadyQueues:
-    """The ready jobs of a run. `states` is the run's own array of job states, which is read and never written here."""
+    """The ready jobs of a run. `states` is the run's own array of job states, which is read and never written here.
 
-    def __init__(self, plan: Plan, states: bytearray) -> None:
+    `expected_memory` is what jobs that declare no memory are taken to need, in bytes by number.
+    """
+
+    def __init__(self, plan: Plan, states: bytearray, expected_memory: Mapping[int, int]) -> None:
         self._states = states
         self._queues: dict[Key, deque[int]] = {}
         self._keys: dict[int, Key] = {}
         """The keys of the jobs that are not ordinary."""
         for job, spec in enumerate(plan.config.jobs):
             demand = plan.demand(job)
+            if job in expected_memory:
+                demand = tuple(sorted({**dict(demand), "memory": float(expected_memory[job])}.items()))
             if demand or spec.priority:
                 self._keys[job] = (-spec.priority, demand)
 

@@ -81,7 +81,7 @@ class Limits:
     """How a run is to be driven; fixed for its life in one process.
 
     `slots` attempts run at once; `seed` makes jitter repeatable; `crash_limit` is how often a job may be lost with its worker before
-    it counts as failed.
+    it counts as failed; `expected_memory` says in bytes what jobs, by number, that declare none are taken to need.
     """
 
     def __init__(
@@ -94,6 +94,7 @@ class Limits:
         timeout_s: float | None = None,
         crash_limit: int = 3,
         seed: str = "",
+        expected_memory: Mapping[int, int] | None = None,
     ) -> None:
         self.slots = slots
         self.limits = dict(limits or {})
@@ -102,12 +103,20 @@ class Limits:
         self.timeout_s = timeout_s
         self.crash_limit = crash_limit
         self.seed = seed
+        self.expected_memory = expected_memory or {}
 
 
 class RunState:
     """The state machine of one run of one plan."""
 
-    def __init__(self, plan: Plan, limits: Limits, *, unknown_actions: Collection[int] = ()) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        limits: Limits,
+        *,
+        unknown_actions: Collection[int] = (),
+        checkable: Collection[int] = (),
+    ) -> None:
         count = len(plan)
         self.plan = plan
         self.limits = limits
@@ -134,11 +143,17 @@ class RunState:
         self._graces: dict[int, float] = {}
         """For these, the shortest time that they were given."""
         self._unknown = sorted(unknown_actions)
+        self._checkable = frozenset(checkable)
+        """Jobs that may be up to date: asked about when they become ready."""
+        self._questions: dict[int, None] = {}
+        """Jobs to ask about; nothing starts while there are any. An index, as timers are."""
+        self._insisted: set[int] = set()
+        """Jobs that were done and that a person wants to run again, up to date or not."""
         self._was_reopened = False
         self._began: float | None = None
         """When the run began, if that was in this process."""
         self._when = bytearray(_WHEN[spec.when] for spec in plan.config.jobs)
-        self._ready = ReadyQueues(plan, self.states)
+        self._ready = ReadyQueues(plan, self.states, limits.expected_memory)
         self._deadlines: list[tuple[float, int]] = []
         self._deadline_of: dict[int, float] = {}
         """By job, the deadline of its last attempt: an attempt that was given back leaves its own behind, under the same number."""
@@ -208,6 +223,19 @@ class RunState:
         for job, number in lost:
             if self.states[job] == RUNNING and self.attempts[job] == number:
                 self._lost(decision, job, message, counted=True)
+        return self._finish(decision, now, capacity)
+
+    def checked(self, jobs: Iterable[int], current: Mapping[int, bytes], now: float, capacity: int) -> Decision:
+        """Ready jobs were looked at. Those in `current` are up to date and have ended; the values are their results as JSON, empty for none."""
+        decision = Decision([], [], [])
+        for job in jobs:
+            self._questions.pop(job, None)
+        done = [job for job in current if self.states[job] == READY and job not in self._insisted]
+        if done:
+            results = {job: Raw(current[job]) for job in done if current[job]}
+            self._emit(decision, ev.JobsEnded(done, "cached", "up_to_date", results=results))
+            for job in done:
+                self._after(decision, job)
         return self._finish(decision, now, capacity)
 
     def tick(self, now: float, capacity: int) -> Decision:
@@ -307,6 +335,11 @@ class RunState:
         return self.states[job] == RUNNING and self._deadline_of[job] == moment and job not in self.kills
 
     def _start_ready(self, decision: Decision, now: float, capacity: int) -> None:
+        if self._questions:
+            decision.checks = [job for job in self._questions if self.states[job] == READY]
+            if decision.checks:
+                return
+            self._questions.clear()
         room = max(capacity, self.limits.slots) - self.in_flight
         picked = self._ready.pick(self.resources, room, capacity)
         if not picked:
@@ -455,6 +488,8 @@ class RunState:
             state = STATE_OF[event.state]
             for job in event.jobs:
                 self._move(job, state)
+                if state == CACHED and job in self.plan.wanted_results:
+                    self.results[job] = bytes(event.results.get(job, ev.NO_RESULT))
             for job in event.jobs:
                 self._settle(job, good=state in _GOOD)
         elif isinstance(event, ev.BackoffEnded):
@@ -492,6 +527,8 @@ class RunState:
         self.stopping = self.status = ""
         self._was_reopened = True
         for job in jobs:
+            if self.states[job] in _GOOD:
+                self._insisted.add(job)
             self.counts[self.states[job]] -= 1
             self.counts[WAITING] += 1
             self.states[job] = WAITING
@@ -524,6 +561,8 @@ class RunState:
             self._ready.leave(job)
         elif state == READY:
             self._ready.put(job)
+            if job in self._checkable:
+                self._questions[job] = None
         if before == RUNNING:
             self.resources.give_back(self._ready.demand(job))
 

@@ -53,7 +53,7 @@ def test_a_database_of_another_program_is_refused_and_left_alone(path):
 
 def test_an_empty_file_is_a_journal_to_be_made_but_not_one_to_be_read(path):
     path.touch()
-    assert refused(path, read_only=True) == "`PATH` is not a joblot journal"
+    assert refused(path, read_only=True) == "no runs here: journal `PATH` is empty"
     SqliteJournal(path).close()
     SqliteJournal(path, read_only=True).close()
 
@@ -242,7 +242,10 @@ def damaged(path, event):
         list(journal.records("r1"))
     journal.close()
     assert str(caught.value) == f"journal `{path}` is damaged at event {event}: what is read is not what was written"
-    assert caught.value.hint == "everything before that event is sound; the run's own `events.jsonl` is a second copy"
+    assert (
+        caught.value.hint
+        == "`joblot recover` makes it again from the run's own `events.jsonl`; everything before that event is sound"
+    )
 
 
 @pytest.fixture

@@ -217,6 +217,51 @@ def test_a_changed_line_in_the_middle_of_the_file_is_made_again_from_the_databas
     assert mended(path) == list(range(20))
 
 
+def damaged_copies(file):
+    return [path.read_bytes() for path in file.parent.glob("events.jsonl.damaged-*")]
+
+
+def test_a_damaged_line_while_the_database_is_behind_is_kept_aside(two_copies):
+    """G6: what cannot be brought back is not thrown away in silence; what can be is."""
+    path, file = two_copies
+    bad = file.read_bytes().replace(b'"job":16', b'"job":61')
+    file.write_bytes(bad)
+    change(path / "journal.db", "DELETE FROM record WHERE id IN (SELECT id FROM record ORDER BY id DESC LIMIT 10)")
+    assert mended(path) == list(range(16))
+    assert damaged_copies(file) == [bad]
+
+
+def test_damage_before_what_the_database_lacks_loses_nothing(two_copies):
+    """The database has the damaged line, the file has what comes after the database's end."""
+    path, file = two_copies
+    bad = file.read_bytes().replace(b'"job":3', b'"job":9')
+    file.write_bytes(bad)
+    change(path / "journal.db", "DELETE FROM record WHERE id IN (SELECT id FROM record ORDER BY id DESC LIMIT 10)")
+    assert mended(path) == list(range(20))
+    assert damaged_copies(file) == [bad]
+
+
+def test_a_file_of_another_history_is_kept_aside(two_copies):
+    path, file = two_copies
+    other = StateFolder(path.parent / "other")
+    create(other.journal)
+    hold = driven(other)
+    other.journal.append("r1", [ev.BackoffEnded(99)], 1.0)
+    other.close()
+    hold.release()
+    strange = hold.folder.events.read_bytes()
+    file.write_bytes(strange)
+    assert mended(path) == list(range(20))
+    assert damaged_copies(file) == [strange]
+
+
+def test_a_torn_last_line_is_what_a_kill_leaves_and_is_not_kept(two_copies):
+    path, file = two_copies
+    file.write_bytes(file.read_bytes()[:-7])
+    assert mended(path) == list(range(20))
+    assert damaged_copies(file) == []
+
+
 def test_a_run_killed_at_any_moment_keeps_a_prefix_without_gaps(tmp_path):
     """G1: what a child has said was appended is there after its kill -9, in order, and the run can be written on."""
     path = tmp_path / "killed"
@@ -262,7 +307,25 @@ def test_a_file_that_cannot_be_written_is_one_line(two_copies):
     hold = state.hold("r1")
     with pytest.raises(StateError) as caught:
         hold.attach(state.journal, "normal")
-    assert str(caught.value) == f"cannot write to `{file}`: is a directory"
+    assert str(caught.value) == f"cannot read `{file}`: is a directory"
     state.close()
     hold.release()
     assert Path(file).is_dir()
+
+
+def test_the_plan_is_kept_beside_the_events(folder):
+    create(folder.journal)
+    hold = folder.hold("r1")
+    assert hold.attach(folder.journal, "normal", plan=b'{"name":"b"}') is None
+    assert hold.folder.plan.read_bytes() == b'{"name":"b"}'
+    hold.release()
+
+
+def test_a_run_that_only_its_folder_knows_is_not_just_unknown(folder):
+    run = folder.run_folder("r9")
+    run.path.mkdir(parents=True)
+    run.events.touch()
+    with pytest.raises(StateError) as caught:
+        folder.resolve("r9")
+    assert str(caught.value) == f"no run `r9` in `{folder.path}`"
+    assert caught.value.hint == "the journal has lost it, its files have not: `joblot recover r9`"

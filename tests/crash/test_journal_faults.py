@@ -215,3 +215,50 @@ def test_a_runner_killed_while_it_stopped_leaves_a_run_that_resume_finishes(tmp_
     hold.release()
     report = resume_run("r1", Options(state=folder.path, on="inline"))
     assert (report.status, report.counts["success"]) == ("success", 3)
+
+
+@pytest.mark.parametrize("kept", [0, 1], ids=["before the first record", "after it"])
+def test_a_run_killed_before_its_first_record_begins_when_it_is_resumed(tmp_path, kept):
+    """R130, G2: its events begin with `run_started`, as those of any run, and only once."""
+    plan = expand(Config(name="b", folder=str(tmp_path), jobs=[JobSpec(name="a", run="true")]))
+    folder = StateFolder(tmp_path / "state")
+    create(folder.journal, plan)
+    hold = folder.hold("r1")
+    hold.attach(folder.journal, "normal", plan=plan.encoded)
+    if kept:
+        folder.journal.append("r1", RunState(plan, Limits(slots=1)).start(0.0, 1).events, 1.0)
+    folder.close()
+    hold.release()
+    report = resume_run("r1", Options(state=folder.path, on="inline"))
+    assert report.status == "success"
+    reader = StateFolder(folder.path, read_only=True)
+    kinds = [type(event).__name__ for record in reader.journal.records("r1") for event in record.events]
+    reader.close()
+    assert kinds.count("RunStarted") == 1
+    assert kinds.count("RunResumed") == kept
+    assert kinds[0] == "RunStarted"
+
+
+def test_a_damaged_file_is_told_of_when_the_run_goes_on(tmp_path):
+    """G6: one warning, with the name under which the old file is kept."""
+    plan = expand(Config(name="b", folder=str(tmp_path), jobs=[JobSpec(name="a", run="true")]))
+    folder = StateFolder(tmp_path / "state")
+    create(folder.journal, plan)
+    hold = folder.hold("r1")
+    hold.attach(folder.journal, "normal", plan=plan.encoded)
+    folder.journal.append("r1", RunState(plan, Limits(slots=1)).start(0.0, 1).events, 1.0)
+    folder.close()
+    hold.release()
+    file = hold.folder.events
+    file.write_bytes(b"?" + file.read_bytes()[1:])
+    warned = []
+
+    class Listener(Judge):
+        def __init__(self): ...
+        def recorded(self, record): ...
+        def warned(self, message):
+            warned.append(message)
+
+    assert resume_run("r1", Options(state=folder.path, on="inline"), observers=[Listener()]).status == "success"
+    (aside,) = file.parent.glob("events.jsonl.damaged-*")
+    assert warned == [f"the run's own `events.jsonl` was damaged; it was made again, the old one is kept as `{aside}`"]

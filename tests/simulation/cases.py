@@ -66,6 +66,7 @@ def _job(dice: random.Random, number: int) -> JobSpec:
         resources=resources,
         once=dice.random() < 0.05,
         priority=dice.choice((0, 0, 0, 1, -1)),
+        outputs=(f"o{number}",) if number % 5 == 2 else (),
     )
 
 
@@ -109,6 +110,7 @@ _fields = st.fixed_dictionaries(
         ),
         "once": st.booleans(),
         "priority": st.integers(-2, 2),
+        "outputs": st.uuids().map(lambda name: (str(name),)),
     },
 )
 

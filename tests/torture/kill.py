@@ -1,10 +1,13 @@
-"""kill -9 of joblot at random moments of a 200-job run, then `joblot resume`, again and again until the run has ended.
+"""kill -9 at random moments of a run of 5 to 200 jobs, then `joblot resume`, again and again until the run has ended.
+
+The victim is the runner, the warden that holds its jobs, a worker or command of it, or all of them at once (`any`: by turns). A runner
+whose warden or worker was killed goes on by itself.
 
 Checked after each run: no job with a recorded success was started again, no recorded success was lost, each job's file holds exactly what
 one undisturbed run leaves, attempts of one job never overlapped, no process of the run is left, and the final report equals that of an
 undisturbed run (times, attempts and run id aside). Prints one line of counts; exits 1 if any of the bad ones is not 0.
 
-    python tests/torture/kill.py --kills 200 [--seed 1] [--jobs 200]
+    python tests/torture/kill.py --kills 200 [--victim runner|warden|worker|all|any] [--check history] [--seed 1] [--jobs 200]
 """
 
 from __future__ import annotations
@@ -62,7 +65,8 @@ def make_batch(folder: Path, rng: random.Random, jobs: int) -> None:
             else []
         )
         seconds = round(rng.uniform(0.0, 0.03), 3)
-        job: dict[str, object] = {"name": name, "needs": needs}
+        # A killed worker is a failed try of its job.
+        job: dict[str, object] = {"name": name, "needs": needs, "retry": {"max_attempts": 50, "delay": 0}}
         if rng.random() < 0.7:
             job |= {"action": "work", "params": {"name": name, "seconds": seconds}}
         else:
@@ -91,17 +95,79 @@ def comparable(report: dict) -> list[tuple]:
     return [(item["job"], item["status"], json.dumps(item.get("result"))) for item in report["results"]]
 
 
-def left_over(run_id: str) -> int:
-    """Living processes that carry the run's cookie."""
-    count = 0
+def of_the_run(folder: Path, run_id: str) -> list[int]:
+    """Living processes that carry the run's cookie: its id, and the state folder where the cookie says it."""
+    found = []
     for entry in os.listdir("/proc"):
         if entry.isdigit():
             try:
-                if f"JOBLOT_RUN={run_id}".encode() in Path(f"/proc/{entry}/environ").read_bytes():
-                    count += Path(f"/proc/{entry}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+                words = Path(f"/proc/{entry}/environ").read_bytes().split(b"\0")
+                cookie = next((word for word in words if word.startswith(b"JOBLOT_RUN=")), b"").decode()
+                ours = cookie in (f"JOBLOT_RUN={run_id}", f"JOBLOT_RUN={folder}/state/runs/{run_id}")
+                if ours and Path(f"/proc/{entry}/stat").read_text().rpartition(")")[2].split()[0] != "Z":
+                    found.append(int(entry))
             except OSError:
                 continue
-    return count
+    return found
+
+
+def children(pid: int) -> list[int]:
+    try:
+        return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    except OSError:
+        return []
+
+
+def strike(runner: subprocess.Popen, victim: str, rng: random.Random) -> bool:
+    """Kill. Whether there was something to kill."""
+    wardens = children(runner.pid)
+    workers = [pid for warden in wardens for pid in children(warden)]
+    if victim == "runner":
+        chosen = [runner.pid]
+    elif victim == "warden":
+        chosen = wardens[:1]
+    elif victim == "worker":
+        chosen = [rng.choice(workers)] if workers else []
+    else:
+        chosen = [runner.pid, *wardens, *workers]
+        rng.shuffle(chosen)
+    for pid in chosen:
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except ProcessLookupError:
+            continue
+    if runner.pid in chosen:
+        runner.wait()
+    return bool(chosen)
+
+
+def check_history(folder: Path, run_id: str, tally: Counter) -> None:
+    """The whole record against the state machine's rules: every event must be a legal move, and the end must be where they lead."""
+    from joblot.config.load import decode
+    from joblot.journal.folder import StateFolder
+    from joblot.plan import expand
+    from joblot.runstate import Limits, RunState
+
+    state = StateFolder(folder / "state", read_only=True)
+    plan = expand(decode(state.journal.plan(run_id)))
+    machine = RunState(plan, Limits(slots=4))
+    numbers: Counter = Counter()
+    try:
+        for record in state.journal.records(run_id):
+            for event in record.events:
+                for job in getattr(event, "jobs", ()) if type(event).__name__ == "AttemptsStarted" else ():
+                    numbers[job] += 1
+                machine.apply(event)
+        machine.check()
+        tally["illegal histories"] += machine.status != "success" or any(
+            machine.attempts[job] > count for job, count in numbers.items()
+        )
+    except AssertionError as error:
+        tally["illegal histories"] += 1
+        print(f"illegal history: {error}")
+    finally:
+        state.close()
+    tally["histories"] += 1
 
 
 def check_log(folder: Path, tally: Counter) -> None:
@@ -121,34 +187,35 @@ def check_log(folder: Path, tally: Counter) -> None:
         tally["ran to the end twice (unrecorded the first time)"] += ends[name] > 1
 
 
-def one_run(folder: Path, rng: random.Random, jobs: int, budget: int, tally: Counter) -> None:
+def one_run(
+    folder: Path, rng: random.Random, jobs: int, budget: int, tally: Counter, *, victim: str, history: bool
+) -> None:
     make_batch(folder, rng, jobs)
     run_id = "victim"
     first = command(folder, "run", str(folder / "batch.json"), "--run-id", run_id, "-j", "4", "-q")
     again = command(folder, "resume", run_id, "-j", "4", "-q")
     words, before = first, set()
-    kills = 0
+    kills = wardens = 0
     while True:
         process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True)
-        limit = rng.uniform(0.05, 0.9) if kills < budget else 120
-        try:
-            process.wait(limit)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-            kills += 1
-            tally["kills"] += 1
-            if (folder / "state" / "runs" / run_id).exists():
-                time.sleep(rng.choice((0, 0.02, 0.2)))
-                after = recorded_successes(folder, run_id)
-                tally["successes lost from the file"] += len(before - after)
-                before = after
-                words = again if (folder / "state" / "journal.db").exists() and after else words
-                if not knows(folder, run_id):
-                    shutil.rmtree(folder / "state")
-                    words, before = first, set()
-                else:
-                    words = again
+        while process.poll() is None:
+            try:
+                process.wait(rng.uniform(0.05, 0.9 if victim in ("runner", "all") else 0.4) if kills < budget else 120)
+            except subprocess.TimeoutExpired:
+                aim = rng.choice(("runner", "warden", "worker", "all")) if victim == "any" else victim
+                if aim == "warden" and wardens == WARDENS:
+                    continue
+                wardens += aim == "warden"
+                if strike(process, aim, rng):
+                    kills += 1
+                    tally["kills"] += 1
+                    tally[f"of them {aim}"] += 1
+        if process.returncode == -signal.SIGKILL:
+            time.sleep(rng.choice((0, 0.02, 0.2)))
+            after = recorded_successes(folder, run_id)
+            tally["successes lost from the file"] += len(before - after)
+            before = after
+            words = again if knows(folder, run_id) else first
             process.stderr.close()
             continue
         error = process.stderr.read().decode()
@@ -158,7 +225,9 @@ def one_run(folder: Path, rng: random.Random, jobs: int, budget: int, tally: Cou
             tally["manual steps"] += 1
         break
     time.sleep(0.05)
-    tally["processes left"] += left_over(run_id)
+    tally["processes left"] += len(of_the_run(folder, run_id))
+    if history:
+        check_history(folder, run_id, tally)
     lines = (folder / "state" / "runs" / run_id / "events.jsonl").read_bytes().splitlines()
     started: Counter = Counter()
     succeeded: Counter = Counter()
@@ -199,13 +268,18 @@ def knows(folder: Path, run_id: str) -> bool:
     return listed.returncode == 0 and run_id in listed.stdout.decode()
 
 
-GOOD = ("kills", "runs", "jobs", "attempts", "ran to the end twice (unrecorded the first time)")
+WARDENS = 2
+"""How many wardens of one run are killed: a job that lost its warden three times has failed."""
+VICTIMS = ("runner", "warden", "worker", "all")
+GOOD = ("kills", *(f"of them {victim}" for victim in VICTIMS), "runs", "histories", "jobs", "attempts", "ran to the end twice (unrecorded the first time)")
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kills", type=int, default=200)
-    parser.add_argument("--jobs", type=int, default=200)
+    parser.add_argument("--jobs", type=int, default=200, help="at most so many jobs a run; at least 5")
+    parser.add_argument("--victim", choices=[*VICTIMS, "any"], default="runner")
+    parser.add_argument("--check", choices=["report", "history"], default="report")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--per-run", type=int, default=12)
     options = parser.parse_args()
@@ -222,6 +296,7 @@ def main() -> int:
                 "manual steps",
                 "processes left",
                 "reports that differ",
+                "illegal histories",
             ),
             0,
         )
@@ -232,7 +307,15 @@ def main() -> int:
         folder = Path(tempfile.mkdtemp(prefix="joblot-kill-"))
         rng = random.Random(options.seed * 1000 + round_number)
         try:
-            one_run(folder, rng, options.jobs, min(options.per_run, options.kills - tally["kills"]), tally)
+            one_run(
+                folder,
+                rng,
+                rng.randint(5, max(5, options.jobs)),
+                min(options.per_run, options.kills - tally["kills"]),
+                tally,
+                victim=options.victim,
+                history=options.check == "history",
+            )
         except BaseException:
             print(f"seed {options.seed}, round {round_number}, in {folder}")
             raise

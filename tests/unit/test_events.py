@@ -12,7 +12,7 @@ from joblot.errors import JournalDamagedError
 from joblot.journal.codec import CHAIN_START, encode_events, jsonl_line, link, verified
 from joblot.model import STATES, Artifact, OutcomeKind
 
-KNOWN = (1, "e612cbd95be0555e")
+KNOWN = (2, "323519d106b69959")
 """`SCHEMA`, and the hash of the definitions that it numbers."""
 
 
@@ -40,7 +40,8 @@ values = st.recursive(
     max_leaves=8,
 )
 words = st.dictionaries(texts, values, max_size=3)
-results = st.just(ev.NO_RESULT) | values.map(lambda value: msgspec.Raw(msgspec.json.encode(value)))
+real_results = values.map(lambda value: msgspec.Raw(msgspec.json.encode(value)))
+results = st.just(ev.NO_RESULT) | real_results
 artifacts = st.lists(st.builds(Artifact, texts, st.integers(0, 2**60), texts), max_size=2).map(tuple)
 one_event = st.one_of(
     st.builds(ev.RunStarted, texts, jobs, words, words),
@@ -68,7 +69,7 @@ one_event = st.one_of(
         artifacts=artifacts,
     ),
     st.builds(ev.BackoffEnded, jobs),
-    st.builds(ev.JobsEnded, st.lists(jobs), st.sampled_from(STATES), texts, jobs, texts),
+    st.builds(ev.JobsEnded, st.lists(jobs), st.sampled_from(STATES), texts, jobs, texts, st.dictionaries(jobs, real_results)),
     st.builds(ev.Logged, texts, texts, jobs, st.integers(0, 9), texts, st.none() | words),
 )
 records = st.lists(st.tuples(seconds, st.lists(one_event, min_size=1, max_size=3)), max_size=4)

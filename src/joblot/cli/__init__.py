@@ -24,13 +24,16 @@ SECTIONS: Final[dict[str, dict[str, str]]] = {
         "run": "run the jobs of a batch file",
         "resume": "go on with a run that was interrupted or stopped",
         "retry": "run again what failed in a run",
+        "accept": "take what is there for up to date",
         "cancel": "stop a run that another process drives",
+        "recover": "make a damaged or lost journal again",
     },
     "See what happened": {
         "ls": "list the runs",
         "show": "show one run",
         "logs": "print what jobs printed",
         "explain": "say why a job is in the state it is in",
+        "replay": "run one job of a past run alone, in this process",
     },
     "Look up": {
         "actions": "list the actions that jobs can name, or describe one",

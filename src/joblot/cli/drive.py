@@ -32,15 +32,22 @@ class Choices(msgspec.Struct, frozen=True, kw_only=True):
     max_failures: int | None
     timeout: float | None
     max_memory: int | None
+    max_log: int | None
     stop_grace: float | None
+    disk_wait: float | None
+    allow_network_fs: bool
     report: str | None
     log: str | None
     state: str | None
     verbose: bool
 
-    def options(self, *, run_id: str | None = None, strict: bool = False) -> Options:
+    def options(self, *, run_id: str | None = None, strict: bool = False, force: tuple[str, ...] = ()) -> Options:
         """The choices as the API takes them."""
         given: dict[str, Any] = {} if self.stop_grace is None else {"stop_grace_s": self.stop_grace}
+        if self.disk_wait is not None:
+            given["disk_wait_s"] = self.disk_wait
+        if self.max_log is not None:
+            given["max_log"] = self.max_log
         return Options(
             on=self.on,
             workers=self.workers,
@@ -51,6 +58,8 @@ class Choices(msgspec.Struct, frozen=True, kw_only=True):
             state=self.state,
             run_id=run_id,
             strict=strict,
+            force=force,
+            allow_network_fs=self.allow_network_fs,
             **given,
         )
 

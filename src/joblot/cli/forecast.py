@@ -13,7 +13,7 @@ from joblot.journal.folder import StateFolder, state_path
 from joblot.units import format_duration
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
     from pathlib import Path
 
     from joblot.plan import Plan
@@ -70,8 +70,11 @@ class Forecast(msgspec.Struct, frozen=True):
         yield f"Critical path: {' -> '.join(names)} ({format_duration(self.path_s)})"
 
 
-def forecast(plan: Plan, state: str | None, workers: int | None) -> Forecast | None:
-    """The forecast for a plan, or None when there is no earlier run of a batch of that name, or nothing in it is known."""
+def forecast(plan: Plan, state: str | None, workers: int | None, *, current: Collection[int] = ()) -> Forecast | None:
+    """The forecast for a plan, or None when there is no earlier run of a batch of that name, or nothing in it is known.
+
+    The jobs in `current` are up to date and take no time.
+    """
     past = _last_run(plan.config.name, state)
     if past is None or not len(plan):
         return None
@@ -82,6 +85,8 @@ def forecast(plan: Plan, state: str | None, workers: int | None) -> Forecast | N
         return None
     average = sum(known) / len(known)
     weights = [average if seconds is None else seconds for seconds in found]
+    for job in current:
+        weights[job] = 0.0
     slots = workers or plan.config.max_workers or os.cpu_count() or 1
     path = graph.critical_path(plan.needs, plan.dependents, weights)
     path_s = sum(weights[job] for job in path)

@@ -109,6 +109,7 @@ variables_option = click.option(
     help="a value for one of the batch's `vars`; may be given often",
 )
 batch_argument = click.argument("batch", required=False)
+batch_argument_required = click.argument("batch")
 batch_help: Final = (
     "BATCH is a YAML, JSON or TOML file; without it `joblot.yaml` (`.yml`, `.json`, `.toml`) in the working folder."
 )
@@ -145,6 +146,23 @@ def driving_options(function: F) -> F:
     return function
 
 
+force_options = (
+    click.option("-f", "--force", is_flag=True, help="run all jobs, up to date or not"),
+    click.option(
+        "--force-job", "force_jobs", metavar="JOB", multiple=True,
+        help="run this job (or those that match a pattern), up to date or not; may be given often",
+    ),
+)  # fmt: skip
+"""The options that say what runs although it is up to date."""
+
+
+def forcing(function: F) -> F:
+    """The options `force_options`; they reach the function as `force` and `force_jobs`."""
+    for option in reversed(force_options):
+        function = option(function)
+    return function
+
+
 _DRIVING: Final[tuple[Callable[[Any], Any], ...]] = (
     click.option("--on", type=click.Choice(["local", "inline"]), default="local", envvar="JOBLOT_ON", show_envvar=True,
                  help="`local`: killable processes (default); `inline`: in this process, one job at a time"),
@@ -156,8 +174,14 @@ _DRIVING: Final[tuple[Callable[[Any], Any], ...]] = (
     click.option("--timeout", metavar="D", type=DURATION, help="stop the whole run after this time, such as `90s`, `2h`"),
     click.option("--max-memory", metavar="SIZE", type=SIZE, envvar="JOBLOT_MAX_MEMORY", show_envvar=True,
                  help="how much memory the jobs that run at once may ask for together, such as `8GiB`"),
+    click.option("--max-log", metavar="SIZE", type=SIZE, envvar="JOBLOT_MAX_LOG", show_envvar=True,
+                 help="how much is kept of what one attempt prints: the first and the last half (default: 64MiB)"),
     click.option("--stop-grace", metavar="D", type=DURATION, envvar="JOBLOT_STOP_GRACE", show_envvar=True,
                  help="how long running jobs may go on after the first Ctrl-C (default: 10s)"),
+    click.option("--disk-wait", metavar="D", type=DURATION, envvar="JOBLOT_DISK_WAIT", show_envvar=True,
+                 help="how long to wait for room when the disk is full (default: 60s)"),
+    click.option("--allow-network-fs", is_flag=True, envvar="JOBLOT_ALLOW_NETWORK_FS", show_envvar=True,
+                 help="keep the state folder on a network file system, at the risk of the journal"),
     click.option("--report", metavar="FILE", help="write the report as JSON"),
     click.option("--log", metavar="FILE", help="write the run log (every event) as JSON"),
     state_option,

@@ -6,16 +6,25 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from joblot.cli.options import batch_argument, batch_help, json_option, no_color_option, state_option, variables_option
+from joblot.cli.options import (
+    batch_argument,
+    batch_help,
+    forcing,
+    json_option,
+    no_color_option,
+    state_option,
+    variables_option,
+)
 from joblot.errors import EXIT_OK
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from joblot.cli.forecast import Forecast
     from joblot.cli.output import Output
     from joblot.model import JobSpec
     from joblot.plan import Plan
+    from joblot.uptodate import Verdict
 
 LISTED: Final = 100
 """Plans of at most this many jobs are listed job by job."""
@@ -34,6 +43,7 @@ _WIDE: Final = 60
     "-j", "--jobs", "--workers", "workers", metavar="N", type=click.IntRange(min=1), help="estimate for so many at once"
 )
 @click.option("--strict", is_flag=True, help="an unknown action is an error")
+@forcing
 @state_option
 @json_option
 @no_color_option
@@ -46,25 +56,30 @@ def command(
     state: str | None,
     *,
     strict: bool,
+    force: bool,
+    force_jobs: tuple[str, ...],
 ) -> int:
     """Load, expand and describe the batch."""
     from joblot.cli import batch as batches
 
     plan, warnings = batches.read(batch, variables, strict=strict)
     batches.warn(output, warnings)
-    return show(output, plan, state, workers)
+    return show(output, plan, state, workers, force=("*",) if force else force_jobs)
 
 
-def show(output: Output, plan: Plan, state: str | None, workers: int | None) -> int:
+def show(output: Output, plan: Plan, state: str | None, workers: int | None, *, force: Sequence[str] = ()) -> int:
     """Print a plan; also what `run --dry-run` prints."""
+    from joblot.cli.ahead import verdicts
     from joblot.cli.forecast import forecast
 
     unknown = _unknown_actions(plan)
-    expected = forecast(plan, state, workers)
+    found = [_judged(plan.spec(job), unknown, verdict) for job, verdict in enumerate(verdicts(plan, state, force))]
+    current = [job for job, verdict in enumerate(found) if verdict.current]
+    expected = forecast(plan, state, workers, current=current)
     if output.json:
-        output.document(_as_data(plan, unknown, expected))
+        output.document(_as_data(plan, unknown, found, expected))
     else:
-        output.result("\n".join(_lines(plan, unknown, expected)))
+        output.result("\n".join(_lines(plan, unknown, found, expected)))
     return EXIT_OK
 
 
@@ -75,8 +90,12 @@ def _unknown_actions(plan: Plan) -> set[str]:
     return {name for name in names if ACTIONS.signature(name) is None}
 
 
-def _why(spec: JobSpec, unknown: set[str]) -> str:
-    return f"unknown action `{spec.action}`: will be skipped" if spec.action in unknown else "new"
+def _judged(spec: JobSpec, unknown: set[str], verdict: Verdict) -> Verdict:
+    from joblot.uptodate import Verdict
+
+    if spec.action not in unknown:
+        return verdict
+    return Verdict(current=False, why=f"unknown action `{spec.action}`: will be skipped")
 
 
 def _what(spec: JobSpec) -> str:
@@ -90,19 +109,19 @@ def _what(spec: JobSpec) -> str:
 # --- JSON -------------------------------------------------------------------------------------------
 
 
-def _as_data(plan: Plan, unknown: set[str], expected: Forecast | None) -> dict[str, Any]:
+def _as_data(plan: Plan, unknown: set[str], found: list[Verdict], expected: Forecast | None) -> dict[str, Any]:
     return {
         "batch": plan.config.name,
         "source": plan.config.source,
         "fingerprint": plan.fingerprint,
         "total_jobs": len(plan),
         "tiers": [[plan.name(job) for job in tier] for tier in plan.tiers],
-        "jobs": [_job_as_data(plan, job, unknown) for job in range(len(plan))],
+        "jobs": [_job_as_data(plan, job, unknown, found[job]) for job in range(len(plan))],
         "estimate": expected.as_data(plan) if expected else None,
     }
 
 
-def _job_as_data(plan: Plan, job: int, unknown: set[str]) -> dict[str, Any]:
+def _job_as_data(plan: Plan, job: int, unknown: set[str], verdict: Verdict) -> dict[str, Any]:
     spec = plan.spec(job)
     what = {"action": spec.action} if spec.run is None else {"run": spec.run}
     return {
@@ -116,37 +135,40 @@ def _job_as_data(plan: Plan, job: int, unknown: set[str]) -> dict[str, Any]:
         "timeout_s": spec.timeout_s,
         "resources": spec.resources,
         "outputs": spec.outputs,
-        "will_run": spec.action not in unknown,
-        "why": _why(spec, unknown),
+        "will_run": spec.action not in unknown and not verdict.current,
+        "why": verdict.why,
+        **({"changes": verdict.changes} if verdict.changes else {}),
     }
 
 
 # --- text -------------------------------------------------------------------------------------------
 
 
-def _lines(plan: Plan, unknown: set[str], expected: Forecast | None) -> Iterator[str]:
+def _lines(plan: Plan, unknown: set[str], found: list[Verdict], expected: Forecast | None) -> Iterator[str]:
     jobs, tiers = _number(len(plan), "job"), _number(len(plan.tiers), "tier")
     yield (
         f"Batch {plan.config.name}: {jobs} in {tiers}"
         if len(plan)
         else f"Batch {plan.config.name}: no jobs: nothing to do"
     )
-    yield from _every_job(plan, unknown) if len(plan) <= LISTED else _every_tier(plan, unknown)
+    yield from _every_job(plan, found) if len(plan) <= LISTED else _every_tier(plan, unknown, found)
     if expected:
         yield from expected.lines(plan)
 
 
-def _every_job(plan: Plan, unknown: set[str]) -> Iterator[str]:
+def _every_job(plan: Plan, found: list[Verdict]) -> Iterator[str]:
     from joblot.cli.runs import columns
 
-    rows = [[spec.name, _cut(_what(spec)), _remarks(plan, job, unknown)] for job, spec in enumerate(plan.config.jobs)]
+    rows = [
+        [spec.name, _cut(_what(spec)), _remarks(plan, job, found[job])] for job, spec in enumerate(plan.config.jobs)
+    ]
     aligned = columns(rows) if rows else []
     for number, tier in enumerate(plan.tiers, 1):
         yield f"Tier {number}"
         yield from (f"  {aligned[job]}" for job in tier)
 
 
-def _every_tier(plan: Plan, unknown: set[str]) -> Iterator[str]:
+def _every_tier(plan: Plan, unknown: set[str], found: list[Verdict]) -> Iterator[str]:
     for number, tier in enumerate(plan.tiers[:_TIERS], 1):
         names = ", ".join(plan.name(job) for job in tier[:_NAMED])
         more = f", and {len(tier) - _NAMED} more" if len(tier) > _NAMED else ""
@@ -156,13 +178,20 @@ def _every_tier(plan: Plan, unknown: set[str]) -> Iterator[str]:
     skipped = sum(spec.action in unknown for spec in plan.config.jobs)
     if skipped:
         yield f"{_number(skipped, 'job')} will be skipped: unknown action"
+    current = sum(verdict.current for verdict in found)
+    if current:
+        yield f"{_number(current, 'job')} up to date, {len(plan) - skipped - current} to run"
+        left = [job for job, verdict in enumerate(found) if not verdict.current]
+        yield from (f"  {plan.name(job)}: {found[job].why}" for job in left[:_TIERS])
+        if len(left) > _TIERS:
+            yield f"  ... and {len(left) - _TIERS} more (`--json` lists all)"
 
 
-def _remarks(plan: Plan, job: int, unknown: set[str]) -> str:
+def _remarks(plan: Plan, job: int, verdict: Verdict) -> str:
     from joblot.units import format_duration
 
     spec = plan.spec(job)
-    parts = [_why(spec, unknown)]
+    parts = [verdict.why]
     needs = [plan.name(need) for need in plan.needs[job]]
     if needs:
         more = f" and {len(needs) - _NAMED} more" if len(needs) > _NAMED else ""

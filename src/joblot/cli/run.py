@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from joblot.cli.options import batch_argument, batch_help, driving_options, variables_option
+from joblot.cli.options import batch_argument, batch_help, driving_options, forcing, variables_option
 
 if TYPE_CHECKING:
     from joblot.cli.output import Output
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 @click.option(
     "--strict", is_flag=True, envvar="JOBLOT_STRICT", show_envvar=True, help="refuse to start with an unknown action"
 )
+@forcing
 @driving_options
 @click.pass_obj
 def command(
@@ -31,6 +32,8 @@ def command(
     dry_run: bool,
     run_id: str | None,
     strict: bool,
+    force: bool,
+    force_jobs: tuple[str, ...],
     **driving: Any,
 ) -> int:
     """Begin a run and drive it to its end."""
@@ -41,12 +44,12 @@ def command(
     if dry_run:
         from joblot.cli.plan import show
 
-        return show(output, plan, driving["state"], driving["workers"])
+        return show(output, plan, driving["state"], driving["workers"], force=("*",) if force else force_jobs)
     from joblot.cli.drive import Choices, drive
     from joblot.clock import SystemClock, new_run_id
     from joblot.launch import start_run
 
     choices = Choices(**driving)
     chosen = run_id or new_run_id(SystemClock().wall())
-    options = choices.options(run_id=chosen, strict=strict)
+    options = choices.options(run_id=chosen, strict=strict, force=("*",) if force else force_jobs)
     return drive(output, choices, chosen, lambda observers: start_run(plan, options, observers=observers))

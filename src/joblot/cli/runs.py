@@ -31,17 +31,17 @@ class Run:
         self.info = info
         self.id = info.run_id
         self.files = folder.run_folder(info.run_id)
-        self._folder = folder
+        self.folder = folder
 
     @property
     def held(self) -> bool:
         """Whether a live process drives it."""
-        return self._folder.is_held(self.id)
+        return self.folder.is_held(self.id)
 
     @cached_property
     def config(self) -> Config:
         """The batch as it was when the run began; one without jobs for a run that a `RunLogger` recorded."""
-        stored = self._folder.journal.plan(self.id)
+        stored = self.folder.journal.plan(self.id)
         if not stored:
             return Config(name=self.info.batch, folder="/")
         try:
@@ -56,7 +56,7 @@ class Run:
 
     def records(self) -> Iterator[Record]:
         """Everything that was recorded."""
-        return self._folder.journal.records(self.id)
+        return self.folder.journal.records(self.id)
 
     def view(self) -> RunView:
         """What the records say now."""

@@ -26,7 +26,7 @@ def last_lines(path: Path, count: int) -> list[str]:
         return []
     lines = plain(content.decode("utf-8", errors="replace")).splitlines()
     if size > _BLOCK:
-        del lines[0]  # its beginning was cut off
+        del lines[:1]  # its beginning was cut off
     return lines[-count:] if count else []
 
 

@@ -5,12 +5,15 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Protocol
 
 from msgspec import Struct
 
+from joblot.executors.spool import CAP
+
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from joblot.commands import Kill
@@ -27,6 +30,15 @@ class RunContext(Struct):
     """The run's own folder; None: nothing that is printed is kept."""
     capture: bool = True
     """Whether what attempts print goes to their logs instead of this process's own output (`inline` only)."""
+    max_log: int = CAP
+    """Bytes that are kept of each log."""
+    warn: Callable[[str], None] | None = None
+    """Takes a sentence that a person should read."""
+
+    @property
+    def cookie(self) -> str:
+        """What marks the run's processes: no other run has it, whatever its id and state folder."""
+        return str(self.run_dir) if self.run_dir is not None else f"{self.run_id}:{os.getpid()}"
 
 
 class Executor(Protocol):

@@ -9,6 +9,7 @@ import errno
 import os
 import re
 import signal
+import stat
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -106,7 +107,7 @@ class CommandBuilder:
         self._plan = context.plan
         self._folder = config.folder
         self._outputs = f"{context.run_dir}/live/" if context.run_dir is not None else ""
-        own = {"JOBLOT_RUN_ID": context.run_id, "JOBLOT_BATCH_DIR": config.folder, "JOBLOT_RUN": context.run_id}
+        own = {"JOBLOT_RUN_ID": context.run_id, "JOBLOT_BATCH_DIR": config.folder, "JOBLOT_RUN": context.cookie}
         self.base = {**os.environb, **encoded(config.env), **encoded(own)}
         """The environment that all commands of the run share."""
 
@@ -127,6 +128,7 @@ class CommandBuilder:
         if isinstance(given, str):
             env[b"JOBLOT_INPUT"] = os.fsencode(Path(self._folder) / given)
         cwd = str(Path(self._folder) / spec.cwd) if spec.cwd else self._folder
+        env[b"PWD"] = os.fsencode(cwd)
         return CommandLine(words(self._written(spec, values)), env, cwd, output)
 
     def _written(self, spec: JobSpec, values: dict[str, Any]) -> str | list[str]:
@@ -175,6 +177,13 @@ def judge(outcome: Outcome, code: int) -> None:
         outcome.message = f"exit status {code}"
 
 
+def blame_memory(outcome: Outcome, verdict: str) -> None:
+    """Set kind, reason and message when memory was the end of an attempt; an empty verdict says that it was not."""
+    if verdict and outcome.kind != "ok":
+        outcome.kind = outcome.reason = "oom"
+        outcome.message = verdict
+
+
 def signal_name(number: int) -> str:
     """`SIGSEGV` for 11."""
     try:
@@ -205,7 +214,10 @@ def read_output(path: str) -> bytes:
     """
     if not os.access(path, os.F_OK):
         return b""
-    with open(path, "rb") as file:
+    fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+    with open(fd, "rb") as file:
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            raise JoblotError("what the command left at `JOBLOT_OUTPUT` is not a file")
         data = file.read(MAX_OUTPUT + 1)
     os.unlink(path)
     if len(data) > MAX_OUTPUT:
@@ -233,9 +245,13 @@ def add_output(outcome: Outcome, path: str) -> None:
     """Read what the command left as its result; one that cannot be read fails the attempt."""
     try:
         result = read_output(path)
+    except RecursionError:
+        problem = "what the command wrote to `JOBLOT_OUTPUT` is nested too deeply"
     except (JoblotError, OSError) as error:
+        problem = str(error)
+    else:
         if outcome.kind == "ok":
-            outcome.kind, outcome.reason, outcome.message = "error", "bad_result", str(error)
+            outcome.result = result
         return
     if outcome.kind == "ok":
-        outcome.result = result
+        outcome.kind, outcome.reason, outcome.message = "error", "bad_result", problem

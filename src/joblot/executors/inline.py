@@ -16,7 +16,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Any, Final, Self, TextIO
 
 from joblot.errors import JoblotError
-from joblot.executors import command
+from joblot.executors import command, processes
 from joblot.executors.perform import Performer
 from joblot.executors.spool import Spool
 from joblot.model import Attempt, Outcome
@@ -39,6 +39,7 @@ class InlineExecutor:
     slots = 1
 
     def __init__(self, context: RunContext) -> None:
+        processes.fill_standard_descriptors()
         self._context = context
         self._performer = Performer(context)
         self._builder = command.CommandBuilder(context)
@@ -143,24 +144,29 @@ class InlineExecutor:
         try:
             self._live = _Live(attempt, line, self._builder.base, spool.fd if spool is not None else -1, began)
         except OSError as error:
-            self._ended.append(command.not_started(attempt, error, line, began=began))
+            outcome = command.not_started(attempt, error, line, began=began)
+            self._performer.mask.outcome(outcome)
+            self._ended.append(outcome)
 
     def _watch(self, timeout: float | None) -> None:
         live = self._live
         assert live is not None
         outcome = live.wait(timeout, self._wake_fd)
         if outcome is None:
+            if self._spool is not None:
+                self._spool.trim()
             return
         self._live = None
         if self._spool is not None:
             self._spool.collect(self._context.plan.name(outcome.job), outcome.number)
-        if self._performer.mask:
-            outcome.result = self._performer.mask.data(outcome.result)
+        self._performer.mask.outcome(outcome)
         self._ended.append(outcome)
 
     def _open_spool(self) -> Spool | None:
         if self._spool is None and self._context.run_dir is not None and self._context.capture:
-            self._spool = Spool(self._context.run_dir / "logs", "inline", self._performer.mask)
+            self._spool = Spool(
+                self._context.run_dir / "logs", "inline", self._performer.mask, cap=self._context.max_log
+            )
         return self._spool
 
 
@@ -237,17 +243,22 @@ def spawn(line: command.CommandLine, environment: dict[bytes, bytes], output_fd:
     actions: list[Any] = [(os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0)]
     if output_fd >= 0:
         actions += [(os.POSIX_SPAWN_DUP2, output_fd, 1), (os.POSIX_SPAWN_DUP2, output_fd, 2)]
-    home = os.getcwd()
+    try:
+        home = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError:  # the working folder was deleted
+        home = -1
     os.chdir(line.cwd)
     try:
         return os.posix_spawn(
             program, line.argv, environment, file_actions=actions, setsid=True, setsigmask=(), setsigdef=_DEFAULTS
         )
     finally:
-        os.chdir(home)
+        if home >= 0:
+            os.fchdir(home)
+            os.close(home)
 
 
-_DEFAULTS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE)
+_DEFAULTS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGPIPE, signal.SIGXFSZ)
 
 
 class _Alarm:

@@ -6,8 +6,10 @@ worker, so that it need not wait for a round trip each. A worker that is killed 
 
 from __future__ import annotations
 
+import errno
 import os
 import select
+import signal
 import socket
 import time
 from collections import deque
@@ -18,6 +20,7 @@ import msgspec
 from joblot.errors import JoblotError
 from joblot.executors import command, processes, warden
 from joblot.executors.mask import Mask
+from joblot.executors.shortage import Shortage
 from joblot.executors.spool import adopt
 from joblot.executors.worker import FROM_WORKER, TO_WORKER, Worker
 from joblot.model import Attempt, Outcome
@@ -39,6 +42,8 @@ _FRESH_S: Final = 0.02
 _MOST_COMMANDS_AHEAD: Final = 16
 """Commands handed to the warden ahead of a free slot, at the most."""
 _PLENTY: Final = 32
+_MOST_STILLBORN: Final = 3
+_LONGEST_FRAME: Final = 1 << 26
 _GATHER_S: Final = 0.002
 """While enough is queued ahead to keep all slots busy, news is gathered for this long before it is looked at."""
 
@@ -55,12 +60,20 @@ class LocalExecutor:
         self._logs = context.run_dir / "logs" if context.run_dir is not None else None
         self._mask = Mask(context.plan.config.secrets)
         self._builder = command.CommandBuilder(context)
+        self._memory = _memory_limits(context)
+        """Bytes that a job may hold, by its number; only of those that say so."""
+        self._shortage = Shortage(context.warn)
+        self._most_fds = warden.most_descriptors() - warden.RESERVE
         self._waiting: deque[Attempt] = deque()
         self._workers: dict[int, _Worker] = {}
         self._by_fd: dict[int, _Worker] = {}
         self._idents = 0
         self._commands: dict[int, _Command] = {}
         self._ended: list[Outcome] = []
+        self._stillborn = 0
+        """How many workers in a row have died before they began anything."""
+        self._asked: set[tuple[int, int]] = set()
+        """Attempts in workers that were asked to end."""
         self._typical_s = _FRESH_S
         self._wake_fd = -1
         self._unseen = False
@@ -69,6 +82,7 @@ class LocalExecutor:
         self._poll = select.poll()
         self._buffer = bytearray()
         self._out = bytearray()
+        self._warn_of_threads()
         self._begin_warden()
 
     # --- Executor -------------------------------------------------------------------------------
@@ -85,7 +99,7 @@ class LocalExecutor:
 
     def start(self, attempts: Sequence[Attempt]) -> None:
         """See `Executor.start`."""
-        if len(attempts) == 1 and not self._waiting and not self._commands and not self._is_command(attempts[0]):
+        if len(attempts) == 1 and not self._waiting and not self._commands and self._is_light(attempts[0]):
             for worker in self._workers.values():  # the short way of a chain
                 if worker.usable and not worker.outstanding:
                     worker.send(list(attempts))
@@ -125,13 +139,24 @@ class LocalExecutor:
 
     # --- the warden -----------------------------------------------------------------------------
 
+    def _warn_of_threads(self) -> None:
+        threads = processes.threads() - 1
+        if threads > 0 and self._context.warn is not None:
+            other = "another thread runs" if threads == 1 else f"{threads} other threads run"
+            self._context.warn(
+                f"{other} in this process before the first job does: what is forked from it may hang"
+                " (begin threads inside actions, not while modules are imported)"
+            )
+
     def _begin_warden(self) -> None:
         context = self._context
 
         def work(ident: int, channel: int, tokens: int) -> None:
             Worker(context, ident, channel, tokens).run()
 
-        self._warden_pid, self._socket = warden.start(self.slots, self._builder.base, self._logs, self._mask, work)
+        self._warden_pid, self._socket = warden.start(
+            self.slots, self._builder.base, self._logs, context.max_log, self._mask, work
+        )
         self._poll.register(self._socket, select.POLLIN)
 
     def _warden_lost(self) -> None:
@@ -139,7 +164,7 @@ class LocalExecutor:
         self._poll.unregister(self._socket)
         self._socket.close()
         os.waitpid(self._warden_pid, 0)
-        processes.sweep_cookie(self._context.run_id)
+        processes.sweep(self._context.cookie, f"{self._context.run_dir}/live")
         for running in self._commands.values():
             self._lose(running.attempt)
         self._commands.clear()
@@ -183,9 +208,15 @@ class LocalExecutor:
             depth = self._depth()
             commands: list[Attempt] = []
             actions: list[Attempt] = []
+            limited: list[Attempt] = []
             for attempt in waiting:
-                (commands if self._is_command(attempt) else actions).append(attempt)
+                if self._is_command(attempt):
+                    commands.append(attempt)
+                else:
+                    (limited if attempt.job in self._memory else actions).append(attempt)
             waiting.clear()
+            if limited:
+                waiting.extend(self._give_alone(limited))
             if actions:
                 waiting.extend(self._spread(actions, depth))
             if commands:
@@ -195,6 +226,10 @@ class LocalExecutor:
     def _is_command(self, attempt: Attempt) -> bool:
         spec = self._context.plan.spec(attempt.job)
         return spec.function is None and command.is_command(spec)
+
+    def _is_light(self, attempt: Attempt) -> bool:
+        """Whether it is a Python action that may be queued behind others."""
+        return not self._is_command(attempt) and attempt.job not in self._memory
 
     def _busy_workers(self) -> int:
         return sum(1 for worker in self._workers.values() if worker.outstanding)
@@ -221,24 +256,43 @@ class LocalExecutor:
             del attempts[:room]
         return attempts
 
+    def _give_alone(self, attempts: list[Attempt]) -> list[Attempt]:
+        """Give attempts with a memory limit to idle workers, one each, and have them watched. Returns what found no place."""
+        while attempts:
+            worker = self._free_worker(1)
+            if worker is None:
+                break
+            worker.limit = self._memory[attempts[0].job]
+            self._send("limit", worker.ident, worker.limit)
+            worker.send([attempts.pop(0)])
+        return attempts
+
     def _free_worker(self, depth: int) -> _Worker | None:
         """The worker with the least to do; a new one while there are fewer than slots and none is idle."""
-        usable = [worker for worker in self._workers.values() if worker.usable]
+        usable = [worker for worker in self._workers.values() if worker.usable and not worker.limit]
         best = min(usable, key=lambda worker: len(worker.outstanding), default=None)
         if best is not None and not best.outstanding:
             return best if not self._commands or self._busy_workers() + len(self._commands) < self.slots else None
-        if len(self._workers) + len(self._commands) < self.slots:
-            return self._begin_worker()
+        if len(self._workers) + len(self._commands) < self.slots and self._shortage.over():
+            try:
+                return self._begin_worker()
+            except OSError as error:
+                self._shortage.met(error, alone=not self._workers and not self._commands)
         return best if best is not None and len(best.outstanding) < depth else None
 
     def _begin_worker(self) -> _Worker:
         self._idents += 1
-        worker = _Worker(self._idents)
         self._flush()
-        socket.send_fds(
-            self._socket, [warden.frame(("worker", worker.ident))], [worker.theirs.fileno(), worker.token_r]
-        )
-        worker.theirs.close()
+        worker = _Worker(self._idents, self._most_fds)
+        try:
+            socket.send_fds(
+                self._socket, [warden.frame(("worker", worker.ident))], [worker.theirs.fileno(), worker.token_r]
+            )
+        except OSError:
+            worker.close()
+            raise
+        finally:
+            worker.theirs.close()
         self._workers[worker.ident] = worker
         self._by_fd[worker.fd] = worker
         self._poll.register(worker.fd, select.POLLIN)
@@ -256,7 +310,16 @@ class LocalExecutor:
         self._idents += 1
         name = self._context.plan.name(attempt.job)
         self._commands[self._idents] = _Command(attempt, line, time.monotonic())
-        self._send("command", self._idents, name, attempt.number, line.argv, line.env, line.cwd)
+        self._send(
+            "command",
+            self._idents,
+            name,
+            attempt.number,
+            line.argv,
+            line.env,
+            line.cwd,
+            self._memory.get(attempt.job, 0),
+        )
 
     # --- listening ------------------------------------------------------------------------------
 
@@ -304,24 +367,30 @@ class LocalExecutor:
                 self._command_returned(message[1])
             elif message[0] == "gone":
                 self._worker_gone(*message[1:])
+            elif message[0] == "unborn":
+                self._worker_unborn(*message[1:])
+            elif message[0] == "short":
+                self._shortage.say(message[1])
 
     def _command_ended(
-        self, ident: int, status: int, user: float, system: float, peak: int, began: float, ended: float
+        self, ident: int, status: int, user: float, system: float, peak: int, began: float, ended: float, verdict: str
     ) -> None:
         running = self._commands.pop(ident, None)
         if running is None:
             return
         outcome = command.finished(running.attempt, status, user + system, peak, began=began, ended=ended)
         command.add_output(outcome, running.line.output)
-        if self._mask:
-            outcome.result = self._mask.data(outcome.result)
+        command.blame_memory(outcome, verdict)
+        self._mask.outcome(outcome)
         self._ended.append(outcome)
 
-    def _command_failed(self, ident: int, errno: int) -> None:
+    def _command_failed(self, ident: int, code: int) -> None:
         running = self._commands.pop(ident, None)
         if running is not None:
-            error = OSError(errno, os.strerror(errno))
-            self._ended.append(command.not_started(running.attempt, error, running.line, began=time.monotonic()))
+            error = OSError(code, os.strerror(code))
+            outcome = command.not_started(running.attempt, error, running.line, began=time.monotonic())
+            self._mask.outcome(outcome)
+            self._ended.append(outcome)
 
     def _command_returned(self, ident: int) -> None:
         running = self._commands.pop(ident, None)
@@ -332,30 +401,65 @@ class LocalExecutor:
         self._ended.append(Outcome(attempt.job, attempt.number, "returned"))
 
     def _read_worker(self, worker: _Worker) -> None:
-        outcomes = worker.receive()
-        if outcomes:
-            self._ended += outcomes
+        try:
+            outcomes = worker.receive()
+        except BrokenFrameError:
+            outcomes = []
+            worker.usable, worker.silent, worker.broken = False, True, True
+            self._send("kill", "worker", worker.ident, 0.0)
+        for outcome in outcomes:
+            if outcome.kind == "cancelled" and (outcome.job, outcome.number) not in self._asked:
+                command.judge(outcome, -signal.SIGTERM)  # the action, or somebody else, sent it
+            self._asked.discard((outcome.job, outcome.number))
+        if outcomes and worker.limit:
+            self._lift_limit(worker, outcomes[-1])
+        self._ended += outcomes
         if worker.silent and worker.fd in self._by_fd:
             self._poll.unregister(worker.fd)
             del self._by_fd[worker.fd]
 
-    def _worker_gone(self, ident: int, status: int) -> None:
+    def _lift_limit(self, worker: _Worker, outcome: Outcome) -> None:
+        """An attempt with a memory limit has ended. A worker that has grown by it is let go: the next limit is not for what this one left."""
+        self._send("limit", worker.ident, 0)
+        if outcome.peak_bytes > worker.limit // 2:
+            worker.let_go()
+        worker.limit = 0
+
+    def _worker_unborn(self, ident: int, code: int) -> None:
+        """The system had no room for another process."""
+        worker = self._workers[ident]
+        self._waiting.extendleft(reversed(worker.outstanding))
+        self._forget(worker)
+        self._shortage.met(OSError(code, os.strerror(code)), alone=not self._workers and not self._commands)
+
+    def _worker_gone(self, ident: int, status: int, verdict: str) -> None:
         worker = self._workers.get(ident)
         if worker is None:
             return
         self._read_worker(worker)
+        never_began = worker.take_back()
+        self._stillborn = self._stillborn + 1 if never_began and not worker.outstanding else 0
+        if self._stillborn > _MOST_STILLBORN:  # it would be so for ever
+            worker.outstanding.append(never_began.pop(0))
         if worker.outstanding:
             attempt = worker.outstanding.popleft()
             self._adopt_log(worker, attempt)
-            self._ended.append(_died(attempt, worker.heard, status))
-            self._waiting.extendleft(reversed(worker.outstanding))
+            outcome = _died(attempt, worker, status)
+            command.blame_memory(outcome, verdict)
+            self._ended.append(outcome)
+        self._waiting.extendleft(reversed(never_began))
         self._forget(worker)
 
     def _adopt_log(self, worker: _Worker, attempt: Attempt) -> None:
         """A worker that has died could not give its attempt what it had printed."""
         if self._logs is not None:
             adopt(
-                self._logs, f"worker-{worker.ident}", self._context.plan.name(attempt.job), attempt.number, self._mask
+                self._logs,
+                f"worker-{worker.ident}",
+                self._context.plan.name(attempt.job),
+                attempt.number,
+                self._mask,
+                self._context.max_log,
             )
 
     def _forget(self, worker: _Worker) -> None:
@@ -383,7 +487,8 @@ class LocalExecutor:
                 stuck = True
                 for attempt in worker.take_back():
                     self._give_back(attempt)
-                self._show_worker(worker)
+                if worker.outstanding:  # or it had not even come to its first one
+                    self._show_worker(worker)
         for ident, running in self._commands.items():
             if running.shown:
                 continue
@@ -438,6 +543,7 @@ class LocalExecutor:
                 return
         for worker in self._workers.values():
             if worker.outstanding and worker.outstanding[0].job == kill.job:
+                self._asked.add((kill.job, kill.number))
                 self._waiting.extendleft(reversed(worker.take_back()))
                 worker.usable = False
                 self._send("kill", "worker", worker.ident, kill.grace_s)
@@ -448,6 +554,10 @@ class LocalExecutor:
         if begun:
             weight = min(0.5, len(begun) / 8)
             self._typical_s += weight * (sum(begun) / len(begun) - self._typical_s)
+
+
+class BrokenFrameError(Exception):
+    """What came from a worker is not an outcome."""
 
 
 class _Command:
@@ -461,14 +571,25 @@ class _Command:
 
 
 class _Worker:
-    """The runner's end of one worker."""
+    """The runner's end of one worker. Raises OSError when its descriptors would be `most_fds` or higher."""
 
-    def __init__(self, ident: int) -> None:
+    def __init__(self, ident: int, most_fds: int) -> None:
         self.ident = ident
-        self._sock, self.theirs = socket.socketpair()
-        self.fd = self._sock.fileno()
         self.token_r, self._token_w = os.pipe()
+        try:
+            self._sock, self.theirs = socket.socketpair()
+            if self.theirs.fileno() >= most_fds:
+                self._sock.close()
+                self.theirs.close()
+                raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+        except OSError:
+            os.close(self.token_r)
+            os.close(self._token_w)
+            raise
+        self.fd = self._sock.fileno()
         os.set_blocking(self.token_r, False)
+        self.limit = 0
+        """Bytes that the attempt in it may hold; 0 when there is no limit."""
         self._epoch = 0
         self.outstanding: deque[Attempt] = deque()
         """Attempts that were sent and have not ended; the first one runs, or is about to."""
@@ -480,6 +601,8 @@ class _Worker:
         """Whether it may get work: not once it is to be killed."""
         self.silent = False
         """Whether its channel has ended."""
+        self.broken = False
+        """Whether something else than outcomes came from it."""
         self._buffer = bytearray()
         self._encode = msgspec.msgpack.Encoder().encode
         self._decode = msgspec.msgpack.Decoder(Outcome).decode
@@ -527,17 +650,41 @@ class _Worker:
         while len(self._buffer) - start >= FROM_WORKER.size:
             (length,) = FROM_WORKER.unpack_from(self._buffer, start)
             end = start + FROM_WORKER.size + length
+            if length > _LONGEST_FRAME:
+                raise BrokenFrameError
             if len(self._buffer) < end:
                 break
-            outcome = self._decode(memoryview(self._buffer)[start + FROM_WORKER.size : end])
-            outcomes.append(outcome)
-            self.outstanding.popleft()
+            outcomes.append(self._next(memoryview(self._buffer)[start + FROM_WORKER.size : end]))
             start = end
         if outcomes:
             del self._buffer[:start]
             self.heard = time.monotonic()
             self.shown = False
         return outcomes
+
+    def _next(self, body: memoryview) -> Outcome:
+        """The outcome in a frame. Only that of the attempt that runs can come."""
+        try:
+            outcome = self._decode(body)
+        except msgspec.MsgspecError:
+            raise BrokenFrameError from None
+        if not self.outstanding or (outcome.job, outcome.number) != (
+            self.outstanding[0].job,
+            self.outstanding[0].number,
+        ):
+            raise BrokenFrameError
+        self.outstanding.popleft()
+        if outcome.kind == "cancelled":
+            self.usable = False  # it ends
+        return outcome
+
+    def let_go(self) -> None:
+        """Give it no more work: it ends by itself."""
+        self.usable = False
+        try:
+            self._sock.shutdown(socket.SHUT_WR)
+        except OSError:
+            pass  # it is gone already
 
     def close(self) -> None:
         """Close the channel: an idle worker ends by itself."""
@@ -546,11 +693,20 @@ class _Worker:
             os.close(fd)
 
 
-def _died(attempt: Attempt, began: float, status: int) -> Outcome:
+def _memory_limits(context: RunContext) -> dict[int, int]:
+    jobs = context.plan.config.jobs
+    return {job: int(spec.resources["memory"]) for job, spec in enumerate(jobs) if "memory" in spec.resources}
+
+
+def _died(attempt: Attempt, worker: _Worker, status: int) -> Outcome:
     """The outcome of an attempt whose worker died while it ran."""
-    outcome = Outcome(attempt.job, attempt.number, "error", began, time.monotonic() - began, reason="crash")
+    outcome = Outcome(
+        attempt.job, attempt.number, "error", worker.heard, time.monotonic() - worker.heard, reason="crash"
+    )
     code = os.waitstatus_to_exitcode(status)
-    if code:
+    if worker.broken:
+        outcome.message = "the action wrote to its worker's own descriptors"
+    elif code:
         command.judge(outcome, code)
     else:
         outcome.message = "the worker's process ended before the action returned"

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from joblot.model import LogLine, Outcome
 
 STARS: Final = b"***"
 SHORTEST: Final = 4
@@ -27,6 +29,11 @@ class Mask:
     def __bool__(self) -> bool:
         return bool(self._forms)
 
+    @property
+    def longest(self) -> int:
+        """Bytes of the longest text that is masked; 1 when there is none."""
+        return len(self._forms[0]) if self._forms else 1
+
     def data(self, data: bytes) -> bytes:
         """The bytes without the secrets."""
         for form in self._forms:
@@ -40,6 +47,28 @@ class Mask:
             if self._forms
             else text
         )
+
+    def outcome(self, outcome: Outcome) -> None:
+        """Take the secrets out of everything that an outcome says."""
+        if self._forms:
+            outcome.result = self.data(outcome.result)
+            outcome.message = self.text(outcome.message)
+            outcome.reason = self.text(outcome.reason)
+            outcome.logs = tuple(self._line(line) for line in outcome.logs)
+
+    def _line(self, line: LogLine) -> LogLine:
+        from joblot.model import LogLine
+
+        return LogLine(self.text(line.level), self.text(line.message), self._value(line.data))
+
+    def _value(self, value: Any) -> Any:
+        if isinstance(value, str):
+            return self.text(value)
+        if isinstance(value, list):
+            return [self._value(item) for item in value]
+        if isinstance(value, dict):
+            return {self.text(key): self._value(item) for key, item in value.items()}
+        return value
 
 
 def _forms(value: bytes) -> set[bytes]:

@@ -10,7 +10,7 @@ import sys
 import time
 from pathlib import Path
 from resource import RUSAGE_SELF, getrusage
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import msgspec
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from joblot.executors import RunContext
     from joblot.model import JobSpec
 
+_DEEPEST: Final = 20
 MAX_RESULT: Final = 2**20
 """Bytes of JSON that a result may have."""
 _KIB: Final = 1024 if sys.platform == "linux" else 1
@@ -46,6 +47,7 @@ class Performer:
         self.mask = Mask(context.plan.config.secrets)
         self._actions: dict[Any, Action] = {}
         self._env = dict(context.plan.config.env)
+        self._pid = os.getpid()
 
     def perform(self, attempt: Attempt) -> Outcome:
         """Run the attempt to its end."""
@@ -53,17 +55,20 @@ class Performer:
         before = getrusage(RUSAGE_SELF)
         try:
             result = self._call(attempt, outcome)
+            if os.getpid() != self._pid:
+                _leave(None)
             if result is not None:
                 outcome.result = _encoded(result)
         except BaseException as error:  # noqa: BLE001 - whatever an action raises is that attempt's end, not ours
+            if os.getpid() != self._pid:
+                _leave(error)
             self._failed(outcome, error)
         usage = getrusage(RUSAGE_SELF)
         outcome.wall_s = time.monotonic() - outcome.began  # type: ignore[operator]
         outcome.cpu_s = usage.ru_utime - before.ru_utime + usage.ru_stime - before.ru_stime
         outcome.peak_bytes = usage.ru_maxrss * _KIB
         if self.mask:
-            outcome.result = self.mask.data(outcome.result)
-            outcome.message = self.mask.text(outcome.message)
+            self.mask.outcome(outcome)
         return outcome
 
     def _call(self, attempt: Attempt, outcome: Outcome) -> Any:
@@ -83,7 +88,7 @@ class Performer:
             return action.call(self._resolved(given), arguments, context)
         finally:
             self._restore_environment(kept)
-            outcome.logs = tuple(logs)
+            outcome.logs = tuple(_sound(line) for line in logs)
             outcome.artifacts = tuple(context.artifacts)
 
     def _action(self, spec: JobSpec) -> Action:
@@ -133,19 +138,67 @@ class Performer:
         if isinstance(error, Stopped):
             outcome.kind = "cancelled"
             return
+        outcome.reason = "exception"
         if isinstance(error, JoblotError):
-            outcome.reason = getattr(error, "reason", "exception")
+            reason = getattr(error, "reason", "")
+            outcome.reason = reason if isinstance(reason, str) and reason else "exception"
             outcome.message = _one_line(error.message)
             _say(f"error: {error.message}\n")
             return
-        outcome.reason = "exception"
-        try:
-            text = _one_line(str(error))
-        except Exception:  # noqa: BLE001 - an exception may be unable to say what it is
-            text = ""
+        text = _one_line(_text(error))
         name = type(error).__name__
         outcome.message = f"{name}: {text}" if text else name
         _print_traceback(error)
+
+
+def _leave(error: BaseException | None) -> NoReturn:
+    """End a process that an action forked and that came back out of the action: the attempt's end is its parent's to tell."""
+    code = 0
+    if isinstance(error, SystemExit):
+        code = error.code if isinstance(error.code, int) else int(error.code is not None)
+    elif error is not None:
+        code = 1
+        _print_traceback(error)
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except Exception:  # noqa: BLE001, S110 - whatever stands there now is the action's
+            pass
+    os._exit(code & 0xFF)
+
+
+def _text(value: object) -> str:
+    """What an object says it is; nothing when it cannot say."""
+    try:
+        return str(value)
+    except BaseException:  # noqa: BLE001 - `__str__` is the action's code too
+        return ""
+
+
+def _sound(line: LogLine) -> LogLine:
+    """A log line that can be written as JSON, whatever the action put into it."""
+    data = line.data
+    return LogLine(
+        _readable(_text(line.level)), _readable(_text(line.message)), None if data is None else _plain(data, 0)
+    )
+
+
+def _plain(value: Any, depth: int) -> Any:
+    if value is None or isinstance(value, (bool, float)):
+        return value
+    if isinstance(value, int):
+        return value if -(2**63) <= value < 2**63 else str(value)
+    if depth < _DEEPEST:
+        if isinstance(value, (list, tuple)):
+            return [_plain(item, depth + 1) for item in value]
+        if isinstance(value, dict):
+            return {_readable(_text(key)): _plain(item, depth + 1) for key, item in value.items()}
+    return _readable(_text(value))
+
+
+def _readable(text: str) -> str:
+    """The text without lone surrogates, which no file takes."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def _takes_nothing(function: Callable[..., Any]) -> bool:

@@ -47,6 +47,11 @@ class OwnChildren:
         return [int(pid) for pid in os.pread(self._fd, 1 << 20, 0).split()] if self._fd >= 0 else []
 
 
+def threads() -> int:
+    """How many threads this process has, those that no Python code began included; 1 where the system does not tell."""
+    return len(os.listdir("/proc/self/task")) if _HAS_PROC else 1
+
+
 def descendants(pid: int) -> list[int]:
     """The children of a process, their children, and so on; without the process itself."""
     found: list[int] = []
@@ -107,32 +112,94 @@ def kill_tree(pid: int, *, keep_root: bool = False) -> None:
         time.sleep(_PAUSE_S)
 
 
-def with_cookie(run_id: str) -> list[int]:
+def with_cookie(cookie: str) -> list[int]:
     """Every living process whose environment says that it belongs to the run."""
-    wanted = COOKIE + run_id.encode()
+    wanted = COOKIE + os.fsencode(cookie)
     found = []
-    for entry in os.listdir("/proc") if _HAS_PROC else ():
-        if entry.isdigit() and int(entry) != os.getpid():
+    for pid in _all():
+        if pid != os.getpid():
             try:
-                with open(f"/proc/{entry}/environ", "rb") as file:
+                with open(f"/proc/{pid}/environ", "rb") as file:
                     environment = file.read()
             except OSError:
                 continue
-            if wanted in environment.split(b"\0") and _lives(int(entry)):
-                found.append(int(entry))
+            if wanted in environment.split(b"\0") and _lives(pid):
+                found.append(pid)
     return found
 
 
-def sweep_cookie(run_id: str) -> int:
-    """Kill everything that a run left behind when its warden was killed too. Returns how many processes that were."""
+def sweep(cookie: str, live: str) -> int:
+    """Kill everything that a run left behind when its warden was killed too. Returns how many processes that were.
+
+    Commands carry the run's cookie in their environment, and what they started is below them. What an action forked has the environment
+    of the program that it was forked from; it is known by its session, whose leader noted itself in a file of the folder `live`.
+    """
     swept = 0
     for _ in range(_SWEEPS):
-        found = with_cookie(run_id)
+        found = {*with_cookie(cookie), *_of_sessions(_noted_sessions(live))} - {os.getpid()}
         if not found:
             break
-        swept += sum(send(pid, signal.SIGKILL) for pid in found)
+        for pid in found:
+            send(pid, signal.SIGSTOP)
+        below = {pid for root in found for pid in descendants(root)} - {os.getpid()}
+        swept += sum(send(pid, signal.SIGKILL) for pid in found | below)
         time.sleep(_PAUSE_S)
     return swept
+
+
+def note_session(path: str) -> None:
+    """Write down that this process leads a session, so that what it leaves behind can be found by it."""
+    pid = os.getpid()
+    with open(path, "wb") as file:
+        file.write(b"%d %d" % (pid, _started(pid)))
+
+
+def _noted_sessions(live: str) -> set[int]:
+    """The sessions noted in a folder. One whose number belongs to a later process now has ended, and nobody is left in it."""
+    noted: set[int] = set()
+    try:
+        names = [name for name in os.listdir(live) if name.endswith(".pid")]
+    except OSError:
+        return noted
+    for name in names:
+        try:
+            with open(f"{live}/{name}", "rb") as file:
+                pid, started = map(int, file.read().split())
+        except (OSError, ValueError):
+            continue
+        if _started(pid) in (0, started):
+            noted.add(pid)
+    return noted
+
+
+def _of_sessions(sessions: set[int]) -> list[int]:
+    if not sessions:
+        return []
+    found = []
+    for pid in _all():
+        stat = _stat(pid)
+        if stat and int(stat[3]) in sessions and stat[0] not in (b"Z", b"X"):
+            found.append(pid)
+    return found
+
+
+def _all() -> list[int]:
+    return [int(entry) for entry in os.listdir("/proc") if entry.isdigit()] if _HAS_PROC else []
+
+
+def _stat(pid: int) -> list[bytes]:
+    """State, parent, group, session and so on: the fields of `/proc/PID/stat` behind the name. Empty when it is gone."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            return file.read().rpartition(b")")[2].split()
+    except OSError:
+        return []
+
+
+def _started(pid: int) -> int:
+    """When a process started, in the kernel's ticks since boot; 0 when there is none."""
+    stat = _stat(pid)
+    return int(stat[19]) if stat else 0
 
 
 def _group_of(pid: int) -> int:
@@ -143,8 +210,14 @@ def _group_of(pid: int) -> int:
 
 
 def _lives(pid: int) -> bool:
-    try:
-        with open(f"/proc/{pid}/stat", "rb") as file:
-            return file.read().rpartition(b")")[2][1:2] not in (b"Z", b"X")
-    except OSError:
-        return False
+    stat = _stat(pid)
+    return bool(stat) and stat[0] not in (b"Z", b"X")
+
+
+def fill_standard_descriptors() -> None:
+    """Open the null device for standard descriptors that are closed: whatever is opened next must not become one of them."""
+    for fd in (0, 1, 2):
+        try:
+            os.fstat(fd)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)

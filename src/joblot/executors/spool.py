@@ -3,17 +3,29 @@
 Making a folder and a file for each of a hundred thousand attempts that print nothing would cost more than running them. So a slot prints
 into a spool file; an attempt that printed gets it under its own name, and the slot a fresh one. An attempt that takes long gets its name
 while it runs (`show`), as a second link to the same file, so that its log can be followed.
+
+An attempt prints as much as it likes and is never held up; a log keeps the first and the last half of `cap` bytes. `trim`, called now and
+then by whoever has the time, gives the disk space in between back while the attempt prints on.
 """
 
 from __future__ import annotations
 
+import errno
 import os
-from typing import TYPE_CHECKING
+import sys
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from joblot.executors.mask import Mask
+
+CAP: Final = 64 * 2**20
+"""Bytes of a log that are kept, unless said otherwise."""
+_CHUNK: Final = 2**20
+_PUNCH_HOLE_KEEP_SIZE: Final = 0x03
+_BLOCK: Final = 512
 
 
 class Spool:
@@ -22,41 +34,55 @@ class Spool:
     `fresh=False` opens what a dead slot has left.
     """
 
-    def __init__(self, logs: Path, slot: str, mask: Mask, *, fresh: bool = True) -> None:
+    def __init__(self, logs: Path, slot: str, mask: Mask, *, cap: int = CAP, fresh: bool = True) -> None:
         self._logs = logs
-        self._path = logs.parent / "live" / f"{slot}.log"
+        self._path = path_of(logs, slot)
         self._mask = mask
+        self._cap = cap
         self.fd = -1
         if fresh:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            self._open()
+            self._renew()
         else:
             self.fd = os.open(self._path, os.O_RDWR | os.O_APPEND | os.O_CLOEXEC)
 
-    def _open(self) -> None:
-        fd = os.open(self._path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    def _renew(self) -> None:
+        """A fresh file. Where none can be made what is printed is lost: that is no reason to end what prints it."""
         if self.fd >= 0:
-            os.close(self.fd)
-        self.fd = fd
+            os.close(self.fd)  # first: there may be no descriptor to spare
+            self.fd = -1
+        flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            self._path.unlink(missing_ok=True)
+            self.fd = os.open(self._path, flags, 0o600)
+        except OSError as error:
+            if error.errno in (errno.EMFILE, errno.ENFILE):
+                raise
+            self.fd = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
 
     def show(self, job: str, number: int) -> None:
         """Give the file its attempt's name while the attempt still runs. Not while there are secrets to mask."""
         if not self._mask:
-            self._link(self._final(job, number))
+            try:
+                self._link(self._final(job, number))
+            except OSError:
+                pass  # then it gets its name at the end, if it can have one
 
     def collect(self, job: str, number: int) -> bool:
         """The attempt has ended: if it printed anything, the file is its log now. Returns whether `fd` is a new file."""
-        if not os.lseek(
-            self.fd, 0, os.SEEK_END
-        ):  # a fifth of what `fstat` costs, and this is asked after every attempt
+        # A fifth of what `fstat` costs, and this is asked after every attempt.
+        size = os.lseek(self.fd, 0, os.SEEK_END)
+        if not size:
             return False
         final = self._final(job, number)
-        if self._mask:
-            self._write_masked(final)
-        else:
-            self._link(final)
-        self._path.unlink()
-        self._open()
+        try:
+            if self._mask or size > self._cap:
+                self._write(final, size)
+            else:
+                self._link(final)
+        except OSError:
+            pass  # the job has deleted the run's files, or the disk is full: its log is lost, nothing else
+        self._renew()
         return True
 
     def _final(self, job: str, number: int) -> Path:
@@ -71,23 +97,110 @@ class Spool:
             final.parent.mkdir(parents=True, exist_ok=True)
             os.link(self._path, final)
 
-    def _write_masked(self, final: Path) -> None:
+    def _write(self, final: Path, size: int) -> None:
+        """Write the log anew: what is kept of it, and without secrets."""
         final.parent.mkdir(parents=True, exist_ok=True)
-        final.write_bytes(self._mask.data(self._path.read_bytes()))
-        final.chmod(0o600)
+        part = final.with_name(f".{final.name}.part")
+        try:
+            with open(part, "wb", opener=_private) as file:
+                file.writelines(self._worth_keeping(size))
+            part.replace(final)
+        except OSError:
+            part.unlink(missing_ok=True)
+            raise
+
+    def _worth_keeping(self, size: int) -> Iterator[bytes]:
+        if size <= self._cap:
+            yield from self._clean(0, size)
+            return
+        head, tail = _kept(self._cap, size)
+        last = b"\n"
+        for piece in self._clean(0, head):
+            yield piece
+            last = piece[-1:] or last
+        yield (b"" if last == b"\n" else b"\n") + left_out(tail - head)
+        yield from self._clean(tail, size)
+
+    def _clean(self, start: int, end: int) -> Iterator[bytes]:
+        """The bytes of a span without secrets, in pieces; a part of a secret at a cut is left out with what stands around it."""
+        if not self._mask:
+            yield from self._pieces(start, end)
+            return
+        overlap = self._mask.longest - 1
+        cut, carried = start > 0, b""
+        for piece in self._pieces(start, end):
+            carried = self._mask.data(carried + piece)
+            if cut:
+                carried, cut = carried[overlap:], False
+            ready = max(0, len(carried) - overlap)
+            yield carried[:ready]
+            carried = carried[ready:]
+        if end >= os.lseek(self.fd, 0, os.SEEK_END):
+            yield carried
+
+    def _pieces(self, start: int, end: int) -> Iterator[bytes]:
+        while start < end:
+            piece = os.pread(self.fd, min(_CHUNK, end - start), start)
+            if not piece:
+                return
+            yield piece
+            start += len(piece)
+
+    def trim(self) -> int:
+        """See the function `trim`."""
+        return trim(self.fd, self._cap)
 
     def close(self) -> None:
         """Drop the spool file."""
         os.close(self.fd)
-        self._path.unlink(missing_ok=True)
+        try:
+            self._path.unlink()
+        except OSError:
+            pass  # somebody has deleted it already
         self.fd = -1
 
 
-def adopt(logs: Path, slot: str, job: str, number: int, mask: Mask) -> None:
+def path_of(logs: Path, slot: str) -> Path:
+    """The file that a slot prints into."""
+    return logs.parent / "live" / f"{slot}.log"
+
+
+def left_out(count: int) -> bytes:
+    """The line in a log that stands for what is not kept of it."""
+    return b"[joblot: %d bytes left out]\n" % count
+
+
+def trim(fd: int, cap: int) -> int:
+    """Give back the space of what lies between the kept ends of a spool, if that is worth it. Returns the bytes that it takes on the disk.
+
+    Where the file system cannot punch holes (network file systems, macOS), nothing happens, and the file is cut at the attempt's end only.
+    """
+    found = os.fstat(fd)
+    taken = found.st_blocks * _BLOCK
+    start, end = _kept(cap, found.st_size)
+    if taken > cap + max(cap // 4, _CHUNK) and end > start and sys.platform == "linux":
+        import ctypes
+
+        system = ctypes.CDLL(None)
+        system.fallocate(fd, _PUNCH_HOLE_KEEP_SIZE, ctypes.c_longlong(start), ctypes.c_longlong(end - start))
+    return taken
+
+
+def _kept(cap: int, size: int) -> tuple[int, int]:
+    """Where the kept beginning of a file ends, and where its kept end begins."""
+    head = cap // 2
+    return head, max(head, size - (cap - head))
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
+
+
+def adopt(logs: Path, slot: str, job: str, number: int, mask: Mask, cap: int) -> None:
     """Give an attempt what is in the spool of a slot whose process has died."""
     try:
-        orphan = Spool(logs, slot, mask, fresh=False)
-    except FileNotFoundError:
-        return  # it died before it had one
+        orphan = Spool(logs, slot, mask, cap=cap, fresh=False)
+    except OSError:
+        return  # it died before it had one, or the folder is gone
     orphan.collect(job, number)
     orphan.close()

@@ -2,25 +2,31 @@
 
 It starts commands and forks workers, waits for their ends, kills their trees, and when its socket to the runner closes, however that came
 about, it kills everything and goes. It is the subreaper (Linux): what a job's processes leave behind comes to it and dies there. It has one
-thread, and imports the standard library and the two modules beside it only, so that it can fork at any moment.
+thread, and imports the standard library and the modules beside it only, so that it can fork at any moment.
 
 It does not know jobs, plans or journals: a command is a number with words to execute, a worker a number with two descriptors.
 
 Frames both ways: four bytes of length, then a marshalled tuple (same interpreter on both sides).
 
-    runner -> warden   ("command", id, name, number, argv, environment, folder)
+    runner -> warden   ("command", id, name, number, argv, environment, folder, memory limit)
                        ("worker", id)                        with two descriptors beside it: its channel and its tokens
+                       ("limit", id, memory limit)           of the attempt that a worker begins; 0 when that has ended
                        ("kill", "command" | "worker", id, grace seconds)
                        ("withdraw",)                         give back the commands that have not begun
                        ("show", id)                          give a running command's log its name
-    warden -> runner   ("ended", id, status, user s, system s, peak, began, ended)
+    warden -> runner   ("ended", id, status, user s, system s, peak, began, ended, verdict)
                        ("failed", id, errno)                 could not be executed
                        ("returned", id)                      never began
-                       ("gone", id, status)
+                       ("unborn", id, errno)                 the worker could not be made
+                       ("short", errno)                      commands wait because of it
+                       ("gone", id, status, verdict)
+
+A memory limit is bytes, 0 for none. A verdict says how memory was the end of it, and is empty otherwise.
 """
 
 from __future__ import annotations
 
+import errno
 import marshal
 import os
 import select
@@ -29,11 +35,12 @@ import socket
 import struct
 import sys
 import time
+import warnings
 from collections import deque
 from typing import TYPE_CHECKING, Any, Final
 
-from joblot.executors import processes
-from joblot.executors.spool import Spool
+from joblot.executors import footprint, processes
+from joblot.executors.spool import Spool, path_of, trim
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -46,7 +53,19 @@ _GATHER_S: Final = 0.001
 _LENGTH: Final = struct.Struct(">I")
 _SET_PDEATHSIG: Final = 1
 _SET_CHILD_SUBREAPER: Final = 36
-_DEFAULTS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE, signal.SIGCHLD)
+_DEFAULTS: Final = (
+    signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGPIPE, signal.SIGCHLD, signal.SIGXFSZ,
+)  # fmt: skip
+SHORT_OF: Final = frozenset({errno.EAGAIN, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS, errno.ETOOMANYREFS})
+"""Errors that pass when other processes end."""
+RESERVE: Final = 16
+"""Descriptors that are kept free: without any, `/proc` cannot be read and nothing be cleared up."""
+_PAUSE_S: Final = 0.1
+_GIVE_UP_S: Final = 10.0
+"""After this long without room for even one command, it fails."""
+_LOOK_S: Final = 0.2
+_LOOK_CLOSER_S: Final = 0.025
+_KILLED: Final = (-signal.SIGKILL, 128 + signal.SIGKILL)
 
 
 def frame(message: tuple[Any, ...]) -> bytes:
@@ -94,6 +113,7 @@ class Warden:
         slots: int,
         environment: dict[bytes, bytes],
         logs: Path | None,
+        cap: int,
         mask: Mask,
         work: Callable[[int, int, int], None],
     ) -> None:
@@ -103,6 +123,7 @@ class Warden:
         """Commands that wait for a slot."""
         self._environment = environment
         self._logs = logs
+        self._cap = cap
         self._mask = mask
         self._work = work
         self._commands: dict[int, _Command] = {}
@@ -112,11 +133,22 @@ class Warden:
         """Command ids by pid."""
         self._due: list[tuple[float, int]] = []
         """When the grace of which pid ends."""
+        self._struck: set[int] = set()
+        """Pids that were killed here, until they are reaped."""
+        self._watches: dict[int, footprint.Watch] = {}
+        """Memory limits by pid."""
+        self._kernel = footprint.KernelKills()
+        self._look_at = 0.0
+        """When to look at the spools next."""
+        self._short_since = 0.0
+        """Since when commands wait for room in the system; 0 when none do."""
+        self._start_at = 0.0
+        """When to try again."""
         self._spools: list[Spool] = []
         self._spool_count = 0
         self._programs: dict[bytes, str] = {}
-        self._folder = ""
-        self._null = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+        self._null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+        self._most_fds = most_descriptors() - RESERVE
         self._out = bytearray()
         self._answered = 0.0
         self._wake_r, self._wake_w = os.pipe()
@@ -139,6 +171,9 @@ class Warden:
                 elif not self._receive(buffer, fds):
                     self._end()
             self._strike()
+            self._look()
+            if self._short_since:
+                self._start_pending()
             if self._out and (not self._pending or time.monotonic() - self._answered >= _GATHER_S):
                 self._answer()
 
@@ -153,9 +188,15 @@ class Warden:
         signal.set_wakeup_fd(self._wake_w, warn_on_full_buffer=False)
 
     def _patience(self) -> float | None:
-        if not self._due:
-            return None
-        return max(0.0, (min(self._due)[0] - time.monotonic()) * 1000)
+        """Milliseconds until something has to be done."""
+        moments = [min(self._due)[0]] if self._due else []
+        if self._watches:
+            moments.append(min(watch.due for watch in self._watches.values()))
+        if self._by_pid or self._workers:
+            moments.append(self._look_at)
+        if self._short_since:
+            moments.append(self._start_at)
+        return max(0.0, (min(moments) - time.monotonic()) * 1000) if moments else None
 
     # --- messages -------------------------------------------------------------------------------
 
@@ -173,7 +214,9 @@ class Warden:
             if kind == "command":
                 self._pending.append(message[1:])
             elif kind == "worker":
-                self._start_worker(message[1], fds.pop(0), fds.pop(0))
+                self._start_worker(message[1], fds)
+            elif kind == "limit":
+                self._limit_worker(*message[1:])
             elif kind == "kill":
                 self._kill(*message[1:])
             elif kind == "withdraw":
@@ -194,8 +237,34 @@ class Warden:
     # --- commands -------------------------------------------------------------------------------
 
     def _start_pending(self) -> None:
-        while self._pending and len(self._commands) < self._slots:
-            self._start_command(*self._pending.popleft())
+        while self._pending and len(self._commands) < self._slots and time.monotonic() >= self._start_at:
+            command = self._pending.popleft()
+            try:
+                self._start_command(*command)
+                self._short_since = 0.0
+            except OSError as error:
+                if self._is_short(error):
+                    self._pending.appendleft(command)
+                else:
+                    self._out += frame(("failed", command[0], error.errno or errno.ENOEXEC))
+            except ValueError:
+                self._out += frame(("failed", command[0], errno.EINVAL))
+        if not self._pending:
+            self._short_since = 0.0
+
+    def _is_short(self, error: OSError) -> bool:
+        """Whether a command has to wait until the system has room for it; if so, until when."""
+        now = time.monotonic()
+        if error.errno not in SHORT_OF:
+            return False
+        if not self._short_since:
+            self._short_since = now
+            self._out += frame(("short", error.errno))
+        if not self._commands and not self._workers and now - self._short_since > _GIVE_UP_S:
+            self._short_since = 0.0
+            return False
+        self._start_at = now + _PAUSE_S
+        return True
 
     def _withdraw(self) -> None:
         for command in self._pending:
@@ -203,29 +272,48 @@ class Warden:
         self._pending.clear()
 
     def _start_command(
-        self, ident: int, name: str, number: int, argv: list[str], environment: dict[bytes, bytes], folder: str
+        self,
+        ident: int,
+        name: str,
+        number: int,
+        argv: list[str],
+        environment: dict[bytes, bytes],
+        folder: str,
+        memory: int,
     ) -> None:
+        os.chdir(folder)  # each time: a folder of that name may be another one by now
+        full = {**self._environment, **environment}
+        program = self._find(argv[0], full)
         spool = self._take_spool()
-        actions: list[Any] = [(os.POSIX_SPAWN_DUP2, self._null, 0)]
         output = spool.fd if spool is not None else self._null
-        actions += [(os.POSIX_SPAWN_DUP2, output, 1), (os.POSIX_SPAWN_DUP2, output, 2)]
+        actions: list[Any] = [
+            (os.POSIX_SPAWN_DUP2, fd, target) for target, fd in enumerate((self._null, output, output))
+        ]
         began = time.monotonic()
         try:
-            if folder != self._folder:
-                os.chdir(folder)
-                self._folder = folder
-            full = {**self._environment, **environment}
-            program = self._find(argv[0], full)
-            pid = os.posix_spawn(
-                program, argv, full, file_actions=actions, setsid=True, setsigmask=(), setsigdef=_DEFAULTS
-            )
-        except (OSError, ValueError) as error:
+            pid = self._spawn(program, argv, full, actions)
+        except BaseException:
             if spool is not None:
                 self._spools.append(spool)
-            self._out += frame(("failed", ident, getattr(error, "errno", None) or 8))
-            return
+            raise
         self._commands[ident] = _Command(pid, began, spool, name, number)
         self._by_pid[pid] = ident
+        if memory:
+            self._watches[pid] = footprint.Watch(memory, began)
+
+    def _spawn(self, program: str, argv: list[str], environment: dict[bytes, bytes], actions: list[Any]) -> int:
+        try:
+            return os.posix_spawn(
+                program, argv, environment, file_actions=actions, setsid=True, setsigmask=(), setsigdef=_DEFAULTS
+            )
+        except OSError as error:
+            if error.errno != errno.ENOEXEC:
+                raise
+        # A script without a first line that names its interpreter: a shell would run it, so we have one do so.
+        words = ["/bin/sh", program, *argv[1:]]
+        return os.posix_spawn(
+            words[0], words, environment, file_actions=actions, setsid=True, setsigmask=(), setsigdef=_DEFAULTS
+        )
 
     def _find(self, word: str, environment: dict[bytes, bytes]) -> str:
         """The program's path; looked up once for each PATH and word."""
@@ -249,8 +337,12 @@ class Warden:
             return None
         if self._spools:
             return self._spools.pop()
+        copy = os.dup(self._null)
+        os.close(copy)
+        if copy >= self._most_fds:
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
         self._spool_count += 1
-        return Spool(self._logs, f"command-{os.getpid()}-{self._spool_count}", self._mask)
+        return Spool(self._logs, f"command-{os.getpid()}-{self._spool_count}", self._mask, cap=self._cap)
 
     def _show(self, ident: int) -> None:
         command = self._commands.get(ident)
@@ -259,13 +351,30 @@ class Warden:
 
     # --- workers --------------------------------------------------------------------------------
 
-    def _start_worker(self, ident: int, channel: int, tokens: int) -> None:
-        pid = os.fork()
-        if pid == 0:
-            self._become_worker(ident, channel, tokens)
-        os.close(channel)
-        os.close(tokens)
-        self._workers[pid] = ident
+    def _start_worker(self, ident: int, fds: list[int]) -> None:
+        """Fork a worker over the two descriptors that came with the message. The system drops those that are too many for us."""
+        given, fds[:] = fds[:2], fds[2:]
+        try:
+            if len(given) < 2:
+                raise OSError(errno.EMFILE, "descriptors were lost")
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", DeprecationWarning)  # there is one thread; newer Pythons count wrong
+                pid = os.fork()
+        except OSError as error:
+            self._out += frame(("unborn", ident, error.errno or errno.EAGAIN))
+        else:
+            if pid == 0:
+                self._become_worker(ident, *given)
+            self._workers[pid] = ident
+        for fd in given:
+            os.close(fd)
+
+    def _limit_worker(self, ident: int, memory: int) -> None:
+        for pid, worker in self._workers.items():
+            if worker == ident:
+                self._watches.pop(pid, None)
+                if memory:
+                    self._watches[pid] = footprint.Watch(memory, time.monotonic())
 
     def _become_worker(self, ident: int, channel: int, tokens: int) -> None:
         status = 1
@@ -275,6 +384,9 @@ class Warden:
                 signal.signal(number, signal.SIG_DFL)
             os.setsid()
             prctl(_SET_PDEATHSIG, signal.SIGKILL)
+            prctl(
+                _SET_CHILD_SUBREAPER, 1
+            )  # what an attempt leaves behind comes to its worker, who ends it with the attempt
             if os.getppid() != self._me:  # the warden died before it could take us along
                 os._exit(1)
             self._sock.close()
@@ -307,37 +419,90 @@ class Warden:
                 if command.spool is not None:
                     command.spool.collect(command.name, command.number)
                     self._spools.append(command.spool)
-                times = (usage.ru_utime, usage.ru_stime, usage.ru_maxrss, command.began, now)
-                self._out += frame(("ended", ident, status, *times))
+                watch = self._watches.get(pid)
+                peak = max(usage.ru_maxrss, watch.peak // 1024) if watch is not None else usage.ru_maxrss
+                times = (usage.ru_utime, usage.ru_stime, peak, command.began, now)
+                self._out += frame(("ended", ident, status, *times, self._verdict(pid, status)))
             elif pid in self._workers:
-                self._out += frame(("gone", self._workers.pop(pid), status))
+                self._out += frame(("gone", self._workers.pop(pid), status, self._verdict(pid, status)))
         self._sweep_strays(ended)
         self._start_pending()
 
-    def _sweep_strays(self, ended: list[int]) -> None:
-        """Kill what is our child and neither a worker nor a command: left behind by a job that has ended.
+    def _verdict(self, pid: int, status: int) -> str:
+        """How memory was the end of a process, or an empty text."""
+        watch = self._watches.pop(pid, None)
+        struck = pid in self._struck
+        self._struck.discard(pid)
+        if not status:
+            return ""
+        if watch is not None and watch.over:
+            return watch.verdict()
+        if not struck and os.waitstatus_to_exitcode(status) in _KILLED and self._kernel.lately():
+            return "out of memory: killed by the kernel"
+        return ""
 
-        A stray may also come from a job that still runs (a daemon that it started and will talk to); its environment tells.
-        """
-        ours = self._children.pids()
-        if len(ours) <= len(self._workers) + len(self._by_pid):
+    def _sweep_strays(self, ended: list[int]) -> None:
+        """Kill the strays of commands that have ended, and of workers that are gone."""
+        strays = self._strays()
+        if not strays:
             return
         for pid in ended:
             processes.send_group(pid, signal.SIGKILL)
-        running = {(c.name.encode(), str(c.number).encode()) for c in self._commands.values()}
-        for pid in ours:
-            if pid not in self._workers and pid not in self._by_pid and not self._belongs_to(pid, running):
+        running = {self._cookie(command) for command in self._commands.values()}
+        for pid in strays:
+            if _cookie_of(pid) not in running:
                 processes.kill_tree(pid)
 
-    def _belongs_to(self, pid: int, running: set[tuple[bytes, bytes]]) -> bool:
-        try:
-            with open(f"/proc/{pid}/environ", "rb") as file:
-                pairs = dict(item.partition(b"=")[::2] for item in file.read().split(b"\0"))
-        except OSError:
-            return False
-        if b"JOBLOT_JOB" not in pairs:
-            return b"JOBLOT_SLOT" in pairs and bool(self._workers)  # of a Python action; swept when its worker ends
-        return (pairs[b"JOBLOT_JOB"], pairs.get(b"JOBLOT_ATTEMPT", b"")) in running
+    def _strays(self) -> list[int]:
+        """Our children that are neither workers nor commands. They may be of a command that still runs, a daemon that it will talk to."""
+        ours = self._children.pids()
+        if len(ours) <= len(self._workers) + len(self._by_pid):
+            return []
+        return [pid for pid in ours if pid not in self._workers and pid not in self._by_pid]
+
+    def _cookie(self, command: _Command) -> tuple[bytes, bytes]:
+        return command.name.encode(), b"%d" % command.number
+
+    # --- limits ---------------------------------------------------------------------------------
+
+    def _look(self) -> None:
+        """Look at the memory of what has a limit, and at the size of what is printed, as often as each needs it."""
+        now = time.monotonic()
+        for pid, watch in self._watches.items():
+            if watch.due <= now:
+                self._weigh(pid, watch)
+        if now >= self._look_at and (self._by_pid or self._workers):
+            self._kernel.sample(now)
+            self._look_at = now + (self._look_at_spools() if self._logs is not None else _LOOK_S)
+
+    def _weigh(self, pid: int, watch: footprint.Watch) -> None:
+        began = time.monotonic()
+        roots = [pid, *self._strays_of(pid)]
+        tree = [member for root in roots for member in (root, *processes.descendants(root))]
+        if watch.saw(footprint.held(tree, watch.limit), began):
+            for root in roots:
+                processes.kill_tree(root)
+
+    def _strays_of(self, pid: int) -> list[int]:
+        ident = self._by_pid.get(pid)
+        strays = self._strays() if ident is not None else []
+        if not strays or ident is None:
+            return []
+        cookie = self._cookie(self._commands[ident])
+        return [stray for stray in strays if _cookie_of(stray) == cookie]
+
+    def _look_at_spools(self) -> float:
+        """Bound what running attempts take on the disk by printing. Returns when to look again, in seconds."""
+        assert self._logs is not None
+        most = 0
+        for command in self._commands.values():
+            if command.spool is not None:
+                most = max(most, command.spool.trim())
+        for worker in self._workers.values():
+            most = max(most, _trim_file(path_of(self._logs, f"worker-{worker}"), self._cap))
+        return _LOOK_CLOSER_S if most > self._cap // 2 else _LOOK_S
+
+    # --- killing --------------------------------------------------------------------------------
 
     def _kill(self, kind: str, ident: int, grace: float) -> None:
         if kind == "command":
@@ -363,6 +528,7 @@ class Warden:
         for entry in [entry for entry in self._due if entry[0] <= now]:
             self._due.remove(entry)
             if entry[1] in self._by_pid or entry[1] in self._workers:
+                self._struck.add(entry[1])
                 processes.kill_tree(entry[1])
 
     def _end(self) -> None:
@@ -377,9 +543,54 @@ class Warden:
             except ChildProcessError:
                 break
             time.sleep(0.001)
+        for command in self._commands.values():
+            if command.spool is not None:
+                command.spool.collect(command.name, command.number)
+                self._spools.append(command.spool)
         for spool in self._spools:
             spool.close()
+        if self._mask and self._logs is not None:
+            self._remove_workers_spools(self._logs.parent / "live")
         os._exit(0)
+
+    def _remove_workers_spools(self, live: Path) -> None:
+        """What killed workers had printed is not masked, and must not stay."""
+        for path in live.glob("worker-*.log"):
+            try:
+                path.unlink()
+            except OSError:
+                pass  # gone already
+
+
+def _cookie_of(pid: int) -> tuple[bytes, bytes]:
+    """Job and attempt number, from the environment of a process; empty when it has none."""
+    try:
+        with open(f"/proc/{pid}/environ", "rb") as file:
+            pairs = dict(item.partition(b"=")[::2] for item in file.read().split(b"\0"))
+    except OSError:
+        return b"", b""
+    return pairs.get(b"JOBLOT_JOB", b""), pairs.get(b"JOBLOT_ATTEMPT", b"")
+
+
+def _trim_file(path: Path, cap: int) -> int:
+    """As `spool.trim`, for the spool of another process."""
+    try:
+        if os.stat(path).st_size <= cap // 2:
+            return 0
+        fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    except OSError:
+        return 0  # it has not made one yet, or has just given it away
+    try:
+        return trim(fd, cap)
+    finally:
+        os.close(fd)
+
+
+def most_descriptors() -> int:
+    """How many descriptors this process may have."""
+    import resource
+
+    return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
 
 
 def prctl(option: int, value: int) -> None:
@@ -391,22 +602,31 @@ def prctl(option: int, value: int) -> None:
 
 
 def start(
-    slots: int, environment: dict[bytes, bytes], logs: Path | None, mask: Mask, work: Callable[[int, int, int], None]
+    slots: int,
+    environment: dict[bytes, bytes],
+    logs: Path | None,
+    cap: int,
+    mask: Mask,
+    work: Callable[[int, int, int], None],
 ) -> tuple[int, socket.socket]:
     """Fork the warden. Returns its pid and the runner's end of the socket.
 
-    Every descriptor of the runner but the standard three is closed in it: it must not keep the runner's locks alive.
+    Every descriptor of the runner but the standard three is closed in it: it must not keep the runner's locks alive. `logs` is where the
+    logs of attempts go (None: nowhere), `cap` how many bytes of each are kept.
     """
+    processes.fill_standard_descriptors()
     ours, theirs = socket.socketpair()
-    pid = os.fork()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of other threads the executor tells in its own words
+        pid = os.fork()
     if pid == 0:
         try:
             os.setsid()
-            ours.detach()
+            ours.close()
             keep = theirs.fileno()
             os.closerange(3, keep)
             os.closerange(keep + 1, 65536)
-            Warden(theirs, slots, environment, logs, mask, work).run()
+            Warden(theirs, slots, environment, logs, cap, mask, work).run()
         except BaseException as error:  # noqa: BLE001 - nothing may get out of a forked process
             os.write(2, f"BUG: the warden failed: {error!r}\n".encode("utf-8", "replace"))
         finally:

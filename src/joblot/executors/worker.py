@@ -16,6 +16,7 @@ import signal
 import struct
 import sys
 import threading
+from resource import RUSAGE_SELF, getrusage
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from joblot.executors import RunContext
 
 TO_WORKER: Final = struct.Struct(">IB")
+_GROWN: Final = 16 * 2**20
 FROM_WORKER: Final = struct.Struct(">I")
 
 
@@ -43,15 +45,28 @@ class Worker:
         self._tokens = tokens
         self._held = -1
         self._stopping = False
+        self._null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+        self._umask = os.umask(0o077)
+        os.umask(self._umask)
+        try:
+            self._home = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        except OSError:  # the working folder was deleted
+            self._home = -1
         self._busy = False
+        self._ordinary_peak = getrusage(RUSAGE_SELF).ru_maxrss * 1024 + _GROWN
         self._children = processes.OwnChildren()
         self._encode = msgspec.msgpack.Encoder().encode
         self._decode = msgspec.msgpack.Decoder(list[Attempt]).decode
         self._performer = Performer(context)
         logs = context.run_dir / "logs" if context.run_dir is not None else None
-        self._spool = Spool(logs, f"worker-{ident}", self._performer.mask) if logs is not None else None
-        os.environ["JOBLOT_RUN"] = os.environ["JOBLOT_RUN_ID"] = context.run_id
+        self._spool = (
+            Spool(logs, f"worker-{ident}", self._performer.mask, cap=context.max_log) if logs is not None else None
+        )
+        os.environ["JOBLOT_RUN_ID"] = context.run_id
+        os.environ["JOBLOT_RUN"] = context.cookie
         os.environ["JOBLOT_SLOT"] = str(ident)
+        if context.run_dir is not None:
+            processes.note_session(f"{context.run_dir}/live/worker-{ident}.pid")
 
     def run(self) -> None:
         """Until the channel closes or the worker was asked to end."""
@@ -72,15 +87,14 @@ class Worker:
 
     def _prepare(self) -> None:
         gc.freeze()
-        null = os.open(os.devnull, os.O_RDWR)
-        os.dup2(null, 0)
-        os.close(null)
+        os.dup2(self._null, 0)
         sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115 - open for the worker's life
         sys.stdout = open(1, "w", encoding="utf-8", errors="backslashreplace", closefd=False)  # noqa: SIM115 - open for the worker's life
         sys.stderr = open(2, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False)  # noqa: SIM115 - open for the worker's life
-        self._point()
+        self._make_ready()
         faulthandler.enable(2)
         signal.signal(signal.SIGTERM, self._terminated)
+        os.register_at_fork(after_in_child=_forget_the_worker)
 
     def _terminated(self, _number: int, _frame: FrameType | None) -> None:
         self._stopping = True
@@ -104,6 +118,7 @@ class Worker:
         return True
 
     def _run_one(self, attempt: Attempt) -> None:
+        self._make_ready()
         try:
             self._busy = True
             outcome = self._performer.perform(attempt)
@@ -112,31 +127,57 @@ class Worker:
             self._busy = False
             outcome = Outcome(attempt.job, attempt.number, "cancelled")
         self._clean_up()
-        if self._spool is not None and self._spool.collect(self._context.plan.name(attempt.job), attempt.number):
-            self._point()
+        if self._spool is not None:
+            self._spool.collect(self._context.plan.name(attempt.job), attempt.number)
+        if outcome.peak_bytes > self._ordinary_peak:
+            _forget_peak()
         body = self._encode(outcome)
         _write_all(self._channel, FROM_WORKER.pack(len(body)) + body)
 
+    def _make_ready(self) -> None:
+        """Whether two jobs share a worker must not be seen in what they do: streams, folder, mask and signals as at the start."""
+        fd = self._spool.fd if self._spool is not None else self._null
+        os.dup2(fd, 1)
+        os.dup2(fd, 2)
+        if self._home >= 0:
+            os.fchdir(self._home)
+        os.umask(self._umask)
+        if signal.getsignal(signal.SIGTERM) != self._terminated:
+            signal.signal(signal.SIGTERM, self._terminated)
+
     def _clean_up(self) -> None:
+        """Nothing of an attempt may go on after it: timers, children, threads."""
         for stream in (sys.stdout, sys.stderr):
             try:
                 stream.flush()
             except (OSError, ValueError, AttributeError):  # the action closed or replaced it
                 pass
-        if self._children.pids() or (threading.active_count() > 1 and processes.children(os.getpid())):
+        for timer in (signal.ITIMER_REAL, signal.ITIMER_VIRTUAL, signal.ITIMER_PROF):
+            signal.setitimer(timer, 0)
+        threads = threading.active_count() > 1
+        if self._children.pids() or (threads and processes.children(os.getpid())):
             processes.kill_tree(os.getpid(), keep_root=True)
             try:
                 while os.waitpid(-1, os.WNOHANG)[0]:
                     pass
             except ChildProcessError:
                 pass
+        if threads:
+            self._stopping = True  # a thread cannot be ended, but its process can
 
-    def _point(self) -> None:
-        fd = self._spool.fd if self._spool is not None else os.open(os.devnull, os.O_WRONLY)
-        os.dup2(fd, 1)
-        os.dup2(fd, 2)
-        if self._spool is None:
-            os.close(fd)
+
+def _forget_peak() -> None:
+    """Have the kernel measure the largest resident size anew: the next attempt's is not this one's."""
+    try:
+        with open("/proc/self/clear_refs", "wb") as file:
+            file.write(b"5")
+    except OSError:
+        pass  # not Linux, or not permitted: peaks are those of the worker's whole life
+
+
+def _forget_the_worker() -> None:
+    """What an action forks is a program of its own, which TERM ends as it ends any other."""
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def _read_exactly(fd: int, count: int) -> bytes | None:

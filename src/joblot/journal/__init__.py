@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from joblot.events import AnyEvent, Record
+    from joblot.fingerprint import Made
 
 
 class RunInfo(Struct, frozen=True, kw_only=True):
@@ -81,6 +82,16 @@ class Journal(Protocol):
 
     def requests(self, run_id: str) -> list[Request]:
         """What was asked and not yet taken; taking it. Cheap enough to call several times a second."""
+
+    def made(self, batch: str) -> dict[str, Made]:
+        """The last successes of a batch's jobs that declare outputs, by the jobs' names."""
+
+    def keep_made(self, batch: str, made: Sequence[Made]) -> None:
+        """Keep these, each in place of what was kept of that job.
+
+        Raises:
+            JournalWriteError: none was kept.
+        """
 
     def force(self) -> None:
         """Return when everything appended so far is on the disk, whatever the durability setting."""

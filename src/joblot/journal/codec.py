@@ -45,7 +45,7 @@ def verified(rows: Iterable[tuple[int, float, bytes, bytes]], *, what: str) -> I
         if seq != expected or not _holds(previous, seq, at, body, chain):
             raise JournalDamagedError(
                 f"{what} is damaged at event {expected}: what is read is not what was written",
-                hint="everything before that event is sound; the run's own `events.jsonl` is a second copy",
+                hint="`joblot recover` makes it again from the run's own `events.jsonl`; everything before that event is sound",
             )
         try:
             events = _decoder.decode(body)

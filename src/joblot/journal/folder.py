@@ -1,7 +1,7 @@
 """The state folder: where the journal is, where each run's own files are, and who holds a run.
 
 ```
-.joblot/.gitignore  journal.db  runs/RUN/events.jsonl  runs/RUN/logs/JOB/ATTEMPT.log  runs/RUN/report.json  runs/RUN/lock
+.joblot/.gitignore  journal.db  runs/RUN/events.jsonl  runs/RUN/plan.json  runs/RUN/logs/JOB/ATTEMPT.log  runs/RUN/report.json  runs/RUN/lock
 ```
 """
 
@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import msgspec
 
 from joblot.errors import RunHeldError, StateError
+from joblot.journal.mounts import MOUNTS, network_type
 from joblot.journal.runfile import RunFile
 from joblot.journal.sqlite import EVENTS_FILE, SqliteJournal
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from joblot.journal import RunInfo
 
 DEFAULT: Final = ".joblot"
+JOURNAL_FILE: Final = "journal.db"
 _TRIES: Final = 10
 _TRY_AGAIN_S: Final = 0.01
 
@@ -40,6 +42,7 @@ class RunFolder:
         self.path = path
         self.logs = path / "logs"
         self.events = path / EVENTS_FILE
+        self.plan = path / "plan.json"
         self.report = path / "report.json"
         self.lock = path / "lock"
 
@@ -51,6 +54,9 @@ class RunFolder:
 class StateFolder:
     """A folder of runs. With `read_only=True` nothing is created or written.
 
+    `network_ok=False` refuses a folder on a network file system; otherwise the journal does there without shared memory. `mounts` is the
+    kernel's table of mounts.
+
     Raises:
         StateError: the folder cannot be made or used.
     """
@@ -61,17 +67,28 @@ class StateFolder:
         *,
         durability: Literal["normal", "full"] = "normal",
         read_only: bool = False,
+        network_ok: bool = True,
+        mounts: Path = MOUNTS,
     ) -> None:
         self.path = state_path(path)
+        network = ""
         self._read_only = read_only
         if read_only:
-            if not (self.path / "journal.db").exists():
+            if not (self.path / JOURNAL_FILE).exists():
                 raise StateError(
                     f"no runs here: `{self.path}` does not exist or holds no journal", hint="`joblot run` makes it"
                 )
         else:
+            network = network_type(self.path, mounts)
+            if network and not network_ok:
+                raise StateError(
+                    f"the state folder `{self.path}` is on a network file system ({network}), where a journal is not safe",
+                    hint="choose a local disk with `--state`, or take the risk with `--allow-network-fs`",
+                )
             self._make()
-        self.journal = SqliteJournal(self.path / "journal.db", durability=durability, read_only=read_only)
+        self.journal = SqliteJournal(
+            self.path / JOURNAL_FILE, durability=durability, read_only=read_only, wal=not network
+        )
 
     def _make(self) -> None:
         try:
@@ -130,7 +147,10 @@ class StateFolder:
         if found:
             ids = ", ".join(f"`{info.run_id}`" for info in found[:5])
             raise StateError(f"`{name}` could be any of {len(found)} runs: {ids}", hint="give more of the run id")
-        raise StateError(f"no run `{name}` in `{self.path}`", hint="`joblot ls` lists the runs")
+        hint = "`joblot ls` lists the runs"
+        if _is_plain(name) and self.run_folder(name).events.exists():
+            hint = f"the journal has lost it, its files have not: `joblot recover {name}`"
+        raise StateError(f"no run `{name}` in `{self.path}`", hint=hint)
 
     def close(self) -> None:
         """Close the journal."""
@@ -166,15 +186,27 @@ class Hold:
             time.sleep(_TRY_AGAIN_S)
         return False
 
-    def attach(self, journal: SqliteJournal, durability: Literal["normal", "full"]) -> None:
-        """Have the run's records written to its own file first from now on, after bringing file and database in step."""
+    def attach(
+        self, journal: SqliteJournal, durability: Literal["normal", "full"], *, plan: bytes = b""
+    ) -> Path | None:
+        """Have the run's records written to its own file first from now on, after bringing file and database in step.
+
+        `plan` is kept beside the file, so that the run can do without the database; empty: it is there. Returns where a damaged file was
+        kept aside, if there was one.
+        """
+        folder = self.folder
         try:
-            journal.mend(self.run_id, self.folder.events)
-            journal.attach(self.run_id, RunFile(self.folder.events, durability=durability))
+            if plan:
+                part = folder.plan.with_name(".plan.json.part")
+                part.write_bytes(plan)
+                part.replace(folder.plan)
+            aside = journal.mend(self.run_id, folder.events)
+            # Forced with the first record: without the plan, the names in the folders and the run's row it would be of no use.
+            beside = [folder.plan, folder.path, folder.path.parent, Path(f"{journal.path}-wal"), journal.path.parent]
+            journal.attach(self.run_id, RunFile(folder.events, durability=durability, beside=beside))
         except OSError as error:
-            raise StateError(
-                f"cannot write to `{self.folder.events}`: {os.strerror(error.errno or 0).lower()}"
-            ) from None
+            raise StateError(f"cannot write to `{error.filename or folder.events}`: {_reason(error)}") from None
+        return aside
 
     def release(self) -> None:
         """Let go of the run."""
@@ -182,6 +214,10 @@ class Hold:
             os.ftruncate(self._fd, 0)
             os.close(self._fd)
             self._fd = -1
+
+
+def _reason(error: OSError) -> str:
+    return os.strerror(error.errno or 0).lower()
 
 
 def owner() -> dict[str, Any]:
@@ -199,6 +235,10 @@ def holder(lock: Path) -> dict[str, Any] | None:
         return None if _locked(fd, fcntl.LOCK_SH) else _read_owner(fd)
     finally:
         os.close(fd)
+
+
+def _is_plain(name: str) -> bool:
+    return "/" not in name and name not in ("", ".", "..")
 
 
 def _locked(fd: int, kind: int) -> bool:

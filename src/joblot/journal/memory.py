@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from joblot.events import AnyEvent
+    from joblot.fingerprint import Made
 
 
 class MemoryJournal:
@@ -22,6 +23,7 @@ class MemoryJournal:
 
     def __init__(self) -> None:
         self._infos: dict[str, RunInfo] = {}
+        self._made: dict[str, dict[str, Made]] = {}
         self._plans: dict[str, bytes] = {}
         self._rows: dict[str, list[tuple[int, float, bytes, bytes]]] = {}
         self._next: dict[str, int] = {}
@@ -87,6 +89,14 @@ class MemoryJournal:
         if run_id not in self._rows:
             raise StateError(f"no run `{run_id}` in the journal in memory")
         return self._rows[run_id]
+
+    def made(self, batch: str) -> dict[str, Made]:
+        """See `Journal.made`."""
+        return dict(self._made.get(batch, {}))
+
+    def keep_made(self, batch: str, made: Sequence[Made]) -> None:
+        """See `Journal.keep_made`."""
+        self._made.setdefault(batch, {}).update((one.job, one) for one in made)
 
     def force(self) -> None:
         """Nothing to do: there is no disk."""

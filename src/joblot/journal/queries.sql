@@ -33,3 +33,9 @@ SELECT rowid, kind, by, at FROM request WHERE run = ? ORDER BY rowid
 
 -- drop_requests: forget what was taken
 DELETE FROM request WHERE run = ? AND rowid <= ?
+
+-- made: the last successes of a batch's jobs
+SELECT job, parts, files, result, run, at FROM made WHERE batch = ?
+
+-- keep_made: a job's last success, in place of the one before
+INSERT OR REPLACE INTO made (batch, job, parts, files, result, run, at) VALUES (?, ?, ?, ?, ?, ?, ?)

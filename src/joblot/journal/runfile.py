@@ -13,14 +13,16 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import msgspec
 from msgspec import Raw, Struct
 
-from joblot.errors import JournalWriteError
+from joblot.errors import JournalWriteError, StateError
 from joblot.journal.codec import CHAIN_START, jsonl_line, link
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
 FORCE_AFTER_S: Final = 0.05
+_MOST: Final = 1 << 36
+"""What no event's number reaches."""
 
 Row = tuple[int, float, bytes, bytes]
 """Number of the first event, wall time, events as JSON, hash."""
@@ -37,50 +39,70 @@ _decode: Final = msgspec.json.Decoder(_Line).decode
 _count: Final = msgspec.json.Decoder(list[Raw]).decode
 
 
-def read_rows(path: Path) -> Iterator[tuple[Row, int]]:
-    """The sound records from the front of a file, each with the number of its events. Ends before a torn or changed line."""
+def read_rows(path: Path, after: tuple[int, bytes] = (1, CHAIN_START)) -> Iterator[tuple[Row, int]]:
+    """The sound records of a file, each with the number of its events. Ends before a torn or changed line.
+
+    `after` says where to begin: the number of the first event that is wanted, and the hash of the record before it. What stands before
+    that record is passed over, whatever it is.
+    """
+    expected, chain = after
+    for row in read_lines(path):
+        if row is None or row[0] != expected:
+            if (expected, chain) == after and after[0] > 1:
+                continue
+            return
+        if row[3] != link(chain, *row[:3]):
+            return
+        count = len(_count(row[2]))
+        yield row, count
+        expected, chain = expected + count, row[3]
+
+
+def read_lines(path: Path) -> Iterator[Row | None]:
+    """Every line of a file as a record, None for one that is none. Whether a record is what was written is not checked."""
     try:
         file = path.open("rb")
     except FileNotFoundError:
         return
-    chain, expected = CHAIN_START, 1
+    except OSError as error:
+        raise StateError(f"cannot read `{path}`: {os.strerror(error.errno or 0).lower()}") from None
     with file:
         for text in file:
-            if not text.endswith(b"\n"):
-                return
-            try:
-                line = _decode(text)
-                body = bytes(line.events)
-                count = len(_count(body))
-            except (msgspec.MsgspecError, UnicodeDecodeError):
-                return
-            chain = link(chain, line.seq, line.at, body)
-            if line.seq != expected or line.chain != chain.hex():
-                return
-            yield (line.seq, line.at, body, chain), count
-            expected += count
+            yield _row(text) if text.endswith(b"\n") else None
+
+
+def _row(text: bytes) -> Row | None:
+    try:
+        line = _decode(text)
+        _count(line.events)
+        if not 0 < line.seq < _MOST:
+            return None
+        return line.seq, line.at, bytes(line.events), bytes.fromhex(line.chain)
+    except (msgspec.MsgspecError, ValueError):
+        return None
 
 
 class RunFile:
     """The file as the one process that drives the run writes it.
 
     With `durability="full"` each record is forced to disk before `write` returns; with `normal` a thread does so at most FORCE_AFTER_S
-    later.
+    later. `beside` are files and folders without which the records are worth nothing: they are forced once, with the first of them.
     """
 
-    def __init__(self, path: Path, *, durability: Literal["normal", "full"]) -> None:
+    def __init__(self, path: Path, *, durability: Literal["normal", "full"], beside: Sequence[Path] = ()) -> None:
         self.path = path
         self._fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
         self._size = os.fstat(self._fd).st_size
         self._torn = False
         self._full = durability == "full"
-        self._forcer = _Forcer(self._fd)
+        self._forcer = _Forcer(self._fd, beside)
 
     def write(self, row: Row) -> None:
         """Append a record.
 
         Raises:
             JournalWriteError: it is not in the file, not even a part of it.
+            StateError: the disk failed to take what was written before; no write can be trusted any more.
         """
         self._forcer.check()
         if self._torn:
@@ -91,7 +113,7 @@ class RunFile:
             while written < len(data):
                 written += os.write(self._fd, data[written:])
             if self._full:
-                os.fdatasync(self._fd)
+                self._forcer.force_all()
         except OSError as error:
             self._cut_back()
             raise _not_written(self.path, error) from None
@@ -112,7 +134,7 @@ class RunFile:
         """Return when everything is on the disk.
 
         Raises:
-            JournalWriteError: it cannot be.
+            StateError: it cannot be.
         """
         if not self._full:
             self._forcer.force()
@@ -127,8 +149,9 @@ class RunFile:
 class _Forcer:
     """Forces a file to disk at most FORCE_AFTER_S after it was written to, beside the loop."""
 
-    def __init__(self, fd: int) -> None:
+    def __init__(self, fd: int, beside: Sequence[Path]) -> None:
         self._fd = fd
+        self._beside = beside
         self._behind = False
         self._closing = False
         self._wake = threading.Event()
@@ -148,8 +171,9 @@ class _Forcer:
     def check(self) -> None:
         """Raise what the last forcing failed with: after that the file cannot be trusted to reach the disk any more."""
         if self._error is not None:
-            raise JournalWriteError(
-                f"cannot force the run's events to disk: {os.strerror(self._error.errno or 0).lower()}"
+            raise StateError(
+                f"cannot force the run's events to disk: {os.strerror(self._error.errno or 0).lower()}",
+                hint="`joblot resume` goes on from what the disk has",
             )
 
     def force(self) -> None:
@@ -158,9 +182,17 @@ class _Forcer:
         if self._closing:
             return
         try:
-            os.fdatasync(self._fd)
+            self.force_all()
         except OSError as error:
             self._error = error
+
+    def force_all(self) -> None:
+        """Force now, the first time also what lies beside."""
+        os.fdatasync(self._fd)
+        if self._beside:
+            for path in self._beside:
+                _force_path(path)
+            self._beside = ()
 
     def _run(self) -> None:
         while not self._closing:
@@ -178,6 +210,17 @@ class _Forcer:
         self._wake.set()
         if self._thread is not None:
             self._thread.join()
+
+
+def _force_path(path: Path) -> None:
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
 
 
 def _not_written(path: Path, error: OSError) -> JournalWriteError:

@@ -22,6 +22,18 @@ CREATE TABLE IF NOT EXISTS record (id INTEGER PRIMARY KEY, at REAL NOT NULL, eve
 -- What one process asks of the process that drives a run.
 CREATE TABLE IF NOT EXISTS request (run INTEGER NOT NULL, at REAL NOT NULL, kind TEXT NOT NULL, by TEXT NOT NULL);
 
+-- The last success of each job that declares outputs, by batch (its folder and name). parts, files and result are JSON.
+CREATE TABLE IF NOT EXISTS made (
+  batch TEXT NOT NULL,
+  job TEXT NOT NULL,
+  parts BLOB NOT NULL,
+  files BLOB NOT NULL,
+  result BLOB NOT NULL,
+  run TEXT NOT NULL,
+  at REAL NOT NULL,
+  PRIMARY KEY (batch, job)
+) WITHOUT ROWID;
+
 -- For people with a SQLite shell.
 CREATE VIEW IF NOT EXISTS event AS
   SELECT run.run_id, (record.id & 68719476735) + item.key AS seq, record.at, item.value ->> 'type' AS type, item.value AS body

@@ -21,16 +21,17 @@ import msgspec
 
 from joblot.errors import JournalDamagedError, JournalWriteError, StateError
 from joblot.events import SCHEMA, Record
+from joblot.fingerprint import Made
 from joblot.journal import Request, RunInfo
 from joblot.journal.codec import CHAIN_START, encode_events, jsonl_line, link, verified
 from joblot.journal.runfile import RunFile, read_rows
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from joblot.events import AnyEvent
 
-TABLES: Final = 1
+TABLES: Final = 2
 """The number of `schema.sql`."""
 GROUP_S: Final = 0.05
 """How long records wait for others before the database takes them, at the most (while there are others)."""
@@ -44,14 +45,19 @@ _FAULTS: Final = (sqlite3.Error, UnicodeDecodeError)
 
 
 class SqliteJournal:
-    """`Journal` in the file `path`. With `read_only=True` nothing is ever written or created.
+    """`Journal` in the file `path`. With `read_only=True` nothing is ever written or created; without `wal` no shared memory is needed.
 
     Raises:
         StateError: the file cannot be opened, is not a journal, or was written by a newer joblot.
     """
 
     def __init__(
-        self, path: Path, *, durability: Literal["normal", "full"] = "normal", read_only: bool = False
+        self,
+        path: Path,
+        *,
+        durability: Literal["normal", "full"] = "normal",
+        read_only: bool = False,
+        wal: bool = True,
     ) -> None:
         self.path = path
         self._read_only = read_only
@@ -68,7 +74,7 @@ class SqliteJournal:
         except _FAULTS as error:
             raise self._unusable(error) from None
         try:
-            self._settle_mode(durability)
+            self._settle_mode(durability, wal=wal)
             self._check_schema()
         except _FAULTS as error:
             self._db.close()
@@ -109,42 +115,46 @@ class SqliteJournal:
         """Write a run's records to its file first from now on. The two must hold the same; see `mend`."""
         self._file, self._file_run = file, run_id
 
-    def mend(self, run_id: str, path: Path) -> None:
-        """Give the database what only the run's file has, or the file what only the database has: a kill or a cut can leave either behind.
+    def mend(self, run_id: str, path: Path) -> Path | None:
+        """Give the database what only the run's file has, and the file what only the database has: a kill or a cut can leave either behind.
+
+        A file with damage that no kill explains (a line that is not what was written, with others behind it) is kept aside; returns where.
 
         Raises:
-            JournalDamagedError: neither of the two is sound as far as the other one goes.
+            JournalDamagedError: the file is to be written again, and the database is not sound itself.
         """
-        last = self._last(run_id)
-        kept, found = [], last is None
-        for row, _ in read_rows(path):
-            if found:
-                kept.append((self._numbers[run_id] << _SEQ_BITS | row[0], *row[1:]))
-            elif last is not None and row[0] == last[0]:
-                found = row[3] == last[1]
-                if not found:
-                    break
-        if found:
-            if kept:
-                self._insert(kept)
-            self._cut_file(path, run_id)
-        else:
-            self._rewrite_file(path, run_id)
+        end = self._end(run_id)
+        fresh = [(self._numbers[run_id] << _SEQ_BITS | row[0], *row[1:]) for row, _ in read_rows(path, end)]
+        if fresh:
+            self._insert(fresh)
         self._tails.pop(run_id, None)
+        return self._renew_file(path, run_id)
 
-    def _cut_file(self, path: Path, run_id: str) -> None:
-        """Drop a torn line from the end of the file."""
-        sound = sum(len(jsonl_line(*row)) for row, _ in read_rows(path))
-        if path.exists() and path.stat().st_size != sound:
-            self._rewrite_file(path, run_id)
+    def _end(self, run_id: str) -> tuple[int, bytes]:
+        """The number of the event after the last one that the database has, and the hash so far."""
+        first, last = self._range(run_id)
+        row = next(map(_plain, self._rows("last_record", (first, last))), None)
+        if row is None:
+            return 1, CHAIN_START
+        try:
+            return row[0] + len(msgspec.json.decode(row[2])), row[3]
+        except (msgspec.MsgspecError, TypeError, UnicodeDecodeError):
+            raise self._unusable(sqlite3.DatabaseError(f"the last event of run `{run_id}` cannot be read")) from None
 
-    def _rewrite_file(self, path: Path, run_id: str) -> None:
+    def _renew_file(self, path: Path, run_id: str) -> Path | None:
+        """Write the file again where it is not what the database holds."""
+        sound, chain = 0, CHAIN_START
+        for row, _ in read_rows(path):
+            sound, chain = sound + len(jsonl_line(*row)), row[3]
+        if path.exists() and chain == self._end(run_id)[1] and path.stat().st_size == sound:
+            return None
         rows = [_plain(row) for row in self._rows("records", self._range(run_id))]
         for _ in verified(rows, what=f"journal `{self.path}`"):
             pass
-        fresh = path.with_name(f".{path.name}.part")
-        fresh.write_bytes(b"".join(jsonl_line(*row) for row in rows))
-        fresh.replace(path)
+        known = chain == CHAIN_START or any(row[3] == chain for row in rows)
+        aside = keep_aside(path) if not known or _has_lines(path, sound) else None
+        write_file(path, rows)
+        return aside
 
     def _gather(self, row: tuple[int, float, bytes, bytes]) -> None:
         """Let the database take the record with others. It is safe already."""
@@ -171,9 +181,17 @@ class SqliteJournal:
             if len(rows) == 1:
                 database.execute(_INSERT_RECORD, rows[0])
                 return
+        except sqlite3.Error as error:
+            raise self._not_written(error) from None
+        self._insert_all(_INSERT_RECORD, rows)
+
+    def _insert_all(self, statement: str, rows: Sequence[tuple[Any, ...]]) -> None:
+        """All of them or none."""
+        database = self._db
+        try:
             database.execute("BEGIN IMMEDIATE")
             try:
-                database.executemany(_INSERT_RECORD, rows)
+                database.executemany(statement, rows)
                 database.execute("COMMIT")
             finally:
                 if database.in_transaction:
@@ -206,6 +224,18 @@ class SqliteJournal:
             self._write("drop_requests", (number, rows[-1][0]))
         self._seen_versions[run_id] = version
         return [Request(kind, by, at) for _, kind, by, at in rows]
+
+    def made(self, batch: str) -> dict[str, Made]:
+        """See `Journal.made`."""
+        if self._tables < TABLES:  # an older journal, opened to be read
+            return {}
+        rows = self._rows("made", (batch,))
+        return {row[0]: Made(*row) for row in rows if type(row[1]) is type(row[2]) is type(row[3]) is bytes}
+
+    def keep_made(self, batch: str, made: Sequence[Made]) -> None:
+        """See `Journal.keep_made`."""
+        rows = [(batch, one.job, one.parts, one.files, one.result, one.run, one.at) for one in made]
+        self._insert_all(_sql("keep_made"), rows)
 
     def force(self) -> None:
         """See `Journal.force`."""
@@ -265,10 +295,10 @@ class SqliteJournal:
 
     # --- inside ---------------------------------------------------------------------------------
 
-    def _settle_mode(self, durability: str) -> None:
+    def _settle_mode(self, durability: str, *, wal: bool) -> None:
         if not self._read_only:
-            self._db.execute("PRAGMA journal_mode=WAL")
-            self._db.execute(f"PRAGMA synchronous={'FULL' if durability == 'full' else 'NORMAL'}")
+            self._db.execute(f"PRAGMA journal_mode={'WAL' if wal else 'DELETE'}")
+            self._db.execute(f"PRAGMA synchronous={'FULL' if durability == 'full' or not wal else 'NORMAL'}")
             return
         try:
             self._db.execute("SELECT 1 FROM sqlite_master")
@@ -294,11 +324,16 @@ class SqliteJournal:
         # One query: between two of them another process may make the tables.
         known = {name for (name,) in self._db.execute("SELECT name FROM sqlite_master")}
         if "meta" not in known:
-            if self._read_only or known:
+            if self._read_only and not known:  # a runner was killed, or the disk was full, when it was to be made
+                raise StateError(f"no runs here: journal `{self.path}` is empty", hint="`joblot run` makes one")
+            if known:
                 raise StateError(f"`{self.path}` is not a joblot journal")
             numbers = f"INSERT OR IGNORE INTO meta VALUES ('tables', {TABLES}), ('events', {SCHEMA})"  # noqa: S608 - two numbers of ours
             self._db.executescript(f"BEGIN IMMEDIATE;{_text('schema.sql')};{numbers};COMMIT;")
+        elif "made" not in known and not self._read_only:  # tables of number 1
+            self._db.executescript(f"BEGIN IMMEDIATE;{_text('schema.sql')};{_RENUMBER};COMMIT;")
         newest = dict(self._db.execute("SELECT key, value FROM meta WHERE typeof(value) = 'integer'"))
+        self._tables = newest.get("tables", 0)
         if newest.get("tables", 0) > TABLES or newest.get("events", 0) > SCHEMA:
             raise StateError(
                 f"journal `{self.path}` was written by a newer joblot", hint="upgrade joblot, or use another `--state`"
@@ -331,10 +366,6 @@ class SqliteJournal:
         self._tails[run_id] = (seq, chain)
         return seq, chain
 
-    def _last(self, run_id: str) -> tuple[int, bytes] | None:
-        """Number and hash of the last record that the database has."""
-        return next(((row[0] & _SEQ_MASK, row[3]) for row in self._rows("last_record", self._range(run_id))), None)
-
     def _rows(self, query: str, arguments: tuple[Any, ...]) -> Iterator[Any]:
         try:
             for row in self._db.execute(_sql(query), arguments):  # noqa: UP028 - `yield from` would close the cursor, after the database
@@ -350,13 +381,42 @@ class SqliteJournal:
 
     def _unusable(self, error: Exception) -> StateError:
         if isinstance(error, sqlite3.OperationalError):
-            return StateError(f"cannot use journal `{self.path}`: {error}")
-        return JournalDamagedError(f"journal `{self.path}` is damaged: {error}")
+            return StateError(f"cannot use journal `{self.path}`: {_one_line(error)}")
+        return JournalDamagedError(f"journal `{self.path}` is damaged: {_one_line(error)}")
 
     def _not_written(self, error: sqlite3.Error) -> StateError:
         if isinstance(error, sqlite3.OperationalError):
             return JournalWriteError(f"cannot write to journal `{self.path}`: {error}", hint=_advice(str(error)))
-        return JournalDamagedError(f"journal `{self.path}` is damaged: {error}")
+        return JournalDamagedError(f"journal `{self.path}` is damaged: {_one_line(error)}")
+
+
+def write_file(path: Path, rows: Iterable[tuple[int, float, bytes, bytes]]) -> None:
+    """Make a run's file of these records, whole or not at all."""
+    fresh = path.with_name(f".{path.name}.part")
+    with fresh.open("wb") as file:
+        file.writelines(jsonl_line(*row) for row in rows)
+        file.flush()
+        os.fsync(file.fileno())
+    fresh.replace(path)
+
+
+def keep_aside(path: Path, word: str = "damaged") -> Path:
+    """Give a file a name that nothing reads, `NAME.damaged-20261120-102457`, under which it stays. Returns the name."""
+    stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime())
+    names = (path.with_name(f"{path.name}.{word}-{stamp}{more}") for more in ("", *(f"-{n}" for n in range(2, 1000))))
+    aside = next(name for name in names if not name.exists())
+    # A link, not a rename: until the new file stands in its place, the old one is under its own name too.
+    os.link(path, aside)
+    return aside
+
+
+def _has_lines(path: Path, start: int) -> bool:
+    """Whether a file has whole lines from a place on. What a killed write leaves is less than one."""
+    if not path.exists():
+        return False
+    with path.open("rb") as file:
+        file.seek(start)
+        return any(b"\n" in part for part in iter(lambda: file.read(1 << 20), b""))
 
 
 def _plain(row: Any) -> tuple[int, float, bytes, bytes]:
@@ -364,6 +424,11 @@ def _plain(row: Any) -> tuple[int, float, bytes, bytes]:
         row[0] & _SEQ_MASK if isinstance(row[0], int) else 0
     )  # no event has the number 0: the chain's check says the rest
     return number, row[1], row[2], row[3]
+
+
+def _one_line(error: Exception) -> str:
+    """What is wrong, without what a damaged schema may bring into the message."""
+    return "".join(char if char.isprintable() else "?" for char in " ".join(str(error).split()))
 
 
 def _advice(text: str) -> str:
@@ -395,4 +460,5 @@ def _sql(name: str) -> str:
     return _queries()[name]
 
 
+_RENUMBER: Final = f"UPDATE meta SET value = {TABLES} WHERE key = 'tables'"  # noqa: S608 - a number of ours
 _INSERT_RECORD: Final = _sql("insert_record")

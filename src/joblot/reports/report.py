@@ -31,6 +31,7 @@ SCHEMA: Final = 1
 _NAMED: Final = 5
 """How many jobs an error message names."""
 
+_CACHED: Final = ("up_to_date", "up to date")
 _MESSAGES: Final = {
     "need_failed": "`{cause}` failed",
     "need_skipped": "`{cause}` was skipped",
@@ -40,7 +41,7 @@ _MESSAGES: Final = {
     "max_failures": "stopped after too many failures",
     "time_limit": "the run's time limit was reached",
     "cancelled": "the run was cancelled",
-    "up_to_date": "up to date",
+    _CACHED[0]: _CACHED[1],
 }
 """What a reason code says where its event has no message of its own."""
 
@@ -273,7 +274,11 @@ class Report:
         moment, text = nan, ""
         for job in range(len(self._plan)):
             plain = self.view.plain(job)
-            if plain is None:
+            made = self.view.up_to_date(job)
+            if made is not None:
+                name, result_of = self._plan.name(job), Raw(made) if made else UNSET
+                yield separator + encode(_Item(name, self._action(job), "cached", 0, 0, result_of, *_CACHED))
+            elif plain is None:
                 yield separator + encode(self._item(job))
             else:
                 attempts, wall_s, cpu_s, peak, began, result = plain
@@ -310,6 +315,8 @@ class Report:
         if facts.state == "success":
             item.result = Raw(facts.result) if facts.result else None
         elif facts.reason:
+            if facts.result:
+                item.result = Raw(facts.result)
             item.reason, item.message = facts.reason, self._message(facts)
             if facts.cause >= 0:
                 item.cause = self._cause(facts)

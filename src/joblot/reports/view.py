@@ -18,7 +18,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from joblot import events as ev
-from joblot.model import FAILED, READY, RUNNING, STATE_OF, STATES, SUCCESS, WAITING
+from joblot.model import CACHED, FAILED, READY, RUNNING, STATE_OF, STATES, SUCCESS, WAITING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -155,6 +155,8 @@ class RunView:
             self._move(job, state)
             self._ended[job] = at
             self._why[job] = event
+        for job, result in event.results.items():
+            self._results[job] = bytes(result)
 
     def _move(self, job: int, state: int) -> None:
         self._counts[self._states[job]] -= 1
@@ -252,6 +254,10 @@ class RunView:
             self._began[job],
             self._results[job],
         )
+
+    def up_to_date(self, job: int) -> bytes | None:
+        """The result of a job that was found up to date and never tried, empty for none; None for others."""
+        return self._results[job] if self._states[job] == CACHED and not self._attempts[job] else None
 
     def facts(self, job: int) -> JobFacts:
         """Everything about one job."""

@@ -143,6 +143,10 @@ class Referee:
             self._rule(job, self._states[job] not in ENDED, "a final state changed")
             if event.state in ("cancelled", "aborted"):
                 self._rule(job, stopped.get(self._stopping) == event.state, "a job was stopped and the run was not")
+            elif event.state == "cached":
+                self._rule(job, bool(self._plan.spec(job).outputs), "a job without outputs was up to date")
+                self._rule(job, self._may_start(job), "a job was up to date before its needs allow it")
+                self._rule(job, not self._stopping, "a job was up to date after the stop")
             elif event.state == "skipped":
                 self._rule(job, self._may_skip(job, event), f"a job was skipped without cause ({event.reason})")
         for job in event.jobs:

@@ -51,6 +51,8 @@ class Faults(Struct, frozen=True, kw_only=True):
     """A step is a person's stop, or once more: kill what runs."""
     runner_killed: float = 0.0
     """The runner is killed before it recorded, and again after it recorded but before it acted."""
+    current: float = 0.5
+    """A job that declares outputs is found up to date."""
     most_kills: int = 4
     reopened: float = 0.0
     """The run is taken up again after its end."""
@@ -239,7 +241,11 @@ class _Simulator:
             self._begin(job)
         for kill in decision.kills:
             self._kill(kill)
-        return True
+        return not decision.checks or self._commit(self._check(decision.checks))
+
+    def _check(self, jobs: list[int]) -> Decision:
+        current = {job: self._dice.choice((b"", b'{"value":0}')) for job in jobs if self._chance(self._faults.current)}
+        return self._state.checked(jobs, current, self._now, self._capacity)
 
     def _killed(self) -> bool:
         return self._runners <= self._faults.most_kills and self._chance(self._faults.runner_killed)
@@ -281,7 +287,8 @@ class _Simulator:
     # --- another process ------------------------------------------------------------------------
 
     def _fresh(self) -> RunState:
-        return RunState(self._plan, self._limits, unknown_actions=self._unknown)
+        checkable = [job for job, spec in enumerate(self._plan.config.jobs) if spec.outputs]
+        return RunState(self._plan, self._limits, unknown_actions=self._unknown, checkable=checkable)
 
     def _new_runner(self, *, reopen: bool = False) -> None:
         """The warden has swept up, and another process takes the journal."""

@@ -1,0 +1,54 @@
+"""`joblot accept`: take what is there for what jobs make now, without running them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from joblot.cli.options import batch_argument_required, json_option, state_option, variables_option
+from joblot.errors import EXIT_OK
+
+if TYPE_CHECKING:
+    from joblot.cli.output import Output
+
+
+@click.command(
+    "accept",
+    help="Take the outputs that are there for what the jobs make now, without running them: after a change that cannot change them, "
+    "such as a comment in an action's file.\n\nBATCH is a batch file, JOB a job's name or a pattern.",
+)
+@batch_argument_required
+@click.argument("jobs", metavar="JOB...", nargs=-1, required=True)
+@variables_option
+@state_option
+@json_option
+@click.pass_obj
+def command(
+    output: Output, batch: str, jobs: tuple[str, ...], variables: list[tuple[str, str]], state: str | None
+) -> int:
+    """Look at the files and keep what is found."""
+    from joblot.cli import batch as batches
+    from joblot.cli.ahead import judge_of
+    from joblot.clock import SystemClock
+    from joblot.journal.folder import StateFolder
+    from joblot.uptodate import batch_key, matching
+
+    plan, warnings = batches.read(batch, variables, strict=False)
+    batches.warn(output, warnings)
+    chosen = sorted(matching(plan, jobs))
+    folder = StateFolder(state)
+    try:
+        judge = judge_of(plan, folder.journal.made(batch_key(plan)))
+        at = SystemClock().wall()
+        for job in chosen:
+            judge.accept(job, at)
+        judge.keep(folder.journal)
+    finally:
+        folder.close()
+    names = [plan.name(job) for job in chosen]
+    if output.json:
+        output.document({"accepted": names})
+    else:
+        output.result("\n".join(f"accepted `{name}`: up to date as it is" for name in names))
+    return EXIT_OK

@@ -1,0 +1,61 @@
+"""What a plan would do with what is there: the verdict on each job, from the state folder, which is read only."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from joblot.errors import JoblotError, StateError
+from joblot.fingerprint import always_runs
+from joblot.journal.folder import StateFolder, state_path
+from joblot.outputs import Hashes
+from joblot.runstate import Limits, RunState
+from joblot.uptodate import LASTING_ID, UpToDate, Verdict, batch_key, matching
+from joblot.values import Values
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from joblot.fingerprint import Made
+    from joblot.plan import Plan
+
+
+def verdicts(plan: Plan, state: str | None, force: Sequence[str] = ()) -> list[Verdict]:
+    """Of each job, whether it is up to date, and why or why not.
+
+    Raises:
+        UsageError: `force` names a job that is not there.
+    """
+    matching(plan, force)
+    made = _made(plan, state)
+    if made is None:
+        return [Verdict(current=False, why="new")] * len(plan)
+    if not any(spec.outputs for spec in plan.config.jobs):
+        return [Verdict(current=False, why=always_runs(spec)) for spec in plan.config.jobs]
+    return judge_of(plan, made, force).forecast()
+
+
+def judge_of(plan: Plan, made: Mapping[str, Made], force: Sequence[str] = ()) -> UpToDate:
+    """The judge of a plan of which nothing runs. References to results are taken from what the jobs made last."""
+    state = RunState(plan, Limits())
+    for job in plan.wanted_results:
+        kept = made.get(plan.name(job))
+        if kept is not None:
+            state.results[job] = kept.result
+    values = Values(plan, state, LASTING_ID)
+    return UpToDate(plan, made, Hashes(plan.config.folder), values.of, forced=matching(plan, force))
+
+
+def _made(plan: Plan, state: str | None) -> Mapping[str, Made] | None:
+    """What was made in earlier runs; None when there is no state folder to ask."""
+    if not (state_path(state) / "journal.db").exists():
+        return None
+    try:
+        folder = StateFolder(state, read_only=True)
+    except JoblotError:
+        return None  # a plan does not depend on a state folder that can be used
+    try:
+        return folder.journal.made(batch_key(plan))
+    except StateError:
+        return None
+    finally:
+        folder.close()

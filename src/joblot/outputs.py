@@ -1,0 +1,196 @@
+"""The files that jobs declare: looking at them, taking their hashes, and clearing away what a failed attempt left.
+
+It knows paths and attempts; it does not know what makes a job up to date, nor how attempts are run.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from typing import TYPE_CHECKING, Final
+
+from joblot.fingerprint import FileFact
+from joblot.model import Artifact
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from joblot.model import Outcome
+    from joblot.plan import Plan
+
+HASHED_MOST: Final = 2**30
+"""Bytes: larger files are known by their size and the time of their last change alone."""
+_CHUNK: Final = 2**20
+Stamp = tuple[int, int]
+"""Bytes, and nanoseconds of the last change. Of a folder: all its files together, and the latest of all that is in it."""
+
+
+def stamp(path: str) -> Stamp | None:
+    """What a glance tells of a file or folder; None when it is not there."""
+    try:
+        found = os.stat(path)
+        if stat.S_ISDIR(found.st_mode):
+            return _folder_stamp(path, found.st_mtime_ns)
+    except (OSError, ValueError):  # it is not there, or no path can be like that
+        return None
+    return found.st_size, found.st_mtime_ns
+
+
+def _folder_stamp(path: str, latest: int) -> Stamp:
+    size = 0
+    for folder, _, names in os.walk(path):
+        latest = max(latest, os.stat(folder).st_mtime_ns)
+        for name in names:
+            found = os.lstat(os.path.join(folder, name))
+            size += found.st_size
+            latest = max(latest, found.st_mtime_ns)
+    return size, latest
+
+
+def content(path: str) -> str:
+    """The SHA-256 of a file's contents, or of a folder's names and contents, in hexadecimal; empty when it cannot be read."""
+    from hashlib import sha256
+
+    digest = sha256()
+    try:
+        if os.path.isdir(path):
+            for folder, folders, names in os.walk(path):
+                folders.sort()
+                for name in sorted(names):
+                    inner = os.path.join(folder, name)
+                    digest.update(
+                        f"{os.path.relpath(inner, path)}\0{content(inner)}\n".encode("utf-8", "surrogateescape")
+                    )
+            return digest.hexdigest()
+        with open(path, "rb", buffering=0) as file:
+            while chunk := file.read(_CHUNK):
+                digest.update(chunk)
+    except OSError:
+        return ""
+    return digest.hexdigest()
+
+
+class Hashes:
+    """Contents of files, each taken once while size and time of change stay what they are."""
+
+    def __init__(self, folder: str) -> None:
+        self._folder = folder
+        self._known: dict[str, tuple[Stamp, str]] = {}
+
+    def place(self, path: str) -> str:
+        """Where a path of the batch is."""
+        return path if path.startswith("/") else f"{self._folder}/{path}"
+
+    def learn(self, fact: FileFact) -> None:
+        """Take over what was found out earlier."""
+        if fact.sha256:
+            self._known.setdefault(fact.path, ((fact.size, fact.mtime_ns), fact.sha256))
+
+    def fact(self, path: str, seen: Stamp | None) -> FileFact:
+        """All about a file that was looked at just now."""
+        if seen is None:
+            return FileFact(path)
+        known = self._known.get(path)
+        if known is None or known[0] != seen:
+            known = self._known[path] = (seen, content(self.place(path)) if seen[0] <= HASHED_MOST else "")
+        return FileFact(path, *seen, known[1])
+
+
+class OutputWatch:
+    """Watches the declared outputs of one run's attempts: they are there after a success, and after anything else only if untouched.
+
+    `run_dir` is the run's own folder, where leftovers go; without one they stay beside where they were, as hidden files.
+    """
+
+    def __init__(self, plan: Plan, run_dir: Path | None, hashes: Hashes) -> None:
+        self._plan = plan
+        self._run_dir = run_dir
+        self.hashes = hashes
+        self._before: dict[int, list[Stamp | None]] = {}
+        self.made: dict[int, list[FileFact]] = {}
+        """By job, its outputs after a success; whoever keeps them takes them out."""
+
+    def began(self, job: int) -> None:
+        """An attempt is handed out."""
+        outputs = self._plan.spec(job).outputs
+        if outputs:
+            self._before[job] = self._stamps(outputs)
+
+    def ended(self, outcome: Outcome) -> None:
+        """An attempt ended: complete its outcome, or clear away what it left."""
+        before = self._before.pop(outcome.job, None)
+        if before is None or outcome.kind == "returned":
+            return
+        if outcome.kind == "ok":
+            self._check(outcome)
+        if outcome.kind != "ok":
+            try:
+                self._clear(outcome.job, outcome.number, before)
+            except OSError as error:
+                why = f"cannot move `{error.filename}` aside: {(error.strerror or str(error)).lower()}"
+                outcome.message = f"{outcome.message}; {why}" if outcome.message else why
+
+    def clear_after_crash(self, job: int, number: int, left: Sequence[FileFact], began_at: float) -> None:
+        """Clear away after an attempt of another process, whose end nobody saw.
+
+        What is as the last success left it stays, and what is older than the run, which began at `began_at` (seconds since the epoch).
+        """
+        kept = {fact.path: (fact.size, fact.mtime_ns) for fact in left}
+        outputs = self._plan.spec(job).outputs
+        before = [
+            now if now is not None and now[1] < began_at * 1e9 else kept.get(path)
+            for path, now in zip(outputs, self._stamps(outputs), strict=True)
+        ]
+        self._clear(job, number, before)
+
+    def _clear(self, job: int, number: int, before: Sequence[Stamp | None]) -> None:
+        """Move outputs aside that are not as they were."""
+        outputs = self._plan.spec(job).outputs
+        for path, old, now in zip(outputs, before, self._stamps(outputs), strict=True):
+            if now is not None and now != old:
+                self._move_aside(self.hashes.place(path), self._plan.name(job), number)
+
+    def _stamps(self, outputs: Sequence[str]) -> list[Stamp | None]:
+        return [stamp(self.hashes.place(path)) for path in outputs]
+
+    def _check(self, outcome: Outcome) -> None:
+        outputs = self._plan.spec(outcome.job).outputs
+        stamps = self._stamps(outputs)
+        missing = [path for path, seen in zip(outputs, stamps, strict=True) if seen is None]
+        if missing:
+            more = f" (nor {len(missing) - 1} more)" if len(missing) > 1 else ""
+            outcome.kind, outcome.reason, outcome.result = "error", "missing_output", b""
+            outcome.message = f"declared output `{missing[0]}` was not made{more}"
+            return
+        facts = [self.hashes.fact(path, seen) for path, seen in zip(outputs, stamps, strict=True)]
+        self.made[outcome.job] = facts
+        declared = {self.hashes.place(path) for path in outputs}
+        others = [one for one in outcome.artifacts if self.hashes.place(one.path) not in declared]
+        outcome.artifacts = (*(Artifact(fact.path, fact.size, fact.sha256) for fact in facts), *others)
+
+    def _move_aside(self, path: str, job: str, number: int) -> None:
+        folder, name = os.path.split(path.rstrip("/"))
+        if self._run_dir is None:
+            target = os.path.join(folder, f".{name}.{number}.part")
+        else:
+            aside = f"{self._run_dir}/partial/{job}/{number}"
+            os.makedirs(aside, exist_ok=True)
+            target = _free(os.path.join(aside, name))
+        try:
+            os.rename(path, target)
+        except OSError as error:
+            if error.errno != errno.EXDEV:
+                raise
+            import shutil
+
+            shutil.move(path, target)
+
+
+def _free(path: str) -> str:
+    """The path, or with a number behind it when something has that name: outputs of two folders may be called the same."""
+    found, number = path, 2
+    while os.path.lexists(found):
+        found, number = f"{path}.{number}", number + 1
+    return found

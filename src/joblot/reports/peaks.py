@@ -1,0 +1,63 @@
+"""How much memory jobs took in past runs, from those runs' report files: what to expect of jobs that do not say what they need."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from joblot.plan import Plan
+
+SMALLEST: Final = 64 * 2**20
+"""Bytes. Jobs that took less are not weighed: a Python process alone takes about half of it."""
+
+
+class _Took(msgspec.Struct):
+    job: str
+    action: str
+    peak_bytes: int = 0
+
+
+class _Past(msgspec.Struct):
+    """What is needed of a report file."""
+
+    results: list[_Took]
+
+
+def observed_peaks(plan: Plan, reports: Iterable[Path]) -> dict[int, int]:
+    """Bytes that jobs which declare no `memory` are to be taken for, by number: the most that was seen of the job, else of its action.
+
+    Rounded up, so that jobs of about the same size ask for the same. Reports that are not there or cannot be read are passed over.
+    """
+    jobs: dict[str, int] = {}
+    actions: dict[str, int] = {}
+    for took in (took for report in reports for took in _read(report)):
+        jobs[took.job] = max(jobs.get(took.job, 0), took.peak_bytes)
+        actions[took.action] = max(actions.get(took.action, 0), took.peak_bytes)
+    expected = {}
+    for job, spec in enumerate(plan.config.jobs):
+        peak = jobs.get(spec.name) or actions.get(spec.action or "", 0)
+        if peak >= SMALLEST and "memory" not in spec.resources:
+            expected[job] = _rounded(peak)
+    return expected
+
+
+def _rounded(peak: int) -> int:
+    """Up to the next 64, 96, 128, 192, 256 ... MiB."""
+    step = SMALLEST
+    while step < peak:
+        if peak <= step + step // 2:
+            return step + step // 2
+        step *= 2
+    return step
+
+
+def _read(report: Path) -> list[_Took]:
+    try:
+        return msgspec.json.decode(report.read_bytes(), type=_Past).results
+    except (OSError, msgspec.MsgspecError):
+        return []

@@ -1,0 +1,196 @@
+"""The system refuses descriptors or processes: a run gets slower, says so once, and goes on."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import textwrap
+from pathlib import Path
+
+import pytest
+
+from joblot.errors import JoblotError
+from joblot.executors import shortage
+
+FEW_FILES = "the system has no room for more processes (`ulimit -n` is low): fewer jobs run at once"
+NO_PROCESS = "the system has no room for more processes (resource temporarily unavailable): fewer jobs run at once"
+
+
+def program(folder, text):
+    """Run a Python program; its last line of output as JSON."""
+    (folder / "program.py").write_text(HEAD + textwrap.dedent(text))
+    done = subprocess.run([sys.executable, "program.py"], cwd=folder, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert "BUG" not in done.stderr
+    assert "Traceback" not in done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+HEAD = """
+import ctypes, json, os, resource, sys, time
+from joblot import Batch
+
+class Told:
+    warnings = []
+    def started(self, run_id, state): pass
+    def recorded(self, record): pass
+    def idle(self): pass
+    def warned(self, message): self.warnings.append(message)
+    def ended(self, status): pass
+
+def finish(batch, **options):
+    report = batch.run(observers=[Told()], **options)
+    print(json.dumps({"counts": report.counts, "warnings": Told.warnings}))
+"""
+
+
+@pytest.mark.parametrize("kind", ["command", "action"])
+def test_with_few_descriptors_fewer_jobs_run_at_once(tmp_path, kind):
+    """D16: RLIMIT_NOFILE 64, sixty jobs at once."""
+    add = (
+        "batch.command(f'j{n}', 'sleep 0.05; echo x')"
+        if kind == "command"
+        else "batch.add(f'j{n}', lambda: time.sleep(0.05))"
+    )
+    found = program(
+        tmp_path,
+        f"""
+        resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
+        batch = Batch("few")
+        for n in range(80):
+            {add}
+        finish(batch, workers=60)
+        """,
+    )
+    assert found["counts"]["success"] == 80
+    assert found["warnings"] == [FEW_FILES]
+
+
+AS_NOBODY = """
+warm = Batch("warm")
+warm.add("a", lambda: 1)
+warm.command("b", "true")
+warm.run(state="warm")
+resource.setrlimit(resource.RLIMIT_NPROC, ({count}, {count}))
+os.setgid(54321)
+os.setuid(54321)
+"""
+"""A user without other processes. Everything is imported before, as that user may not be able to read it."""
+only_root = pytest.mark.skipif(os.getuid() != 0, reason="only root can become a user without other processes")
+
+
+@pytest.fixture
+def open_folder():
+    folder = Path(tempfile.mkdtemp(prefix="joblot-test-"))
+    folder.chmod(0o777)
+    yield folder
+    shutil.rmtree(folder)
+
+
+@only_root
+@pytest.mark.parametrize("kind", ["command", "action"])
+def test_with_few_processes_fewer_jobs_run_at_once(open_folder, kind):
+    """D16: fork and spawn fail with EAGAIN."""
+    add = (
+        "batch.command(f'j{n}', ['sleep', '0.05'])"
+        if kind == "command"
+        else "batch.add(f'j{n}', lambda: time.sleep(0.05))"
+    )
+    text = f"""
+batch = Batch("few")
+for n in range(40):
+    {add}
+finish(batch, workers=20, state="state")
+"""
+    found = program(open_folder, AS_NOBODY.format(count=8) + text)
+    assert found["counts"]["success"] == 40
+    assert found["warnings"] == [NO_PROCESS]
+
+
+@only_root
+def test_without_room_for_any_process_a_run_ends_with_one_error(open_folder):
+    """D16, G7"""
+    text = """
+from joblot import JoblotError
+from joblot.executors import shortage
+shortage.GIVE_UP_S = 0.5
+batch = Batch("none")
+batch.add("a", lambda: 1)
+try:
+    finish(batch, workers=2, state="state")
+except JoblotError as error:
+    print(json.dumps({"message": str(error), "hint": error.hint}))
+"""
+    assert program(open_folder, AS_NOBODY.format(count=3) + text) == {
+        "message": "cannot start any process: resource temporarily unavailable",
+        "hint": "see `ulimit -n`, `ulimit -u` and the free memory",
+    }
+
+
+def test_each_kind_of_shortage_is_told_once_and_waited_for(monkeypatch):
+    now = 100.0
+    monkeypatch.setattr(shortage.time, "monotonic", lambda: now)
+    told = []
+    short = shortage.Shortage(told.append)
+    assert short.over()
+    for code in (errno.EMFILE, errno.EAGAIN, errno.ENFILE, errno.EAGAIN):
+        short.met(OSError(code, "x"), alone=False)
+    assert told == [FEW_FILES, NO_PROCESS]
+    assert not short.over()
+    now += shortage.PAUSE_S
+    assert short.over()
+
+
+def test_a_run_that_can_start_nothing_for_long_gives_up(monkeypatch):
+    now = 100.0
+    monkeypatch.setattr(shortage.time, "monotonic", lambda: now)
+    short = shortage.Shortage(None)
+    short.met(OSError(errno.ENOMEM, "x"), alone=True)
+    now += shortage.GIVE_UP_S
+    short.met(OSError(errno.ENOMEM, "x"), alone=True)
+    now += 1
+    with pytest.raises(JoblotError) as caught:
+        short.met(OSError(errno.ENOMEM, "x"), alone=True)
+    assert str(caught.value) == "cannot start any process: cannot allocate memory"
+    short.met(OSError(errno.ENOMEM, "x"), alone=False)
+    short.met(OSError(errno.ENOMEM, "x"), alone=True)
+
+
+@pytest.mark.parametrize(
+    ("count", "text"),
+    [
+        (1, "another thread runs in this process before the first job does"),
+        (3, "3 other threads run in this process before the first job does"),
+    ],
+)
+def test_threads_that_run_before_the_fork_are_warned_of_once(tmp_path, count, text):
+    """P15"""
+    found = program(
+        tmp_path,
+        f"""
+        import threading
+        stop = threading.Event()
+        for _ in range({count}):
+            threading.Thread(target=stop.wait).start()
+        batch = Batch("threads")
+        batch.add("a", lambda: 1)
+        batch.command("b", "true")
+        finish(batch)
+        stop.set()
+        """,
+    )
+    assert found["counts"]["success"] == 2
+    assert found["warnings"] == [
+        f"{text}: what is forked from it may hang (begin threads inside actions, not while modules are imported)"
+    ]
+
+
+def test_one_thread_is_no_reason_for_a_warning(tmp_path):
+    """P15"""
+    found = program(tmp_path, "batch = Batch('one')\nbatch.add('a', lambda: 1)\nfinish(batch)")
+    assert found["warnings"] == []
