@@ -92,7 +92,7 @@ class Performer:
             outcome.artifacts = tuple(context.artifacts)
 
     def _action(self, spec: JobSpec) -> Action:
-        key = spec.action or spec.function
+        key = spec.action if spec.action is not None else id(spec.function)
         action = self._actions.get(key)
         if action is None:
             action = ACTIONS[spec.action] if spec.action else Action(spec.name, spec.function)

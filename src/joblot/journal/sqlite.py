@@ -36,6 +36,9 @@ TABLES: Final = 2
 GROUP_S: Final = 0.05
 """How long records wait for others before the database takes them, at the most (while there are others)."""
 GROUP: Final = 512
+_HURRY_MS: Final = 20
+_PATIENCE_MS: Final = 10_000
+"""How long a lock of another program on the database is waited for: while a run goes on, and when there is nothing else to do."""
 _SEQ_BITS: Final = 36
 _SEQ_MASK: Final = (1 << _SEQ_BITS) - 1
 _ALL: Final = -1
@@ -112,8 +115,20 @@ class SqliteJournal:
         return Record(seq, at, list(events))
 
     def attach(self, run_id: str, file: RunFile) -> None:
-        """Write a run's records to its file first from now on. The two must hold the same; see `mend`."""
+        """Write a run's records to its file first from now on. The two must hold the same; see `mend`.
+
+        From here on this is the engine's connection: a lock that another program holds on the database must not hold up the run, whose
+        records are safe without it.
+        """
         self._file, self._file_run = file, run_id
+        self._wait_for_locks(_HURRY_MS)
+
+    def _wait_for_locks(self, milliseconds: int) -> None:
+        if self._file is not None:
+            try:
+                self._db.execute(f"PRAGMA busy_timeout={milliseconds}")
+            except sqlite3.Error:
+                pass  # it waits as long as before
 
     def mend(self, run_id: str, path: Path) -> Path | None:
         """Give the database what only the run's file has, and the file what only the database has: a kill or a cut can leave either behind.
@@ -202,6 +217,7 @@ class SqliteJournal:
     def summarise(self, run_id: str, *, status: str, ended_at: float | None, counts: dict[str, Any]) -> None:
         """See `Journal.summarise`."""
         self._number(run_id)
+        self._wait_for_locks(_PATIENCE_MS)
         self._write("summarise", (status, ended_at, msgspec.json.encode(counts).decode(), run_id))
 
     def request(self, run_id: str, kind: str, by: str, at: float) -> None:
@@ -221,7 +237,10 @@ class SqliteJournal:
         except _FAULTS as error:
             raise self._unusable(error) from None
         if rows:
-            self._write("drop_requests", (number, rows[-1][0]))
+            try:
+                self._write("drop_requests", (number, rows[-1][0]))
+            except JournalWriteError:
+                return []  # another program holds the database: they are asked for again
         self._seen_versions[run_id] = version
         return [Request(kind, by, at) for _, kind, by, at in rows]
 
@@ -245,6 +264,7 @@ class SqliteJournal:
 
     def close(self) -> None:
         """See `Journal.close`."""
+        self._wait_for_locks(_PATIENCE_MS)
         self._take_group()
         if self._file is not None:
             self._file.close()
