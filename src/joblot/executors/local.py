@@ -6,7 +6,6 @@ worker, so that it need not wait for a round trip each. A worker that is killed 
 
 from __future__ import annotations
 
-import errno
 import os
 import select
 import signal
@@ -15,14 +14,13 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING, Any, Final
 
-import msgspec
-
 from joblot.errors import JoblotError
 from joblot.executors import command, processes, warden
+from joblot.executors.channel import BrokenFrameError, Channel, died
 from joblot.executors.mask import Mask
 from joblot.executors.shortage import Shortage
 from joblot.executors.spool import adopt
-from joblot.executors.worker import FROM_WORKER, TO_WORKER, Worker
+from joblot.executors.worker import Worker
 from joblot.model import Attempt, Outcome
 
 if TYPE_CHECKING:
@@ -43,7 +41,6 @@ _MOST_COMMANDS_AHEAD: Final = 16
 """Commands handed to the warden ahead of a free slot, at the most."""
 _PLENTY: Final = 32
 _MOST_STILLBORN: Final = 3
-_LONGEST_FRAME: Final = 1 << 26
 _GATHER_S: Final = 0.002
 """While enough is queued ahead to keep all slots busy, news is gathered for this long before it is looked at."""
 
@@ -65,8 +62,8 @@ class LocalExecutor:
         self._shortage = Shortage(context.warn)
         self._most_fds = warden.most_descriptors() - warden.RESERVE
         self._waiting: deque[Attempt] = deque()
-        self._workers: dict[int, _Worker] = {}
-        self._by_fd: dict[int, _Worker] = {}
+        self._workers: dict[int, Channel] = {}
+        self._by_fd: dict[int, Channel] = {}
         self._idents = 0
         self._commands: dict[int, _Command] = {}
         self._ended: list[Outcome] = []
@@ -267,7 +264,7 @@ class LocalExecutor:
             worker.send([attempts.pop(0)])
         return attempts
 
-    def _free_worker(self, depth: int) -> _Worker | None:
+    def _free_worker(self, depth: int) -> Channel | None:
         """The worker with the least to do; a new one while there are fewer than slots and none is idle."""
         usable = [worker for worker in self._workers.values() if worker.usable and not worker.limit]
         best = min(usable, key=lambda worker: len(worker.outstanding), default=None)
@@ -280,10 +277,10 @@ class LocalExecutor:
                 self._shortage.met(error, alone=not self._workers and not self._commands)
         return best if best is not None and len(best.outstanding) < depth else None
 
-    def _begin_worker(self) -> _Worker:
+    def _begin_worker(self) -> Channel:
         self._idents += 1
         self._flush()
-        worker = _Worker(self._idents, self._most_fds)
+        worker = Channel(self._idents, self._most_fds)
         try:
             socket.send_fds(
                 self._socket, [warden.frame(("worker", worker.ident))], [worker.theirs.fileno(), worker.token_r]
@@ -400,7 +397,7 @@ class LocalExecutor:
     def _give_back(self, attempt: Attempt) -> None:
         self._ended.append(Outcome(attempt.job, attempt.number, "returned"))
 
-    def _read_worker(self, worker: _Worker) -> None:
+    def _read_worker(self, worker: Channel) -> None:
         try:
             outcomes = worker.receive()
         except BrokenFrameError:
@@ -418,7 +415,7 @@ class LocalExecutor:
             self._poll.unregister(worker.fd)
             del self._by_fd[worker.fd]
 
-    def _lift_limit(self, worker: _Worker, outcome: Outcome) -> None:
+    def _lift_limit(self, worker: Channel, outcome: Outcome) -> None:
         """An attempt with a memory limit has ended. A worker that has grown by it is let go: the next limit is not for what this one left."""
         self._send("limit", worker.ident, 0)
         if outcome.peak_bytes > worker.limit // 2:
@@ -444,13 +441,13 @@ class LocalExecutor:
         if worker.outstanding:
             attempt = worker.outstanding.popleft()
             self._adopt_log(worker, attempt)
-            outcome = _died(attempt, worker, status)
+            outcome = died(attempt, worker, status)
             command.blame_memory(outcome, verdict)
             self._ended.append(outcome)
         self._waiting.extendleft(reversed(never_began))
         self._forget(worker)
 
-    def _adopt_log(self, worker: _Worker, attempt: Attempt) -> None:
+    def _adopt_log(self, worker: Channel, attempt: Attempt) -> None:
         """A worker that has died could not give its attempt what it had printed."""
         if self._logs is not None:
             adopt(
@@ -462,7 +459,7 @@ class LocalExecutor:
                 self._context.max_log,
             )
 
-    def _forget(self, worker: _Worker) -> None:
+    def _forget(self, worker: Channel) -> None:
         if worker.fd in self._by_fd:
             self._poll.unregister(worker.fd)
             del self._by_fd[worker.fd]
@@ -504,7 +501,7 @@ class LocalExecutor:
                 self._give_back(attempt)
             self._waiting.clear()
 
-    def _show_worker(self, worker: _Worker) -> None:
+    def _show_worker(self, worker: Channel) -> None:
         worker.shown = True
         if self._logs is None or self._mask:
             return
@@ -556,10 +553,6 @@ class LocalExecutor:
             self._typical_s += weight * (sum(begun) / len(begun) - self._typical_s)
 
 
-class BrokenFrameError(Exception):
-    """What came from a worker is not an outcome."""
-
-
 class _Command:
     __slots__ = ("attempt", "line", "sent", "shown")
 
@@ -570,144 +563,6 @@ class _Command:
         self.shown = False
 
 
-class _Worker:
-    """The runner's end of one worker. Raises OSError when its descriptors would be `most_fds` or higher."""
-
-    def __init__(self, ident: int, most_fds: int) -> None:
-        self.ident = ident
-        self.token_r, self._token_w = os.pipe()
-        try:
-            self._sock, self.theirs = socket.socketpair()
-            if self.theirs.fileno() >= most_fds:
-                self._sock.close()
-                self.theirs.close()
-                raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
-        except OSError:
-            os.close(self.token_r)
-            os.close(self._token_w)
-            raise
-        self.fd = self._sock.fileno()
-        os.set_blocking(self.token_r, False)
-        self.limit = 0
-        """Bytes that the attempt in it may hold; 0 when there is no limit."""
-        self._epoch = 0
-        self.outstanding: deque[Attempt] = deque()
-        """Attempts that were sent and have not ended; the first one runs, or is about to."""
-        self.heard = 0.0
-        """When it was last given work while idle, or last sent an outcome."""
-        self.shown = False
-        """Whether its running attempt was found to take long."""
-        self.usable = True
-        """Whether it may get work: not once it is to be killed."""
-        self.silent = False
-        """Whether its channel has ended."""
-        self.broken = False
-        """Whether something else than outcomes came from it."""
-        self._buffer = bytearray()
-        self._encode = msgspec.msgpack.Encoder().encode
-        self._decode = msgspec.msgpack.Decoder(Outcome).decode
-
-    def send(self, attempts: list[Attempt]) -> None:
-        """Queue attempts in the worker."""
-        if not self.outstanding:
-            self.heard = time.monotonic()
-            self.shown = False
-        self.outstanding.extend(attempts)
-        body = self._encode(attempts)
-        os.write(self._token_w, bytes((self._epoch,)) * len(attempts))
-        try:
-            self._sock.sendall(TO_WORKER.pack(len(body), self._epoch) + body)
-        except OSError:
-            self.usable = False  # it has died; the warden will say how
-
-    def take_back(self) -> list[Attempt]:
-        """Take back what has not begun, in order. What is sent later is of a new epoch."""
-        try:
-            count = len(os.read(self.token_r, 4096))
-        except BlockingIOError:
-            return []
-        self._epoch = (self._epoch + 1) % 256
-        taken = [self.outstanding.pop() for _ in range(min(count, len(self.outstanding)))]
-        return taken[::-1]
-
-    def receive(self) -> list[Outcome]:
-        """The outcomes that have come."""
-        outcomes = []
-        try:
-            while data := self._sock.recv(1 << 18, socket.MSG_DONTWAIT):
-                self._buffer += data
-                if len(data) < 1 << 18:
-                    break
-            else:
-                self.silent = True
-                self.usable = False
-        except BlockingIOError:
-            pass
-        except ConnectionError:
-            self.silent = True
-            self.usable = False
-        start = 0
-        while len(self._buffer) - start >= FROM_WORKER.size:
-            (length,) = FROM_WORKER.unpack_from(self._buffer, start)
-            end = start + FROM_WORKER.size + length
-            if length > _LONGEST_FRAME:
-                raise BrokenFrameError
-            if len(self._buffer) < end:
-                break
-            outcomes.append(self._next(memoryview(self._buffer)[start + FROM_WORKER.size : end]))
-            start = end
-        if outcomes:
-            del self._buffer[:start]
-            self.heard = time.monotonic()
-            self.shown = False
-        return outcomes
-
-    def _next(self, body: memoryview) -> Outcome:
-        """The outcome in a frame. Only that of the attempt that runs can come."""
-        try:
-            outcome = self._decode(body)
-        except msgspec.MsgspecError:
-            raise BrokenFrameError from None
-        if not self.outstanding or (outcome.job, outcome.number) != (
-            self.outstanding[0].job,
-            self.outstanding[0].number,
-        ):
-            raise BrokenFrameError
-        self.outstanding.popleft()
-        if outcome.kind == "cancelled":
-            self.usable = False  # it ends
-        return outcome
-
-    def let_go(self) -> None:
-        """Give it no more work: it ends by itself."""
-        self.usable = False
-        try:
-            self._sock.shutdown(socket.SHUT_WR)
-        except OSError:
-            pass  # it is gone already
-
-    def close(self) -> None:
-        """Close the channel: an idle worker ends by itself."""
-        self._sock.close()
-        for fd in (self.token_r, self._token_w):
-            os.close(fd)
-
-
 def _memory_limits(context: RunContext) -> dict[int, int]:
     jobs = context.plan.config.jobs
     return {job: int(spec.resources["memory"]) for job, spec in enumerate(jobs) if "memory" in spec.resources}
-
-
-def _died(attempt: Attempt, worker: _Worker, status: int) -> Outcome:
-    """The outcome of an attempt whose worker died while it ran."""
-    outcome = Outcome(
-        attempt.job, attempt.number, "error", worker.heard, time.monotonic() - worker.heard, reason="crash"
-    )
-    code = os.waitstatus_to_exitcode(status)
-    if worker.broken:
-        outcome.message = "the action wrote to its worker's own descriptors"
-    elif code:
-        command.judge(outcome, code)
-    else:
-        outcome.message = "the worker's process ended before the action returned"
-    return outcome
