@@ -4,9 +4,10 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 KILLS ?= 200
 SEEDS ?= 2000
+ROUNDS ?= 3
 SIZE_MB ?= 256
 
-.PHONY: demo test check docs bench bench-text torture simulate clean help
+.PHONY: demo test check docs bench bench-text torture campaigns simulate clean help
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
@@ -40,12 +41,24 @@ bench: $(VENV)/.dev  ## overheads, side by side with peers and limits
 	$(BIN)/python benchmarks/overhead.py
 	$(BIN)/python benchmarks/commands.py
 	$(BIN)/python benchmarks/config.py
+	$(BIN)/python benchmarks/uptodate.py
 
 bench-text: $(VENV)/.dev  ## text actions on SIZE_MB of made text
 	$(BIN)/python benchmarks/text.py $(SIZE_MB)
 
-torture: $(VENV)/.dev  ## kill -9 at KILLS random moments, then resume
+torture: $(VENV)/.dev  ## kill -9 of a runner at KILLS random moments, then resume
 	$(BIN)/python tests/torture/kill.py --kills $(KILLS)
+
+campaigns: $(VENV)/.dev  ## all campaigns, KILLS and ROUNDS long
+	for victim in runner warden worker all; do $(BIN)/python tests/torture/kill.py --kills $(KILLS) --victim $$victim --check history || exit 1; done
+	$(BIN)/python tests/torture/journal.py --kills $(KILLS) --durability normal
+	$(BIN)/python tests/torture/journal.py --kills $(KILLS) --durability full
+	$(BIN)/python tests/torture/power.py --cuts $(KILLS)
+	$(BIN)/python tests/torture/cut.py --flips $(KILLS)
+	$(BIN)/python tests/torture/race.py --pairs $(ROUNDS)
+	$(BIN)/python tests/torture/nth.py --step $(ROUNDS)
+	$(BIN)/python tests/torture/contain.py --rounds $(ROUNDS)
+	$(BIN)/python tests/torture/timeouts.py
 
 simulate: $(VENV)/.dev  ## SEEDS simulated runs with faults
 	JOBLOT_SIM_SEEDS=$(SEEDS) $(BIN)/python -m pytest -q tests/simulation

@@ -70,7 +70,9 @@ def batch(folder: Path, marker: str, way: str) -> int:
     if way == "kill-warden":  # then nothing tells whose it is: the guarantees name this as an exception
         shapes = [(name, shape) for name, shape in shapes if name != "no-environment"]
     jobs: list[dict[str, object]] = [{"name": name, "run": shape.format(n=marker)} for name, shape in shapes]
-    jobs += [{"name": how, "action": "hang", "params": {"marker": marker, "how": how}} for how in ("deaf", "daemon", "fork")]
+    jobs += [
+        {"name": how, "action": "hang", "params": {"marker": marker, "how": how}} for how in ("deaf", "daemon", "fork")
+    ]
     for job in jobs:
         job["grace"] = GRACE
         if way == "timeout":
@@ -135,7 +137,12 @@ def one(folder: Path, marker: str, way: str) -> tuple[int, int, float]:
     words = [sys.executable, "-m", "joblot", "run", "batch.json", "-q", "-j", "20", "--run-id", "victim"]
     words += ["--stop-grace", "5s", *(["--fail-fast"] if way == "fail-fast" else [])]
     runner = subprocess.Popen(
-        words, cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+        words,
+        cwd=folder,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
     )
     began = time.monotonic()
     noted = wait_until_all_hang(runner.pid, marker, hanging)
@@ -144,7 +151,9 @@ def one(folder: Path, marker: str, way: str) -> tuple[int, int, float]:
     if way == "timeout":
         struck = max(struck, began + 1.5 + GRACE)
     elif way == "cancel":
-        subprocess.run([sys.executable, "-m", "joblot", "cancel", "--kill", "victim"], cwd=folder, capture_output=True, check=False)
+        subprocess.run(
+            [sys.executable, "-m", "joblot", "cancel", "--kill", "victim"], cwd=folder, capture_output=True, check=False
+        )
     elif way == "fail-fast":
         (folder / "go").touch()
         struck += GRACE
@@ -172,7 +181,9 @@ def one(folder: Path, marker: str, way: str) -> tuple[int, int, float]:
     lasted = max(0.0, time.monotonic() - struck)
     if alive:
         table = processes()
-        print(f"{way}: left {[table[pid][2].replace(bytes(1), b' ').decode() for pid in alive if pid in table]} in {folder}")
+        print(
+            f"{way}: left {[table[pid][2].replace(bytes(1), b' ').decode() for pid in alive if pid in table]} in {folder}"
+        )
     for pid in alive:
         try:
             os.kill(pid, signal.SIGKILL)

@@ -30,8 +30,13 @@ from joblot.plan import expand
 
 
 def make_run(path: Path) -> None:
-    jobs = [JobSpec(name=f"j{number}", run=f"exit {number // 4}", needs=(f"j{number - 1}",) if number % 3 else ()) for number in range(6)]
-    start_run(expand(Config(name="small", folder=str(path.parent), jobs=jobs)), Options(state=path, run_id="r1", on="inline"))
+    jobs = [
+        JobSpec(name=f"j{number}", run=f"exit {number // 4}", needs=(f"j{number - 1}",) if number % 3 else ())
+        for number in range(6)
+    ]
+    start_run(
+        expand(Config(name="small", folder=str(path.parent), jobs=jobs)), Options(state=path, run_id="r1", on="inline")
+    )
 
 
 class Copies:

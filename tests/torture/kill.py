@@ -271,7 +271,15 @@ def knows(folder: Path, run_id: str) -> bool:
 WARDENS = 2
 """How many wardens of one run are killed: a job that lost its warden three times has failed."""
 VICTIMS = ("runner", "warden", "worker", "all")
-GOOD = ("kills", *(f"of them {victim}" for victim in VICTIMS), "runs", "histories", "jobs", "attempts", "ran to the end twice (unrecorded the first time)")
+GOOD = (
+    "kills",
+    *(f"of them {victim}" for victim in VICTIMS),
+    "runs",
+    "histories",
+    "jobs",
+    "attempts",
+    "ran to the end twice (unrecorded the first time)",
+)
 
 
 def main() -> int:

@@ -160,7 +160,9 @@ def one(folder: Path, name: str, fail_at: int, tally: Counter) -> bool:
     well = Counter(event["job"] for event in ended if event.get("outcome", "ok") == "ok")
     if again != 0 or sorted(well) != list(range(JOBS)):
         tally["not resumable"] += 1
-        print(f"{name} at call {fail_at} ({hit}): exit {code} {said!r}, then {again} {said_again!r}, {len(well)} of {JOBS} done")
+        print(
+            f"{name} at call {fail_at} ({hit}): exit {code} {said!r}, then {again} {said_again!r}, {len(well)} of {JOBS} done"
+        )
     tally["recorded twice"] += sum(count > 1 for count in well.values())
     return True
 
@@ -179,7 +181,9 @@ def main() -> int:
     began = time.monotonic()
     folder = Path(tempfile.mkdtemp(prefix="joblot-nth-"))
     jobs = [
-        {"name": f"j{n}", "action": "file_stats", "input": "batch.json"} if n % 3 else {"name": f"j{n}", "run": "echo said"}
+        {"name": f"j{n}", "action": "file_stats", "input": "batch.json"}
+        if n % 3
+        else {"name": f"j{n}", "run": "echo said"}
         for n in range(JOBS)
     ]
     for n in range(2, JOBS):

@@ -209,7 +209,11 @@ def database_cuts(cuts: int, durability: str, rng: random.Random, tally: Counter
             f"wal_autocheckpoint={rng.choice((5, 20, 1000))}",
         ):
             list(database.execute(f"PRAGMA {pragma}"))
-        list(database.execute(f"BEGIN;{_text('schema.sql')};INSERT INTO meta VALUES ('tables', {TABLES}), ('events', {SCHEMA});COMMIT"))
+        list(
+            database.execute(
+                f"BEGIN;{_text('schema.sql')};INSERT INTO meta VALUES ('tables', {TABLES}), ('events', {SCHEMA});COMMIT"
+            )
+        )
         list(database.execute("PRAGMA wal_checkpoint"))
         acknowledged, chain = -1, CHAIN_START
         Power.left = rng.randrange(2, 400)
@@ -267,7 +271,9 @@ def check_database(path: Path, durability: str, acknowledged: int, tally: Counte
         return
     tally["database: not a beginning of what was written"] += found != list(range(len(found)))
     if durability == "full":
-        tally["database: acknowledged, but lost"] += max(0, acknowledged - len(found)) + (acknowledged >= 0 and not known)
+        tally["database: acknowledged, but lost"] += max(0, acknowledged - len(found)) + (
+            acknowledged >= 0 and not known
+        )
     else:
         tally["database: ends lost (normal)"] += len(found) < acknowledged
 

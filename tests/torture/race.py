@@ -72,7 +72,12 @@ def one_pair(folder: Path, words: list[str], rng: random.Random, tally: Counter)
     tally["reports that are not a success"] += json.loads(shown.stdout)["status"] != "success"
 
 
-BAD = ("not one winner", "loser not told who holds the run", "jobs that ran twice or not", "reports that are not a success")
+BAD = (
+    "not one winner",
+    "loser not told who holds the run",
+    "jobs that ran twice or not",
+    "reports that are not a success",
+)
 
 
 def main() -> int:

@@ -58,7 +58,9 @@ def main() -> int:
     assert {job.reason for job in report.jobs.values()} == {"timeout"}, report.counts
     late = sorted(job.duration_ms - 1000 * (TIMEOUT + GRACE) for job in report.jobs.values())
     p50, p99 = late[len(late) // 2], late[min(len(late) - 1, round(len(late) * 0.99))]
-    print(f"{len(late)} timeouts, {options.at_once} at once: late by p50 {p50:.0f} ms, p99 {p99:.0f} ms, at most {late[-1]:.0f} ms")
+    print(
+        f"{len(late)} timeouts, {options.at_once} at once: late by p50 {p50:.0f} ms, p99 {p99:.0f} ms, at most {late[-1]:.0f} ms"
+    )
     return 1 if p99 > 100 else 0
 
 

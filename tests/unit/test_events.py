@@ -69,7 +69,9 @@ one_event = st.one_of(
         artifacts=artifacts,
     ),
     st.builds(ev.BackoffEnded, jobs),
-    st.builds(ev.JobsEnded, st.lists(jobs), st.sampled_from(STATES), texts, jobs, texts, st.dictionaries(jobs, real_results)),
+    st.builds(
+        ev.JobsEnded, st.lists(jobs), st.sampled_from(STATES), texts, jobs, texts, st.dictionaries(jobs, real_results)
+    ),
     st.builds(ev.Logged, texts, texts, jobs, st.integers(0, 9), texts, st.none() | words),
 )
 records = st.lists(st.tuples(seconds, st.lists(one_event, min_size=1, max_size=3)), max_size=4)
