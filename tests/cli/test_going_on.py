@@ -236,7 +236,7 @@ def test_cancel_with_kill_ends_a_run_of_another_process(joblot, waiting):
     assert joblot("cancel", "r1", "--kill") == (0, "run `r1` has ended: cancelled\n", "")
     code, _, err = ended(joblot, waiting)
     assert code == 130
-    assert "WARNING | stopping: `joblot kill` by process " in err
+    assert "WARNING | stopping: `joblot cancel --kill` by process " in err
     assert statuses(joblot) == ["cancelled", "cancelled"]
 
 

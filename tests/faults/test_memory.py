@@ -165,7 +165,31 @@ def test_attempts_with_a_limit_are_never_queued_behind_each_other(local):
 def test_memory_is_counted_from_what_the_kernel_says_and_is_nothing_for_what_is_gone():
     block = b"x" * (50 * MIB)
     assert footprint.held([os.getpid()], 2**60) > len(block)
+    assert footprint.held([os.getpid()], 2**60, len(block)) < footprint.held([os.getpid()], 2**60) - len(block) // 2
     assert footprint.held([2**22 + 1], 0) == 0
+
+
+def test_what_the_runner_had_in_memory_is_not_its_workers_use(local):
+    """A notebook that holds much more than the limit can run small jobs."""
+    block = b"x" * (300 * MIB)
+    world = local(
+        call("small", lambda: len(block), resources=limit(100)),
+        call("hog", grow, resources=limit(100)),
+        call("forks", lambda: [os.waitpid(sleeper(), 0) for _ in range(2)] and 1, resources=limit(300)),
+    )
+    world.start("small", "hog", "forks")
+    came = world.wait(3)
+    assert came["small"].kind == "ok"
+    assert came["hog"].kind == "oom"
+    assert came["forks"].kind == "ok"
+
+
+def sleeper():
+    pid = os.fork()
+    if not pid:
+        time.sleep(0.3)
+        os._exit(0)
+    return pid
 
 
 def test_the_less_room_there_is_the_sooner_the_next_look():

@@ -24,12 +24,16 @@ _MIB: Final = 2**20
 
 
 class Watch:
-    """The memory limit of one running attempt, in bytes. `peak` is the most that was seen, `over` what was seen when it was too much."""
+    """The memory limit of one running attempt, in bytes. `peak` is the most that was seen, `over` what was seen when it was too much.
 
-    __slots__ = ("due", "limit", "over", "peak")
+    `base` is what its process was born with and does not count.
+    """
 
-    def __init__(self, limit: int, now: float) -> None:
+    __slots__ = ("base", "due", "limit", "over", "peak")
+
+    def __init__(self, limit: int, now: float, base: int = 0) -> None:
         self.limit = limit
+        self.base = base
         self.peak = 0
         self.over = 0
         self.due = now
@@ -53,16 +57,17 @@ class Watch:
         return f"out of memory: used {-(-self.over // _MIB)} MiB of {-(-self.limit // _MIB)} MiB"
 
 
-def held(pids: Sequence[int], limit: int) -> int:
-    """Bytes that processes hold together.
+def held(pids: Sequence[int], limit: int, base: int = 0) -> int:
+    """Bytes that processes hold together; the first of them, less what it was born with.
 
     What forked processes share is counted once, but only when that decides whether they pass the limit: it costs a look at every page.
     """
-    together = sum(_fields(pid, "status", (b"RssAnon:", b"RssShmem:", b"VmSwap:")) for pid in pids)
-    if together <= limit or len(pids) < 2:
+    first, *others = (_fields(pid, "status", (b"RssAnon:", b"RssShmem:", b"VmSwap:")) for pid in pids)
+    together = max(0, first - base) + sum(others)
+    if together <= limit or not others:
         return together
-    shared_once = sum(_fields(pid, "smaps_rollup", (b"Pss_Anon:", b"Pss_Shmem:", b"SwapPss:")) for pid in pids)
-    return shared_once or together
+    first, *others = (_fields(pid, "smaps_rollup", (b"Pss_Anon:", b"Pss_Shmem:", b"SwapPss:")) for pid in pids)
+    return max(0, first - base) + sum(others) if first or any(others) else together
 
 
 def _fields(pid: int, name: str, wanted: tuple[bytes, ...]) -> int:

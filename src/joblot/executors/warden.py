@@ -374,7 +374,8 @@ class Warden:
             if worker == ident:
                 self._watches.pop(pid, None)
                 if memory:
-                    self._watches[pid] = footprint.Watch(memory, time.monotonic())
+                    # A worker begins as a copy of this process, with whatever the runner had in memory.
+                    self._watches[pid] = footprint.Watch(memory, time.monotonic(), footprint.held([self._me], 0))
 
     def _become_worker(self, ident: int, channel: int, tokens: int) -> None:
         status = 1
@@ -479,7 +480,7 @@ class Warden:
         began = time.monotonic()
         roots = [pid, *self._strays_of(pid)]
         tree = [member for root in roots for member in (root, *processes.descendants(root))]
-        if watch.saw(footprint.held(tree, watch.limit), began):
+        if watch.saw(footprint.held(tree, watch.limit, watch.base), began):
             for root in roots:
                 processes.kill_tree(root)
 
