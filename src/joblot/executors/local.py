@@ -60,7 +60,7 @@ class LocalExecutor:
         self._memory = _memory_limits(context)
         """Bytes that a job may hold, by its number; only of those that say so."""
         self._shortage = Shortage(context.warn)
-        self._most_fds = warden.most_descriptors() - warden.RESERVE
+        self._most_fds = processes.most_descriptors() - warden.RESERVE
         self._waiting: deque[Attempt] = deque()
         self._workers: dict[int, Channel] = {}
         self._by_fd: dict[int, Channel] = {}

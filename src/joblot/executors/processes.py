@@ -52,6 +52,13 @@ def threads() -> int:
     return len(os.listdir("/proc/self/task")) if _HAS_PROC else 1
 
 
+def most_descriptors() -> int:
+    """How many descriptors this process may have."""
+    import resource
+
+    return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+
+
 def descendants(pid: int) -> list[int]:
     """The children of a process, their children, and so on; without the process itself."""
     found: list[int] = []
@@ -145,6 +152,16 @@ def sweep(cookie: str, live: str) -> int:
         swept += sum(send(pid, signal.SIGKILL) for pid in found | below)
         time.sleep(_PAUSE_S)
     return swept
+
+
+def attempt_of(pid: int) -> tuple[bytes, bytes]:
+    """Job and attempt number, from the environment of a process; empty when it has none."""
+    try:
+        with open(f"/proc/{pid}/environ", "rb") as file:
+            pairs = dict(item.partition(b"=")[::2] for item in file.read().split(b"\0"))
+    except OSError:
+        return b"", b""
+    return pairs.get(b"JOBLOT_JOB", b""), pairs.get(b"JOBLOT_ATTEMPT", b"")
 
 
 def note_session(path: str) -> None:

@@ -186,6 +186,20 @@ def trim(fd: int, cap: int) -> int:
     return taken
 
 
+def trim_file(path: Path, cap: int) -> int:
+    """As `trim`, for the spool of another process."""
+    try:
+        if os.stat(path).st_size <= cap // 2:
+            return 0
+        fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    except OSError:
+        return 0  # it has not made one yet, or has just given it away
+    try:
+        return trim(fd, cap)
+    finally:
+        os.close(fd)
+
+
 def _kept(cap: int, size: int) -> tuple[int, int]:
     """Where the kept beginning of a file ends, and where its kept end begins."""
     head = cap // 2

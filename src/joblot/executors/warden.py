@@ -40,7 +40,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Any, Final
 
 from joblot.executors import footprint, processes
-from joblot.executors.spool import Spool, path_of, trim
+from joblot.executors.spool import Spool, path_of, trim_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -148,7 +148,7 @@ class Warden:
         self._spool_count = 0
         self._programs: dict[bytes, str] = {}
         self._null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
-        self._most_fds = most_descriptors() - RESERVE
+        self._most_fds = processes.most_descriptors() - RESERVE
         self._out = bytearray()
         self._answered = 0.0
         self._wake_r, self._wake_w = os.pipe()
@@ -451,7 +451,7 @@ class Warden:
             processes.send_group(pid, signal.SIGKILL)
         running = {self._cookie(command) for command in self._commands.values()}
         for pid in strays:
-            if _cookie_of(pid) not in running:
+            if processes.attempt_of(pid) not in running:
                 processes.kill_tree(pid)
 
     def _strays(self) -> list[int]:
@@ -490,7 +490,7 @@ class Warden:
         if not strays or ident is None:
             return []
         cookie = self._cookie(self._commands[ident])
-        return [stray for stray in strays if _cookie_of(stray) == cookie]
+        return [stray for stray in strays if processes.attempt_of(stray) == cookie]
 
     def _look_at_spools(self) -> float:
         """Bound what running attempts take on the disk by printing. Returns when to look again, in seconds."""
@@ -500,7 +500,7 @@ class Warden:
             if command.spool is not None:
                 most = max(most, command.spool.trim())
         for worker in self._workers.values():
-            most = max(most, _trim_file(path_of(self._logs, f"worker-{worker}"), self._cap))
+            most = max(most, trim_file(path_of(self._logs, f"worker-{worker}"), self._cap))
         return _LOOK_CLOSER_S if most > self._cap // 2 else _LOOK_S
 
     # --- killing --------------------------------------------------------------------------------
@@ -561,37 +561,6 @@ class Warden:
                 path.unlink()
             except OSError:
                 pass  # gone already
-
-
-def _cookie_of(pid: int) -> tuple[bytes, bytes]:
-    """Job and attempt number, from the environment of a process; empty when it has none."""
-    try:
-        with open(f"/proc/{pid}/environ", "rb") as file:
-            pairs = dict(item.partition(b"=")[::2] for item in file.read().split(b"\0"))
-    except OSError:
-        return b"", b""
-    return pairs.get(b"JOBLOT_JOB", b""), pairs.get(b"JOBLOT_ATTEMPT", b"")
-
-
-def _trim_file(path: Path, cap: int) -> int:
-    """As `spool.trim`, for the spool of another process."""
-    try:
-        if os.stat(path).st_size <= cap // 2:
-            return 0
-        fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
-    except OSError:
-        return 0  # it has not made one yet, or has just given it away
-    try:
-        return trim(fd, cap)
-    finally:
-        os.close(fd)
-
-
-def most_descriptors() -> int:
-    """How many descriptors this process may have."""
-    import resource
-
-    return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
 
 
 def prctl(option: int, value: int) -> None:
