@@ -20,7 +20,7 @@ from joblot.executors.channel import BrokenFrameError, Channel, died
 from joblot.executors.mask import Mask
 from joblot.executors.shortage import Shortage
 from joblot.executors.spool import adopt
-from joblot.executors.worker import Worker
+from joblot.executors.worker import SPIN_BELOW_S, Worker, spin
 from joblot.model import Attempt, Outcome
 
 if TYPE_CHECKING:
@@ -327,7 +327,8 @@ class LocalExecutor:
         return None if timeout is None else max(0, round(timeout * 1000 + 0.49))
 
     def _listen(self, patience: int | None) -> None:
-        ready = self._poll.poll(patience)
+        ready = spin(self._poll) if self._typical_s < SPIN_BELOW_S else []
+        ready = ready or self._poll.poll(patience)
         if ready and self._well_fed():
             time.sleep(_GATHER_S)
             ready = self._poll.poll(0)
