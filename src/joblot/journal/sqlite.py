@@ -317,7 +317,7 @@ class SqliteJournal:
 
     def _settle_mode(self, durability: str, *, wal: bool) -> None:
         if not self._read_only:
-            self._db.execute(f"PRAGMA journal_mode={'WAL' if wal else 'DELETE'}")
+            self._set_mode("WAL" if wal else "DELETE")
             self._db.execute(f"PRAGMA synchronous={'FULL' if durability == 'full' or not wal else 'NORMAL'}")
             return
         try:
@@ -358,6 +358,19 @@ class SqliteJournal:
             raise StateError(
                 f"journal `{self.path}` was written by a newer joblot", hint="upgrade joblot, or use another `--state`"
             )
+
+    def _set_mode(self, mode: str) -> None:
+        """Set how SQLite keeps its log. Two processes that do so at once do not wait for each other: SQLite refuses the second at once."""
+        until = time.monotonic() + _PATIENCE_MS / 1000
+        while True:
+            try:
+                self._db.execute(f"PRAGMA journal_mode={mode}")
+            except sqlite3.OperationalError as error:
+                if "locked" not in str(error) or time.monotonic() > until:
+                    raise
+                time.sleep(0.01)
+            else:
+                return
 
     def _number(self, run_id: str) -> int:
         if run_id not in self._numbers:
