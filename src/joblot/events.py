@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from msgspec import Raw, Struct
 
-from joblot.model import Artifact
+from joblot.model import Artifact, Outcome
 
 SCHEMA: Final = 2
 NO_RESULT: Final = Raw(b"")
@@ -151,6 +151,41 @@ class Record(Struct, frozen=True, gc=False):
     seq: int
     at: float
     events: list[AnyEvent]
+
+
+def ended_well(outcome: Outcome) -> AttemptEnded:
+    """The event of an attempt that ended well."""
+    return AttemptEnded(
+        outcome.job,
+        outcome.number,
+        "ok",
+        "success",
+        outcome.began,
+        outcome.wall_s,
+        outcome.cpu_s,
+        outcome.peak_bytes,
+        Raw(outcome.result) if outcome.result else NO_RESULT,
+        artifacts=outcome.artifacts,
+    )
+
+
+def ended(outcome: Outcome, kind: str, state: str, reason: str, message: str, delay_s: float) -> AttemptEnded:
+    """The event of an attempt that ended otherwise: with its kind, the job's new state, why, and the wait before the next one."""
+    return AttemptEnded(
+        outcome.job,
+        outcome.number,
+        kind,
+        state,
+        outcome.began,
+        outcome.wall_s,
+        outcome.cpu_s,
+        outcome.peak_bytes,
+        message=message,
+        reason=reason,
+        exit_code=outcome.exit_code,
+        signal=outcome.signal,
+        delay_s=delay_s,
+    )
 
 
 def definition() -> str:

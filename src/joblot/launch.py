@@ -22,10 +22,11 @@ from joblot.errors import ConfigError, JoblotError, JournalDamagedError, StateEr
 from joblot.events import RunStarted
 from joblot.executors import RunContext
 from joblot.executors.spool import CAP
+from joblot.limits import Limits
 from joblot.model import RUNNING
 from joblot.outputs import Hashes, OutputWatch
 from joblot.plan import Plan, expand
-from joblot.runstate import Limits, RunState
+from joblot.runstate import RunState
 from joblot.uptodate import LASTING_ID, UpToDate, batch_key, matching
 from joblot.values import Values
 

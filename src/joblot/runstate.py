@@ -51,6 +51,7 @@ from joblot.retry import retry_delay
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
 
+    from joblot.limits import Limits
     from joblot.model import Outcome
     from joblot.plan import Plan
 
@@ -75,35 +76,6 @@ _STOPPED: Final = {"cancelled": CANCELLED, "fail_fast": ABORTED, "max_failures":
 
 class IllegalMoveError(AssertionError):
     """BUG: an event asked for a move that NEXT does not list. The text carries the job's story so far."""
-
-
-class Limits:
-    """How a run is to be driven; fixed for its life in one process.
-
-    `slots` attempts run at once; `seed` makes jitter repeatable; `crash_limit` is how often a job may be lost with its worker before
-    it counts as failed; `expected_memory` says in bytes what jobs, by number, that declare none are taken to need.
-    """
-
-    def __init__(
-        self,
-        *,
-        slots: int = 1,
-        limits: Mapping[str, float] | None = None,
-        fail_fast: bool = False,
-        max_failures: int | None = None,
-        timeout_s: float | None = None,
-        crash_limit: int = 3,
-        seed: str = "",
-        expected_memory: Mapping[int, int] | None = None,
-    ) -> None:
-        self.slots = slots
-        self.limits = dict(limits or {})
-        self.fail_fast = fail_fast
-        self.max_failures = 1 if fail_fast else max_failures
-        self.timeout_s = timeout_s
-        self.crash_limit = crash_limit
-        self.seed = seed
-        self.expected_memory = expected_memory or {}
 
 
 class RunState:
@@ -211,7 +183,7 @@ class RunState:
             job = outcome.job
             if states[job] == RUNNING and attempts[job] == outcome.number:
                 if outcome.kind == "ok":
-                    self._emit(decision, _ended_well(outcome))
+                    self._emit(decision, ev.ended_well(outcome))
                     self._after(decision, job)
                 else:
                     self._ended_badly(decision, outcome, now)
@@ -371,7 +343,7 @@ class RunState:
             wait = retry_delay(self.plan.spec(job).retry, tries, kind, seed=self.limits.seed, job=job)
             if wait is not None and not self.stopping:
                 state, delay = (BACKING_OFF, wait) if wait > 0 else (READY, 0.0)
-        self._emit(decision, _ended(outcome, kind, STATES[state], reason or kind, message, delay))
+        self._emit(decision, ev.ended(outcome, kind, STATES[state], reason or kind, message, delay))
         if state == BACKING_OFF:
             heappush(self._backoffs, (now + delay, job))
         elif state in FINAL:
@@ -633,36 +605,3 @@ class RunState:
             "stopping": self.stopping,
             "status": self.status,
         }
-
-
-def _ended_well(outcome: Outcome) -> ev.AttemptEnded:
-    return ev.AttemptEnded(
-        outcome.job,
-        outcome.number,
-        "ok",
-        "success",
-        outcome.began,
-        outcome.wall_s,
-        outcome.cpu_s,
-        outcome.peak_bytes,
-        Raw(outcome.result) if outcome.result else ev.NO_RESULT,
-        artifacts=outcome.artifacts,
-    )
-
-
-def _ended(outcome: Outcome, kind: str, state: str, reason: str, message: str, delay_s: float) -> ev.AttemptEnded:
-    return ev.AttemptEnded(
-        outcome.job,
-        outcome.number,
-        kind,
-        state,
-        outcome.began,
-        outcome.wall_s,
-        outcome.cpu_s,
-        outcome.peak_bytes,
-        message=message,
-        reason=reason,
-        exit_code=outcome.exit_code,
-        signal=outcome.signal,
-        delay_s=delay_s,
-    )

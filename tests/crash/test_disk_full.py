@@ -14,9 +14,10 @@ from joblot.errors import JournalWriteError
 from joblot.journal.memory import MemoryJournal
 from joblot.journal.runfile import read_rows
 from joblot.launch import Options, resume_run, start_run
+from joblot.limits import Limits
 from joblot.model import Config, JobSpec
 from joblot.plan import expand
-from joblot.runstate import Limits, RunState
+from joblot.runstate import RunState
 from joblot.testing import ScriptedExecutor, declare
 
 JOBS = "a; b needs a; c needs b; d; e needs d"

@@ -9,9 +9,10 @@ from joblot.errors import JournalWriteError
 from joblot.journal.folder import StateFolder
 from joblot.journal.memory import MemoryJournal
 from joblot.launch import Options, resume_run
+from joblot.limits import Limits
 from joblot.model import Config, JobSpec
 from joblot.plan import expand
-from joblot.runstate import Limits, RunState
+from joblot.runstate import RunState
 from joblot.testing import Referee, ScriptedExecutor, declare
 
 PIPELINE = (

@@ -8,9 +8,10 @@ import textwrap
 
 import pytest
 
+from joblot.limits import Limits
 from joblot.model import Config, JobSpec
 from joblot.plan import expand
-from joblot.runstate import Limits, RunState
+from joblot.runstate import RunState
 
 MIB = 2**20
 

@@ -5,9 +5,9 @@ from typing import NamedTuple
 
 from hypothesis import strategies as st
 
+from joblot.limits import Limits
 from joblot.model import Config, JobSpec, Retry
 from joblot.plan import Plan, expand
-from joblot.runstate import Limits
 
 WHENS = ("success", "success", "success", "failure", "always")
 CPUS = (0.1, 0.2, 0.3, 0.5, 1.0, 2.0, 5.0)

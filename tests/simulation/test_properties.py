@@ -3,8 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
+from joblot.limits import Limits
 from joblot.model import STATES
-from joblot.runstate import Limits
 from joblot.testing import CALM, ROUGH, Faults, simulate
 from simulation.cases import limits, plans
 

@@ -4,8 +4,8 @@ import pytest
 
 from joblot import events as ev
 from joblot.commands import Kill
+from joblot.limits import Limits
 from joblot.plan import expand
-from joblot.runstate import Limits
 from joblot.testing import Faults, Referee, SimulationError, declare, simulate
 
 STARTED = ev.RunStarted("", 6)

@@ -146,7 +146,8 @@ def check_history(folder: Path, run_id: str, tally: Counter) -> None:
     from joblot.config.load import decode
     from joblot.journal.folder import StateFolder
     from joblot.plan import expand
-    from joblot.runstate import Limits, RunState
+    from joblot.limits import Limits
+    from joblot.runstate import RunState
 
     state = StateFolder(folder / "state", read_only=True)
     plan = expand(decode(state.journal.plan(run_id)))

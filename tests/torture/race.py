@@ -23,7 +23,8 @@ from pathlib import Path
 from joblot.config.load import load
 from joblot.journal.folder import StateFolder
 from joblot.plan import expand
-from joblot.runstate import Limits, RunState
+from joblot.limits import Limits
+from joblot.runstate import RunState
 
 JOBS = 3
 BATCH = {

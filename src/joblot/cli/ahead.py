@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 from joblot.errors import JoblotError, StateError
 from joblot.fingerprint import always_runs
 from joblot.journal.folder import StateFolder, state_path
+from joblot.limits import Limits
 from joblot.outputs import Hashes
-from joblot.runstate import Limits, RunState
+from joblot.runstate import RunState
 from joblot.uptodate import LASTING_ID, UpToDate, Verdict, batch_key, matching
 from joblot.values import Values
 

@@ -64,8 +64,9 @@ def _plan(found: Run, job: str) -> Plan:
 
 def _attempt(found: Run, plan: Plan, name: str) -> Attempt:
     """The job's last attempt, with everything filled in as the run's records say."""
+    from joblot.limits import Limits
     from joblot.model import Attempt
-    from joblot.runstate import Limits, RunState
+    from joblot.runstate import RunState
     from joblot.values import Values
 
     state = RunState(plan, Limits(slots=1, limits=plan.config.limits))

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
 
     from joblot.commands import Kill
+    from joblot.limits import Limits
     from joblot.plan import Plan
-    from joblot.runstate import Limits
 
 GOOD: Final = frozenset({"success", "cached"})
 ENDED: Final = frozenset(STATES[4:])

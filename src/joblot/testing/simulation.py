@@ -15,8 +15,9 @@ from msgspec import Struct
 
 from joblot import events as ev
 from joblot.journal.codec import encode_events
+from joblot.limits import Limits
 from joblot.model import RETRIABLE, STATES, Outcome
-from joblot.runstate import Limits, RunState
+from joblot.runstate import RunState
 from joblot.testing.declare import story
 from joblot.testing.referee import ENDED, GOOD, Referee
 

@@ -9,9 +9,10 @@ import msgspec
 from joblot import events as ev
 from joblot.clock import ManualClock
 from joblot.journal.memory import MemoryJournal
+from joblot.limits import Limits
 from joblot.model import STATES, Config, Outcome
 from joblot.plan import expand
-from joblot.runstate import Limits, RunState
+from joblot.runstate import RunState
 from joblot.testing.declare import declare, story
 from joblot.testing.referee import GOOD, Referee
 

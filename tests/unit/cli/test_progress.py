@@ -6,8 +6,9 @@ from joblot import Batch
 from joblot import events as ev
 from joblot.cli.progress import DETAILED, PlainProgress
 from joblot.clock import ManualClock
+from joblot.limits import Limits
 from joblot.model import Outcome
-from joblot.runstate import Limits, RunState
+from joblot.runstate import RunState
 
 
 class Lines:

@@ -5,9 +5,10 @@ from itertools import product
 import pytest
 
 from joblot import events as ev
+from joblot.limits import Limits
 from joblot.model import CACHED, FINAL, STATES, WAITING
 from joblot.plan import expand
-from joblot.runstate import NEXT, IllegalMoveError, Limits, RunState
+from joblot.runstate import NEXT, IllegalMoveError, RunState
 from joblot.testing import Faults, declare, simulate
 from simulation.cases import case_from
 
