@@ -58,7 +58,7 @@ if TYPE_CHECKING:
 NEXT: Final[dict[int, frozenset[int]]] = {
     WAITING: frozenset({READY, SKIPPED, CACHED, CANCELLED, ABORTED}),
     READY: frozenset({RUNNING, SKIPPED, CACHED, CANCELLED, ABORTED}),
-    RUNNING: frozenset({SUCCESS, FAILED, BACKING_OFF, READY, CANCELLED, ABORTED}),
+    RUNNING: frozenset({SUCCESS, FAILED, BACKING_OFF, READY, WAITING, CANCELLED, ABORTED}),
     BACKING_OFF: frozenset({READY, CANCELLED, ABORTED}),
     SUCCESS: frozenset(),
     FAILED: frozenset(),
@@ -67,7 +67,8 @@ NEXT: Final[dict[int, frozenset[int]]] = {
     CANCELLED: frozenset(),
     ABORTED: frozenset(),
 }
-"""The legal moves. A running job becomes ready again when its attempt was lost or never began, or is retried without a wait."""
+"""The legal moves. A running job becomes ready again when its attempt was lost or never began, or is retried without a wait; it waits
+again when, by then, a person has taken jobs that it needs back to the beginning."""
 
 _GOOD: Final = frozenset({SUCCESS, CACHED})
 _WHEN: Final = {"success": 0, "failure": 1, "always": 2}
@@ -105,6 +106,10 @@ class RunState:
         """How many needs of a job have not ended."""
         self.soured = bytearray(count)
         """Whether some need of the job ended otherwise than well."""
+        self.fell = bytearray(count)
+        """Whether the job failed, was stopped, or was skipped because of one that did."""
+        self.alarmed = bytearray(count)
+        """Whether some need of the job fell."""
         self.resources = Resources(limits.slots, limits.limits)
         self.stopping = ""
         """Why nothing starts any more; empty while things do."""
@@ -362,7 +367,7 @@ class RunState:
 
     def _lost(self, decision: Decision, job: int, message: str, *, counted: bool) -> None:
         """Nobody knows how the attempt ended: again, unless it must run at most once or was lost too often."""
-        state, reason = READY, "lost"
+        state, reason = WAITING if self.open_needs[job] else READY, "lost"
         if self.stopping:
             state, reason = _STOPPED[self.stopping], self.stopping
         elif self.plan.spec(job).once:
@@ -397,7 +402,8 @@ class RunState:
             if state != WAITING:
                 continue
             if self._when[job] == 0 and self.soured[job]:
-                cause = next(need for need in self.plan.needs[job] if self.states[need] in FINAL - _GOOD)
+                bad = [need for need in self.plan.needs[job] if self.states[need] in FINAL - _GOOD]
+                cause = next((need for need in bad if self.fell[need]), bad[0])
                 self._skip_all(
                     decision, [job], "need_failed" if self.states[cause] == FAILED else "need_skipped", cause
                 )
@@ -417,8 +423,9 @@ class RunState:
                 # Downstream of a failure every skipped job names the failure itself, not the skipped job before it.
                 origin = cause if reason == "need_failed" else job
                 inherited = reason if reason == "need_failed" else "need_skipped"
-                hit = [d for d in self.plan.dependents[job] if self.states[d] == WAITING and self._when[d] == 0]
-                left.append((hit, inherited, origin))
+                waiting = [d for d in self.plan.dependents[job] if self.states[d] == WAITING]
+                left.append(([d for d in waiting if self._when[d] == 0], inherited, origin))
+                left.append(([d for d in waiting if self._when[d] == 1 and not self.open_needs[d]], "condition", -1))
 
     def _stop(self, decision: Decision, reason: str, *, by: str = "", job: int = -1) -> None:
         if self.stopping:
@@ -462,6 +469,8 @@ class RunState:
                 self._move(job, state)
                 if state == CACHED and job in self.plan.wanted_results:
                     self.results[job] = bytes(event.results.get(job, ev.NO_RESULT))
+                if state not in _GOOD:
+                    self.fell[job] = self._is_fall(event, state)
             for job in event.jobs:
                 self._settle(job, good=state in _GOOD)
         elif isinstance(event, ev.BackoffEnded):
@@ -492,7 +501,14 @@ class RunState:
         elif outcome not in ("cancelled", "interrupted"):
             self.failed_tries[job] = self.failed_tries.get(job, 0) + 1
         if state in FINAL:
+            self.fell[job] = 1
             self._settle(job, good=False)
+
+    def _is_fall(self, event: ev.JobsEnded, state: int) -> bool:
+        """Whether jobs that ended without an attempt were stopped, or skipped because of a failure."""
+        if state != SKIPPED or event.reason == "need_failed":
+            return True
+        return event.reason == "need_skipped" and bool(self.fell[event.cause])
 
     def _apply_reopened(self, jobs: Sequence[int]) -> None:
         """The only way out of a final state. The indexes are computed anew: this happens once in the life of a process."""
@@ -504,14 +520,16 @@ class RunState:
             self.counts[self.states[job]] -= 1
             self.counts[WAITING] += 1
             self.states[job] = WAITING
+            self.fell[job] = 0
             for memory in (self.failed_tries, self.losses, self.results):
                 memory.pop(job, None)
         for job in range(len(self.plan)):
             needs = self.plan.needs[job]
             self.open_needs[job] = sum(self.states[need] not in FINAL for need in needs)
             self.soured[job] = any(self.states[need] in FINAL - _GOOD for need in needs)
-            if self.open_needs[job] and self.states[job] == READY:
-                self.counts[READY] -= 1
+            self.alarmed[job] = any(self.fell[need] for need in needs)
+            if self.open_needs[job] and self.states[job] in (READY, BACKING_OFF):
+                self.counts[self.states[job]] -= 1
                 self.counts[WAITING] += 1
                 self.states[job] = WAITING
         # What stands in a queue without being ready would stand there twice once it is ready again.
@@ -545,13 +563,14 @@ class RunState:
             open_needs[dependent] -= 1
             if not good:
                 soured[dependent] = 1
+                self.alarmed[dependent] |= self.fell[job]
             if not open_needs[dependent] and self.states[dependent] == WAITING and self._comes_true(dependent):
                 self._move(dependent, READY)
 
     def _comes_true(self, job: int) -> bool:
         """Whether a job whose needs have all ended may start."""
         when = self._when[job]
-        return when == 2 or (when == 1) == bool(self.soured[job])
+        return when == 2 or bool(self.alarmed[job]) if when else not self.soured[job]
 
     # --- checking -------------------------------------------------------------------------------
 
@@ -579,6 +598,7 @@ class RunState:
                 f"open needs of {plan.name(job)}"
             )
             assert bool(self.soured[job]) == any(states[n] in FINAL - _GOOD for n in needs), f"soured {plan.name(job)}"
+            assert bool(self.alarmed[job]) == any(self.fell[n] for n in needs), f"alarmed {plan.name(job)}"
             if state == RUNNING:
                 fresh.take(self._ready.demand(job))
             if state == READY:
@@ -600,6 +620,8 @@ class RunState:
             "counts": list(self.counts),
             "open_needs": self.open_needs.tolist(),
             "soured": bytes(self.soured),
+            "fell": bytes(self.fell),
+            "alarmed": bytes(self.alarmed),
             "held": self.resources.snapshot(),
             "ready": self._ready.contents(),
             "stopping": self.stopping,

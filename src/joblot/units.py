@@ -57,7 +57,7 @@ def parse_size(text: str | int) -> int:
         match = _SIZE.fullmatch(text.strip())
         if match is None or match[2].lower() not in _SIZE_UNITS:
             raise ValueError(f"`{text}` is not a size: write bytes, or `512MB`, `2GiB`")
-        number = int(float(match[1]) * _SIZE_UNITS[match[2].lower()])
+        number = int(min(float(match[1]) * _SIZE_UNITS[match[2].lower()], MAX_BYTES + 1))
     if not 0 <= number <= MAX_BYTES:
         raise ValueError(f"a size is between 0 and 1 EiB, not {text}")
     return number

@@ -38,6 +38,8 @@ class Referee:
         self._graces: dict[int, float] = {}
         self._excused: frozenset[int] = frozenset()
         self._unknown_end: set[int] = set()
+        self._fell: set[int] = set()
+        """Jobs that failed, were stopped, or were skipped because of one that did."""
         self._stopping = ""
         self._must_stop = False
         self._status = ""
@@ -94,8 +96,11 @@ class Referee:
     def _may_start(self, job: int) -> bool:
         needs = [self._states[need] for need in self._plan.needs[job]]
         good = all(state in GOOD for state in needs)
-        when = self._plan.spec(job).when
-        return all(state in ENDED for state in needs) and (when == "always" or good == (when == "success"))
+        comes_true = {"success": good, "failure": self._alarmed(job), "always": True}
+        return all(state in ENDED for state in needs) and comes_true[self._plan.spec(job).when]
+
+    def _alarmed(self, job: int) -> bool:
+        return any(need in self._fell for need in self._plan.needs[job])
 
     def _judge_resources(self, capacity: int) -> None:
         demands = [dict(self._plan.demand(job)) for job in self._live]
@@ -131,7 +136,9 @@ class Referee:
         self._put(job, event.state)
 
     def _put(self, job: int, state: str) -> None:
-        self._states[job] = "open" if state == "ready" else state
+        self._states[job] = "open" if state in ("ready", "waiting") else state
+        if state in ("failed", "cancelled", "aborted"):
+            self._fell.add(job)
         if state == "failed":
             allowed = self._limits.max_failures
             self._must_stop = self._must_stop or (allowed is not None and self._states.count("failed") >= allowed)
@@ -151,6 +158,8 @@ class Referee:
                 self._rule(job, self._may_skip(job, event), f"a job was skipped without cause ({event.reason})")
         for job in event.jobs:
             self._put(job, event.state)
+            if event.reason == "need_failed" or (event.reason == "need_skipped" and event.cause in self._fell):
+                self._fell.add(job)
 
     def _may_skip(self, job: int, event: ev.JobsEnded) -> bool:
         spec, needs = self._plan.spec(job), [self._states[need] for need in self._plan.needs[job]]
@@ -159,11 +168,12 @@ class Referee:
             case "unknown_action":
                 return job in self._unknown
             case "condition":
-                return spec.when == "failure" and all(state in GOOD for state in needs)
+                return spec.when == "failure" and all(state in ENDED for state in needs) and not self._alarmed(job)
             case "need_failed":
                 return spec.when == "success" and ended_badly and self._states[event.cause] == "failed"
             case _:
-                return event.reason == "need_skipped" and spec.when == "success" and ended_badly
+                cause_is_a_need = event.cause in self._plan.needs[job] and self._states[event.cause] in ENDED - GOOD
+                return event.reason == "need_skipped" and spec.when == "success" and cause_is_a_need
 
     def _run_ended(self, status: str) -> None:
         assert not self._status, "a run ends once"
@@ -180,4 +190,8 @@ class Referee:
         for job in jobs:
             self._rule(job, self._states[job] in ENDED, "a job was taken back that had not ended")
             self._states[job], self._tries[job] = "open", 0
+            self._fell.discard(job)
             self._unknown_end.discard(job)
+        for job, state in enumerate(self._states):
+            if state == "backing_off" and any(self._states[need] not in ENDED for need in self._plan.needs[job]):
+                self._states[job] = "open"  # it waits again, and not only for the time of its next try

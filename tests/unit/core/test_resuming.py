@@ -127,6 +127,29 @@ def test_a_job_behind_a_need_that_stays_skipped_is_skipped_again():
     assert world.why("c") == ("need_skipped", "b")
 
 
+def test_a_need_that_was_stopped_or_skipped_behind_a_failure_is_one_for_those_who_ask():
+    """Also when the need itself is not taken back with them."""
+    world = begun("a; b needs a; c needs b; alert needs c when=failure", slots=1)
+    world.fail("a")
+    world.ok("alert")
+    world.reopen("c", "alert")
+    assert world.why("c") == ("need_skipped", "b")
+    assert world.running() == ["alert"]
+    world = begun("a; b; alert needs b when=failure", slots=1)
+    world.cancel()
+    world.ok("a")
+    world.reopen("alert")
+    assert world.running() == ["alert"]
+
+
+def test_a_need_that_was_skipped_by_its_condition_is_no_failure_for_those_who_ask_again():
+    world = begun("a; quiet needs a when=failure; alert needs quiet when=failure")
+    world.ok("a")
+    world.reopen("alert")
+    assert world.why("alert") == ("condition", "")
+    assert world.status == "success"
+
+
 def test_unknown_actions_stay_unknown():
     world = begun("a; b; c needs a", unknown=["a"])
     world.fail("b")
@@ -178,3 +201,34 @@ def test_a_stop_is_carried_to_its_end_by_the_next_process_when_nobody_takes_the_
     world.crash()
     assert world.states() == {"a": "cancelled", "b": "cancelled"}
     assert world.status == "cancelled"
+
+
+def test_a_job_that_ran_waits_again_when_its_need_is_taken_back():
+    """It was found up to date, or started, before its need had run again."""
+    world = begun("a; b needs a")
+    world.ok("a")
+    world.reopen("a")
+    assert world.states() == {"a": "running", "b": "waiting"}
+    world.ok("a")
+    assert (world.running(), world.attempts("b")) == (["b"], 2)
+
+
+def test_a_job_that_backs_off_waits_again_when_its_need_is_taken_back():
+    world = begun("a; b needs a max_attempts=2 delay=5")
+    world.ok("a")
+    world.fail("b")
+    world.reopen("a")
+    world.advance(5)
+    assert world.states() == {"a": "running", "b": "waiting"}
+    world.ok("a")
+    world.fail("b")
+    assert world.states()["b"] == "failed"
+
+
+def test_a_job_that_ran_is_skipped_when_its_need_is_taken_back_and_fails():
+    world = begun("a; b needs a")
+    world.ok("a")
+    world.reopen("a")
+    world.fail("a")
+    assert world.why("b") == ("need_failed", "a")
+    assert world.status == "failed"

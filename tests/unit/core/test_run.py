@@ -97,6 +97,29 @@ def test_a_skipped_need_counts_as_a_failure_for_those_who_ask():
     assert world.running() == ["alert"]
 
 
+def test_a_need_whose_condition_did_not_come_true_is_no_failure_for_those_who_ask():
+    """Nothing went wrong: the whole chain of handlers is skipped, and what needs it plainly says which need was."""
+    world = begun("a; alert needs a when=failure; second needs alert when=failure; c needs alert; third needs c when=failure")
+    world.ok("a")
+    assert world.why("second") == world.why("third") == ("condition", "")
+    assert world.why("c") == ("need_skipped", "alert")
+    assert world.status == "success"
+
+
+def test_a_need_that_was_skipped_by_an_unknown_action_is_no_failure_for_those_who_ask():
+    """R15"""
+    world = begun("a; b needs a; alert needs b when=failure; other needs a when=failure; c", unknown=["a"])
+    assert world.why("alert") == world.why("other") == ("condition", "")
+
+
+def test_one_need_that_failed_is_enough_beside_one_that_was_skipped_for_nothing():
+    world = begun("a; b; quiet needs a when=failure; alert needs quiet, b when=failure")
+    world.ok("a")
+    assert world.states()["alert"] == "waiting"
+    world.fail("b")
+    assert world.running() == ["alert"]
+
+
 def test_always_means_after_whatever_came():
     world = begun("a; b; end needs a, b when=always")
     world.fail("a")
