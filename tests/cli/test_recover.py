@@ -96,6 +96,21 @@ def test_a_journal_that_is_no_database_any_more_is_kept_beside_a_new_one(failed,
     goes_on(failed)
 
 
+@pytest.mark.parametrize(
+    ("old", "new"), [(b"CREATE TABLE meta", b"CREATE TABLE mets"), (b"events", b"eve\xffts")], ids=["table", "key"]
+)
+def test_a_journal_with_a_flipped_name_is_ours_all_the_same(failed, old, new):
+    """SQLite finds such a file sound, and nothing can open it."""
+    with sqlite3.connect(database(failed)) as db:
+        db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    content = database(failed).read_bytes()
+    place = content.rindex(old) if old == b"events" else content.index(old)
+    database(failed).write_bytes(content[:place] + new + content[place + len(old) :])
+    assert failed("ls").code == 4
+    assert failed("recover").code == 0
+    goes_on(failed)
+
+
 def test_a_changed_record_in_the_journal_is_taken_from_the_file(failed):
     with sqlite3.connect(database(failed)) as db:
         db.execute("UPDATE record SET at = at + 1 WHERE id = (SELECT min(id) FROM record)")

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from joblot.journal.runfile import Row
 
 _FAULTS: Final = (sqlite3.Error, UnicodeDecodeError)
+_OUR_TABLES: Final = {"meta", "run", "record", "request"}
 _SEQ_BITS: Final = 36
 _SEQ_MASK: Final = (1 << _SEQ_BITS) - 1
 _MADE_COLUMNS: Final = "batch, job, parts, files, result, run, at"
@@ -137,12 +138,12 @@ class _Old:
 
     def _refuse_what_is_not_ours(self, path: Path) -> None:
         tables = {name for (name,) in self._rows("SELECT name FROM sqlite_master WHERE type = 'table'")}
-        if self.sound and tables and not {"meta", "run", "record"} <= tables:
+        if self.sound and tables and not tables & _OUR_TABLES:
             raise StateError(f"`{path}` is not a joblot journal")
         numbers = dict(self._rows("SELECT key, value FROM meta WHERE typeof(value) = 'integer'"))
         if self.sound and (numbers.get("tables", 0) > TABLES or numbers.get("events", 0) > SCHEMA):
             raise StateError(f"journal `{path}` was written by a newer joblot", hint="upgrade joblot")
-        self.sound = self.sound and {"meta", "run", "record", "request"} <= tables
+        self.sound = self.sound and tables >= _OUR_TABLES and numbers.keys() >= {"tables", "events"}
 
     def rows(self, run_id: str) -> list[Row]:
         """The records of a run from both ends, as far as they can be read; some may come twice, and some be of the wrong types."""
