@@ -241,12 +241,12 @@ class Engine:
 
     def _start(self, jobs: Sequence[int]) -> None:
         numbers = self._state.attempts
-        if self._once and any(self._plan.spec(job).once for job in jobs):
+        if self._once and any(self._plan.declarations[job].once for job in jobs):
             self._journal.force()
         attempts = []
         for job in jobs:
             attempt = Attempt(job, numbers[job])
-            if self._plan.spec(job).deferred:
+            if self._plan.declarations[job].deferred:
                 try:
                     attempt.values = self._values.of(job)
                 except (JoblotError, ValueError, RecursionError) as error:

@@ -183,13 +183,13 @@ class _Driver:
         self._slots = _slots(plan, options)
         names = {spec.action for spec in plan.config.jobs if spec.action is not None}
         missing = {name for name in names if ACTIONS.signature(name) is None}
-        self._unknown = [n for n, spec in enumerate(plan.config.jobs) if spec.action in missing] if missing else []
+        self._unknown = [n for n, spec in enumerate(plan.declarations) if spec.action in missing] if missing else []
         if missing and options.strict:
             hint = did_you_mean(min(missing), ACTIONS.names())
             raise ConfigError(f"unknown action `{min(missing)}`", hint=hint)
         self._folder: StateFolder | None = None
         self._hold: Hold | None = None
-        declaring = [job for job, spec in enumerate(plan.config.jobs) if spec.outputs]
+        declaring = [job for job, spec in enumerate(plan.declarations) if spec.outputs]
         self._checkable = declaring if options.state is not False else []
         self._watch = OutputWatch(plan, self._run_dir(), Hashes(plan.config.folder)) if declaring else None
         self._current: UpToDate | None = None
@@ -445,7 +445,7 @@ class _Driver:
 
     def _state(self) -> RunState:
         config, options = self._plan.config, self._options
-        caps: dict[str, float] = dict(config.limits)
+        caps: dict[str, float] = dict(self._plan.limits)
         if options.max_memory is not None:
             caps["memory"] = options.max_memory
         limits = Limits(
@@ -551,7 +551,7 @@ def _unsuccessful(state: RunState) -> list[int]:
         job
         for job, code in enumerate(state.states)
         if code not in (SUCCESS, CACHED)
-        and not (code == FAILED and state.plan.spec(job).once and job not in state.failed_tries)
+        and not (code == FAILED and state.plan.declarations[job].once and job not in state.failed_tries)
     ]
 
 

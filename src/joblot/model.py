@@ -85,6 +85,25 @@ class Place(Struct, frozen=True, gc=False):
     column: int = 0
 
 
+VARYING: Final = ("name", "run", "input", "params", "needs", "outputs", "env", "cwd", "description")
+"""Fields of a declaration that may differ from item to item of its fan-out."""
+
+
+class FanOut(Struct, frozen=True, omit_defaults=True):
+    """How one declaration stands for many jobs: a job for each item.
+
+    `columns` are the values by name. With the kind `matrix` the items are all combinations of them, the last column turning fastest;
+    with `rows` the columns are equally long and stand side by side; with `result` there are none yet, and `source` names the result that
+    they come from. A value that is an item as a whole has the name "".
+    """
+
+    kind: Literal["matrix", "rows", "result"]
+    columns: dict[str, list[Any]] = field(default_factory=dict)
+    source: str = ""
+    max_parallel: int | None = None
+    """How many of the jobs run at a time."""
+
+
 class JobSpec(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One job as a batch declares it, with the batch's defaults merged in.
 
@@ -117,6 +136,8 @@ class JobSpec(Struct, frozen=True, kw_only=True, omit_defaults=True):
     deferred: bool = False
     """Whether any text holds a reference that is filled in at the start of an attempt."""
     place: Place | None = None
+    fan_out: FanOut | None = None
+    """Set in a declaration that stands for many jobs: its texts may then hold `${{ matrix... }}` and `${{ item... }}` references."""
 
 
 class Config(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -224,3 +245,5 @@ class Outcome(Struct, gc=False):
     signal: int | None = None
     logs: tuple[LogLine, ...] = ()
     artifacts: tuple[Artifact, ...] = ()
+    looked: tuple[tuple[str, int, int, str], ...] = ()
+    """Declared outputs that were looked at where it ran: path, bytes, nanoseconds of the last change, SHA-256."""

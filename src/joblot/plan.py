@@ -1,54 +1,82 @@
 """The plan: a batch expanded into numbered jobs and what each needs. No file system, no clock.
 
-Jobs are numbers, `0 .. len(plan)-1`, in the order of the batch; needs and dependents are compact arrays. Everything else about a job is
-asked for by number and made on demand, so that a plan of a million jobs stays small.
+Jobs are numbers, `0 .. len(plan)-1`, in the order of the batch; needs and dependents are compact arrays. A declaration that stands for
+many jobs is kept once: its jobs have names, everything else about one of them is made on demand, so that a plan of a million jobs stays
+small.
 """
 
 from __future__ import annotations
 
 import posixpath
 import re
+from bisect import bisect_right
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
 from joblot import graph
+from joblot.config.fields import is_job_name
 from joblot.digest import blake2b
 from joblot.errors import ConfigError, CyclicDependencyError, Diagnostic, did_you_mean
+from joblot.fan_out import FanOutJobs, pattern_of
 from joblot.resources import PLAIN, Demand
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from joblot.model import Config, JobSpec
 
 _SHORT_S: Final = 2.0
 _ONE_SLOT: Final[Demand] = (("cpu", 1.0),)
 PATTERN: Final = re.compile(r"[*?\[]")
+MOST_PAIRS: Final = 50_000_000
+"""So many pairs of a job and its need fit into a plan."""
+_MOST_SHOWN: Final = 20
 _RESULT_OF: Final = re.compile(r"\$\{\{\s*jobs\.([A-Za-z0-9][A-Za-z0-9._-]*?)\.result\b")
 
 
 class Plan:
     """An immutable graph of jobs."""
 
-    def __init__(self, config: Config, needs: graph.Relation, numbers: dict[str, int]) -> None:
+    def __init__(self, config: Config, jobs: _Jobs, needs: graph.Relation) -> None:
         self.config = config
         self.needs = needs
         self.dependents = needs.inverse()
-        self._specs: Sequence[JobSpec] = config.jobs
-        self._numbers = numbers
+        self.declarations: Sequence[JobSpec] = jobs.declarations
+        """By job, what declares it: for the jobs of a fan-out the same, with references to the item where they differ."""
+        self._names = jobs.names
+        self._numbers = jobs.numbers
+        self._fans = jobs.fans
+        self._starts = jobs.starts
+        self._made: tuple[int, JobSpec] | None = None
 
     def __len__(self) -> int:
-        return len(self._specs)
+        return len(self.declarations)
 
     def name(self, job: int) -> str:
         """The job's name."""
-        return self._specs[job].name
+        return self._names[job]
 
     def spec(self, job: int) -> JobSpec:
-        """What the batch declares for the job."""
-        return self._specs[job]
+        """What the batch declares for the job, with its item filled in."""
+        declared = self.declarations[job]
+        return declared if declared.fan_out is None or declared.fan_out.kind == "result" else self._make(job)
+
+    def _make(self, job: int) -> JobSpec:
+        made = self._made
+        if made is None or made[0] != job:
+            number = bisect_right(self._starts, job) - 1
+            spec = self._fans[number].spec(job - self._starts[number], self._names[job])
+            self._made = made = (job, spec)
+        return made[1]
+
+    def item(self, job: int) -> str:
+        """The item of a fan-out's job, for people; empty for other jobs."""
+        if self.declarations[job].fan_out is None:
+            return ""
+        number = bisect_right(self._starts, job) - 1
+        return self._fans[number].shown(job - self._starts[number])
 
     def find(self, name: str) -> int | None:
         """The number of the job of that name."""
@@ -62,16 +90,28 @@ class Plan:
         return _matching(pattern, self._numbers)
 
     def demand(self, job: int) -> Demand:
-        """What the job holds while it runs.
+        """What the job holds while it runs; the same for all jobs of a declaration.
 
         A job that may run only once, or has little time, must not be queued behind others in a worker: it asks for a slot of its own.
         """
-        spec = self._specs[job]
-        if spec.resources:
-            return tuple(sorted(spec.resources.items()))
+        spec = self.declarations[job]
+        resources = spec.resources
+        if spec.fan_out is not None and spec.fan_out.max_parallel is not None:
+            resources = {**resources, _share_of(spec): 1.0}
+        if resources:
+            return tuple(sorted(resources.items()))
         if spec.once or (spec.timeout_s is not None and spec.timeout_s < _SHORT_S):
             return _ONE_SLOT
         return PLAIN
+
+    @cached_property
+    def limits(self) -> dict[str, int]:
+        """The named resources: those of the batch, and one for each fan-out that bounds how many of its jobs run at a time."""
+        limits = dict(self.config.limits)
+        for spec in self.config.jobs:
+            if spec.fan_out is not None and spec.fan_out.max_parallel is not None:
+                limits[_share_of(spec)] = spec.fan_out.max_parallel
+        return limits
 
     @cached_property
     def tiers(self) -> list[list[int]]:
@@ -82,12 +122,13 @@ class Plan:
     def wanted_results(self) -> frozenset[int]:
         """The jobs whose results some other job refers to."""
         wanted = set()
-        for job, spec in enumerate(self._specs):
+        for spec in self.config.jobs:
             if spec.deferred:
-                text = msgspec.json.encode([spec.input, spec.params, spec.run, spec.env]).decode()
+                source = spec.fan_out.source if spec.fan_out is not None else ""
+                text = msgspec.json.encode([spec.input, spec.params, spec.run, spec.env, source]).decode()
                 for name in _RESULT_OF.findall(text):
                     found = self._numbers.get(name)
-                    if found is not None and found != job:
+                    if found is not None:
                         wanted.add(found)
         return frozenset(wanted)
 
@@ -102,6 +143,43 @@ class Plan:
         return blake2b(self.encoded, digest_size=16).hexdigest()
 
 
+class _Jobs:
+    """The numbered jobs of a batch's declarations: names, what declares each, and the makers of those made from items."""
+
+    def __init__(self, specs: Iterable[JobSpec]) -> None:
+        self.declarations: list[JobSpec] = []
+        self.names: list[str] = []
+        self.fans: list[FanOutJobs] = []
+        self.starts: list[int] = []
+        for spec in specs:
+            if spec.fan_out is None:
+                self.declarations.append(spec)
+                self.names.append(spec.name)
+            elif spec.fan_out.kind == "result":
+                self.declarations.append(spec)
+                self.names.append(pattern_of(spec.name))
+            else:
+                self.add(spec)
+        self.numbers = dict(zip(self.names, range(len(self.names)), strict=True))
+
+    def add(self, spec: JobSpec) -> None:
+        """The jobs of one fan-out, behind those that there are."""
+        jobs = FanOutJobs(spec)
+        self.starts.append(len(self.names))
+        self.fans.append(jobs)
+        self.names += jobs.names()
+        self.declarations += [spec] * len(jobs)
+
+    def each(self, field: str, specs: Iterable[JobSpec]) -> Iterator[Any]:
+        """A field of every job of the declarations that this was made from, in order."""
+        fans = iter(self.fans)
+        for spec in specs:
+            if spec.fan_out is None or spec.fan_out.kind == "result":
+                yield getattr(spec, field)
+            else:
+                yield from next(fans).values(field)
+
+
 def expand(config: Config) -> Plan:
     """The plan of a batch.
 
@@ -109,27 +187,80 @@ def expand(config: Config) -> Plan:
         ConfigError: duplicate names, needs that name no job, a job that needs itself. All of them at once.
         CyclicDependencyError: jobs that need each other.
     """
-    problems: list[Diagnostic] = []
-    numbers: dict[str, int] = {}
-    for number, spec in enumerate(config.jobs):
-        first = numbers.setdefault(spec.name, number)
-        if first != number:
-            problems.append(_duplicate(config, first, number))
-    if any(spec.needs for spec in config.jobs):
-        matches: dict[str, list[int]] = {}
-        rows = [_need_numbers(spec, number, numbers, matches, problems) for number, spec in enumerate(config.jobs)]
-        needs = graph.Relation(rows)
-    else:
-        needs = graph.Relation.empty(len(config.jobs))
+    jobs = _Jobs(config.jobs)
+    problems = _name_problems(jobs)
+    needs = _needs(config, jobs, problems)
     if any(spec.outputs for spec in config.jobs):
-        problems += _output_conflicts(config)
+        problems += _output_conflicts(config, jobs)
     if problems:
         raise ConfigError(problems)
-    plan = Plan(config, needs, numbers)
+    plan = Plan(config, jobs, needs)
     cycle = graph.find_cycle(plan.needs, plan.dependents) if needs.partners else []
     if cycle:
         raise _cyclic(plan, cycle)
     return plan
+
+
+def _name_problems(jobs: _Jobs) -> list[Diagnostic]:
+    """Names that cannot be, or that two jobs have. Those of single jobs have been looked at one by one."""
+    problems = []
+    if jobs.fans:
+        for start, made in zip(jobs.starts, jobs.fans, strict=True):
+            problems += _unfit_names(jobs, start, made)
+    if len(jobs.numbers) != len(jobs.names) or (jobs.fans and len({n.lower() for n in jobs.names}) != len(jobs.names)):
+        problems += _duplicates(jobs)
+    return problems
+
+
+def _unfit_names(jobs: _Jobs, start: int, made: FanOutJobs) -> list[Diagnostic]:
+    problems = []
+    if not made.names_are_fit:
+        for number in range(len(made)):
+            name = jobs.names[start + number]
+            if not is_job_name(name):
+                message = f"cannot name a job `{name}` (item {number + 1}: {made.shown(number)})"
+                hint = "begin the name with a word of its own, such as `build-`"
+                problems.append(_problem("name", jobs.declarations[start], message, hint=hint))
+                if len(problems) == _MOST_SHOWN:
+                    break
+    return problems
+
+
+def _duplicates(jobs: _Jobs) -> list[Diagnostic]:
+    problems: list[Diagnostic] = []
+    first: dict[str, int] = {}
+    for number, name in enumerate(jobs.names):
+        other = first.setdefault(name.lower(), number)
+        if other != number:
+            problems.append(_duplicate(jobs, other, number))
+            if len(problems) == _MOST_SHOWN:
+                break
+    return problems
+
+
+def _needs(config: Config, jobs: _Jobs, problems: list[Diagnostic]) -> graph.Relation:
+    if not any(spec.needs for spec in config.jobs):
+        return graph.Relation.empty(len(jobs.names))
+    matches: dict[str, list[int]] = {}
+    rows: list[Sequence[int]] = []
+    alike: dict[tuple[str, ...], Sequence[int]] = {(): ()}
+    pairs = 0
+    for number, wanted in enumerate(jobs.each("needs", config.jobs)):
+        row = alike.get(wanted)
+        if row is None:
+            row = _need_numbers(jobs, number, wanted, matches, problems)
+            if not any(map(PATTERN.search, wanted)):
+                alike[wanted] = row
+        rows.append(row)
+        pairs += len(row)
+        if pairs > MOST_PAIRS:
+            message = f"the needs of all jobs come to more than {MOST_PAIRS:,} pairs".replace(",", " ")
+            hint = "put one job between the two groups: it needs the first, and the second needs it"
+            problems.append(_problem("needs", jobs.declarations[number], message, hint=hint))
+            break
+        if len(problems) > _MOST_SHOWN * 5:
+            break
+    return graph.Relation(rows) if not problems else graph.Relation.empty(len(jobs.names))
 
 
 def _matching(pattern: str, numbers: dict[str, int]) -> list[int]:
@@ -140,17 +271,19 @@ def _matching(pattern: str, numbers: dict[str, int]) -> list[int]:
 
 
 def _need_numbers(
-    spec: JobSpec, number: int, numbers: dict[str, int], matches: dict[str, list[int]], problems: list[Diagnostic]
+    jobs: _Jobs, number: int, wanted: Sequence[str], matches: dict[str, list[int]], problems: list[Diagnostic]
 ) -> list[int]:
     """The numbers of a job's needs, each once, in the order written."""
+    numbers = jobs.numbers
     try:
-        plain = [numbers[need] for need in spec.needs]
+        plain = [numbers[need] for need in wanted]
     except KeyError:
         pass  # a pattern, or a mistake
     else:
         return plain if len(plain) < 2 else list(dict.fromkeys(plain))
     found: dict[int, None] = {}
-    for need in spec.needs:
+    name, spec = jobs.names[number], jobs.declarations[number]
+    for need in wanted:
         single = numbers.get(need)
         if single is not None:
             found[single] = None
@@ -160,13 +293,21 @@ def _need_numbers(
             others = [other for other in matches[need] if other != number]
             if not others:
                 problems.append(
-                    _problem("unknown_need", spec, f"job `{spec.name}` needs `{need}`, which matches no other job")
+                    _problem("unknown_need", spec, f"job `{name}` needs `{need}`, which matches no other job")
                 )
             found.update(dict.fromkeys(others))
         else:
-            message = f"job `{spec.name}` needs unknown job `{need}`"
-            problems.append(_problem("unknown_need", spec, message, hint=did_you_mean(need, numbers)))
+            hint = _all_of(jobs, need) or did_you_mean(need, numbers)
+            problems.append(_problem("unknown_need", spec, f"job `{name}` needs unknown job `{need}`", hint=hint))
     return list(found)
+
+
+def _all_of(jobs: _Jobs, need: str) -> str:
+    """What to write for all jobs of a fan-out, when its own name was written."""
+    for spec in (jobs.declarations[start] for start in jobs.starts if start < len(jobs.names)):
+        if need == spec.name or f"{need}-*" == pattern_of(spec.name):
+            return f"write `{pattern_of(spec.name)}` for all its jobs"
+    return ""
 
 
 def _problem(code: str, spec: JobSpec, message: str, *, hint: str = "") -> Diagnostic:
@@ -176,39 +317,52 @@ def _problem(code: str, spec: JobSpec, message: str, *, hint: str = "") -> Diagn
     return Diagnostic(code, message, file=place.file, line=place.line, column=place.column, hint=hint)
 
 
-def _duplicate(config: Config, first: int, second: int) -> Diagnostic:
-    one, two = config.jobs[first], config.jobs[second]
+def _duplicate(jobs: _Jobs, first: int, second: int) -> Diagnostic:
+    one, two = jobs.declarations[first], jobs.declarations[second]
+    name, other = jobs.names[second], jobs.names[first]
+    clash = f"duplicate job name `{name}`" if name == other else f"job names `{other}` and `{name}` differ only in case"
+    hint = "give each job its own name"
+    if two.fan_out is not None and one is two:
+        start = jobs.starts[bisect_right(jobs.starts, first) - 1]
+        made = jobs.fans[bisect_right(jobs.starts, first) - 1]
+        items = f"items {first - start + 1} and {second - start + 1}"
+        same = made.item(first - start) == made.item(second - start)
+        hint = "the item stands there twice" if same else "put more of the item into `name`"
+        return _problem("duplicate_name", two, f"{clash} ({items})", hint=hint)
     where = f"on line {one.place.line}" if one.place and one.place.line else f"jobs[{first}]"
-    return _problem(
-        "duplicate_name", two, f"duplicate job name `{two.name}` (also {where})", hint="give each job its own name"
-    )
+    return _problem("duplicate_name", two, f"{clash} (also {where})", hint=hint)
 
 
-def _output_conflicts(config: Config) -> list[Diagnostic]:
+def _output_conflicts(config: Config, jobs: _Jobs) -> list[Diagnostic]:
     """Two jobs that write one path, or one into what another makes; and outputs that cannot be told from what is there anyway."""
     problems: list[Diagnostic] = []
     owners: dict[str, int] = {}
+    paths: dict[str, str] = {}
     folder = _path_key(config.folder, "/")
-    for number, spec in enumerate(config.jobs):
-        given = [spec.input] if isinstance(spec.input, str) else spec.input or ()
-        for path in spec.outputs:
+    inputs = jobs.each("input", config.jobs)
+    for number, (outputs, given) in enumerate(zip(jobs.each("outputs", config.jobs), inputs, strict=True)):
+        read = (given,) if isinstance(given, str) else given or ()
+        for path in outputs:
+            spec, name = jobs.declarations[number], jobs.names[number]
             key = _path_key(path, config.folder)
             if key == folder or folder.startswith(f"{key.rstrip('/')}/"):
-                message = f"output `{path}` of job `{spec.name}` is the batch's own folder, or one above it"
+                message = f"output `{path}` of job `{name}` is the batch's own folder, or one above it"
                 problems.append(_problem("output_conflict", spec, message, hint="name files, or a folder of its own"))
                 continue
-            if path in given:
-                message = f"job `{spec.name}` reads and writes `{path}`"
+            if path in read:
+                message = f"job `{name}` reads and writes `{path}`"
                 problems.append(_problem("output_conflict", spec, message, hint="write to another file"))
             first = owners.setdefault(key, number)
             if first != number:
-                problems.append(_both_write(config, first, spec, path, "writes too"))
+                problems.append(_both_write(jobs, first, number, path, "writes too"))
+            else:
+                paths[key] = path
+        if len(problems) > _MOST_SHOWN:
+            return problems
     for key, number in owners.items():
         above = _owner_above(key, owners)
         if above is not None and above != number:
-            spec = config.jobs[number]
-            path = next(path for path in spec.outputs if _path_key(path, config.folder) == key)
-            problems.append(_both_write(config, above, spec, path, "makes the folder of"))
+            problems.append(_both_write(jobs, above, number, paths[key], "makes the folder of"))
     return problems
 
 
@@ -232,16 +386,24 @@ def _path_key(path: str, folder: str) -> str:
     return key.casefold()
 
 
-def _both_write(config: Config, first: int, spec: JobSpec, path: str, how: str) -> Diagnostic:
-    other = config.jobs[first]
+def _both_write(jobs: _Jobs, first: int, second: int, path: str, how: str) -> Diagnostic:
+    spec, other = jobs.declarations[second], jobs.declarations[first]
+    if spec.fan_out is not None and spec is other:
+        message = f"jobs `{jobs.names[first]}` and `{jobs.names[second]}` both write `{path}`"
+        return _problem("output_conflict", spec, message, hint="let the item stand in `outputs`")
     where = f"line {other.place.line}" if other.place and other.place.line else f"jobs[{first}]"
-    message = f"job `{spec.name}` writes `{path}`, which job `{other.name}` ({where}) {how}"
+    message = f"job `{jobs.names[second]}` writes `{path}`, which job `{jobs.names[first]}` ({where}) {how}"
     return _problem("output_conflict", spec, message, hint="give each job files of its own")
+
+
+def _share_of(spec: JobSpec) -> str:
+    """The name of the resource that bounds how many jobs of a fan-out run at a time; no resource of a batch can have it."""
+    return f"max_parallel of {pattern_of(spec.name)}"
 
 
 def _cyclic(plan: Plan, cycle: list[int]) -> CyclicDependencyError:
     names = [plan.name(job) for job in [*cycle, cycle[0]]]
-    spec = plan.spec(cycle[0])
+    spec = plan.declarations[cycle[0]]
     message = f"jobs need each other: {' -> '.join(names)}"
     hint = "`a -> b` means that `a` needs `b`; remove one of these needs"
     return CyclicDependencyError([_problem("cycle", spec, message, hint=hint)], names)

@@ -34,12 +34,15 @@ class ReadyQueues:
         self._queues: dict[Key, deque[int]] = {}
         self._keys: dict[int, Key] = {}
         """The keys of the jobs that are not ordinary."""
-        for job, spec in enumerate(plan.config.jobs):
-            demand = plan.demand(job)
+        last, key = None, _ORDINARY  # the jobs of a fan-out stand side by side and are alike
+        for job, spec in enumerate(plan.declarations):
+            if spec is not last:
+                last, key = spec, (-spec.priority, plan.demand(job))
             if job in expected_memory:
-                demand = tuple(sorted({**dict(demand), "memory": float(expected_memory[job])}.items()))
-            if demand or spec.priority:
-                self._keys[job] = (-spec.priority, demand)
+                demand = tuple(sorted({**dict(key[1]), "memory": float(expected_memory[job])}.items()))
+                self._keys[job] = (key[0], demand)
+            elif key != _ORDINARY:
+                self._keys[job] = key
 
     def demand(self, job: int) -> Demand:
         """What the job holds while it runs."""

@@ -77,7 +77,7 @@ def matching(plan: Plan, patterns: Iterable[str]) -> frozenset[int]:
     for pattern in patterns:
         jobs = plan.match(pattern)
         if not jobs:
-            names = [spec.name for spec in plan.config.jobs]
+            names = map(plan.name, range(len(plan)))
             raise UsageError(f"no job is called `{pattern}`", hint=did_you_mean(pattern, names))
         found.update(jobs)
     return frozenset(found)

@@ -31,7 +31,7 @@ def verdicts(plan: Plan, state: str | None, force: Sequence[str] = ()) -> list[V
     if made is None:
         return [Verdict(current=False, why="new")] * len(plan)
     if not any(spec.outputs for spec in plan.config.jobs):
-        return [Verdict(current=False, why=always_runs(spec)) for spec in plan.config.jobs]
+        return [Verdict(current=False, why=always_runs(spec)) for spec in plan.declarations]
     return judge_of(plan, made, force).forecast()
 
 

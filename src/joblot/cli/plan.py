@@ -160,7 +160,7 @@ def _every_job(plan: Plan, found: list[Verdict]) -> Iterator[str]:
     from joblot.cli.runs import columns
 
     rows = [
-        [spec.name, _cut(_what(spec)), _remarks(plan, job, found[job])] for job, spec in enumerate(plan.config.jobs)
+        [plan.name(job), _cut(_what(plan.spec(job))), _remarks(plan, job, found[job])] for job in range(len(plan))
     ]
     aligned = columns(rows) if rows else []
     for number, tier in enumerate(plan.tiers, 1):
@@ -175,7 +175,7 @@ def _every_tier(plan: Plan, unknown: set[str], found: list[Verdict]) -> Iterator
         yield f"Tier {number}: {_number(len(tier), 'job')}: {names}{more}"
     if len(plan.tiers) > _TIERS:
         yield f"... and {len(plan.tiers) - _TIERS} more tiers (`--json` lists all)"
-    skipped = sum(spec.action in unknown for spec in plan.config.jobs)
+    skipped = sum(spec.action in unknown for spec in plan.declarations)
     if skipped:
         yield f"{_number(skipped, 'job')} will be skipped: unknown action"
     current = sum(verdict.current for verdict in found)

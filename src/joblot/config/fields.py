@@ -231,6 +231,11 @@ def job_name(sink: Sink, value: Any, keys: Keys) -> str:
     return found
 
 
+def is_job_name(name: str) -> bool:
+    """Whether a job may be called so."""
+    return bool(JOB_NAME.fullmatch(name)) and not _RESERVED.match(name)
+
+
 def environment_name(sink: Sink, value: Any, keys: Keys) -> str:
     """The name of an environment variable."""
     found = text(sink, value, keys)
@@ -346,7 +351,6 @@ def report_unknown(sink: Sink, name: str, known: Iterable[str], keys: Keys, owne
     sink.add("unknown_field", f"unknown field `{shorten(name)}` in {owner}", keys, hint=hint, at_key=True)
 
 
-_LATER: Final = ("", "this version does not know it: write the jobs out one by one")
 HABITS: Final[dict[str, tuple[str, str]]] = {
     **dict.fromkeys(("depends_on", "dependson", "depends", "dependencies", "after", "requires"), ("needs", "write `needs`")),
     **dict.fromkeys(("command", "cmd", "script", "shell", "bash"), ("run", "write `run`")),
@@ -363,7 +367,9 @@ HABITS: Final[dict[str, tuple[str, str]]] = {
     **dict.fromkeys(("concurrency", "parallelism", "jobs_limit", "workers"), ("max_workers", "write `max_workers`")),
     **dict.fromkeys(("output", "artifacts", "produces"), ("outputs", "write `outputs`")),
     **dict.fromkeys(("inputs",), ("input", "write `input`: it may be a list")),
-    **dict.fromkeys(("matrix", "foreach", "for_each", "zip", "strategy"), _LATER),
+    **dict.fromkeys(("for_each", "with_items", "loop", "items"), ("foreach", "write `foreach`")),
+    "strategy": ("matrix", "write `matrix` beside `name`, without `strategy`"),
+    **dict.fromkeys(("maxparallel",), ("max_parallel", "write `max_parallel`")),
 }  # fmt: skip
 """What other tools call our fields: our name (empty: we have none), and what to write."""
 
@@ -429,6 +435,10 @@ JOB: Final = {
     "needs": Field(each(filled_text, one_is_a_list=True), _TEXTS, "Jobs that must end first: names, or patterns such as `build-*`."),
     "outputs": Field(each(filled_text, one_is_a_list=True), _TEXTS, "Files that the job makes; relative to the batch file's folder."),
     "description": Field(text, _TEXT, "A line for people."),
+    "matrix": Field(as_it_is, _MAP, "Lists by name; a job for each combination of their values, `${{ matrix.NAME }}`. `include` adds, `exclude` leaves out."),
+    "zip": Field(as_it_is, _MAP, "Lists of one length by name; a job for each place in them, `${{ matrix.NAME }}`."),
+    "foreach": Field(as_it_is, {"type": ["array", "object", "string"]}, "A job for each item of a list, a table, a file of lines, a pattern of file names, or a result, `${{ item }}` or `${{ item.NAME }}`."),
+    "max_parallel": Field(whole(1, 1_000_000), {"type": "integer", "minimum": 1}, "How many jobs of a fan-out run at a time."),
     **SHARED,
 }  # fmt: skip
 

@@ -13,7 +13,10 @@ from fnmatch import fnmatchcase
 from pathlib import PurePath
 from typing import Any, Final
 
+from msgspec.structs import replace
+
 from joblot.config import template
+from joblot.config.fanout import WAYS, check_items, find_column, read_fan_out
 from joblot.config.fields import (
     JOB,
     MISSING,
@@ -26,10 +29,10 @@ from joblot.config.fields import (
     size,
 )
 from joblot.config.params import fit_params
-from joblot.config.template import LATER, OPENING, Kept, Reference, TemplateError
+from joblot.config.template import LATER, OF_ITEM, OPENING, Kept, Reference, TemplateError
 from joblot.config.tree import MAX_INT, MAX_TEXT, Keys, Problem, Spot, describe, inspect, plain, shorten
 from joblot.errors import did_you_mean
-from joblot.model import ONCE_ONLY, JobSpec, Place, Retry, Signature
+from joblot.model import ONCE_ONLY, VARYING, FanOut, JobSpec, Place, Retry, Signature
 
 if typing.TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -96,6 +99,9 @@ class JobReader(Sink):
         self._right_shapes: set[tuple[Any, ...]] = set()
         self._first: dict[str, int] = {}  # the number of the first job of a name, case apart
         self._spelled: dict[str, str] = {}  # how it was spelled, where that is not in lower case
+        self._way = ""
+        self._fan: FanOut | None = None
+        """How the job at hand stands for many, if it does."""
         self._base: dict[str, Any] = {}
         self._base_retry: dict[str, Any] = {}
 
@@ -139,6 +145,8 @@ class JobReader(Sink):
 
     def known(self, reference: Reference) -> Any:
         """What a reference stands for when the batch is loaded."""
+        if reference.root in OF_ITEM:
+            raise self._no_item_here(reference)
         if reference.root in LATER:
             raise TemplateError(
                 f"`{reference.text}` is known only when a job starts",
@@ -156,6 +164,28 @@ class JobReader(Sink):
         if odd:
             raise TemplateError(f"`{reference.text}` cannot be used: {odd[0].message}")
         return value
+
+    def _known_or_item(self, reference: Reference) -> Any:
+        """What a reference stands for; one to the item stays, to be filled in for each job."""
+        fan = self._fan
+        if fan is None or reference.root != ("item" if self._way == "foreach" else "matrix"):
+            return self.known(reference)
+        find_column(reference, fan)
+        return Kept(reference)
+
+    def _no_item_here(self, reference: Reference) -> TemplateError:
+        if self._fan is None:
+            hint = (
+                f"it has its meaning in a job with {'`foreach`' if reference.root == 'item' else '`matrix` or `zip`'}"
+            )
+            return TemplateError(f"`{reference.text}` stands for nothing here", hint=hint)
+        root = "item" if self._way == "foreach" else "matrix"
+        if reference.root != root:
+            return TemplateError(
+                f"`{reference.text}` stands for nothing here", hint=f"with `{self._way}` write `{root}`"
+            )
+        hint = f"it can stand in {', '.join(f'`{field}`' for field in VARYING)}"
+        return TemplateError(f"`{reference.text}` cannot stand here", hint=hint)
 
     # --- defaults -----------------------------------------------------------------------------
 
@@ -279,24 +309,78 @@ class JobReader(Sink):
         inspect(job, keys, self.problems)
         if len(self.problems) != before:
             return None  # reading on could fail for the same reasons
+        self._way, self._fan = self._fan_out(job, keys)
+        if len(self.problems) != before and any(problem.severity == "error" for problem in self.problems[before:]):
+            self._fan = None
+            return None
         filled, deferred = self._filled(job, keys)
         shown = filled.get("name", job.get("name"))
         owner = f"job `{shorten(shown)}`" if isinstance(shown, str) else f"`jobs[{index}]`"
+        if self._fan is not None and isinstance(filled.get("name"), str):
+            filled = {**filled, "name": _probe_name(filled["name"])}
         fields = read_fields(self, JOB, filled, keys, owner)
-        if isinstance(fields.get("name"), str):
+        if self._fan is not None:
+            fields["name"] = job.get("name") if filled is job else shown
+        elif isinstance(fields.get("name"), str):
             self._note_name(fields["name"], index)
         elif "name" not in job:
             self.miss(("name",), f"jobs[{index}] is missing `name`", keys, hint="every job has a name of its own")
         fields["params"] = self._params(fields, job, index, owner)
+        if self._fan is not None:
+            self._check_items(self._fan, fields, keys)
         if "resources" in fields:
             fields["resources"] = self._resources(fields["resources"], (*keys, "resources"))
         errors = [problem for problem in self.problems[before:] if problem.severity == "error"]
         if errors:
             return None
+        if self._fan is not None:
+            limit = fields.pop("max_parallel", None)
+            fields = {name: value for name, value in fields.items() if name not in WAYS}
+            fields["fan_out"] = replace(self._fan, max_parallel=limit)
+            deferred = deferred or self._fan.kind == "result"
         spec = self._spec(fields, deferred, self._place(index))
         if self._clean and filled is job:
             self._note_alike(job, spec)
         return spec
+
+    def _fan_out(self, job: dict[str, Any], keys: Keys) -> tuple[str, FanOut | None]:
+        """How the job stands for many: the field that says so and what it comes to; None when it is one job."""
+        self._way, self._fan = "", None
+        given = [way for way in WAYS if way in job]
+        if not given:
+            if "max_parallel" in job:
+                hint = f"it bounds how many jobs of a fan-out run at a time: {', '.join(f'`{way}`' for way in WAYS)}"
+                self.add(
+                    "value", "`max_parallel` has no fan-out to bound", (*keys, "max_parallel"), hint=hint, at_key=True
+                )
+            return "", None
+        if len(given) > 1:
+            message = f"`{given[0]}` and `{given[1]}` cannot stand together"
+            self.add("value", message, (*keys, given[1]), hint="one of them makes the items", at_key=True)
+            return "", None
+        way, at = given[0], (*keys, given[0])
+        value = job[way]
+        if way == "foreach" and isinstance(value, str) and _is_deferred(value):
+            return way, self._from_result(value, job, at)
+        value = self.fill(value, at, self.known)
+        folder = self._scope["batch"]["folder"]
+        return way, None if value is MISSING else read_fan_out(self, way, value, at, folder)
+
+    def _from_result(self, value: str, job: dict[str, Any], keys: Keys) -> FanOut | None:
+        """Items that a job of the run finds."""
+        needs = self.fill(job.get("needs"), (*keys[:-1], "needs"), self.known)
+        text = self.fill(value, keys, lambda reference: self._now_or_later(reference, needs), keep=True)
+        if text is MISSING:
+            return None
+        if len(template.split(value.strip())) != 1 or not text.strip().startswith("${{ jobs."):
+            self.add("value", "`foreach` must be one reference to a result and nothing else", keys)
+            return None
+        return FanOut("result", source=text.strip())
+
+    def _check_items(self, fan: FanOut, fields: dict[str, Any], keys: Keys) -> None:
+        signature = self._signature(fields["action"]) if isinstance(fields.get("action"), str) else None
+        if len(fan.columns) and not self.problems[self.since :]:
+            check_items(self, fan, fields, signature, keys)
 
     def _note_name(self, name: str, index: int) -> None:
         folded = name.lower()  # names are ASCII, so this is all that normalising would do
@@ -314,13 +398,13 @@ class JobReader(Sink):
 
     def _filled(self, job: dict[str, Any], keys: Keys) -> tuple[dict[str, Any], bool]:
         """The job's fields without references that are known now, and whether others are left."""
-        if not _holds_opening(job):
+        if not _holds_opening(job) and self._fan is None:
             return job, False
-        needs = self.fill(job.get("needs"), (*keys, "needs"), self.known)
+        needs = self.fill(job.get("needs"), (*keys, "needs"), self._known_or_item, keep=self._fan is not None)
         deferred = any(_is_deferred(job.get(name)) for name in DEFERRABLE)
         filled = {}
         for name, value in job.items():
-            if name.startswith("x-") or name not in JOB:
+            if name.startswith("x-") or name not in JOB or name in WAYS:
                 filled[name] = value
                 continue
             item = needs if name == "needs" else self._filled_field(name, value, keys, needs, deferred)
@@ -333,9 +417,12 @@ class JobReader(Sink):
         if name == "run" and isinstance(value, str):
             return self._filled_command(value, at, needs, deferred)
         if name in DEFERRABLE:
-            return self.fill(value, at, lambda reference: self._now_or_later(reference, needs), keep=deferred)
+            keep = deferred or self._fan is not None
+            return self.fill(value, at, lambda reference: self._now_or_later(reference, needs), keep=keep)
         if name in ("outputs", "cwd"):
-            return self.fill(value, at, self._inside_a_path)
+            return self.fill(value, at, self._inside_a_path, keep=self._fan is not None)
+        if name in VARYING:
+            return self.fill(value, at, self._known_or_item, keep=self._fan is not None)
         return self.fill(value, at, self.known)
 
     def _filled_command(self, value: str, keys: Keys, needs: Any, deferred: bool) -> Any:
@@ -357,7 +444,8 @@ class JobReader(Sink):
             self._refuse(TemplateError(message, hint=hint), reference.text, keys)
             return MISSING
         resolve = lambda reference: self._now_or_later(reference, needs)  # noqa: E731
-        return self.fill(value, keys, resolve, shell=True, keep=deferred)  # noqa: S604 - it only means how values are quoted
+        keep = deferred or self._fan is not None
+        return self.fill(value, keys, resolve, shell=True, keep=keep)  # noqa: S604 - it only means how values are quoted
 
     def _now_or_later(self, reference: Reference, needs: Any) -> Any:
         if reference.root == "run":
@@ -365,7 +453,7 @@ class JobReader(Sink):
                 raise TemplateError(f"`{reference.text}` stands for nothing", hint="of a run there is only `run.id`")
             return Kept(reference)
         if reference.root != "jobs":
-            return self.known(reference)
+            return self._known_or_item(reference)
         given = [needs] if isinstance(needs, str) else needs if isinstance(needs, list) else []
         patterns = [plain(need) for need in given if isinstance(plain(need), str)]
         found = template.split_result(reference.parts[1:], lambda name: any(_meets(name, need) for need in patterns))
@@ -378,7 +466,9 @@ class JobReader(Sink):
         return Kept(reference)
 
     def _inside_a_path(self, reference: Reference) -> Any:
-        value = self.known(reference)
+        value = self._known_or_item(reference)
+        if isinstance(value, Kept):
+            return value
         if ".." in template.as_text(value).replace("\\", "/").split("/"):
             raise TemplateError(
                 f"`{reference.text}` cannot be part of a path: it holds `..`",
@@ -506,9 +596,14 @@ class JobReader(Sink):
         for name in ("env", "resources"):
             if name in own and name in self._base:
                 own[name] = {**self._base[name], **own[name]}
-        if deferred and "env" in self._base:
+        if (deferred or "fan_out" in own) and "env" in self._base:
             own["env"] = {**template.protect(self._base["env"]), **fields.get("env", {})}
         return JobSpec(**{**self._base, **own, "deferred": deferred, "place": place})
+
+
+def _probe_name(name: str) -> str:
+    """The name with a letter for what an item gives: what remains must be fit for a name."""
+    return "".join("x" if isinstance(piece, Reference) else piece for piece in template.split(name))
 
 
 _PLAIN: Final = frozenset({str, int, float, bool, type(None)})
@@ -526,7 +621,12 @@ def _types_decide(kind: Any) -> bool:
 def _alike_fields(layout: tuple[str, ...]) -> tuple[str, ...]:
     """Of a job with these fields, those to look up as a whole; `_NEVER` when such a job cannot take the short way."""
     fields = set(layout)
-    if not fields <= JOB.keys() or "name" not in fields or ("run" in fields) == ("action" in fields):
+    if (
+        not fields <= JOB.keys()
+        or fields & {*WAYS, "max_parallel"}
+        or "name" not in fields
+        or ("run" in fields) == ("action" in fields)
+    ):
         return _NEVER
     return tuple(field for field in layout if field not in _QUICK)
 

@@ -19,7 +19,9 @@ OPENING: Final = "${{"
 LITERAL: Final = '${{ "${{" }}'
 LATER: Final = frozenset({"run", "jobs"})
 """The roots whose values are known only when a job starts."""
-ROOTS: Final = ("vars", "env", "batch", "run", "jobs")
+ROOTS: Final = ("vars", "env", "batch", "matrix", "item", "run", "jobs")
+OF_ITEM: Final = frozenset({"matrix", "item"})
+"""The roots whose values differ from job to job of a fan-out."""
 
 _INSIDE: Final = re.compile(
     r"""\s*(?:(?P<literal>"\$\{\{")|(?P<name>[A-Za-z_][\w-]*(?:\.[\w-]+|\[\d+\])*))\s*\}\}""", re.ASCII
@@ -130,7 +132,7 @@ def lookup(reference: Reference, scope: Mapping[str, Any]) -> Any:
         return _lookup_result(reference, rest, scope["jobs"])
     if not rest:
         raise TemplateError(f"`{root}` alone is not a value", hint=f"write `{root}.` and a name")
-    return _descend(reference, root, rest, scope[root])
+    return descend(reference, root, rest, scope[root])
 
 
 def split_result(parts: list[str], known: Callable[[str], bool]) -> tuple[str, list[str]] | None:
@@ -152,10 +154,15 @@ def _lookup_result(reference: Reference, parts: list[str], jobs: Mapping[str, An
     name, way = found
     if name not in jobs:
         raise TemplateError(f"no result of a job `{name}` is known here (in `{reference.text}`)")
-    return _descend(reference, f"jobs.{name}.result", way, jobs[name]["result"])
+    return descend(reference, f"jobs.{name}.result", way, jobs[name]["result"])
 
 
-def _descend(reference: Reference, place: str, parts: list[str], value: Any) -> Any:
+def descend(reference: Reference, place: str, parts: list[str], value: Any) -> Any:
+    """What the names in `parts` lead to inside a value; `place` is what messages call the value.
+
+    Raises:
+        TemplateError: there is no such part.
+    """
     for part in parts:
         if isinstance(value, Mapping):
             if part not in value:

@@ -173,7 +173,7 @@ def _given(sink: Sink, variable: Variable, raw: str, keys: Keys) -> Any:
     inspect(raw, keys, sink.problems)
     if len(sink.problems) != before:
         return MISSING
-    value = _from_text(variable.kind, raw)
+    value = from_text(variable.kind, raw)
     if value is MISSING:
         message = f"variable `{variable.name}` must be {_MEANING[variable.kind]}, not `{shorten(raw)}`"
         hint = "write `true` or `false`" if variable.kind == "bool" else ""
@@ -182,7 +182,7 @@ def _given(sink: Sink, variable: Variable, raw: str, keys: Keys) -> Any:
     return _allowed(sink, variable, value, keys)
 
 
-def _from_text(kind: str, raw: str) -> Any:
+def from_text(kind: str, raw: str) -> Any:
     """The value that a text on the command line stands for, or `MISSING`."""
     if kind in ("string", "path"):
         return raw

@@ -110,7 +110,7 @@ class InlineExecutor:
         with self._redirected as output:
             while queue:
                 attempt = queue[0]
-                spec = plan.spec(attempt.job)
+                spec = plan.declarations[attempt.job]
                 if spec.function is None and command.is_command(spec):
                     break
                 queue.popleft()
@@ -120,7 +120,7 @@ class InlineExecutor:
                     with _Alarm(spec.timeout_s) as alarm:
                         outcome = perform(attempt)
                     alarm.judge(outcome)
-                output.collect(spec.name, attempt.number)
+                output.collect(plan.name(attempt.job), attempt.number)
                 ended.append(outcome)
                 if outcome.kind != "ok" or outcome.began + outcome.wall_s >= until:  # type: ignore[operator]
                     break

@@ -18,6 +18,7 @@ from joblot.config.load import decode
 from joblot.digest import blake2b
 from joblot.errors import StateError
 from joblot.events import SCHEMA
+from joblot.fan_out import count_jobs
 from joblot.journal.codec import CHAIN_START, jsonl_line, link
 from joblot.journal.folder import JOURNAL_FILE, Hold, RunFolder
 from joblot.journal.runfile import read_lines, read_rows
@@ -242,7 +243,7 @@ class _Found:
         began = self.rows[0][1] if self.rows else 0.0
         if config is None:
             return self.run_id, "", 0, began, "running", None, "{}"
-        return config.name, config.source, len(config.jobs), began, "running", None, "{}"
+        return config.name, config.source, count_jobs(config.jobs), began, "running", None, "{}"
 
     def renew_file(self) -> Recovered:
         """Write the run's own file and plan where they are not what they should be, and say what was done."""

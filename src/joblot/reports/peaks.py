@@ -39,8 +39,8 @@ def observed_peaks(plan: Plan, reports: Iterable[Path]) -> dict[int, int]:
         jobs[took.job] = max(jobs.get(took.job, 0), took.peak_bytes)
         actions[took.action] = max(actions.get(took.action, 0), took.peak_bytes)
     expected = {}
-    for job, spec in enumerate(plan.config.jobs):
-        peak = jobs.get(spec.name) or actions.get(spec.action or "", 0)
+    for job, spec in enumerate(plan.declarations):
+        peak = jobs.get(plan.name(job)) or actions.get(spec.action or "", 0)
         if peak >= SMALLEST and "memory" not in spec.resources:
             expected[job] = _rounded(peak)
     return expected

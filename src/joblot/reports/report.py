@@ -204,7 +204,7 @@ class Report:
         )
 
     def _action(self, job: int) -> str:
-        spec = self._plan.spec(job)
+        spec = self._plan.declarations[job]
         if spec.action is not None:
             return spec.action
         return "run" if spec.run is not None else str(getattr(spec.function, "__qualname__", "function"))
@@ -218,7 +218,7 @@ class Report:
         text = _MESSAGES.get(facts.reason, facts.reason.replace("_", " "))
         if "{cause}" in text and facts.cause < 0:
             return facts.reason.replace("_", " ")
-        spec = self._plan.spec(facts.number)
+        spec = self._plan.declarations[facts.number]
         return text.format(cause=self._cause(facts), when=spec.when, action=spec.action)
 
     def _log_of(self, facts: JobFacts) -> str:

@@ -288,7 +288,7 @@ class _Simulator:
     # --- another process ------------------------------------------------------------------------
 
     def _fresh(self) -> RunState:
-        checkable = [job for job, spec in enumerate(self._plan.config.jobs) if spec.outputs]
+        checkable = [job for job, spec in enumerate(self._plan.declarations) if spec.outputs]
         return RunState(self._plan, self._limits, unknown_actions=self._unknown, checkable=checkable)
 
     def _new_runner(self, *, reopen: bool = False) -> None:

@@ -1,0 +1,337 @@
+"""The fan-out of a job: `matrix`, `zip` or `foreach` read to a `FanOut`, and every item held against what the job does with it.
+
+Knows nothing of the jobs that are made; `fan_out` makes them.
+"""
+
+from __future__ import annotations
+
+import types
+import typing
+from functools import partial
+from itertools import product
+from pathlib import Path, PurePath
+from typing import TYPE_CHECKING, Any, Final
+
+from joblot.config import template
+from joblot.config.fields import VARIABLE_NAME, Mismatch, Sink, label, mapping
+from joblot.config.items import SOURCES, Columns, ItemsError, read_items, rows_to_columns, source_of
+from joblot.config.params import convert_params
+from joblot.config.template import OF_ITEM, Reference, TemplateError
+from joblot.config.tree import Keys, Written, describe, inspect, plain, shorten
+from joblot.errors import did_you_mean
+from joblot.model import FanOut, Signature
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+WAYS: Final = ("matrix", "zip", "foreach")
+"""The fields that make many jobs of one declaration."""
+_NOWHERE: Final = Path()
+_KINDS: Final = ("string", "int", "number", "bool")
+_ABOUT_FOREACH: Final = f"a list, a file, or one of {', '.join(f'`{kind}`' for kind in SOURCES)}"
+
+
+def read_fan_out(sink: Sink, way: str, value: Any, keys: Keys, folder: str) -> FanOut | None:
+    """The fan-out that a field declares, its references filled in; None when something is wrong, which is noted."""
+    before = len(sink.problems)
+    try:
+        kind, columns = _READERS[way](sink, value, keys, folder)
+    except ItemsError as error:
+        sink.add("items", f"`{label(keys)}`: {error.message}", keys, hint=error.hint)
+        return None
+    except Mismatch as error:
+        sink.add(error.code, f"`{label(keys)}` {error.message}", keys, hint=error.hint)
+        return None
+    _inspect_values(sink, columns, keys)
+    return FanOut(kind, columns) if len(sink.problems) == before else None
+
+
+def find_column(reference: Reference, fan: FanOut) -> None:
+    """Make sure that a reference to the item means something.
+
+    Raises:
+        TemplateError: no item has such a value.
+    """
+    wanted = "item" if fan.kind == "result" or reference.root == "item" else "matrix"
+    if fan.kind == "result":
+        return
+    parts = reference.parts[1:]
+    if "" in fan.columns and (not parts or parts[0] not in fan.columns):
+        if parts and not any(isinstance(value, (dict, list)) for value in fan.columns[""]):
+            known = [name for name in fan.columns if name]
+            shown = f"of an item there are {', '.join(f'`{wanted}.{name}`' for name in known)}" if known else ""
+            hint = did_you_mean(parts[0], known) or shown or f"write `{wanted}`"
+            raise TemplateError(f"`{reference.text}` stands for nothing: the items are single values", hint=hint)
+        return
+    if not parts:
+        known_parts = ", ".join(f"`{wanted}.{name}`" for name in list(fan.columns)[:8])
+        raise TemplateError(f"`{wanted}` alone is not a value", hint=f"it has {known_parts}")
+    if parts[0] not in fan.columns:
+        listed = ", ".join(f"`{name}`" for name in list(fan.columns)[:8])
+        hint = did_you_mean(parts[0], fan.columns) or f"it has {listed}"
+        raise TemplateError(f"`{wanted}` has no `{parts[0]}`", hint=hint)
+
+
+def check_items(sink: Sink, fan: FanOut, fields: dict[str, Any], signature: Signature | None, keys: Keys) -> None:
+    """Hold what items give against where it is put: paths that lead nowhere else, parameters of the right types, no NUL in a command."""
+    for field in ("outputs", "cwd", "run"):
+        if field in fields:
+            _check_texts(sink, fan, field, fields[field], (*keys, field))
+    if signature is None:
+        return
+    for name, value in fields["params"].items():
+        parameter = signature.parameters.get(name)
+        if parameter is not None and not takes_any_text(parameter.type, value):
+            _check_param(sink, fan, signature, name, value, (*keys, "params", name))
+
+
+def _check_texts(sink: Sink, fan: FanOut, field: str, value: Any, keys: Keys) -> None:
+    for name in _columns_in(value, fan):
+        for number, item in enumerate(fan.columns[name], 1):
+            text = item if type(item) is str else template.as_text(item)
+            if field != "run" and ".." in text and ".." in text.replace("\\", "/").split("/"):
+                at = f"`{name}` of item {number}" if name else f"item {number}"
+                message = f"{at} cannot be part of a path: `{shorten(text)}` holds `..`"
+                sink.add("reference", message, keys, hint="a value must not lead out of a folder")
+                return
+
+
+def _check_param(sink: Sink, fan: FanOut, signature: Signature, name: str, value: Any, keys: Keys) -> None:
+    """Each value that a parameter gets, once: what the action's annotation refuses is found before anything runs."""
+    used = _columns_in(value, fan)
+    if not used:
+        return
+    lists = [fan.columns[column] for column in used]
+    combined = product(*lists) if fan.kind == "matrix" else zip(*lists, strict=True)
+    alone = Signature(signature.name, {name: signature.parameters[name]}, "none")
+    seen = set()
+    for number, values in enumerate(combined, 1):
+        mark = repr(values)
+        if mark in seen:
+            continue
+        seen.add(mark)
+        item = dict(zip(used, values, strict=True))
+        try:
+            filled = template.fill(value, partial(_of_item, item))
+            convert_params(alone, {name: filled}, _NOWHERE)
+        except (ValueError, TemplateError) as error:
+            shown = ", ".join(
+                f"{column}={template.as_text(given)}" if column else template.as_text(given)
+                for column, given in item.items()
+            )
+            where = f" (item {number}: {shorten(shown)})" if fan.kind == "rows" else f" (with {shorten(shown)})"
+            sink.add("params", f"{error}{where}", keys)
+            return
+
+
+def _of_item(item: dict[str, Any], reference: Reference) -> Any:
+    parts = reference.parts[1:]
+    if parts and parts[0] in item:
+        return template.descend(reference, reference.root, parts[1:], item[parts[0]])
+    return template.descend(reference, reference.root, parts, item[""])
+
+
+def takes_any_text(kind: Any, value: Any) -> bool:
+    """Whether whatever an item gives fits: the parameter is a text or a path, or anything."""
+    if typing.get_origin(kind) in (typing.Union, types.UnionType):
+        return any(takes_any_text(member, value) for member in typing.get_args(kind))
+    return isinstance(value, str) and (
+        kind in (str, Any, object) or (isinstance(kind, type) and issubclass(kind, PurePath))
+    )
+
+
+def _columns_in(value: Any, fan: FanOut) -> list[str]:
+    """The columns that a value's references take from."""
+    found: dict[str, None] = {}
+    for reference in template.references(list(value) if isinstance(value, tuple) else value):
+        if reference.root in OF_ITEM and fan.columns:
+            parts = reference.parts[1:]
+            found[parts[0] if parts and parts[0] in fan.columns else ""] = None
+    return list(found)
+
+
+def _matrix(sink: Sink, value: Any, keys: Keys, _: str) -> tuple[Any, Columns]:
+    given = dict(mapping(value))
+    include, exclude = given.pop("include", None), given.pop("exclude", None)
+    axes = _axes(sink, given, keys)
+    if not axes and not include:
+        raise Mismatch("must not be empty", code="value")
+    if include is None and exclude is None:
+        return "matrix", axes
+    added = _mappings(sink, include, (*keys, "include"))
+    dropped = _mappings(sink, exclude, (*keys, "exclude"))
+    for number, pattern in enumerate(dropped):
+        for name in pattern:
+            if name not in axes:
+                at = (*keys, "exclude", number, name)
+                sink.add("items", f"`exclude` names `{shorten(name)}`, which the matrix does not have", at,
+                         hint=did_you_mean(name, axes), at_key=True)  # fmt: skip
+    return "rows", _combined(axes, added, dropped)
+
+
+def _combined(axes: Columns, include: list[dict[str, Any]], exclude: list[dict[str, Any]]) -> Columns:
+    """The combinations of a matrix, without those that `exclude` matches; `include` adds values to combinations, or new ones.
+
+    As GitHub Actions defines it: an included mapping goes into every combination none of whose own values it would change, and is a
+    combination of its own when there is none.
+    """
+    combinations: list[dict[str, Any]] = []
+    if axes:
+        names = list(axes)
+        combinations = [dict(zip(names, values, strict=True)) for values in product(*axes.values())]
+        combinations = [one for one in combinations if not any(pattern.items() <= one.items() for pattern in exclude)]
+    originals = [dict(one) for one in combinations]
+    for extra in include:
+        shared = extra.keys() & axes.keys()
+        fitting = [
+            one
+            for one, original in zip(combinations, originals, strict=False)
+            if all(original[name] == extra[name] for name in shared)
+        ]
+        if fitting and axes:
+            for one in fitting:
+                one.update(extra)
+        else:
+            combinations.append(dict(extra))
+    names = list(dict.fromkeys([*axes, *(name for one in combinations for name in one)]))
+    return {name: [one.get(name) for one in combinations] for name in names}
+
+
+def _zip(sink: Sink, value: Any, keys: Keys, _: str) -> tuple[Any, Columns]:
+    axes = _axes(sink, mapping(value), keys)
+    if not axes:
+        raise Mismatch("must not be empty", code="value")
+    lengths = {name: len(values) for name, values in axes.items()}
+    if len(set(lengths.values())) > 1:
+        listed = ", ".join(f"`{name}` has {length}" for name, length in lengths.items())
+        raise Mismatch(f"must have lists of one length: {listed}", hint="`matrix` makes all combinations", code="value")
+    return "rows", axes
+
+
+def _axes(sink: Sink, given: dict[str, Any], keys: Keys) -> Columns:
+    axes: Columns = {}
+    for name, values in given.items():
+        at = (*keys, name)
+        if not VARIABLE_NAME.fullmatch(name):
+            sink.add(
+                "name", f"`{shorten(name)}` cannot be a name here", at, hint="letters, digits, `_` and `-`", at_key=True
+            )
+        elif not isinstance(values, list):
+            sink.add("type", f"`{label(at)}` must be a list, not {describe(values)}", at)
+        elif not values:
+            sink.add("value", f"`{label(at)}` must not be empty", at)
+        else:
+            axes[name] = [_as_written(item) for item in values]
+    return axes
+
+
+def _mappings(sink: Sink, value: Any, keys: Keys) -> list[dict[str, Any]]:
+    if value is None:
+        return []
+    if not isinstance(value, list):
+        sink.add("type", f"`{label(keys)}` must be a list, not {describe(value)}", keys)
+        return []
+    found = []
+    for number, item in enumerate(value):
+        if isinstance(item, dict) and item:
+            found.append({name: _as_written(inner) for name, inner in item.items()})
+        else:
+            sink.add("type", f"`{label((*keys, number))}` must be a mapping, not {describe(item)}", (*keys, number))
+    return found
+
+
+def _foreach(sink: Sink, value: Any, keys: Keys, folder: str) -> tuple[Any, Columns]:
+    declared: dict[str, Any] = {}
+    if isinstance(value, dict):
+        given = dict(value)
+        declared = mapping(given.pop("types", None))
+        if len(given) != 1:
+            raise Mismatch(f"must have one of {', '.join(f'`{kind}`' for kind in SOURCES)}, and perhaps `types`")
+        ((kind, source),) = given.items()
+        if kind not in SOURCES:
+            raise Mismatch(f"cannot be read from `{shorten(kind)}`", hint=did_you_mean(kind, SOURCES) or _ABOUT_FOREACH)
+        columns = read_items(kind, _source_text(source, kind), folder)
+    elif isinstance(value, list):
+        columns = rows_to_columns(map(_as_written, value))
+    else:
+        text = _source_text(value, "foreach")
+        found = source_of(text)
+        if found is None:
+            raise Mismatch(f"must be {_ABOUT_FOREACH}, not {describe(text)}")
+        columns = read_items(found, text, folder)
+    _apply_types(sink, columns, declared, (*keys, "types"))
+    if not columns or not any(columns.values()):
+        sink.add("items", f"`{label(keys)}` has no items, so no job is made of it", keys)
+        sink.problems[-1] = _as_warning(sink.problems[-1])
+    return "rows", columns or {"": []}
+
+
+def _as_warning(problem: Any) -> Any:
+    import msgspec
+
+    return msgspec.structs.replace(problem, severity="warning")
+
+
+def _source_text(value: Any, what: str) -> str:
+    text = value.text if isinstance(value, Written) else value
+    if not isinstance(text, str) or not text.strip():
+        where = _ABOUT_FOREACH if what == "foreach" else f"a text behind `{what}`"
+        raise Mismatch(f"must be {where}, not {describe(value)}")
+    return text
+
+
+def _apply_types(sink: Sink, columns: Columns, types: dict[str, Any], keys: Keys) -> None:
+    """Make numbers and truth values of the columns that are declared to hold them."""
+    for name, kind in types.items():
+        at = (*keys, name)
+        if name not in columns:
+            sink.add("items", f"`types` names `{shorten(name)}`, which the items do not have", at,
+                     hint=did_you_mean(name, columns), at_key=True)  # fmt: skip
+        elif kind not in _KINDS:
+            listed = ", ".join(f"`{one}`" for one in _KINDS)
+            sink.add("value", f"`{shorten(name)}` must be one of {listed}, not {describe(kind)}", at)
+        else:
+            _apply_type(sink, columns, name, kind, at)
+
+
+def _apply_type(sink: Sink, columns: Columns, name: str, kind: str, keys: Keys) -> None:
+    from joblot.config.variables import from_text
+
+    values = []
+    for number, value in enumerate(columns[name], 1):
+        made = plain(from_text(kind, value)) if isinstance(value, str) else value
+        if isinstance(value, str) and not isinstance(made, (str, bool, int, float)):
+            sink.add("items", f"item {number}: `{name}` is {describe(value)}, not of the type `{kind}`", keys)
+            return
+        values.append(made)
+    columns[name] = values
+
+
+def _as_written(value: Any) -> Any:
+    """An item as a text: what was typed. A mapping keeps its names."""
+    if isinstance(value, dict):
+        return {name: _as_written(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_as_written(item) for item in value]
+    return value if value is None else template.as_text(value)
+
+
+def _inspect_values(sink: Sink, columns: Columns, keys: Keys) -> None:
+    """Items come from anywhere: none may hold what no batch may hold."""
+    for name, values in columns.items():
+        for number, value in enumerate(values, 1):
+            if type(value) is str and value.isprintable() and len(value) < 10_000:
+                continue
+            found: list[Any] = []
+            inspect(value, keys, found)
+            if found:
+                column = f"`{name}` " if name else ""
+                sink.add(found[0].code, f"item {number}: {column}{found[0].message}", keys, hint=found[0].hint)
+                return
+
+
+_READERS: Final[dict[str, Callable[[Sink, Any, Keys, str], tuple[Any, Columns]]]] = {
+    "matrix": _matrix,
+    "zip": _zip,
+    "foreach": _foreach,
+}

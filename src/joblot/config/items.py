@@ -1,0 +1,222 @@
+"""The items of a fan-out, from wherever they are: a table, a file of lines, a pattern of file names, the output of a command.
+
+What comes back are columns: lists of equal length by name. The column named "" is the item as a whole. Values from texts stay texts;
+JSON Lines and Parquet say themselves what a value is. Knows nothing of jobs.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any, Final
+
+from joblot.config.tree import describe, shorten
+from joblot.errors import did_you_mean
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+Columns = dict[str, list[Any]]
+
+COMMAND_TIMEOUT_S: Final = 60.0
+_DELIMITERS: Final = ",;\t|"
+_ENDINGS: Final = {
+    ".csv": "csv", ".tsv": "tsv", ".tab": "tsv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet", ".txt": "lines",
+}  # fmt: skip
+
+
+class ItemsError(Exception):
+    """Items cannot be had. `message` goes on from the name of the source."""
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+def source_of(text: str) -> str | None:
+    """The kind of source that a bare text means, by its ending; None when it means none."""
+    if any(char in text for char in "*?["):
+        return "glob"
+    return _ENDINGS.get(os.path.splitext(text)[1].lower())  # noqa: PTH122 - pathlib costs start-up time
+
+
+def read_items(kind: str, given: str, folder: str) -> Columns:
+    """The items of a source; a relative path is one below `folder`.
+
+    Raises:
+        ItemsError: they cannot be read, or do not hang together.
+    """
+    return SOURCES[kind](given, folder)
+
+
+def rows_to_columns(rows: Iterable[Any]) -> Columns:
+    """Mappings with the same keys, or single values, as columns.
+
+    Raises:
+        ItemsError: they are not alike.
+    """
+    rows = list(rows)
+    if not any(isinstance(row, dict) for row in rows):
+        odd = next((number for number, row in enumerate(rows, 1) if isinstance(row, list)), 0)
+        if odd:
+            raise ItemsError(f"item {odd} is a list", hint="an item is a value, or a mapping of names to values")
+        return {"": rows} if rows else {}
+    names = list(dict.fromkeys(name for row in rows if isinstance(row, dict) for name in row))
+    for number, row in enumerate(rows, 1):
+        if not isinstance(row, dict):
+            raise ItemsError(f"item {number} is {describe(row)}, and others are mappings")
+        lacking = next((name for name in names if name not in row), None)
+        if lacking is not None:
+            raise ItemsError(f"item {number} has no `{shorten(lacking)}`", hint=did_you_mean(lacking, row))
+    return {name: [row[name] for row in rows] for name in names}
+
+
+def _csv(given: str, folder: str) -> Columns:
+    return _table(given, folder, None)
+
+
+def _tsv(given: str, folder: str) -> Columns:
+    return _table(given, folder, "\t")
+
+
+def _table(given: str, folder: str, delimiter: str | None) -> Columns:
+    import csv
+
+    with _opened(given, folder) as file:
+        try:
+            head = file.readline()
+            if not head.strip():
+                raise ItemsError(f"`{given}` has no header line", hint="the first line names the columns")
+            mark = delimiter or max(_DELIMITERS, key=head.count)
+            (names,) = csv.reader([head], delimiter=mark, strict=True)
+            rows = list(csv.reader(file, delimiter=mark, strict=True))
+        except (csv.Error, ValueError) as error:
+            raise ItemsError(f"`{given}` cannot be read: {_first_line(error)}") from None
+    names = [name.strip() for name in names]
+    _refuse_odd_names(given, names)
+    if any(not row for row in rows):
+        rows = [row for row in rows if row]
+    if any(len(row) != len(names) for row in rows):
+        number, row = next((number, row) for number, row in enumerate(rows, 1) if len(row) != len(names))
+        hint = "put values that hold the separator in double quotes"
+        raise ItemsError(f"`{given}`: row {number} has {len(row)} fields, the header has {len(names)}", hint=hint)
+    return dict(zip(names, map(list, zip(*rows, strict=True)), strict=True)) if rows else {name: [] for name in names}
+
+
+def _refuse_odd_names(given: str, names: list[str]) -> None:
+    for number, name in enumerate(names, 1):
+        if not name:
+            raise ItemsError(f"`{given}`: column {number} has no name")
+        if name in names[: number - 1]:
+            raise ItemsError(f"`{given}` has two columns `{name}`")
+
+
+def _jsonl(given: str, folder: str) -> Columns:
+    import msgspec
+
+    rows = []
+    with _opened(given, folder) as file:
+        for number, line in enumerate(file, 1):
+            if line.strip():
+                try:
+                    rows.append(msgspec.json.decode(line))
+                except msgspec.DecodeError as error:
+                    raise ItemsError(f"`{given}`, line {number}: {_first_line(error)}") from None
+    return rows_to_columns(rows)
+
+
+def _parquet(given: str, folder: str) -> Columns:
+    path = os.path.join(folder, given)  # noqa: PTH118 - pathlib costs start-up time
+    if not os.path.isfile(path):  # noqa: PTH113
+        raise ItemsError(f"`{given}` is not a file")
+    try:
+        from pyarrow import parquet
+    except ImportError:
+        raise ItemsError(
+            "reading Parquet needs pyarrow", hint="`pip install pyarrow`, or give the items as CSV or JSON Lines"
+        ) from None
+    try:
+        table = parquet.read_table(path)
+    except Exception as error:  # noqa: BLE001 - its errors share no class
+        raise ItemsError(f"`{given}` cannot be read: {_first_line(error)}") from None
+    return {name: [_json_value(value) for value in table.column(name).to_pylist()] for name in table.column_names}
+
+
+def _json_value(value: Any) -> Any:
+    if hasattr(value, "isoformat"):
+        return value.isoformat()
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
+
+
+def _lines(given: str, folder: str) -> Columns:
+    with _opened(given, folder) as file:
+        return _as_lines(file.read())
+
+
+def _command(given: str, folder: str) -> Columns:
+    import subprocess
+
+    try:
+        done = subprocess.run(
+            ["/bin/sh", "-c", given],
+            cwd=folder,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=COMMAND_TIMEOUT_S,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        raise ItemsError(f"`{shorten(given)}` took longer than {COMMAND_TIMEOUT_S:g} s") from None
+    except OSError as error:
+        raise ItemsError(f"`{shorten(given)}` cannot be run: {os.strerror(error.errno or 0).lower()}") from None
+    if done.returncode:
+        said = done.stderr.decode("utf-8", "replace").strip().splitlines()
+        raise ItemsError(f"`{shorten(given)}` ended with {done.returncode}", hint=said[-1] if said else "")
+    try:
+        return _as_lines(done.stdout.decode())
+    except UnicodeDecodeError as error:
+        raise ItemsError(f"`{shorten(given)}` printed something else than UTF-8 text (byte {error.start})") from None
+
+
+def _as_lines(text: str) -> Columns:
+    return {"": [line for line in text.replace("\r\n", "\n").split("\n") if line.strip()]}
+
+
+def _glob(given: str, folder: str) -> Columns:
+    import glob
+
+    found = sorted(path for path in glob.glob(given, root_dir=folder, recursive=True) if not path.endswith(os.sep))  # noqa: PTH207 - names below a folder, not paths
+    paths = [path for path in found if not os.path.isdir(os.path.join(folder, path))]  # noqa: PTH112, PTH118
+    names = [os.path.basename(path) for path in paths]  # noqa: PTH119
+    return {"": paths, "name": names, "stem": [os.path.splitext(name)[0] for name in names]}  # noqa: PTH122
+
+
+def _opened(given: str, folder: str) -> Any:
+    import io
+
+    path = os.path.join(folder, given)  # noqa: PTH118 - pathlib costs start-up time
+    try:
+        with open(path, "rb") as file:  # noqa: PTH123
+            content = file.read()
+    except OSError as error:
+        raise ItemsError(f"cannot read `{given}`: {os.strerror(error.errno or 0).lower()}") from None
+    try:
+        return io.StringIO(content.decode("utf-8-sig"), newline=None)
+    except UnicodeDecodeError as error:
+        raise ItemsError(f"`{given}` is not UTF-8 text (byte {error.start})", hint="save it as UTF-8") from None
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).partition("\n")[0]
+
+
+SOURCES: Final[dict[str, Callable[[str, str], Columns]]] = {
+    "csv": _csv,
+    "tsv": _tsv,
+    "jsonl": _jsonl,
+    "parquet": _parquet,
+    "lines": _lines,
+    "glob": _glob,
+    "command": _command,
+}
+"""By kind, what reads the items of a source."""

@@ -1,0 +1,177 @@
+"""Jobs made from items: names, values, needs; a declaration is kept once, whatever it stands for."""
+
+import pytest
+
+from joblot.errors import ConfigError
+from joblot.fan_out import FanOutJobs, count_items, named, pattern_of, shortened, word
+from joblot.model import Config, FanOut, JobSpec
+from joblot.plan import expand
+
+CODES = FanOut("matrix", {"code": ["6920Z", "01.10"], "day": ["1", "02"]})
+
+
+def plan(*jobs):
+    return expand(Config(name="b", folder="/b", jobs=list(jobs)))
+
+
+def fan(name, items, **fields):
+    return JobSpec(name=name, fan_out=FanOut("rows", {"": items}), **fields)
+
+
+def refused(*jobs):
+    with pytest.raises(ConfigError) as caught:
+        plan(*jobs)
+    return [(problem.message, problem.hint) for problem in caught.value.diagnostics]
+
+
+def test_a_matrix_makes_a_job_for_each_combination_the_last_axis_turning_fastest():
+    made = plan(JobSpec(name="b-${{ matrix.code }}-${{ matrix.day }}", run="x", fan_out=CODES))
+    assert [made.name(job) for job in range(len(made))] == ["b-6920Z-1", "b-6920Z-02", "b-01.10-1", "b-01.10-02"]
+    assert made.item(2) == "code=01.10, day=1"
+    assert count_items(CODES) == len(made) == 4
+
+
+def test_texts_are_filled_in_for_each_job_and_quoted_for_the_shell():
+    spec = JobSpec(
+        name="b-${{ item }}",
+        run="echo ${{ item }} > x",
+        outputs=("out/${{ item }}.txt",),
+        env={"A": "<${{ item }}>"},
+        cwd="w",
+        fan_out=FanOut("rows", {"": ["a b", "c"]}),
+    )
+    made = plan(spec)
+    one = made.spec(0)
+    assert (one.name, one.run, one.outputs, one.env, one.cwd) == (
+        "b-a-b", "echo 'a b' > x", ("out/a b.txt",), {"A": "<a b>"}, "w",
+    )  # fmt: skip
+    assert one.fan_out is None
+    assert made.declarations[0] is made.declarations[1] is spec
+
+
+def test_a_whole_reference_keeps_the_kind_of_its_value_in_params_and_is_a_text_elsewhere():
+    columns = {"n": [3], "tags": [["a", "b"]], "deep": [{"x": 1.5}]}
+    spec = JobSpec(
+        name="j-${{ item.n }}",
+        action="a",
+        input="${{ item.n }}",
+        params={"n": "${{ item.n }}", "t": "${{ item.tags }}", "x": "${{ item.deep.x }}", "s": "n=${{ item.n }}"},
+        fan_out=FanOut("rows", columns),
+    )
+    one = plan(spec).spec(0)
+    assert one.params == {"n": 3, "t": ["a", "b"], "x": 1.5, "s": "n=3"}
+    assert one.input == "3"
+
+
+def test_what_is_filled_in_when_the_job_starts_stays_and_items_do_not_look_like_it():
+    spec = JobSpec(
+        name="j-${{ item.n }}",
+        run="echo ${{ item.v }} ${{ run.id }}",
+        deferred=True,
+        fan_out=FanOut("rows", {"n": ["1"], "v": ["${{ run.id }}"]}),
+    )
+    assert plan(spec).spec(0).run == """echo '${{ "${{" }} run.id }}' ${{ run.id }}"""
+
+
+def test_needs_may_name_the_item_or_all_jobs_of_a_fan_out():
+    made = plan(
+        fan("get-${{ item }}", ["a", "b"], run="x"),
+        fan("use-${{ item }}", ["a", "b"], run="x", needs=("get-${{ item }}",)),
+        JobSpec(name="all", run="x", needs=("use-*",)),
+    )
+    assert [list(row) for row in made.needs] == [[], [], [0], [1], [2, 3]]
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ("a", "a"), ("a/b c", "a-b-c"), ("Île-de-France", "Ile-de-France"), ("a..b", "a-.b"), ("x.", "x"), (3, "3"), (True, "true"),
+        ("-5", "-5"), ("日本", "ce47dfba"), ("", "1271cf25"), (None, "1271cf25"),
+    ],
+)  # fmt: skip
+def test_a_value_as_a_part_of_a_name(value, text):
+    assert word(value) == text
+
+
+def test_names_that_say_nothing_of_the_item_have_it_behind_them():
+    assert named("lines", ("a b", "1")) == "lines-a-b-1"
+    assert [plan(fan("l", ["x", "y"], run="r")).name(job) for job in (0, 1)] == ["l-x", "l-y"]
+
+
+def test_long_names_end_with_a_hash_of_the_whole():
+    long = "x" * 150
+    assert shortened(long) == "x" * 91 + "-" + shortened(long)[-8:]
+    assert len(shortened(long)) == 100
+    assert shortened(long) != shortened(long + "y")
+
+
+@pytest.mark.parametrize(
+    ("name", "pattern"), [("b-${{ item }}", "b-*"), ("b", "b-*"), ("${{ matrix.a }}.x-${{ matrix.b }}", "*.x-*")]
+)
+def test_the_names_of_a_fan_out_as_a_pattern(name, pattern):
+    assert pattern_of(name) == pattern
+
+
+def test_max_parallel_is_a_limit_of_its_own():
+    spec = JobSpec(name="b-${{ item }}", run="x", fan_out=FanOut("rows", {"": ["1", "2"]}, max_parallel=1))
+    made = plan(spec)
+    assert made.limits == {"max_parallel of b-*": 1}
+    assert made.demand(0) == made.demand(1) == (("max_parallel of b-*", 1.0),)
+
+
+def test_nothing_is_made_of_a_job_before_it_is_asked_for():
+    """A million jobs are a million names and one declaration."""
+    jobs = FanOutJobs(
+        JobSpec(
+            name="j-${{ matrix.a }}-${{ matrix.b }}",
+            run="x",
+            fan_out=FanOut("matrix", {"a": list("ab"), "b": list("cd")}),
+        )
+    )
+    assert jobs.spec(3, "j-b-d").name == "j-b-d"
+    assert (len(jobs), jobs.item(3), jobs.varying) == (4, ("b", "d"), frozenset())
+
+
+def test_duplicate_names_of_items_are_refused():
+    assert refused(fan("b-${{ item }}", ["a/b", "a b", "c", "c", "C"], run="x")) == [
+        ("duplicate job name `b-a-b` (items 1 and 2)", "put more of the item into `name`"),
+        ("duplicate job name `b-c` (items 3 and 4)", "the item stands there twice"),
+        ("job names `b-c` and `b-C` differ only in case (items 3 and 5)", "put more of the item into `name`"),
+    ]
+
+
+def test_a_name_of_an_item_and_one_of_another_job():
+    assert refused(JobSpec(name="b-a", run="x"), fan("b-${{ item }}", ["a"], run="x")) == [
+        ("duplicate job name `b-a` (also jobs[0])", "give each job its own name")
+    ]
+
+
+def test_items_that_cannot_name_a_job():
+    assert refused(fan("${{ item }}", ["_x", "con", "ok"], run="x")) == [
+        ("cannot name a job `_x` (item 1: _x)", "begin the name with a word of its own, such as `build-`"),
+        ("cannot name a job `con` (item 2: con)", "begin the name with a word of its own, such as `build-`"),
+    ]
+
+
+def test_the_name_of_a_fan_out_alone_is_no_need():
+    assert refused(fan("get-${{ item }}", ["a"], run="x"), JobSpec(name="all", run="x", needs=("get",))) == [
+        ("job `all` needs unknown job `get`", "write `get-*` for all its jobs")
+    ]
+
+
+def test_two_jobs_of_a_fan_out_that_write_one_file():
+    assert refused(fan("b-${{ item }}", ["a", "b"], run="x", outputs=("out.txt",))) == [
+        ("jobs `b-a` and `b-b` both write `out.txt`", "let the item stand in `outputs`")
+    ]
+
+
+def test_too_many_pairs_of_needs_are_refused(monkeypatch):
+    monkeypatch.setattr("joblot.plan.MOST_PAIRS", 5)
+    assert refused(
+        fan("a-${{ item }}", list("abc"), run="x"), fan("b-${{ item }}", list("abc"), run="x", needs=("a-*",))
+    ) == [
+        (
+            "the needs of all jobs come to more than 5 pairs",
+            "put one job between the two groups: it needs the first, and the second needs it",
+        )
+    ]
