@@ -8,8 +8,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from joblot.actions.bundle import BundleContext, FusedJob
     from joblot.actions.context import Context
-    from joblot.actions.registry import ACTIONS, action
+    from joblot.actions.registry import ACTIONS, action, fused
     from joblot.api import Batch, load, run
     from joblot.errors import (
         ActionError,
@@ -32,10 +33,12 @@ _HOMES = {
     "ActionError": "errors",
     "Batch": "api",
     "BatchFailedError": "errors",
+    "BundleContext": "actions.bundle",
     "ConfigError": "errors",
     "Context": "actions.context",
     "CyclicDependencyError": "errors",
     "Diagnostic": "errors",
+    "FusedJob": "actions.bundle",
     "JobReport": "reports.report",
     "JoblotError": "errors",
     "Options": "launch",
@@ -44,6 +47,7 @@ _HOMES = {
     "RunLogger": "runlogger",
     "StateError": "errors",
     "action": "actions.registry",
+    "fused": "actions.registry",
     "load": "api",
     "run": "api",
 }
@@ -53,10 +57,12 @@ __all__ = [
     "ActionError",
     "Batch",
     "BatchFailedError",
+    "BundleContext",
     "ConfigError",
     "Context",
     "CyclicDependencyError",
     "Diagnostic",
+    "FusedJob",
     "JobReport",
     "JoblotError",
     "Options",
@@ -65,6 +71,7 @@ __all__ = [
     "RunLogger",
     "StateError",
     "action",
+    "fused",
     "load",
     "run",
 ]

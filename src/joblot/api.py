@@ -72,6 +72,7 @@ class Batch:
             "max_workers": _at_least(1, max_workers, "max_workers"),
             "durability": durability,
         }
+        _check_batch(self._settings, name, str(self.folder))
         self._jobs: list[JobSpec] = []
         self._names: dict[int, str] = {}
         """Names of jobs by the `id` of their function, which the job keeps alive."""
@@ -147,10 +148,11 @@ class Batch:
             raise ConfigError(
                 f"bad job name `{name}`", hint="letters, digits, `.`, `_` and `-`, at most 100, a letter or digit first"
             )
-        params = dict(params or {})
+        params, outputs, tags = dict(params or {}), tuple(outputs), tuple(tags)
         texts = (params, str(input or ""), run, env)
-        if params or run is not None or env or input is not None:
-            _check_texts(name, params, input, run, env)
+        others = (cwd, outputs, tags, description)
+        if params or run is not None or env or input is not None or any(others):
+            _check_texts(name, params, input, run, env, others)
         spec = JobSpec(
             name=name,
             action=what if isinstance(what, str) else None,
@@ -164,11 +166,11 @@ class Batch:
             timeout_s=_seconds(timeout, "timeout"),
             grace_s=_seconds(grace, "grace", least=0.0) or 0.0,
             resources=_resources(resources, self._settings["limits"]),
-            outputs=tuple(outputs),
+            outputs=outputs,
             env=dict(env or {}),
             cwd=cwd,
             once=once,
-            tags=tuple(tags),
+            tags=tags,
             priority=priority,
             description=description,
             deferred=bool(params or input or run or env) and "${{" in repr(texts),
@@ -298,21 +300,44 @@ def _seconds(value: str | float | None, name: str, *, least: float | None = None
 
 
 def _check_texts(
-    name: str, params: Mapping[str, Any], given: object, run: str | list[str] | None, env: Mapping[str, str] | None
+    name: str,
+    params: Mapping[str, Any],
+    given: object,
+    run: str | list[str] | None,
+    env: Mapping[str, str] | None,
+    others: tuple[Any, ...],
 ) -> None:
     """What can neither be stored nor given to a process is refused here, where the mistake was made."""
     words = [run] if isinstance(run, str) else run
     if words is not None and (not words or not words[0] or not all(isinstance(word, str) for word in words)):
         raise ConfigError(f"job `{name}`: `run` is a text, or a list of texts that begins with a program, not {run!r}")
-    for key, value in (env or {}).items():
-        if not isinstance(key, str) or not key or "=" in key or not isinstance(value, str):
-            raise ConfigError(f"job `{name}`: `env` has names without `=` and texts as values, not {key!r}: {value!r}")
-    if any("\0" in text for text in (*(words or ()), *(env or {}).keys(), *(env or {}).values())):
-        raise ConfigError(f"job `{name}`: a NUL character cannot be given to a process")
+    _check_environment(f"job `{name}`", env or {})
+    _refuse_nul(f"job `{name}`", *(words or ()), str(others[0] or ""))
     try:
-        msgspec.json.encode([params, str(given or ""), run, env])
+        msgspec.json.encode([params, str(given or ""), run, env, others])
     except (TypeError, ValueError, OverflowError, RecursionError) as error:
         raise ConfigError(f"job `{name}`: its texts and parameters must be plain data in UTF-8: {error}") from None
+
+
+def _check_environment(owner: str, env: Mapping[str, str]) -> None:
+    for key, value in env.items():
+        if not isinstance(key, str) or not key or "=" in key or not isinstance(value, str):
+            raise ConfigError(f"{owner}: `env` has names without `=` and texts as values, not {key!r}: {value!r}")
+    _refuse_nul(owner, *env.keys(), *env.values())
+
+
+def _check_batch(settings: Mapping[str, Any], name: str, folder: str) -> None:
+    _check_environment("batch", settings["env"])
+    _refuse_nul("batch", folder)
+    try:
+        msgspec.json.encode([name, folder, settings["env"], settings["limits"], settings["secrets"]])
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"batch: its name, folder and texts must be UTF-8: {error}") from None
+
+
+def _refuse_nul(owner: str, *texts: str) -> None:
+    if any("\0" in text for text in texts):
+        raise ConfigError(f"{owner}: a NUL character cannot be given to a process")
 
 
 _RETRIES: Final[dict[int, Retry]] = {}

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, Self
 
 from joblot import events as ev
 from joblot.errors import EXIT_SIGINT, EXIT_SIGTERM, JoblotError, JournalWriteError
+from joblot.growth import find_items
 from joblot.model import Attempt, Outcome
 from joblot.values import Values
 
@@ -82,6 +83,8 @@ class Engine:
         self._run_id = run_id
         self._state = state
         self._plan = state.plan
+        self._known = len(state.plan)
+        """How many jobs the executor's processes know of: those that there were when they began."""
         self._journal = journal
         self._executor = executor
         self._clock = clock
@@ -188,7 +191,8 @@ class Engine:
         if decision.starts:
             self._start(decision.starts)
         if decision.kills:
-            self._executor.kill(decision.kills)
+            # A growing job is no attempt of the executor's; its end is on its way already.
+            self._executor.kill([kill for kill in decision.kills if kill.job not in self._plan.growing])
 
     def _record(self, events: Sequence[ev.AnyEvent]) -> ev.Record:
         try:
@@ -240,12 +244,19 @@ class Engine:
             observer.warned(message)
 
     def _start(self, jobs: Sequence[int]) -> None:
-        numbers = self._state.attempts
+        numbers, bundled = self._state.attempts, self._state.bundles.running
         if self._once and any(self._plan.declarations[job].once for job in jobs):
             self._journal.force()
         attempts = []
         for job in jobs:
-            attempt = Attempt(job, numbers[job])
+            attempt = Attempt(job, numbers[job], None, bundled[job].number if job in bundled else 0)
+            if job in self._plan.growing:
+                self._broken.append(
+                    find_items(self._plan, self._values, job, numbers[job], self._clock.now() - self._zero)
+                )
+                continue
+            if job >= self._known:
+                attempt.spec = self._plan.spec(job)
             if self._plan.declarations[job].deferred:
                 try:
                     attempt.values = self._values.of(job)

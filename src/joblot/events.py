@@ -14,7 +14,7 @@ from msgspec import Raw, Struct
 
 from joblot.model import Artifact, Outcome
 
-SCHEMA: Final = 2
+SCHEMA: Final = 3
 NO_RESULT: Final = Raw(b"")
 """What stands for no result. Only this very object is left out when an event is encoded, not another empty one."""
 
@@ -67,10 +67,26 @@ class RunReopened(Event, frozen=True, tag="run_reopened"):
     jobs: list[int]
 
 
+class PlanExtended(Event, frozen=True, tag="plan_extended"):
+    """A job found the items of a fan-out, and the plan grew by a job for each.
+
+    `job` is the one that found them, `first` the number of the first new job, `jobs` how many there are, `columns` their items.
+    """
+
+    job: int
+    first: int
+    jobs: int
+    columns: dict[str, list[Any]] = {}
+
+
 class AttemptsStarted(Event, frozen=True, tag="attempts_started"):
-    """These jobs were handed to the executor, each with its next attempt number."""
+    """These jobs were handed to the executor, each with its next attempt number.
+
+    `bundles` are the sizes of the bundles that they form, one after another; empty when each runs alone.
+    """
 
     jobs: list[int]
+    bundles: list[int] = []
 
 
 class AttemptEnded(Event, frozen=True, tag="attempt_ended"):
@@ -134,6 +150,7 @@ AnyEvent = (
     | RunStopping
     | RunEnded
     | RunReopened
+    | PlanExtended
     | AttemptsStarted
     | AttemptEnded
     | BackoffEnded

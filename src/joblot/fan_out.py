@@ -25,6 +25,8 @@ Item = Sequence[Any]
 Fill = Callable[[Item], Any]
 
 _TUPLES: Final = frozenset({"needs", "outputs"})
+_FILLED_LATER: Final = frozenset({"run", "input", "params", "env"})
+"""The fields in which a job that starts fills in what is known only then."""
 LONGEST_NAME: Final = 100
 _LONGEST_RESERVED: Final = 5
 """The longest names that Windows keeps for itself have four characters, and a dot may follow."""
@@ -44,11 +46,12 @@ class FanOutJobs:
         self._columns = list(fan.columns)
         self._values = list(fan.columns.values())
         self._fills = {
-            field: _compiled(value, self._column, shell=field == "run" and isinstance(value, str), keep=spec.deferred)
+            field: self._fill_of(field, value)
             for field, value in ((field, getattr(spec, field)) for field in VARYING if field != "name")
             if _varies(value)
         }
-        self._name = _compiled_name(spec.name, self._column)
+        filled = _has_reference(spec.name)
+        self._name = _compiled_name(spec.name, self._column) if filled else self._name_and_item()
         self.varying = frozenset(self._fills)
         """The fields that are not the same for all."""
 
@@ -80,6 +83,11 @@ class FanOutJobs:
         return [name(item) for item in self.items()]
 
     @property
+    def pattern(self) -> str:
+        """The names of all jobs as a pattern."""
+        return pattern_of(self._spec.name)
+
+    @property
     def names_are_fit(self) -> bool:
         """Whether the names are right whatever the items are."""
         first = split(self._spec.name)[0]
@@ -103,6 +111,21 @@ class FanOutJobs:
         for field in _TUPLES & changes.keys():
             changes[field] = tuple(changes[field])
         return msgspec.structs.replace(self._spec, name=name, fan_out=None, **changes)
+
+    def _fill_of(self, field: str, value: Any) -> Fill:
+        if field == "needs":
+            needs = [_compiled_name(need, self._column) if _has_reference(need) else _constant(need) for need in value]
+            return lambda item: [need(item) for need in needs]
+        keep = self._spec.deferred and field in _FILLED_LATER
+        return _compiled(value, self._column, shell=field == "run" and isinstance(value, str), keep=keep)
+
+    def _name_and_item(self) -> Callable[[Item], str]:
+        """Names that say nothing of the item have it behind them: as a whole, or all its values."""
+        name = self._spec.name
+        if "" in self._columns:
+            whole = self._columns.index("")
+            return lambda item: named(name, (item[whole],))
+        return lambda item: named(name, item)
 
     def _column(self, reference: Reference) -> tuple[int, list[str]]:
         """Which column a reference means, and the way into its values."""
@@ -143,6 +166,14 @@ def _texts(value: Any) -> Any:
     if isinstance(value, list):
         return [as_text(item) for item in value]
     return {key: as_text(item) for key, item in value.items()} if isinstance(value, dict) else as_text(value)
+
+
+def _has_reference(text: str) -> bool:
+    return OPENING in text and any(isinstance(piece, Reference) for piece in split(text))
+
+
+def _constant(value: Any) -> Fill:
+    return lambda _: value
 
 
 def _varies(value: Any) -> bool:
@@ -194,11 +225,8 @@ def _compiled_piece(piece: str | Reference, column: Callable[[Reference], Any], 
 
 
 def _compiled_name(name: str, column: Callable[[Reference], Any]) -> Callable[[Item], str]:
-    """A function from an item to its job's name. A name that says nothing of the item has the item's values behind it."""
-    pieces = split(name)
-    if not any(isinstance(piece, Reference) for piece in pieces):
-        return lambda item: named(name, item)
-    parts = [_compiled_piece(piece, column, keep=False) for piece in pieces]
+    """A function from an item to a job's name."""
+    parts = [_compiled_piece(piece, column, keep=False) for piece in split(name)]
 
     def fill(item: Item) -> str:
         made = "".join([part if type(part) is str else word(part(item)) for part in parts])  # type: ignore[operator]
@@ -208,8 +236,9 @@ def _compiled_name(name: str, column: Callable[[Reference], Any]) -> Callable[[I
 
 
 def named(name: str, item: Item) -> str:
-    """The name of an item's job: the declaration's, and the item's values behind it."""
-    return shortened("-".join([name, *map(word, item)]))
+    """The name of an item's job: the declaration's, and the item's values behind it, but for those that are null."""
+    words = [word(value) for value in item if value is not None] or [word(None)]
+    return shortened("-".join([name, *words]))
 
 
 def word(value: Any) -> str:

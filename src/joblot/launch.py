@@ -55,7 +55,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     machine's processors); `state` the state folder, or False to keep nothing on disk; `stop_grace_s` how long running jobs may go on
     after the first Ctrl-C; `disk_wait_s` how long to wait for room when the disk is full; `allow_network_fs` whether the state folder may
     be on a network file system, at the risk of the journal; `max_memory` how many bytes running jobs may ask for together; `max_log` how
-    many bytes are kept of what an attempt prints.
+    many bytes are kept of what an attempt prints; `fuse` whether jobs that can be run as one are.
     """
 
     on: str = "local"
@@ -73,6 +73,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     max_log: int = CAP
     capture: bool = True
     force: tuple[str, ...] = ()
+    fuse: bool = True
 
 
 def start_run(plan: Plan, options: Options, *, observers: Sequence[Observer] = ()) -> Report:
@@ -84,7 +85,7 @@ def start_run(plan: Plan, options: Options, *, observers: Sequence[Observer] = (
             f"bad run id `{run_id}`", hint="letters, digits, `.`, `_` and `-`, at most 100, a letter or digit first"
         )
     with _faults_in_one_line():
-        return _Driver(plan, options, run_id, observers).start()
+        return _Driver(plan.fresh(), options, run_id, observers).start()
 
 
 def resume_run(
@@ -121,6 +122,8 @@ def resume_run(
             f"run `{info.run_id}` is of another plan than this batch",
             hint="run the batch anew, or bring back what it was",
         )
+    else:
+        plan = plan.fresh()
     with _faults_in_one_line():
         return _Driver(plan, options, info.run_id, observers).resume(reopen)
 
@@ -457,7 +460,16 @@ class _Driver:
             seed=self._run_id,
             expected_memory=self._expected_memory(),
         )
-        return RunState(self._plan, limits, unknown_actions=self._unknown, checkable=self._checkable)
+        return RunState(
+            self._plan, limits, unknown_actions=self._unknown, checkable=self._checkable, fuse_rules=self._fuse_rules()
+        )
+
+    def _fuse_rules(self) -> dict[str, dict[str, Any]]:
+        """The actions of the plan that can do many jobs in one call, if that is wanted."""
+        from joblot.actions.registry import ACTIONS
+
+        names = {spec.action for spec in self._plan.config.jobs if spec.action is not None}
+        return ACTIONS.fuse_rules(names) if self._options.fuse else {}
 
     def _expected_memory(self) -> dict[int, int]:
         """What the last runs of this batch tell of the jobs that do not declare how much memory they need."""
@@ -487,6 +499,8 @@ class _Driver:
             "workers": self._slots,
             "fail_fast": config.fail_fast if options.fail_fast is None else options.fail_fast,
         }
+        if not options.fuse:
+            settings["fuse"] = False
         if options.force:
             settings["force"] = list(options.force)
         return {"by": {**owner(), "joblot": __version__, "python": _python_version()}, "settings": settings}

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+MAX_BUNDLE: Final = 1000
+"""Jobs that are run as one, at the most."""
 
 
 class Limits:
     """How a run is to be driven; fixed for its life in one process.
 
-    `slots` attempts run at once; `seed` makes jitter repeatable; `crash_limit` is how often a job may be lost with its worker before
-    it counts as failed; `expected_memory` says in bytes what jobs, by number, that declare none are taken to need.
+    `slots` attempts run at once; `seed` makes jitter repeatable; `crash_limit` is how often a job may be lost with the machinery
+    around it: from then on it runs alone, and when it is lost alone it has failed; `expected_memory` says in bytes what jobs, by number,
+    that declare none are taken to need; `max_bundle` is how many jobs are run as one.
     """
 
     def __init__(
@@ -26,6 +30,7 @@ class Limits:
         crash_limit: int = 3,
         seed: str = "",
         expected_memory: Mapping[int, int] | None = None,
+        max_bundle: int = MAX_BUNDLE,
     ) -> None:
         self.slots = slots
         self.limits = dict(limits or {})
@@ -35,3 +40,4 @@ class Limits:
         self.crash_limit = crash_limit
         self.seed = seed
         self.expected_memory = expected_memory or {}
+        self.max_bundle = max_bundle

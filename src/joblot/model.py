@@ -198,12 +198,16 @@ class Attempt(Struct, gc=False):
     """One try of a job, as it is handed to an executor.
 
     `job` is the job's number in the plan, `number` counts from 1. `values` holds what was filled in at the start (`input`, `params`,
-    `run`, `env`), or None when the job needs nothing filled in.
+    `run`, `env`), or None when the job needs nothing filled in. Attempts with the same `bundle`, which stand side by side, are run as one
+    call of a fused action; 0: alone.
     """
 
     job: int
     number: int
     values: dict[str, Any] | None = None
+    bundle: int = 0
+    spec: JobSpec | None = None
+    """The job itself, where an executor's processes cannot know it: it was added while the run went on."""
 
 
 class LogLine(Struct, frozen=True):
@@ -245,5 +249,9 @@ class Outcome(Struct, gc=False):
     signal: int | None = None
     logs: tuple[LogLine, ...] = ()
     artifacts: tuple[Artifact, ...] = ()
+    shared: bool = False
+    """Whether what ended is the whole call of a bundle: how this job would have ended is not known."""
+    items: dict[str, list[Any]] | None = None
+    """What a growing job found, as columns."""
     looked: tuple[tuple[str, int, int, str], ...] = ()
     """Declared outputs that were looked at where it ran: path, bytes, nanoseconds of the last change, SHA-256."""

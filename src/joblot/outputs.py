@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 HASHED_MOST: Final = 2**30
 """Bytes: larger files are known by their size and the time of their last change alone."""
+LARGE: Final = 4 * 2**20
+"""Bytes that take long enough to hash for it to be worth asking another process."""
 _CHUNK: Final = 2**20
 Stamp = tuple[int, int]
 """Bytes, and nanoseconds of the last change. Of a folder: all its files together, and the latest of all that is in it."""
@@ -50,7 +52,10 @@ def _folder_stamp(path: str, latest: int) -> Stamp:
 
 
 def content(path: str) -> str:
-    """The SHA-256 of a file's contents, or of a folder's names and contents, in hexadecimal; empty when it cannot be read."""
+    """The SHA-256 of a file's contents, or of a folder's names and contents, in hexadecimal; empty when it cannot be read.
+
+    Pipes, sockets and devices have no contents: reading them might never end.
+    """
     from hashlib import sha256
 
     digest = sha256()
@@ -64,7 +69,10 @@ def content(path: str) -> str:
                         f"{os.path.relpath(inner, path)}\0{content(inner)}\n".encode("utf-8", "surrogateescape")
                     )
             return digest.hexdigest()
-        with open(path, "rb", buffering=0) as file:
+        if not os.path.isfile(path):
+            return ""
+        # Not to wait for a writer, should it have become a pipe since.
+        with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb", buffering=0) as file:
             while chunk := file.read(_CHUNK):
                 digest.update(chunk)
     except OSError:
@@ -87,6 +95,28 @@ class Hashes:
         """Take over what was found out earlier."""
         if fact.sha256:
             self._known.setdefault(fact.path, ((fact.size, fact.mtime_ns), fact.sha256))
+
+    def take_over(self, looked: Sequence[tuple[str, int, int, str]]) -> None:
+        """Take over what another process has just found out."""
+        for path, size, mtime_ns, sha256 in looked:
+            self._known[path] = ((size, mtime_ns), sha256)
+
+    def look(self, paths: Sequence[str]) -> tuple[tuple[str, int, int, str], ...]:
+        """All about these files, for `take_over` in another process; those that are missing are left out."""
+        seen = [(path, stamp(self.place(path))) for path in paths]
+        facts = [self.fact(path, glance) for path, glance in seen if glance is not None]
+        return tuple((fact.path, fact.size, fact.mtime_ns, fact.sha256) for fact in facts)
+
+    def are_large(self, paths: Sequence[str]) -> bool:
+        """Whether it takes a while to hash these files; a folder may hold anything."""
+        for path in paths:
+            try:
+                found = os.stat(self.place(path))
+            except (OSError, ValueError):
+                continue
+            if stat.S_ISDIR(found.st_mode) or found.st_size >= LARGE:
+                return True
+        return False
 
     def fact(self, path: str, seen: Stamp | None) -> FileFact:
         """All about a file that was looked at just now."""
@@ -164,6 +194,7 @@ class OutputWatch:
             outcome.kind, outcome.reason, outcome.result = "error", "missing_output", b""
             outcome.message = f"declared output `{missing[0]}` was not made{more}"
             return
+        self.hashes.take_over(outcome.looked)
         facts = [self.hashes.fact(path, seen) for path, seen in zip(outputs, stamps, strict=True)]
         self.made[outcome.job] = facts
         declared = {self.hashes.place(path) for path in outputs}

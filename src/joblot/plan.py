@@ -11,36 +11,48 @@ import posixpath
 import re
 from bisect import bisect_right
 from functools import cached_property
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
 from joblot import graph
 from joblot.config.fields import is_job_name
+from joblot.config.template import LATER
 from joblot.digest import blake2b
 from joblot.errors import ConfigError, CyclicDependencyError, Diagnostic, did_you_mean
 from joblot.fan_out import FanOutJobs, pattern_of
-from joblot.resources import PLAIN, Demand
+from joblot.resources import ONE_SLOT, PLAIN, Demand
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from joblot.model import Config, JobSpec
 
+    Columns = dict[str, list[Any]]
+
 _SHORT_S: Final = 2.0
-_ONE_SLOT: Final[Demand] = (("cpu", 1.0),)
 PATTERN: Final = re.compile(r"[*?\[]")
 MOST_PAIRS: Final = 50_000_000
 """So many pairs of a job and its need fit into a plan."""
 _MOST_SHOWN: Final = 20
+_LATER_IN: Final = re.compile(rf"\$\{{\{{\s*({'|'.join(sorted(LATER))})\b")
 _RESULT_OF: Final = re.compile(r"\$\{\{\s*jobs\.([A-Za-z0-9][A-Za-z0-9._-]*?)\.result\b")
 
 
 class Plan:
-    """An immutable graph of jobs."""
+    """A graph of jobs. It never changes, but for `extend`: jobs may be added behind those that there are."""
 
     def __init__(self, config: Config, jobs: _Jobs, needs: graph.Relation) -> None:
         self.config = config
+        self._grown: dict[int, Columns] = {}
+        self._adopted: dict[int, JobSpec] = {}
+        self._tried: tuple[int, Columns, tuple[_Jobs, graph.Relation]] | None = None
+        self._take(jobs, needs)
+        self.growing = frozenset(jobs.growing)
+        """The jobs that are no work of their own: from a result they find the items of a fan-out, and then the plan grows by its jobs."""
+
+    def _take(self, jobs: _Jobs, needs: graph.Relation) -> None:
         self.needs = needs
         self.dependents = needs.inverse()
         self.declarations: Sequence[JobSpec] = jobs.declarations
@@ -49,6 +61,7 @@ class Plan:
         self._numbers = jobs.numbers
         self._fans = jobs.fans
         self._starts = jobs.starts
+        self._ranges = jobs.grown
         self._made: tuple[int, JobSpec] | None = None
 
     def __len__(self) -> int:
@@ -56,10 +69,12 @@ class Plan:
 
     def name(self, job: int) -> str:
         """The job's name."""
-        return self._names[job]
+        return self._names[job] if job < len(self._names) else self._adopted[job].name
 
     def spec(self, job: int) -> JobSpec:
         """What the batch declares for the job, with its item filled in."""
+        if job >= len(self.declarations):
+            return self._adopted[job]
         declared = self.declarations[job]
         return declared if declared.fan_out is None or declared.fan_out.kind == "result" else self._make(job)
 
@@ -73,10 +88,49 @@ class Plan:
 
     def item(self, job: int) -> str:
         """The item of a fan-out's job, for people; empty for other jobs."""
-        if self.declarations[job].fan_out is None:
+        if self.declarations[job].fan_out is None or job in self.growing:
             return ""
         number = bisect_right(self._starts, job) - 1
         return self._fans[number].shown(job - self._starts[number])
+
+    def fresh(self) -> Plan:
+        """The plan of a run that begins: what has grown in another run is not in it."""
+        return expand(self.config) if self.growing else self
+
+    def adopt(self, job: int, spec: JobSpec) -> None:
+        """Know a job by its number that another process added to its copy of the plan; its needs are not known here."""
+        self._adopted[job] = spec
+
+    def extend(self, job: int, columns: Columns) -> range:
+        """Add the jobs for the items that a growing job found, as columns. Done a second time it changes nothing.
+
+        They need the growing job, and whatever needs that one needs them as well. Returns their numbers.
+
+        Raises:
+            ConfigError: names or outputs that cannot be; the plan is what it was.
+        """
+        if job not in self._grown:
+            jobs, needs = self.try_to_extend(job, columns)
+            self._grown = {**self._grown, job: columns}
+            self._tried = None
+            self._take(jobs, needs)
+            self.__dict__.pop("tiers", None)
+        return self._ranges[job]
+
+    def try_to_extend(self, job: int, columns: Columns) -> tuple[_Jobs, graph.Relation]:
+        """What `extend` would make of the plan, without changing it.
+
+        Raises:
+            ConfigError: as `extend`.
+        """
+        if self._tried is None or self._tried[:2] != (job, columns):
+            self._tried = (job, columns, _expanded(self.config, {**self._grown, job: columns}))
+        return self._tried[2]
+
+    @property
+    def grown(self) -> dict[int, range]:
+        """By growing job, the numbers of the jobs that were made of its items."""
+        return self._ranges
 
     def find(self, name: str) -> int | None:
         """The number of the job of that name."""
@@ -95,13 +149,15 @@ class Plan:
         A job that may run only once, or has little time, must not be queued behind others in a worker: it asks for a slot of its own.
         """
         spec = self.declarations[job]
+        if spec.fan_out is not None and spec.fan_out.kind == "result":
+            return PLAIN
         resources = spec.resources
         if spec.fan_out is not None and spec.fan_out.max_parallel is not None:
             resources = {**resources, _share_of(spec): 1.0}
         if resources:
             return tuple(sorted(resources.items()))
         if spec.once or (spec.timeout_s is not None and spec.timeout_s < _SHORT_S):
-            return _ONE_SLOT
+            return ONE_SLOT
         return PLAIN
 
     @cached_property
@@ -146,23 +202,34 @@ class Plan:
 class _Jobs:
     """The numbered jobs of a batch's declarations: names, what declares each, and the makers of those made from items."""
 
-    def __init__(self, specs: Iterable[JobSpec]) -> None:
+    def __init__(self, specs: Sequence[JobSpec], grown: Mapping[int, Columns]) -> None:
+        self.specs = list(specs)
         self.declarations: list[JobSpec] = []
         self.names: list[str] = []
         self.fans: list[FanOutJobs] = []
         self.starts: list[int] = []
+        self.growing: list[int] = []
+        self.grown: dict[int, range] = {}
         for spec in specs:
             if spec.fan_out is None:
                 self.declarations.append(spec)
                 self.names.append(spec.name)
             elif spec.fan_out.kind == "result":
+                self.growing.append(len(self.names))
                 self.declarations.append(spec)
                 self.names.append(pattern_of(spec.name))
             else:
-                self.add(spec)
+                self._add(spec)
+        self.declared = len(self.names)
+        """How many jobs the batch itself declares; behind them stand those that a result gave."""
+        for job, columns in grown.items():
+            made = _of_items(self.declarations[job], columns)
+            self.specs.append(made)
+            self._add(made)
+            self.grown[job] = range(self.starts[-1], len(self.names))
         self.numbers = dict(zip(self.names, range(len(self.names)), strict=True))
 
-    def add(self, spec: JobSpec) -> None:
+    def _add(self, spec: JobSpec) -> None:
         """The jobs of one fan-out, behind those that there are."""
         jobs = FanOutJobs(spec)
         self.starts.append(len(self.names))
@@ -170,12 +237,14 @@ class _Jobs:
         self.names += jobs.names()
         self.declarations += [spec] * len(jobs)
 
-    def each(self, field: str, specs: Iterable[JobSpec]) -> Iterator[Any]:
-        """A field of every job of the declarations that this was made from, in order."""
+    def each(self, field: str) -> Iterator[Any]:
+        """A field of every job, in order. Growing jobs make nothing themselves: they have their needs only."""
         fans = iter(self.fans)
-        for spec in specs:
-            if spec.fan_out is None or spec.fan_out.kind == "result":
+        for spec in self.specs:
+            if spec.fan_out is None:
                 yield getattr(spec, field)
+            elif spec.fan_out.kind == "result":
+                yield getattr(spec, field) if field == "needs" else ()
             else:
                 yield from next(fans).values(field)
 
@@ -187,18 +256,39 @@ def expand(config: Config) -> Plan:
         ConfigError: duplicate names, needs that name no job, a job that needs itself. All of them at once.
         CyclicDependencyError: jobs that need each other.
     """
-    jobs = _Jobs(config.jobs)
+    jobs, needs = _expanded(config, {})
+    plan = Plan(config, jobs, needs)
+    cycle = graph.find_cycle(plan.needs, plan.dependents) if needs.partners else []
+    if cycle:
+        raise _cyclic(plan, cycle)
+    return plan
+
+
+def _expanded(config: Config, grown: Mapping[int, Columns]) -> tuple[_Jobs, graph.Relation]:
+    """The jobs of a batch and what they need; `grown` are the items that growing jobs have found, in the order in which they did."""
+    jobs = _Jobs(config.jobs, grown)
     problems = _name_problems(jobs)
     needs = _needs(config, jobs, problems)
     if any(spec.outputs for spec in config.jobs):
         problems += _output_conflicts(config, jobs)
     if problems:
         raise ConfigError(problems)
-    plan = Plan(config, jobs, needs)
-    cycle = graph.find_cycle(plan.needs, plan.dependents) if needs.partners else []
-    if cycle:
-        raise _cyclic(plan, cycle)
-    return plan
+    return jobs, needs
+
+
+def _of_items(spec: JobSpec, columns: Columns) -> JobSpec:
+    """The declaration of the jobs that a growing job's items make. What the growing job waited for, they need not wait for."""
+    from msgspec.structs import replace
+
+    assert spec.fan_out is not None, "BUG: not a fan-out"
+    fan = replace(spec.fan_out, kind="rows", columns=columns, source="")
+    return replace(spec, fan_out=fan, needs=(), when="success", deferred=_is_deferred(spec))
+
+
+def _is_deferred(spec: JobSpec) -> bool:
+    """Whether something but the item is filled in when a job starts."""
+    text = msgspec.json.encode([spec.input, spec.params, spec.run, spec.env]).decode()
+    return bool(_LATER_IN.search(text))
 
 
 def _name_problems(jobs: _Jobs) -> list[Diagnostic]:
@@ -239,16 +329,17 @@ def _duplicates(jobs: _Jobs) -> list[Diagnostic]:
 
 
 def _needs(config: Config, jobs: _Jobs, problems: list[Diagnostic]) -> graph.Relation:
-    if not any(spec.needs for spec in config.jobs):
+    if not jobs.grown and not any(spec.needs for spec in config.jobs):
         return graph.Relation.empty(len(jobs.names))
     matches: dict[str, list[int]] = {}
     rows: list[Sequence[int]] = []
     alike: dict[tuple[str, ...], Sequence[int]] = {(): ()}
     pairs = 0
-    for number, wanted in enumerate(jobs.each("needs", config.jobs)):
+    for number, wanted in enumerate(islice(jobs.each("needs"), jobs.declared)):
         row = alike.get(wanted)
         if row is None:
             row = _need_numbers(jobs, number, wanted, matches, problems)
+            row += [job for need in row if need in jobs.grown for job in jobs.grown[need]]
             if not any(map(PATTERN.search, wanted)):
                 alike[wanted] = row
         rows.append(row)
@@ -260,6 +351,8 @@ def _needs(config: Config, jobs: _Jobs, problems: list[Diagnostic]) -> graph.Rel
             break
         if len(problems) > _MOST_SHOWN * 5:
             break
+    for growing, made in jobs.grown.items():
+        rows += [(growing,)] * len(made)
     return graph.Relation(rows) if not problems else graph.Relation.empty(len(jobs.names))
 
 
@@ -278,20 +371,20 @@ def _need_numbers(
     try:
         plain = [numbers[need] for need in wanted]
     except KeyError:
-        pass  # a pattern, or a mistake
-    else:
+        plain = [len(jobs.names)]  # a pattern, or a mistake
+    if max(plain, default=0) < jobs.declared:
         return plain if len(plain) < 2 else list(dict.fromkeys(plain))
     found: dict[int, None] = {}
     name, spec = jobs.names[number], jobs.declarations[number]
     for need in wanted:
-        single = numbers.get(need)
-        if single is not None:
+        single = numbers.get(need, jobs.declared)
+        if single < jobs.declared:
             found[single] = None
         elif PATTERN.search(need):
             if need not in matches:
-                matches[need] = _matching(need, numbers)
+                matches[need] = [other for other in _matching(need, numbers) if other < jobs.declared]
             others = [other for other in matches[need] if other != number]
-            if not others:
+            if not others and not _is_empty(jobs, need):
                 problems.append(
                     _problem("unknown_need", spec, f"job `{name}` needs `{need}`, which matches no other job")
                 )
@@ -300,6 +393,14 @@ def _need_numbers(
             hint = _all_of(jobs, need) or did_you_mean(need, numbers)
             problems.append(_problem("unknown_need", spec, f"job `{name}` needs unknown job `{need}`", hint=hint))
     return list(found)
+
+
+def _is_empty(jobs: _Jobs, need: str) -> bool:
+    """Whether a pattern means a fan-out that has no items."""
+    from fnmatch import fnmatchcase
+
+    empty = (fan.pattern for fan in jobs.fans if not len(fan))
+    return any(fnmatchcase(pattern, need) for pattern in empty)
 
 
 def _all_of(jobs: _Jobs, need: str) -> str:
@@ -339,8 +440,8 @@ def _output_conflicts(config: Config, jobs: _Jobs) -> list[Diagnostic]:
     owners: dict[str, int] = {}
     paths: dict[str, str] = {}
     folder = _path_key(config.folder, "/")
-    inputs = jobs.each("input", config.jobs)
-    for number, (outputs, given) in enumerate(zip(jobs.each("outputs", config.jobs), inputs, strict=True)):
+    inputs = jobs.each("input")
+    for number, (outputs, given) in enumerate(zip(jobs.each("outputs"), inputs, strict=True)):
         read = (given,) if isinstance(given, str) else given or ()
         for path in outputs:
             spec, name = jobs.declarations[number], jobs.names[number]

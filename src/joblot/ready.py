@@ -1,46 +1,62 @@
 """The queues of ready jobs, and which of them start next. Part of the core: pure, and nothing but an index over the jobs' states.
 
 Jobs with the same priority and the same demand wait in one queue, in the order in which they became ready: one that does not fit holds up
-exactly those that ask for the same. A queue may hold jobs that have left the ready state; they are dropped when they come to the front.
+exactly those that ask for the same. A job that can be run together with others takes those along that are ready too.
 """
 
 from __future__ import annotations
 
-from collections import deque
+from collections import OrderedDict
 from heapq import heapify, heappop, heappush
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
-from joblot.model import READY
-from joblot.resources import PLAIN, Demand, Resources
+from joblot.resources import ONE_SLOT, PLAIN, Demand, Resources
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
+    from joblot.fusing import Fusing
     from joblot.plan import Plan
 
 Key = tuple[int, Demand]
+Queue = OrderedDict[int, None]
+"""Jobs in order. Taking one out of the middle is as quick as taking the first."""
+Picked = tuple[list[int], list[int]]
+"""Jobs to start, and the sizes of the bundles that they form, one after another; no sizes when each runs alone."""
 _ORDINARY: Final[Key] = (0, PLAIN)
 
 
 class ReadyQueues:
-    """The ready jobs of a run. `states` is the run's own array of job states, which is read and never written here.
+    """The ready jobs of a run. `expected_memory` is what jobs that declare no memory are taken to need, in bytes by number.
 
-    `expected_memory` is what jobs that declare no memory are taken to need, in bytes by number.
+    A job that may be run together with others is long enough to have a slot of its own, and must not be queued behind others in a worker.
     """
 
-    def __init__(self, plan: Plan, states: bytearray, expected_memory: Mapping[int, int]) -> None:
-        self._states = states
-        self._queues: dict[Key, deque[int]] = {}
+    def __init__(self, plan: Plan, expected_memory: Mapping[int, int], fusing: Fusing) -> None:
+        self._fusing = fusing
+        self._queues: dict[Key, Queue] = {}
+        self._groups: dict[int, Queue] = {}
+        """The ready jobs that can be run together, by group."""
         self._keys: dict[int, Key] = {}
         """The keys of the jobs that are not ordinary."""
+        self._plan = plan
+        self._expected_memory = fusing.levelled(expected_memory)
+        self.extend(range(len(plan)))
+
+    def extend(self, jobs: range) -> None:
+        """Take in jobs that were added to the plan."""
+        plan, expected_memory, fusing = self._plan, self._expected_memory, self._fusing
         last, key = None, _ORDINARY  # the jobs of a fan-out stand side by side and are alike
-        for job, spec in enumerate(plan.declarations):
+        for job in jobs:
+            spec = plan.declarations[job]
             if spec is not last:
                 last, key = spec, (-spec.priority, plan.demand(job))
             if job in expected_memory:
                 demand = tuple(sorted({**dict(key[1]), "memory": float(expected_memory[job])}.items()))
                 self._keys[job] = (key[0], demand)
+            elif fusing.of(job) >= 0:
+                self._keys[job] = (key[0], key[1] or ONE_SLOT)
             elif key != _ORDINARY:
                 self._keys[job] = key
 
@@ -53,72 +69,82 @@ class ReadyQueues:
         key = self._keys.get(job, _ORDINARY)
         queue = self._queues.get(key)
         if queue is None:
-            queue = self._queues[key] = deque()
-        queue.append(job)
+            queue = self._queues[key] = OrderedDict()
+        queue[job] = None
+        if self._fusing:
+            group = self._fusing.of(job)
+            if group >= 0:
+                self._groups.setdefault(group, OrderedDict())[job] = None
 
     def leave(self, job: int) -> None:
-        """A job starts. What stands before it and is not ready any more goes as well.
+        """A job is no longer ready."""
+        del self._queues[self._keys.get(job, _ORDINARY)][job]
+        if self._fusing:
+            group = self._fusing.of(job)
+            if group >= 0:
+                del self._groups[group][job]
 
-        Were it left there, it would stand in the queue twice after it became ready again, and be started twice.
-        """
-        queue = self._queues[self._keys.get(job, _ORDINARY)]
-        while queue[0] != job:
-            if self._states[queue[0]] == READY:
-                queue.remove(job)
-                return
-            queue.popleft()
-        queue.popleft()
-
-    def clean(self) -> None:
-        """Drop everything that is not ready, wherever it stands."""
-        self._queues = {key: deque(self._living(queue)) for key, queue in self._queues.items()}
-
-    def pick(self, resources: Resources, room: int, capacity: int) -> list[int]:
+    def pick(self, resources: Resources, room: int, capacity: int, most: Callable[[int], int]) -> Picked:
         """The jobs to start now: by priority, then in the order in which they became ready. They stay in their queues until they start.
 
         A job that waits for slots holds back everything behind it, or it would never find enough of them free at once; one that waits for
         a named limit holds back only those that ask for the same. `room` is how many plain jobs may start while only such jobs are about,
-        `capacity` how many attempts the executor takes at once.
+        `capacity` how many attempts the executor takes at once. `most` tells of a job how many a bundle with it may have.
         """
         if len(self._queues) == 1:
             ((key, queue),) = self._queues.items()
             if key[1] is PLAIN:
-                return list(islice(self._living(queue), room)) if room > 0 else []
-        return self._pick_by_demand(resources, capacity)
+                return (list(islice(queue, room)) if room > 0 else []), []
+        return self._pick_by_demand(resources, capacity, most)
 
-    def _pick_by_demand(self, resources: Resources, capacity: int) -> list[int]:
+    def _pick_by_demand(self, resources: Resources, capacity: int, most: Callable[[int], int]) -> Picked:
         heads = []
         for (urgency, demand), queue in self._queues.items():
-            living = self._living(queue)
-            head = next(living, None)
+            waiting = iter(queue)
+            head = next(waiting, None)
             if head is not None:
-                heads.append((urgency, head, demand, living))
+                heads.append((urgency, head, demand, waiting))
         heapify(heads)
-        picked: list[int] = []
+        picked: dict[int, None] = {}
+        sizes: list[int] = []
+        held: list[Demand] = []
         while heads:
-            urgency, job, demand, living = heappop(heads)
+            urgency, job, demand, waiting = heappop(heads)
             lacking = resources.lacks(demand, capacity)
             if lacking == "slots":
                 break
-            if lacking:
-                continue
-            resources.take(demand)
-            picked.append(job)
-            following = next(living, None)
-            if following is not None:
-                heappush(heads, (urgency, following, demand, living))
-        for job in picked:  # taken only to see what fits beside what; they take it for good when they start
-            resources.give_back(self.demand(job))
-        return picked
+            if not lacking:
+                resources.take(demand)
+                held.append(demand)
+                before = len(picked)
+                self._take_along(job, picked, most)
+                sizes.append(len(picked) - before)
+                following = next((other for other in waiting if other not in picked), None)
+                if following is not None:
+                    heappush(heads, (urgency, following, demand, waiting))
+        for demand in held:  # taken only to see what fits beside what; they take it for good when they start
+            resources.give_back(demand)
+        return list(picked), sizes if len(sizes) < len(picked) else []
 
-    def _living(self, queue: deque[int]) -> Any:
-        """The jobs of a queue that are still ready; dead ones at the front are dropped for good."""
-        states = self._states
-        while queue and states[queue[0]] != READY:
-            queue.popleft()
-        return (job for job in queue if states[job] == READY)
+    def _take_along(self, job: int, picked: dict[int, None], most: Callable[[int], int]) -> None:
+        """Pick a job, and of those that can be run together with it as many as it and they allow."""
+        picked[job] = None
+        group = self._fusing.of(job)
+        largest, size = most(job) if group >= 0 else 1, 1
+        if largest == 1:
+            return
+        for other in self._groups[group]:
+            if other not in picked and (allowed := most(other)) > size:
+                picked[other] = None
+                size += 1
+                largest = min(largest, allowed)
+                if size >= largest:
+                    return
 
     def contents(self) -> dict[Key, list[int]]:
         """The ready jobs by queue, for comparing and checking."""
-        living = {key: list(self._living(queue)) for key, queue in self._queues.items()}
-        return {key: jobs for key, jobs in living.items() if jobs}
+        return {key: list(queue) for key, queue in self._queues.items() if queue}
+
+    def groups(self) -> dict[int, list[int]]:
+        """The ready jobs by group, for comparing and checking."""
+        return {group: list(queue) for group, queue in self._groups.items() if queue}

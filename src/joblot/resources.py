@@ -11,6 +11,8 @@ Demand = tuple[tuple[str, float], ...]
 """What one job holds while it runs: names and amounts, sorted by name. Empty for a plain job."""
 
 PLAIN: Final[Demand] = ()
+ONE_SLOT: Final[Demand] = (("cpu", 1.0),)
+"""Of a job that must not be queued behind others in a worker."""
 _UNIT: Final = 1_000_000
 """Amounts are counted in millionths, as integers: 0.1 and 0.2 taken and given back must leave nothing."""
 

@@ -15,6 +15,10 @@ its `when` asks. Everything else that happens to a job is written down.
 Timers (deadlines, waits before a retry) and the queues of ready jobs (`ready`) are indexes. Timers belong to one process and are made
 again by `resume`.
 
+Jobs that can be run together (`fusing`) start as a bundle, which holds what one of them asks for; each ends for itself. A bundle whose
+process fails as a whole tells nothing of the jobs that were not done: they are ready again, without a try counted, in bundles of half as
+many (`bundles`), down to single jobs, for which the ordinary rules hold.
+
 What this file does not know: executors, processes, files, values, the text of the batch.
 """
 
@@ -23,12 +27,15 @@ from __future__ import annotations
 from array import array
 from collections import deque
 from heapq import heappop, heappush
+from itertools import repeat
 from typing import TYPE_CHECKING, Any, Final
 
 from msgspec import Raw
 
 from joblot import events as ev
+from joblot.bundles import Bundles
 from joblot.commands import Decision, Kill
+from joblot.fusing import Fusing
 from joblot.model import (
     ABORTED,
     BACKING_OFF,
@@ -37,22 +44,24 @@ from joblot.model import (
     FAILED,
     FINAL,
     READY,
+    RETRIABLE,
     RUNNING,
     SKIPPED,
     STATE_OF,
     STATES,
     SUCCESS,
     WAITING,
+    Outcome,
 )
-from joblot.ready import ReadyQueues
+from joblot.ready import Picked, ReadyQueues
 from joblot.resources import Resources
 from joblot.retry import retry_delay
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
 
+    from joblot.fusing import Rules
     from joblot.limits import Limits
-    from joblot.model import Outcome
     from joblot.plan import Plan
 
 NEXT: Final[dict[int, frozenset[int]]] = {
@@ -70,8 +79,12 @@ NEXT: Final[dict[int, frozenset[int]]] = {
 """The legal moves. A running job becomes ready again when its attempt was lost or never began, or is retried without a wait; it waits
 again when, by then, a person has taken jobs that it needs back to the beginning."""
 
+_BUNDLES: Final = frozenset({*RETRIABLE, "lost"})
+"""Outcomes that a bundle can have as a whole."""
 _GOOD: Final = frozenset({SUCCESS, CACHED})
 _WHEN: Final = {"success": 0, "failure": 1, "always": 2}
+BUNDLE_FAILED: Final = "bundle"
+"""The reason code of an end that is not the job's own: it shared a process that failed."""
 _STOPPED: Final = {"cancelled": CANCELLED, "fail_fast": ABORTED, "max_failures": ABORTED, "time_limit": ABORTED}
 
 
@@ -89,6 +102,7 @@ class RunState:
         *,
         unknown_actions: Collection[int] = (),
         checkable: Collection[int] = (),
+        fuse_rules: Rules | None = None,
     ) -> None:
         count = len(plan)
         self.plan = plan
@@ -98,6 +112,7 @@ class RunState:
         """Number of the last attempt handed out; 0 before the first."""
         self.failed_tries: dict[int, int] = {}
         self.losses: dict[int, int] = {}
+        """How often the jobs were lost; those that were too often run alone, so that the next loss can only be their own doing."""
         self.results: dict[int, bytes] = {}
         """Results as JSON of the jobs that others refer to."""
         self.counts = [0] * len(STATES)
@@ -120,7 +135,7 @@ class RunState:
         self._graces: dict[int, float] = {}
         """For these, the shortest time that they were given."""
         self._unknown = sorted(unknown_actions)
-        self._checkable = frozenset(checkable)
+        self._checkable = set(checkable)
         """Jobs that may be up to date: asked about when they become ready."""
         self._questions: dict[int, None] = {}
         """Jobs to ask about; nothing starts while there are any. An index, as timers are."""
@@ -129,8 +144,11 @@ class RunState:
         self._was_reopened = False
         self._began: float | None = None
         """When the run began, if that was in this process."""
-        self._when = bytearray(_WHEN[spec.when] for spec in plan.config.jobs)
-        self._ready = ReadyQueues(plan, self.states, limits.expected_memory)
+        self._when = bytearray(_WHEN[spec.when] for spec in plan.declarations)
+        self._fusing = Fusing(plan, fuse_rules or {})
+        self._ready = ReadyQueues(plan, limits.expected_memory, self._fusing)
+        self.bundles = Bundles(limits.max_bundle)
+        self._sharing = self.bundles.running
         self._deadlines: list[tuple[float, int]] = []
         self._deadline_of: dict[int, float] = {}
         """By job, the deadline of its last attempt: an attempt that was given back leaves its own behind, under the same number."""
@@ -163,9 +181,9 @@ class RunState:
         self._begin(now)
         for job in range(len(self.plan)):
             if self.states[job] == RUNNING:
-                self._lost(decision, job, "the runner ended while it ran", counted=False)
+                self._lost(decision, job, "the runner ended while it ran", 0, counted=False)
             elif self.states[job] == BACKING_OFF:
-                heappush(self._backoffs, (now + self.plan.spec(job).retry.delay_s, job))
+                heappush(self._backoffs, (now + self.plan.declarations[job].retry.delay_s, job))
         # A journal that ends inside a run can leave a consequence unrecorded only if a decision was cut, which cannot be. But reopened jobs
         # may stand behind needs that were not reopened with them.
         self._skip_what_cannot_start(decision)
@@ -183,23 +201,34 @@ class RunState:
     def attempts_ended(self, outcomes: Iterable[Outcome], now: float, capacity: int) -> Decision:
         """Attempts came to an end. News of an attempt that is not the current one is ignored."""
         decision = Decision([], [], [])
-        states, attempts = self.states, self.attempts
+        states, attempts, company = self.states, self.attempts, self.in_flight - 1
         for outcome in outcomes:
             job = outcome.job
             if states[job] == RUNNING and attempts[job] == outcome.number:
+                if outcome.items is not None and self.stopping:
+                    outcome.kind = "cancelled"  # nothing is added to a run that is to end: the next process looks again
                 if outcome.kind == "ok":
+                    if outcome.items is not None:
+                        self._grow(decision, job, outcome.items)
                     self._emit(decision, ev.ended_well(outcome))
                     self._after(decision, job)
                 else:
-                    self._ended_badly(decision, outcome, now)
+                    self._ended_badly(decision, outcome, now, company)
         return self._finish(decision, now, capacity)
+
+    def _grow(self, decision: Decision, job: int, items: dict[str, list[Any]]) -> None:
+        """Add the jobs for the items that a growing job found. Those of an earlier attempt stand."""
+        if job not in self.plan.grown:
+            jobs = len(next(iter(items.values()), ()))
+            self._emit(decision, ev.PlanExtended(job, len(self.plan), jobs, items))
 
     def attempts_lost(self, lost: Iterable[tuple[int, int]], now: float, capacity: int, message: str) -> Decision:
         """The machinery around running attempts (job and attempt number) died; how they ended is not known."""
         decision = Decision([], [], [])
+        company = self.in_flight - 1
         for job, number in lost:
             if self.states[job] == RUNNING and self.attempts[job] == number:
-                self._lost(decision, job, message, counted=True)
+                self._lost(decision, job, message, company, counted=True)
         return self._finish(decision, now, capacity)
 
     def checked(self, jobs: Iterable[int], current: Mapping[int, bytes], now: float, capacity: int) -> Decision:
@@ -272,18 +301,26 @@ class RunState:
 
     def _finish(self, decision: Decision, now: float, capacity: int) -> Decision:
         """The end of every input: timers that are due, starts, and the end of the run."""
-        if (
-            decision.kills
-        ):  # what one outcome asked to kill may have ended by a later one, or with the process before this one
-            decision.kills = [kill for kill in decision.kills if self.states[kill.job] == RUNNING]
         if self._backoffs or self._deadlines or self._end_by is not None:
             self._timers(decision, now)
+        if decision.kills:
+            decision.kills = self._wanted_kills(decision.kills)
         if not self.stopping:
             self._start_ready(decision, now, capacity)
         if not self.status and not self._open():
             lasted = 0.0 if self._began is None else round(now - self._began, 6)
             self._emit(decision, ev.RunEnded(self._final_status(), lasted))
         return decision
+
+    def _wanted_kills(self, kills: Sequence[Kill]) -> list[Kill]:
+        """Each process once. What one outcome asked to kill may have ended by a later one, or with the process before this one."""
+        wanted, met = [], set[int]()
+        for kill in kills:
+            bundle = self.bundles.number(kill.job)
+            if self.states[kill.job] == RUNNING and bundle not in met:
+                wanted.append(kill)
+                met |= {bundle} - {0}
+        return wanted
 
     def _open(self) -> int:
         counts = self.counts
@@ -317,35 +354,48 @@ class RunState:
             if decision.checks:
                 return
             self._questions.clear()
-        room = max(capacity, self.limits.slots) - self.in_flight
-        picked = self._ready.pick(self.resources, room, capacity)
+        picked, sizes = self._picked(capacity)
         if not picked:
             return
-        self._emit(decision, ev.AttemptsStarted(picked))
+        self._emit(decision, ev.AttemptsStarted(picked, sizes))
         decision.starts.extend(picked)
         for job in picked:
-            timeout = self.plan.spec(job).timeout_s
+            timeout = self.plan.declarations[job].timeout_s
             if timeout is not None:
                 self._deadline_of[job] = now + timeout
                 heappush(self._deadlines, (now + timeout, job))
 
-    def _ended_badly(self, decision: Decision, outcome: Outcome, now: float) -> None:
+    def _picked(self, capacity: int) -> Picked:
+        """The ready jobs that start now, and the bundles that they form. One that was lost too often has the machine to itself."""
+        limit, open_states = self.limits.crash_limit, (READY, RUNNING)
+        suspects = [job for job, times in self.losses.items() if times >= limit and self.states[job] in open_states]
+        if suspects:
+            return [] if self.in_flight else suspects[:1], []
+        out = self.in_flight - self.bundles.processes_saved
+        return self._ready.pick(self.resources, max(capacity, self.limits.slots) - out, capacity, self.bundles.most)
+
+    def _ended_badly(self, decision: Decision, outcome: Outcome, now: float, company: int) -> None:
         job, kind, reason = outcome.job, outcome.kind, outcome.reason
+        if reason == BUNDLE_FAILED:
+            reason = ""  # an action may say anything, but not this
         asked = self.kills.get(job)
         if asked is not None and kind != "returned":
             kind, reason = asked, asked if asked == "timeout" else ""
+        if self.bundles.size(job) > 1 and kind in _BUNDLES and (outcome.shared or asked == "timeout"):
+            self._split(decision, outcome, kind)
+            return
         if kind == "lost":
-            self._lost(decision, job, outcome.message, counted=True)
+            self._lost(decision, job, outcome.message, company, counted=True)
             return
         state, delay, message = FAILED, 0.0, outcome.message
         if asked == "timeout" == kind:
-            message = f"timed out after {self.plan.spec(job).timeout_s:g} s"
+            message = f"timed out after {self.plan.declarations[job].timeout_s:g} s"
         if kind in ("cancelled", "returned"):
             state = _STOPPED[self.stopping] if self.stopping else READY
             reason, message = self.stopping, ""
         else:
             tries = self.failed_tries.get(job, 0) + 1
-            wait = retry_delay(self.plan.spec(job).retry, tries, kind, seed=self.limits.seed, job=job)
+            wait = retry_delay(self.plan.declarations[job].retry, tries, kind, seed=self.limits.seed, job=job)
             if wait is not None and not self.stopping:
                 state, delay = (BACKING_OFF, wait) if wait > 0 else (READY, 0.0)
         self._emit(decision, ev.ended(outcome, kind, STATES[state], reason or kind, message, delay))
@@ -353,6 +403,17 @@ class RunState:
             heappush(self._backoffs, (now + delay, job))
         elif state in FINAL:
             self._ended_for_good(decision, job)
+
+    def _split(self, decision: Decision, outcome: Outcome, kind: str) -> None:
+        """The bundle failed as a whole, and nobody knows by which of its jobs: again, with fewer others."""
+        state = _STOPPED[self.stopping] if self.stopping else READY
+        message = f"a bundle of {self.bundles.size(outcome.job)} jobs ended: {outcome.message or kind}"
+        if kind == "timeout" and outcome.job in self.kills:
+            timeout = self.plan.declarations[outcome.job].timeout_s
+            message = f"a bundle of {self.bundles.size(outcome.job)} jobs timed out after {timeout:g} s"
+        self._emit(decision, ev.ended(outcome, kind, STATES[state], self.stopping or BUNDLE_FAILED, message, 0.0))
+        if state in FINAL:
+            self._ended_for_good(decision, outcome.job)
 
     def _ended_for_good(self, decision: Decision, job: int) -> None:
         """What follows from a job's last end, when it was not a success: for its dependents, and perhaps for the whole run."""
@@ -365,15 +426,22 @@ class RunState:
         allowed = self.limits.max_failures
         return allowed is not None and self.counts[FAILED] >= allowed
 
-    def _lost(self, decision: Decision, job: int, message: str, *, counted: bool) -> None:
-        """Nobody knows how the attempt ended: again, unless it must run at most once or was lost too often."""
+    def _lost(self, decision: Decision, job: int, message: str, company: int, *, counted: bool) -> None:
+        """Nobody knows how the attempt ended: again, unless it must run at most once, or was lost too often and now without company.
+
+        `company` is how many other attempts were out: one of those may have been the cause.
+        """
+        if counted and self.bundles.size(job) > 1:
+            self._split(decision, Outcome(job, self.attempts[job], "lost", message=message), "lost")
+            return
+        times = self.losses.get(job, 0) + 1
         state, reason = WAITING if self.open_needs[job] else READY, "lost"
         if self.stopping:
             state, reason = _STOPPED[self.stopping], self.stopping
-        elif self.plan.spec(job).once:
+        elif self.plan.declarations[job].once:
             state, reason, message = FAILED, "unknown", f"{message}; it may run only once, so it is not started again"
-        elif counted and self.losses.get(job, 0) + 1 >= self.limits.crash_limit:
-            state, message = FAILED, f"{message}; lost {self.limits.crash_limit} times"
+        elif counted and not company and times >= self.limits.crash_limit:
+            state, message = FAILED, f"{message}; lost {times} times"
         outcome = "lost" if counted else "interrupted"
         number = self.attempts[job]
         self._emit(decision, ev.AttemptEnded(job, number, outcome, STATES[state], message=message, reason=reason))
@@ -442,7 +510,7 @@ class RunState:
 
     def _kill(self, decision: Decision, job: int, kind: str, grace_s: float | None) -> None:
         """Ask for the end of a running attempt. Asked again it is passed on only when it shall be quicker."""
-        grace = self.plan.spec(job).grace_s if grace_s is None else grace_s
+        grace = self.plan.declarations[job].grace_s if grace_s is None else grace_s
         if job in self.kills and grace >= self._graces[job]:
             return
         self.kills.setdefault(job, kind)
@@ -460,6 +528,8 @@ class RunState:
         if isinstance(event, ev.AttemptEnded):
             self._apply_attempt_ended(event)
         elif isinstance(event, ev.AttemptsStarted):
+            if event.bundles:
+                self.bundles.begin(event.jobs, event.bundles)
             for job in event.jobs:
                 self._move(job, RUNNING)
                 self.attempts[job] += 1
@@ -475,6 +545,8 @@ class RunState:
                 self._settle(job, good=state in _GOOD)
         elif isinstance(event, ev.BackoffEnded):
             self._move(event.job, READY)
+        elif isinstance(event, ev.PlanExtended):
+            self._apply_extended(event)
         elif isinstance(event, ev.RunStopping):
             self.stopping = event.reason
         elif isinstance(event, ev.RunEnded):
@@ -485,6 +557,8 @@ class RunState:
     def _apply_attempt_ended(self, event: ev.AttemptEnded) -> None:
         job, outcome = event.job, event.outcome
         state = STATE_OF[event.state]
+        if event.reason == BUNDLE_FAILED:
+            self.bundles.failed(job)
         self._move(job, state)
         if self.kills:
             self.kills.pop(job, None)
@@ -494,11 +568,13 @@ class RunState:
                 self.results[job] = bytes(event.result)
             self._settle(job, good=True)
             return
+        if event.reason == BUNDLE_FAILED:
+            return
         if outcome == "lost":
             self.losses[job] = self.losses.get(job, 0) + 1
         elif outcome == "returned":
             self.attempts[job] -= 1  # it never began, so nothing else will ever be heard of that number
-        elif outcome not in ("cancelled", "interrupted"):
+        elif outcome in RETRIABLE and state not in (CANCELLED, ABORTED):
             self.failed_tries[job] = self.failed_tries.get(job, 0) + 1
         if state in FINAL:
             self.fell[job] = 1
@@ -509,6 +585,25 @@ class RunState:
         if state != SKIPPED or event.reason == "need_failed":
             return True
         return event.reason == "need_skipped" and bool(self.fell[event.cause])
+
+    def _apply_extended(self, event: ev.PlanExtended) -> None:
+        """Make room for jobs that were added: they wait for the one that found them, and its dependents wait for them."""
+        made = self.plan.extend(event.job, event.columns)
+        assert made.start == len(self.states), "BUG: a run begins with a plan that has not grown"
+        count = len(made)
+        for column in (self.states, self.soured, self.fell, self.alarmed):
+            column.extend(bytes(count))
+        self.attempts.extend(repeat(0, count))
+        self.open_needs.extend(repeat(1, count))
+        self.counts[WAITING] += count
+        self._when.extend(bytes(count))
+        self._fusing.extend(made)
+        self._ready.extend(made)
+        if event.job in self._checkable:
+            self._checkable.update(made)
+        for dependent in self.plan.dependents[event.job]:
+            if dependent < made.start:
+                self.open_needs[dependent] += count
 
     def _apply_reopened(self, jobs: Sequence[int]) -> None:
         """The only way out of a final state. The indexes are computed anew: this happens once in the life of a process."""
@@ -521,6 +616,7 @@ class RunState:
             self.counts[WAITING] += 1
             self.states[job] = WAITING
             self.fell[job] = 0
+            self.bundles.forget(job)
             for memory in (self.failed_tries, self.losses, self.results):
                 memory.pop(job, None)
         for job in range(len(self.plan)):
@@ -529,11 +625,11 @@ class RunState:
             self.soured[job] = any(self.states[need] in FINAL - _GOOD for need in needs)
             self.alarmed[job] = any(self.fell[need] for need in needs)
             if self.open_needs[job] and self.states[job] in (READY, BACKING_OFF):
+                if self.states[job] == READY:
+                    self._ready.leave(job)
                 self.counts[self.states[job]] -= 1
                 self.counts[WAITING] += 1
                 self.states[job] = WAITING
-        # What stands in a queue without being ready would stand there twice once it is ready again.
-        self._ready.clean()
         for job in jobs:
             if not self.open_needs[job] and self._comes_true(job):
                 self._move(job, READY)
@@ -546,15 +642,17 @@ class RunState:
         self.states[job] = state
         self.counts[before] -= 1
         self.counts[state] += 1
-        if state == RUNNING:
-            self.resources.take(self._ready.demand(job))
+        if before == READY:
             self._ready.leave(job)
+        elif before == RUNNING and (not self._sharing or self.bundles.leave(job)):
+            self.resources.give_back(self._ready.demand(job))
+        if state == RUNNING:
+            if not self._sharing or self.bundles.leads(job):
+                self.resources.take(self._ready.demand(job))
         elif state == READY:
             self._ready.put(job)
-            if job in self._checkable:
+            if job in self._checkable and job not in self.plan.growing:
                 self._questions[job] = None
-        if before == RUNNING:
-            self.resources.give_back(self._ready.demand(job))
 
     def _settle(self, job: int, *, good: bool) -> None:
         """Count a job's end down in its dependents; those with no need left become ready if their `when` came true."""
@@ -588,9 +686,10 @@ class RunState:
             AssertionError: an index differs, or an invariant of the run does not hold.
         """
         plan, states = self.plan, self.states
-        queued = [job for jobs in self._ready.contents().values() for job in jobs]
+        queued = {job for jobs in self._ready.contents().values() for job in jobs}
         counted = [0] * len(STATES)
-        fresh = Resources(self.limits.slots, self.limits.limits)
+        grouped = {job for jobs in self._ready.groups().values() for job in jobs}
+        fresh, processes = Resources(self.limits.slots, self.limits.limits), set[int]()
         for job, state in enumerate(states):
             counted[state] += 1
             needs = plan.needs[job]
@@ -599,15 +698,17 @@ class RunState:
             )
             assert bool(self.soured[job]) == any(states[n] in FINAL - _GOOD for n in needs), f"soured {plan.name(job)}"
             assert bool(self.alarmed[job]) == any(self.fell[n] for n in needs), f"alarmed {plan.name(job)}"
-            if state == RUNNING:
+            if state == RUNNING and self.bundles.number(job) not in processes:
                 fresh.take(self._ready.demand(job))
-            if state == READY:
-                assert queued.count(job) == 1, f"{plan.name(job)} is not in its queue once"
+                processes |= {self.bundles.number(job)} - {0}
+            assert (job in queued) == (state == READY), f"{plan.name(job)} is in a queue or not, wrongly"
             if state in (READY, RUNNING, SUCCESS, FAILED, BACKING_OFF) and not self._was_reopened:
                 assert not self.open_needs[job] and self._comes_true(job), f"{plan.name(job)} is ahead of its needs"
         assert counted == self.counts, (counted, self.counts)
         assert fresh.snapshot() == self.resources.snapshot(), (fresh.snapshot(), self.resources.snapshot())
         assert all(states[job] == RUNNING for job in self.kills), self.kills
+        assert all(states[job] == RUNNING for job in self._sharing), self.bundles.snapshot()
+        assert grouped == {job for job in queued if self._fusing.of(job) >= 0}, grouped
 
     def snapshot(self) -> dict[str, Any]:
         """Everything that a replay of the journal must reproduce, in a form that can be compared."""
@@ -624,6 +725,8 @@ class RunState:
             "alarmed": bytes(self.alarmed),
             "held": self.resources.snapshot(),
             "ready": self._ready.contents(),
+            "ready_groups": self._ready.groups(),
+            "bundles": self.bundles.snapshot(),
             "stopping": self.stopping,
             "status": self.status,
         }

@@ -49,6 +49,17 @@ class Values:
                 values["run"] = [as_text(substitute(word, scope)) for word in spec.run]
         return values
 
+    def source_of(self, job: int) -> Any:
+        """The result that a growing job finds its items in.
+
+        Raises:
+            JoblotError: it is not there.
+            ValueError: it has no such part.
+        """
+        fan = self._plan.spec(job).fan_out
+        assert fan is not None, "BUG: not a fan-out"
+        return substitute(fan.source, {"run": {"id": self._run_id}, "jobs": _Results(self)})
+
     def knows(self, name: str) -> bool:
         """Whether the plan has a job of that name."""
         return self._plan.find(name) is not None

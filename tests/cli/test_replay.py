@@ -14,6 +14,13 @@ jobs:
   - {name: says, run: "echo said $JOBLOT_JOB $JOBLOT_ATTEMPT; exit 3", retry: 2}
   - {name: slow, run: "sleep 60", timeout: 100ms}
 """
+SECRETS = """\
+secrets: [API_KEY]
+imports: [./acts.py]
+jobs:
+  - {name: tells, run: "printf 'key hunter'; sleep 0.1; printf '22 and hun'; echo $API_KEY >&2; exit 3"}
+  - {name: raises, action: raises_key}
+"""
 ACTIONS = """\
 from joblot import action
 
@@ -21,6 +28,13 @@ from joblot import action
 def adds(*, to: int) -> dict:
     print("adding")
     return {"sum": to + 1}
+
+@action("raises_key")
+def raises_key():
+    import os, subprocess
+    print("asked with", os.environ["API_KEY"], flush=True)
+    subprocess.Popen(["sleep", "3"])
+    raise ValueError(os.environ["API_KEY"])
 
 @action("raises")
 def raises():
@@ -104,3 +118,20 @@ def test_a_result_that_was_never_recorded_is_one_line(joblot):
     done = joblot("replay", "r1", "adds")
     assert (done.code, done.out) == (1, "")
     assert done.err == "error: job `first` has no result to refer to (it is failed)\n"
+
+
+@pytest.mark.parametrize("job", ["tells", "raises"])
+def test_secrets_are_masked_on_the_terminal_too(joblot, job):
+    """Also when one comes in two pieces, and when something that the action left behind keeps the output open."""
+    joblot.env["API_KEY"] = "hunter22"
+    joblot.write("joblot.yaml", SECRETS)
+    joblot.write("acts.py", ACTIONS)
+    joblot("run", "--run-id", "r1", "-q")
+    done = joblot("replay", "r1", job)
+    assert done.code == 1
+    assert "hunter22" not in done.out + done.err
+    if job == "tells":
+        assert (done.out, done.err.splitlines()[0]) == ("key *** and hun", "***")
+    else:
+        assert done.out == "asked with ***\n"
+        assert "ValueError: ***" in done.err

@@ -264,6 +264,25 @@ def test_a_command_that_does_not_exist_is_127_and_one_that_cannot_be_executed_12
     assert came["folder"].message == f"no such folder to run in: `{tmp_path}/nowhere`"
 
 
+def test_a_script_whose_interpreter_is_missing_is_not_said_to_be_missing_itself(bench, tmp_path):
+    script = tmp_path / "script.sh"
+    script.write_text("#!/no/such/interpreter\n")
+    script.chmod(0o755)
+    world = bench(run("a", "./script.sh"))
+    world.start("a")
+    outcome = world.wait()["a"]
+    assert (outcome.kind, outcome.exit_code) == ("exit", 127)
+    assert outcome.message == "cannot execute `./script.sh`: its interpreter does not exist"
+
+
+def test_arguments_that_are_too_long_for_the_system_fail_their_job_only(bench):
+    world = bench(run("long", ["echo", "x" * 200_000]), run("after", "true"))
+    world.start("long", "after")
+    came = world.wait(2)
+    assert came["long"].message == "cannot execute `echo`: argument list too long"
+    assert came["after"].kind == "ok"
+
+
 def test_a_command_sees_its_run_its_job_and_nothing_on_standard_input(bench, tmp_path):
     script = (
         'cat; echo "$JOBLOT_RUN_ID $JOBLOT_JOB $JOBLOT_ATTEMPT $JOBLOT_BATCH_DIR $JOBLOT_INPUT $GREETING $OWN"; pwd'
@@ -363,6 +382,19 @@ def test_the_log_of_a_long_attempt_can_be_read_while_it_runs(local):
     world.kill("cmd")
     world.kill("fun")
     world.wait(2)
+
+
+@pytest.mark.parametrize("quiet", ["call", "run"])
+def test_a_long_attempt_that_prints_nothing_has_no_log_and_not_the_next_one_s(local, quiet):
+    """R110: its log got its name while it ran, over the file that the next attempt printed into."""
+    stay = call("quiet", lambda: time.sleep(0.3)) if quiet == "call" else run("quiet", "sleep 0.3")
+    loud = call("loud", lambda: print("hello")) if quiet == "call" else run("loud", "echo hello")
+    world = local(stay, loud, slots=1)
+    for name in ("quiet", "loud"):
+        world.start(name)
+        assert world.wait()[name].kind == "ok"
+    assert world.log("loud") == "hello\n"
+    assert not (world.run_dir / "logs" / "quiet" / "1.log").exists()
 
 
 def test_declared_secrets_are_masked_in_logs_results_and_messages(bench, monkeypatch):
@@ -546,6 +578,49 @@ def test_nothing_runs_twice_when_attempts_are_taken_back(local, tmp_path):
     assert sorted(log.read_text().split()) == sorted(names)
 
 
+BIG = 400 * 2**20
+
+
+def test_large_outputs_are_hashed_where_nobody_waits_for_it(local, tmp_path):
+    """While a worker reads the output of a command, other jobs begin and end."""
+    world = local(run("big", f"truncate -s {BIG} big.dat", outputs=("big.dat",)), run("quick", "true"))
+    world.start("big")
+    world.executor.wait(5)
+    assert world.executor.wait(0) == []
+    world.start("quick")
+    first, second = [next(iter(world.wait(1).values())) for _ in range(2)]
+    assert (world.plan.name(first.job), world.plan.name(second.job)) == ("quick", "big")
+    found = (tmp_path / "big.dat").stat()
+    assert [looked[:3] for looked in second.looked] == [("big.dat", found.st_size, found.st_mtime_ns)]
+    assert len(second.looked[0][3]) == 64
+    assert second.wall_s < 0.1, "looking is no part of the attempt"
+    assert world.log("big") == ""
+
+
+@pytest.mark.parametrize("end", ["grace", "at once", "the warden"])
+def test_a_command_that_ended_well_did_so_whatever_ends_the_look_at_its_outputs(local, end):
+    world = local(run("big", f"truncate -s {BIG} big.dat", outputs=("big.dat",)))
+    world.start("big")
+    until = time.monotonic() + 5
+    while not world.executor._workers:
+        assert time.monotonic() < until
+        assert world.executor.wait(0.01) == []
+    if end == "the warden":
+        os.kill(world.executor._warden_pid, signal.SIGKILL)
+    else:
+        world.kill("big", grace=1.0 if end == "grace" else 0.0)
+    assert world.wait()["big"].kind == "ok"
+
+
+def test_an_action_s_outputs_are_hashed_in_its_worker(local, tmp_path):
+    made = tmp_path / "made.txt"
+    world = local(call("a", lambda: made.write_text("x") and None, outputs=("made.txt",)))
+    world.start("a")
+    looked = world.wait()["a"].looked
+    digest = "2d711642b726b04401627ca9fbac32f5c8530fb1903cc4db02258717921a4881"
+    assert looked == (("made.txt", 1, made.stat().st_mtime_ns, digest),)
+
+
 def test_a_killed_warden_is_replaced_and_what_ran_is_lost(local):
     """P2"""
     marker = f"6{os.getpid()}"
@@ -561,6 +636,30 @@ def test_a_killed_warden_is_replaced_and_what_ran_is_lost(local):
     assert gone(marker)
     world.start("after")
     assert world.wait()["after"].kind == "ok"
+
+
+def test_what_had_not_begun_when_the_warden_was_killed_is_not_lost(local, tmp_path):
+    """P2: the token of an attempt says whether it began."""
+    begun = tmp_path / "begun"
+    count = 6
+    ahead = [f"n{number}" for number in range(count)]
+
+    def stay():
+        begun.touch()
+        time.sleep(60)
+
+    world = local(call("stay", stay), *(call(name, lambda: 1) for name in ahead), slots=1)
+    for _ in range(12):
+        world.start(*ahead)
+        world.wait(count)
+    world.start("stay", *ahead)
+    assert not world.executor._waiting, "all of them are in the worker's queue"
+    while not begun.exists():
+        time.sleep(0.001)
+    os.kill(world.executor._warden_pid, signal.SIGKILL)
+    came = world.wait(count + 1)
+    assert came.pop("stay").kind == "lost"
+    assert {outcome.kind for outcome in came.values()} == {"ok"}
 
 
 def test_nothing_outlives_a_killed_runner(tmp_path):

@@ -210,3 +210,22 @@ def test_what_an_interrupted_attempt_printed_can_be_read(hostile: Any) -> None:
     process.kill()
     hostile.end(process)
     assert hostile.joblot("logs", "last", "a").out == "precious\n"
+
+
+def test_an_output_that_is_a_pipe_does_not_hold_up_the_run(hostile: Any) -> None:
+    """G6: nobody ever writes to it, and reading it would never end."""
+    batch = hostile.yaml("jobs:\n  - {name: a, run: mkfifo out.pipe, outputs: [out.pipe]}\n")
+    assert hostile.joblot("run", batch).code == 0
+
+
+def test_a_job_that_kills_its_warden_every_time_fails_alone(hostile: Any) -> None:
+    """P2: those that ran beside it run again, and in the end it runs by itself."""
+    batch = hostile.yaml("""
+        jobs:
+          - {name: kills, run: "kill -9 $PPID; sleep 5"}
+          - {name: beside, run: "sleep 0.5"}
+    """)
+    ended = hostile.joblot("run", batch, "--workers", "2")
+    assert ended.code == 1
+    assert "[success] beside" in ended.out + ended.err
+    assert "[failed ] kills (4 attempts" in ended.out + ended.err

@@ -4,9 +4,10 @@ import random
 from typing import NamedTuple
 
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from joblot.limits import Limits
-from joblot.model import Config, JobSpec, Retry
+from joblot.model import Config, FanOut, JobSpec, Retry
 from joblot.plan import Plan, expand
 
 WHENS = ("success", "success", "success", "failure", "always")
@@ -30,6 +31,10 @@ def case_from(seed: int) -> Case:
     dice = random.Random(seed)
     count = dice.randint(1, dice.choice((4, 12, 40)))
     jobs = [_job(dice, number) for number in range(count)]
+    if seed % 5 < 2:
+        jobs = _fused(random.Random(f"fused {seed}"), jobs)
+    if seed % 3 == 1:
+        jobs = _growing(random.Random(f"growing {seed}"), jobs)
     if dice.random() < 0.5:
         dice.shuffle(jobs)
     limits = Limits(
@@ -70,6 +75,32 @@ def _job(dice: random.Random, number: int) -> JobSpec:
     )
 
 
+def _growing(dice: random.Random, jobs: list[JobSpec]) -> list[JobSpec]:
+    """The same jobs, some of which stand for as many as are found when they start."""
+    chosen = {job.name for job in jobs if dice.random() < 0.3}
+    found = FanOut("result", source="${{ jobs.j0.result }}")
+    return [
+        replace(
+            job,
+            name=f"{job.name}-${{{{ item }}}}" if job.name in chosen else job.name,
+            fan_out=found if job.name in chosen else None,
+            outputs=tuple(f"{path}-${{{{ item }}}}" for path in job.outputs) if job.name in chosen else job.outputs,
+            needs=tuple(f"{need}-*" if need in chosen else need for need in job.needs),
+        )
+        for job in jobs
+    ]
+
+
+def _fused(dice: random.Random, jobs: list[JobSpec]) -> list[JobSpec]:
+    """The same jobs, most of them runs of a fused action, and many of those alike."""
+    alike = {"timeout_s": dice.choice((None, 5.0)), "resources": {}, "priority": 0, "once": False, "grace_s": 2.0}
+    made = []
+    for job in jobs:
+        fields = {"action": "fused", "input": dice.choice("ab")} if dice.random() < 0.8 else {}
+        made.append(replace(job, **fields, **(alike if dice.random() < 0.7 else {})))
+    return made
+
+
 @st.composite
 def plans(
     draw: st.DrawFn, *, most: int = 40, whens: tuple[str, ...] = ("success", "failure", "always"), plain: bool = False
@@ -77,13 +108,15 @@ def plans(
     """Any plan; `plain`: nothing but needs and `when`."""
     count = draw(st.integers(1, most))
     jobs = []
+    fused = draw(st.booleans())
     for number in range(count):
         needs = draw(st.sets(st.integers(0, number - 1), max_size=4)) if number else set()
-        fields = {} if plain else draw(_fields)
+        fields = {} if plain or (fused and draw(st.integers(0, 3))) else draw(_fields)
         jobs.append(
             JobSpec(
                 name=f"j{number}",
-                action="test",
+                action="fused" if fused else "test",
+                input=draw(st.sampled_from("ab")) if fused else None,
                 needs=tuple(f"j{need}" for need in sorted(needs)),
                 when=draw(st.sampled_from(whens)),
                 **fields,
@@ -122,5 +155,6 @@ limits = st.builds(
     max_failures=st.sampled_from((None, 1, 3)),
     timeout_s=st.sampled_from((None, None, 15.0)),
     crash_limit=st.integers(1, 3),
+    max_bundle=st.sampled_from((1000, 1000, 3, 1)),
     seed=st.just("simulated"),
 )

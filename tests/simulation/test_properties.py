@@ -70,5 +70,5 @@ def worked_out(plan):
         for job in tier:
             good = all(states[need] == "success" for need in plan.needs[job])
             when = plan.spec(job).when
-            states[job] = "success" if when == "always" or good == (when == "success") else "skipped"
+            states[job] = "success" if when == "always" or (when == "success" and good) else "skipped"
     return {plan.name(job): states[job] for job in range(len(plan))}

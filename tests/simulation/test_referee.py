@@ -42,6 +42,11 @@ OBJECTIONS = {
     "a job was skipped without cause (need_failed): job `b` (open, attempt 0)": [
         ev.JobsEnded([1], "skipped", "need_failed", 0)
     ],
+    "a job was skipped without cause (condition): job `c` (open, attempt 0)": [
+        ev.AttemptsStarted([0]),
+        ev.AttemptEnded(0, 1, "exit", "backing_off"),
+        ev.JobsEnded([2], "skipped", "condition"),
+    ],
     "a job was stopped and the run was not: job `b` (open, attempt 0)": [ev.JobsEnded([1], "aborted", "fail_fast")],
     "a wait ended that never began: job `a` (open, attempt 0)": [ev.BackoffEnded(0)],
     "the run ended before ['a', 'b', 'c', 'd', 'e', 'f']": [ev.RunEnded("success")],
@@ -60,6 +65,41 @@ def test_the_referee_objects(referee, objection, events):
     with pytest.raises(AssertionError) as caught:
         referee.recorded([STARTED, *events], 2)
     assert str(caught.value) == objection
+
+
+def test_the_referee_objects_to_an_alarm_for_a_need_that_its_condition_skipped():
+    referee = Referee(expand(declare("a; b needs a when=failure; c needs b when=failure")), Limits(slots=2))
+    ended = [STARTED, ev.AttemptsStarted([0]), ev.AttemptEnded(0, 1), ev.JobsEnded([1], "skipped", "condition")]
+    with pytest.raises(AssertionError) as caught:
+        referee.recorded([*ended, ev.AttemptsStarted([2])], 2)
+    assert str(caught.value) == "a job started before its needs allow it: job `c` (open, attempt 0)"
+
+
+def test_the_referee_objects_when_a_job_is_given_up_for_a_loss_in_company_or_not_given_up_for_one_alone():
+    plan, limits = expand(declare("a; b")), Limits(slots=2, crash_limit=2)
+    both_lost = [ev.AttemptEnded(0, 1, "lost", "ready"), ev.AttemptEnded(1, 1, "lost", "failed")]
+    story = [[STARTED, ev.AttemptsStarted([0, 1])], both_lost]
+    assert objection_to(plan, limits, story) == "given up after a loss in company: job `b` (open, attempt 1)"
+    alone = [ev.AttemptsStarted([0]), ev.AttemptEnded(0, 1, "lost", "ready")]
+    story = [[STARTED], alone, [ev.AttemptsStarted([0])], [ev.AttemptEnded(0, 2, "lost", "ready")]]
+    assert objection_to(plan, limits, story) == "lost alone once more than allowed: job `a` (open, attempt 2)"
+
+
+def test_the_referee_objects_when_a_job_that_was_lost_too_often_runs_beside_another():
+    plan, limits = expand(declare("a; b")), Limits(slots=2, crash_limit=1)
+    lost = [ev.AttemptEnded(0, 1, "lost", "ready"), ev.AttemptEnded(1, 1, "lost", "ready")]
+    story = [[STARTED, ev.AttemptsStarted([0, 1])], [*lost, ev.AttemptsStarted([0, 1])]]
+    assert objection_to(plan, limits, story) == "beside others after so many losses: job `a` (open, attempt 2)"
+
+
+def objection_to(plan, limits, story):
+    referee = Referee(plan, limits)
+    *before, last = story
+    for events in before:
+        referee.recorded(events, 2)
+    with pytest.raises(AssertionError) as caught:
+        referee.recorded(last, 2)
+    return str(caught.value)
 
 
 def test_the_referee_objects_to_a_kill_that_is_no_quicker(referee):

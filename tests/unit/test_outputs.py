@@ -94,6 +94,19 @@ def test_the_hash_of_a_folder_depends_on_names_and_contents_alone(tmp_path):
     assert content(str(tmp_path / "b")) != one
 
 
+@pytest.mark.parametrize(
+    "make", [os.mkfifo, lambda path: os.symlink("/dev/zero", path), lambda path: os.symlink(path, path)]
+)
+def test_what_is_no_file_has_no_contents_and_is_not_read(tmp_path, make):
+    """A pipe nobody writes to would hold up the run for ever, and a device that never ends too."""
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    empty = content(str(folder))
+    make(folder / "odd")
+    assert content(str(folder / "odd")) == ""
+    assert content(str(folder)) != empty
+
+
 def test_a_file_is_hashed_once_until_it_changes(tmp_path):
     hashes = Hashes(str(tmp_path))
     path = tmp_path / "f"
@@ -127,6 +140,15 @@ def test_declared_outputs_become_artifacts_with_size_and_hash(tmp_path):
     assert outcome.kind == "ok"
     assert outcome.artifacts == (Artifact("out/f.txt", 3, digest), Artifact("other", 1))
     assert [(fact.path, fact.sha256) for fact in world.watch.made[0]] == [("out/f.txt", digest)]
+
+
+def test_what_was_hashed_where_it_was_made_is_not_hashed_again_unless_it_has_changed_since(tmp_path):
+    world = World(tmp_path, "f")
+    size, mtime_ns = stamp(str(world.write("f", "made")))
+    for looked_at, sha256 in ((mtime_ns, "as told"), (mtime_ns - 1, hashlib.sha256(b"made").hexdigest())):
+        world.watch.began(0)
+        outcome = world.end(looked=(("f", size, looked_at, "as told"),))
+        assert outcome.artifacts == (Artifact("f", 4, sha256),)
 
 
 def test_a_declared_output_that_was_not_made_fails_the_attempt(tmp_path):

@@ -13,6 +13,7 @@ _MAX_TEXTS: Final = 8
 """More texts than this are slower to look for, one after the other, than the expression itself."""
 _MIN_LENGTH: Final = 2
 _PLAIN_ESCAPES: Final = frozenset(r".*+?()[]{}|^$\/-_ '\"#&~@!%,:;<=>`")
+_SPECIAL: Final = frozenset(r"\.+*?()[]{}|^$")
 _SETS: Final = frozenset("dDsSwW")
 _EMPTY_ESCAPES: Final = frozenset("bB")
 
@@ -46,6 +47,21 @@ def required(pattern: str) -> list[bytes]:
         return []
     best = _better(part.exact, part.needed)
     return [text.encode() for text in best] if best and _worth(best)[0] >= _MIN_LENGTH else []
+
+
+def plain(pattern: str) -> bytes | None:
+    """The one text that an expression without any special sign stands for; None for all other expressions."""
+    text, position = "", 0
+    while position < len(pattern):
+        char = pattern[position]
+        if char == "\\" and pattern[position + 1 : position + 2] in _PLAIN_ESCAPES:
+            position += 1
+            char = pattern[position]
+        elif char in _SPECIAL:
+            return None
+        text += char
+        position += 1
+    return text.encode() if text and "\n" not in text else None
 
 
 def _worth(texts: tuple[str, ...]) -> tuple[int, int]:

@@ -47,15 +47,17 @@ class Action:
         function: Callable[..., Any],
         *,
         version: str = "1",
-        fuse_on: Sequence[str] = (),
         command: bool = False,
     ) -> None:
-        signatures.check(function, fused=bool(fuse_on))
+        signatures.check(function)
         self.name = name
         self.function = function
         self.version = version
-        self.fuse_on = tuple(fuse_on)
         self.command = command
+        self.fused: Callable[..., Any] | None = None
+        """Does many jobs in one call, with what `function` would make of each alone; None when there is no such thing."""
+        self.fuse_on: tuple[str, ...] = ()
+        """In what those jobs agree: `input`, and names of parameters."""
         module = getattr(function, "__module__", "")
         self.origin = f"{module}:{getattr(function, '__qualname__', repr(function))}"
 
@@ -65,7 +67,7 @@ class Action:
     @cached_property
     def signature(self) -> Signature:
         """What it takes: the schema of a job's `input` and `params`."""
-        return signatures.read(self.name, self.function, fused=bool(self.fuse_on))
+        return signatures.read(self.name, self.function)
 
     @cached_property
     def wants_context(self) -> bool:
@@ -80,10 +82,18 @@ class Action:
     def _takes_paths(self) -> bool:
         return signatures.takes_paths(self.function)
 
-    def call(self, input: Any, params: Mapping[str, Any], ctx: Any = None) -> Any:
-        """Run it with a job's input and parameters, already checked and converted. The result is what the function returns.
+    @cached_property
+    def defaults(self) -> dict[str, Any]:
+        """The parameters that a job need not give, and what they are then."""
+        return {one.name: one.default for one in self.signature.parameters.values() if not one.required}
 
-        A single input for a function that takes several is a list of one.
+    @property
+    def fuse_rule(self) -> dict[str, Any]:
+        """In what jobs must agree to be done in one call: names, each with what stands for a parameter that a job does not give."""
+        return {name: self.defaults.get(name) for name in self.fuse_on}
+
+    def fitting(self, input: Any) -> Any:
+        """The input as the function takes it: a single one for a function that takes several is a list of one.
 
         Raises:
             ActionError: `input` is a list, and the function takes one path.
@@ -91,7 +101,16 @@ class Action:
         if isinstance(input, list) and self._takes_one_path:
             raise ActionError(f"`{self.name}` takes one input, not a list of {len(input)}", reason="bad_input")
         if input is not None and not isinstance(input, list) and self._takes_paths:
-            input = [input]  # noqa: A001 - the word of the batch file
+            return [input]
+        return input
+
+    def call(self, input: Any, params: Mapping[str, Any], ctx: Any = None) -> Any:
+        """Run it with a job's input and parameters, already checked and converted. The result is what the function returns.
+
+        Raises:
+            ActionError: as `fitting`.
+        """
+        input = self.fitting(input)  # noqa: A001 - the word of the batch file
         keywords = dict(params)
         if self.wants_context:
             keywords[signatures.CONTEXT] = ctx
@@ -157,38 +176,70 @@ class Registry(MutableMapping[str, Action]):
     def action(self, name: F, /) -> F: ...
 
     @overload
-    def action(
-        self, name: str | None = None, /, *, version: str = "1", fuse_on: Sequence[str] = (), command: bool = False
-    ) -> Callable[[F], F]: ...
+    def action(self, name: str | None = None, /, *, version: str = "1", command: bool = False) -> Callable[[F], F]: ...
 
-    def action(
-        self, name: Any = None, /, *, version: str = "1", fuse_on: Sequence[str] = (), command: bool = False
-    ) -> Any:
+    def action(self, name: Any = None, /, *, version: str = "1", command: bool = False) -> Any:
         """Register a function as an action: `@action`, `@action()` or `@action("name")`. The function itself stays as it is.
 
         Args:
             name: the name in batch files; the function's own when left out.
             version: part of the fingerprint of a job: raise it when the same input now gives another result.
-            fuse_on: `input` and parameter names; jobs that agree in these may be run as one call.
             command: the function returns a command line instead of doing the work.
 
         Raises:
             UsageError: joblot cannot call such a function, or the name is taken.
         """
         if callable(name):
-            return self._register(name, None, version, fuse_on, command=command)
+            return self._register(name, None, version, command=command)
 
         def decorate(function: F) -> F:
-            return self._register(function, name, version, fuse_on, command=command)
+            return self._register(function, name, version, command=command)
 
         return decorate
 
-    def _register(self, function: F, name: str | None, version: str, fuse_on: Sequence[str], *, command: bool) -> F:
+    def _register(self, function: F, name: str | None, version: str, *, command: bool) -> F:
         name = name or getattr(function, "__name__", "")
         if not name:
             raise UsageError(f'{signatures.describe(function)} has no name: write `@action("name")`')
-        self[name] = Action(name, function, version=version, fuse_on=fuse_on, command=command)
+        self[name] = Action(name, function, version=version, command=command)
         return function
+
+    def fused(self, name: str, /, *, on: Sequence[str]) -> Callable[[F], F]:
+        """Register a function that does many jobs of an action in one call: `@fused("build", on=("input",))`.
+
+        It takes the jobs (a list of `FusedJob`) and a `BundleContext`, and must come to the same results as the action itself, which goes
+        on saying what a job takes and runs the jobs that stay alone. The function itself stays as it is.
+
+        Args:
+            name: the action; it is registered first.
+            on: `input` and names of parameters: only jobs that agree in all of these are done in one call.
+
+        Raises:
+            UsageError: there is no such action, or it cannot be fused like this.
+        """
+
+        def decorate(function: F) -> F:
+            signatures.check_fused(function)
+            place, action = signatures.describe(function), self._actions.get(name)
+            if action is None:
+                raise UsageError(f"{place} is to fuse `{name}`, which is no action yet: register that first")
+            if action.command:
+                raise UsageError(f"{place} is to fuse `{name}`, which returns commands: those cannot be fused")
+            known = ["input"] * (action.signature.input != "none") + list(action.signature.parameters)
+            wrong = next((one for one in on if one not in known), None)
+            if wrong is not None:
+                raise UsageError(f"{place}: `{name}` has no parameter `{wrong}`", hint=did_you_mean(wrong, known))
+            if not on:
+                raise UsageError(f"{place}: `on` names nothing that jobs could agree in")
+            action.fused, action.fuse_on = function, tuple(on)
+            return function
+
+        return decorate
+
+    def fuse_rules(self, names: Iterable[str]) -> dict[str, dict[str, Any]]:
+        """The `fuse_rule` of each of these actions that can be fused; a name without an action is passed over."""
+        found = {name: self[name] for name in names if self.signature(name) is not None}
+        return {name: action.fuse_rule for name, action in found.items() if action.fused is not None}
 
     def _find(self, name: str) -> Action | None:
         return self._actions.get(name) or self._load_built_in(name) or self._load_entry_point(name)
@@ -314,3 +365,5 @@ ACTIONS: Final = Registry()
 """All actions by name."""
 action = ACTIONS.action
 """Register a function as an action."""
+fused = ACTIONS.fused
+"""Register a function that does many jobs of an action in one call."""

@@ -2,6 +2,9 @@
 
 The expression is RE2's, and each line stands alone: no match goes over a line break, `^` and `$` stand for the ends of a line. To be
 fast, many lines are handed to RE2 at once, and only those that hold a text without which the expression cannot match.
+
+Many expressions on one file are searched for in one pass: one expression made of all finds the lines in which any of them matches, a set
+tells which of them do, and only those count there, as they would alone.
 """
 
 from __future__ import annotations
@@ -11,13 +14,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from joblot.actions.context import Context
-from joblot.actions.literals import required
+from joblot.actions.literals import plain, required
 from joblot.actions.reading import line_blocks
-from joblot.actions.registry import action
+from joblot.actions.registry import action, fused
 from joblot.errors import ActionError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
+
+    from joblot.actions.bundle import BundleContext, FusedJob
 
 _ALONE: Final = re.compile(r"\\[AzC]|\(\?[a-zA-Z]*[m-]")
 """What means something else in a line than in a block of lines: ends of the text, any byte, the flag `m`. Too often is safe."""
@@ -25,6 +30,14 @@ _DENSE_BYTES: Final = 1024
 """With a candidate line in so many bytes or fewer, looking for candidates costs more than it saves."""
 _RETRY_BLOCKS: Final = 64
 """After so many blocks without looking for candidates, look again: the file may have changed its character."""
+_QUOTED: Final = re.compile(r"\\[QE]")
+"""What would swallow the end of a group, or come from a group before."""
+_JOINED_DENSE_BYTES: Final = 4096
+"""The same for many expressions: so many bytes, divided by how many there are."""
+_TOGETHER: Final = 100
+"""Expressions in one expression, at the most."""
+_DFA_BYTES: Final = 64 * 2**20
+"""What RE2 may take to look for many expressions at once: where it has too little, it becomes slow."""
 _UNSUPPORTED: Final = (
     (re.compile(r"\(\?<[=!]"), "look-behind"),
     (re.compile(r"\(\?[=!]"), "look-ahead"),
@@ -58,37 +71,82 @@ def search_pattern(
     return {"matches": search.matches, "matching_lines": search.matching_lines, "pattern": pattern}
 
 
+@fused("search_pattern", on=("input",))
+def search_patterns(jobs: Sequence[FusedJob], ctx: BundleContext) -> None:
+    """Search one file for the expressions of many jobs in one pass."""
+    found: dict[tuple[str, bool], LineSearch] = {}
+    for job in jobs:
+        wanted = _wanted(job)
+        try:
+            found[wanted] = found.get(wanted) or LineSearch(wanted[0], ignore_case=wanted[1])
+        except ActionError as error:
+            ctx.failed(job, error)
+    if not found:
+        return
+    searches = LineSearches(list(found.values()))
+    try:
+        for block in line_blocks(jobs[0].input, jobs[0].ctx):
+            searches.add(block)
+    except ActionError as error:
+        for job in ctx.open:
+            ctx.failed(job, error)
+    for job in ctx.open:
+        search = found[_wanted(job)]
+        ctx.done(job, {"matches": search.matches, "matching_lines": search.matching_lines, "pattern": search.pattern})
+
+
+def _wanted(job: FusedJob) -> tuple[str, bool]:
+    return job.params["pattern"], job.params["ignore_case"]
+
+
 class LineSearch:
     """Counts the matches of a regular expression in blocks of lines."""
 
     def __init__(self, pattern: str, *, ignore_case: bool = False) -> None:
         self.matches = 0
         self.matching_lines = 0
+        self.pattern = pattern
+        self.ignore_case = ignore_case
         self._regex = compiled(pattern, ignore_case=ignore_case)
         self._one_by_one = _ALONE.search(pattern) is not None
         self._literals = [] if ignore_case or self._one_by_one else required(pattern)
         self._blind_blocks = 0
+        self._text = None if ignore_case else plain(pattern)
+
+    @property
+    def can_be_joined(self) -> bool:
+        """Whether it can be a part of an expression that is searched for in many lines at once."""
+        return not self._one_by_one and not _QUOTED.search(self.pattern)
 
     def add(self, block: bytes) -> None:
         r"""Count in some lines, joined by `\n`, without a line break at the end."""
         if self._one_by_one:
             for line in block.split(b"\n"):
-                self._count(line, 0, len(line))
+                self.count(line, 0, len(line))
         elif not self._literals or self._blind_blocks:
             self._blind_blocks = max(0, self._blind_blocks - 1)
-            self._count(block, 0, len(block))
+            self.count(block, 0, len(block))
         else:
             self._count_candidates(block)
 
     def _count_candidates(self, block: bytes) -> None:
         candidates = 0
         for start, end in _lines_with(block, self._literals):
-            self._count(block, start, end)
+            self.count(block, start, end)
             candidates += 1
         if candidates * _DENSE_BYTES > len(block):
             self._blind_blocks = _RETRY_BLOCKS
 
-    def _count(self, text: bytes, start: int, end: int) -> None:
+    def count_line(self, text: bytes, start: int, end: int) -> None:
+        """Count in one line."""
+        if self._text is None:
+            self.count(text, start, end)
+        else:
+            found = text.count(self._text, start, end)
+            self.matches += found
+            self.matching_lines += found > 0
+
+    def count(self, text: bytes, start: int, end: int) -> None:
         """Count in the lines between two places."""
         line_end = empty = start - 1
         for match in self._regex.finditer(text, start, end):
@@ -104,6 +162,83 @@ class LineSearch:
                 line_end = text.find(b"\n", last, end)
                 if line_end < 0:
                     line_end = end
+
+
+class LineSearches:
+    """Counts the matches of many regular expressions in blocks of lines, each as it would alone."""
+
+    def __init__(self, searches: list[LineSearch]) -> None:
+        joinable = [search for search in searches if search.can_be_joined]
+        parts = [joinable[start : start + _TOGETHER] for start in range(0, len(joinable), _TOGETHER)]
+        self._joined: list[_Joined] = []
+        self._alone = [search for search in searches if not search.can_be_joined]
+        while parts:
+            part = parts.pop()
+            joined = _Joined.of(part) if len(part) > 1 else None
+            if joined is not None:
+                self._joined.append(joined)
+            elif len(part) > 1:  # too large for RE2
+                parts += [part[: len(part) // 2], part[len(part) // 2 :]]
+            else:
+                self._alone += part
+
+    def add(self, block: bytes) -> None:
+        """See `LineSearch.add`."""
+        for search in self._alone:
+            search.add(block)
+        for joined in self._joined:
+            joined.add(block)
+
+
+class _Joined:
+    """Expressions that are looked for as one: `any_of` matches where any does, `which` tells of a line which of them do."""
+
+    def __init__(self, searches: list[LineSearch], any_of: Any, which: Any) -> None:
+        self._searches = searches
+        self._any_of = any_of
+        self._which = which
+        self._dense_bytes = _JOINED_DENSE_BYTES // len(searches)
+        self._blind_blocks = 0
+
+    @classmethod
+    def of(cls, searches: list[LineSearch]) -> _Joined | None:
+        """These as one; None when they are too many for RE2."""
+        import re2
+
+        options = _options(re2)
+        options.max_mem = _DFA_BYTES
+        which = re2.Set.SearchSet(options)
+        texts = [f"(?{'i' * search.ignore_case}m:{search.pattern})".encode() for search in searches]
+        try:
+            for text in texts:
+                which.Add(text)
+            which.Compile()
+            return cls(searches, re2.compile(b"|".join(texts), options), which)
+        except re2.error:
+            return None
+
+    def add(self, block: bytes) -> None:
+        """See `LineSearch.add`. Where too many lines match, each for itself is faster."""
+        if self._blind_blocks:
+            self._blind_blocks -= 1
+            for search in self._searches:
+                search.add(block)
+        elif self._count_candidates(block) * self._dense_bytes > len(block):
+            self._blind_blocks = _RETRY_BLOCKS
+
+    def _count_candidates(self, block: bytes) -> int:
+        place = candidates = 0
+        while place <= len(block) and (match := self._any_of.search(block, place)) is not None:
+            first, last = match.span()
+            start = block.rfind(b"\n", place, first) + 1 or place
+            end = block.find(b"\n", last)
+            end = len(block) if end < 0 else end
+            # A set that runs out of memory says that nothing matches, and something does.
+            for number in self._which.Match(block[start:end]) or range(len(self._searches)):
+                self._searches[number].count_line(block, start, end)
+            place = end + 1
+            candidates += 1
+        return candidates
 
 
 def _lines_with(block: bytes, literals: list[bytes]) -> Iterator[tuple[int, int]]:
@@ -132,10 +267,7 @@ def compiled(pattern: str, *, ignore_case: bool = False) -> Any:
     """
     import re2
 
-    options = re2.Options()
-    options.log_errors = False
-    options.never_nl = True
-    options.never_capture = True
+    options = _options(re2)
     options.case_sensitive = not ignore_case
     try:
         encoded = pattern.encode()
@@ -145,6 +277,14 @@ def compiled(pattern: str, *, ignore_case: bool = False) -> Any:
         raise ActionError("not a regular expression: it is not valid text", reason="bad_pattern") from error
     except re2.error as error:
         raise _refused(error) from error
+
+
+def _options(re2: Any) -> Any:
+    options = re2.Options()
+    options.log_errors = False
+    options.never_nl = True
+    options.never_capture = True
+    return options
 
 
 def _refused(error: Exception) -> ActionError:

@@ -17,19 +17,16 @@ if TYPE_CHECKING:
 
 CONTEXT: Final = "ctx"
 INPUT: Final = "input"
-JOBS: Final = "jobs"
-"""The first parameter of an action that takes many jobs at once."""
 
 
-def check(function: Callable[..., Any], *, fused: bool) -> None:
-    """Make sure that joblot can call `function`: only `input` (or `jobs`) and `ctx` need a position, no `*args`, not `async`.
+def check(function: Callable[..., Any]) -> None:
+    """Make sure that joblot can call `function`: only `input` and `ctx` need a position, no `*args`, not `async`.
 
     Raises:
         UsageError: it cannot; the message names the function, its place and the parameter.
     """
     import inspect
 
-    first = JOBS if fused else INPUT
     if inspect.iscoroutinefunction(function):
         raise UsageError(f"{describe(function)} is `async`: an action is a plain function")
     if inspect.isgeneratorfunction(function):
@@ -37,26 +34,42 @@ def check(function: Callable[..., Any], *, fused: bool) -> None:
     for position, parameter in enumerate(_parameters(function)):
         if parameter.kind is parameter.VAR_POSITIONAL:
             raise UsageError(f"{describe(function)} has `*{parameter.name}`: an action's parameters have names")
-        if parameter.name == first and position > 0 and parameter.kind is not parameter.KEYWORD_ONLY:
-            raise UsageError(f"{describe(function)} has `{first}` as parameter {position + 1}: it is the first one")
-        if parameter.kind is parameter.POSITIONAL_ONLY and parameter.name != first:
+        if parameter.name == INPUT and position > 0 and parameter.kind is not parameter.KEYWORD_ONLY:
+            raise UsageError(f"{describe(function)} has `{INPUT}` as parameter {position + 1}: it is the first one")
+        if parameter.kind is parameter.POSITIONAL_ONLY and parameter.name != INPUT:
             raise UsageError(f"{describe(function)} has the positional parameter `{parameter.name}`", hint=_STAR)
         by_position = parameter.kind is parameter.POSITIONAL_OR_KEYWORD and parameter.default is parameter.empty
-        if by_position and parameter.name not in (first, CONTEXT):
+        if by_position and parameter.name not in (INPUT, CONTEXT):
             raise UsageError(f"{describe(function)} has the positional parameter `{parameter.name}`", hint=_STAR)
+
+
+def check_fused(function: Callable[..., Any]) -> None:
+    """Make sure that joblot can call `function` with the jobs of a bundle and their context.
+
+    Raises:
+        UsageError: it cannot; the message names the function and its place.
+    """
+    import inspect
+
+    if inspect.iscoroutinefunction(function) or inspect.isgeneratorfunction(function):
+        raise UsageError(f"{describe(function)} is `async` or a generator: an action is a plain function")
+    parameters = _parameters(function)
+    by_position = [one for one in parameters if one.kind in (one.POSITIONAL_ONLY, one.POSITIONAL_OR_KEYWORD)]
+    if len(by_position) != 2 or len(parameters) != 2:
+        raise UsageError(f"{describe(function)} must take two parameters: `def many(jobs, ctx)`")
 
 
 _STAR: Final = "put `*` before the parameters: `def action(input, *, name, ctx)`"
 
 
-def read(name: str, function: Callable[..., Any], *, fused: bool) -> Signature:
+def read(name: str, function: Callable[..., Any]) -> Signature:
     """The signature of an action. Annotations that cannot be evaluated count as `Any`."""
     hints = _hints(function)
     parameters: dict[str, Parameter] = {}
-    takes_input: Literal["required", "optional", "none"] = "optional" if fused else "none"
-    is_open = fused
+    takes_input: Literal["required", "optional", "none"] = "none"
+    is_open = False
     for parameter in _parameters(function):
-        if parameter.name in (CONTEXT, JOBS) and (parameter.name == CONTEXT or fused):
+        if parameter.name == CONTEXT:
             continue
         required = parameter.default is parameter.empty
         if parameter.name == INPUT:

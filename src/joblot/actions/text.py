@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 from joblot.actions.context import Context
 from joblot.actions.reading import line_blocks, texts
-from joblot.actions.registry import action
+from joblot.actions.registry import action, fused
 from joblot.errors import ActionError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
+
+    from joblot.actions.bundle import BundleContext, FusedJob
 
 RESULT_BYTES_MAX: Final = 2**20
 """The largest result of a job, as JSON."""
@@ -30,13 +32,42 @@ def count_lines(input: Path, *, pattern: str | None = None, ctx: Context) -> dic
     if pattern is None:
         return {"total_lines": _Lines().count(texts(input, ctx))}
     if "\n" in pattern:
-        raise ActionError("`pattern` holds a line break, so no line can hold it", reason="bad_pattern")
+        raise _line_break()
     lines, holding = _Lines(), _LinesHolding(pattern.encode())
     for text in texts(input, ctx):
         lines.add(text)
         holding.add(text)
     matching = holding.count if pattern else lines.total
     return {"total_lines": lines.total, "matching_lines": matching, "pattern": pattern}
+
+
+@fused("count_lines", on=("input",))
+def count_lines_for_many(jobs: Sequence[FusedJob], ctx: BundleContext) -> None:
+    """Count the lines of one file, and those that hold the text of each job, in one pass."""
+    for job in jobs:
+        if "\n" in (job.params["pattern"] or ""):
+            ctx.failed(job, _line_break())
+    lines = _Lines()
+    holding = {pattern: _LinesHolding(pattern.encode()) for job in ctx.open if (pattern := job.params["pattern"])}
+    try:
+        for text in texts(jobs[0].input, jobs[0].ctx) if ctx.open else ():
+            lines.add(text)
+            for one in holding.values():
+                one.add(text)
+    except ActionError as error:
+        for job in ctx.open:
+            ctx.failed(job, error)
+    for job in ctx.open:
+        pattern = job.params["pattern"]
+        found: dict[str, Any] = {"total_lines": lines.total}
+        if pattern is not None:
+            matching = holding[pattern].count if pattern else lines.total
+            found |= {"matching_lines": matching, "pattern": pattern}
+        ctx.done(job, found)
+
+
+def _line_break() -> ActionError:
+    return ActionError("`pattern` holds a line break, so no line can hold it", reason="bad_pattern")
 
 
 class _Lines:

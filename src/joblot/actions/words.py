@@ -18,12 +18,14 @@ from typing import IO, TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
 from joblot.actions.context import Context
 from joblot.actions.reading import BLOCK_BYTES, LINE_BYTES_MAX, reading, texts
-from joblot.actions.registry import action
+from joblot.actions.registry import action, fused
 from joblot.actions.tally import Counted, Tally, merged, read_run
 from joblot.errors import ActionError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
+
+    from joblot.actions.bundle import BundleContext, FusedJob
 
 FORK_BYTES: Final = 8 * 2**20
 """A part for a process of its own is at least this large; below, starting it costs more than it saves."""
@@ -57,7 +59,7 @@ def word_frequency(
             asked for and cannot be used.
     """
     if top_n < 0:
-        raise ActionError(f"`top_n` must not be negative, got {top_n}", reason="bad_params")
+        raise _negative(top_n)
     with reading(input, ctx) as descriptor, ExitStack() as stack:
         found = _with_duckdb(descriptor, stack) if _wants_duckdb(descriptor, engine) else None
         if found is None:
@@ -67,6 +69,29 @@ def word_frequency(
                 raise _bad_text(input, ctx) from error
         top = nsmallest(top_n, merged(found.runs), key=lambda counted: (-counted[1], counted[0]))
     return {"total_words": found.total, "top_words": [[word, count] for word, count in top]}
+
+
+@fused("word_frequency", on=("input", "engine"))
+def word_frequencies(jobs: Sequence[FusedJob], ctx: BundleContext) -> None:
+    """Count the words of one file once; each job gets as many of the most frequent as it asks for."""
+    for job in jobs:
+        if job.params["top_n"] < 0:
+            ctx.failed(job, _negative(job.params["top_n"]))
+    most = max(ctx.open, key=lambda job: job.params["top_n"], default=None)
+    if most is None:
+        return
+    try:
+        counted = word_frequency(most.input, **most.params, ctx=most.ctx)
+    except ActionError as error:
+        for job in ctx.open:
+            ctx.failed(job, error)
+    for job in ctx.open:
+        top = counted["top_words"][: job.params["top_n"]]
+        ctx.done(job, {"total_words": counted["total_words"], "top_words": top})
+
+
+def _negative(top_n: int) -> ActionError:
+    return ActionError(f"`top_n` must not be negative, got {top_n}", reason="bad_params")
 
 
 def _bad_text(path: Path, ctx: Context) -> ActionError:

@@ -19,6 +19,7 @@ SECTIONS: Final[dict[str, dict[str, str]]] = {
         "validate": "check a batch file and list everything that is wrong",
         "plan": "show what would run, why, and how long it may take",
         "graph": "print the jobs and their needs for mermaid or dot",
+        "generate": "write files from a template, one for each item",
     },
     "Run it": {
         "run": "run the jobs of a batch file",

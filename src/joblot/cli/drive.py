@@ -36,6 +36,7 @@ class Choices(msgspec.Struct, frozen=True, kw_only=True):
     stop_grace: float | None
     disk_wait: float | None
     allow_network_fs: bool
+    no_fuse: bool
     report: str | None
     log: str | None
     state: str | None
@@ -60,6 +61,7 @@ class Choices(msgspec.Struct, frozen=True, kw_only=True):
             strict=strict,
             force=force,
             allow_network_fs=self.allow_network_fs,
+            fuse=not self.no_fuse,
             **given,
         )
 

@@ -163,6 +163,12 @@ def forcing(function: F) -> F:
     return function
 
 
+no_fuse_option = click.option(
+    "--no-fuse", is_flag=True, envvar="JOBLOT_NO_FUSE", show_envvar=True,
+    help="run each job for itself, also those that could be run as one",
+)  # fmt: skip
+"""The option that turns fused jobs off."""
+
 _DRIVING: Final[tuple[Callable[[Any], Any], ...]] = (
     click.option("--on", type=click.Choice(["local", "inline"]), default="local", envvar="JOBLOT_ON", show_envvar=True,
                  help="`local`: killable processes (default); `inline`: in this process, one job at a time"),
@@ -182,6 +188,7 @@ _DRIVING: Final[tuple[Callable[[Any], Any], ...]] = (
                  help="how long to wait for room when the disk is full (default: 60s)"),
     click.option("--allow-network-fs", is_flag=True, envvar="JOBLOT_ALLOW_NETWORK_FS", show_envvar=True,
                  help="keep the state folder on a network file system, at the risk of the journal"),
+    no_fuse_option,
     click.option("--report", metavar="FILE", help="write the report as JSON"),
     click.option("--log", metavar="FILE", help="write the run log (every event) as JSON"),
     state_option,

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import select
+import signal
+import sys
 import time
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import click
@@ -11,11 +16,13 @@ from joblot.cli.options import no_color_option, run_argument, run_help, state_op
 from joblot.errors import EXIT_JOBS_FAILED, EXIT_OK, StateError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from joblot.cli.output import Output
     from joblot.cli.runs import Run
     from joblot.executors import RunContext
+    from joblot.executors.mask import Mask
     from joblot.model import Attempt, Outcome
     from joblot.plan import Plan
 
@@ -86,12 +93,15 @@ def _attempt(found: Run, plan: Plan, name: str) -> Attempt:
 def _perform(plan: Plan, attempt: Attempt, run_id: str, folder: Path, *, debug: bool) -> Outcome:
     from joblot.executors import RunContext
     from joblot.executors.command import is_command
+    from joblot.executors.mask import Mask
 
     context = RunContext(run_id, plan, folder, capture=False)
     (folder / "live").mkdir()
     spec = plan.spec(attempt.job)
+    mask = Mask(plan.config.secrets)
     if is_command(spec):
-        return _run_command(context, attempt)
+        with _masked(mask):
+            return _run_command(context, attempt)
     from joblot.actions.registry import ACTIONS
     from joblot.executors.perform import Performer
 
@@ -106,7 +116,8 @@ def _perform(plan: Plan, attempt: Attempt, run_id: str, folder: Path, *, debug: 
             raised.append(error)
             super()._failed(outcome, error)
 
-    outcome = Watched(context).perform(attempt)
+    with _masked(mask):
+        outcome = Watched(context).perform(attempt)
     if debug and raised:
         import pdb  # noqa: T100 - it was asked for
 
@@ -132,3 +143,70 @@ def _run_command(context: RunContext, attempt: Attempt) -> Outcome:
         return ended[0]
     finally:
         executor.close()
+
+
+@contextmanager
+def _masked(mask: Mask) -> Iterator[None]:
+    """Have what is printed meanwhile go through the mask, in a process of its own; without secrets straight to the terminal."""
+    if not mask:
+        yield
+        return
+    pipes, over = [os.pipe(), os.pipe()], os.pipe()
+    _flush()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            for _, writing in (*pipes, over):
+                os.close(writing)
+            _pass_on(mask, {pipes[0][0]: 1, pipes[1][0]: 2}, over[0])
+        finally:
+            os._exit(0)
+    terminal = [os.dup(1), os.dup(2)]
+    for fd, (reading, writing) in enumerate(pipes, 1):
+        os.dup2(writing, fd)
+        os.close(writing)
+        os.close(reading)
+    try:
+        yield
+    finally:
+        _flush()
+        for fd, kept in enumerate(terminal, 1):
+            os.dup2(kept, fd)
+            os.close(kept)
+        os.close(over[1])  # which tells that the end has come, even if something still holds the pipes open
+        os.close(over[0])
+        os.waitpid(pid, 0)
+
+
+def _flush() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (OSError, ValueError):
+            pass  # the action has closed it, or nobody reads it
+
+
+def _pass_on(mask: Mask, targets: dict[int, int], over: int) -> None:
+    """Copy from each descriptor to its target, masked, until all have ended or `over` has and nothing more is there."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # it ends after what it serves
+    held = dict.fromkeys(targets, b"")
+    while held:
+        ready = select.select([*held, over], [], [])[0]
+        if ready == [over]:
+            break
+        for fd in ready:
+            if fd != over:
+                piece = os.read(fd, 65536)
+                data = held[fd] + piece
+                cut = mask.cut(data) if piece else len(data)
+                _write(targets[fd], mask.data(data[:cut]))
+                held[fd] = data[cut:]
+                if not piece:
+                    del held[fd]
+    for fd, data in held.items():
+        _write(targets[fd], mask.data(data))
+
+
+def _write(fd: int, data: bytes) -> None:
+    while data:
+        data = data[os.write(fd, data) :]

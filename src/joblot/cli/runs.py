@@ -11,6 +11,7 @@ import msgspec
 
 from joblot.config.load import decode
 from joblot.errors import StateError
+from joblot.events import PlanExtended
 from joblot.journal.folder import StateFolder
 from joblot.model import Config
 from joblot.plan import Plan, expand
@@ -51,8 +52,14 @@ class Run:
 
     @cached_property
     def plan(self) -> Plan:
-        """What the run carries out."""
-        return expand(self.config)
+        """What the run carries out, with the jobs that it has found on its way."""
+        plan = expand(self.config)
+        if plan.growing:
+            for record in self.records():
+                for event in record.events:
+                    if isinstance(event, PlanExtended):
+                        plan.extend(event.job, event.columns)
+        return plan
 
     def records(self) -> Iterator[Record]:
         """Everything that was recorded."""

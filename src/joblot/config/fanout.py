@@ -19,20 +19,27 @@ from joblot.config.params import convert_params
 from joblot.config.template import OF_ITEM, Reference, TemplateError
 from joblot.config.tree import Keys, Written, describe, inspect, plain, shorten
 from joblot.errors import did_you_mean
-from joblot.model import FanOut, Signature
+from joblot.model import VARYING, FanOut, Signature
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
 WAYS: Final = ("matrix", "zip", "foreach")
 """The fields that make many jobs of one declaration."""
 _NOWHERE: Final = Path()
+_SHORTEST_SECRET: Final = 4
+"""Shorter values are no secrets: they stand everywhere."""
 _KINDS: Final = ("string", "int", "number", "bool")
 _ABOUT_FOREACH: Final = f"a list, a file, or one of {', '.join(f'`{kind}`' for kind in SOURCES)}"
 
 
-def read_fan_out(sink: Sink, way: str, value: Any, keys: Keys, folder: str) -> FanOut | None:
-    """The fan-out that a field declares, its references filled in; None when something is wrong, which is noted."""
+def read_fan_out(
+    sink: Sink, way: str, value: Any, keys: Keys, folder: str, secrets: Iterable[str] = ()
+) -> FanOut | None:
+    """The fan-out that a field declares, its references filled in; None when something is wrong, which is noted.
+
+    `secrets` names environment variables whose values no item may hold.
+    """
     before = len(sink.problems)
     try:
         kind, columns = _READERS[way](sink, value, keys, folder)
@@ -42,8 +49,10 @@ def read_fan_out(sink: Sink, way: str, value: Any, keys: Keys, folder: str) -> F
     except Mismatch as error:
         sink.add(error.code, f"`{label(keys)}` {error.message}", keys, hint=error.hint)
         return None
-    _inspect_values(sink, columns, keys)
-    return FanOut(kind, columns) if len(sink.problems) == before else None
+    inspect_values(sink, columns, keys)
+    _refuse_secrets(sink, columns, secrets, keys)
+    wrong = any(problem.severity == "error" for problem in sink.problems[before:])
+    return None if wrong else FanOut(kind, columns)
 
 
 def find_column(reference: Reference, fan: FanOut) -> None:
@@ -56,6 +65,8 @@ def find_column(reference: Reference, fan: FanOut) -> None:
     if fan.kind == "result":
         return
     parts = reference.parts[1:]
+    if fan.columns.get("") == []:
+        return  # nothing is known of items that are not there
     if "" in fan.columns and (not parts or parts[0] not in fan.columns):
         if parts and not any(isinstance(value, (dict, list)) for value in fan.columns[""]):
             known = [name for name in fan.columns if name]
@@ -73,26 +84,60 @@ def find_column(reference: Reference, fan: FanOut) -> None:
 
 
 def check_items(sink: Sink, fan: FanOut, fields: dict[str, Any], signature: Signature | None, keys: Keys) -> None:
-    """Hold what items give against where it is put: paths that lead nowhere else, parameters of the right types, no NUL in a command."""
-    for field in ("outputs", "cwd", "run"):
+    """Hold what items give against where it is put: ways that lead to something, paths that lead nowhere else, parameters of the right types."""
+    before = len(sink.problems)
+    for field in VARYING:
         if field in fields:
-            _check_texts(sink, fan, field, fields[field], (*keys, field))
+            _check_ways(sink, fan, fields[field], (*keys, field))
+    if len(sink.problems) != before:
+        return
+    for field in ("outputs", "cwd"):
+        if field in fields:
+            _check_paths(sink, fan, fields[field], (*keys, field))
     if signature is None:
         return
     for name, value in fields["params"].items():
         parameter = signature.parameters.get(name)
-        if parameter is not None and not takes_any_text(parameter.type, value):
+        known = all(reference.root in OF_ITEM for reference in _references(value))
+        if parameter is not None and known and not takes_any_text(parameter.type, value):
             _check_param(sink, fan, signature, name, value, (*keys, "params", name))
 
 
-def _check_texts(sink: Sink, fan: FanOut, field: str, value: Any, keys: Keys) -> None:
+def _check_ways(sink: Sink, fan: FanOut, value: Any, keys: Keys) -> None:
+    """Each item has what references look for inside it."""
+    for reference in _references(value):
+        name, way = _way_into(reference, fan)
+        if way and reference.root in OF_ITEM:
+            place = f"{reference.root}.{name}" if name else reference.root
+            try:
+                for number, item in enumerate(fan.columns[name], 1):  # noqa: B007 - it is used when one fails
+                    template.descend(reference, place, way, item)
+            except TemplateError as error:
+                sink.add("reference", f"{_which(fan, name, number)}: {error.message}", keys, hint=error.hint)
+                return
+
+
+def _which(fan: FanOut, name: str, number: int) -> str:
+    """An item, or a value in a list of a matrix, for messages."""
+    if fan.kind == "matrix":
+        return f"value {number} of `{name}`"
+    return f"`{name}` of item {number}" if name else f"item {number}"
+
+
+def _check_paths(sink: Sink, fan: FanOut, value: Any, keys: Keys) -> None:
+    texts = [value] if isinstance(value, str) else value
+    whole = {name for text in texts if len(template.split(text)) == 1 for name in _columns_in(text, fan)}
     for name in _columns_in(value, fan):
         for number, item in enumerate(fan.columns[name], 1):
             text = item if type(item) is str else template.as_text(item)
-            if field != "run" and ".." in text and ".." in text.replace("\\", "/").split("/"):
-                at = f"`{name}` of item {number}" if name else f"item {number}"
-                message = f"{at} cannot be part of a path: `{shorten(text)}` holds `..`"
-                sink.add("reference", message, keys, hint="a value must not lead out of a folder")
+            why, hint = "", ""
+            if ".." in text and ".." in text.replace("\\", "/").split("/"):
+                why, hint = f"`{shorten(text)}` holds `..`", "a value must not lead out of a folder"
+            elif name in whole and not text.strip():
+                why = "it is empty"
+            if why:
+                at = _which(fan, name, number)
+                sink.add("reference", f"{at} cannot be part of a path: {why}", keys, hint=hint)
                 return
 
 
@@ -142,19 +187,26 @@ def takes_any_text(kind: Any, value: Any) -> bool:
 
 def _columns_in(value: Any, fan: FanOut) -> list[str]:
     """The columns that a value's references take from."""
-    found: dict[str, None] = {}
-    for reference in template.references(list(value) if isinstance(value, tuple) else value):
-        if reference.root in OF_ITEM and fan.columns:
-            parts = reference.parts[1:]
-            found[parts[0] if parts and parts[0] in fan.columns else ""] = None
-    return list(found)
+    if not fan.columns:
+        return []
+    return list(dict.fromkeys(_way_into(one, fan)[0] for one in _references(value) if one.root in OF_ITEM))
+
+
+def _way_into(reference: Reference, fan: FanOut) -> tuple[str, list[str]]:
+    """The column that a reference means, and the way into its values."""
+    parts = reference.parts[1:]
+    return (parts[0], parts[1:]) if parts and parts[0] in fan.columns else ("", parts)
+
+
+def _references(value: Any) -> list[Reference]:
+    return template.references(list(value) if isinstance(value, tuple) else value)
 
 
 def _matrix(sink: Sink, value: Any, keys: Keys, _: str) -> tuple[Any, Columns]:
     given = dict(mapping(value))
     include, exclude = given.pop("include", None), given.pop("exclude", None)
     axes = _axes(sink, given, keys)
-    if not axes and not include:
+    if not given and not include:
         raise Mismatch("must not be empty", code="value")
     if include is None and exclude is None:
         return "matrix", axes
@@ -199,7 +251,7 @@ def _combined(axes: Columns, include: list[dict[str, Any]], exclude: list[dict[s
 
 def _zip(sink: Sink, value: Any, keys: Keys, _: str) -> tuple[Any, Columns]:
     axes = _axes(sink, mapping(value), keys)
-    if not axes:
+    if not value:
         raise Mismatch("must not be empty", code="value")
     lengths = {name: len(values) for name, values in axes.items()}
     if len(set(lengths.values())) > 1:
@@ -244,7 +296,7 @@ def _foreach(sink: Sink, value: Any, keys: Keys, folder: str) -> tuple[Any, Colu
     declared: dict[str, Any] = {}
     if isinstance(value, dict):
         given = dict(value)
-        declared = mapping(given.pop("types", None))
+        declared = _types(given.pop("types", None))
         if len(given) != 1:
             raise Mismatch(f"must have one of {', '.join(f'`{kind}`' for kind in SOURCES)}, and perhaps `types`")
         ((kind, source),) = given.items()
@@ -264,6 +316,12 @@ def _foreach(sink: Sink, value: Any, keys: Keys, folder: str) -> tuple[Any, Colu
         sink.add("items", f"`{label(keys)}` has no items, so no job is made of it", keys)
         sink.problems[-1] = _as_warning(sink.problems[-1])
     return "rows", columns or {"": []}
+
+
+def _types(value: Any) -> dict[str, Any]:
+    if value is not None and not isinstance(value, dict):
+        raise Mismatch(f"has `types` that must be a mapping, not {describe(value)}", hint="write `types: {NAME: int}`")
+    return value or {}
 
 
 def _as_warning(problem: Any) -> Any:
@@ -316,9 +374,14 @@ def _as_written(value: Any) -> Any:
     return value if value is None else template.as_text(value)
 
 
-def _inspect_values(sink: Sink, columns: Columns, keys: Keys) -> None:
+def inspect_values(sink: Sink, columns: Columns, keys: Keys) -> None:
     """Items come from anywhere: none may hold what no batch may hold."""
     for name, values in columns.items():
+        odd: list[Any] = []
+        inspect({name: None}, keys, odd)
+        if odd:
+            sink.add(odd[0].code, odd[0].message, keys)
+            return
         for number, value in enumerate(values, 1):
             if type(value) is str and value.isprintable() and len(value) < 10_000:
                 continue
@@ -327,6 +390,23 @@ def _inspect_values(sink: Sink, columns: Columns, keys: Keys) -> None:
             if found:
                 column = f"`{name}` " if name else ""
                 sink.add(found[0].code, f"item {number}: {column}{found[0].message}", keys, hint=found[0].hint)
+                return
+
+
+def _refuse_secrets(sink: Sink, columns: Columns, secrets: Iterable[str], keys: Keys) -> None:
+    """Items stand in names, texts and the journal, where no secret may be."""
+    import os
+
+    for secret in secrets:
+        held = os.environ.get(secret, "")
+        if len(held) < _SHORTEST_SECRET:
+            continue
+        for name, values in columns.items():
+            number = next((number for number, value in enumerate(values, 1) if held in template.as_text(value)), 0)
+            if number:
+                column = f"`{name}` of item {number}" if name else f"item {number}"
+                hint = f"a command finds it in its environment: write `${secret}`"
+                sink.add("items", f"{column} holds the value of the secret `{secret}`", keys, hint=hint)
                 return
 
 

@@ -14,10 +14,14 @@ from joblot.errors import did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+    from subprocess import Popen
 
 Columns = dict[str, list[Any]]
 
 COMMAND_TIMEOUT_S: Final = 60.0
+COMMAND_PRINTS: Final = 256 << 20
+"""A command may print so many bytes."""
+_COMPLAINT: Final = 1 << 14
 _DELIMITERS: Final = ",;\t|"
 _ENDINGS: Final = {
     ".csv": "csv", ".tsv": "tsv", ".tab": "tsv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet", ".txt": "lines",
@@ -62,6 +66,8 @@ def rows_to_columns(rows: Iterable[Any]) -> Columns:
             raise ItemsError(f"item {odd} is a list", hint="an item is a value, or a mapping of names to values")
         return {"": rows} if rows else {}
     names = list(dict.fromkeys(name for row in rows if isinstance(row, dict) for name in row))
+    if "" in names:
+        raise ItemsError("items have a value without a name", hint="name it, or leave it out")
     for number, row in enumerate(rows, 1):
         if not isinstance(row, dict):
             raise ItemsError(f"item {number} is {describe(row)}, and others are mappings")
@@ -96,10 +102,11 @@ def _table(given: str, folder: str, delimiter: str | None) -> Columns:
     _refuse_odd_names(given, names)
     if any(not row for row in rows):
         rows = [row for row in rows if row]
-    if any(len(row) != len(names) for row in rows):
-        number, row = next((number, row) for number, row in enumerate(rows, 1) if len(row) != len(names))
+    number, row = next(((number, row) for number, row in enumerate(rows, 1) if len(row) != len(names)), (0, []))
+    if number:
+        found = "1 field" if len(row) == 1 else f"{len(row)} fields"
         hint = "put values that hold the separator in double quotes"
-        raise ItemsError(f"`{given}`: row {number} has {len(row)} fields, the header has {len(names)}", hint=hint)
+        raise ItemsError(f"`{given}`: item {number} has {found}, the header has {len(names)}", hint=hint)
     return dict(zip(names, map(list, zip(*rows, strict=True)), strict=True)) if rows else {name: [] for name in names}
 
 
@@ -137,15 +144,24 @@ def _parquet(given: str, folder: str) -> Columns:
         ) from None
     try:
         table = parquet.read_table(path)
+        values = [column.to_pylist() for column in table.columns]
     except Exception as error:  # noqa: BLE001 - its errors share no class
         raise ItemsError(f"`{given}` cannot be read: {_first_line(error)}") from None
-    return {name: [_json_value(value) for value in table.column(name).to_pylist()] for name in table.column_names}
+    _refuse_odd_names(given, table.column_names)
+    return dict(zip(table.column_names, [list(map(_json_value, column)) for column in values], strict=True))
 
 
 def _json_value(value: Any) -> Any:
-    if hasattr(value, "isoformat"):
-        return value.isoformat()
-    return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
+    """A value of Parquet as JSON has it: dates and times in ISO form, decimals as they are written."""
+    if value is None or isinstance(value, (str, bool, int, float)):
+        return value
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "replace")
+    if isinstance(value, dict):
+        return {str(name): _json_value(item) for name, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_json_value(item) for item in value]
+    return value.isoformat() if hasattr(value, "isoformat") else str(value)
 
 
 def _lines(given: str, folder: str) -> Columns:
@@ -156,26 +172,76 @@ def _lines(given: str, folder: str) -> Columns:
 def _command(given: str, folder: str) -> Columns:
     import subprocess
 
+    shown = shorten(given)
     try:
-        done = subprocess.run(
+        process = subprocess.Popen(
             ["/bin/sh", "-c", given],
             cwd=folder,
             stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=COMMAND_TIMEOUT_S,
-            check=False,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,  # so that all it started can be ended
         )
-    except subprocess.TimeoutExpired:
-        raise ItemsError(f"`{shorten(given)}` took longer than {COMMAND_TIMEOUT_S:g} s") from None
     except OSError as error:
-        raise ItemsError(f"`{shorten(given)}` cannot be run: {os.strerror(error.errno or 0).lower()}") from None
-    if done.returncode:
-        said = done.stderr.decode("utf-8", "replace").strip().splitlines()
-        raise ItemsError(f"`{shorten(given)}` ended with {done.returncode}", hint=said[-1] if said else "")
+        raise ItemsError(f"`{shown}` cannot be run: {os.strerror(error.errno or 0).lower()}") from None
+    with process:
+        try:
+            printed, complained = _printed(process, shown)
+        finally:
+            _end(process.pid)
+    code = process.returncode
+    if code:
+        said = complained.decode("utf-8", "replace").strip().splitlines()
+        ended = f"was ended by signal {-code}" if code < 0 else f"ended with {code}"
+        raise ItemsError(f"`{shown}` {ended}", hint=shorten(said[-1], 200) if said else "")
     try:
-        return _as_lines(done.stdout.decode())
+        return _as_lines(printed.decode())
     except UnicodeDecodeError as error:
-        raise ItemsError(f"`{shorten(given)}` printed something else than UTF-8 text (byte {error.start})") from None
+        raise ItemsError(f"`{shown}` printed something else than UTF-8 text (byte {error.start})") from None
+
+
+def _printed(process: Popen[bytes], shown: str) -> tuple[bytes, bytes]:
+    """What a command prints until it ends, and the end of what it complains."""
+    import selectors
+    import subprocess
+    import time
+
+    assert process.stdout is not None
+    assert process.stderr is not None
+    until = time.monotonic() + COMMAND_TIMEOUT_S
+    printed, complained = bytearray(), bytearray()
+    with selectors.DefaultSelector() as ready:
+        ready.register(process.stdout, selectors.EVENT_READ, printed)
+        ready.register(process.stderr, selectors.EVENT_READ, complained)
+        while ready.get_map():
+            if time.monotonic() > until:
+                raise _too_long(shown)
+            for key, _ in ready.select(max(0.0, until - time.monotonic())):
+                block = os.read(key.fd, 1 << 16)
+                key.data.extend(block)
+                if not block:
+                    ready.unregister(key.fileobj)
+            del complained[:-_COMPLAINT]
+            if len(printed) > COMMAND_PRINTS:
+                raise ItemsError(f"`{shown}` printed more than {COMMAND_PRINTS >> 20} MiB")
+    try:
+        process.wait(max(0.0, until - time.monotonic()))
+    except subprocess.TimeoutExpired:
+        raise _too_long(shown) from None
+    return bytes(printed), bytes(complained)
+
+
+def _too_long(shown: str) -> ItemsError:
+    return ItemsError(f"`{shown}` took longer than {COMMAND_TIMEOUT_S:g} s", hint="let it write a file, and read that")
+
+
+def _end(group: int) -> None:
+    """End whatever a command has started and left."""
+    import signal
+    from contextlib import suppress
+
+    with suppress(ProcessLookupError):
+        os.killpg(group, signal.SIGKILL)
 
 
 def _as_lines(text: str) -> Columns:

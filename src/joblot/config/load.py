@@ -51,6 +51,7 @@ def load(
     with _collection_paused():
         document = parse(decode_text(content, shown), shown, format_of(path))
         source = os.path.abspath(shown)  # noqa: PTH100 - links stay as they are: paths are relative to where the user sees the file
+        _refuse_odd_path(source, shown)
         folder, base = os.path.split(source)
         stem = os.path.splitext(base)[0]  # noqa: PTH122
         return check(document, folder=folder, source=source, digest=_digest(content), default_name=stem, asked=asked)
@@ -120,6 +121,15 @@ def encode(config: Config) -> bytes:
 def decode(content: bytes) -> Config:
     """The batch that `encode` stored."""
     return msgspec.json.decode(content, type=Config)
+
+
+def _refuse_odd_path(path: str, shown: str) -> None:
+    """Everything that is recorded is UTF-8; the system's file names need not be."""
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        hint = "paths are kept as UTF-8: give the folder or the file another name"
+        raise ConfigError([Diagnostic("file", f"the path of `{shown}` is not UTF-8 text", hint=hint)]) from None
 
 
 def _digest(content: bytes) -> str:

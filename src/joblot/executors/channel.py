@@ -10,13 +10,16 @@ import os
 import socket
 import time
 from collections import deque
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
 from joblot.executors import command
 from joblot.executors.worker import FROM_WORKER, TO_WORKER
 from joblot.model import Attempt, Outcome
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 _LONGEST_FRAME: Final = 1 << 26
 
@@ -52,6 +55,8 @@ class Channel:
         """When it was last given work while idle, or last sent an outcome."""
         self.shown = False
         """Whether its running attempt was found to take long."""
+        self.shown_log: Path | None = None
+        """The name that its running attempt's log got for that."""
         self.usable = True
         """Whether it may get work: not once it is to be killed."""
         self.silent = False

@@ -197,6 +197,8 @@ def not_started(attempt: Attempt, error: OSError, line: CommandLine, *, began: f
     outcome = Outcome(attempt.job, attempt.number, "exit", began, reason="exit_code", exit_code=126)
     if not os.path.isdir(line.cwd):
         outcome.message = f"no such folder to run in: `{line.cwd}`"
+    elif error.errno == errno.ENOENT and "/" in line.argv[0] and os.path.exists(os.path.join(line.cwd, line.argv[0])):
+        outcome.exit_code, outcome.message = 127, f"cannot execute `{line.argv[0]}`: its interpreter does not exist"
     elif error.errno == errno.ENOENT:
         outcome.exit_code, outcome.message = 127, f"command not found: `{line.argv[0]}`"
     else:

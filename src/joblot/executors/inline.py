@@ -13,12 +13,13 @@ import sys
 import threading
 import time
 from collections import deque
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, Self, TextIO
 
 from joblot.errors import JoblotError
 from joblot.executors import command, processes
 from joblot.executors.perform import Performer
-from joblot.executors.spool import Spool
+from joblot.executors.spool import Spool, share
 from joblot.model import Attempt, Outcome
 
 if TYPE_CHECKING:
@@ -70,9 +71,10 @@ class InlineExecutor:
             if self._live is not None and self._live.is_(kill):
                 self._live.kill(kill.grace_s)
         wanted = {(kill.job, kill.number) for kill in kills}
+        bundles = {one.bundle for one in self._queue if (one.job, one.number) in wanted} - {0}
         kept: deque[Attempt] = deque()
         for attempt in self._queue:
-            if (attempt.job, attempt.number) in wanted:
+            if (attempt.job, attempt.number) in wanted or attempt.bundle in bundles:
                 self._ended.append(Outcome(attempt.job, attempt.number, "returned"))
             else:
                 kept.append(attempt)
@@ -114,6 +116,9 @@ class InlineExecutor:
                 if spec.function is None and command.is_command(spec):
                     break
                 queue.popleft()
+                if attempt.bundle and queue and queue[0].bundle == attempt.bundle:
+                    self._work_bundle(attempt, spec.timeout_s, output)
+                    break
                 if spec.timeout_s is None:
                     outcome = perform(attempt)
                 else:
@@ -128,6 +133,33 @@ class InlineExecutor:
             self._typical_s = 0.5 * self._typical_s + 0.5 * sum(outcome.wall_s for outcome in ended) / len(ended)
         elif queue:
             self._begin_command(queue.popleft())
+
+    def _work_bundle(self, first: Attempt, timeout_s: float | None, output: _Redirected) -> None:
+        """Run the attempts that stand beside the first and belong to its bundle."""
+        attempts = [first]
+        while self._queue and self._queue[0].bundle == first.bundle:
+            attempts.append(self._queue.popleft())
+        told: list[Outcome] = []
+        if timeout_s is None:
+            self._performer.perform_bundle(attempts, told.append)
+        else:
+            began = time.monotonic()
+            with _Alarm(timeout_s) as alarm, suppress(TimeoutError):  # it may ring when the call is over
+                self._performer.perform_bundle(attempts, told.append)
+            heard = {outcome.job for outcome in told}
+            told += [  # or just when an end was being told
+                Outcome(attempt.job, attempt.number, "error", began, shared=True)
+                for attempt in attempts
+                if attempt.job not in heard
+            ]
+            for outcome in told:
+                if outcome.shared:
+                    alarm.judge(outcome)
+        names = [(self._context.plan.name(attempt.job), attempt.number) for attempt in attempts]
+        output.collect(*names[0])
+        if self._spool is not None and self._context.run_dir is not None:
+            share(self._context.run_dir / "logs", *names[0], names[1:])
+        self._ended += told
 
     def _begin_command(self, attempt: Attempt) -> None:
         self._typical_s = _SHORT_S

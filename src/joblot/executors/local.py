@@ -19,9 +19,10 @@ from joblot.executors import command, processes, warden
 from joblot.executors.channel import BrokenFrameError, Channel, died
 from joblot.executors.mask import Mask
 from joblot.executors.shortage import Shortage
-from joblot.executors.spool import adopt
-from joblot.executors.worker import SPIN_BELOW_S, Worker, spin
+from joblot.executors.spool import adopt, path_of, unshow_quiet
+from joblot.executors.worker import LOOK, SPIN_BELOW_S, Worker, spin
 from joblot.model import Attempt, Outcome
+from joblot.outputs import Hashes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -67,6 +68,9 @@ class LocalExecutor:
         self._idents = 0
         self._commands: dict[int, _Command] = {}
         self._ended: list[Outcome] = []
+        self._hashes = Hashes(context.plan.config.folder)
+        self._looking: dict[tuple[int, int], Outcome] = {}
+        """By job and number, commands that have ended well and whose large outputs a worker looks at."""
         self._stillborn = 0
         """How many workers in a row have died before they began anything."""
         self._asked: set[tuple[int, int]] = set()
@@ -103,6 +107,9 @@ class LocalExecutor:
                     self._unseen = True
                     return
         self._waiting.extend(attempts)
+        for attempt in attempts:
+            if attempt.spec is not None and "memory" in attempt.spec.resources:
+                self._memory[attempt.job] = int(attempt.spec.resources["memory"])
         self._hand_out()
 
     def kill(self, kills: Sequence[Kill]) -> None:
@@ -119,6 +126,8 @@ class LocalExecutor:
             self._look_after_stuck()
             self._hand_out()
         ended, self._ended = self._ended, []
+        if self._looking:
+            ended = [self._looked_at(outcome) for outcome in ended]
         if ended:
             self._learn(ended)
         return ended
@@ -167,9 +176,9 @@ class LocalExecutor:
         self._commands.clear()
         for worker in list(self._workers.values()):
             self._read_worker(worker)
-            if worker.outstanding:
-                self._adopt_log(worker, worker.outstanding[0])
+            self._waiting.extendleft(reversed(worker.take_back()))
             for attempt in worker.outstanding:
+                self._adopt_log(worker, attempt)
                 self._lose(attempt)
             self._forget(worker)
         self._buffer.clear()
@@ -207,7 +216,9 @@ class LocalExecutor:
             actions: list[Attempt] = []
             limited: list[Attempt] = []
             for attempt in waiting:
-                if self._is_command(attempt):
+                if self._looking and (attempt.job, attempt.number) in self._looking:
+                    actions.append(attempt)
+                elif self._is_command(attempt):
                     commands.append(attempt)
                 else:
                     (limited if attempt.job in self._memory else actions).append(attempt)
@@ -221,7 +232,7 @@ class LocalExecutor:
         self._flush()
 
     def _is_command(self, attempt: Attempt) -> bool:
-        spec = self._context.plan.spec(attempt.job)
+        spec = self._context.plan.declarations[attempt.job]
         return spec.function is None and command.is_command(spec)
 
     def _is_light(self, attempt: Attempt) -> bool:
@@ -380,7 +391,19 @@ class LocalExecutor:
         command.add_output(outcome, running.line.output)
         command.blame_memory(outcome, verdict)
         self._mask.outcome(outcome)
-        self._ended.append(outcome)
+        if outcome.kind == "ok" and self._hashes.are_large(self._context.plan.spec(outcome.job).outputs):
+            self._looking[outcome.job, outcome.number] = outcome
+            self._waiting.append(Attempt(outcome.job, outcome.number, {LOOK: True}, spec=running.attempt.spec))
+        else:
+            self._ended.append(outcome)
+
+    def _looked_at(self, outcome: Outcome) -> Outcome:
+        """The outcome of a command whose outputs were looked at, however that went: what is not known then, the runner finds out."""
+        waited = self._looking.pop((outcome.job, outcome.number), None)
+        if waited is None:
+            return outcome
+        waited.looked = outcome.looked
+        return waited
 
     def _command_failed(self, ident: int, code: int) -> None:
         running = self._commands.pop(ident, None)
@@ -409,6 +432,9 @@ class LocalExecutor:
             if outcome.kind == "cancelled" and (outcome.job, outcome.number) not in self._asked:
                 command.judge(outcome, -signal.SIGTERM)  # the action, or somebody else, sent it
             self._asked.discard((outcome.job, outcome.number))
+        if outcomes and worker.shown_log is not None:
+            unshow_quiet(worker.shown_log)
+            worker.shown_log = None
         if outcomes and worker.limit:
             self._lift_limit(worker, outcomes[-1])
         self._ended += outcomes
@@ -507,10 +533,13 @@ class LocalExecutor:
         if self._logs is None or self._mask:
             return
         attempt = worker.outstanding[0]
+        if (attempt.job, attempt.number) in self._looking:
+            return
         final = self._logs / self._context.plan.name(attempt.job) / f"{attempt.number}.log"
         final.parent.mkdir(parents=True, exist_ok=True)
         try:
-            os.link(self._logs.parent / "live" / f"worker-{worker.ident}.log", final)
+            os.link(path_of(self._logs, f"worker-{worker.ident}"), final)
+            worker.shown_log = final
         except OSError:
             pass  # it has ended meanwhile and the worker has given it its name
 
@@ -565,5 +594,5 @@ class _Command:
 
 
 def _memory_limits(context: RunContext) -> dict[int, int]:
-    jobs = context.plan.config.jobs
-    return {job: int(spec.resources["memory"]) for job, spec in enumerate(jobs) if "memory" in spec.resources}
+    jobs = enumerate(context.plan.declarations)
+    return {job: int(spec.resources["memory"]) for job, spec in jobs if "memory" in spec.resources}

@@ -40,6 +40,19 @@ class Mask:
             data = data.replace(form, STARS)
         return data
 
+    def cut(self, data: bytes) -> int:
+        """Where the bytes can be cut when more may follow: what stands before holds no part of a secret that goes on behind."""
+        held = max((_overlap(data, form) for form in self._forms), default=0)
+        cut = len(data) - held
+        moved = True
+        while moved:
+            moved = False
+            for form in self._forms:
+                at = data.find(form, max(0, cut - len(form) + 1), cut + len(form) - 1)
+                if 0 <= at < cut:
+                    cut, moved = at, True
+        return cut
+
     def text(self, text: str) -> str:
         """The text without the secrets."""
         return (
@@ -69,6 +82,14 @@ class Mask:
         if isinstance(value, dict):
             return {self.text(key): self._value(item) for key, item in value.items()}
         return value
+
+
+def _overlap(data: bytes, form: bytes) -> int:
+    """How many bytes at the end of the data are a beginning of the form, and not all of it."""
+    for count in range(min(len(form) - 1, len(data)), 0, -1):
+        if data.endswith(form[:count]):
+            return count
+    return 0
 
 
 def _forms(value: bytes) -> set[bytes]:

@@ -1,4 +1,4 @@
-"""Runs one attempt of a Python action, here and now, and says how it ended. Shared by everything that runs actions.
+"""Runs one attempt of a Python action, or a bundle of them, here and now, and says how it ended. Shared by everything that runs actions.
 
 It knows the plan and the registry; it does not know slots, processes or the journal. Whatever the action raises, an outcome comes back.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+from contextlib import contextmanager
 from pathlib import Path
 from resource import RUSAGE_SELF, getrusage
 from typing import TYPE_CHECKING, Any, Final, NoReturn
@@ -17,13 +18,14 @@ import msgspec
 from joblot.actions.context import Context
 from joblot.actions.registry import ACTIONS, Action
 from joblot.config.params import convert_params
-from joblot.errors import JoblotError
+from joblot.errors import ActionError, JoblotError
 from joblot.executors.mask import Mask
 from joblot.model import Attempt, LogLine, Outcome
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
+    from joblot.actions.bundle import FusedJob
     from joblot.executors import RunContext
     from joblot.model import JobSpec
 
@@ -62,7 +64,7 @@ class Performer:
         except BaseException as error:  # noqa: BLE001 - whatever an action raises is that attempt's end, not ours
             if os.getpid() != self._pid:
                 _leave(error)
-            self._failed(outcome, error)
+            self.failed(outcome, error)
         usage = getrusage(RUSAGE_SELF)
         outcome.wall_s = time.monotonic() - outcome.began  # type: ignore[operator]
         outcome.cpu_s = usage.ru_utime - before.ru_utime + usage.ru_stime - before.ru_stime
@@ -71,27 +73,56 @@ class Performer:
             self.mask.outcome(outcome)
         return outcome
 
+    def perform_bundle(self, attempts: Sequence[Attempt], tell: Callable[[Outcome], None]) -> None:
+        """Run attempts of jobs that can be fused as one call of their action, to its end.
+
+        Each outcome is told as soon as it is known; the last one when the call is over, so that whoever runs bundles knows that it is.
+        """
+        call = _FusedCall(self, attempts, tell)
+        try:
+            call.run()
+            if os.getpid() != self._pid:
+                _leave(None)
+            error: BaseException = ActionError("the action returned without saying how this job ended", reason="no_end")
+        except BaseException as raised:  # noqa: BLE001 - as above
+            if os.getpid() != self._pid:
+                _leave(raised)
+            error = raised
+        call.end(error)
+
     def _call(self, attempt: Attempt, outcome: Outcome) -> Any:
         spec = self._plan.spec(attempt.job)
         function = spec.function
         bare = function is not None and not (spec.params or spec.env or self._env) and spec.input is None
         if bare and _takes_nothing(function):
             return function()
-        action = self._action(spec)
+        action = self.action(spec)
         values = attempt.values or {}
         logs: list[LogLine] = []
-        arguments = convert_params(action.signature, values.get("params", spec.params), self._folder)
-        context = self._make_context(attempt, spec, logs)
-        given = values.get("input", spec.input)
-        kept = self._set_environment(values.get("env", spec.env))
+        arguments, given = self.arguments(action, spec, values)
+        context = self.make_context(attempt, spec, logs)
         try:
-            return action.call(self._resolved(given), arguments, context)
+            with self.environment(values.get("env", spec.env)):
+                return action.call(given, arguments, context)
         finally:
-            self._restore_environment(kept)
             outcome.logs = tuple(_sound(line) for line in logs)
             outcome.artifacts = tuple(context.artifacts)
 
-    def _action(self, spec: JobSpec) -> Action:
+    def spec(self, attempt: Attempt) -> JobSpec:
+        """What the batch declares for the attempt's job."""
+        return self._plan.spec(attempt.job)
+
+    def arguments(self, action: Action, spec: JobSpec, values: Mapping[str, Any]) -> tuple[dict[str, Any], Any]:
+        """A job's parameters, converted, and its input's path or paths, made absolute.
+
+        Raises:
+            ActionError: a parameter is not as the action's signature says.
+        """
+        arguments = convert_params(action.signature, values.get("params", spec.params), self._folder)
+        return arguments, self._resolved(values.get("input", spec.input))
+
+    def action(self, spec: JobSpec) -> Action:
+        """The action that a job runs."""
         key = spec.action if spec.action is not None else id(spec.function)
         action = self._actions.get(key)
         if action is None:
@@ -100,7 +131,8 @@ class Performer:
                 self._actions[key] = action
         return action
 
-    def _make_context(self, attempt: Attempt, spec: JobSpec, logs: list[LogLine]) -> Context:
+    def make_context(self, attempt: Attempt, spec: JobSpec, logs: list[LogLine]) -> Context:
+        """The context of an attempt that runs alone."""
         return Context(
             run_id=self._context.run_id,
             job=spec.name,
@@ -110,19 +142,20 @@ class Performer:
             log=logs.append,
         )
 
-    def _set_environment(self, own: dict[str, str]) -> dict[str, str | None]:
-        """Set the batch's and the job's variables. Returns what they were before."""
+    @contextmanager
+    def environment(self, own: Mapping[str, str]) -> Iterator[None]:
+        """The batch's and the job's variables, for the time of a call."""
         wanted = {**self._env, **own} if own else self._env
         kept = {name: os.environ.get(name) for name in wanted}
         os.environ.update(wanted)
-        return kept
-
-    def _restore_environment(self, kept: dict[str, str | None]) -> None:
-        for name, value in kept.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
+        try:
+            yield
+        finally:
+            for name, value in kept.items():
+                if value is None:
+                    os.environ.pop(name, None)
+                else:
+                    os.environ[name] = value
 
     def _resolved(self, given: Any) -> Any:
         """An input's path or paths, relative to the batch's folder."""
@@ -132,7 +165,8 @@ class Performer:
             return [self._folder / item for item in given]
         return given
 
-    def _failed(self, outcome: Outcome, error: BaseException) -> None:
+    def failed(self, outcome: Outcome, error: BaseException) -> None:
+        """Make an outcome that of an attempt that raised, and print what a person needs of it to the log."""
         outcome.kind = "error"
         outcome.result = b""
         if isinstance(error, Stopped):
@@ -149,6 +183,118 @@ class Performer:
         name = type(error).__name__
         outcome.message = f"{name}: {text}" if text else name
         _print_traceback(error)
+
+
+class _FusedCall:
+    """One call of a fused action, and what it says of its jobs. The parts of `Performer` that it uses are those of a single attempt."""
+
+    def __init__(self, performer: Performer, attempts: Sequence[Attempt], tell: Callable[[Outcome], None]) -> None:
+        self._performer = performer
+        self._tell = tell
+        self._began = time.monotonic()
+        self._cpu_s = _cpu_s()
+        self._open: dict[str, _Member] = {}
+        self._last: Outcome | None = None
+        for attempt in attempts:
+            member = _Member(performer, attempt, Outcome(attempt.job, attempt.number, "ok", self._began))
+            self._open[member.spec.name] = member
+
+    def run(self) -> None:
+        """Call the action with the jobs whose parameters are right; the others have failed by themselves."""
+        from joblot.actions.bundle import BundleContext
+
+        first = next(iter(self._open.values()))
+        action = self._performer.action(first.spec)
+        assert action.fused is not None, f"BUG: `{action.name}` cannot be fused"
+        jobs = [job for member in list(self._open.values()) if (job := self._job(action, member)) is not None]
+        context = BundleContext(
+            jobs,
+            run_id=first.context.run_id,
+            batch_dir=first.context.batch_dir,
+            run_dir=first.context.run_dir,
+            ended=self._ended,
+        )
+        with self._performer.environment(first.values.get("env", first.spec.env)):
+            if jobs:
+                action.fused(jobs, context)
+
+    def _job(self, action: Action, member: _Member) -> FusedJob | None:
+        from joblot.actions.bundle import FusedJob
+
+        try:
+            arguments, given = self._performer.arguments(action, member.spec, member.values)
+            given = action.fitting(given)
+        except JoblotError as error:
+            self._fail(member, error)
+            return None
+        return FusedJob(
+            member.spec.name, member.outcome.number, given, {**action.defaults, **arguments}, member.context
+        )
+
+    def _ended(self, job: FusedJob, result: Any, error: BaseException | None) -> None:
+        member = self._open[job.name]
+        if error is None:
+            try:
+                member.outcome.result = _encoded(result) if result is not None else b""
+            except JoblotError as refused:
+                error = refused
+        if error is not None:
+            self._fail(member, error)
+        else:
+            self._finish(member)
+
+    def _fail(self, member: _Member, error: BaseException) -> None:
+        _say(f"job {member.spec.name}:\n")
+        self._performer.failed(member.outcome, error)
+        self._finish(member)
+
+    def _finish(self, member: _Member) -> None:
+        """The processor's time so far that nobody was charged with is shared out evenly among those that are open."""
+        outcome = member.outcome
+        outcome.wall_s = time.monotonic() - self._began
+        outcome.cpu_s = (_cpu_s() - self._cpu_s) / len(self._open)
+        outcome.peak_bytes = getrusage(RUSAGE_SELF).ru_maxrss * _KIB
+        outcome.logs = tuple(_sound(line) for line in member.logs)
+        outcome.artifacts = tuple(member.context.artifacts)
+        self._cpu_s += outcome.cpu_s
+        if self._performer.mask:
+            self._performer.mask.outcome(outcome)
+        del self._open[member.spec.name]
+        if self._open:
+            self._tell(outcome)
+        else:
+            self._last = outcome
+
+    def end(self, error: BaseException) -> None:
+        """The call is over, by this error for all of which nothing was said."""
+        if self._open:
+            seen = Outcome(-1, 0, "error")
+            self._performer.failed(seen, error)
+            for member in list(self._open.values()):
+                outcome = member.outcome
+                outcome.kind, outcome.reason, outcome.message = seen.kind, seen.reason, seen.message
+                outcome.result, outcome.shared = b"", True
+                self._finish(member)
+        elif not isinstance(error, ActionError) or error.reason != "no_end":
+            _print_traceback(error)
+        if self._last is not None:
+            self._tell(self._last)
+
+
+class _Member:
+    """One attempt of a bundle."""
+
+    def __init__(self, performer: Performer, attempt: Attempt, outcome: Outcome) -> None:
+        self.spec = performer.spec(attempt)
+        self.values = attempt.values or {}
+        self.outcome = outcome
+        self.logs: list[LogLine] = []
+        self.context = performer.make_context(attempt, self.spec, self.logs)
+
+
+def _cpu_s() -> float:
+    usage = getrusage(RUSAGE_SELF)
+    return usage.ru_utime + usage.ru_stime
 
 
 def _leave(error: BaseException | None) -> NoReturn:

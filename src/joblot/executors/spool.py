@@ -16,7 +16,7 @@ import sys
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
     from joblot.executors.mask import Mask
@@ -39,6 +39,7 @@ class Spool:
         self._path = path_of(logs, slot)
         self._mask = mask
         self._cap = cap
+        self._shown: Path | None = None
         self.fd = -1
         if fresh:
             self._renew()
@@ -63,8 +64,10 @@ class Spool:
     def show(self, job: str, number: int) -> None:
         """Give the file its attempt's name while the attempt still runs. Not while there are secrets to mask."""
         if not self._mask:
+            final = self._final(job, number)
             try:
-                self._link(self._final(job, number))
+                self._link(final)
+                self._shown = final
             except OSError:
                 pass  # then it gets its name at the end, if it can have one
 
@@ -72,7 +75,10 @@ class Spool:
         """The attempt has ended: if it printed anything, the file is its log now. Returns whether `fd` is a new file."""
         # A fifth of what `fstat` costs, and this is asked after every attempt.
         size = os.lseek(self.fd, 0, os.SEEK_END)
+        shown, self._shown = self._shown, None
         if not size:
+            if shown is not None:  # the next attempt prints into the same file
+                shown.unlink(missing_ok=True)
             return False
         final = self._final(job, number)
         try:
@@ -165,6 +171,18 @@ def path_of(logs: Path, slot: str) -> Path:
     return logs.parent / "live" / f"{slot}.log"
 
 
+def unshow_quiet(shown: Path) -> None:
+    """Take back the name of a log that an attempt got while it ran in another process, which has ended since and printed nothing.
+
+    A file that has yet another name then is still that process's spool, or is by now the log of a later attempt.
+    """
+    try:
+        if os.stat(shown).st_nlink > 1:
+            shown.unlink()
+    except OSError:
+        pass  # the job has deleted the run's files
+
+
 def left_out(count: int) -> bytes:
     """The line in a log that stands for what is not kept of it."""
     return b"[joblot: %d bytes left out]\n" % count
@@ -218,3 +236,17 @@ def adopt(logs: Path, slot: str, job: str, number: int, mask: Mask, cap: int) ->
         return  # it died before it had one, or the folder is gone
     orphan.collect(job, number)
     orphan.close()
+
+
+def share(logs: Path, job: str, number: int, others: Iterable[tuple[str, int]]) -> None:
+    """Give the log of an attempt the names of others too, which printed into it together."""
+    first = logs / job / f"{number}.log"
+    if not first.exists():
+        return  # nothing was printed
+    for name, attempt in others:
+        final = logs / name / f"{attempt}.log"
+        try:
+            final.parent.mkdir(parents=True, exist_ok=True)
+            os.link(first, final)
+        except OSError:
+            pass  # this file system knows no second names: it is found under the first

@@ -18,6 +18,7 @@ import struct
 import sys
 import threading
 import time
+from contextvars import copy_context
 from resource import RUSAGE_SELF, getrusage
 from typing import TYPE_CHECKING, Final
 
@@ -26,7 +27,9 @@ import msgspec
 from joblot.executors import processes
 from joblot.executors.perform import Performer, Stopped
 from joblot.executors.spool import Spool
+from joblot.executors.surroundings import Surroundings
 from joblot.model import Attempt, Outcome
+from joblot.outputs import Hashes
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -35,6 +38,10 @@ if TYPE_CHECKING:
 
 TO_WORKER: Final = struct.Struct(">IB")
 _GROWN: Final = 16 * 2**20
+_LONG_S: Final = 0.001
+"""After attempts that took this long there is time for a look at more of what they may have changed."""
+LOOK: Final = "look"
+"""Stands in the values of an attempt that is none: a command has ended, and its outputs are to be looked at."""
 FROM_WORKER: Final = struct.Struct(">I")
 SPIN_BELOW_S: Final = 0.0002
 """While attempts are shorter than this, the other side is asked for news a few times before the process sleeps."""
@@ -55,12 +62,6 @@ class Worker:
         self._poll = select.poll()
         self._poll.register(channel, select.POLLIN)
         self._null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
-        self._umask = os.umask(0o077)
-        os.umask(self._umask)
-        try:
-            self._home = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        except OSError:  # the working folder was deleted
-            self._home = -1
         self._busy = False
         self._ordinary_peak = getrusage(RUSAGE_SELF).ru_maxrss * 1024 + _GROWN
         self._children = processes.OwnChildren()
@@ -102,10 +103,11 @@ class Worker:
         sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115 - open for the worker's life
         sys.stdout = open(1, "w", encoding="utf-8", errors="backslashreplace", closefd=False)  # noqa: SIM115 - open for the worker's life
         sys.stderr = open(2, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False)  # noqa: SIM115 - open for the worker's life
-        self._make_ready()
+        self._point_streams()
         faulthandler.enable(2)
         signal.signal(signal.SIGTERM, self._terminated)
         os.register_at_fork(after_in_child=_forget_the_worker)
+        self._surroundings = Surroundings()
 
     def _terminated(self, _number: int, _frame: FrameType | None) -> None:
         self._stopping = True
@@ -129,33 +131,51 @@ class Worker:
         return True
 
     def _run_one(self, attempt: Attempt) -> None:
-        self._make_ready()
+        if attempt.spec is not None:
+            self._context.plan.adopt(attempt.job, attempt.spec)
+        if attempt.values is not None and LOOK in attempt.values:
+            self._send(self._looked(Outcome(attempt.job, attempt.number, "ok", time.monotonic())))
+            return
+        self._point_streams()
+        self._surroundings.put_back()
         try:
             self._busy = True
-            outcome = self._performer.perform(attempt)
+            outcome = copy_context().run(self._performer.perform, attempt)
             self._busy = False
         except Stopped:  # it struck between the action's end and here
             self._busy = False
             outcome = Outcome(attempt.job, attempt.number, "cancelled")
         self._clean_up()
+        if outcome.wall_s >= _LONG_S and not self._surroundings.put_back_heavy():
+            self._stopping = True
         if self._spool is not None:
             self._spool.collect(self._context.plan.name(attempt.job), attempt.number)
         if outcome.peak_bytes > self._ordinary_peak:
             _forget_peak()
         self._last_s = outcome.wall_s
+        self._send(self._looked(outcome) if outcome.kind == "ok" else outcome)
+
+    def _looked(self, outcome: Outcome) -> Outcome:
+        """With what there is to know of its declared outputs: here it takes nobody's time. Asked to end, it leaves that to the runner."""
+        paths = self._context.plan.spec(outcome.job).outputs
+        if paths:
+            try:
+                self._busy = True
+                outcome.looked = Hashes(self._context.plan.config.folder).look(paths)
+                self._busy = False
+            except (Stopped, OSError):
+                self._busy = False
+        return outcome
+
+    def _send(self, outcome: Outcome) -> None:
         body = self._encode(outcome)
         _write_all(self._channel, FROM_WORKER.pack(len(body)) + body)
 
-    def _make_ready(self) -> None:
-        """Whether two jobs share a worker must not be seen in what they do: streams, folder, mask and signals as at the start."""
+    def _point_streams(self) -> None:
+        """Descriptors 1 and 2 are the attempt's log, whatever the one before has made of them."""
         fd = self._spool.fd if self._spool is not None else self._null
         os.dup2(fd, 1)
         os.dup2(fd, 2)
-        if self._home >= 0:
-            os.fchdir(self._home)
-        os.umask(self._umask)
-        if signal.getsignal(signal.SIGTERM) != self._terminated:
-            signal.signal(signal.SIGTERM, self._terminated)
 
     def _clean_up(self) -> None:
         """Nothing of an attempt may go on after it: timers, children, threads."""

@@ -31,8 +31,18 @@ _TRY_AGAIN_S: Final = 0.01
 
 
 def state_path(given: str | Path | None = None) -> Path:
-    """The state folder to use: as given, else `JOBLOT_STATE`, else `.joblot` in the working folder."""
-    return Path(given or os.environ.get("JOBLOT_STATE") or DEFAULT).absolute()
+    """The state folder to use: as given, else `JOBLOT_STATE`, else `.joblot` in the working folder.
+
+    Raises:
+        StateError: its path is not UTF-8 text.
+    """
+    path = Path(given or os.environ.get("JOBLOT_STATE") or DEFAULT).absolute()
+    if not _is_text(str(path)):
+        raise StateError(
+            f"the state folder `{path}` cannot be used: its path is not UTF-8 text",
+            hint="choose another with `--state`",
+        )
+    return path
 
 
 class RunFolder:
@@ -138,7 +148,7 @@ class StateFolder:
             if not runs:
                 raise StateError(f"no runs in `{self.path}`", hint="`joblot run BATCH` makes one")
             return runs[0]
-        info = self.journal.info(name)
+        info = self.journal.info(name) if _is_text(name) else None
         if info is not None:
             return info
         found = [info for info in self.journal.runs() if info.run_id.startswith(name) or info.run_id.endswith(name)]
@@ -238,7 +248,12 @@ def holder(lock: Path) -> dict[str, Any] | None:
 
 
 def _is_plain(name: str) -> bool:
-    return "/" not in name and name not in ("", ".", "..")
+    return "/" not in name and name not in ("", ".", "..") and _is_text(name)
+
+
+def _is_text(name: str) -> bool:
+    """Whether it can be recorded and be a path: the system hands over bytes that are not UTF-8 as halves of surrogate pairs."""
+    return "\0" not in name and not any("\ud800" <= char <= "\udfff" for char in name)
 
 
 def _locked(fd: int, kind: int) -> bool:
@@ -268,4 +283,4 @@ def _describe(who: dict[str, Any]) -> str:
 
 def _user() -> str:
     user = os.environ.get("USER") or os.environ.get("LOGNAME")
-    return user or f"uid {os.getuid()}"
+    return user.encode("utf-8", "replace").decode() if user else f"uid {os.getuid()}"

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from array import array
 from collections import deque
+from itertools import repeat
 from math import isnan, nan
 from typing import TYPE_CHECKING, Any
 
@@ -158,6 +159,22 @@ class RunView:
         for job, result in event.results.items():
             self._results[job] = bytes(result)
 
+    def _extended(self, event: ev.PlanExtended) -> None:
+        """Make room for jobs that were added, unless they were there from the start."""
+        count = event.first + event.jobs - self.jobs
+        if count <= 0:
+            return
+        self.jobs += count
+        self._counts[WAITING] += count
+        self._states.extend(bytes(count))
+        for times in (self._began, self._ended):
+            times.extend(repeat(nan, count))
+        for sums in (self._wall, self._cpu):
+            sums.extend(repeat(0.0, count))
+        for numbers in (self._attempts, self._peak):
+            numbers.extend(repeat(0, count))
+        self._results += [b""] * count
+
     def _move(self, job: int, state: int) -> None:
         self._counts[self._states[job]] -= 1
         self._counts[state] += 1
@@ -176,6 +193,8 @@ class RunView:
         match event:
             case ev.JobsEnded():
                 self._jobs_ended(event, at)
+            case ev.PlanExtended():
+                self._extended(event)
             case ev.BackoffEnded():
                 self._move(event.job, READY)
             case ev.Logged():

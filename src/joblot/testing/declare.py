@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from joblot.plan import Plan
 
 _RETRY_WORDS: Final = {"max_attempts": int, "delay": float, "backoff": float, "max_delay": float, "jitter": float}
+FUSED: Final = {"fused": {"input": None}}
+"""The rules of the one action that is fused in worlds and simulations: its jobs agree in their input."""
 _SPEC_WORDS: Final = {"timeout": ("timeout_s", float), "grace": ("grace_s", float), "priority": ("priority", int)}
 
 
@@ -22,7 +24,7 @@ def declare(text: str, **settings: Any) -> Config:
     """A batch from a line such as `a; b needs a; c needs a, b when=failure max_attempts=2 timeout=5 db=1`.
 
     Words behind the needs: `when`, `max_attempts`, `delay`, `backoff`, `max_delay`, `jitter`, `only` (kinds with commas), `timeout`,
-    `grace`, `priority`, `once=yes`, `reads` (a job whose result is referred to). Any other word is a resource and its amount.
+    `grace`, `priority`, `once=yes`, `reads` (a job whose result is referred to), `fuse` (an input: jobs with the same one are run as one). Any other word is a resource and its amount.
     `settings` are fields of `Config`.
     """
     jobs = [_declared_job(part.split()) for part in text.split(";") if part.strip()]
@@ -43,7 +45,7 @@ def _declared_job(words: list[str]) -> JobSpec:
 
 def _job_spec(name: str, needs: Iterable[str], options: dict[str, str]) -> JobSpec:
     retry: dict[str, Any] = {}
-    fields: dict[str, Any] = {"resources": {}}
+    fields: dict[str, Any] = {"action": "test", "resources": {}}
     for key, value in options.items():
         if key in _RETRY_WORDS:
             retry[key if key in ("max_attempts", "backoff", "jitter") else f"{key}_s"] = _RETRY_WORDS[key](value)
@@ -52,6 +54,8 @@ def _job_spec(name: str, needs: Iterable[str], options: dict[str, str]) -> JobSp
         elif key in _SPEC_WORDS:
             field, kind = _SPEC_WORDS[key]
             fields[field] = kind(value)
+        elif key == "fuse":
+            fields |= {"action": "fused", "input": value}
         elif key == "when":
             fields["when"] = value
         elif key == "once":
@@ -60,7 +64,7 @@ def _job_spec(name: str, needs: Iterable[str], options: dict[str, str]) -> JobSp
             fields |= {"params": {"value": f"${{{{ jobs.{value}.result }}}}"}, "deferred": True}
         else:
             fields["resources"][key] = float(value)
-    return JobSpec(name=name, action="test", needs=tuple(needs), retry=Retry(**retry), **fields)
+    return JobSpec(name=name, needs=tuple(needs), retry=Retry(**retry), **fields)
 
 
 def story(plan: Plan, records: Iterable[ev.Record]) -> str:

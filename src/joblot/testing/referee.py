@@ -5,6 +5,7 @@ It knows the promises, and nothing of how `RunState` keeps them.
 
 from __future__ import annotations
 
+from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING, Final
 
 from joblot import events as ev
@@ -22,7 +23,7 @@ ENDED: Final = frozenset(STATES[4:])
 
 
 class Referee:
-    """Judges a run by its events and kills alone.
+    """Judges a run by its events and kills alone. The plan is the judge's own: it grows as it is recorded to.
 
     Every method raises AssertionError with the rule that was broken.
     """
@@ -34,7 +35,12 @@ class Referee:
         self._states = ["open"] * len(plan)
         self._numbers = [0] * len(plan)
         self._tries = [0] * len(plan)
-        self._live: dict[int, None] = {}
+        self._losses = [0] * len(plan)
+        self._live: dict[int, list[int]] = {}
+        """The running jobs, each with those that began with it in the same process, itself included."""
+        self._halves: dict[int, tuple[int, list[int]]] = {}
+        self._most: dict[int, int] = {}
+        """How many jobs the next bundle with a job may have, where a bundle has failed."""
         self._graces: dict[int, float] = {}
         self._excused: frozenset[int] = frozenset()
         self._unknown_end: set[int] = set()
@@ -46,14 +52,17 @@ class Referee:
 
     def recorded(self, events: Iterable[ev.AnyEvent], capacity: int) -> None:
         """Judge the events of one decision. `capacity` is what the executor took at once when it was made."""
+        company = len(self._live) - 1
         for event in events:
             match event:
                 case ev.AttemptsStarted():
-                    self._started(event.jobs, capacity)
+                    self._started(event, capacity)
                 case ev.AttemptEnded():
-                    self._attempt_ended(event)
+                    self._attempt_ended(event, company)
                 case ev.JobsEnded():
                     self._jobs_ended(event)
+                case ev.PlanExtended():
+                    self._extended(event)
                 case ev.BackoffEnded():
                     self._rule(event.job, self._states[event.job] == "backing_off", "a wait ended that never began")
                     self._states[event.job] = "open"
@@ -66,6 +75,15 @@ class Referee:
                 case ev.RunReopened():
                     self._reopened(event.jobs)
 
+    def _extended(self, event: ev.PlanExtended) -> None:
+        self._rule(event.job, event.job in self._live, "a plan grew by a job that does not run")
+        assert not self._stopping, "a plan grew after the stop"
+        assert event.first == len(self._states), "jobs were added somewhere else than at the end"
+        self._plan.extend(event.job, event.columns)
+        self._states += ["open"] * event.jobs
+        for column in (self._numbers, self._tries, self._losses):
+            column.extend([0] * event.jobs)
+
     def killed(self, kill: Kill) -> None:
         """Judge a kill: of an attempt that lives, and again only when it shall be quicker."""
         self._rule(kill.job, kill.job in self._live, "a kill of what does not run")
@@ -73,12 +91,19 @@ class Referee:
         self._rule(
             kill.job, kill.grace_s < self._graces.get(kill.job, float("inf")), "a second kill that is no quicker"
         )
-        self._graces[kill.job] = kill.grace_s
+        for job in self._company_of(kill.job):
+            self._graces[job] = kill.grace_s
+
+    def _company_of(self, job: int) -> list[int]:
+        """The jobs that run in the same process, itself included."""
+        together = self._live[job]
+        return [other for other in together if self._live.get(other) is together]
 
     def _rule(self, job: int, kept: bool, broken: str) -> None:
         assert kept, f"{broken}: job `{self._plan.name(job)}` ({self._states[job]}, attempt {self._numbers[job]})"
 
-    def _started(self, jobs: Sequence[int], capacity: int) -> None:
+    def _started(self, event: ev.AttemptsStarted, capacity: int) -> None:
+        jobs = event.jobs
         assert not self._stopping, "something started after the stop"
         assert not self._must_stop, "something started after the last failure that was allowed"
         for job in jobs:
@@ -90,8 +115,34 @@ class Referee:
             self._rule(job, self._tries[job] < policy.max_attempts, "more tries than allowed")
             self._rule(job, job in self._excused or self._may_start(job), "a job started before its needs allow it")
             self._numbers[job] += 1
-            self._live[job] = None
+        for bundle in self._bundles(event):
+            self._judge_bundle(bundle)
+            self._live.update(dict.fromkeys(bundle, bundle))
+        for job in self._live:
+            suspect = self._losses[job] >= self._limits.crash_limit
+            self._rule(job, not suspect or len(self._live) == 1, "beside others after so many losses")
         self._judge_resources(capacity)
+
+    def _bundles(self, event: ev.AttemptsStarted) -> list[list[int]]:
+        if not event.bundles:
+            return [[job] for job in event.jobs]
+        assert sum(event.bundles) == len(event.jobs), "bundles of more or fewer jobs than start"
+        ends = list(accumulate(event.bundles, initial=0))
+        return [event.jobs[start:end] for start, end in pairwise(ends)]
+
+    def _judge_bundle(self, bundle: Sequence[int]) -> None:
+        assert len(bundle) <= self._limits.max_bundle, f"a bundle of {len(bundle)} jobs"
+        for job in bundle:
+            spec = self._plan.spec(job)
+            self._rule(
+                job, len(bundle) <= self._most.get(job, len(bundle)), "in more than half of a bundle that failed"
+            )
+            self._rule(job, len(bundle) == 1 or not spec.once, "in a bundle, and must run once")
+            self._rule(job, self._shared(job) == self._shared(bundle[0]), "in a bundle with a job of another kind")
+
+    def _shared(self, job: int) -> object:
+        spec = self._plan.spec(job)
+        return spec.action, spec.input, spec.priority, self._plan.demand(job), spec.timeout_s, spec.grace_s, spec.env
 
     def _may_start(self, job: int) -> bool:
         needs = [self._states[need] for need in self._plan.needs[job]]
@@ -103,7 +154,8 @@ class Referee:
         return any(need in self._fell for need in self._plan.needs[job])
 
     def _judge_resources(self, capacity: int) -> None:
-        demands = [dict(self._plan.demand(job)) for job in self._live]
+        processes = {id(together): together[0] for together in self._live.values()}
+        demands = [dict(self._plan.demand(job)) for job in processes.values()]
         heavy = [demand for demand in demands if demand]
         used = sum(demand.get("cpu", 1.0) for demand in demands)
         alone = len(demands) == 1
@@ -115,16 +167,19 @@ class Referee:
             held = [demand[name] for demand in demands if name in demand]
             assert len(held) <= 1 or sum(held) <= limit + 1e-6, f"{sum(held):g} of {limit:g} `{name}` in use"
 
-    def _attempt_ended(self, event: ev.AttemptEnded) -> None:
+    def _attempt_ended(self, event: ev.AttemptEnded, company: int) -> None:
         job, spec = event.job, self._plan.spec(event.job)
         self._rule(job, job in self._live, "an end of what does not run")
         self._rule(job, event.attempt == self._numbers[job], "an end of another attempt")
         self._rule(job, (event.outcome == "ok") == (event.state == "success"), "a success that is none")
-        del self._live[job]
+        company_of = self._company_of(job)
+        together = self._live.pop(job)
         killed = self._graces.pop(job, None) is not None
         if event.outcome == "returned":
             self._numbers[job] -= 1
-        elif event.outcome in RETRIABLE:
+        elif event.reason == "bundle":
+            self._judge_split(event, together, len(company_of))
+        elif event.outcome in RETRIABLE and event.state not in ("cancelled", "aborted"):
             self._tries[job] += 1
             if not self._stopping and not killed:
                 tried = (
@@ -133,7 +188,26 @@ class Referee:
                 self._rule(job, tried == (event.state == "failed"), "a failure with tries left, or a try too many")
         elif event.outcome in ("lost", "interrupted") and spec.once:
             self._unknown_end.add(job)
+        elif event.outcome == "lost" and not self._stopping:
+            self._judge_loss(event, company)
         self._put(job, event.state)
+
+    def _judge_split(self, event: ev.AttemptEnded, together: list[int], left: int) -> None:
+        """The first of those that are left when a bundle fails tells how many may be together next."""
+        job = event.job
+        self._rule(job, len(together) > 1, "alone, and taken for a bundle")
+        self._rule(job, event.state == "ready", "the end of a bundle is not a job's own")
+        half = self._halves.setdefault(id(together), (max(1, left // 2), together))[0]
+        self._most[job] = half
+
+    def _judge_loss(self, event: ev.AttemptEnded, company: int) -> None:
+        job = event.job
+        self._losses[job] += 1
+        if event.state == "failed":
+            self._rule(job, not company, "given up after a loss in company")
+        else:
+            allowed = bool(company) or self._losses[job] < self._limits.crash_limit
+            self._rule(job, allowed, "lost alone once more than allowed")
 
     def _put(self, job: int, state: str) -> None:
         self._states[job] = "open" if state in ("ready", "waiting") else state
@@ -189,9 +263,10 @@ class Referee:
         self._excused = frozenset(self._live)
         for job in jobs:
             self._rule(job, self._states[job] in ENDED, "a job was taken back that had not ended")
-            self._states[job], self._tries[job] = "open", 0
+            self._states[job], self._tries[job], self._losses[job] = "open", 0, 0
             self._fell.discard(job)
             self._unknown_end.discard(job)
+            self._most.pop(job, None)
         for job, state in enumerate(self._states):
             if state == "backing_off" and any(self._states[need] not in ENDED for need in self._plan.needs[job]):
                 self._states[job] = "open"  # it waits again, and not only for the time of its next try

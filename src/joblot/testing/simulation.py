@@ -18,7 +18,7 @@ from joblot.journal.codec import encode_events
 from joblot.limits import Limits
 from joblot.model import RETRIABLE, STATES, Outcome
 from joblot.runstate import RunState
-from joblot.testing.declare import story
+from joblot.testing.declare import FUSED, story
 from joblot.testing.referee import ENDED, GOOD, Referee
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ def simulate(
     try:
         simulator.run()
     except Exception as error:
-        text = f"seed {seed}: {type(error).__name__}: {error}\n{story(plan, simulator.records)}"
+        text = f"seed {seed}: {type(error).__name__}: {error}\n{story(simulator.plan, simulator.records)}"
         raise SimulationError(text) from error
     return simulator.result()
 
@@ -112,14 +112,17 @@ def simulate(
 class _Simulator:
     def __init__(self, plan: Plan, seed: int, limits: Limits, faults: Faults, unknown: Collection[int]) -> None:
         self.records: list[ev.Record] = []
-        self._plan = plan
+        self.plan = plan
         self._seed = seed
         self._limits = limits
         self._faults = faults
         self._unknown = unknown
         self._dice = random.Random(seed)  # noqa: S311 - repeats exactly, which is what it is for
-        self._referee = Referee(plan, limits, unknown_actions=unknown)
+        self._referee = Referee(plan.fresh(), limits, unknown_actions=unknown)
+        self._together: dict[int, list[int]] = {}
+        """The live jobs of bundles, each with all that began with it."""
         self._state = self._fresh()
+        self.plan = self._state.plan
         self._shadow = self._fresh()
         self._now = 0.0
         self._capacity = limits.slots
@@ -151,7 +154,7 @@ class _Simulator:
 
     def result(self) -> Simulation:
         """What came of it."""
-        name = self._plan.name
+        name = self.plan.name
         return Simulation(
             seed=self._seed,
             status=self._state.status,
@@ -167,7 +170,7 @@ class _Simulator:
             ],
             runners=self._runners,
             steps=self._steps,
-            story=story(self._plan, self.records),
+            story=story(self.plan, self.records),
         )
 
     # --- steps ----------------------------------------------------------------------------------
@@ -221,7 +224,13 @@ class _Simulator:
         return self._state.attempts_lost(lost, self._now, self._capacity, "the worker died")
 
     def _some_live(self) -> list[int]:
-        return self._dice.sample(sorted(self._live), self._dice.randint(1, len(self._live)))
+        """Some of the live jobs, each with those that share its process."""
+        chosen = self._dice.sample(sorted(self._live), self._dice.randint(1, len(self._live)))
+        return list(dict.fromkeys(mate for job in chosen for mate in self._mates(job)))
+
+    def _mates(self, job: int) -> list[int]:
+        together = self._together.get(job, [job])
+        return [mate for mate in together if mate in self._live and self._together.get(mate, together) is together]
 
     def _chance(self, share: float) -> bool:
         return share > 0 and self._dice.random() < share
@@ -240,6 +249,7 @@ class _Simulator:
             return False
         for job in decision.starts:
             self._begin(job)
+        self._bundle(decision.starts)
         for kill in decision.kills:
             self._kill(kill)
         return not decision.checks or self._commit(self._check(decision.checks))
@@ -262,9 +272,12 @@ class _Simulator:
             self._shadow.apply(event)
 
     def _begin(self, job: int) -> None:
-        assert job not in self._live, f"`{self._plan.name(job)}` was handed over and lives"
+        assert job not in self._live, f"`{self.plan.name(job)}` was handed over and lives"
         number = self._state.attempts[job]
-        spec = self._plan.spec(job)
+        if job in self.plan.growing:
+            self._live[job] = self._now, self._found(job, number)
+            return
+        spec = self.plan.spec(job)
         if spec.timeout_s is not None and self._chance(self._faults.hang):
             self._live[job] = _NEVER, Outcome(job, number, "ok", self._now)
             return
@@ -276,20 +289,55 @@ class _Simulator:
             outcome.result = b'{"value":%d}' % number
         self._live[job] = self._now + seconds, outcome
 
+    def _found(self, job: int, number: int) -> Outcome:
+        """What a growing job comes to: some items, none, or something wrong with them."""
+        if self._chance(self._faults.bad):
+            return Outcome(job, number, "error", self._now, message="the dice say bad items")
+        if job in self.plan.grown:
+            return Outcome(job, number, "ok", self._now)
+        return Outcome(
+            job, number, "ok", self._now, items={"": [str(item) for item in range(self._dice.choice((0, 1, 3)))]}
+        )
+
+    def _bundle(self, jobs: list[int]) -> None:
+        """Those that were begun together share a process, which may fail before they are done."""
+        bundles: dict[int, list[int]] = {}
+        for job in jobs:
+            self._together.pop(job, None)
+            if self._state.bundles.number(job):
+                bundles.setdefault(self._state.bundles.number(job), []).append(job)
+        for together in bundles.values():
+            self._together.update(dict.fromkeys(together, together))
+            for job in together:
+                due, outcome = self._live[job]
+                if outcome.kind != "ok":
+                    self._live[job] = due, Outcome(job, outcome.number, "error", self._now, message="its own fault")
+            if self._chance(self._faults.bad):
+                moment = self._now + self._dice.choice(_SECONDS)
+                self._end_process(together, moment, self._dice.choice((*RETRIABLE, "lost")))
+
+    def _end_process(self, together: list[int], moment: float, kind: str) -> None:
+        """What is not done by then ends with the process."""
+        for job in together:
+            due, outcome = self._live[job]
+            if due > moment:
+                shared = len(together) > 1
+                self._live[job] = moment, Outcome(job, outcome.number, kind, self._now, message="died", shared=shared)
+
     def _kill(self, kill: Kill) -> None:
         self._referee.killed(kill)
-        due, outcome = self._live[kill.job]
-        assert outcome.number == kill.number
+        assert self._live[kill.job][1].number == kill.number
         latest = self._now + kill.grace_s * self._dice.random()
-        if due > latest:
-            kind = self._dice.choice(("crash", "crash", "exit", "ok", "returned"))
-            self._live[kill.job] = latest, Outcome(kill.job, kill.number, kind, self._now, message="killed")
+        self._end_process(
+            self._mates(kill.job), latest, self._dice.choice(("crash", "crash", "exit", "ok", "returned"))
+        )
 
     # --- another process ------------------------------------------------------------------------
 
     def _fresh(self) -> RunState:
-        checkable = [job for job, spec in enumerate(self._plan.declarations) if spec.outputs]
-        return RunState(self._plan, self._limits, unknown_actions=self._unknown, checkable=checkable)
+        plan = self.plan.fresh()  # what grew and was not recorded died with the runner
+        checkable = [job for job, spec in enumerate(plan.declarations) if spec.outputs]
+        return RunState(plan, self._limits, unknown_actions=self._unknown, checkable=checkable, fuse_rules=FUSED)
 
     def _new_runner(self, *, reopen: bool = False) -> None:
         """The warden has swept up, and another process takes the journal."""
@@ -297,8 +345,10 @@ class _Simulator:
             self._runners += 1
             self._heard = []
             self._live.clear()
+            self._together.clear()
             self._now += self._dice.choice(_SECONDS)
             self._state = self._replay()
+            self.plan = self._state.plan
             if self._take_up(reopen=reopen):
                 return
             reopen = False

@@ -13,7 +13,7 @@ from joblot.limits import Limits
 from joblot.model import STATES, Config, Outcome
 from joblot.plan import expand
 from joblot.runstate import RunState
-from joblot.testing.declare import declare, story
+from joblot.testing.declare import FUSED, declare, story
 from joblot.testing.referee import GOOD, Referee
 
 if TYPE_CHECKING:
@@ -38,9 +38,11 @@ class World:
         slots: int = 4,
         capacity: int = 0,
         unknown: Collection[str] = (),
+        fuse: bool = True,
         **limits: Any,
     ) -> None:
         self.plan = expand(declare(batch) if isinstance(batch, str) else batch)
+        self._rules = FUSED if fuse else {}
         self.limits = Limits(slots=slots, **limits)
         self.capacity = capacity or slots
         self.clock = ManualClock(wall=0.0)
@@ -48,8 +50,9 @@ class World:
         self.kills: list[Kill] = []
         """Every kill that was asked for, in order."""
         self._unknown = [self._number(name) for name in unknown]
-        self._referee = Referee(self.plan, self.limits, unknown_actions=self._unknown)
+        self._referee = Referee(self.plan.fresh(), self.limits, unknown_actions=self._unknown)
         self.state = self._fresh()
+        self.plan = self.state.plan
         self.journal.create(RUN_ID, batch="world", source="", jobs=len(self.plan), plan=self.plan.encoded, at=0.0)
 
     # --- verbs ----------------------------------------------------------------------------------
@@ -63,9 +66,25 @@ class World:
         encoded = b"" if result is None else msgspec.json.encode(result)
         return self.end(Outcome(self._running(name), self.attempts(name), "ok", result=encoded))
 
+    def find(self, name: str, *items: str) -> Decision:
+        """The growing job's attempt ends well, and these are the items that it found."""
+        return self.end(Outcome(self._running(name), self.attempts(name), "ok", items={"": list(items)}))
+
     def fail(self, name: str, kind: str = "error", message: str = "it failed") -> Decision:
         """The job's attempt ends otherwise than well; any outcome kind."""
         return self.end(Outcome(self._running(name), self.attempts(name), kind, message=message, reason=kind))
+
+    def fail_bundle(self, name: str, kind: str = "crash", message: str = "it died") -> Decision:
+        """The process that the job shares with others fails as a whole."""
+        number = self.state.bundles.number(self._running(name))
+        assert number, f"`{name}` runs alone\n{self.story()}"
+        return self.end(
+            *(
+                Outcome(job, self.state.attempts[job], kind, message=message, reason=kind, shared=True)
+                for job in self.state.bundles.running
+                if self.state.bundles.number(job) == number
+            )
+        )
 
     def end(self, *outcomes: Outcome) -> Decision:
         """News from the executor, as it is."""
@@ -92,11 +111,13 @@ class World:
     def crash(self) -> Decision:
         """The runner is killed; another process resumes the run from its journal."""
         self.state = self._replayed()
+        self.plan = self.state.plan
         return self._record(self.state.resume(self.now, self.capacity))
 
     def reopen(self, *names: str) -> Decision:
         """Another process takes jobs back to the beginning (by default all that did not succeed) and resumes the run."""
         self.state = self._replayed()
+        self.plan = self.state.plan
         jobs = [self._number(name) for name in names] or [
             job for job, state in enumerate(self.state.states) if STATES[state] not in GOOD
         ]
@@ -122,6 +143,13 @@ class World:
     def running(self) -> list[str]:
         """The names of the jobs with a live attempt, in the order of the batch."""
         return [name for name, state in self.states().items() if state == "running"]
+
+    def bundles(self) -> list[list[str]]:
+        """The names of the jobs that run in bundles, bundle by bundle."""
+        found: dict[int, list[str]] = {}
+        for job in self.state.bundles.running:
+            found.setdefault(self.state.bundles.number(job), []).append(self.plan.name(job))
+        return list(found.values())
 
     def attempts(self, name: str) -> int:
         """The number of the job's last attempt; 0 before the first."""
@@ -166,7 +194,7 @@ class World:
         return self._number(name)
 
     def _fresh(self) -> RunState:
-        return RunState(self.plan, self.limits, unknown_actions=self._unknown)
+        return RunState(self.plan.fresh(), self.limits, unknown_actions=self._unknown, fuse_rules=self._rules)
 
     def _replayed(self) -> RunState:
         state = self._fresh()

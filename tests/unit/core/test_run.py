@@ -99,7 +99,9 @@ def test_a_skipped_need_counts_as_a_failure_for_those_who_ask():
 
 def test_a_need_whose_condition_did_not_come_true_is_no_failure_for_those_who_ask():
     """Nothing went wrong: the whole chain of handlers is skipped, and what needs it plainly says which need was."""
-    world = begun("a; alert needs a when=failure; second needs alert when=failure; c needs alert; third needs c when=failure")
+    world = begun(
+        "a; alert needs a when=failure; second needs alert when=failure; c needs alert; third needs c when=failure"
+    )
     world.ok("a")
     assert world.why("second") == world.why("third") == ("condition", "")
     assert world.why("c") == ("need_skipped", "alert")
@@ -282,6 +284,45 @@ def test_a_lost_attempt_is_no_try_but_not_for_ever():
     assert world.states() == {"a": "failed", "b": "skipped"}
     last = [event for event in world.events() if isinstance(event, ev.AttemptEnded)][-1]
     assert (last.outcome, last.message) == ("lost", "the worker died; lost 3 times")
+
+
+def test_what_was_lost_in_company_runs_alone_before_it_is_given_up():
+    """P2: a warden's end says nothing about any one of the jobs in it, so each gets the chance to show that it was not its doing."""
+    world = begun("a; b; c; d needs c", slots=3, crash_limit=2)
+    world.lose("a", "b")
+    world.ok("c")
+    world.lose("a", "b", "d")
+    assert world.running() == ["a"]
+    assert world.states()["d"] == "ready"
+    world.ok("a")
+    assert world.running() == ["b"]
+    world.lose("b")
+    assert world.why("b") == ("lost", "")
+    assert world.events()[-2].message == "the worker died; lost 3 times"
+    assert world.running() == ["d"]
+    world.ok("d")
+    assert world.status == "failed"
+
+
+def test_a_job_that_is_to_run_alone_waits_until_nothing_else_runs():
+    world = begun("a; b; c needs b", slots=3, crash_limit=1)
+    world.lose("a")
+    assert world.running() == ["b"]
+    world.ok("b")
+    assert world.running() == ["a"]
+    world.ok("a")
+    assert world.running() == ["c"]
+
+
+def test_another_process_knows_what_is_to_run_alone():
+    world = begun("a; b; c", slots=3, crash_limit=1)
+    world.lose("a", "b")
+    world.crash()
+    assert world.running() == ["a"]
+    world.ok("a")
+    world.ok("b")
+    world.ok("c")
+    assert (world.status, world.attempts("c")) == ("success", 2)
 
 
 def test_a_job_that_may_run_only_once_is_not_started_again_when_its_end_is_unknown():

@@ -1,0 +1,143 @@
+"""What a process has around its attempts: environment, folder, signals, import path, locale and the like, put back after each of them.
+
+Whether two jobs share a worker must not be seen in what they do. Looking is cheap, since it happens after every attempt, however short;
+what is dear to look at is looked at after attempts that took a while. What cannot be put back is told, so that the worker can go.
+
+It does not know attempts; what was loaded stays loaded, and what native code keeps to itself is not seen.
+"""
+
+from __future__ import annotations
+
+import _locale
+import _signal  # type: ignore[import-not-found]  # the public module makes enumerations, which takes forty times as long
+import os
+import resource
+import signal
+import sys
+import warnings
+from typing import TYPE_CHECKING, Any, Final, cast
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+_FAULTS: Final = ("SIGILL", "SIGTRAP", "SIGBUS", "SIGFPE", "SIGKILL", "SIGSEGV", "SIGSTKFLT", "SIGSTOP", "SIGSYS")
+_SIGNALS: Final = tuple(
+    sorted(number for number in signal.Signals if number.name not in _FAULTS and number <= signal.SIGSYS)
+)
+"""Those that a program handles."""
+_LIMITS: Final = tuple(getattr(resource, name) for name in dir(resource) if name.startswith("RLIMIT_"))
+_ORDINARY_LEVEL: Final = 30
+"""The level of the root logger of a process that has not set one."""
+
+
+class Surroundings:
+    """As they are when this is made. For the main thread."""
+
+    def __init__(self) -> None:
+        self._environ = os.environ
+        self._variables = dict(_raw(os.environ))
+        self._umask = os.umask(0o077)
+        os.umask(self._umask)
+        try:
+            self._home = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        except OSError:  # the working folder was deleted
+            self._home = -1
+        self._handlers = list(map(_signal.getsignal, _SIGNALS))
+        self._streams = (sys.stdin, sys.stdout, sys.stderr)
+        self._path = sys.path
+        self._places = list(sys.path)
+        self._filters = list(warnings.filters)
+        self._modules = len(sys.modules)
+        self._locale = _locale.setlocale(_locale.LC_ALL)
+        self._logging = _logging_of(sys.modules.get("logging"))
+        self._heavy = _heavy()
+
+    def put_back(self) -> None:
+        """Make everything what it was. Costs about two microseconds when it is."""
+        if os.environ is not self._environ or _raw(os.environ) != self._variables:
+            self._put_back_environment()
+        if self._home >= 0:
+            os.fchdir(self._home)
+        os.umask(self._umask)
+        if list(map(_signal.getsignal, _SIGNALS)) != self._handlers:
+            self._put_back_handlers()
+        sys.stdin, sys.stdout, sys.stderr = self._streams
+        if sys.path is not self._path or sys.path != self._places:
+            sys.path = self._path
+            sys.path[:] = self._places
+        if warnings.filters != self._filters:
+            self._put_back_filters()
+        self._modules = len(sys.modules)
+        if _locale.setlocale(_locale.LC_ALL) != self._locale:
+            _locale.setlocale(_locale.LC_ALL, self._locale)
+        logging = sys.modules.get("logging")
+        if logging is not None and _logging_of(logging) != self._logging:
+            self._put_back_logging(logging)
+
+    def put_back_heavy(self) -> bool:
+        """Put back resource limits, blocked signals, priority and processors; whether that was enough. Costs ten microseconds."""
+        now = _heavy()
+        if now == self._heavy:
+            return True
+        limits, blocked, priority, processors, user = self._heavy
+        if now[4] != user:
+            return False
+        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+        try:
+            for limit, changed, before in zip(_LIMITS, now[0], limits, strict=True):
+                if changed != before:
+                    resource.setrlimit(limit, before)
+            if now[2] != priority:
+                os.setpriority(os.PRIO_PROCESS, 0, priority)
+            if now[3] != processors:
+                os.sched_setaffinity(0, processors)
+        except (OSError, ValueError):
+            return False
+        return True
+
+    def _put_back_environment(self) -> None:
+        os.environ = self._environ  # noqa: B003 - the same mapping as ever
+        for name in [name for name in _raw(os.environ) if name not in self._variables]:
+            del os.environb[name]
+        for name, value in self._variables.items():
+            if _raw(os.environ).get(name) != value:
+                os.environb[name] = value
+
+    def _put_back_handlers(self) -> None:
+        for number, handler in zip(_SIGNALS, self._handlers, strict=True):
+            if handler is not None and _signal.getsignal(number) != handler:
+                signal.signal(number, handler)
+
+    def _put_back_filters(self) -> None:
+        """But those that a module brought with it when it was loaded stay: it is not loaded again."""
+        if len(sys.modules) != self._modules:
+            self._filters = list(warnings.filters)
+            return
+        warnings.resetwarnings()  # which also tells all modules to look again
+        cast("list[Any]", warnings.filters)[:] = self._filters
+
+    def _put_back_logging(self, logging: ModuleType) -> None:
+        level, disabled, handlers = self._logging
+        logging.root.handlers[:] = handlers
+        logging.root.setLevel(level)
+        logging.disable(disabled)
+
+
+def _raw(environ: Any) -> dict[bytes, bytes]:
+    """The mapping behind `os.environ`: comparing it does not make a text of every name and value."""
+    return cast("dict[bytes, bytes]", environ._data)  # noqa: SLF001 - nothing public is as quick
+
+
+def _logging_of(logging: ModuleType | None) -> tuple[int, int, list[Any]]:
+    if logging is None:
+        return _ORDINARY_LEVEL, 0, []
+    root = logging.root
+    return root.level, root.manager.disable, list(root.handlers)
+
+
+def _heavy() -> tuple[list[tuple[int, int]], set[int], int, set[int], tuple[int, ...]]:
+    processors = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set()
+    blocked = _signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    limits = [resource.getrlimit(limit) for limit in _LIMITS]
+    user = os.getuid(), os.geteuid(), os.getgid(), os.getegid()
+    return limits, blocked, os.getpriority(os.PRIO_PROCESS, 0), processors, user

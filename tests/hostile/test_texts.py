@@ -1,0 +1,136 @@
+"""Texts that are not UTF-8, or hold a NUL, wherever people and programs can give one."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from joblot import Batch
+from joblot.errors import ConfigError, StateError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+HALF = "\ud800"
+ODD = b"\xff"
+
+
+def said_by(call: Any) -> str:
+    with pytest.raises((ConfigError, StateError)) as caught:
+        call()
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"outputs": [HALF]},
+        {"cwd": HALF},
+        {"description": HALF},
+        {"tags": [HALF]},
+        {"env": {"X": HALF}},
+    ],
+    ids=lambda options: next(iter(options)),
+)
+def test_a_job_with_a_text_that_cannot_be_stored_is_refused(options: dict[str, Any]) -> None:
+    batch = Batch("texts")
+    said = said_by(lambda: batch.command("j", "true", **options))
+    assert said.startswith("job `j`: its texts and parameters must be plain data in UTF-8: ")
+    assert len(batch) == 0
+
+
+def test_a_working_folder_with_a_nul_is_refused() -> None:
+    said = said_by(lambda: Batch("texts").command("j", "true", cwd="a\0b"))
+    assert said == "job `j`: a NUL character cannot be given to a process"
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"limits": {HALF: 1}},
+        {"secrets": [HALF]},
+        {"env": {"X": HALF}},
+        {"env": {HALF: "x"}},
+        {"name": HALF},
+        {"folder": HALF},
+    ],
+    ids=lambda options: next(iter(options)),
+)
+def test_a_batch_with_a_text_that_cannot_be_stored_is_refused(options: dict[str, Any]) -> None:
+    said = said_by(lambda: Batch(**{"name": "texts", **options}))
+    assert said.startswith("batch: its name, folder and texts must be UTF-8: ")
+
+
+@pytest.mark.parametrize(
+    ("env", "said"),
+    [
+        ({"": "x"}, "batch: `env` has names without `=` and texts as values, not '': 'x'"),
+        ({"X": 1}, "batch: `env` has names without `=` and texts as values, not 'X': 1"),
+        ({"X": "a\0b"}, "batch: a NUL character cannot be given to a process"),
+    ],
+)
+def test_an_environment_of_a_batch_that_cannot_be_one_is_refused(env: Any, said: str) -> None:
+    assert said_by(lambda: Batch("texts", env=env)) == said
+
+
+@pytest.mark.parametrize("name", [HALF, "a\0b"])
+def test_a_state_folder_whose_name_is_no_text_is_refused(tmp_path: Path, name: str) -> None:
+    batch = Batch("texts")
+    batch.command("j", "true")
+    said = said_by(lambda: batch.run(state=f"{tmp_path}/{name}"))
+    assert said == f"the state folder `{tmp_path}/{name}` cannot be used: its path is not UTF-8 text"
+    assert os.listdir(tmp_path) == []
+
+
+# --- the command line, which gets bytes -------------------------------------------------------------
+
+
+def run(folder: Path, *words: bytes, **options: Any) -> tuple[int, str]:
+    (folder / "b.json").write_text('{"jobs": [{"name": "j", "run": "true"}]}')
+    environment = {b"PATH": os.environb[b"PATH"], b"HOME": os.fsencode(folder)} | options.pop("env", {})
+    command = [os.fsencode(sys.executable), b"-m", b"joblot", *words]
+    options = {"cwd": folder} | options
+    done = subprocess.run(command, env=environment, capture_output=True, check=False, timeout=60, **options)
+    return done.returncode, done.stderr.decode().replace(str(folder), "DIR")
+
+
+def test_a_folder_that_is_not_utf8_is_refused_in_one_line(tmp_path: Path) -> None:
+    """Also as the working folder, where the state would be."""
+    folder = os.fsencode(tmp_path) + b"/" + ODD
+    os.mkdir(folder)
+    with open(folder + b"/b.json", "w") as file:
+        file.write('{"jobs": [{"name": "j", "run": "true"}]}')
+    wanted = "error: the path of `\\udcff/b.json` is not UTF-8 text\nhint: paths are kept as UTF-8: give the folder or the file another name\n"
+    assert run(tmp_path, b"run", b"-q", ODD + b"/b.json") == (2, wanted)
+    assert run(tmp_path, b"validate", ODD + b"/b.json") == (2, wanted)
+    assert run(tmp_path, b"ls", cwd=folder)[0] == 4
+    code, said = run(tmp_path, b"run", b"-q", os.fsencode(tmp_path) + b"/b.json", cwd=folder)
+    assert (code, said) == (
+        4,
+        "error: the state folder `DIR/\\udcff/.joblot` cannot be used: its path is not UTF-8 text\nhint: choose another with `--state`\n",
+    )
+
+
+def test_a_state_folder_that_is_not_utf8_is_refused_in_one_line(tmp_path: Path) -> None:
+    code, said = run(tmp_path, b"run", b"-q", b"b.json", b"--state", ODD)
+    assert (code, said) == (
+        4,
+        "error: the state folder `DIR/\\udcff` cannot be used: its path is not UTF-8 text\nhint: choose another with `--state`\n",
+    )
+
+
+@pytest.mark.parametrize("command", [b"show", b"logs", b"cancel", b"retry", b"resume"])
+def test_a_run_that_is_not_utf8_is_unknown(tmp_path: Path, command: bytes) -> None:
+    assert run(tmp_path, b"run", b"-q", b"b.json")[0] == 0
+    assert run(tmp_path, command, ODD) == (
+        4,
+        "error: no run `\\udcff` in `DIR/.joblot`\nhint: `joblot ls` lists the runs\n",
+    )
+
+
+def test_a_user_whose_name_is_not_utf8_can_run_a_batch(tmp_path: Path) -> None:
+    assert run(tmp_path, b"run", b"-q", b"b.json", env={b"USER": b"a" + ODD}) == (0, "")

@@ -1,0 +1,175 @@
+"""Planted bugs: one line of the core changed at a time, in a copy of the package; the tests must notice each of them.
+
+Every bug is one that a person could make and that changes what a run does. The tests of the core (simulation, unit tests, and for the
+journal and for what is up to date those of their own) run over the copy, after they have passed over an unchanged one. Prints for each bug
+the test that saw it; exits 1 when one was not seen, 2 when a line is no longer there or the tests fail without a bug.
+
+    python tests/torture/mutants.py [--seeds 400] [--only NAME ...]
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import venv
+from dataclasses import dataclass
+from pathlib import Path
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+CORE = ("tests/unit/core", "tests/simulation")
+JOURNAL = ("tests/contract/test_chain.py", "tests/contract/test_journal_on_disk.py")
+UP_TO_DATE = ("tests/unit/test_fingerprint.py", "tests/integration/test_up_to_date.py")
+
+
+@dataclass(frozen=True)
+class Bug:
+    """One changed line: what stands there (once in the file), and what is put in its place."""
+
+    name: str
+    file: str
+    line: str
+    planted: str
+    tests: tuple[str, ...] = CORE
+
+
+BUGS = (
+    Bug(
+        "news of an earlier attempt ends the current one",
+        "runstate.py",
+        "if states[job] == RUNNING and attempts[job] == outcome.number:",
+        "if states[job] == RUNNING:",
+    ),
+    Bug(
+        "an interrupted attempt uses up a try",
+        "runstate.py",
+        'elif outcome not in ("cancelled", "interrupted"):',
+        'elif outcome != "cancelled":',
+    ),
+    Bug(
+        "an attempt that never began keeps its number",
+        "runstate.py",
+        "self.attempts[job] -= 1  # it",
+        "self.attempts[job] -= 0  # it",
+    ),
+    Bug(
+        "a kill is sent again with the same grace",
+        "runstate.py",
+        "if job in self.kills and grace >= self._graces[job]:",
+        "if job in self.kills and grace > self._graces[job]:",
+    ),
+    Bug(
+        "a job that a person wants again is passed over when it is up to date",
+        "runstate.py",
+        "if self.states[job] == READY and job not in self._insisted]",
+        "if self.states[job] == READY]",
+        UP_TO_DATE,
+    ),
+    Bug(
+        "a named limit looks at the newcomer only",
+        "resources.py",
+        "if held and held + share > self._limits[name]:",
+        "if held and share > self._limits[name]:",
+    ),
+    Bug(
+        "a large job that waits for slots lets all others pass",
+        "ready.py",
+        'if lacking == "slots":\n                break',
+        'if lacking == "slots":\n                continue',
+    ),
+    Bug(
+        "one try too many",
+        "retry.py",
+        "failed_tries >= policy.max_attempts",
+        "failed_tries > policy.max_attempts",
+    ),
+    Bug(
+        "a record's hash leaves out the record before it",
+        "journal/codec.py",
+        "return blake2b(previous + _HEAD.pack(seq, at) + body",
+        "return blake2b(_HEAD.pack(seq, at) + body",
+        JOURNAL,
+    ),
+    Bug(
+        "the time of change alone tells whether a file is as it was",
+        "uptodate.py",
+        "if now[0] != fact.size or not fact.sha256 or self._fact(path, seen).sha256 != fact.sha256:",
+        "if now[0] != fact.size or not fact.sha256:",
+        UP_TO_DATE,
+    ),
+)
+
+
+def copied(folder: Path, bug: Bug | None) -> Path:
+    """The package in a folder of its own, with a bug in it."""
+    shutil.copytree(REPOSITORY / "src" / "joblot", folder / "joblot", ignore=shutil.ignore_patterns("__pycache__"))
+    if bug is not None:
+        path = folder / "joblot" / bug.file
+        text = path.read_text()
+        if text.count(bug.line) != 1:
+            print(f"`{bug.file}` has {text.count(bug.line)} times what the bug `{bug.name}` changes: `{bug.line}`")
+            sys.exit(2)
+        path.write_text(text.replace(bug.line, bug.planted))
+    return folder
+
+
+def interpreter(folder: Path, source: Path) -> str:
+    """A Python that takes joblot from the copy, in programs that tests start as well, and everything else from where this one does."""
+    venv.create(folder, with_pip=False)
+    (site,) = folder.glob("lib/python*/site-packages")
+    others = [path for path in sys.path if path.endswith("-packages")]
+    more = f"import site; list(map(site.addsitedir, {others!r}))"
+    (site / "planted.pth").write_text(f"{source}\n{more}\n")
+    return str(folder / "bin" / "python")
+
+
+def first_failure(source: Path, tests: tuple[str, ...], seeds: int) -> str:
+    """The test that failed first, empty when all passed."""
+    python = interpreter(source / "venv", source)
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    environment |= {"PYTHONDONTWRITEBYTECODE": "1", "JOBLOT_SIM_SEEDS": str(seeds)}
+    check = "import joblot, sys; sys.exit(not joblot.__file__.startswith(sys.argv[1]))"
+    if subprocess.run([python, "-c", check, str(source)], env=environment, check=False).returncode:
+        sys.exit("the tests would not use the copy")
+    words = [python, "-m", "pytest", "-x", "-q", "--no-header", "--tb=no", "-p", "no:cacheprovider", *tests]
+    done = subprocess.run(words, cwd=REPOSITORY, env=environment, capture_output=True, text=True, check=False)
+    if not done.returncode:
+        return ""
+    found = re.search(r"^(?:FAILED|ERROR) (.+?)(?: - .*)?$", done.stdout, re.MULTILINE)
+    if done.returncode != 1 or found is None:
+        print(done.stdout[-2000:] + done.stderr[-2000:])
+        sys.exit(2)
+    return found[1]
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seeds", type=int, default=400)
+    parser.add_argument("--only", nargs="*", default=(), help="words of the names of the bugs to plant")
+    options = parser.parse_args()
+    chosen = [bug for bug in BUGS if not options.only or any(word in bug.name for word in options.only)]
+    began = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="joblot-mutants-") as name:
+        sound = copied(Path(name) / "sound", None)
+        for tests in dict.fromkeys(bug.tests for bug in chosen):
+            shutil.rmtree(sound / "venv", ignore_errors=True)
+            failed = first_failure(sound, tests, options.seeds)
+            if failed:
+                print(f"fails without a bug: {failed}")
+                return 2
+        unseen = 0
+        for number, bug in enumerate(chosen):
+            failed = first_failure(copied(Path(name) / str(number), bug), bug.tests, options.seeds)
+            unseen += not failed
+            print(f"{bug.name} ({bug.file}): {f'seen by {failed}' if failed else 'NOT SEEN'}", flush=True)
+    print(f"{len(chosen) - unseen} of {len(chosen)} bugs seen ({time.monotonic() - began:.0f} s)")
+    return 1 if unseen else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
