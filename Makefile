@@ -7,7 +7,7 @@ SEEDS ?= 2000
 ROUNDS ?= 3
 SIZE_MB ?= 256
 
-.PHONY: demo test check docs bench bench-text torture campaigns simulate clean help
+.PHONY: demo test check docs bench bench-text torture campaigns others simulate clean help
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
@@ -42,6 +42,7 @@ bench: $(VENV)/.dev  ## overheads, side by side with peers and limits
 	$(BIN)/python benchmarks/commands.py
 	$(BIN)/python benchmarks/config.py
 	$(BIN)/python benchmarks/uptodate.py
+	$(BIN)/python benchmarks/resume.py
 
 bench-text: $(VENV)/.dev  ## text actions on SIZE_MB of made text
 	$(BIN)/python benchmarks/text.py $(SIZE_MB)
@@ -59,6 +60,15 @@ campaigns: $(VENV)/.dev  ## all campaigns, KILLS and ROUNDS long
 	$(BIN)/python tests/torture/nth.py --step $(ROUNDS)
 	$(BIN)/python tests/torture/contain.py --rounds $(ROUNDS)
 	$(BIN)/python tests/torture/timeouts.py
+	$(BIN)/python tests/torture/hostile.py --cases $$(( $(KILLS) * 1000 ))
+	$(BIN)/python tests/torture/flood.py --gb 5
+	$(BIN)/python tests/torture/memory.py
+	$(BIN)/python tests/torture/soak.py --jobs 1000000 --minutes $(ROUNDS)
+	$(BIN)/python tests/torture/mutants.py
+
+others: $(VENV)/.dev  ## kill -9 and resume beside peers (PEERS: a virtual environment that has them)
+	$(BIN)/python benchmarks/others.py --rounds 6 $(if $(PEERS),--venv $(PEERS))
+	$(BIN)/python benchmarks/others.py --rounds 6 --group $(if $(PEERS),--venv $(PEERS))
 
 simulate: $(VENV)/.dev  ## SEEDS simulated runs with faults
 	JOBLOT_SIM_SEEDS=$(SEEDS) $(BIN)/python -m pytest -q tests/simulation
