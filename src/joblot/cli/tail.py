@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Final
 
+from joblot.executors.spool import left_out
 from joblot.reports.text import plain
 
 if TYPE_CHECKING:
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
 
 _BLOCK: Final = 65536
 _LONG: Final = 1 << 20
+_MOST_AT_ONCE: Final = 1 << 26
 
 
 def last_lines(path: Path, count: int) -> list[str]:
@@ -70,11 +72,27 @@ class Follower:
         return text
 
     def _read(self) -> bytes:
+        """What is there now and was not yet. A log that floods has a hole where its middle was given back: one line stands for it."""
+        parts: list[bytes] = []
         try:
             with self.path.open("rb") as file:
-                file.seek(self._offset)
-                content = file.read()
+                end = file.seek(0, os.SEEK_END)
+                while self._offset < end and sum(map(len, parts)) < _MOST_AT_ONCE:
+                    start, stop = _next_span(file.fileno(), self._offset, end)
+                    if start > self._offset:
+                        parts.append(left_out(start - self._offset))
+                    file.seek(start)
+                    parts.append(file.read(min(stop - start, _MOST_AT_ONCE)).rstrip(b"\0" if stop < end else b""))
+                    self._offset = file.tell()
         except OSError:
-            return b""
-        self._offset += len(content)
-        return content
+            pass  # it is not there yet, or gone: what was read is what there is
+        return b"".join(parts)
+
+
+def _next_span(fd: int, start: int, end: int) -> tuple[int, int]:
+    """From where to where the next bytes are that a file really has."""
+    try:
+        begin = os.lseek(fd, start, os.SEEK_DATA)
+        return begin, min(os.lseek(fd, begin, os.SEEK_HOLE), end)
+    except (OSError, AttributeError):  # a hole up to the end, or a system that cannot tell
+        return start, end

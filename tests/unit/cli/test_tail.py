@@ -1,5 +1,7 @@
 """The end of a file, and what is added to it."""
 
+import os
+
 from joblot.cli.tail import Follower, blocks, last_lines
 
 
@@ -65,3 +67,16 @@ def test_a_follower_can_leave_out_what_is_there(tmp_path):
     with path.open("ab") as file:
         file.write(b"new\n")
     assert follower.news() == "new\n"
+
+
+def test_a_hole_in_a_log_that_floods_is_one_line(tmp_path):
+    """Its middle was given back to the disk while it was written: it reads as zeros, gigabytes of them."""
+    path = tmp_path / "a.log"
+    follower = Follower(path)
+    path.write_bytes(b"first\n")
+    assert follower.news() == "first\n"
+    with path.open("r+b") as file:
+        file.seek(8 << 30)
+        file.write(b"last\n")
+    kept = os.stat(path).st_blksize  # the block that the first line stands in
+    assert follower.news() == f"[joblot: {(8 << 30) - kept} bytes left out]\nlast\n"
