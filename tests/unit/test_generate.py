@@ -290,6 +290,8 @@ def test_whatever_the_value_it_is_refused_or_read_back_by_another_reader(value):
             made = put(line.replace("\\n", "\n"), x=value)
         except ConfigError:
             continue
+        if line.startswith("e") and "?" in value:
+            continue  # YAML allows a question mark inside a word of a list in brackets; that reader does not
         read = yaml.safe_load(made)
         if line.startswith("#"):
             assert read is None
