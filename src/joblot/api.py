@@ -27,10 +27,12 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar, overload
 
 import msgspec
 
-from joblot.errors import ConfigError, did_you_mean
+from joblot.errors import ConfigError, UsageError, did_you_mean
+from joblot.fan_out import pattern_of
 from joblot.launch import Options, resume_run, start_run
-from joblot.model import RETRIABLE, Config, JobSpec, Retry
+from joblot.model import RETRIABLE, VARYING, Config, FanOut, JobSpec, Retry
 from joblot.plan import Plan, expand
+from joblot.selection import selectors
 from joblot.units import parse_duration, parse_size
 
 if TYPE_CHECKING:
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=Callable[..., Any])
 EXECUTORS: Final = ("local", "inline")
+_REFERENCE: Final = re.compile(r"\$\{\{.*?\}\}")
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
@@ -136,15 +139,22 @@ class Batch:
         priority: int = 0,
         description: str = "",
         run: str | list[str] | None = None,
+        matrix: Mapping[str, Any] | None = None,
+        zip: Mapping[str, Iterable[Any]] | None = None,
+        foreach: Iterable[Any] | str | Mapping[str, Any] | None = None,
+        max_parallel: int | None = None,
     ) -> None:
-        """Add a job that calls a function or a registered action.
+        """Add a job that calls a function or a registered action; with `matrix`, `zip` or `foreach` one for each item.
 
-        `needs` are names, patterns, or functions that were made jobs before. Durations are seconds or texts such as `5m`.
+        `needs` are names, patterns, or functions that were made jobs before. Durations are seconds or texts such as `5m`. Items are any
+        iterables, or the sources that a batch file can name; texts refer to them by `${{ matrix.NAME }}`, `${{ item }}` or
+        `${{ item.NAME }}`, and a value that is such a reference as a whole keeps its type.
 
         Raises:
             ValueError: a name, number or word that cannot be right; nothing is added.
         """
-        if not _NAME.fullmatch(name):
+        fan_out = _fan_out(matrix, zip, foreach, max_parallel, str(self.folder), self._settings["secrets"])
+        if not _NAME.fullmatch(name if fan_out is None else _REFERENCE.sub("x", name)):
             raise ConfigError(
                 f"bad job name `{name}`", hint="letters, digits, `.`, `_` and `-`, at most 100, a letter or digit first"
             )
@@ -174,10 +184,13 @@ class Batch:
             priority=priority,
             description=description,
             deferred=bool(params or input or run or env) and "${{" in repr(texts),
+            fan_out=fan_out,
         )
+        if fan_out is not None:
+            spec = _of_items(spec, fan_out, "matrix" if foreach is None else "item")
         self._jobs.append(spec)
         if callable(what):
-            self._names[id(what)] = name
+            self._names[id(what)] = name if fan_out is None else pattern_of(name)
 
     def _need(self, name: str, need: str | Callable[..., Any]) -> str:
         if isinstance(need, str):
@@ -217,11 +230,14 @@ class Batch:
 # --- running ----------------------------------------------------------------------------------------
 
 
-def load(path: str | Path, *, vars: Mapping[str, str] | None = None, strict: bool = False) -> Config:
-    """Read and check a batch file, the needs of its jobs as well.
+def load(
+    path: str | Path | Sequence[str | Path], *, vars: Mapping[str, str] | None = None, strict: bool = False
+) -> Config:
+    """Read and check a batch file, or several of one folder as one batch, the needs of the jobs as well.
 
     Raises:
         ConfigError: everything that is wrong with it.
+        UsageError: files that cannot be taken together.
     """
     config = load_with_warnings(path, vars=vars, strict=strict)[0]
     expand(config)
@@ -229,22 +245,29 @@ def load(path: str | Path, *, vars: Mapping[str, str] | None = None, strict: boo
 
 
 def load_with_warnings(
-    path: str | Path,
+    path: str | Path | Sequence[str | Path],
     *,
     vars: Mapping[str, str] | None = None,
     strict: bool = False,
 ) -> tuple[Config, list[Diagnostic]]:
-    """Read a batch file and check it job by job; also what is doubtful in it. Whether the jobs hang together is the plan's affair."""
+    """Read batch files and check them job by job; also what is doubtful in them. Whether the jobs hang together is the plan's affair."""
     from joblot.actions.registry import ACTIONS, import_modules
     from joblot.config.load import load as load_file
 
-    return load_file(
-        path, vars=vars or {}, lookup=ACTIONS.signature, names=ACTIONS.names, strict=strict, importer=import_modules
-    )
+    found: dict[str, Any] = {"lookup": ACTIONS.signature, "names": ACTIONS.names, "importer": import_modules}
+    if isinstance(path, (str, Path)):
+        return load_file(path, vars=vars or {}, strict=strict, **found)
+    if len(path) == 1:
+        return load_file(path[0], vars=vars or {}, strict=strict, **found)
+    if not path:
+        raise UsageError("no batch file was named")
+    from joblot.config.several import load_several
+
+    return load_several(path, vars=vars or {}, strict=strict, **found)
 
 
 def run(
-    batch: Batch | Config | str | Path,
+    batch: Batch | Config | str | Path | Sequence[str | Path],
     *,
     vars: Mapping[str, str] | None = None,
     observers: Sequence[Observer] = (),
@@ -252,10 +275,10 @@ def run(
     report: str | Path | None = None,
     **options: Any,
 ) -> Report:
-    """Run a batch, a loaded configuration or a batch file to its end.
+    """Run a batch, a loaded configuration, a batch file or several of one folder together to their end.
 
     `resume` is an earlier run of the same batch to go on with; `report` is a file to write; the rest is `Options`, with
-    `timeout` also as a text such as `1h`.
+    `timeout` also as a text such as `1h`, and `only`, `upto`, `from_` and `exclude` also as texts with commas.
 
     Raises:
         ConfigError: the batch is wrong; nothing ran.
@@ -264,9 +287,12 @@ def run(
     """
     if "timeout" in options:
         options["timeout_s"] = _seconds(options.pop("timeout"), "timeout")
+    for word in ("only", "upto", "from_", "exclude"):
+        if word in options:
+            options[word] = _selectors(word, options[word])
     chosen = Options(**options)
     config = batch.config() if isinstance(batch, Batch) else batch
-    if isinstance(config, (str, Path)):
+    if not isinstance(config, Config):
         config = load_with_warnings(config, vars=vars, strict=chosen.strict)[0]
     plan = expand(config)
     if resume is not None:
@@ -276,6 +302,94 @@ def run(
     if report is not None:
         made.write(report)
     return made
+
+
+# --- fan-out ----------------------------------------------------------------------------------------
+
+
+def _fan_out(
+    matrix: Mapping[str, Any] | None,
+    zip: Mapping[str, Iterable[Any]] | None,
+    foreach: Iterable[Any] | str | Mapping[str, Any] | None,
+    max_parallel: int | None,
+    folder: str,
+    secrets: Iterable[str],
+) -> FanOut | None:
+    """How a job stands for many, from the arguments of `Batch.add`.
+
+    Raises:
+        ConfigError: they cannot be read, or are too many.
+    """
+    given = {way: value for way, value in (("matrix", matrix), ("zip", zip), ("foreach", foreach)) if value is not None}
+    _at_least(1, max_parallel, "max_parallel")
+    if not given and max_parallel is None:
+        return None
+    if len(given) != 1:
+        ways = " and ".join(f"`{way}`" for way in given) or "`max_parallel` alone"
+        raise ConfigError(f"{ways} cannot be given", hint="one of `matrix`, `zip` and `foreach` makes the items")
+    from joblot.config.fanout import read_fan_out
+    from joblot.config.fields import Sink
+
+    ((way, value),) = given.items()
+    sink = Sink()
+    fan_out = read_fan_out(sink, way, _plain_lists(value), (way,), folder, secrets=secrets, typed=True)
+    wrong = next((problem for problem in sink.problems if problem.severity == "error"), None)
+    if wrong is not None or fan_out is None:
+        raise ConfigError(wrong.message if wrong else "", hint=wrong.hint if wrong else "")
+    return msgspec.structs.replace(fan_out, max_parallel=max_parallel)
+
+
+def _plain_lists(value: Any) -> Any:
+    """Lists for all iterables, mappings and texts aside."""
+    if isinstance(value, Mapping):
+        return {str(name): _plain_lists(item) for name, item in value.items()}
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    return (
+        [_plain_lists(item) for item in value] if isinstance(value, Iterable) and not isinstance(value, str) else value
+    )
+
+
+def _of_items(spec: JobSpec, fan_out: FanOut, root: str) -> JobSpec:
+    """The declaration, if all its references mean something. Those to the item begin with `root`.
+
+    Raises:
+        ConfigError: one does not, or an item does not fit where it is put.
+    """
+    from joblot.actions.registry import ACTIONS
+    from joblot.config.fanout import check_items, find_column
+    from joblot.config.fields import Sink
+    from joblot.config.template import OF_ITEM, TemplateError, references
+
+    fields = {name: getattr(spec, name) for name in VARYING}
+    fields = {name: list(value) if isinstance(value, tuple) else value for name, value in fields.items() if value}
+    deferred = False
+    for name, value in fields.items():
+        try:
+            for reference in references(value):
+                if reference.root in OF_ITEM and reference.root != root:
+                    raise TemplateError(f"`{reference.text}` stands for nothing here", hint=f"write `{root}`")
+                if reference.root == root:
+                    find_column(reference, fan_out)
+                else:
+                    deferred = deferred or name in ("run", "input", "params", "env")
+        except TemplateError as error:
+            raise ConfigError(f"job `{spec.name}`: {error.message}", hint=error.hint) from None
+    sink = Sink()
+    signature = ACTIONS.signature(spec.action) if spec.action is not None else None
+    check_items(sink, fan_out, {"params": {}, **fields}, signature, ("jobs",))
+    if sink.problems:
+        raise ConfigError(f"job `{spec.name}`: {sink.problems[0].message}", hint=sink.problems[0].hint)
+    return msgspec.structs.replace(spec, deferred=deferred)
+
+
+def _selectors(word: str, given: str | Iterable[str] | None) -> tuple[str, ...]:
+    if given is None:
+        return ()
+    found = selectors(given)
+    if not found:
+        raise UsageError(f"`{word}` holds no selector", hint="leave it out, or give None, to mean all jobs")
+    return found
 
 
 # --- checking numbers -------------------------------------------------------------------------------

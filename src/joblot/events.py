@@ -18,6 +18,9 @@ SCHEMA: Final = 3
 NO_RESULT: Final = Raw(b"")
 """What stands for no result. Only this very object is left out when an event is encoded, not another empty one."""
 
+NOT_SELECTED: Final = "not_selected"
+"""The reason code of jobs that a run leaves out. For what needs them they count as met."""
+
 
 class Event(Struct, frozen=True, gc=False, tag_field="type", tag=True, omit_defaults=True):
     """Base of all events."""
@@ -121,7 +124,7 @@ class BackoffEnded(Event, frozen=True, tag="backoff_ended"):
 class JobsEnded(Event, frozen=True, tag="jobs_ended"):
     """Jobs reached a final state without an attempt that says so: skipped, cached, cancelled, aborted.
 
-    `reason` is the reason code (`need_failed`, `need_skipped`, `condition`, `unknown_action`, `fail_fast`, ...), `cause` the job
+    `reason` is the reason code (`need_failed`, `need_skipped`, `condition`, `unknown_action`, `not_selected`, `fail_fast`, ...), `cause` the job
     that brought it about (-1: none). `results` are those of cached jobs' last successes, where they had any.
     """
 

@@ -28,8 +28,8 @@ _TUPLES: Final = frozenset({"needs", "outputs"})
 _FILLED_LATER: Final = frozenset({"run", "input", "params", "env"})
 """The fields in which a job that starts fills in what is known only then."""
 LONGEST_NAME: Final = 100
-_LONGEST_RESERVED: Final = 5
-"""The longest names that Windows keeps for itself have four characters, and a dot may follow."""
+_RESERVED: Final = ("con", "prn", "aux", "nul", "com", "lpt")
+"""How the names begin that Windows keeps for itself."""
 _PLAIN_WORD: Final = re.compile(r"[A-Za-z0-9_-]+", re.ASCII).fullmatch
 _NOT_IN_NAMES: Final = re.compile(r"[^A-Za-z0-9._-]+|\.(?=\.)")
 _HASH_LENGTH: Final = 8
@@ -79,8 +79,21 @@ class FanOutJobs:
 
     def names(self) -> list[str]:
         """The names of all jobs."""
-        name = self._name
-        return [name(item) for item in self.items()]
+        pieces = split(self._spec.name)
+        columns = [self._column(piece) for piece in pieces if isinstance(piece, Reference)]
+        if not columns or any(way for _, way in columns):
+            return list(map(self._name, self.items()))
+        # Most names are made of plain columns: each value becomes a word once, however many jobs it gives.
+        words = {index: list(map(word, self._values[index])) for index, _ in columns}
+        text = "".join("%s" if isinstance(piece, Reference) else piece.replace("%", "%%") for piece in pieces)
+        if self._fan.kind == "rows":
+            made = list(map(text.__mod__, zip(*(words[index] for index, _ in columns), strict=True)))
+        else:
+            axes = product(*(words.get(index, values) for index, values in enumerate(self._values)))
+            taken = [index for index, _ in columns]
+            inorder = taken == list(range(len(self._values)))
+            made = [text % (axis if inorder else tuple([axis[index] for index in taken])) for axis in axes]
+        return made if max(map(len, made), default=0) <= LONGEST_NAME else list(map(shortened, made))
 
     @property
     def pattern(self) -> str:
@@ -91,7 +104,10 @@ class FanOutJobs:
     def names_are_fit(self) -> bool:
         """Whether the names are right whatever the items are."""
         first = split(self._spec.name)[0]
-        return isinstance(first, str) and first[:1].isalnum() and len(first) > _LONGEST_RESERVED
+        if not isinstance(first, str) or not first[:1].isalnum():
+            return False
+        begin = first.lower()
+        return not any(begin.startswith(name) or name.startswith(begin) for name in _RESERVED)
 
     def values(self, field: str) -> Iterator[Any]:
         """What a field holds in each job, in order."""

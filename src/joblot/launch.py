@@ -27,6 +27,7 @@ from joblot.model import RUNNING
 from joblot.outputs import Hashes, OutputWatch
 from joblot.plan import Plan, expand
 from joblot.runstate import RunState
+from joblot.selection import Selection, leave_out
 from joblot.uptodate import LASTING_ID, UpToDate, batch_key, matching
 from joblot.values import Values
 
@@ -41,6 +42,8 @@ if TYPE_CHECKING:
     from joblot.reports.report import Report
 
 EXECUTORS: Final = ("local", "inline")
+SELECTION_FILE: Final = "selection.json"
+"""Beside a run's events: which jobs were asked for, where not all were."""
 MOST_WORKERS: Final = 10_000
 _LOOK_BACK: Final = 200
 _LEARN_FROM: Final = 5
@@ -55,7 +58,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     machine's processors); `state` the state folder, or False to keep nothing on disk; `stop_grace_s` how long running jobs may go on
     after the first Ctrl-C; `disk_wait_s` how long to wait for room when the disk is full; `allow_network_fs` whether the state folder may
     be on a network file system, at the risk of the journal; `max_memory` how many bytes running jobs may ask for together; `max_log` how
-    many bytes are kept of what an attempt prints; `fuse` whether jobs that can be run as one are.
+    many bytes are kept of what an attempt prints; `fuse` whether jobs that can be run as one are; `only`, `upto`, `from_` and `exclude` which
+    jobs take part, as `Selection` says.
     """
 
     on: str = "local"
@@ -74,6 +78,15 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     capture: bool = True
     force: tuple[str, ...] = ()
     fuse: bool = True
+    only: tuple[str, ...] = ()
+    upto: tuple[str, ...] = ()
+    from_: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+
+    @property
+    def selection(self) -> Selection:
+        """Which jobs take part."""
+        return Selection(self.only, self.upto, self.from_, self.exclude)
 
 
 def start_run(plan: Plan, options: Options, *, observers: Sequence[Observer] = ()) -> Report:
@@ -84,8 +97,10 @@ def start_run(plan: Plan, options: Options, *, observers: Sequence[Observer] = (
         raise UsageError(
             f"bad run id `{run_id}`", hint="letters, digits, `.`, `_` and `-`, at most 100, a letter or digit first"
         )
+    plan = plan.fresh()
+    left_out = leave_out(plan, options.selection)
     with _faults_in_one_line():
-        return _Driver(plan.fresh(), options, run_id, observers).start()
+        return _Driver(plan, options, run_id, observers).start(left_out)
 
 
 def resume_run(
@@ -109,6 +124,11 @@ def resume_run(
 
     if options.state is False:
         raise UsageError("a run that was kept nowhere cannot be resumed")
+    if options.selection:
+        raise UsageError(
+            "which jobs take part in a run is said when it begins, and cannot be said again when it goes on",
+            hint="`joblot retry RUN --job NAME` takes in a job that was left out",
+        )
     folder = StateFolder(options.state, read_only=True)
     try:
         info = folder.resolve(name)
@@ -196,9 +216,12 @@ class _Driver:
         self._checkable = declaring if options.state is not False else []
         self._watch = OutputWatch(plan, self._run_dir(), Hashes(plan.config.folder)) if declaring else None
         self._current: UpToDate | None = None
+        self._left_out: Sequence[int] = ()
+        self._selection = options.selection
 
-    def start(self) -> Report:
-        """A new run."""
+    def start(self, left_out: Sequence[int]) -> Report:
+        """A new run, without the jobs that are left out."""
+        self._left_out = left_out
         at = self._clock.wall()
         state = self._state()
         first = self._first(state)
@@ -211,11 +234,12 @@ class _Driver:
             source = self._plan.config.source
             self._take_hold()
             self._refuse_what_has_events(journal)
+            self._note_selection()
             journal.create(
                 self._run_id,
                 batch=self._plan.config.name,
                 source=source,
-                jobs=len(self._plan),
+                jobs=len(self._plan) - len(left_out),
                 plan=self._plan.encoded,
                 at=at,
             )
@@ -227,13 +251,13 @@ class _Driver:
 
     def _first(self, state: RunState) -> Callable[[float, int], Decision]:
         """What a run begins with."""
-        return lambda now, room: state.start(now, room, **self._words())
+        return lambda now, room: state.start(now, room, left_out=self._left_out, **self._words())
 
     def _decide_ahead(self, state: RunState) -> Callable[[float, int], Decision]:
         """What a run begins with, decided before there is an executor or a journal: perhaps nothing has to run."""
         current = self._look_at_files(state, self._glance())
         room = self._slots
-        decision = state.start(self._clock.now(), room, **self._words())
+        decision = self._first(state)(self._clock.now(), room)
         while decision.checks:
             up_to_date = current.judge(decision.checks)
             more = state.checked(decision.checks, up_to_date, self._clock.now(), room)
@@ -296,6 +320,7 @@ class _Driver:
                 self._look_at_files(state, journal.made(batch_key(self._plan)), force if recorded else None)
                 self._clear_after_crash(state, view.started_at or info.started_at)
             if not recorded:  # killed before its first record: nothing has begun
+                self._left_out = leave_out(self._plan, self._noted_selection())
                 return self._drive(state, journal, executor, None, self._first(state), view)
             again = (
                 sorted((reopen or _unsuccessful)(state)) if state.ended or state.stopping or reopen is not None else []
@@ -426,6 +451,28 @@ class _Driver:
                 hint=f"the journal has lost it, its files have not: `joblot recover {self._run_id}`",
             )
 
+    def _note_selection(self) -> None:
+        """Keep which jobs were asked for where a resume finds it, if this process is killed before the run's first record."""
+        if self._hold is None:
+            return
+        from joblot.reports.files import write_atomically
+
+        path = self._hold.folder.path / SELECTION_FILE
+        if self._selection:
+            write_atomically(path, [msgspec.json.encode(self._selection)])
+        else:
+            path.unlink(missing_ok=True)  # of a run of the same id that never began
+
+    def _noted_selection(self) -> Selection:
+        assert self._hold is not None
+        path = self._hold.folder.path / SELECTION_FILE
+        if path.exists():
+            try:
+                self._selection = msgspec.json.decode(path.read_bytes(), type=Selection)
+            except msgspec.MsgspecError as error:
+                raise StateError(f"`{path}` is damaged: {error}", hint="nothing has run: begin a new run") from None
+        return self._selection
+
     def _attach(self, plan: bytes = b"") -> None:
         if self._folder is None or self._hold is None:
             return
@@ -494,7 +541,7 @@ class _Driver:
         from joblot.journal.folder import owner
 
         config, options = self._plan.config, self._options
-        settings = {
+        settings: dict[str, Any] = {
             "on": options.on,
             "workers": self._slots,
             "fail_fast": config.fail_fast if options.fail_fast is None else options.fail_fast,
@@ -503,6 +550,7 @@ class _Driver:
             settings["fuse"] = False
         if options.force:
             settings["force"] = list(options.force)
+        settings |= msgspec.to_builtins(self._selection)
         return {"by": {**owner(), "joblot": __version__, "python": _python_version()}, "settings": settings}
 
 
@@ -565,6 +613,7 @@ def _unsuccessful(state: RunState) -> list[int]:
         job
         for job, code in enumerate(state.states)
         if code not in (SUCCESS, CACHED)
+        and job not in state.left_out
         and not (code == FAILED and state.plan.declarations[job].once and job not in state.failed_tries)
     ]
 

@@ -149,7 +149,9 @@ class Config(Struct, frozen=True, kw_only=True, omit_defaults=True):
     source: str = ""
     """Absolute path of the batch file; empty for a batch made in Python."""
     digest: str = ""
-    """BLAKE2b of the batch file's bytes, hexadecimal; empty for a batch made in Python."""
+    """BLAKE2b of the batch file's bytes, hexadecimal; empty for a batch made in Python, or of several files."""
+    files: dict[str, str] = field(default_factory=dict)
+    """Of a batch of several files: the absolute path and the digest of each. Then `source` is their folder."""
     description: str = ""
     vars: dict[str, Any] = field(default_factory=dict)
     env: dict[str, str] = field(default_factory=dict)

@@ -18,7 +18,7 @@ import msgspec
 
 from joblot import graph
 from joblot.config.fields import is_job_name
-from joblot.config.template import LATER
+from joblot.config.template import LATER, split_result
 from joblot.digest import blake2b
 from joblot.errors import ConfigError, CyclicDependencyError, Diagnostic, did_you_mean
 from joblot.fan_out import FanOutJobs, pattern_of
@@ -37,7 +37,7 @@ MOST_PAIRS: Final = 50_000_000
 """So many pairs of a job and its need fit into a plan."""
 _MOST_SHOWN: Final = 20
 _LATER_IN: Final = re.compile(rf"\$\{{\{{\s*({'|'.join(sorted(LATER))})\b")
-_RESULT_OF: Final = re.compile(r"\$\{\{\s*jobs\.([A-Za-z0-9][A-Za-z0-9._-]*?)\.result\b")
+_RESULT_OF: Final = re.compile(r"\$\{\{\s*jobs\.([A-Za-z0-9][A-Za-z0-9._-]*)")
 
 
 class Plan:
@@ -96,6 +96,12 @@ class Plan:
     def fresh(self) -> Plan:
         """The plan of a run that begins: what has grown in another run is not in it."""
         return expand(self.config) if self.growing else self
+
+    @property
+    def fan_outs(self) -> list[tuple[JobSpec, range]]:
+        """The declarations that stand for many jobs, each with the numbers of its jobs."""
+        pairs = zip(self._starts, self._fans, strict=True)
+        return [(self.declarations[start], range(start, start + len(fan))) for start, fan in pairs if len(fan)]
 
     def adopt(self, job: int, spec: JobSpec) -> None:
         """Know a job by its number that another process added to its copy of the plan; its needs are not known here."""
@@ -182,10 +188,10 @@ class Plan:
             if spec.deferred:
                 source = spec.fan_out.source if spec.fan_out is not None else ""
                 text = msgspec.json.encode([spec.input, spec.params, spec.run, spec.env, source]).decode()
-                for name in _RESULT_OF.findall(text):
-                    found = self._numbers.get(name)
-                    if found is not None:
-                        wanted.add(found)
+                for way in _RESULT_OF.findall(text):
+                    found = split_result(way.split("."), self._numbers.__contains__)
+                    if found is not None and found[0] in self._numbers:
+                        wanted.add(self._numbers[found[0]])
         return frozenset(wanted)
 
     @cached_property
@@ -297,7 +303,7 @@ def _name_problems(jobs: _Jobs) -> list[Diagnostic]:
     if jobs.fans:
         for start, made in zip(jobs.starts, jobs.fans, strict=True):
             problems += _unfit_names(jobs, start, made)
-    if len(jobs.numbers) != len(jobs.names) or (jobs.fans and len({n.lower() for n in jobs.names}) != len(jobs.names)):
+    if len(jobs.numbers) != len(jobs.names) or (jobs.fans and len(set(map(str.lower, jobs.names))) != len(jobs.names)):
         problems += _duplicates(jobs)
     return problems
 

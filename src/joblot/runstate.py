@@ -82,6 +82,7 @@ again when, by then, a person has taken jobs that it needs back to the beginning
 _BUNDLES: Final = frozenset({*RETRIABLE, "lost"})
 """Outcomes that a bundle can have as a whole."""
 _GOOD: Final = frozenset({SUCCESS, CACHED})
+_BAD: Final = FINAL - _GOOD
 _WHEN: Final = {"success": 0, "failure": 1, "always": 2}
 BUNDLE_FAILED: Final = "bundle"
 """The reason code of an end that is not the job's own: it shared a process that failed."""
@@ -125,6 +126,8 @@ class RunState:
         """Whether the job failed, was stopped, or was skipped because of one that did."""
         self.alarmed = bytearray(count)
         """Whether some need of the job fell."""
+        self.left_out: set[int] = set()
+        """Jobs that were not selected: they end as skipped, and whatever needs them takes them as they are."""
         self.resources = Resources(limits.slots, limits.limits)
         self.stopping = ""
         """Why nothing starts any more; empty while things do."""
@@ -161,12 +164,20 @@ class RunState:
     # --- inputs ---------------------------------------------------------------------------------
 
     def start(
-        self, now: float, capacity: int, *, by: dict[str, Any] | None = None, settings: dict[str, Any] | None = None
+        self,
+        now: float,
+        capacity: int,
+        *,
+        by: dict[str, Any] | None = None,
+        settings: dict[str, Any] | None = None,
+        left_out: Collection[int] = (),
     ) -> Decision:
-        """Begin the run."""
+        """Begin the run; the jobs in `left_out` take no part in it."""
         decision = Decision([], [], [])
         started = ev.RunStarted(self.plan.fingerprint, len(self.plan), settings or {}, by or {})
         self._emit(decision, started)
+        if left_out:
+            self._emit(decision, ev.JobsEnded(sorted(left_out), "skipped", ev.NOT_SELECTED))
         self._began = now
         self._begin(now)
         self._skip_what_cannot_start(decision)
@@ -470,7 +481,7 @@ class RunState:
             if state != WAITING:
                 continue
             if self._when[job] == 0 and self.soured[job]:
-                bad = [need for need in self.plan.needs[job] if self.states[need] in FINAL - _GOOD]
+                bad = [need for need in self.plan.needs[job] if self._is_bad(need)]
                 cause = next((need for need in bad if self.fell[need]), bad[0])
                 self._skip_all(
                     decision, [job], "need_failed" if self.states[cause] == FAILED else "need_skipped", cause
@@ -534,7 +545,9 @@ class RunState:
                 self._move(job, RUNNING)
                 self.attempts[job] += 1
         elif isinstance(event, ev.JobsEnded):
-            state = STATE_OF[event.state]
+            state, left_out = STATE_OF[event.state], event.reason == ev.NOT_SELECTED
+            if left_out:
+                self.left_out.update(event.jobs)
             for job in event.jobs:
                 self._move(job, state)
                 if state == CACHED and job in self.plan.wanted_results:
@@ -542,7 +555,7 @@ class RunState:
                 if state not in _GOOD:
                     self.fell[job] = self._is_fall(event, state)
             for job in event.jobs:
-                self._settle(job, good=state in _GOOD)
+                self._settle(job, good=left_out or state in _GOOD)
         elif isinstance(event, ev.BackoffEnded):
             self._move(event.job, READY)
         elif isinstance(event, ev.PlanExtended):
@@ -616,13 +629,14 @@ class RunState:
             self.counts[WAITING] += 1
             self.states[job] = WAITING
             self.fell[job] = 0
+            self.left_out.discard(job)
             self.bundles.forget(job)
             for memory in (self.failed_tries, self.losses, self.results):
                 memory.pop(job, None)
         for job in range(len(self.plan)):
             needs = self.plan.needs[job]
             self.open_needs[job] = sum(self.states[need] not in FINAL for need in needs)
-            self.soured[job] = any(self.states[need] in FINAL - _GOOD for need in needs)
+            self.soured[job] = any(map(self._is_bad, needs))
             self.alarmed[job] = any(self.fell[need] for need in needs)
             if self.open_needs[job] and self.states[job] in (READY, BACKING_OFF):
                 if self.states[job] == READY:
@@ -665,6 +679,10 @@ class RunState:
             if not open_needs[dependent] and self.states[dependent] == WAITING and self._comes_true(dependent):
                 self._move(dependent, READY)
 
+    def _is_bad(self, job: int) -> bool:
+        """Whether a job has ended otherwise than well, for those that need it."""
+        return self.states[job] in _BAD and job not in self.left_out
+
     def _comes_true(self, job: int) -> bool:
         """Whether a job whose needs have all ended may start."""
         when = self._when[job]
@@ -696,7 +714,7 @@ class RunState:
             assert self.open_needs[job] == sum(states[need] not in FINAL for need in needs), (
                 f"open needs of {plan.name(job)}"
             )
-            assert bool(self.soured[job]) == any(states[n] in FINAL - _GOOD for n in needs), f"soured {plan.name(job)}"
+            assert bool(self.soured[job]) == any(map(self._is_bad, needs)), f"soured {plan.name(job)}"
             assert bool(self.alarmed[job]) == any(self.fell[n] for n in needs), f"alarmed {plan.name(job)}"
             if state == RUNNING and self.bundles.number(job) not in processes:
                 fresh.take(self._ready.demand(job))
@@ -706,6 +724,7 @@ class RunState:
                 assert not self.open_needs[job] and self._comes_true(job), f"{plan.name(job)} is ahead of its needs"
         assert counted == self.counts, (counted, self.counts)
         assert fresh.snapshot() == self.resources.snapshot(), (fresh.snapshot(), self.resources.snapshot())
+        assert all(states[job] == SKIPPED and not self.attempts[job] for job in self.left_out), self.left_out
         assert all(states[job] == RUNNING for job in self.kills), self.kills
         assert all(states[job] == RUNNING for job in self._sharing), self.bundles.snapshot()
         assert grouped == {job for job in queued if self._fusing.of(job) >= 0}, grouped
@@ -723,6 +742,7 @@ class RunState:
             "soured": bytes(self.soured),
             "fell": bytes(self.fell),
             "alarmed": bytes(self.alarmed),
+            "left_out": sorted(self.left_out),
             "held": self.resources.snapshot(),
             "ready": self._ready.contents(),
             "ready_groups": self._ready.groups(),

@@ -60,6 +60,7 @@ class Verdict(Struct, frozen=True):
 
 
 UP_TO_DATE: Final = Verdict(True, CURRENT)
+NOT_SELECTED: Final = Verdict(True, "not selected")
 
 
 def batch_key(plan: Plan) -> str:
@@ -265,13 +266,14 @@ class UpToDate:
 
     # --- looking ahead ------------------------------------------------------------------------------
 
-    def forecast(self) -> list[Verdict]:
-        """The verdicts on all jobs, as they look before anything has run."""
+    def forecast(self, left_out: Collection[int] = ()) -> list[Verdict]:
+        """The verdicts on all jobs, as they look before anything has run. What is left out does not run."""
         plan, seen = self._plan, dict[str, "Stamp | None"]()
         found: dict[int, Verdict] = {}
         for tier in plan.tiers:
             for job in tier:
-                found[job] = self.verdict(job, seen, self._awaited(job, found))
+                awaited = "" if job in left_out else self._awaited(job, found)
+                found[job] = NOT_SELECTED if job in left_out else self.verdict(job, seen, awaited)
         return [found[job] for job in range(len(plan))]
 
     def _awaited(self, job: int, found: Mapping[int, Verdict]) -> str:

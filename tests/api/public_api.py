@@ -2,10 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import joblot
-from joblot import ActionError, Batch, ConfigError, Context, CyclicDependencyError, Report, RunLogger, action
+from joblot import (
+    ActionError,
+    Batch,
+    BundleContext,
+    ConfigError,
+    Context,
+    CyclicDependencyError,
+    FusedJob,
+    Report,
+    RunLogger,
+    action,
+    fused,
+)
 
 
 @action("public.shout")
@@ -18,6 +31,16 @@ def shout(input: Path, *, times: int = 1, ctx: Context) -> dict[str, int]:
     with ctx.output("shouted.txt") as part:
         part.write_text(text.upper() * times, encoding="utf-8")
     return {"size": len(text) * times}
+
+
+@fused("public.shout", on=("input", "times"))
+def shout_together(jobs: Sequence[FusedJob], ctx: BundleContext) -> None:
+    """The same for many jobs."""
+    for job in jobs:
+        try:
+            ctx.done(job, shout(job.input, times=job.params["times"], ctx=job.ctx))
+        except ActionError as error:
+            ctx.failed(job, error)
 
 
 def build(folder: Path) -> Batch:

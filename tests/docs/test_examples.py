@@ -71,11 +71,12 @@ def batch_files():
 
 @pytest.mark.parametrize("block", list(batch_files()))
 def test_every_batch_file_of_the_pages_is_right(block, tmp_path):
+    (tmp_path / "codes.csv").write_text("code,top\n01.10,3\n")
     known = {"load_rows"}
     config, warnings = load_text(
         block,
         folder=tmp_path,
-        vars={"day": "2026-11-20"} if "day:" in block else {},
+        vars={"day": "2026-11-20"} if "day: {type" in block else {},
         lookup=lambda name: None if name in known else ACTIONS.signature(name),
         names=ACTIONS.names,
     )

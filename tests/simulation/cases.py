@@ -20,6 +20,7 @@ class Case(NamedTuple):
     plan: Plan
     limits: Limits
     unknown: list[int]
+    left_out: list[int]
 
 
 def plan_of(jobs: list[JobSpec]) -> Plan:
@@ -45,7 +46,11 @@ def case_from(seed: int) -> Case:
         timeout_s=dice.choice((None, None, None, 20.0)),
         seed=str(seed),
     )
-    return Case(plan_of(jobs), limits, [number for number in range(count) if dice.random() < 0.05])
+    unknown = [number for number in range(count) if dice.random() < 0.05]
+    apart = random.Random(f"selected {seed}")
+    share = apart.choice((0.1, 0.5, 0.9)) if seed % 4 == 3 else 0.0
+    left_out = [number for number in range(count) if apart.random() < share]
+    return Case(plan_of(jobs), limits, unknown, left_out)
 
 
 def _job(dice: random.Random, number: int) -> JobSpec:

@@ -1,11 +1,14 @@
 """Properties of runs over plans that Hypothesis makes up and shrinks."""
 
+import random
+
 from hypothesis import given
 from hypothesis import strategies as st
 
+from joblot import events as ev
 from joblot.limits import Limits
 from joblot.model import STATES
-from joblot.testing import CALM, ROUGH, Faults, simulate
+from joblot.testing import CALM, ROUGH, Faults, World, simulate
 from simulation.cases import limits, plans
 
 seeds = st.integers(0, 2**32 - 1)
@@ -61,6 +64,56 @@ def test_fail_fast_starts_nothing_after_the_first_final_failure(plan, seed):
     if "failed" in kinds:
         assert "AttemptsStarted" not in kinds[kinds.index("failed") :]
         assert simulation.status == "failed"
+
+
+@given(
+    shapes=st.lists(
+        st.tuples(
+            st.sampled_from("ab"),
+            st.integers(1, 3),
+            st.booleans(),
+            st.lists(st.sampled_from(("ok", "ok", "error", "crash", "timeout")), min_size=3, max_size=3),
+        ),
+        min_size=1,
+        max_size=12,
+    ),
+    seed=seeds,
+)
+def test_fused_and_unfused_runs_end_alike(shapes, seed):
+    """R129: whatever each try of a job meets, a neighbour in its bundle has the states, results and tries that it would have alone."""
+    jobs = [
+        f"j{number} fuse={file} max_attempts={tries}{' needs j0' if needs and number else ''}"
+        for number, (file, tries, needs, _) in enumerate(shapes)
+    ]
+    fates = {f"j{number}": fate for number, (*_, fate) in enumerate(shapes)}
+    unfused = play(World("; ".join(jobs), slots=2, fuse=False), fates, random.Random(0), kills=False)
+    fused = play(World("; ".join(jobs), slots=2), fates, random.Random(seed), kills=True)
+    assert fused.states() == unfused.states()
+    assert fused.state.failed_tries == unfused.state.failed_tries
+    assert results(fused) == results(unfused)
+
+
+def play(world, fates, dice, *, kills):
+    """A whole run in which each try of a job meets its fate. In a bundle a crash or a timeout is met by all that are not done yet."""
+    world.start()
+    while not world.status:
+        if kills and dice.random() < 0.05:
+            world.crash()
+            continue
+        name = dice.choice(world.running())
+        fate = fates[name][world.state.failed_tries.get(world.plan.find(name), 0)]
+        if fate == "ok":
+            world.ok(name, {"of": name})
+        elif fate != "error" and world.state.bundles.size(world.plan.find(name)) > 1:
+            world.fail_bundle(name, fate)
+        else:
+            world.fail(name, fate)
+    return world
+
+
+def results(world):
+    ended = [event for event in world.events() if isinstance(event, ev.AttemptEnded) and event.state == "success"]
+    return {world.plan.name(event.job): bytes(event.result) for event in ended}
 
 
 def worked_out(plan):

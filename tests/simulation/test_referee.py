@@ -92,6 +92,49 @@ def test_the_referee_objects_when_a_job_that_was_lost_too_often_runs_beside_anot
     assert objection_to(plan, limits, story) == "beside others after so many losses: job `a` (open, attempt 2)"
 
 
+BUNDLES = {
+    "bundles of more or fewer jobs than start": [[ev.AttemptsStarted([0, 1], [3])]],
+    "in a bundle with a job of another kind: job `d` (open, attempt 1)": [[ev.AttemptsStarted([0, 3], [2])]],
+    "in a bundle, and must run once: job `e` (open, attempt 1)": [[ev.AttemptsStarted([4, 0], [2])]],
+    "a bundle of 4 jobs": [[ev.AttemptsStarted([0, 1, 2, 5], [4])]],
+    "alone, and taken for a bundle: job `a` (open, attempt 1)": [
+        [ev.AttemptsStarted([0])],
+        [ev.AttemptEnded(0, 1, "crash", "ready", reason="bundle")],
+    ],
+    "the end of a bundle is not a job's own: job `a` (open, attempt 1)": [
+        [ev.AttemptsStarted([0, 1], [2])],
+        [ev.AttemptEnded(0, 1, "crash", "failed", reason="bundle")],
+    ],
+    "in more than half of a bundle that failed: job `a` (open, attempt 2)": [
+        [ev.AttemptsStarted([0, 1], [2])],
+        [ev.AttemptEnded(job, 1, "crash", "ready", reason="bundle") for job in (0, 1)],
+        [ev.AttemptsStarted([0, 1], [2])],
+    ],
+    "2 of 1 `db` in use": [[ev.AttemptsStarted([6, 7])]],
+}
+
+
+@pytest.mark.parametrize(("objection", "story"), [pytest.param(*item, id=item[0]) for item in BUNDLES.items()])
+def test_the_referee_objects_to_bundles_that_cannot_be(objection, story):
+    plan = expand(
+        declare(
+            "a fuse=x; b fuse=x; c fuse=x; d fuse=y; e fuse=x once=yes; f fuse=x; g fuse=x db=1 cpu=0.1; h fuse=x db=1 cpu=0.1"
+        )
+    )
+    limits = Limits(slots=2, limits={"db": 1}, max_bundle=3)
+    assert objection_to(plan, limits, [[STARTED], *story]) == objection
+
+
+def test_the_referee_lets_a_bundle_hold_once_what_its_jobs_ask_for_and_be_killed_once():
+    plan = expand(declare("a fuse=x db=1; b fuse=x db=1"))
+    referee = Referee(plan, Limits(slots=1, limits={"db": 1}))
+    referee.recorded([STARTED, ev.AttemptsStarted([0, 1], [2])], 1)
+    referee.killed(Kill(0, 1, "cancelled", 0.0))
+    with pytest.raises(AssertionError) as caught:
+        referee.killed(Kill(1, 1, "cancelled", 0.0))
+    assert str(caught.value) == "a second kill that is no quicker: job `b` (open, attempt 1)"
+
+
 def objection_to(plan, limits, story):
     referee = Referee(plan, limits)
     *before, last = story

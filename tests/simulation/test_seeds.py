@@ -24,18 +24,23 @@ def test_every_rule_holds_in_every_world(world):
     share = SEEDS if world == "rough" else SEEDS // 4
     ended = 0
     for seed in range(FIRST, FIRST + share):
-        plan, limits, unknown = case_from(seed)
-        ended += simulate(plan, seed=seed, limits=limits, faults=WORLDS[world], unknown_actions=unknown).status != ""
+        plan, limits, unknown, left_out = case_from(seed)
+        simulation = simulate(
+            plan, seed=seed, limits=limits, faults=WORLDS[world], unknown_actions=unknown, left_out=left_out
+        )
+        ended += simulation.status != ""
     assert ended == share
 
 
 def test_a_seed_gives_the_same_bytes_each_time():
     """The same inputs give the same events, kills and restarts included."""
     for seed in range(FIRST, FIRST + max(SEEDS // 10, 1)):
-        plan, limits, unknown = case_from(seed)
+        plan, limits, unknown, left_out = case_from(seed)
         again = case_from(seed)
-        one = simulate(plan, seed=seed, limits=limits, unknown_actions=unknown)
-        two = simulate(again.plan, seed=seed, limits=again.limits, unknown_actions=again.unknown)
+        one = simulate(plan, seed=seed, limits=limits, unknown_actions=unknown, left_out=left_out)
+        two = simulate(
+            again.plan, seed=seed, limits=again.limits, unknown_actions=again.unknown, left_out=again.left_out
+        )
         assert one.journal == two.journal
         assert one.story == two.story
 
@@ -45,17 +50,29 @@ def test_the_worlds_bring_what_they_are_for():
     seen: set[str] = set()
     runners = 0
     for seed in range(300):
-        plan, limits, unknown = case_from(seed)
-        simulation = simulate(plan, seed=seed, limits=limits, unknown_actions=unknown)
+        plan, limits, unknown, left_out = case_from(seed)
+        simulation = simulate(plan, seed=seed, limits=limits, unknown_actions=unknown, left_out=left_out)
         runners += simulation.runners
         for record in simulation.records:
             for event in record.events:
+                seen |= {"a bundle"} if getattr(event, "bundles", ()) else set()
+                seen |= {"a bundle that failed"} if getattr(event, "reason", "") == "bundle" else set()
                 seen.add(getattr(event, "outcome", "") or getattr(event, "reason", "") or type(event).__name__)
         seen |= set(simulation.states.values())
     assert runners > 450
     assert seen >= {
         *("ok", "error", "exit", "timeout", "crash", "oom", "lost", "interrupted", "cancelled", "returned"),
-        *("need_failed", "need_skipped", "condition", "unknown_action", "fail_fast", "max_failures", "time_limit"),
+        *(
+            "not_selected",
+            "need_failed",
+            "need_skipped",
+            "condition",
+            "unknown_action",
+            "fail_fast",
+            "max_failures",
+            "time_limit",
+        ),
         *("RunStarted", "RunResumed", "RunReopened", "RunEnded", "BackoffEnded", "AttemptsStarted"),
         *("success", "failed", "skipped", "cancelled", "aborted"),
+        *("a bundle", "a bundle that failed"),
     }

@@ -12,7 +12,7 @@ from joblot.errors import JournalDamagedError
 from joblot.journal.codec import CHAIN_START, encode_events, jsonl_line, link, verified
 from joblot.model import STATES, Artifact, OutcomeKind
 
-KNOWN = (2, "323519d106b69959")
+KNOWN = (3, "beb0877ca4f6a034")
 """`SCHEMA`, and the hash of the definitions that it numbers."""
 
 

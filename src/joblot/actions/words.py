@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
 from joblot.actions.context import Context
+from joblot.actions.forked import cores
 from joblot.actions.reading import BLOCK_BYTES, LINE_BYTES_MAX, reading, texts
 from joblot.actions.registry import action, fused
 from joblot.actions.tally import Counted, Tally, merged, read_run
@@ -130,18 +131,9 @@ def _cuts(descriptor: int, size: int, shown: str) -> list[int | None]:
     """Where to cut the file: at white space, into equal parts if possible, one a core."""
     if not size:
         return [0, 0]
-    parts = min(_cores(), max(1, size // FORK_BYTES))
+    parts = min(cores(), max(1, size // FORK_BYTES))
     inner = (_next_space(descriptor, size * part // parts, shown) for part in range(1, parts))
     return [*sorted({0, *inner, size})]
-
-
-def _cores() -> int:
-    """The cores this process may use; 1 when forking is not safe here."""
-    try:
-        alone = len(os.listdir("/proc/self/task")) == 1  # noqa: PTH208 - names only
-        return len(os.sched_getaffinity(0)) if alone else 1
-    except (OSError, AttributeError):  # not Linux
-        return 1
 
 
 def _next_space(descriptor: int, start: int, shown: str) -> int:
@@ -324,7 +316,7 @@ def _with_duckdb(descriptor: int, stack: ExitStack) -> _Found | None:
     file = _scratch(stack)
     tally = Tally(file)
     with TemporaryDirectory() as folder:
-        settings = {"memory_limit": "256MB", "temp_directory": folder}
+        settings: dict[str, Any] = {"memory_limit": "256MB", "temp_directory": folder}
         try:
             with duckdb.connect(":memory:", config=settings) as connection:
                 tally.add_counted(_fetched(connection.execute(_PIECES, [f"/proc/self/fd/{descriptor}"])))

@@ -34,7 +34,7 @@ def command(
     from joblot.journal.folder import StateFolder
     from joblot.uptodate import batch_key, matching
 
-    plan, warnings = batches.read(batch, variables, strict=False)
+    plan, warnings = batches.read((batch,), variables, strict=False)
     batches.warn(output, warnings)
     chosen = sorted(matching(plan, jobs))
     folder = StateFolder(state)

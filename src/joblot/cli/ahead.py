@@ -14,14 +14,14 @@ from joblot.uptodate import LASTING_ID, UpToDate, Verdict, batch_key, matching
 from joblot.values import Values
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from joblot.fingerprint import Made
     from joblot.plan import Plan
 
 
-def verdicts(plan: Plan, state: str | None, force: Sequence[str] = ()) -> list[Verdict]:
-    """Of each job, whether it is up to date, and why or why not.
+def verdicts(plan: Plan, state: str | None, force: Sequence[str] = (), left_out: Collection[int] = ()) -> list[Verdict]:
+    """Of each job, whether it is up to date, and why or why not. What is left out is taken as it is.
 
     Raises:
         UsageError: `force` names a job that is not there.
@@ -32,7 +32,7 @@ def verdicts(plan: Plan, state: str | None, force: Sequence[str] = ()) -> list[V
         return [Verdict(current=False, why="new")] * len(plan)
     if not any(spec.outputs for spec in plan.config.jobs):
         return [Verdict(current=False, why=always_runs(spec)) for spec in plan.declarations]
-    return judge_of(plan, made, force).forecast()
+    return judge_of(plan, made, force).forecast(left_out)
 
 
 def judge_of(plan: Plan, made: Mapping[str, Made], force: Sequence[str] = ()) -> UpToDate:

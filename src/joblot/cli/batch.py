@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from joblot.actions.registry import ACTIONS, import_modules
 from joblot.config.load import load
@@ -11,7 +11,7 @@ from joblot.errors import UsageError
 from joblot.plan import expand
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from joblot.cli.output import Output
     from joblot.errors import Diagnostic
@@ -22,21 +22,21 @@ _WARNINGS: Final = 20
 """How many warnings are shown in full."""
 
 
-def read(batch: str | None, variables: Iterable[tuple[str, str]], *, strict: bool) -> tuple[Plan, list[Diagnostic]]:
-    """The plan of a batch file, and what is doubtful in it.
+def read(files: Sequence[str], variables: Iterable[tuple[str, str]], *, strict: bool) -> tuple[Plan, list[Diagnostic]]:
+    """The plan of a batch file, or of several together, and what is doubtful in it.
 
     Raises:
         ConfigError: with everything that is wrong in the file.
-        UsageError: no file was named and none of the usual name is here.
+        UsageError: no file was named and none of the usual name is here; or files that cannot be taken together.
     """
-    config, warnings = load(
-        batch or _here(),
-        vars=dict(variables),
-        lookup=ACTIONS.signature,
-        names=ACTIONS.names,
-        strict=strict,
-        importer=import_modules,
-    )
+    asked: dict[str, Any] = {"vars": dict(variables), "strict": strict, "lookup": ACTIONS.signature}
+    asked |= {"names": ACTIONS.names, "importer": import_modules}
+    if len(files) > 1:
+        from joblot.config.several import load_several
+
+        config, warnings = load_several(files, **asked)
+    else:
+        config, warnings = load(files[0] if files else _here(), **asked)
     return expand(config), warnings
 
 

@@ -14,6 +14,7 @@ from joblot.journal.folder import DEFAULT, RunFolder, StateFolder, state_path
 from joblot.launch import Options
 from joblot.reports.files import check_writable
 from joblot.reports.text import closing, summary
+from joblot.selection import EVERYTHING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from joblot.cli.output import Output
     from joblot.engine import Observer
     from joblot.reports.report import Report
+    from joblot.selection import Selection
 
 
 class Choices(msgspec.Struct, frozen=True, kw_only=True):
@@ -42,7 +44,14 @@ class Choices(msgspec.Struct, frozen=True, kw_only=True):
     state: str | None
     verbose: bool
 
-    def options(self, *, run_id: str | None = None, strict: bool = False, force: tuple[str, ...] = ()) -> Options:
+    def options(
+        self,
+        *,
+        run_id: str | None = None,
+        strict: bool = False,
+        force: tuple[str, ...] = (),
+        selection: Selection = EVERYTHING,
+    ) -> Options:
         """The choices as the API takes them."""
         given: dict[str, Any] = {} if self.stop_grace is None else {"stop_grace_s": self.stop_grace}
         if self.disk_wait is not None:
@@ -62,6 +71,10 @@ class Choices(msgspec.Struct, frozen=True, kw_only=True):
             force=force,
             allow_network_fs=self.allow_network_fs,
             fuse=not self.no_fuse,
+            only=selection.only,
+            upto=selection.upto,
+            from_=selection.from_,
+            exclude=selection.exclude,
             **given,
         )
 

@@ -84,6 +84,8 @@ def _attempts(job: JobReport) -> Iterator[str]:
         said = one_line(one.message)
         wait = f"; waited {format_duration(one.delay_s)}" if one.delay_s else ""
         yield f"    {one.attempt}: {one.outcome} after {format_duration(one.wall_s)}{f': {said}' if said else ''}{wait}"
+    if job.bundle:
+        yield f"  attempt {job.attempts} was run as one with {job.bundle - 1} other job{'s' if job.bundle > 2 else ''}"
     if not job.history and job.attempts:
         yield f"  attempts: {job.attempts}, {format_duration(job.duration_ms / 1000)}"
 

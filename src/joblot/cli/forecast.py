@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any, Final
+from array import array
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import msgspec
 
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
     from joblot.plan import Plan
 
 _NAMED: Final = 12
+_UNKNOWN: Final = -1.0
+_JOB: Final = b'    {"job":'
+"""How the line of a job begins in a report."""
 _LOOK_BACK: Final = 200
 """So many runs are looked through for one of the same batch."""
 
@@ -27,23 +31,28 @@ class _Took(msgspec.Struct):
     job: str
     status: str
     duration_ms: int
+    bundle: int = 1
 
 
-class _Past(msgspec.Struct):
-    """What is needed of a report file."""
+class _Past(NamedTuple):
+    """What a run says of a plan's jobs: by job how many seconds it took, `_UNKNOWN` for those it did not have; and how many it had."""
 
     run_id: str
-    results: list[_Took]
+    took: array[float]
+    known: int
+    bundles: dict[int, int]
+    """By job, with how many it was run as one; only those that were."""
 
 
 class Forecast(msgspec.Struct, frozen=True):
     """Seconds: of the whole run with `workers` at once, and of the chain of needs that takes the longest.
 
-    `known` of the plan's jobs were in the run `run_id`; the others are taken to be like the average of those.
+    `known` of the plan's `jobs` that are selected were in the run `run_id`; the others are taken to be like the average of those.
     """
 
     run_id: str
     known: int
+    jobs: int
     workers: int
     total_s: float
     path: list[int]
@@ -62,7 +71,7 @@ class Forecast(msgspec.Struct, frozen=True):
 
     def lines(self, plan: Plan) -> Iterator[str]:
         """As text."""
-        guessed = "" if self.known == len(plan) else f", which had {self.known} of these {len(plan)} jobs"
+        guessed = "" if self.known == self.jobs else f", which had {self.known} of these {self.jobs} jobs"
         yield f"Estimate: about {format_duration(self.total_s)} with {self.workers} at once (from run {self.run_id}{guessed})"
         names = [plan.name(job) for job in self.path]
         if len(names) > _NAMED:
@@ -70,30 +79,45 @@ class Forecast(msgspec.Struct, frozen=True):
         yield f"Critical path: {' -> '.join(names)} ({format_duration(self.path_s)})"
 
 
-def forecast(plan: Plan, state: str | None, workers: int | None, *, current: Collection[int] = ()) -> Forecast | None:
+def forecast(
+    plan: Plan,
+    state: str | None,
+    workers: int | None,
+    *,
+    current: Collection[int] = (),
+    left_out: Collection[int] = (),
+) -> Forecast | None:
     """The forecast for a plan, or None when there is no earlier run of a batch of that name, or nothing in it is known.
 
-    The jobs in `current` are up to date and take no time.
+    The jobs in `current` are up to date and take no time; those in `left_out` do not count.
     """
-    past = _last_run(plan.config.name, state)
-    if past is None or not len(plan):
+    past = _last_run(plan, state)
+    if past is None or not past.known:
         return None
-    took = {one.job: one.duration_ms / 1000 for one in past.results if one.status == "success"}
-    found = [took.get(plan.name(job)) for job in range(len(plan))]
-    known = [seconds for seconds in found if seconds is not None]
+    run_id, weights, known, bundles = past
+    known -= sum(weights[job] >= 0 for job in left_out)
     if not known:
         return None
-    average = sum(known) / len(known)
-    weights = [average if seconds is None else seconds for seconds in found]
+    for job in left_out:
+        weights[job] = 0.0
+    average = sum(seconds for seconds in weights if seconds >= 0) / known
+    if known < len(plan) - len(left_out):
+        weights = array("d", (average if seconds < 0 else seconds for seconds in weights))
     for job in current:
         weights[job] = 0.0
     slots = workers or plan.config.max_workers or os.cpu_count() or 1
-    path = graph.critical_path(plan.needs, plan.dependents, weights)
+    if plan.needs.partners:
+        path = graph.critical_path(plan.needs, plan.dependents, weights)
+    else:
+        path = [weights.index(max(weights))]
     path_s = sum(weights[job] for job in path)
-    return Forecast(past.run_id, len(known), slots, max(path_s, sum(weights) / slots), path, path_s)
+    shown = len(plan) - len(left_out)
+    work_s = sum(weights) - sum(weights[job] * (1 - 1 / jobs) for job, jobs in bundles.items())
+    return Forecast(run_id, known, shown, slots, max(path_s, work_s / slots), path, path_s)
 
 
-def _last_run(batch: str, state: str | None) -> _Past | None:
+def _last_run(plan: Plan, state: str | None) -> _Past | None:
+    """The last run of a batch of that name whose report can be read."""
     if not (state_path(state) / "journal.db").exists():
         return None
     try:
@@ -101,16 +125,30 @@ def _last_run(batch: str, state: str | None) -> _Past | None:
     except JoblotError:
         return None  # a plan does not depend on a state folder that can be used
     try:
-        reports = (
-            folder.run_folder(run.run_id).report for run in folder.journal.runs(limit=_LOOK_BACK) if run.batch == batch
-        )
-        return next((past for past in map(_read, reports) if past is not None), None)
+        runs = (run for run in folder.journal.runs(limit=_LOOK_BACK) if run.batch == plan.config.name)
+        found = (_read(plan, run.run_id, folder.run_folder(run.run_id).report) for run in runs)
+        return next((past for past in found if past is not None), None)
     finally:
         folder.close()
 
 
-def _read(report: Path) -> _Past | None:
+def _read(plan: Plan, run_id: str, report: Path) -> _Past | None:
+    """What a report says of the plan's jobs. It is read line by line, each job being one, for it may be large."""
+    decode = msgspec.json.Decoder(_Took).decode
+    took = array("d", [_UNKNOWN]) * len(plan)
+    bundles: dict[int, int] = {}
+    known, line = 0, b""
     try:
-        return msgspec.json.decode(report.read_bytes(), type=_Past)
+        with report.open("rb") as file:
+            for line in file:
+                if line.startswith(_JOB):
+                    one = decode(line.rstrip().removesuffix(b","))
+                    job = plan.find(one.job)
+                    if job is not None and one.status == "success":
+                        took[job] = one.duration_ms / 1000
+                        if one.bundle > 1:
+                            bundles[job] = one.bundle
+                        known += 1
     except (OSError, msgspec.MsgspecError):
         return None
+    return _Past(run_id, took, known, bundles) if line.rstrip().endswith(b"}") else None

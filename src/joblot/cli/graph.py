@@ -2,28 +2,37 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from array import array
+from typing import TYPE_CHECKING, Final
 
 import click
 
 from joblot.cli.options import batch_argument, batch_help, variables_option
 from joblot.errors import EXIT_OK
+from joblot.fan_out import pattern_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from joblot.cli.output import Output
     from joblot.plan import Plan
 
 
-@click.command("graph", help=f"Print the jobs and their needs for mermaid or dot.\n\n{batch_help}")
+LISTED: Final = 100
+"""In larger plans the jobs of a fan-out are drawn as one."""
+
+
+@click.command(
+    "graph",
+    help=f"Print the jobs and their needs for mermaid or dot; more than {LISTED} jobs with those of a fan-out as one.\n\n{batch_help}",
+)
 @batch_argument
 @click.option(
     "--format", "form", type=click.Choice(["mermaid", "dot"]), default="mermaid", show_default=True, help="the language"
 )
 @variables_option
 @click.pass_obj
-def command(output: Output, batch: str | None, form: str, variables: list[tuple[str, str]]) -> int:
+def command(output: Output, batch: tuple[str, ...], form: str, variables: list[tuple[str, str]]) -> int:
     """Load the batch and draw it."""
     from joblot.cli import batch as batches
 
@@ -34,21 +43,32 @@ def command(output: Output, batch: str | None, form: str, variables: list[tuple[
 
 
 def _mermaid(plan: Plan) -> Iterator[str]:
+    nodes, edges = _drawn(plan)
     yield "flowchart LR"
-    for job in range(len(plan)):
-        yield f'  j{job}["{plan.name(job)}"]'
-    yield from (f"  j{need} --> j{job}" for job, need in _edges(plan))
+    yield from (f'  j{job}["{text}"]' for job, text in nodes)
+    yield from (f"  j{need} --> j{job}" for job, need in edges)
 
 
 def _dot(plan: Plan) -> Iterator[str]:
+    nodes, edges = _drawn(plan)
     name = plan.config.name.replace("\\", "\\\\").replace('"', '\\"')
     yield f'digraph "{name}" {{'
     yield "  rankdir=LR"
-    for job in range(len(plan)):
-        yield f'  j{job} [label="{plan.name(job)}"]'
-    yield from (f"  j{need} -> j{job}" for job, need in _edges(plan))
+    yield from (f'  j{job} [label="{text}"]' for job, text in nodes)
+    yield from (f"  j{need} -> j{job}" for job, need in edges)
     yield "}"
 
 
-def _edges(plan: Plan) -> Iterator[tuple[int, int]]:
-    return ((job, need) for job in range(len(plan)) for need in plan.needs[job])
+def _drawn(plan: Plan) -> tuple[Iterable[tuple[int, str]], Iterable[tuple[int, int]]]:
+    """Nodes and edges: of a large plan the jobs of a fan-out are one node, which bears the number of the first."""
+    edges = ((job, need) for job in range(len(plan)) for need in plan.needs[job])
+    if len(plan) <= LISTED:
+        return enumerate(map(plan.name, range(len(plan)))), edges
+    stands_for = array("i", range(len(plan)))
+    texts = {}
+    for spec, jobs in plan.fan_outs:
+        stands_for[jobs.start : jobs.stop] = array("i", [jobs.start]) * len(jobs)
+        texts[jobs.start] = f"{pattern_of(spec.name)} ({len(jobs)})"
+    nodes = ((job, texts.get(job) or plan.name(job)) for job in range(len(plan)) if stands_for[job] == job)
+    joined = ((stands_for[job], stands_for[need]) for job, need in edges) if plan.needs.partners else ()
+    return nodes, dict.fromkeys(pair for pair in joined if pair[0] != pair[1])

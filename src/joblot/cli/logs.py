@@ -62,25 +62,41 @@ def command(
 
 def _one(output: Output, run: Run, job: int, attempt: int | None, tail: int | None) -> None:
     name = run.plan.name(job)
-    last = run.view().facts(job).attempts
+    view = run.view()
+    last = view.facts(job).attempts
     number = attempt or last
     if number > last or not last:
         had = f"had {last} attempts" if last else "has not begun"
         raise StateError(f"job `{name}` {had}", hint=f"`joblot explain {run.id} {name}` says why")
-    path = run.files.log_path(name, number)
+    path = _path(run, view, job, number)
     if not path.exists():
         output.note(f"attempt {number} of `{name}` printed nothing")
         return
+    bundle = view.bundle(job)
+    if bundle is not None and number == last:
+        output.note(f"`{name}` was run as one with {bundle.jobs - 1} more: this is what they printed together")
     _print(output, path, tail)
 
 
+def _path(run: Run, view: RunView, job: int, number: int) -> Path:
+    """The log of an attempt. While a bundle runs it is the first job's alone."""
+    path, bundle = run.files.log_path(run.plan.name(job), number), view.bundle(job)
+    if bundle is None or number != view.facts(job).attempts or path.exists():
+        return path
+    return run.files.log_path(run.plan.name(bundle.first), bundle.attempt)
+
+
 def _all(output: Output, run: Run, tail: int | None, *, failed: bool) -> None:
-    view = run.view()
+    view, logged, printed = run.view(), run.logged(), set[int]()
     for job in view.failures if failed else range(len(run.plan)):
         name = run.plan.name(job)
+        if name not in logged:
+            continue
         path = run.files.log_path(name, view.facts(job).attempts)
-        if path.exists():
-            output.result(f"==> {name} ({path}) <==")
+        if path.exists() and path.stat().st_ino not in printed:
+            bundle = view.bundle(job)
+            printed |= {path.stat().st_ino} if bundle is not None else set()
+            output.result(f"==> {name}{f' and {bundle.jobs - 1} more, as one' if bundle else ''} ({path}) <==")
             _print(output, path, tail)
 
 
@@ -99,13 +115,13 @@ def _print(output: Output, path: Path, tail: int | None) -> None:
 def _follow(output: Output, run: Run, job: int, tail: int | None) -> None:
     from joblot.cli.tail import Follower, last_lines
 
-    name, number, follower = run.plan.name(job), 0, None
+    number, follower = 0, None
     for view in _views(run, job):
         current = view.facts(job).attempts
         if current != number:
             if follower is not None:
                 _say(output, follower.rest())
-            number, follower = current, Follower(run.files.log_path(name, current))
+            number, follower = current, Follower(_path(run, view, job, current))
             if tail is not None:
                 _say(output, "\n".join(last_lines(follower.path, tail)))
                 follower.skip()

@@ -7,12 +7,15 @@ a joblot inside a job must not take them for its own options.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
 from joblot.cli.output import Output
 from joblot.units import parse_duration, parse_size
+
+if TYPE_CHECKING:
+    from joblot.selection import Selection
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -108,10 +111,11 @@ variables_option = click.option(
     type=Variable(),
     help="a value for one of the batch's `vars`; may be given often",
 )
-batch_argument = click.argument("batch", required=False)
+batch_argument = click.argument("batch", nargs=-1)
 batch_argument_required = click.argument("batch")
 batch_help: Final = (
-    "BATCH is a YAML, JSON or TOML file; without it `joblot.yaml` (`.yml`, `.json`, `.toml`) in the working folder."
+    "BATCH is a YAML, JSON or TOML file; without it `joblot.yaml` (`.yml`, `.json`, `.toml`) in the working folder. "
+    "Several files of one folder are taken together: the jobs of `a.yaml` are then called `a.NAME`."
 )
 run_help: Final = "RUN is a run's id, the beginning or the end of one, or `last`."
 
@@ -161,6 +165,34 @@ def forcing(function: F) -> F:
     for option in reversed(force_options):
         function = option(function)
     return function
+
+
+_SELECTING: Final = (
+    click.option("--only", metavar="S", multiple=True, help="just these jobs: a name, a pattern such as `build-*`, `tag:NAME`, "
+                 "`item:COLUMN=VALUE`, `action:NAME`, `file:NAME`; several with commas, or given often"),
+    click.option("--upto", metavar="S", multiple=True, help="these jobs and everything that they need"),
+    click.option("--from", "from_", metavar="S", multiple=True, help="these jobs and everything that needs them"),
+    click.option("--exclude", metavar="S", multiple=True, help="not these jobs"),
+)  # fmt: skip
+
+
+def selecting(function: F) -> F:
+    """The options that say which jobs take part; they reach the function as `only`, `upto`, `from_` and `exclude`."""
+    for option in reversed(_SELECTING):
+        function = option(function)
+    return function
+
+
+def selection_of(
+    *, only: tuple[str, ...], upto: tuple[str, ...], from_: tuple[str, ...], exclude: tuple[str, ...]
+) -> Selection:
+    """What these options say together."""
+    from joblot.selection import Selection, selectors
+
+    def apart(texts: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(selector for text in texts for selector in selectors(text))
+
+    return Selection(apart(only), apart(upto), apart(from_), apart(exclude))
 
 
 no_fuse_option = click.option(

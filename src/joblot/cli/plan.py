@@ -2,33 +2,41 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from joblot.cli.bundles import PlannedBundles, planned_bundles
 from joblot.cli.options import (
     batch_argument,
     batch_help,
     forcing,
     json_option,
     no_color_option,
+    selecting,
+    selection_of,
     state_option,
     variables_option,
 )
 from joblot.errors import EXIT_OK
+from joblot.reports.text import fan_out_words, taking_part
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Collection, Iterator, Sequence
 
     from joblot.cli.forecast import Forecast
     from joblot.cli.output import Output
     from joblot.model import JobSpec
     from joblot.plan import Plan
+    from joblot.selection import Selection
     from joblot.uptodate import Verdict
 
 LISTED: Final = 100
 """Plans of at most this many jobs are listed job by job."""
 _TIERS: Final = 20
+_PART: Final = 1000
 _NAMED: Final = 5
 _WIDE: Final = 60
 
@@ -43,6 +51,7 @@ _WIDE: Final = 60
     "-j", "--jobs", "--workers", "workers", metavar="N", type=click.IntRange(min=1), help="estimate for so many at once"
 )
 @click.option("--strict", is_flag=True, help="an unknown action is an error")
+@selecting
 @forcing
 @state_option
 @json_option
@@ -50,7 +59,8 @@ _WIDE: Final = 60
 @click.pass_obj
 def command(
     output: Output,
-    batch: str | None,
+    /,
+    batch: tuple[str, ...],
     variables: list[tuple[str, str]],
     workers: int | None,
     state: str | None,
@@ -58,29 +68,67 @@ def command(
     strict: bool,
     force: bool,
     force_jobs: tuple[str, ...],
+    **selected: tuple[str, ...],
 ) -> int:
     """Load, expand and describe the batch."""
     from joblot.cli import batch as batches
 
     plan, warnings = batches.read(batch, variables, strict=strict)
     batches.warn(output, warnings)
-    return show(output, plan, state, workers, force=("*",) if force else force_jobs)
+    selection = selection_of(**selected)
+    return show(output, plan, state, workers, force=("*",) if force else force_jobs, selection=selection)
 
 
-def show(output: Output, plan: Plan, state: str | None, workers: int | None, *, force: Sequence[str] = ()) -> int:
-    """Print a plan; also what `run --dry-run` prints."""
+def show(
+    output: Output,
+    plan: Plan,
+    state: str | None,
+    workers: int | None,
+    *,
+    force: Sequence[str] = (),
+    selection: Selection,
+    fuse: bool = True,
+) -> int:
+    """Print a plan, or the part of it that is selected; also what `run --dry-run` prints."""
     from joblot.cli.ahead import verdicts
     from joblot.cli.forecast import forecast
+    from joblot.selection import leave_out
+    from joblot.uptodate import NOT_SELECTED
 
     unknown = _unknown_actions(plan)
-    found = [_judged(plan.spec(job), unknown, verdict) for job, verdict in enumerate(verdicts(plan, state, force))]
+    left_out = frozenset(leave_out(plan, selection))
+    found = verdicts(plan, state, force, left_out)
+    if unknown:
+        found = [_judged(plan.declarations[job], unknown, verdict) for job, verdict in enumerate(found)]
+    for job in left_out:
+        found[job] = NOT_SELECTED
     current = [job for job, verdict in enumerate(found) if verdict.current]
-    expected = forecast(plan, state, workers, current=current)
-    if output.json:
-        output.document(_as_data(plan, unknown, found, expected))
+    expected = forecast(plan, state, workers, current=current, left_out=left_out)
+    part = _Part(plan, left_out)
+    part.bundles = planned_bundles(plan, part.tiers, found) if fuse else []
+    if output.json and len(part.jobs) <= LISTED:
+        output.document(_as_data(part, unknown, found, expected))
+    elif output.json:
+        for text in _as_parts(part, unknown, found, expected):
+            output.result(text)
     else:
-        output.result("\n".join(_lines(plan, unknown, found, expected)))
+        output.result("\n".join(_lines(part, unknown, found, expected)))
     return EXIT_OK
+
+
+class _Part:
+    """The jobs of a plan that are shown, by their numbers in it."""
+
+    def __init__(self, plan: Plan, left_out: Collection[int]) -> None:
+        self.plan = plan
+        self.jobs: Sequence[int] = range(len(plan))
+        self.tiers = plan.tiers
+        self.bundles: list[PlannedBundles] = []
+        """Which of them would be run as one."""
+        if left_out:
+            self.jobs = [job for job in self.jobs if job not in left_out]
+            tiers = ([job for job in tier if job not in left_out] for tier in plan.tiers)
+            self.tiers = [tier for tier in tiers if tier]
 
 
 def _unknown_actions(plan: Plan) -> set[str]:
@@ -109,16 +157,46 @@ def _what(spec: JobSpec) -> str:
 # --- JSON -------------------------------------------------------------------------------------------
 
 
-def _as_data(plan: Plan, unknown: set[str], found: list[Verdict], expected: Forecast | None) -> dict[str, Any]:
+def _head(part: _Part) -> dict[str, Any]:
+    plan, jobs = part.plan, len(part.jobs)
+    head: dict[str, Any] = {"batch": plan.config.name, "source": plan.config.source, "fingerprint": plan.fingerprint}
+    return head | {"total_jobs": jobs} | ({"left_out": len(plan) - jobs} if jobs < len(plan) else {})
+
+
+def _as_data(part: _Part, unknown: set[str], found: list[Verdict], expected: Forecast | None) -> dict[str, Any]:
+    plan = part.plan
     return {
-        "batch": plan.config.name,
-        "source": plan.config.source,
-        "fingerprint": plan.fingerprint,
-        "total_jobs": len(plan),
-        "tiers": [[plan.name(job) for job in tier] for tier in plan.tiers],
-        "jobs": [_job_as_data(plan, job, unknown, found[job]) for job in range(len(plan))],
+        **_head(part),
+        "tiers": [[plan.name(job) for job in tier] for tier in part.tiers],
+        "jobs": [_job_as_data(plan, job, unknown, found[job]) for job in part.jobs],
+        "bundles": [bundles.as_data(plan) for bundles in part.bundles],
         "estimate": expected.as_data(plan) if expected else None,
     }
+
+
+def _as_parts(part: _Part, unknown: set[str], found: list[Verdict], expected: Forecast | None) -> Iterator[str]:
+    """The same in parts of whole lines, each job on a line of its own: a large plan is not held as a whole."""
+    import msgspec
+
+    def encoded(value: object) -> str:
+        return msgspec.json.encode(value).decode()
+
+    plan, shown = part.plan, part.jobs
+    yield "{\n" + "".join(f'  "{name}": {encoded(value)},\n' for name, value in _head(part).items()) + '  "tiers": ['
+    for number, tier in enumerate(part.tiers):
+        names = map(plan.name, tier)
+        yield "    [" if number == 0 else "    ,["
+        first = True
+        while some := list(islice(names, _PART)):
+            yield ("    " if first else "    ,") + encoded(some)[1:-1]
+            first = False
+        yield "    ]"
+    yield '  ],\n  "jobs": ['
+    for start in range(0, len(shown), _PART):
+        jobs = (encoded(_job_as_data(plan, job, unknown, found[job])) for job in shown[start : start + _PART])
+        yield ("    " if start == 0 else "    ,") + "\n    ,".join(jobs)
+    yield f'  ],\n  "bundles": {encoded([bundles.as_data(plan) for bundles in part.bundles])},'
+    yield f'  "estimate": {encoded(expected.as_data(plan) if expected else None)}\n}}'
 
 
 def _job_as_data(plan: Plan, job: int, unknown: set[str], verdict: Verdict) -> dict[str, Any]:
@@ -144,47 +222,77 @@ def _job_as_data(plan: Plan, job: int, unknown: set[str], verdict: Verdict) -> d
 # --- text -------------------------------------------------------------------------------------------
 
 
-def _lines(plan: Plan, unknown: set[str], found: list[Verdict], expected: Forecast | None) -> Iterator[str]:
-    jobs, tiers = _number(len(plan), "job"), _number(len(plan.tiers), "tier")
+def _lines(part: _Part, unknown: set[str], found: list[Verdict], expected: Forecast | None) -> Iterator[str]:
+    plan = part.plan
+    jobs, tiers = taking_part(len(part.jobs), len(plan)), _number(len(part.tiers), "tier")
     yield (
         f"Batch {plan.config.name}: {jobs} in {tiers}"
         if len(plan)
         else f"Batch {plan.config.name}: no jobs: nothing to do"
     )
-    yield from _every_job(plan, found) if len(plan) <= LISTED else _every_tier(plan, unknown, found)
+    yield from _every_job(part, found) if len(part.jobs) <= LISTED else _every_tier(part, unknown, found)
+    yield from (bundles.line() for bundles in part.bundles[:_TIERS])
+    if len(part.bundles) > _TIERS:
+        yield f"... and {len(part.bundles) - _TIERS} more groups of fused jobs (`--json` lists all)"
     if expected:
         yield from expected.lines(plan)
 
 
-def _every_job(plan: Plan, found: list[Verdict]) -> Iterator[str]:
+def _every_job(part: _Part, found: list[Verdict]) -> Iterator[str]:
     from joblot.cli.runs import columns
 
-    rows = [
-        [plan.name(job), _cut(_what(plan.spec(job))), _remarks(plan, job, found[job])] for job in range(len(plan))
-    ]
-    aligned = columns(rows) if rows else []
-    for number, tier in enumerate(plan.tiers, 1):
+    plan = part.plan
+    rows = [[plan.name(job), _cut(_what(plan.spec(job))), _remarks(plan, job, found[job])] for job in part.jobs]
+    aligned = dict(zip(part.jobs, columns(rows), strict=True)) if rows else {}
+    for number, tier in enumerate(part.tiers, 1):
         yield f"Tier {number}"
         yield from (f"  {aligned[job]}" for job in tier)
 
 
-def _every_tier(plan: Plan, unknown: set[str], found: list[Verdict]) -> Iterator[str]:
-    for number, tier in enumerate(plan.tiers[:_TIERS], 1):
-        names = ", ".join(plan.name(job) for job in tier[:_NAMED])
-        more = f", and {len(tier) - _NAMED} more" if len(tier) > _NAMED else ""
-        yield f"Tier {number}: {_number(len(tier), 'job')}: {names}{more}"
-    if len(plan.tiers) > _TIERS:
-        yield f"... and {len(plan.tiers) - _TIERS} more tiers (`--json` lists all)"
-    skipped = sum(spec.action in unknown for spec in plan.declarations)
+def _every_tier(part: _Part, unknown: set[str], found: list[Verdict]) -> Iterator[str]:
+    plan, jobs, tiers = part.plan, part.jobs, part.tiers
+    for number, tier in enumerate(tiers[:_TIERS], 1):
+        yield from _one_tier(plan, number, tier, found)
+    if len(tiers) > _TIERS:
+        yield f"... and {len(tiers) - _TIERS} more tiers (`--json` lists all)"
+    skipped = sum(plan.declarations[job].action in unknown for job in jobs) if unknown else 0
     if skipped:
         yield f"{_number(skipped, 'job')} will be skipped: unknown action"
-    current = sum(verdict.current for verdict in found)
+    current = sum(found[job].current for job in jobs)
     if current:
-        yield f"{_number(current, 'job')} up to date, {len(plan) - skipped - current} to run"
-        left = [job for job, verdict in enumerate(found) if not verdict.current]
+        yield f"{_number(current, 'job')} up to date, {len(jobs) - skipped - current} to run"
+        left = [job for job in jobs if not found[job].current]
         yield from (f"  {plan.name(job)}: {found[job].why}" for job in left[:_TIERS])
         if len(left) > _TIERS:
             yield f"  ... and {len(left) - _TIERS} more (`--json` lists all)"
+
+
+def _one_tier(plan: Plan, number: int, tier: list[int], found: list[Verdict]) -> Iterator[str]:
+    """A tier: its jobs by name as far as there is room, and a line for each fan-out."""
+    single, fans = _apart(plan, tier)
+    names = ", ".join(plan.name(job) for job in single[:_NAMED])
+    more = f", and {len(single) - _NAMED} more" if len(single) > _NAMED else ""
+    yield f"Tier {number}: {_number(len(tier), 'job')}{f': {names}{more}' if single else ''}"
+    for spec, jobs in fans[:_TIERS]:
+        current = sum(found[job].current for job in jobs)
+        yield f"  {fan_out_words(spec, len(jobs))}{f', {current} up to date' if current else ''}"
+    if len(fans) > _TIERS:
+        yield f"  ... and {len(fans) - _TIERS} more fan-outs (`--json` lists all)"
+
+
+def _apart(plan: Plan, tier: list[int]) -> tuple[list[int], list[tuple[JobSpec, list[int]]]]:
+    """The jobs of a tier that stand for themselves, and those of each fan-out."""
+    single: list[int] = []
+    fans: list[tuple[JobSpec, list[int]]] = []
+    at = 0
+    for spec, jobs in plan.fan_outs:  # both are in the order of the batch
+        begin = bisect_left(tier, jobs.start, at)
+        end = bisect_left(tier, jobs.stop, begin)
+        single += tier[at:begin]
+        if end > begin:
+            fans.append((spec, tier[begin:end]))
+        at = end
+    return [*single, *tier[at:]], fans
 
 
 def _remarks(plan: Plan, job: int, verdict: Verdict) -> str:

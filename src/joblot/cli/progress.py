@@ -6,15 +6,17 @@ Observers of the engine. They read the run's state and decide nothing; how a run
 from __future__ import annotations
 
 import time
+from itertools import groupby
 from typing import TYPE_CHECKING, Final
 
 from joblot import events as ev
 from joblot.cli.eventtext import event_lines
 from joblot.cli.tail import last_lines
-from joblot.model import FINAL, READY, RUNNING, STATES, WAITING
+from joblot.model import FINAL, READY, RUNNING, SKIPPED, STATES, WAITING
 from joblot.reports.report import Report
-from joblot.reports.text import one_line, plain
+from joblot.reports.text import one_line, plain, taking_part
 from joblot.reports.view import RunView
+from joblot.runstate import BUNDLE_FAILED
 from joblot.units import format_duration
 
 if TYPE_CHECKING:
@@ -37,6 +39,7 @@ LOG_LINES: Final = 20
 _SHOWN: Final = 8
 """So many running jobs are listed in the live display."""
 _RETRIED: Final = ("backing_off", "ready")
+_NAMED: Final = 5
 
 
 class Tally:
@@ -50,13 +53,13 @@ class Tally:
 
     @property
     def total(self) -> int:
-        """How many jobs there are."""
-        return len(self._state.plan)
+        """How many jobs take part."""
+        return len(self._state.plan) - len(self._state.left_out)
 
     @property
     def done(self) -> int:
-        """How many jobs are in a final state."""
-        return sum(self._state.counts[state] for state in FINAL)
+        """How many of them are in a final state."""
+        return sum(self._state.counts[state] for state in FINAL) - len(self._state.left_out)
 
     @property
     def elapsed_s(self) -> float:
@@ -70,7 +73,8 @@ class Tally:
 
     def parts(self) -> list[str]:
         """`3 running`, `1 failed`, ...: the numbers that are not 0, what ended well first."""
-        counts = self._state.counts
+        counts = [*self._state.counts]
+        counts[SKIPPED] -= len(self._state.left_out)
         order = ["success", "cached", "failed", "skipped", "cancelled", "aborted", "running", "backing_off"]
         words = {"success": "ok", "backing_off": "waiting to retry"}
         return [f"{counts[STATES.index(name)]} {words.get(name, name)}" for name in order if counts[STATES.index(name)]]
@@ -93,6 +97,8 @@ class PlainProgress:
         self._unknown = 0
         self._small = True
         self._finished = 0
+        self._split: list[ev.AttemptEnded] = []
+        """Attempts of a record whose bundles failed: they are told of together."""
         self.begun = False
         """Whether the engine has begun to drive the run."""
 
@@ -103,12 +109,12 @@ class PlainProgress:
         self.begun = True
         self._state = state
         self._plan = state.plan
-        self._small = len(self._plan) <= SMALL
-        self._view = RunView(self._plan.name, len(self._plan)) if self._small else None
         self.tally = Tally(state, self._now)
+        self._small = self.tally.total <= SMALL
+        self._view = RunView(self._plan.name, len(self._plan)) if self._small else None
         self._next = self._now() + EVERY_S
         slots = state.limits.slots
-        self._say("INFO", f"run `{run_id}`: {_number(len(self._plan), 'job')}, {slots} at once")
+        self._say("INFO", f"run `{run_id}`: {taking_part(self.tally.total, len(self._plan))}, {slots} at once")
 
     def recorded(self, record: ev.Record) -> None:
         """See `Observer.recorded`."""
@@ -128,6 +134,9 @@ class PlainProgress:
                 self._stopping(event)  # type: ignore[arg-type]
             elif kind is ev.Logged:
                 self._logged(event)  # type: ignore[arg-type]
+        if self._split:
+            self._bundle_failed(self._split)
+            self._split = []
 
     def idle(self) -> None:
         """See `Observer.idle`."""
@@ -159,7 +168,7 @@ class PlainProgress:
         if not self._small:
             return ""
         self._finished += 1
-        return f"[{self._finished}/{len(self._plan)}] "
+        return f"[{self._finished}/{self.tally.total}] "
 
     def _ended_well(self, event: ev.AttemptEnded) -> None:
         tries = f"attempt {event.attempt}, " if event.attempt > 1 else ""
@@ -177,11 +186,19 @@ class PlainProgress:
             tries = f"{event.attempt} attempts" if event.attempt > 1 else "1 attempt"
             self._say("ERROR", f"{self._count()}{name}: failed: {said} ({tries}, {format_duration(event.wall_s)})")
             self._show_log(name, event.attempt, said)
+        elif event.reason == BUNDLE_FAILED:
+            self._split.append(event)
         elif event.state in _RETRIED and event.outcome != "returned":
             again = f"again in {format_duration(event.delay_s)}" if event.delay_s else "again"
             self._say("WARNING", f"{name}: attempt {event.attempt} ended with `{event.outcome}`: {said}; {again}")
         elif event.state not in _RETRIED:
             self._say("WARNING", f"{self._count()}{name}: {event.state}: {said}")
+
+    def _bundle_failed(self, events: list[ev.AttemptEnded]) -> None:
+        for said, same in groupby(events, key=lambda event: event.message):
+            names = [self._plan.name(event.job) for event in same]
+            more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+            self._say("WARNING", f"{', '.join(names[:_NAMED])}{more}: {one_line(said)}; again, with fewer others")
 
     def _show_log(self, name: str, attempt: int, said: str) -> None:
         self._detailed += 1
@@ -196,6 +213,8 @@ class PlainProgress:
         self._output.note("\n".join(lines))
 
     def _jobs_ended(self, event: ev.JobsEnded) -> None:
+        if event.reason == ev.NOT_SELECTED:
+            return
         unknown = event.reason == "unknown_action"
         level = "WARNING" if unknown or event.state != "skipped" else "INFO"
         if self._view is not None:
@@ -336,8 +355,4 @@ def _ends(event: ev.AnyEvent) -> int:
     """How many jobs an event brings to a final state."""
     if isinstance(event, ev.AttemptEnded):
         return event.state not in _RETRIED
-    return len(event.jobs) if isinstance(event, ev.JobsEnded) else 0
-
-
-def _number(count: int, word: str) -> str:
-    return f"{count} {word}" if count == 1 else f"{count} {word}s"
+    return len(event.jobs) if isinstance(event, ev.JobsEnded) and event.reason != ev.NOT_SELECTED else 0

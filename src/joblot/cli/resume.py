@@ -41,10 +41,15 @@ def go_on(
     choices = Choices(**driving)
     with open_run(name, choices.state) as found:
         run_id = found.id
-        if _has_changed(found.config.source, found.config.digest):
-            output.log(
-                "WARNING", f"`{found.config.source}` has changed since run `{run_id}` began: its recorded plan is used"
-            )
+        config = found.config
+        changed = [
+            path
+            for path, digest in (config.files or {config.source: config.digest}).items()
+            if _has_changed(path, digest)
+        ]
+        if changed:
+            more = f" and {len(changed) - 1} more have" if len(changed) > 1 else " has"
+            output.log("WARNING", f"`{changed[0]}`{more} changed since run `{run_id}` began: its recorded plan is used")
     options = choices.options()
     return drive(
         output, choices, run_id, lambda observers: resume_run(run_id, options, observers=observers, reopen=reopen)

@@ -43,18 +43,24 @@ def command(output: Output, /, run: str, names: tuple[str, ...], *, failed: bool
 def _unsuccessful(state: RunState) -> list[int]:
     from joblot.model import CACHED, FINAL, SUCCESS
 
-    return [job for job, code in enumerate(state.states) if code in FINAL and code not in (SUCCESS, CACHED)]
+    return [
+        job
+        for job, code in enumerate(state.states)
+        if code in FINAL and code not in (SUCCESS, CACHED) and job not in state.left_out
+    ]
 
 
 def _downstream(chosen: list[int]) -> Callable[[RunState], Iterable[int]]:
     def reopen(state: RunState) -> Iterable[int]:
         from joblot.model import FINAL
+        from joblot.selection import refuse_missing_results
 
-        found = dict.fromkeys(chosen)
+        found, left_out = dict.fromkeys(chosen), state.left_out
         for job in (waiting := list(found)):
-            fresh = [other for other in state.plan.dependents[job] if other not in found]
+            fresh = [other for other in state.plan.dependents[job] if other not in found and other not in left_out]
             found.update(dict.fromkeys(fresh))
             waiting.extend(fresh)
+        refuse_missing_results(state.plan, found, left_out.difference(found))
         return [job for job in found if state.states[job] in FINAL]
 
     return reopen

@@ -6,7 +6,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from joblot.cli.options import batch_argument, batch_help, driving_options, forcing, variables_option
+from joblot.cli.options import (
+    batch_argument,
+    batch_help,
+    driving_options,
+    forcing,
+    selecting,
+    selection_of,
+    variables_option,
+)
 
 if TYPE_CHECKING:
     from joblot.cli.output import Output
@@ -20,13 +28,14 @@ if TYPE_CHECKING:
 @click.option(
     "--strict", is_flag=True, envvar="JOBLOT_STRICT", show_envvar=True, help="refuse to start with an unknown action"
 )
+@selecting
 @forcing
 @driving_options
 @click.pass_obj
 def command(
     output: Output,
     /,
-    batch: str | None,
+    batch: tuple[str, ...],
     variables: list[tuple[str, str]],
     *,
     dry_run: bool,
@@ -34,6 +43,10 @@ def command(
     strict: bool,
     force: bool,
     force_jobs: tuple[str, ...],
+    only: tuple[str, ...],
+    upto: tuple[str, ...],
+    from_: tuple[str, ...],
+    exclude: tuple[str, ...],
     **driving: Any,
 ) -> int:
     """Begin a run and drive it to its end."""
@@ -41,15 +54,18 @@ def command(
 
     plan, warnings = batches.read(batch, variables, strict=strict)
     batches.warn(output, warnings)
+    selection = selection_of(only=only, upto=upto, from_=from_, exclude=exclude)
+    forced = ("*",) if force else force_jobs
     if dry_run:
         from joblot.cli.plan import show
 
-        return show(output, plan, driving["state"], driving["workers"], force=("*",) if force else force_jobs)
+        state, workers, fuse = driving["state"], driving["workers"], not driving["no_fuse"]
+        return show(output, plan, state, workers, force=forced, selection=selection, fuse=fuse)
     from joblot.cli.drive import Choices, drive
     from joblot.clock import SystemClock, new_run_id
     from joblot.launch import start_run
 
     choices = Choices(**driving)
     chosen = run_id or new_run_id(SystemClock().wall())
-    options = choices.options(run_id=chosen, strict=strict, force=("*",) if force else force_jobs)
+    options = choices.options(run_id=chosen, strict=strict, force=forced, selection=selection)
     return drive(output, choices, chosen, lambda observers: start_run(plan, options, observers=observers))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from contextlib import contextmanager
 from functools import cached_property
@@ -71,11 +72,22 @@ class Run:
 
     def report(self) -> Report:
         """The report as of now."""
-        return Report(self.plan, self.view(), run_id=self.id, log=self._log, live=self.held)
+        logged = self.logged()
 
-    def _log(self, job: str, attempt: int) -> str:
-        path = self.files.log_path(job, attempt)
-        return str(path) if path.exists() else ""
+        def log(job: str, attempt: int) -> str:
+            if job not in logged:
+                return ""
+            path = self.files.log_path(job, attempt)
+            return str(path) if path.exists() else ""
+
+        return Report(self.plan, self.view(), run_id=self.id, log=log, live=self.held)
+
+    def logged(self) -> frozenset[str]:
+        """The jobs that have a folder of logs: most of a large run print nothing, and asking for each would take long."""
+        try:
+            return frozenset(os.listdir(self.files.logs))  # noqa: PTH208 - names are wanted, not paths
+        except OSError:
+            return frozenset()
 
     def job(self, name: str) -> int:
         """The number of a job.

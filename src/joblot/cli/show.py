@@ -29,7 +29,8 @@ def command(output: Output, run: str, state: str | None, *, events: bool) -> int
         if events:
             _events(output, found)
         elif output.json:
-            output.result(found.report().to_json())
+            for part in found.report().to_json_parts():
+                output.result(part)
         else:
             output.result("\n".join(_text(found)))
     return EXIT_OK

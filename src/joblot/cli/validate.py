@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 @json_option
 @no_color_option
 @click.pass_obj
-def command(output: Output, batch: str | None, variables: list[tuple[str, str]], *, strict: bool) -> int:
+def command(output: Output, batch: tuple[str, ...], variables: list[tuple[str, str]], *, strict: bool) -> int:
     """Load and expand the batch."""
     from joblot.cli import batch as batches
 

@@ -33,12 +33,14 @@ class Asked:
         names: Callable[[], Iterable[str]],
         strict: bool,
         importer: Callable[[list[str]], None] | None,
+        spare_variables: bool = False,
     ) -> None:
         self.variables = variables
         self.lookup = lookup
         self.names = names
         self.strict = strict
         self.importer = importer
+        self.spare_variables = spare_variables
 
 
 def check(
@@ -131,7 +133,12 @@ class _BatchReader:
         if declared is MISSING:
             self.scope["vars"] = dict.fromkeys(data["vars"], MISSING) if isinstance(data["vars"], dict) else {}
         else:
-            self.scope["vars"] = read_variables(self.sink, declared, self.asked.variables)
+            given = self.asked.variables
+            if self.asked.spare_variables:
+                given = {
+                    name: value for name, value in given.items() if isinstance(declared, dict) and name in declared
+                }
+            self.scope["vars"] = read_variables(self.sink, declared, given)
         found: dict[str, Any] = {}
         for name in ("env", "name"):
             found.update(self._field(name, data))

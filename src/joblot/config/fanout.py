@@ -24,6 +24,9 @@ from joblot.model import VARYING, FanOut, Signature
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    Kept = Callable[[Any], Any]
+    """What becomes of a value before it is kept."""
+
 WAYS: Final = ("matrix", "zip", "foreach")
 """The fields that make many jobs of one declaration."""
 _NOWHERE: Final = Path()
@@ -34,15 +37,16 @@ _ABOUT_FOREACH: Final = f"a list, a file, or one of {', '.join(f'`{kind}`' for k
 
 
 def read_fan_out(
-    sink: Sink, way: str, value: Any, keys: Keys, folder: str, secrets: Iterable[str] = ()
+    sink: Sink, way: str, value: Any, keys: Keys, folder: str, *, secrets: Iterable[str] = (), typed: bool = False
 ) -> FanOut | None:
     """The fan-out that a field declares, its references filled in; None when something is wrong, which is noted.
 
-    `secrets` names environment variables whose values no item may hold.
+    `secrets` names environment variables whose values no item may hold. With `typed` the values are Python's and stay what they are;
+    else they become the texts that were typed.
     """
     before = len(sink.problems)
     try:
-        kind, columns = _READERS[way](sink, value, keys, folder)
+        kind, columns = _READERS[way](sink, value, keys, folder, plain if typed else _as_written)
     except ItemsError as error:
         sink.add("items", f"`{label(keys)}`: {error.message}", keys, hint=error.hint)
         return None
@@ -202,16 +206,16 @@ def _references(value: Any) -> list[Reference]:
     return template.references(list(value) if isinstance(value, tuple) else value)
 
 
-def _matrix(sink: Sink, value: Any, keys: Keys, _: str) -> tuple[Any, Columns]:
+def _matrix(sink: Sink, value: Any, keys: Keys, _: str, kept: Kept) -> tuple[Any, Columns]:
     given = dict(mapping(value))
     include, exclude = given.pop("include", None), given.pop("exclude", None)
-    axes = _axes(sink, given, keys)
+    axes = _axes(sink, given, keys, kept)
     if not given and not include:
         raise Mismatch("must not be empty", code="value")
     if include is None and exclude is None:
         return "matrix", axes
-    added = _mappings(sink, include, (*keys, "include"))
-    dropped = _mappings(sink, exclude, (*keys, "exclude"))
+    added = _mappings(sink, include, (*keys, "include"), kept)
+    dropped = _mappings(sink, exclude, (*keys, "exclude"), kept)
     for number, pattern in enumerate(dropped):
         for name in pattern:
             if name not in axes:
@@ -249,8 +253,8 @@ def _combined(axes: Columns, include: list[dict[str, Any]], exclude: list[dict[s
     return {name: [one.get(name) for one in combinations] for name in names}
 
 
-def _zip(sink: Sink, value: Any, keys: Keys, _: str) -> tuple[Any, Columns]:
-    axes = _axes(sink, mapping(value), keys)
+def _zip(sink: Sink, value: Any, keys: Keys, _: str, kept: Kept) -> tuple[Any, Columns]:
+    axes = _axes(sink, mapping(value), keys, kept)
     if not value:
         raise Mismatch("must not be empty", code="value")
     lengths = {name: len(values) for name, values in axes.items()}
@@ -260,7 +264,7 @@ def _zip(sink: Sink, value: Any, keys: Keys, _: str) -> tuple[Any, Columns]:
     return "rows", axes
 
 
-def _axes(sink: Sink, given: dict[str, Any], keys: Keys) -> Columns:
+def _axes(sink: Sink, given: dict[str, Any], keys: Keys, kept: Kept) -> Columns:
     axes: Columns = {}
     for name, values in given.items():
         at = (*keys, name)
@@ -273,11 +277,11 @@ def _axes(sink: Sink, given: dict[str, Any], keys: Keys) -> Columns:
         elif not values:
             sink.add("value", f"`{label(at)}` must not be empty", at)
         else:
-            axes[name] = [_as_written(item) for item in values]
+            axes[name] = [kept(item) for item in values]
     return axes
 
 
-def _mappings(sink: Sink, value: Any, keys: Keys) -> list[dict[str, Any]]:
+def _mappings(sink: Sink, value: Any, keys: Keys, kept: Kept) -> list[dict[str, Any]]:
     if value is None:
         return []
     if not isinstance(value, list):
@@ -286,13 +290,13 @@ def _mappings(sink: Sink, value: Any, keys: Keys) -> list[dict[str, Any]]:
     found = []
     for number, item in enumerate(value):
         if isinstance(item, dict) and item:
-            found.append({name: _as_written(inner) for name, inner in item.items()})
+            found.append({name: kept(inner) for name, inner in item.items()})
         else:
             sink.add("type", f"`{label((*keys, number))}` must be a mapping, not {describe(item)}", (*keys, number))
     return found
 
 
-def _foreach(sink: Sink, value: Any, keys: Keys, folder: str) -> tuple[Any, Columns]:
+def _foreach(sink: Sink, value: Any, keys: Keys, folder: str, kept: Kept) -> tuple[Any, Columns]:
     declared: dict[str, Any] = {}
     if isinstance(value, dict):
         given = dict(value)
@@ -304,7 +308,7 @@ def _foreach(sink: Sink, value: Any, keys: Keys, folder: str) -> tuple[Any, Colu
             raise Mismatch(f"cannot be read from `{shorten(kind)}`", hint=did_you_mean(kind, SOURCES) or _ABOUT_FOREACH)
         columns = read_items(kind, _source_text(source, kind), folder)
     elif isinstance(value, list):
-        columns = rows_to_columns(map(_as_written, value))
+        columns = rows_to_columns(map(kept, value))
     else:
         text = _source_text(value, "foreach")
         found = source_of(text)
@@ -410,7 +414,7 @@ def _refuse_secrets(sink: Sink, columns: Columns, secrets: Iterable[str], keys: 
                 return
 
 
-_READERS: Final[dict[str, Callable[[Sink, Any, Keys, str], tuple[Any, Columns]]]] = {
+_READERS: Final[dict[str, Callable[[Sink, Any, Keys, str, Kept], tuple[Any, Columns]]]] = {
     "matrix": _matrix,
     "zip": _zip,
     "foreach": _foreach,

@@ -364,7 +364,7 @@ class JobReader(Sink):
             return way, self._from_result(value, job, at)
         value = self.fill(value, at, self.known)
         folder = self._scope["batch"]["folder"]
-        return way, None if value is MISSING else read_fan_out(self, way, value, at, folder, self._secrets)
+        return way, None if value is MISSING else read_fan_out(self, way, value, at, folder, secrets=self._secrets)
 
     def _from_result(self, value: str, job: dict[str, Any], keys: Keys) -> FanOut | None:
         """Items that a job of the run finds."""

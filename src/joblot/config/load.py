@@ -36,18 +36,22 @@ def load(
     names: Names,
     strict: bool = False,
     importer: Importer | None = None,
+    spare_vars: bool = False,
 ) -> tuple[Config, list[Diagnostic]]:
     """The batch in a file (YAML, JSON or TOML by its ending), and warnings.
 
     `vars` are values given as text; `lookup` and `names` find actions; `importer` is called with each entry of `imports` before
-    actions are looked up. With `strict` an unknown action is an error, without it a warning.
+    actions are looked up. With `strict` an unknown action is an error, without it a warning. With `spare_vars` there may be more values
+    than the batch has variables.
 
     Raises:
         ConfigError: with everything that is wrong.
     """
     shown = os.fspath(path)
     content = read_bytes(path)
-    asked = Asked(variables=vars, lookup=lookup, names=names, strict=strict, importer=importer)
+    asked = Asked(
+        variables=vars, lookup=lookup, names=names, strict=strict, importer=importer, spare_variables=spare_vars
+    )
     with _collection_paused():
         document = parse(decode_text(content, shown), shown, format_of(path))
         source = os.path.abspath(shown)  # noqa: PTH100 - links stay as they are: paths are relative to where the user sees the file

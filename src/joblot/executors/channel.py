@@ -10,6 +10,7 @@ import os
 import socket
 import time
 from collections import deque
+from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -51,12 +52,16 @@ class Channel:
         self._epoch = 0
         self.outstanding: deque[Attempt] = deque()
         """Attempts that were sent and have not ended; the first one runs, or is about to."""
+        self.together: list[Attempt] = []
+        """While it runs a bundle, all attempts of that: those that are outstanding run at once, and end in any order."""
         self.heard = 0.0
         """When it was last given work while idle, or last sent an outcome."""
         self.shown = False
         """Whether its running attempt was found to take long."""
         self.shown_log: Path | None = None
         """The name that its running attempt's log got for that."""
+        self.shown_spool: Path | None = None
+        """For a bundle, the file that got that name."""
         self.usable = True
         """Whether it may get work: not once it is to be killed."""
         self.silent = False
@@ -67,14 +72,16 @@ class Channel:
         self._encode = msgspec.msgpack.Encoder().encode
         self._decode = msgspec.msgpack.Decoder(Outcome).decode
 
-    def send(self, attempts: list[Attempt]) -> None:
-        """Queue attempts in the worker."""
+    def send(self, attempts: list[Attempt], *, together: bool = False) -> None:
+        """Queue attempts in the worker, or with `together` have an idle one run them as a bundle."""
+        if together and len(attempts) > 1:
+            self.together = attempts
         if not self.outstanding:
             self.heard = time.monotonic()
             self.shown = False
         self.outstanding.extend(attempts)
         body = self._encode(attempts)
-        os.write(self._token_w, bytes((self._epoch,)) * len(attempts))
+        os.write(self._token_w, bytes((self._epoch,)) * (1 if self.together else len(attempts)))
         try:
             self._sock.sendall(TO_WORKER.pack(len(body), self._epoch) + body)
         except OSError:
@@ -87,6 +94,8 @@ class Channel:
         except BlockingIOError:
             return []
         self._epoch = (self._epoch + 1) % 256
+        if self.together:
+            count, self.together = len(self.outstanding), []
         taken = [self.outstanding.pop() for _ in range(min(count, len(self.outstanding)))]
         return taken[::-1]
 
@@ -118,22 +127,25 @@ class Channel:
             start = end
         if outcomes:
             del self._buffer[:start]
+        if outcomes and not self.together:
             self.heard = time.monotonic()
             self.shown = False
         return outcomes
 
     def _next(self, body: memoryview) -> Outcome:
-        """The outcome in a frame. Only that of the attempt that runs can come."""
+        """The outcome in a frame. Only that of an attempt that runs can come."""
         try:
             outcome = self._decode(body)
         except msgspec.MsgspecError:
             raise BrokenFrameError from None
-        if not self.outstanding or (outcome.job, outcome.number) != (
-            self.outstanding[0].job,
-            self.outstanding[0].number,
-        ):
+        ended = (outcome.job, outcome.number)
+        running = self.outstanding if self.together else islice(self.outstanding, 1)
+        place = next((place for place, one in enumerate(running) if (one.job, one.number) == ended), -1)
+        if place < 0:
             raise BrokenFrameError
-        self.outstanding.popleft()
+        del self.outstanding[place]
+        if not self.outstanding:
+            self.together = []
         if outcome.kind == "cancelled":
             self.usable = False  # it ends
         return outcome

@@ -141,11 +141,11 @@ class InlineExecutor:
             attempts.append(self._queue.popleft())
         told: list[Outcome] = []
         if timeout_s is None:
-            self._performer.perform_bundle(attempts, told.append)
+            told.append(self._performer.perform_bundle(attempts, told.append))
         else:
             began = time.monotonic()
             with _Alarm(timeout_s) as alarm, suppress(TimeoutError):  # it may ring when the call is over
-                self._performer.perform_bundle(attempts, told.append)
+                told.append(self._performer.perform_bundle(attempts, told.append))
             heard = {outcome.job for outcome in told}
             told += [  # or just when an end was being told
                 Outcome(attempt.job, attempt.number, "error", began, shared=True)
@@ -156,9 +156,8 @@ class InlineExecutor:
                 if outcome.shared:
                     alarm.judge(outcome)
         names = [(self._context.plan.name(attempt.job), attempt.number) for attempt in attempts]
-        output.collect(*names[0])
-        if self._spool is not None and self._context.run_dir is not None:
-            share(self._context.run_dir / "logs", *names[0], names[1:])
+        if output.collect(*names[0]) and self._spool is not None:
+            share(self._spool.logs, *names[0], names[1:])
         self._ended += told
 
     def _begin_command(self, attempt: Attempt) -> None:
@@ -346,12 +345,15 @@ class _Redirected:
             self._point()
         return self
 
-    def collect(self, job: str, number: int) -> None:
-        """An attempt has ended."""
-        if self._spool is not None:
-            _flush()
-            if self._spool.collect(job, number):
-                self._point()
+    def collect(self, job: str, number: int) -> bool:
+        """An attempt has ended. Returns whether it has printed anything."""
+        if self._spool is None:
+            return False
+        _flush()
+        printed = self._spool.collect(job, number)
+        if printed:
+            self._point()
+        return printed
 
     def _point(self) -> None:
         assert self._spool is not None

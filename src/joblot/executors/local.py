@@ -19,7 +19,7 @@ from joblot.executors import command, processes, warden
 from joblot.executors.channel import BrokenFrameError, Channel, died
 from joblot.executors.mask import Mask
 from joblot.executors.shortage import Shortage
-from joblot.executors.spool import adopt, path_of, unshow_quiet
+from joblot.executors.spool import adopt, path_of, share, unshow_quiet
 from joblot.executors.worker import LOOK, SPIN_BELOW_S, Worker, spin
 from joblot.model import Attempt, Outcome
 from joblot.outputs import Hashes
@@ -177,16 +177,17 @@ class LocalExecutor:
         for worker in list(self._workers.values()):
             self._read_worker(worker)
             self._waiting.extendleft(reversed(worker.take_back()))
+            self._adopt_log(worker)
             for attempt in worker.outstanding:
-                self._adopt_log(worker, attempt)
-                self._lose(attempt)
+                self._lose(attempt, shared=bool(worker.together))
             self._forget(worker)
         self._buffer.clear()
         self._out.clear()
         self._begin_warden()
 
-    def _lose(self, attempt: Attempt) -> None:
-        self._ended.append(Outcome(attempt.job, attempt.number, "lost", message="the warden was killed", reason="lost"))
+    def _lose(self, attempt: Attempt, *, shared: bool = False) -> None:
+        why = "the warden was killed"
+        self._ended.append(Outcome(attempt.job, attempt.number, "lost", message=why, reason="lost", shared=shared))
 
     def _send(self, *message: Any) -> None:
         self._out += warden.frame(message)
@@ -214,17 +215,21 @@ class LocalExecutor:
             depth = self._depth()
             commands: list[Attempt] = []
             actions: list[Attempt] = []
-            limited: list[Attempt] = []
+            alone: dict[int, list[Attempt]] = {}
             for attempt in waiting:
                 if self._looking and (attempt.job, attempt.number) in self._looking:
                     actions.append(attempt)
                 elif self._is_command(attempt):
                     commands.append(attempt)
+                elif attempt.bundle:
+                    alone.setdefault(attempt.bundle, []).append(attempt)
+                elif attempt.job in self._memory:
+                    alone[-1 - attempt.job] = [attempt]
                 else:
-                    (limited if attempt.job in self._memory else actions).append(attempt)
+                    actions.append(attempt)
             waiting.clear()
-            if limited:
-                waiting.extend(self._give_alone(limited))
+            if alone:
+                waiting.extend(self._give_alone(list(alone.values())))
             if actions:
                 waiting.extend(self._spread(actions, depth))
             if commands:
@@ -264,20 +269,25 @@ class LocalExecutor:
             del attempts[:room]
         return attempts
 
-    def _give_alone(self, attempts: list[Attempt]) -> list[Attempt]:
-        """Give attempts with a memory limit to idle workers, one each, and have them watched. Returns what found no place."""
-        while attempts:
+    def _give_alone(self, units: list[list[Attempt]]) -> list[Attempt]:
+        """Give bundles, and attempts with a memory limit, to idle workers, one each; a limit is watched. Returns what found no place."""
+        while units:
             worker = self._free_worker(1)
             if worker is None:
                 break
-            worker.limit = self._memory[attempts[0].job]
-            self._send("limit", worker.ident, worker.limit)
-            worker.send([attempts.pop(0)])
-        return attempts
+            unit = units.pop(0)
+            limit = self._memory.get(unit[0].job, 0)
+            if limit:
+                worker.limit = limit
+                self._send("limit", worker.ident, limit)
+            worker.send(unit, together=True)
+        return [attempt for unit in units for attempt in unit]
 
     def _free_worker(self, depth: int) -> Channel | None:
         """The worker with the least to do; a new one while there are fewer than slots and none is idle."""
-        usable = [worker for worker in self._workers.values() if worker.usable and not worker.limit]
+        usable = [
+            worker for worker in self._workers.values() if worker.usable and not worker.limit and not worker.together
+        ]
         best = min(usable, key=lambda worker: len(worker.outstanding), default=None)
         if best is not None and not best.outstanding:
             return best if not self._commands or self._busy_workers() + len(self._commands) < self.slots else None
@@ -432,9 +442,12 @@ class LocalExecutor:
             if outcome.kind == "cancelled" and (outcome.job, outcome.number) not in self._asked:
                 command.judge(outcome, -signal.SIGTERM)  # the action, or somebody else, sent it
             self._asked.discard((outcome.job, outcome.number))
+        if worker.together:
+            outcomes, told = [], outcomes
+            self._ended += told
         if outcomes and worker.shown_log is not None:
-            unshow_quiet(worker.shown_log)
-            worker.shown_log = None
+            unshow_quiet(worker.shown_log, worker.shown_spool)
+            worker.shown_log = worker.shown_spool = None
         if outcomes and worker.limit:
             self._lift_limit(worker, outcomes[-1])
         self._ended += outcomes
@@ -464,27 +477,28 @@ class LocalExecutor:
         never_began = worker.take_back()
         self._stillborn = self._stillborn + 1 if never_began and not worker.outstanding else 0
         if self._stillborn > _MOST_STILLBORN:  # it would be so for ever
-            worker.outstanding.append(never_began.pop(0))
-        if worker.outstanding:
-            attempt = worker.outstanding.popleft()
-            self._adopt_log(worker, attempt)
+            first = never_began[0]
+            worker.outstanding.extend(one for one in never_began if one is first or 0 < one.bundle == first.bundle)
+            worker.together = list(worker.outstanding)
+            del never_began[: len(worker.outstanding)]
+        self._adopt_log(worker)
+        ended = list(worker.outstanding)
+        for attempt in ended if worker.together else ended[:1]:
             outcome = died(attempt, worker, status)
+            outcome.shared = len(worker.together) > 1
             command.blame_memory(outcome, verdict)
             self._ended.append(outcome)
         self._waiting.extendleft(reversed(never_began))
         self._forget(worker)
 
-    def _adopt_log(self, worker: Channel, attempt: Attempt) -> None:
-        """A worker that has died could not give its attempt what it had printed."""
-        if self._logs is not None:
-            adopt(
-                self._logs,
-                f"worker-{worker.ident}",
-                self._context.plan.name(attempt.job),
-                attempt.number,
-                self._mask,
-                self._context.max_log,
-            )
+    def _adopt_log(self, worker: Channel) -> None:
+        """A worker that has died could not give its attempt, or its bundle, what they had printed."""
+        if self._logs is None or not worker.outstanding:
+            return
+        name, attempts = self._context.plan.name, worker.together or [worker.outstanding[0]]
+        names = [(name(attempt.job), attempt.number) for attempt in attempts]
+        if adopt(self._logs, f"worker-{worker.ident}", *names[0], self._mask, self._context.max_log):
+            share(self._logs, *names[0], names[1:])
 
     def _forget(self, worker: Channel) -> None:
         if worker.fd in self._by_fd:
@@ -532,14 +546,16 @@ class LocalExecutor:
         worker.shown = True
         if self._logs is None or self._mask:
             return
-        attempt = worker.outstanding[0]
+        attempt = (worker.together or worker.outstanding)[0]
         if (attempt.job, attempt.number) in self._looking:
             return
         final = self._logs / self._context.plan.name(attempt.job) / f"{attempt.number}.log"
+        spool = path_of(self._logs, f"worker-{worker.ident}")
         final.parent.mkdir(parents=True, exist_ok=True)
         try:
-            os.link(path_of(self._logs, f"worker-{worker.ident}"), final)
+            os.link(spool, final)
             worker.shown_log = final
+            worker.shown_spool = spool if worker.together else None
         except OSError:
             pass  # it has ended meanwhile and the worker has given it its name
 
@@ -549,10 +565,19 @@ class LocalExecutor:
         """Give back an attempt that has not begun; whether it had not."""
         for attempt in self._waiting:
             if attempt.job == kill.job and attempt.number == kill.number:
-                self._waiting.remove(attempt)
-                self._give_back(attempt)
+                bundle = [one for one in self._waiting if one is attempt or 0 < one.bundle == attempt.bundle]
+                for one in bundle:
+                    self._waiting.remove(one)
+                    self._give_back(one)
                 return True
         for worker in self._workers.values():
+            if worker.together:
+                if not any(attempt.job == kill.job for attempt in worker.together):
+                    continue
+                taken = worker.take_back()
+                for attempt in taken:
+                    self._give_back(attempt)
+                return bool(taken)
             for attempt in worker.outstanding:
                 if attempt.job == kill.job and attempt is not worker.outstanding[0]:
                     taken = worker.take_back()
@@ -569,8 +594,9 @@ class LocalExecutor:
                 self._send("kill", "command", ident, kill.grace_s)
                 return
         for worker in self._workers.values():
-            if worker.outstanding and worker.outstanding[0].job == kill.job:
-                self._asked.add((kill.job, kill.number))
+            ending = list(worker.outstanding) if worker.together else list(worker.outstanding)[:1]
+            if any(attempt.job == kill.job for attempt in worker.together or ending):
+                self._asked.update((attempt.job, attempt.number) for attempt in ending)
                 self._waiting.extendleft(reversed(worker.take_back()))
                 worker.usable = False
                 self._send("kill", "worker", worker.ident, kill.grace_s)

@@ -73,10 +73,10 @@ class Performer:
             self.mask.outcome(outcome)
         return outcome
 
-    def perform_bundle(self, attempts: Sequence[Attempt], tell: Callable[[Outcome], None]) -> None:
+    def perform_bundle(self, attempts: Sequence[Attempt], tell: Callable[[Outcome], None]) -> Outcome:
         """Run attempts of jobs that can be fused as one call of their action, to its end.
 
-        Each outcome is told as soon as it is known; the last one when the call is over, so that whoever runs bundles knows that it is.
+        Each outcome is told as soon as it is known, all but the last one: that is returned, because the call may go on after it.
         """
         call = _FusedCall(self, attempts, tell)
         try:
@@ -88,7 +88,7 @@ class Performer:
             if os.getpid() != self._pid:
                 _leave(raised)
             error = raised
-        call.end(error)
+        return call.end(error)
 
     def _call(self, attempt: Attempt, outcome: Outcome) -> Any:
         spec = self._plan.spec(attempt.job)
@@ -116,7 +116,7 @@ class Performer:
         """A job's parameters, converted, and its input's path or paths, made absolute.
 
         Raises:
-            ActionError: a parameter is not as the action's signature says.
+            ValueError: a parameter is not as the action's signature says.
         """
         arguments = convert_params(action.signature, values.get("params", spec.params), self._folder)
         return arguments, self._resolved(values.get("input", spec.input))
@@ -224,7 +224,7 @@ class _FusedCall:
         try:
             arguments, given = self._performer.arguments(action, member.spec, member.values)
             given = action.fitting(given)
-        except JoblotError as error:
+        except (JoblotError, ValueError) as error:
             self._fail(member, error)
             return None
         return FusedJob(
@@ -265,8 +265,8 @@ class _FusedCall:
         else:
             self._last = outcome
 
-    def end(self, error: BaseException) -> None:
-        """The call is over, by this error for all of which nothing was said."""
+    def end(self, error: BaseException) -> Outcome:
+        """The call is over, by this error for all of which nothing was said. Returns the last outcome."""
         if self._open:
             seen = Outcome(-1, 0, "error")
             self._performer.failed(seen, error)
@@ -277,8 +277,8 @@ class _FusedCall:
                 self._finish(member)
         elif not isinstance(error, ActionError) or error.reason != "no_end":
             _print_traceback(error)
-        if self._last is not None:
-            self._tell(self._last)
+        assert self._last is not None, "BUG: a bundle without an end"
+        return self._last
 
 
 class _Member:

@@ -35,7 +35,7 @@ class Spool:
     """
 
     def __init__(self, logs: Path, slot: str, mask: Mask, *, cap: int = CAP, fresh: bool = True) -> None:
-        self._logs = logs
+        self.logs = logs
         self._path = path_of(logs, slot)
         self._mask = mask
         self._cap = cap
@@ -92,7 +92,7 @@ class Spool:
         return True
 
     def _final(self, job: str, number: int) -> Path:
-        return self._logs / job / f"{number}.log"
+        return self.logs / job / f"{number}.log"
 
     def _link(self, final: Path) -> None:
         try:
@@ -171,13 +171,15 @@ def path_of(logs: Path, slot: str) -> Path:
     return logs.parent / "live" / f"{slot}.log"
 
 
-def unshow_quiet(shown: Path) -> None:
+def unshow_quiet(shown: Path, spool: Path | None = None) -> None:
     """Take back the name of a log that an attempt got while it ran in another process, which has ended since and printed nothing.
 
-    A file that has yet another name then is still that process's spool, or is by now the log of a later attempt.
+    A file that has yet another name then is still that process's spool, or is by now the log of a later attempt. The log of a bundle has
+    many names, but no later attempt: it is still the spool when it is the file `spool`.
     """
     try:
-        if os.stat(shown).st_nlink > 1:
+        found = os.stat(shown)
+        if found.st_nlink > 1 if spool is None else os.path.samestat(found, os.stat(spool)):
             shown.unlink()
     except OSError:
         pass  # the job has deleted the run's files
@@ -228,21 +230,20 @@ def _private(path: str, flags: int) -> int:
     return os.open(path, flags, 0o600)
 
 
-def adopt(logs: Path, slot: str, job: str, number: int, mask: Mask, cap: int) -> None:
-    """Give an attempt what is in the spool of a slot whose process has died."""
+def adopt(logs: Path, slot: str, job: str, number: int, mask: Mask, cap: int) -> bool:
+    """Give an attempt what is in the spool of a slot whose process has died. Returns whether that was anything."""
     try:
         orphan = Spool(logs, slot, mask, cap=cap, fresh=False)
     except OSError:
-        return  # it died before it had one, or the folder is gone
-    orphan.collect(job, number)
+        return False  # it died before it had one, or the folder is gone
+    printed = orphan.collect(job, number)
     orphan.close()
+    return printed
 
 
 def share(logs: Path, job: str, number: int, others: Iterable[tuple[str, int]]) -> None:
     """Give the log of an attempt the names of others too, which printed into it together."""
     first = logs / job / f"{number}.log"
-    if not first.exists():
-        return  # nothing was printed
     for name, attempt in others:
         final = logs / name / f"{attempt}.log"
         try:

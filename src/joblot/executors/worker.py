@@ -26,7 +26,7 @@ import msgspec
 
 from joblot.executors import processes
 from joblot.executors.perform import Performer, Stopped
-from joblot.executors.spool import Spool
+from joblot.executors.spool import Spool, share
 from joblot.executors.surroundings import Surroundings
 from joblot.model import Attempt, Outcome
 from joblot.outputs import Hashes
@@ -58,6 +58,8 @@ class Worker:
         self._tokens = tokens
         self._held = -1
         self._stopping = False
+        self._interrupted = False
+        """Whether what ran when the worker was asked to end knows of it."""
         self._last_s = 1.0
         self._poll = select.poll()
         self._poll.register(channel, select.POLLIN)
@@ -91,7 +93,12 @@ class Worker:
             body = _read_exactly(self._channel, length)
             if body is None:
                 break
-            for attempt in self._decode(body):
+            attempts = self._decode(body)
+            if len(attempts) > 1 and 0 < attempts[0].bundle == attempts[-1].bundle:
+                if self._may_begin(epoch):
+                    self._run_bundle(attempts)
+                continue
+            for attempt in attempts:
                 if self._may_begin(epoch):
                     self._run_one(attempt)
         if self._spool is not None:
@@ -112,6 +119,7 @@ class Worker:
     def _terminated(self, _number: int, _frame: FrameType | None) -> None:
         self._stopping = True
         if self._busy:
+            self._interrupted = True
             raise Stopped
 
     def _may_begin(self, epoch: int) -> bool:
@@ -154,6 +162,41 @@ class Worker:
             _forget_peak()
         self._last_s = outcome.wall_s
         self._send(self._looked(outcome) if outcome.kind == "ok" else outcome)
+
+    def _run_bundle(self, attempts: list[Attempt]) -> None:
+        """Run attempts as one. Those that end early are told at once; one token and one frame stand for all."""
+        for attempt in attempts:
+            if attempt.spec is not None:
+                self._context.plan.adopt(attempt.job, attempt.spec)
+        self._point_streams()
+        self._surroundings.put_back()
+        last: Outcome | None = None
+        try:
+            self._busy = True
+            last = copy_context().run(self._performer.perform_bundle, attempts, self._tell)
+            self._busy = False
+        except Stopped:  # it struck outside the action: what was not told is told by the end of this process
+            self._busy = False
+        self._clean_up()
+        if not self._surroundings.put_back_heavy():
+            self._stopping = True
+        if self._spool is not None:
+            names = [(self._context.plan.name(attempt.job), attempt.number) for attempt in attempts]
+            if self._spool.collect(*names[0]):
+                share(self._spool.logs, *names[0], names[1:])
+        _forget_peak()
+        self._last_s = 1.0
+        if last is not None:
+            self._send(self._looked(last) if last.kind == "ok" else last)
+
+    def _tell(self, outcome: Outcome) -> None:
+        """Send the end of one attempt of a bundle that goes on. To be asked to end must not cut a frame in two."""
+        self._busy = False
+        self._send(self._looked(outcome) if outcome.kind == "ok" else outcome)
+        self._busy = True
+        if self._stopping and not self._interrupted and threading.current_thread() is threading.main_thread():
+            self._interrupted = True
+            raise Stopped
 
     def _looked(self, outcome: Outcome) -> Outcome:
         """With what there is to know of its declared outputs: here it takes nobody's time. Asked to end, it leaves that to the runner."""

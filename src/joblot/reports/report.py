@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
+from itertools import islice
 from math import nan
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
@@ -22,12 +23,14 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from joblot.events import AttemptEnded
+    from joblot.model import JobSpec
     from joblot.plan import Plan
     from joblot.reports.view import JobFacts, RunView
 
 SCHEMA: Final = 1
 """Number of the report file's form; it grows when a key changes its meaning or goes."""
 
+_PART: Final = 1000
 _NAMED: Final = 5
 """How many jobs an error message names."""
 
@@ -37,6 +40,7 @@ _MESSAGES: Final = {
     "need_skipped": "`{cause}` was skipped",
     "condition": "`when: {when}` did not come true",
     "unknown_action": "unknown action `{action}`",
+    "not_selected": "not selected when the run began",
     "fail_fast": "stopped after `{cause}` failed",
     "max_failures": "stopped after too many failures",
     "time_limit": "the run's time limit was reached",
@@ -44,6 +48,14 @@ _MESSAGES: Final = {
     _CACHED[0]: _CACHED[1],
 }
 """What a reason code says where its event has no message of its own."""
+
+
+class Failure(NamedTuple):
+    """What is said of a job that failed."""
+
+    name: str
+    message: str
+    reason: str
 
 
 class JobReport(Struct, frozen=True, kw_only=True):
@@ -72,6 +84,8 @@ class JobReport(Struct, frozen=True, kw_only=True):
     log: str = ""
     artifacts: tuple[Artifact, ...] = ()
     history: tuple[AttemptEnded, ...] = ()
+    bundle: int = 0
+    """With how many jobs the last attempt was run as one, itself included; 0 when it ran alone."""
 
     @property
     def ok(self) -> bool:
@@ -104,7 +118,7 @@ class Report:
         self._live = live
 
     def __repr__(self) -> str:
-        return f"<Report {self.run_id} of {self.batch}: {self.status}, {len(self._plan)} jobs>"
+        return f"<Report {self.run_id} of {self.batch}: {self.status}, {self.total_jobs} jobs>"
 
     # --- the run --------------------------------------------------------------------------------
 
@@ -124,7 +138,12 @@ class Report:
         counts = self.view.counts
         passed = counts["success"] + counts["cached"]
         excused = sum(self.view.reason(job) == "condition" for job in self.view.in_state("skipped"))
-        return self.ok and passed + excused == len(self._plan)
+        return self.ok and passed + excused == self.total_jobs
+
+    @property
+    def total_jobs(self) -> int:
+        """How many jobs take part in the run."""
+        return len(self._plan) - len(self.view.left_out)
 
     @property
     def exit_code(self) -> int:
@@ -160,9 +179,29 @@ class Report:
         """The jobs that failed, in the order in which they did."""
         return [self._job(job) for job in self.view.failures]
 
+    def first_failed(self, most: int) -> list[JobReport]:
+        """The jobs that failed first, at most so many."""
+        return [self._job(job) for job in islice(self.view.failures, most)]
+
+    def failures(self) -> Iterator[Failure]:
+        """What is said of each job that failed, in the order in which they did."""
+        for job in self.view.failures:
+            message, reason = self.view.said(job)
+            yield Failure(self._plan.name(job), message or self._message(self.view.facts(job)), reason)
+
+    @property
+    def fan_outs(self) -> list[tuple[JobSpec, dict[str, int]]]:
+        """The declarations that stand for many jobs, each with how many of its jobs are in each state."""
+        found = ((spec, self.view.counts_of(jobs)) for spec, jobs in self._plan.fan_outs)
+        return [(spec, counts) for spec, counts in found if counts]
+
     def in_state(self, *names: str) -> Iterator[JobReport]:
         """The jobs in any of these states, in the order of the batch."""
         return (self._job(job) for job in self.view.in_state(*names))
+
+    def taking_part(self) -> Iterator[JobReport]:
+        """The jobs that take part in the run, in the order of the batch."""
+        return (self._job(job) for job in range(len(self._plan)) if job not in self.view.left_out)
 
     def check(self) -> None:
         """Do nothing if the run is `ok`.
@@ -177,7 +216,7 @@ class Report:
             raise BatchFailedError(f"run `{self.run_id}` did not succeed: {self.status}")
         named = [f"`{job.name}` ({job.message or job.reason})" for job in map(self._job, failures[:_NAMED])]
         more = f" and {len(failures) - _NAMED} more" if len(failures) > _NAMED else ""
-        raise BatchFailedError(f"{len(failures)} of {len(self._plan)} jobs failed: {', '.join(named)}{more}")
+        raise BatchFailedError(f"{len(failures)} of {self.total_jobs} jobs failed: {', '.join(named)}{more}")
 
     def _job(self, job: int) -> JobReport:
         facts = self.view.facts(job)
@@ -201,6 +240,7 @@ class Report:
             log=self._log_of(facts),
             artifacts=facts.artifacts,
             history=facts.history,
+            bundle=facts.bundle.jobs if facts.bundle else 0,
         )
 
     def _action(self, job: int) -> str:
@@ -235,6 +275,13 @@ class Report:
         """The report file as text: the head indented, then each job on a line of its own."""
         return b"".join(self._chunks()).decode()
 
+    def to_json_parts(self) -> Iterator[str]:
+        """The same text in parts of whole lines, for reports that are too large to be held as a whole."""
+        parts, begun = iter(self._chunks()), b""
+        while part := b"".join(islice(parts, _PART)):
+            lines, end, begun = (begun + part).rpartition(b"\n")
+            yield (lines + end).decode()
+
     def write(self, path: str | Path) -> None:
         """Write the report file in one step; missing folders are made.
 
@@ -258,13 +305,15 @@ class Report:
             "started_at": None if view.started_at is None else iso_utc(view.started_at),
             "ended_at": None if view.ended_at is None else iso_utc(view.ended_at),
             "duration_ms": self.duration_ms,
-            "total_jobs": len(self._plan),
+            "total_jobs": self.total_jobs,
             "succeeded": counts["success"],
         }
         head |= {state: counts[state] for state in ("failed", "skipped", "cached", "cancelled", "aborted")}
         unfinished = sum(counts[state] for state in ("waiting", "ready", "running", "backing_off"))
         if unfinished:
             head["unfinished"] = unfinished
+        if view.left_out:
+            head["left_out"] = len(view.left_out)
         return head | {"all_passed": self.all_passed, "cpu_s": round(view.cpu_s, 6), "peak_bytes": view.peak_bytes}
 
     def _chunks(self) -> Iterator[bytes]:
@@ -272,9 +321,12 @@ class Report:
         separator = b"\n    "
         encode = msgspec.json.Encoder().encode
         moment, text = nan, ""
+        left_out = self.view.left_out
         for job in range(len(self._plan)):
+            if job in left_out:
+                continue
             plain = self.view.plain(job)
-            made = self.view.up_to_date(job)
+            made = self.view.up_to_date(job) if plain is None else None
             if made is not None:
                 name, result_of = self._plan.name(job), Raw(made) if made else UNSET
                 yield separator + encode(_Item(name, self._action(job), "cached", 0, 0, result_of, *_CACHED))
@@ -287,14 +339,15 @@ class Report:
                 name = self._plan.name(job)
                 given = Raw(result) if result else None
                 log = (self._log(name, attempts) if self._log else "") or UNSET
+                bundle = self.view.bundle(job)
                 yield separator + encode(
                     _Item(
                         name, self._action(job), "success", attempts, round(wall_s * 1000), given, started_at=text,
-                        cpu_s=round(cpu_s, 6), peak_bytes=peak, log=log,
+                        cpu_s=round(cpu_s, 6), peak_bytes=peak, log=log, bundle=bundle.jobs if bundle else UNSET,
                     )
                 )  # fmt: skip
             separator = b",\n    "
-        yield b"\n  ]\n}\n" if len(self._plan) else b"]\n}\n"
+        yield b"\n  ]\n}\n" if self.total_jobs else b"]\n}\n"
 
     def _item(self, job: int) -> _Item:
         facts = self.view.facts(job)
@@ -311,6 +364,7 @@ class Report:
             signal=_or_unset(facts.signal),
             log=self._log_of(facts) or UNSET,
             artifacts=facts.artifacts or UNSET,
+            bundle=facts.bundle.jobs if facts.bundle else UNSET,
         )
         if facts.state == "success":
             item.result = Raw(facts.result) if facts.result else None
@@ -342,6 +396,7 @@ class _Item(Struct, gc=False):
     signal: int | UnsetType = UNSET
     log: str | UnsetType = UNSET
     artifacts: tuple[Artifact, ...] | UnsetType = UNSET
+    bundle: int | UnsetType = UNSET
 
 
 def _or_unset(value: int | None) -> int | UnsetType:

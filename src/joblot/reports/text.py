@@ -6,17 +6,21 @@ Everything here is text in, text out. It does not know terminals: whether and ho
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from joblot.units import format_duration
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from joblot.reports.report import JobReport, Report
+    from joblot.model import JobSpec
+    from joblot.reports.report import Failure, JobReport, Report
 
 SMALL: Final = 30
 """A run of at most this many jobs is shown job by job; of a larger one only what went wrong, and no more lines than this."""
+
+_AXES: Final = 6
+"""So many columns of a fan-out are named."""
 
 _ESCAPES: Final = re.compile(
     r"(?:\x1b\]|\x9d)[^\x07\x1b\x9c\n]*(?:\x07|\x1b\\|\x9c)?"  # OSC: titles, links, the clipboard
@@ -46,6 +50,11 @@ def one_line(text: str) -> str:
 # --- the closing table ----------------------------------------------------------------------------
 
 
+_ORDER: Final = (
+    "success", "cached", "failed", "skipped", "cancelled", "aborted", "running", "backing_off", "ready", "waiting",
+)  # fmt: skip
+
+
 def _unpainted(_state: str, text: str) -> str:
     return text
 
@@ -56,9 +65,9 @@ def closing(report: Report, *, paint: Callable[[str, str], str] = _unpainted) ->
     `paint(state, text)` may colour what is said of a job, or of the run, in that state.
     """
     lines = [f"Batch {plain(report.batch)}: {paint(report.status, report.status)}"]
-    small = len(report.jobs) <= SMALL
-    lines += _every_job(report, paint) if small else _bad_jobs(report, paint)
-    causes = [cause for cause in digest(report.failed) if cause.failures > 1]
+    small = report.total_jobs <= SMALL
+    lines += _every_job(report, paint) if small else [*_bad_jobs(report, paint), *_fan_outs(report, paint)]
+    causes = [cause for cause in digest(report.failures()) if cause.failures > 1][:SMALL]
     if causes:
         lines.append("Failures by cause:")
         lines += [f"  {cause.failures:>5} x {cause.text} (such as `{cause.example}`)" for cause in causes]
@@ -70,37 +79,55 @@ def summary(report: Report) -> str:
     """One line: `4 jobs: 2 succeeded, 1 failed, 1 skipped, in 4.3 s`."""
     counts = report.counts
     words = {"success": "succeeded", "backing_off": "waiting to retry"}
-    order = (
-        "success",
-        "cached",
-        "failed",
-        "skipped",
-        "cancelled",
-        "aborted",
-        "running",
-        "backing_off",
-        "ready",
-        "waiting",
-    )
-    parts = [f"{counts[state]} {words.get(state, state)}" for state in order if counts[state]]
+    parts = [f"{counts[state]} {words.get(state, state)}" for state in _ORDER if counts[state]]
     total = sum(counts.values())
     if not total:
         return "no jobs: nothing to do"
-    return f"{total} {'job' if total == 1 else 'jobs'}: {', '.join(parts)}, in {format_duration(report.duration_ms / 1000)}"
+    return (
+        f"{taking_part(total, len(report.jobs))}: {', '.join(parts)}, in {format_duration(report.duration_ms / 1000)}"
+    )
+
+
+def taking_part(count: int, of: int) -> str:
+    """`4 jobs`; of a run that leaves jobs out, `4 of 12 jobs selected`."""
+    return f"{count} {'job' if count == 1 else 'jobs'}" if count == of else f"{count} of {of} jobs selected"
 
 
 def _every_job(report: Report, paint: Callable[[str, str], str]) -> Iterator[str]:
-    jobs = list(report.jobs.values())
+    jobs = list(report.taking_part())
     width = max((len(job.state) for job in jobs), default=0)
     return (_line(job, width, paint) for job in jobs)
 
 
 def _bad_jobs(report: Report, paint: Callable[[str, str], str]) -> Iterator[str]:
     # The failures come first; what was stopped or skipped because of them follows as numbers in the last line.
-    for job in report.failed[:SMALL]:
+    for job in report.first_failed(SMALL):
         yield _line(job, len("failed"), paint)
-    if len(report.failed) > SMALL:
-        yield f"  ... and {len(report.failed) - SMALL} more failed jobs"
+    failed = len(report.view.failures)
+    if failed > SMALL:
+        yield f"  ... and {failed - SMALL} more failed jobs"
+
+
+def _fan_outs(report: Report, paint: Callable[[str, str], str]) -> Iterator[str]:
+    """A line for each fan-out; those of which not all jobs ended well come first."""
+    fans = sorted(report.fan_outs, key=lambda fan: fan[1].keys() <= {"success", "cached"})
+    for spec, counts in fans[:SMALL]:
+        parts = [paint(state, f"{counts[state]} {state}") for state in _ORDER if state in counts]
+        yield f"  {fan_out_words(spec, sum(counts.values()))}  {', '.join(parts)}"
+    if len(fans) > SMALL:
+        yield f"  ... and {len(fans) - SMALL} more fan-outs"
+
+
+def fan_out_words(spec: JobSpec, count: int) -> str:
+    """A fan-out in a few words: `build-*: 12 jobs (matrix code x day)`."""
+    from joblot.fan_out import pattern_of
+
+    names = [name for name in spec.fan_out.columns if name] if spec.fan_out is not None else []
+    product = spec.fan_out is not None and spec.fan_out.kind == "matrix"
+    more = f", and {len(names) - _AXES} more" if len(names) > _AXES else ""
+    listed = (" × " if product else ", ").join(names[:_AXES]) + more  # noqa: RUF001
+    made = f" ({'matrix ' if product else ''}{one_line(listed)})" if names else ""
+    return f"{pattern_of(spec.name)}: {count} {'job' if count == 1 else 'jobs'}{made}"
 
 
 def _line(job: JobReport, width: int, paint: Callable[[str, str], str]) -> str:
@@ -138,6 +165,9 @@ _VARYING: Final = (
 )
 
 
+_REMEMBERED: Final = 1000
+
+
 def normalise(message: str) -> str:
     """A message without what differs from job to job: ids, addresses, paths, hexadecimal and other numbers."""
     text = one_line(message)
@@ -146,13 +176,21 @@ def normalise(message: str) -> str:
     return text
 
 
-def digest(failures: Iterable[JobReport]) -> list[Cause]:
+def digest(failures: Iterable[JobReport | Failure]) -> list[Cause]:
     """The failures grouped by their cause, the most frequent first and among equals the first seen."""
-    groups: dict[tuple[str, str], list[JobReport]] = {}
+    groups: dict[tuple[str, str], list[Any]] = {}
+    texts: dict[str, str] = {}  # by message, for most messages are met again
     for job in failures:
-        groups.setdefault((job.reason, normalise(job.message or job.reason)), []).append(job)
+        said = job.message or job.reason
+        text = texts.get(said)
+        if text is None:
+            text = normalise(said)
+            if len(texts) < _REMEMBERED:
+                texts[said] = text
+        group = groups.setdefault((job.reason, text), [0, job])
+        group[0] += 1
     causes = [
-        Cause(text, reason, len(jobs), plain(jobs[0].name), one_line(jobs[0].message))
-        for (reason, text), jobs in groups.items()
+        Cause(text, reason, count, plain(first.name), one_line(first.message))
+        for (reason, text), (count, first) in groups.items()
     ]
     return sorted(causes, key=lambda cause: -cause.failures)

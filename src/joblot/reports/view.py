@@ -27,6 +27,17 @@ if TYPE_CHECKING:
     from joblot.model import Artifact
 
 
+class Bundle(Struct, frozen=True):
+    """The jobs that one attempt was run with as one.
+
+    `jobs` is how many there were, `first` the number of the one whose log has what they printed, `attempt` the number of its attempt.
+    """
+
+    jobs: int
+    first: int
+    attempt: int
+
+
 class JobFacts(Struct, frozen=True):
     """What is known of one job. Times are seconds since the epoch, durations seconds over all attempts.
 
@@ -51,6 +62,8 @@ class JobFacts(Struct, frozen=True):
     signal: int | None = None
     artifacts: tuple[Artifact, ...] = ()
     history: tuple[ev.AttemptEnded, ...] = ()
+    bundle: Bundle | None = None
+    """Those with whom the last attempt was run; None when it ran alone."""
 
 
 class RunView:
@@ -87,6 +100,9 @@ class RunView:
         self._history: dict[int, list[ev.AttemptEnded]] = {}
         self._artifacts: dict[int, tuple[Artifact, ...]] = {}
         self._failed: dict[int, None] = {}
+        self.left_out: set[int] = set()
+        """Jobs that were not selected: they take no part in the run, and are counted nowhere."""
+        self._bundles: dict[int, Bundle] = {}
 
     # --- applying -------------------------------------------------------------------------------
 
@@ -117,6 +133,18 @@ class RunView:
                 began[job] = at
             attempts[job] += 1
         counts[RUNNING] += len(event.jobs)
+        if event.bundles or self._bundles:
+            self._bundles_started(event)
+
+    def _bundles_started(self, event: ev.AttemptsStarted) -> None:
+        start = 0
+        for size in event.bundles or [1] * len(event.jobs):
+            jobs = event.jobs[start : start + size]
+            if size > 1:
+                self._bundles.update(dict.fromkeys(jobs, Bundle(size, jobs[0], self._attempts[jobs[0]])))
+            else:
+                self._bundles.pop(jobs[0], None)
+            start += size
 
     def _attempt_ended(self, event: ev.AttemptEnded, at: float) -> None:
         job = event.job
@@ -152,6 +180,8 @@ class RunView:
 
     def _jobs_ended(self, event: ev.JobsEnded, at: float) -> None:
         state = STATE_OF[event.state]
+        if event.reason == ev.NOT_SELECTED:
+            self.left_out.update(event.jobs)
         for job in event.jobs:
             self._move(job, state)
             self._ended[job] = at
@@ -181,6 +211,7 @@ class RunView:
         self._states[job] = state
 
     def _reopened(self, event: ev.RunReopened) -> None:
+        self.left_out.difference_update(event.jobs)
         for job in event.jobs:
             self._move(job, WAITING)
             self._ended[job] = nan
@@ -229,8 +260,10 @@ class RunView:
 
     @property
     def counts(self) -> dict[str, int]:
-        """How many jobs are in each state, by its name."""
-        return dict(zip(STATES, self._counts, strict=True))
+        """How many jobs are in each state, by its name; those that were left out aside."""
+        counts = dict(zip(STATES, self._counts, strict=True))
+        counts["skipped"] -= len(self.left_out)
+        return counts
 
     @property
     def failures(self) -> list[int]:
@@ -256,10 +289,26 @@ class RunView:
         why = self._why.get(job)
         return why.reason if why else ""
 
+    def counts_of(self, jobs: range) -> dict[str, int]:
+        """How many of some jobs that stand side by side are in each state, by its name; only those that are not 0."""
+        states = self._states[jobs.start : jobs.stop]
+        found = {name: states.count(number) for number, name in enumerate(STATES)}
+        found["skipped"] -= sum(job in self.left_out for job in jobs) if self.left_out else 0
+        return {name: count for name, count in found.items() if count}
+
+    def said(self, job: int) -> tuple[str, str]:
+        """The message of a job that did not end well, and its reason code."""
+        why = self._why.get(job)
+        return (why.message, why.reason) if why else ("", "")
+
+    def bundle(self, job: int) -> Bundle | None:
+        """Those with whom the job's last attempt was run as one; None when it ran alone."""
+        return self._bundles.get(job)
+
     def in_state(self, *names: str) -> list[int]:
-        """The jobs in any of these states, in the order of the batch."""
-        wanted = frozenset(STATE_OF[name] for name in names)
-        return [job for job, state in enumerate(self._states) if state in wanted]
+        """The jobs in any of these states, in the order of the batch; those that were left out aside."""
+        wanted, left_out = frozenset(STATE_OF[name] for name in names), self.left_out
+        return [job for job, state in enumerate(self._states) if state in wanted and job not in left_out]
 
     def plain(self, job: int) -> tuple[int, float, float, int, float, bytes] | None:
         """Attempts, seconds, CPU seconds, peak bytes, time of beginning and result of a job that simply succeeded; None for others."""
@@ -299,6 +348,7 @@ class RunView:
             signal=why.signal if isinstance(why, ev.AttemptEnded) else None,
             artifacts=self._artifacts.get(job, ()),
             history=tuple(self._history.get(job, ())),
+            bundle=self._bundles.get(job),
         )
 
 

@@ -28,10 +28,19 @@ class Referee:
     Every method raises AssertionError with the rule that was broken.
     """
 
-    def __init__(self, plan: Plan, limits: Limits, *, unknown_actions: Collection[int] = ()) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        limits: Limits,
+        *,
+        unknown_actions: Collection[int] = (),
+        left_out: Collection[int] = (),
+    ) -> None:
         self._plan = plan
         self._limits = limits
         self._unknown = frozenset(unknown_actions)
+        self._left_out = set(left_out)
+        """Jobs that take no part, for as long as nobody asks for them by name."""
         self._states = ["open"] * len(plan)
         self._numbers = [0] * len(plan)
         self._tries = [0] * len(plan)
@@ -111,6 +120,7 @@ class Referee:
             self._rule(job, job not in self._live, "two live attempts of one job")
             self._rule(job, self._states[job] == "open", "a job started that has ended or waits")
             self._rule(job, job not in self._unknown, "a job started whose action is unknown")
+            self._rule(job, job not in self._left_out, "a job started that was left out")
             self._rule(job, job not in self._unknown_end, "a job started again that must run once")
             self._rule(job, self._tries[job] < policy.max_attempts, "more tries than allowed")
             self._rule(job, job in self._excused or self._may_start(job), "a job started before its needs allow it")
@@ -144,8 +154,12 @@ class Referee:
         spec = self._plan.spec(job)
         return spec.action, spec.input, spec.priority, self._plan.demand(job), spec.timeout_s, spec.grace_s, spec.env
 
+    def _ends_of_needs(self, job: int) -> list[str]:
+        """The states of what a job needs; what was left out counts as met."""
+        return ["success" if need in self._left_out else self._states[need] for need in self._plan.needs[job]]
+
     def _may_start(self, job: int) -> bool:
-        needs = [self._states[need] for need in self._plan.needs[job]]
+        needs = self._ends_of_needs(job)
         good = all(state in GOOD for state in needs)
         comes_true = {"success": good, "failure": self._alarmed(job), "always": True}
         return all(state in ENDED for state in needs) and comes_true[self._plan.spec(job).when]
@@ -236,8 +250,10 @@ class Referee:
                 self._fell.add(job)
 
     def _may_skip(self, job: int, event: ev.JobsEnded) -> bool:
-        spec, needs = self._plan.spec(job), [self._states[need] for need in self._plan.needs[job]]
+        spec, needs = self._plan.spec(job), self._ends_of_needs(job)
         ended_badly = any(state in ENDED - GOOD for state in needs)
+        if event.reason == "not_selected" or job in self._left_out:
+            return event.reason == "not_selected" and job in self._left_out
         match event.reason:
             case "unknown_action":
                 return job in self._unknown
@@ -245,6 +261,8 @@ class Referee:
                 return spec.when == "failure" and all(state in ENDED for state in needs) and not self._alarmed(job)
             case "need_failed":
                 return spec.when == "success" and ended_badly and self._states[event.cause] == "failed"
+            case _ if event.cause in self._left_out:
+                return False
             case _:
                 cause_is_a_need = event.cause in self._plan.needs[job] and self._states[event.cause] in ENDED - GOOD
                 return event.reason == "need_skipped" and spec.when == "success" and cause_is_a_need
@@ -265,6 +283,7 @@ class Referee:
             self._rule(job, self._states[job] in ENDED, "a job was taken back that had not ended")
             self._states[job], self._tries[job], self._losses[job] = "open", 0, 0
             self._fell.discard(job)
+            self._left_out.discard(job)
             self._unknown_end.discard(job)
             self._most.pop(job, None)
         for job, state in enumerate(self._states):

@@ -94,13 +94,14 @@ def simulate(
     limits: Limits | None = None,
     faults: Faults = ROUGH,
     unknown_actions: Collection[int] = (),
+    left_out: Collection[int] = (),
 ) -> Simulation:
-    """One run of a plan from start to end, through everything that the seed brings.
+    """One run of a plan (without the jobs that are left out) from start to end, through everything that the seed brings.
 
     Raises:
         SimulationError: something happened that must not; the same seed shows it again.
     """
-    simulator = _Simulator(plan, seed, limits or Limits(slots=2), faults, unknown_actions)
+    simulator = _Simulator(plan, seed, limits or Limits(slots=2), faults, unknown_actions, left_out)
     try:
         simulator.run()
     except Exception as error:
@@ -110,15 +111,24 @@ def simulate(
 
 
 class _Simulator:
-    def __init__(self, plan: Plan, seed: int, limits: Limits, faults: Faults, unknown: Collection[int]) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        seed: int,
+        limits: Limits,
+        faults: Faults,
+        unknown: Collection[int],
+        left_out: Collection[int],
+    ) -> None:
         self.records: list[ev.Record] = []
         self.plan = plan
         self._seed = seed
         self._limits = limits
         self._faults = faults
         self._unknown = unknown
+        self._left_out = left_out
         self._dice = random.Random(seed)  # noqa: S311 - repeats exactly, which is what it is for
-        self._referee = Referee(plan.fresh(), limits, unknown_actions=unknown)
+        self._referee = Referee(plan.fresh(), limits, unknown_actions=unknown, left_out=left_out)
         self._together: dict[int, list[int]] = {}
         """The live jobs of bundles, each with all that began with it."""
         self._state = self._fresh()
@@ -137,7 +147,7 @@ class _Simulator:
 
     def run(self) -> None:
         """From the start to an end that stays."""
-        if not self._commit(self._state.start(self._now, self._capacity)):
+        if not self._commit(self._start()):
             self._new_runner()
         while True:
             while not self._state.ended:
@@ -356,16 +366,20 @@ class _Simulator:
     def _take_up(self, *, reopen: bool) -> bool:
         state = self._state
         if not self.records:
-            return self._commit(state.start(self._now, self._capacity))
+            return self._commit(self._start())
         if (reopen or (state.stopping and not state.ended)) and not self._commit(state.reopen(self._chosen())):
             return False
         return state.ended or self._commit(state.resume(self._now, self._capacity))
 
+    def _start(self) -> Decision:
+        return self._state.start(self._now, self._capacity, left_out=self._left_out)
+
     def _chosen(self) -> list[int]:
-        """Jobs to take back: all that did not succeed, or whatever the dice say."""
-        ended = [job for job, state in enumerate(self._state.states) if STATES[state] in ENDED]
+        """Jobs to take back: all that did not succeed, or whatever the dice say, left out or not."""
+        state = self._state
+        ended = [job for job, code in enumerate(state.states) if STATES[code] in ENDED]
         if self._chance(0.5):
-            return [job for job in ended if STATES[self._state.states[job]] not in GOOD]
+            return [job for job in ended if STATES[state.states[job]] not in GOOD and job not in state.left_out]
         return self._dice.sample(ended, self._dice.randint(0, len(ended)))
 
     def _replay(self) -> RunState:

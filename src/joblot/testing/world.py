@@ -38,6 +38,7 @@ class World:
         slots: int = 4,
         capacity: int = 0,
         unknown: Collection[str] = (),
+        left_out: Collection[str] = (),
         fuse: bool = True,
         **limits: Any,
     ) -> None:
@@ -50,7 +51,8 @@ class World:
         self.kills: list[Kill] = []
         """Every kill that was asked for, in order."""
         self._unknown = [self._number(name) for name in unknown]
-        self._referee = Referee(self.plan.fresh(), self.limits, unknown_actions=self._unknown)
+        self._left_out = [self._number(name) for name in left_out]
+        self._referee = Referee(self.plan.fresh(), self.limits, unknown_actions=self._unknown, left_out=self._left_out)
         self.state = self._fresh()
         self.plan = self.state.plan
         self.journal.create(RUN_ID, batch="world", source="", jobs=len(self.plan), plan=self.plan.encoded, at=0.0)
@@ -59,7 +61,7 @@ class World:
 
     def start(self) -> Decision:
         """Begin the run."""
-        return self._record(self.state.start(self.now, self.capacity))
+        return self._record(self.state.start(self.now, self.capacity, left_out=self._left_out))
 
     def ok(self, name: str, result: Any = None) -> Decision:
         """The job's attempt ends well."""
@@ -119,7 +121,9 @@ class World:
         self.state = self._replayed()
         self.plan = self.state.plan
         jobs = [self._number(name) for name in names] or [
-            job for job, state in enumerate(self.state.states) if STATES[state] not in GOOD
+            job
+            for job, state in enumerate(self.state.states)
+            if STATES[state] not in GOOD and job not in self.state.left_out
         ]
         self._record(self.state.reopen(jobs))
         return self._record(self.state.resume(self.now, self.capacity))

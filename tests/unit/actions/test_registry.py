@@ -282,3 +282,63 @@ def test_ctrl_c_during_an_import_is_ctrl_c(tmp_path):
     (tmp_path / "slow.py").write_text("raise KeyboardInterrupt\n")
     with pytest.raises(KeyboardInterrupt):
         import_modules([str(tmp_path / "slow.py")])
+
+
+# --- fused ----------------------------------------------------------------------------------------
+
+
+def one(input: Path, *, profile: str = "quick", code: str): ...
+
+
+def many(jobs, ctx): ...
+
+
+def three(jobs, ctx, more): ...
+
+
+def by_name(*, jobs, ctx): ...
+
+
+async def at_once(jobs, ctx): ...
+
+
+def test_r129_a_function_for_many_jobs_is_attached_to_the_action_for_one():
+    registry = other_registry()
+    registry.action("one")(one)
+    assert registry.fused("one", on=("input", "profile"))(many) is many
+    action = registry["one"]
+    assert (action.function, action.fused, action.fuse_on) == (one, many, ("input", "profile"))
+    assert registry.fuse_rules(["one", "copy", "nowhere"]) == {"one": {"input": None, "profile": "quick"}}
+
+
+@pytest.mark.parametrize(
+    ("function", "name", "on", "message"),
+    [
+        (many, "other", ("input",), "`many` is to fuse `other`, which is no action yet: register that first"),
+        (many, "commands", ("code",), "`many` is to fuse `commands`, which returns commands: those cannot be fused"),
+        (many, "one", ("input", "profil"), "`many`: `one` has no parameter `profil`"),
+        (many, "inputless", ("input",), "`many`: `inputless` has no parameter `input`"),
+        (many, "one", (), "`many`: `on` names nothing that jobs could agree in"),
+        (three, "one", ("input",), "`three` must take two parameters: `def many(jobs, ctx)`"),
+        (by_name, "one", ("input",), "`by_name` must take two parameters: `def many(jobs, ctx)`"),
+        (at_once, "one", ("input",), "`at_once` is `async` or a generator: an action is a plain function"),
+    ],
+)
+def test_what_cannot_be_fused_is_refused_where_it_is_registered(function, name, on, message):
+    registry = other_registry()
+    registry.action("one")(one)
+    registry.action("commands", command=True)(lambda *, code: code)
+    registry.action("inputless")(lambda *, code: code)
+    with pytest.raises(UsageError) as caught:
+        registry.fused(name, on=on)(function)
+    assert caught.value.message == f"{__file__}:{function.__code__.co_firstlineno}: {message}"
+
+
+def test_the_fused_actions_that_joblot_brings_along():
+    rules = ACTIONS.fuse_rules(ACTIONS.names())
+    ours = {name: rules[name] for name in ("count_lines", "search_pattern", "word_frequency")}
+    assert ours == {
+        "count_lines": {"input": None},
+        "search_pattern": {"input": None},
+        "word_frequency": {"input": None, "engine": "auto"},
+    }

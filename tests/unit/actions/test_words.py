@@ -75,7 +75,7 @@ def four_processes(monkeypatch):
     """Tiny parts, tiny blocks: four processes whatever the machine and the file."""
     monkeypatch.setattr(words, "FORK_BYTES", 4)
     monkeypatch.setattr(words, "BLOCK_BYTES", 7)
-    monkeypatch.setattr(words, "_cores", lambda: 4)
+    monkeypatch.setattr(words, "cores", lambda: 4)
     yield
     assert no_child_is_left()
 
@@ -149,7 +149,7 @@ def test_a_failure_of_the_first_part_ends_the_other_processes(folder, monkeypatc
 @pytest.mark.parametrize("processes", [1, 4])
 def test_a_word_of_any_length_is_refused_instead_of_held(folder, monkeypatch, processes):
     monkeypatch.setattr(words, "LINE_BYTES_MAX", 2**20)
-    monkeypatch.setattr(words, "_cores", lambda: processes)
+    monkeypatch.setattr(words, "cores", lambda: processes)
     monkeypatch.setattr(words, "FORK_BYTES", 2**10)
     with pytest.raises(ActionError, match=r"^word too long: a\[1\]\.txt has one of more than 1 MiB$"):
         frequency(folder, "x" * (2**20 * 5))

@@ -31,7 +31,8 @@ def state(tmp_path):
         {"job": "b", "status": "success", "duration_ms": 4000},
     ]
     made.append({"job": "c", "status": "failed", "duration_ms": 100_000})
-    report.write_bytes(msgspec.json.encode({"run_id": "r1", "results": made}))
+    lines = ",\n    ".join(msgspec.json.encode(one).decode() for one in made)
+    report.write_text(f'{{\n  "run_id": "r1",\n  "results": [\n    {lines}\n  ]\n}}\n')
     return str(tmp_path / "state")
 
 
@@ -50,6 +51,19 @@ def test_there_is_none_without_an_earlier_run_of_that_name(state, tmp_path):
     assert forecast(batch("nightly", "xy").plan(), state, 2) is None
     assert forecast(batch("nightly").plan(), state, 2) is None
     assert forecast(batch("nightly", "ab").plan(), str(tmp_path / "nothing"), 2) is None
+
+
+@pytest.mark.parametrize("cut", [-4, 60, 0])
+def test_a_report_that_is_cut_short_is_not_asked(state, tmp_path, cut):
+    report = tmp_path / "state/runs/r1/report.json"
+    report.write_bytes(report.read_bytes()[:cut])
+    assert forecast(batch("nightly", "ab").plan(), state, 2) is None
+
+
+def test_the_report_that_a_run_writes_can_be_read(tmp_path):
+    plan = batch("nightly", "ab").plan()
+    run(batch("nightly", "ab"), on="inline", state=tmp_path / "state")
+    assert forecast(plan, str(tmp_path / "state"), 2).known == 2
 
 
 def test_a_state_folder_that_cannot_be_read_does_not_matter(tmp_path):

@@ -187,7 +187,20 @@ jobs:
 
 # --- what items are put into --------------------------------------------------------------------------
 
-NASTY = ["$(touch x)", "`id`", "'; rm -rf /; '", '"', "a\\b", "$HOME", "a\tb", "two\nlines", "-rf", "*", "é 日本", "${{ run.id }}"]
+NASTY = [
+    "$(touch x)",
+    "`id`",
+    "'; rm -rf /; '",
+    '"',
+    "a\\b",
+    "$HOME",
+    "a\tb",
+    "two\nlines",
+    "-rf",
+    "*",
+    "é 日本",
+    "${{ run.id }}",
+]
 
 
 def test_items_are_one_word_of_a_command_each_whatever_they_hold(tmp_path):
@@ -257,11 +270,9 @@ jobs:
 
 
 def test_long_needs_are_shortened_as_names_are():
-    made = jobs("""
-jobs:
-  - {name: "get-${{ item }}", run: x, foreach: [%(long)s]}
-  - {name: use, run: x, foreach: [%(long)s], needs: ["get-${{ item }}"]}
-""" % {"long": "x" * 200})
+    given = {"run": "x", "foreach": ["x" * 200]}
+    get, use = {"name": "get-${{ item }}", **given}, {"name": "use", "needs": ["get-${{ item }}"], **given}
+    made = jobs(json.dumps({"jobs": [get, use]}), kind="json")
     assert made[1].needs == (made[0].name,)
 
 
@@ -312,28 +323,28 @@ MUST = "a list, a file, or one of `csv`, `tsv`, `jsonl`, `parquet`, `lines`, `gl
         ('action: build, params: {codes: [x], top: "${{ item }}"}, foreach: [1, x]', "parameter `top` must be a whole number, not the text `x` (item 2: x)", ""),
         ('action: build, params: {codes: [x], mode: "${{ matrix.m }}"}, matrix: {m: [quick, slow], n: [1]}', "parameter `mode` must be `quick` or `deep`, not the text `slow` (with m=slow)", ""),
         ('action: build, params: {codes: "${{ item.c }}"}, foreach: [{c: [1]}, {c: 2}]', "parameter `codes` must be a list, not the text `2` (item 2: c=2)", ""),
-        ('run: x, foreach: [{a: 1}, {b: 1}]', "`foreach`: item 1 has no `b`", ""),
-        ('run: x, foreach: {csv: a.csv, lines: b}', "`foreach` must have one of `csv`, `tsv`, `jsonl`, `parquet`, `lines`, `glob`, `command`, and perhaps `types`", ""),
-        ('run: x, foreach: {cvs: a.csv}', "`foreach` cannot be read from `cvs`", "did you mean `csv`?"),
-        ('run: x, foreach: {database: x}', "`foreach` cannot be read from `database`", MUST),
-        ('run: x, foreach: {lines: [1]}', "`foreach` must be a text behind `lines`, not a list", ""),
-        ('run: x, foreach: data.json', f"`foreach` must be {MUST}, not the text `data.json`", ""),
-        ('run: x, foreach: 17', f"`foreach` must be {MUST}, not the text `17`", ""),
-        ('run: x, foreach: null', f"`foreach` must be {MUST}, not null", ""),
-        ('run: x, foreach: no.csv', "`foreach`: cannot read `no.csv`: no such file or directory", ""),
-        ('run: x, foreach: {lines: no, types: [n]}', "`foreach` has `types` that must be a mapping, not a list", "write `types: {NAME: int}`"),
-        ('run: x, matrix: [1]', "`matrix` must be a mapping, not a list", ""),
-        ('run: x, matrix: {}', "`matrix` must not be empty", ""),
+        ("run: x, foreach: [{a: 1}, {b: 1}]", "`foreach`: item 1 has no `b`", ""),
+        ("run: x, foreach: {csv: a.csv, lines: b}", "`foreach` must have one of `csv`, `tsv`, `jsonl`, `parquet`, `lines`, `glob`, `command`, and perhaps `types`", ""),
+        ("run: x, foreach: {cvs: a.csv}", "`foreach` cannot be read from `cvs`", "did you mean `csv`?"),
+        ("run: x, foreach: {database: x}", "`foreach` cannot be read from `database`", MUST),
+        ("run: x, foreach: {lines: [1]}", "`foreach` must be a text behind `lines`, not a list", ""),
+        ("run: x, foreach: data.json", f"`foreach` must be {MUST}, not the text `data.json`", ""),
+        ("run: x, foreach: 17", f"`foreach` must be {MUST}, not the text `17`", ""),
+        ("run: x, foreach: null", f"`foreach` must be {MUST}, not null", ""),
+        ("run: x, foreach: no.csv", "`foreach`: cannot read `no.csv`: no such file or directory", ""),
+        ("run: x, foreach: {lines: no, types: [n]}", "`foreach` has `types` that must be a mapping, not a list", "write `types: {NAME: int}`"),
+        ("run: x, matrix: [1]", "`matrix` must be a mapping, not a list", ""),
+        ("run: x, matrix: {}", "`matrix` must not be empty", ""),
         ('run: x, matrix: {"a b": [1]}', "`a b` cannot be a name here", "letters, digits, `_` and `-`"),
-        ('run: x, matrix: {a: 1}', "`a` must be a list, not `1`", ""),
-        ('run: x, matrix: {a: []}', "`a` must not be empty", ""),
-        ('run: x, matrix: {a: [1], include: {a: 1}}', "`include` must be a list, not a mapping", ""),
-        ('run: x, matrix: {a: [1], exclude: [1]}', "`exclude[0]` must be a mapping, not `1`", ""),
-        ('run: x, matrix: {colour: [1], exclude: [{color: 1}]}', "`exclude` names `color`, which the matrix does not have", "did you mean `colour`?"),
-        ('run: x, zip: {}', "`zip` must not be empty", ""),
-        ('run: x, zip: {a: [1], b: [1, 2]}', "`zip` must have lists of one length: `a` has 1, `b` has 2", "`matrix` makes all combinations"),
-        ('run: x, max_parallel: 2', "`max_parallel` has no fan-out to bound", "it bounds how many jobs of a fan-out run at a time: `matrix`, `zip`, `foreach`"),
-        ('run: x, foreach: [1], max_parallel: 0', "`max_parallel` must be at least 1, got 0", ""),
+        ("run: x, matrix: {a: 1}", "`a` must be a list, not `1`", ""),
+        ("run: x, matrix: {a: []}", "`a` must not be empty", ""),
+        ("run: x, matrix: {a: [1], include: {a: 1}}", "`include` must be a list, not a mapping", ""),
+        ("run: x, matrix: {a: [1], exclude: [1]}", "`exclude[0]` must be a mapping, not `1`", ""),
+        ("run: x, matrix: {colour: [1], exclude: [{color: 1}]}", "`exclude` names `color`, which the matrix does not have", "did you mean `colour`?"),
+        ("run: x, zip: {}", "`zip` must not be empty", ""),
+        ("run: x, zip: {a: [1], b: [1, 2]}", "`zip` must have lists of one length: `a` has 1, `b` has 2", "`matrix` makes all combinations"),
+        ("run: x, max_parallel: 2", "`max_parallel` has no fan-out to bound", "it bounds how many jobs of a fan-out run at a time: `matrix`, `zip`, `foreach`"),
+        ("run: x, foreach: [1], max_parallel: 0", "`max_parallel` must be at least 1, got 0", ""),
         ('run: "echo ${{ item }}"', "`item` stands for nothing here", "it has its meaning in a job with `foreach`"),
         ('run: "echo ${{ matrix.a }}"', "`matrix.a` stands for nothing here", "it has its meaning in a job with `matrix` or `zip`"),
         ('run: "echo ${{ matrix.a }}", foreach: [1]', "`matrix.a` stands for nothing here", "with `foreach` write `item`"),

@@ -175,3 +175,54 @@ def test_too_many_pairs_of_needs_are_refused(monkeypatch):
             "put one job between the two groups: it needs the first, and the second needs it",
         )
     ]
+
+
+@pytest.mark.parametrize(
+    ("name", "names"),
+    [
+        ("${{ matrix.b }}.${{ matrix.a }}-${{ matrix.b }}", ["x-y.1-x-y", "100%.1-100", "x-y.2-x-y", "100%.2-100"]),
+        ("j%s-${{ matrix.a }}", ["j%s-1", "j%s-1", "j%s-2", "j%s-2"]),
+        ("j-${{ matrix.b }}-${{ matrix.c.d }}", ["j-x-y-e", "j-100-e"] * 2),
+    ],
+)
+def test_names_are_made_the_same_in_one_go_and_one_by_one(name, names):
+    columns = {"a": ["1", "2"], "b": ["x y", "100%"], "c": [{"d": "e"}]}
+    made = FanOutJobs(JobSpec(name=name, run="x", fan_out=FanOut("matrix", columns)))
+    assert made.names() == [made._name(item) for item in made.items()]
+    assert made.names() == [text.replace("100%", "100") for text in names]
+
+
+@pytest.mark.parametrize(
+    ("name", "fit"),
+    [
+        ("build-${{ item }}", True), ("n-${{ item }}", True), ("c${{ item }}", False), ("con${{ item }}", False),
+        ("com1-${{ item }}", False), ("b${{ item }}", True), ("${{ item }}-b", False), ("_${{ item }}", False),
+    ],
+)  # fmt: skip
+def test_names_with_a_beginning_of_their_own_are_not_looked_at_one_by_one(name, fit):
+    assert FanOutJobs(fan(name, ["x"], run="x")).names_are_fit is fit
+
+
+def test_a_name_without_the_item_has_the_whole_item_behind_it_and_not_its_parts():
+    columns = {"": ["in/a.csv"], "name": ["a.csv"], "stem": ["a"]}
+    assert FanOutJobs(JobSpec(name="j", run="x", fan_out=FanOut("rows", columns))).names() == ["j-in-a.csv"]
+
+
+def test_what_an_item_lacks_is_no_part_of_a_name():
+    assert named("j", ("a", None, "b")) == "j-a-b"
+    assert named("j", (None,)) == f"j-{word(None)}"
+
+
+def test_whoever_needs_a_fan_out_without_items_waits_for_nothing():
+    made = plan(
+        fan("a-${{ item }}", [], run="x"), JobSpec(name="all", run="x", needs=("a-*",)), fan("b", ["1"], run="x")
+    )
+    assert (len(made), list(made.needs[0])) == (2, [])
+    assert [(spec.name, list(jobs)) for spec, jobs in made.fan_outs] == [("b", [1])]
+
+
+def test_a_need_with_an_item_is_made_fit_for_a_name():
+    made = plan(
+        fan("get-${{ item }}", ["a b"], run="x"), fan("use-${{ item }}", ["a b"], run="x", needs=("get-${{ item }}",))
+    )
+    assert list(made.needs[1]) == [0]

@@ -77,7 +77,7 @@ def test_every_legal_move_is_made_in_some_simulated_run():
     faults = Faults(bad=0.4, hang=0.2, lost=0.05, returned=0.05, cancel=0.05, runner_killed=0.05)
     made: set[tuple[int, int]] = set()
     for seed in range(250):
-        plan, limits, unknown = case_from(seed)
+        plan, limits, unknown, _ = case_from(seed)
         state = RunState(plan, limits, unknown_actions=unknown)
         made |= {(WAITING, new) for new in state.states if new != WAITING}
         for record in simulate(plan, seed=seed, limits=limits, faults=faults, unknown_actions=unknown).records:

@@ -1,0 +1,216 @@
+"""Several batch files of one folder as one batch: each is loaded by itself, then its jobs are called `FILE.NAME`.
+
+What a file declares for its own jobs (variables, environment, defaults) stays its own; what holds for a whole run must be the same in all
+of them. Whether the jobs hang together is the plan's affair.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any, Final
+
+from msgspec.structs import replace
+
+from joblot.config.fields import is_job_name
+from joblot.config.load import load
+from joblot.config.template import LITERAL, OPENING, Reference, protect, split
+from joblot.config.tree import shorten
+from joblot.errors import ConfigError, Diagnostic, UsageError, did_you_mean
+from joblot.model import Config, JobSpec, Place
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from joblot.config.load import Importer, Lookup, Names
+
+_OF_THE_RUN: Final = {
+    "fail_fast": "fail_fast",
+    "max_failures": "max_failures",
+    "timeout_s": "timeout",
+    "max_workers": "max_workers",
+    "durability": "durability",
+}
+"""What files that are run together must agree in, and what it is called in a file."""
+_DEFERRABLE: Final = ("run", "input", "params", "env")
+
+
+def load_several(
+    paths: Sequence[str | Path],
+    *,
+    vars: Mapping[str, str],
+    lookup: Lookup,
+    names: Names,
+    strict: bool = False,
+    importer: Importer | None = None,
+) -> tuple[Config, list[Diagnostic]]:
+    """The batch that the files are together, and warnings. A variable is given to each file that declares it.
+
+    The batch is called as the folder, and so is its source.
+
+    Raises:
+        UsageError: files that cannot be taken together.
+        ConfigError: with everything that is wrong in any of them.
+    """
+    shown = [os.fspath(path) for path in paths]
+    prefixes = _prefixes(shown)
+    loaded: dict[str, Config] = {}
+    warnings: list[Diagnostic] = []
+    problems: list[Diagnostic] = []
+    for path in shown:
+        try:
+            loaded[path], more = load(
+                path, vars=vars, lookup=lookup, names=names, strict=strict, importer=importer, spare_vars=True
+            )
+            warnings += more
+        except ConfigError as error:
+            problems += error.diagnostics
+    if not problems:
+        problems = [*_unknown_variables(loaded, vars), *_disagreements(loaded)]
+    jobs = [job for path, config in loaded.items() for job in _jobs(config, path, prefixes[path], problems)]
+    if problems:
+        raise ConfigError(problems)
+    return _together(loaded, jobs), warnings
+
+
+def _prefixes(shown: Sequence[str]) -> dict[str, str]:
+    """By file, what stands before the names of its jobs.
+
+    Raises:
+        UsageError: two files are one, have one name, stand in different folders, or have a name that jobs cannot have.
+    """
+    folders: dict[str, str] = {}
+    stems: dict[str, str] = {}
+    prefixes: dict[str, str] = {}
+    for path in shown:
+        folder, base = os.path.split(os.path.abspath(path))  # noqa: PTH100 - as `load` does: links stay as they are
+        stem = os.path.splitext(base)[0]  # noqa: PTH122
+        first = next(iter(folders.values()), path)
+        if folders and folder not in folders:
+            raise UsageError(
+                f"`{first}` and `{path}` cannot be run together: they stand in different folders",
+                hint="relative paths begin at a file's own folder: run the files of one folder at a time",
+            )
+        folders.setdefault(folder, path)
+        other = stems.setdefault(stem.lower(), path)
+        if other != path:
+            raise UsageError(
+                f"the jobs of `{other}` and `{path}` would have the same names", hint="rename one of the files"
+            )
+        if path in prefixes:
+            raise UsageError(f"`{path}` is named twice")
+        if not is_job_name(stem):
+            raise UsageError(
+                f"`{path}` cannot be run together with other files: jobs cannot be called `{stem}.NAME`",
+                hint="name the file with letters, digits, `.`, `_` and `-`, a letter or digit first",
+            )
+        prefixes[path] = f"{stem}."
+    return prefixes
+
+
+def _unknown_variables(loaded: Mapping[str, Config], given: Mapping[str, str]) -> list[Diagnostic]:
+    known = dict.fromkeys(name for config in loaded.values() for name in config.vars)
+    listed = ", ".join(f"`{name}`" for name in known)
+    has = f"they have {listed}" if known else "they have none"
+    return [
+        Diagnostic(
+            "variable",
+            f"no variable `{shorten(name)}` in any of these {len(loaded)} files: {has}",
+            hint=did_you_mean(name, known),
+        )
+        for name in given
+        if name not in known
+    ]
+
+
+def _disagreements(loaded: Mapping[str, Config]) -> list[Diagnostic]:
+    """Where files differ in what holds for a whole run: of each such thing, the first file that differs."""
+    problems = []
+    (first, head), *others = loaded.items()
+    for field, name in _OF_THE_RUN.items():
+        here = getattr(head, field)
+        for path, config in others:
+            there = getattr(config, field)
+            if there != here:
+                problems.append(_disagreement(f"`{name}`", path, _value(there), first, _value(here)))
+                break
+    limits: dict[str, tuple[str, int]] = {}
+    for path, config in loaded.items():
+        for name, amount in config.limits.items():
+            other, known = limits.setdefault(name, (path, amount))
+            if known != amount:
+                problems.append(_disagreement(f"limit `{name}`", path, str(amount), other, str(known)))
+    return problems
+
+
+def _disagreement(what: str, path: str, value: str, other: str, known: str) -> Diagnostic:
+    message = f"{what} is {value} here and {known} in `{other}`, which is to be run together with it"
+    return Diagnostic("conflict", message, file=path, hint="write the same in both, or run the files one by one")
+
+
+def _value(value: Any) -> str:
+    if value is None:
+        return "not set"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return f"{value:g} s" if isinstance(value, float) else str(value)
+
+
+# --- jobs -------------------------------------------------------------------------------------------
+
+
+def _jobs(config: Config, path: str, prefix: str, problems: list[Diagnostic]) -> list[JobSpec]:
+    """The jobs of a file under their names in the whole."""
+    made = []
+    for spec in config.jobs:
+        name = f"{prefix}{spec.name}"
+        place = spec.place or Place(path)
+        if spec.fan_out is None and not is_job_name(name):
+            message = f"job name `{shorten(name)}` is too long with its file's name before it"
+            problems.append(Diagnostic("name", message, file=place.file, line=place.line, column=place.column))
+        made.append(_renamed(spec, name, prefix, place, config.env))
+    return made
+
+
+def _renamed(spec: JobSpec, name: str, prefix: str, place: Place, env: Mapping[str, str]) -> JobSpec:
+    changes: dict[str, Any] = {}
+    if spec.deferred:
+        changes = {field: _referring(getattr(spec, field), prefix) for field in _DEFERRABLE}
+        if spec.fan_out is not None and spec.fan_out.source:
+            changes["fan_out"] = replace(spec.fan_out, source=_referring(spec.fan_out.source, prefix))
+    if env:
+        template = spec.deferred or spec.fan_out is not None
+        changes["env"] = {**(protect(dict(env)) if template else env), **changes.get("env", spec.env)}
+    return replace(spec, name=name, needs=tuple(prefix + need for need in spec.needs), place=place, **changes)
+
+
+def _referring(value: Any, prefix: str) -> Any:
+    """The value with `jobs.NAME` for the jobs of the same file under their names in the whole."""
+    if isinstance(value, str):
+        return "".join(_piece(piece, prefix) for piece in split(value)) if OPENING in value else value
+    if isinstance(value, list):
+        return [_referring(item, prefix) for item in value]
+    return {key: _referring(item, prefix) for key, item in value.items()} if isinstance(value, dict) else value
+
+
+def _piece(piece: str | Reference, prefix: str) -> str:
+    if isinstance(piece, str):
+        return piece.replace(OPENING, LITERAL)
+    root, dot, way = piece.text.partition(".")
+    return f"{OPENING} {root}{dot}{prefix if root == 'jobs' else ''}{way} }}}}"
+
+
+def _together(loaded: Mapping[str, Config], jobs: list[JobSpec]) -> Config:
+    configs = list(loaded.values())
+    first = configs[0]
+    return Config(
+        name=os.path.basename(first.folder) or "batch",  # noqa: PTH119
+        folder=first.folder,
+        source=first.folder,
+        files={config.source: config.digest for config in configs},
+        secrets=tuple(dict.fromkeys(name for config in configs for name in config.secrets)),
+        limits={name: amount for config in configs for name, amount in config.limits.items()},
+        imports=tuple(dict.fromkeys(module for config in configs for module in config.imports)),
+        jobs=jobs,
+        **{field: getattr(first, field) for field in _OF_THE_RUN},
+    )
