@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, Self
 
 from joblot import events as ev
 from joblot.errors import EXIT_SIGINT, EXIT_SIGTERM, JoblotError, JournalWriteError
-from joblot.growth import find_items
 from joblot.model import Attempt, Outcome
 from joblot.values import Values
 
@@ -251,6 +250,8 @@ class Engine:
         for job in jobs:
             attempt = Attempt(job, numbers[job], None, bundled[job].number if job in bundled else 0)
             if job in self._plan.growing:
+                from joblot.growth import find_items  # seldom needed, and it needs a lot
+
                 self._broken.append(
                     find_items(self._plan, self._values, job, numbers[job], self._clock.now() - self._zero)
                 )

@@ -120,6 +120,8 @@ class FanOutJobs:
 
     def spec(self, number: int, name: str) -> JobSpec:
         """A job of its own, with everything that the item gives filled in."""
+        if not self._fills:
+            return msgspec.structs.replace(self._spec, name=name, fan_out=None)
         item = self.item(number)
         changes: dict[str, Any] = {
             field: fill(item) if field == "params" else _texts(fill(item)) for field, fill in self._fills.items()

@@ -234,7 +234,7 @@ class _Driver:
             source = self._plan.config.source
             self._take_hold()
             self._refuse_what_has_events(journal)
-            self._note_selection()
+            self._note_selection(journal)
             journal.create(
                 self._run_id,
                 batch=self._plan.config.name,
@@ -451,9 +451,9 @@ class _Driver:
                 hint=f"the journal has lost it, its files have not: `joblot recover {self._run_id}`",
             )
 
-    def _note_selection(self) -> None:
+    def _note_selection(self, journal: Journal) -> None:
         """Keep which jobs were asked for where a resume finds it, if this process is killed before the run's first record."""
-        if self._hold is None:
+        if self._hold is None or journal.info(self._run_id) is not None:  # that run keeps its own
             return
         from joblot.reports.files import write_atomically
 

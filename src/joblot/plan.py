@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from joblot import graph
-from joblot.config.fields import is_job_name
 from joblot.config.template import LATER, split_result
 from joblot.digest import blake2b
 from joblot.errors import ConfigError, CyclicDependencyError, Diagnostic, did_you_mean
@@ -311,6 +310,8 @@ def _name_problems(jobs: _Jobs) -> list[Diagnostic]:
 def _unfit_names(jobs: _Jobs, start: int, made: FanOutJobs) -> list[Diagnostic]:
     problems = []
     if not made.names_are_fit:
+        from joblot.config.fields import is_job_name
+
         for number in range(len(made)):
             name = jobs.names[start + number]
             if not is_job_name(name):

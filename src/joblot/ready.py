@@ -48,10 +48,14 @@ class ReadyQueues:
         """Take in jobs that were added to the plan."""
         plan, expected_memory, fusing = self._plan, self._expected_memory, self._fusing
         last, key = None, _ORDINARY  # the jobs of a fan-out stand side by side and are alike
+        declarations = plan.declarations
         for job in jobs:
-            spec = plan.declarations[job]
+            spec = declarations[job]
             if spec is not last:
-                last, key = spec, (-spec.priority, plan.demand(job))
+                last, demand = spec, plan.demand(job)
+                key = (-spec.priority, demand) if demand or spec.priority else _ORDINARY
+                if key is _ORDINARY and not fusing and not expected_memory:
+                    continue
             if job in expected_memory:
                 demand = tuple(sorted({**dict(key[1]), "memory": float(expected_memory[job])}.items()))
                 self._keys[job] = (key[0], demand)

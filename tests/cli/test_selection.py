@@ -164,6 +164,13 @@ def test_a_run_that_was_killed_before_it_began_keeps_its_selection(picked, found
         assert [one["job"] for one in json.loads(done.out)["results"]] == ["prep"]
 
 
+def test_a_run_id_that_is_taken_leaves_the_selection_of_its_run_alone(picked):
+    picked("run", "--only", "prep", "--run-id", "r1")
+    for more in ([], ["--only", "clean"]):
+        assert picked("run", "--run-id", "r1", *more).err == "error: run `r1` exists already\n"
+    assert (picked.path / ".joblot" / "runs" / "r1" / "selection.json").read_text() == '{"only":["prep"]}'
+
+
 # --- Python -----------------------------------------------------------------------------------------
 
 
