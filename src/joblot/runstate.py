@@ -144,12 +144,12 @@ class RunState:
         """Jobs to ask about; nothing starts while there are any. An index, as timers are."""
         self._insisted: set[int] = set()
         """Jobs that were done and that a person wants to run again, up to date or not."""
-        self._was_reopened = False
+        self.was_reopened = False
         self._began: float | None = None
         """When the run began, if that was in this process."""
         self._when = bytearray(_WHEN[spec.when] for spec in plan.declarations)
-        self._fusing = Fusing(plan, fuse_rules or {})
-        self._ready = ReadyQueues(plan, limits.expected_memory, self._fusing)
+        self.fusing = Fusing(plan, fuse_rules or {})
+        self.ready = ReadyQueues(plan, limits.expected_memory, self.fusing)
         self.bundles = Bundles(limits.max_bundle)
         self._sharing = self.bundles.running
         self._deadlines: list[tuple[float, int]] = []
@@ -383,7 +383,7 @@ class RunState:
         if suspects:
             return [] if self.in_flight else suspects[:1], []
         out = self.in_flight - self.bundles.processes_saved
-        return self._ready.pick(self.resources, max(capacity, self.limits.slots) - out, capacity, self.bundles.most)
+        return self.ready.pick(self.resources, max(capacity, self.limits.slots) - out, capacity, self.bundles.most)
 
     def _ended_badly(self, decision: Decision, outcome: Outcome, now: float, company: int) -> None:
         job, kind, reason = outcome.job, outcome.kind, outcome.reason
@@ -610,8 +610,8 @@ class RunState:
         self.open_needs.extend(repeat(1, count))
         self.counts[WAITING] += count
         self._when.extend(bytes(count))
-        self._fusing.extend(made)
-        self._ready.extend(made)
+        self.fusing.extend(made)
+        self.ready.extend(made)
         if event.job in self._checkable:
             self._checkable.update(made)
         for dependent in self.plan.dependents[event.job]:
@@ -621,7 +621,7 @@ class RunState:
     def _apply_reopened(self, jobs: Sequence[int]) -> None:
         """The only way out of a final state. The indexes are computed anew: this happens once in the life of a process."""
         self.stopping = self.status = ""
-        self._was_reopened = True
+        self.was_reopened = True
         for job in jobs:
             if self.states[job] in _GOOD:
                 self._insisted.add(job)
@@ -640,7 +640,7 @@ class RunState:
             self.alarmed[job] = any(self.fell[need] for need in needs)
             if self.open_needs[job] and self.states[job] in (READY, BACKING_OFF):
                 if self.states[job] == READY:
-                    self._ready.leave(job)
+                    self.ready.leave(job)
                 self.counts[self.states[job]] -= 1
                 self.counts[WAITING] += 1
                 self.states[job] = WAITING
@@ -657,14 +657,14 @@ class RunState:
         self.counts[before] -= 1
         self.counts[state] += 1
         if before == READY:
-            self._ready.leave(job)
+            self.ready.leave(job)
         elif before == RUNNING and (not self._sharing or self.bundles.leave(job)):
-            self.resources.give_back(self._ready.demand(job))
+            self.resources.give_back(self.ready.demand(job))
         if state == RUNNING:
             if not self._sharing or self.bundles.leads(job):
-                self.resources.take(self._ready.demand(job))
+                self.resources.take(self.ready.demand(job))
         elif state == READY:
-            self._ready.put(job)
+            self.ready.put(job)
             if job in self._checkable and job not in self.plan.growing:
                 self._questions[job] = None
 
@@ -688,65 +688,9 @@ class RunState:
         when = self._when[job]
         return when == 2 or bool(self.alarmed[job]) if when else not self.soured[job]
 
-    # --- checking -------------------------------------------------------------------------------
-
     def _story(self, job: int, state: int) -> str:
         return (
             f"BUG: job `{self.plan.name(job)}` cannot go from {STATES[self.states[job]]} to {STATES[state]}"
             f" (attempt {self.attempts[job]}, failed tries {self.failed_tries.get(job, 0)}, open needs {self.open_needs[job]},"
             f" stopping {self.stopping!r}, status {self.status!r})"
         )
-
-    def check(self) -> None:
-        """Compute every index anew from the states and compare. For tests and simulations.
-
-        Raises:
-            AssertionError: an index differs, or an invariant of the run does not hold.
-        """
-        plan, states = self.plan, self.states
-        queued = {job for jobs in self._ready.contents().values() for job in jobs}
-        counted = [0] * len(STATES)
-        grouped = {job for jobs in self._ready.groups().values() for job in jobs}
-        fresh, processes = Resources(self.limits.slots, self.limits.limits), set[int]()
-        for job, state in enumerate(states):
-            counted[state] += 1
-            needs = plan.needs[job]
-            assert self.open_needs[job] == sum(states[need] not in FINAL for need in needs), (
-                f"open needs of {plan.name(job)}"
-            )
-            assert bool(self.soured[job]) == any(map(self._is_bad, needs)), f"soured {plan.name(job)}"
-            assert bool(self.alarmed[job]) == any(self.fell[n] for n in needs), f"alarmed {plan.name(job)}"
-            if state == RUNNING and self.bundles.number(job) not in processes:
-                fresh.take(self._ready.demand(job))
-                processes |= {self.bundles.number(job)} - {0}
-            assert (job in queued) == (state == READY), f"{plan.name(job)} is in a queue or not, wrongly"
-            if state in (READY, RUNNING, SUCCESS, FAILED, BACKING_OFF) and not self._was_reopened:
-                assert not self.open_needs[job] and self._comes_true(job), f"{plan.name(job)} is ahead of its needs"
-        assert counted == self.counts, (counted, self.counts)
-        assert fresh.snapshot() == self.resources.snapshot(), (fresh.snapshot(), self.resources.snapshot())
-        assert all(states[job] == SKIPPED and not self.attempts[job] for job in self.left_out), self.left_out
-        assert all(states[job] == RUNNING for job in self.kills), self.kills
-        assert all(states[job] == RUNNING for job in self._sharing), self.bundles.snapshot()
-        assert grouped == {job for job in queued if self._fusing.of(job) >= 0}, grouped
-
-    def snapshot(self) -> dict[str, Any]:
-        """Everything that a replay of the journal must reproduce, in a form that can be compared."""
-        return {
-            "states": bytes(self.states),
-            "attempts": self.attempts.tolist(),
-            "failed_tries": dict(self.failed_tries),
-            "losses": dict(self.losses),
-            "results": dict(self.results),
-            "counts": list(self.counts),
-            "open_needs": self.open_needs.tolist(),
-            "soured": bytes(self.soured),
-            "fell": bytes(self.fell),
-            "alarmed": bytes(self.alarmed),
-            "left_out": sorted(self.left_out),
-            "held": self.resources.snapshot(),
-            "ready": self._ready.contents(),
-            "ready_groups": self._ready.groups(),
-            "bundles": self.bundles.snapshot(),
-            "stopping": self.stopping,
-            "status": self.status,
-        }

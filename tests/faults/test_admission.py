@@ -12,6 +12,7 @@ from joblot.limits import Limits
 from joblot.model import Config, JobSpec
 from joblot.plan import expand
 from joblot.runstate import RunState
+from joblot.testing import audit
 
 MIB = 2**20
 
@@ -36,7 +37,7 @@ def test_what_was_seen_counts_for_jobs_that_declare_nothing():
     run = state(jobs, {0: 600 * MIB, 1: 600 * MIB})
     decision = run.start(0.0, 4)
     assert decision.starts == [0, 2, 3]
-    run.check()
+    audit(run)
 
 
 def test_what_was_seen_stands_beside_other_demands():

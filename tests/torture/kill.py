@@ -148,6 +148,7 @@ def check_history(folder: Path, run_id: str, tally: Counter) -> None:
     from joblot.plan import expand
     from joblot.limits import Limits
     from joblot.runstate import RunState
+    from joblot.testing import audit
 
     state = StateFolder(folder / "state", read_only=True)
     plan = expand(decode(state.journal.plan(run_id)))
@@ -159,7 +160,7 @@ def check_history(folder: Path, run_id: str, tally: Counter) -> None:
                 for job in getattr(event, "jobs", ()) if type(event).__name__ == "AttemptsStarted" else ():
                     numbers[job] += 1
                 machine.apply(event)
-        machine.check()
+        audit(machine)
         tally["illegal histories"] += machine.status != "success" or any(
             machine.attempts[job] > count for job, count in numbers.items()
         )

@@ -1,12 +1,13 @@
 """Worlds to test in: runs without processes, disks or waiting.
 
 `World` is for one test with a story: its verbs are those of the domain. `simulate` drives a run through a whole unkind life from one
-seed. `ScriptedExecutor` stands in for processes under a real engine and a real journal. `Referee` reads events as they are recorded and
+seed. `audit` does a run's books again. `ScriptedExecutor` stands in for processes under a real engine and a real journal. `Referee` reads events as they are recorded and
 objects to what must never happen.
 """
 
 from __future__ import annotations
 
+from joblot.testing.audit import audit
 from joblot.testing.declare import declare, story
 from joblot.testing.executor import ScriptedExecutor
 from joblot.testing.referee import Referee
@@ -22,6 +23,7 @@ __all__ = [
     "Simulation",
     "SimulationError",
     "World",
+    "audit",
     "declare",
     "simulate",
     "story",

@@ -18,6 +18,7 @@ from joblot.journal.codec import encode_events
 from joblot.limits import Limits
 from joblot.model import RETRIABLE, STATES, Outcome
 from joblot.runstate import RunState
+from joblot.testing.audit import audit, snapshot
 from joblot.testing.declare import FUSED, story
 from joblot.testing.referee import ENDED, GOOD, Referee
 
@@ -253,8 +254,8 @@ class _Simulator:
             return False
         if decision.events:
             self._append(decision)
-        self._state.check()
-        assert self._state.snapshot() == self._shadow.snapshot(), "a replay gives another state"
+        audit(self._state)
+        assert snapshot(self._state) == snapshot(self._shadow), "a replay gives another state"
         if self._killed():
             return False
         for job in decision.starts:
@@ -390,4 +391,4 @@ class _Simulator:
         return state
 
     def _replay_all(self) -> None:
-        assert self._replay().snapshot() == self._state.snapshot(), "a replay of the whole run gives another state"
+        assert snapshot(self._replay()) == snapshot(self._state), "a replay of the whole run gives another state"

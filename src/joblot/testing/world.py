@@ -13,6 +13,7 @@ from joblot.limits import Limits
 from joblot.model import STATES, Config, Outcome
 from joblot.plan import expand
 from joblot.runstate import RunState
+from joblot.testing.audit import audit, snapshot
 from joblot.testing.declare import FUSED, declare, story
 from joblot.testing.referee import GOOD, Referee
 
@@ -213,6 +214,6 @@ class World:
         for kill in decision.kills:
             self._referee.killed(kill)
             self.kills.append(kill)
-        self.state.check()
-        assert self._replayed().snapshot() == self.state.snapshot(), f"a replay gives another state\n{self.story()}"
+        audit(self.state)
+        assert snapshot(self._replayed()) == snapshot(self.state), f"a replay gives another state\n{self.story()}"
         return decision

@@ -1,0 +1,77 @@
+"""The books of a run, done a second time: every index of a `RunState` computed anew from the states, and compared.
+
+It reads the state and changes nothing.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from joblot.model import BACKING_OFF, CACHED, FAILED, FINAL, READY, RUNNING, SKIPPED, STATES, SUCCESS
+from joblot.resources import Resources
+
+if TYPE_CHECKING:
+    from joblot.runstate import RunState
+
+_STARTED = (READY, RUNNING, SUCCESS, FAILED, BACKING_OFF)
+
+
+def audit(run: RunState) -> None:
+    """Compute everything that a run keeps for speed from the states of its jobs, and compare.
+
+    Raises:
+        AssertionError: an index differs, or an invariant of the run does not hold.
+    """
+    plan, states = run.plan, run.states
+    queued = {job for jobs in run.ready.contents().values() for job in jobs}
+    grouped = {job for jobs in run.ready.groups().values() for job in jobs}
+    counted = [0] * len(STATES)
+    held, processes = Resources(run.limits.slots, run.limits.limits), set[int]()
+    for job, state in enumerate(states):
+        counted[state] += 1
+        _audit_needs(run, job)
+        if state == RUNNING and run.bundles.number(job) not in processes:
+            held.take(run.ready.demand(job))
+            processes |= {run.bundles.number(job)} - {0}
+        assert (job in queued) == (state == READY), f"{plan.name(job)} is in a queue or not, wrongly"
+    assert counted == run.counts, (counted, run.counts)
+    assert held.snapshot() == run.resources.snapshot(), (held.snapshot(), run.resources.snapshot())
+    assert all(states[job] == SKIPPED and not run.attempts[job] for job in run.left_out), run.left_out
+    assert all(states[job] == RUNNING for job in run.kills), run.kills
+    assert all(states[job] == RUNNING for job in run.bundles.running), run.bundles.snapshot()
+    assert grouped == {job for job in queued if run.fusing.of(job) >= 0}, grouped
+
+
+def _audit_needs(run: RunState, job: int) -> None:
+    name, needs, states = run.plan.name(job), run.plan.needs[job], run.states
+    bad = [need for need in needs if states[need] in FINAL - {SUCCESS, CACHED} and need not in run.left_out]
+    alarmed = any(run.fell[need] for need in needs)
+    assert run.open_needs[job] == sum(states[need] not in FINAL for need in needs), f"open needs of {name}"
+    assert bool(run.soured[job]) == bool(bad), f"soured {name}"
+    assert bool(run.alarmed[job]) == alarmed, f"alarmed {name}"
+    if states[job] in _STARTED and not run.was_reopened:
+        may = {"success": not bad, "failure": alarmed, "always": True}[run.plan.declarations[job].when]
+        assert not run.open_needs[job] and may, f"{name} is ahead of its needs"
+
+
+def snapshot(run: RunState) -> dict[str, Any]:
+    """Everything that a replay of the journal must reproduce, in a form that can be compared."""
+    return {
+        "states": bytes(run.states),
+        "attempts": run.attempts.tolist(),
+        "failed_tries": dict(run.failed_tries),
+        "losses": dict(run.losses),
+        "results": dict(run.results),
+        "counts": list(run.counts),
+        "open_needs": run.open_needs.tolist(),
+        "soured": bytes(run.soured),
+        "fell": bytes(run.fell),
+        "alarmed": bytes(run.alarmed),
+        "left_out": sorted(run.left_out),
+        "held": run.resources.snapshot(),
+        "ready": run.ready.contents(),
+        "ready_groups": run.ready.groups(),
+        "bundles": run.bundles.snapshot(),
+        "stopping": run.stopping,
+        "status": run.status,
+    }
