@@ -43,6 +43,8 @@ bench: $(VENV)/.dev  ## overheads, side by side with peers and limits
 	$(BIN)/python benchmarks/config.py
 	$(BIN)/python benchmarks/uptodate.py
 	$(BIN)/python benchmarks/resume.py
+	$(BIN)/python benchmarks/scale.py
+	$(BIN)/python benchmarks/fused.py
 
 bench-text: $(VENV)/.dev  ## text actions on SIZE_MB of made text
 	$(BIN)/python benchmarks/text.py $(SIZE_MB)
