@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 import sys
+import time
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
@@ -352,7 +353,7 @@ class _Driver:
         from joblot.reports.view import RunView
 
         view = view or RunView(self._plan.name, len(self._plan))
-        interrupts = Interrupts()
+        interrupts, began_cpu_s = Interrupts(), time.process_time()
         with interrupts:
             if interrupts.fd >= 0:
                 executor.wake_on(interrupts.fd)
@@ -370,14 +371,15 @@ class _Driver:
                 current=self._current,
             )
             engine.drive(first(self._clock.now(), engine.capacity), interrupts)
-        report = self._keep_books(journal, view, self._clock.wall())
+        report = self._keep_books(journal, view, self._clock.wall(), time.process_time() - began_cpu_s)
         for observer in self._observers:
             observer.ended(report.status)
         return report
 
-    def _keep_books(self, journal: Journal, view: Any, ended_at: float | None) -> Report:
-        """What is kept of a run that has ended, beside its events."""
+    def _keep_books(self, journal: Journal, view: Any, ended_at: float | None, cpu_s: float = 0.0) -> Report:
+        """What is kept of a run that has ended, beside its events. `cpu_s` is what this process took, jobs that it ran itself included."""
         report = self._report(view)
+        report.own_cpu_s = max(0.0, cpu_s - (view.cpu_s if self._options.on == "inline" else 0.0))
         journal.summarise(self._run_id, status=report.status, ended_at=ended_at, counts=report.counts)
         if self._hold is not None:
             try:

@@ -113,6 +113,8 @@ class Report:
         self.batch = plan.config.name
         self.source = plan.config.source
         self.view = view
+        self.own_cpu_s = 0.0
+        """CPU seconds that joblot's own process took to drive the run, without its jobs; 0 when that was not measured."""
         self._plan = plan
         self._log = log
         self._live = live
@@ -314,6 +316,8 @@ class Report:
             head["unfinished"] = unfinished
         if view.left_out:
             head["left_out"] = len(view.left_out)
+        if self.own_cpu_s:
+            head["own_cpu_s"] = round(self.own_cpu_s, 6)
         return head | {"all_passed": self.all_passed, "cpu_s": round(view.cpu_s, 6), "peak_bytes": view.peak_bytes}
 
     def _chunks(self) -> Iterator[bytes]:

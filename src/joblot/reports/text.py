@@ -71,6 +71,9 @@ def closing(report: Report, *, paint: Callable[[str, str], str] = _unpainted) ->
     if causes:
         lines.append("Failures by cause:")
         lines += [f"  {cause.failures:>5} x {cause.text} (such as `{cause.example}`)" for cause in causes]
+    if report.own_cpu_s and not small:
+        share = report.own_cpu_s / report.total_jobs * 1e6
+        lines.append(f"joblot's own share: {format_duration(report.own_cpu_s)} of processor time, {share:.0f} us a job")
     lines.append(summary(report))
     return "\n".join(lines)
 

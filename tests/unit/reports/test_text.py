@@ -180,3 +180,15 @@ def test_i15_holds_for_any_mixture(raw):
 
 def test_one_line_has_no_line_break():
     assert one_line("  a\r\n b\tc\x1b[K ") == "a b c"
+
+
+def test_a_large_run_says_what_joblot_itself_took_a_job():
+    jobs = [JobSpec(name=f"j{number}", run="x") for number in range(200)]
+    report = report_of(jobs, [ev.RunStarted("f", 200), ev.AttemptsStarted(list(range(200)))])
+    assert "own share" not in closing(report)
+    report.own_cpu_s = 0.0042
+    assert closing(report).splitlines()[-2] == "joblot's own share: 4 ms of processor time, 21 us a job"
+    small = mixed()
+    small.own_cpu_s = 1.0
+    assert "own share" not in closing(small)
+    assert small.to_dict()["own_cpu_s"] == 1.0
