@@ -49,6 +49,31 @@ def test_one_file_an_item_that_runs(project):
     assert (done.code, json.loads(done.out)["succeeded"]) == (0, 2)
 
 
+def test_one_item_goes_exactly_where_it_is_wanted(project):
+    """R70: the file stands at FILE; several items are refused, never written over each other."""
+    words = ("generate", "job.yaml", "--set", "label=x", "--file", "sub/one{}.yaml")
+    assert project(*words, "--each", "code=6920Z") == (0, "generated 1, unchanged 0, edited 0, pruned 0\n", "")
+    assert "count-6920Z" in (project.path / "sub" / "one{}.yaml").read_text()
+    assert project(*words, "--each", "code=6920Z,4329A") == (
+        2, "", "error: `--file` is for one item, and there are 2\nhint: `--out DIR` writes a file for each\n",
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("words", "error", "hint"),
+    [
+        ([], "missing option `--out`", "`--out DIR` for a file per item, `--file FILE` for one"),
+        (["--file", "a", "--out", "b"], "`--file` and `--out` cannot stand together", "`--file` says where all of it goes"),
+        (["--file", "a", "--name", "b"], "`--file` and `--name` cannot stand together", "`--file` says where all of it goes"),
+        (["--file", "a", "--prune"], "`--file` and `--prune` cannot stand together", "`--file` says where all of it goes"),
+        (["--file", "a/"], "`a/` is no file name", "`--out DIR` names a folder"),
+    ],
+)  # fmt: skip
+def test_where_the_files_go_must_be_clear(project, words, error, hint):
+    done = project("generate", "job.yaml", "--set", "label=x", "--each", "code=6920Z", *words)
+    assert done == (2, "", f"error: {error}\nhint: {hint}\n")
+
+
 def test_again_nothing_is_touched_and_an_edit_is_kept(project):
     """D11, R76: exit code 1 and one line for each edited file."""
     generate(project)
@@ -197,7 +222,6 @@ def test_a_batch_that_would_be_wrong_is_shown_with_its_own_lines(project):
          "letters, digits and `_` make a name"),
         (("job.yaml", "--each", "@codes.csv", "--out", "codes.csv"), "not a folder: `codes.csv`",
          "give `--out` a folder; it is made if it is missing"),
-        (("job.yaml", "--each", "@codes.csv"), "missing option `--out`", "`joblot generate --help` says what it takes"),
         (("job.yaml", "--each", "@codes.csv", "--out", "o", "--name", "{code}/x"), "file name `6920Z/x` holds `/`",
          "`code` is `6920Z`"),
     ],

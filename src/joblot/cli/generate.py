@@ -36,7 +36,8 @@ _LEFT = {
 @click.option(
     "--set", "constants", multiple=True, type=Variable(), help="a value that all items share; may be given often"
 )
-@click.option("--out", metavar="DIR", required=True, help="the folder for the files; made if it is missing")
+@click.option("--out", metavar="DIR", help="the folder for the files; made if it is missing")
+@click.option("--file", metavar="FILE", help="instead of `--out`: the one file to write, for one item")
 @click.option(
     "--name",
     metavar="NAME",
@@ -55,7 +56,8 @@ def command(
     template: str,
     each: tuple[str, ...],
     constants: tuple[tuple[str, str], ...],
-    out: str,
+    out: str | None,
+    file: str | None,
     name: str | None,
     *,
     check: bool,
@@ -66,12 +68,18 @@ def command(
 ) -> int:
     """Render, check and compare everything, then write."""
     from joblot.cli import batch as batches
+    from joblot.errors import UsageError
     from joblot.generate import apply_writes, plan_writes, product, read_axis, read_template
 
     read = read_template(template)
     axes = [read_axis(written) for written in each]
-    items = product(axes, _constants(constants))
-    pattern = name if name is not None else _default_name(read, axes)
+    items = list(product(axes, _constants(constants)))
+    if file is not None:
+        out, pattern = _one_file(file, out, name, len(items), prune=prune)
+    else:
+        pattern = name if name is not None else _default_name(read, axes)
+    if out is None:
+        raise UsageError("missing option `--out`", hint="`--out DIR` for a file per item, `--file FILE` for one")
     writes, warnings = plan_writes(read, items, folder=out, name=pattern, force=force, prune=prune)
     batches.warn(output, [*_doubts(read, pattern, axes, constants), *warnings])
     only_shown = check or diff or dry_run
@@ -93,6 +101,25 @@ def _constants(given: Sequence[tuple[str, str]]) -> dict[str, str]:
             raise UsageError(f"variable `{name}` is given twice", hint="keep one `--each` or `--set` of it")
         found[name] = value
     return found
+
+
+def _one_file(file: str, out: str | None, name: str | None, items: int, *, prune: bool) -> tuple[str, str]:
+    """The folder and the name of the one file that was asked for."""
+    import os
+
+    from joblot.errors import UsageError
+
+    for option, given in (("--out", out is not None), ("--name", name is not None), ("--prune", prune)):
+        if given:
+            raise UsageError(
+                f"`--file` and `{option}` cannot stand together", hint="`--file` says where all of it goes"
+            )
+    if items != 1:
+        raise UsageError(f"`--file` is for one item, and there are {items}", hint="`--out DIR` writes a file for each")
+    folder, base = os.path.split(file)
+    if not base:
+        raise UsageError(f"`{file}` is no file name", hint="`--out DIR` names a folder")
+    return folder or ".", base.replace("{", "{{").replace("}", "}}")
 
 
 def _default_name(template: Template, axes: Sequence[Axis]) -> str:
