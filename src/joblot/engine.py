@@ -61,7 +61,8 @@ class Engine:
     """Drives one run in this process.
 
     `began_at` is the wall time of the run's own start, its first record: events tell when attempts began relative to it. None: the run
-    starts with the first decision here. `watch` looks after the files that jobs declare, `current` says which jobs are up to date.
+    starts with the first decision here. `known` is how many jobs the plan had when the executor began, whose processes know of no others;
+    by default all that there are. `watch` looks after the files that jobs declare, `current` says which jobs are up to date.
     """
 
     def __init__(
@@ -78,12 +79,12 @@ class Engine:
         disk_wait_s: float = 0.0,
         watch: OutputWatch | None = None,
         current: UpToDate | None = None,
+        known: int | None = None,
     ) -> None:
         self._run_id = run_id
         self._state = state
         self._plan = state.plan
-        self._known = len(state.plan)
-        """How many jobs the executor's processes know of: those that there were when they began."""
+        self._known = len(state.plan) if known is None else known
         self._journal = journal
         self._executor = executor
         self._clock = clock
@@ -252,9 +253,10 @@ class Engine:
             if job in self._plan.growing:
                 from joblot.growth import find_items  # seldom needed, and it needs a lot
 
-                self._broken.append(
-                    find_items(self._plan, self._values, job, numbers[job], self._clock.now() - self._zero)
-                )
+                found = find_items(self._plan, self._values, job, numbers[job], self._clock.now() - self._zero)
+                if found.kind == "ok" and found.message:
+                    self._warn(f"{self._plan.name(job)}: {found.message}")
+                self._broken.append(found)
                 continue
             if job >= self._known:
                 attempt.spec = self._plan.spec(job)

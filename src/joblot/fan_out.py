@@ -25,6 +25,7 @@ Item = Sequence[Any]
 Fill = Callable[[Item], Any]
 
 _TUPLES: Final = frozenset({"needs", "outputs"})
+_LISTS: Final = frozenset({*_TUPLES, "run", "input"})
 _FILLED_LATER: Final = frozenset({"run", "input", "params", "env"})
 """The fields in which a job that starts fills in what is known only then."""
 LONGEST_NAME: Final = 100
@@ -115,8 +116,8 @@ class FanOutJobs:
         if fill is None:
             return repeat(getattr(self._spec, field), len(self))
         if field in _TUPLES:
-            return (tuple(_texts(fill(item))) for item in self.items())
-        return (_texts(fill(item)) for item in self.items())
+            return (tuple(_texts(field, fill(item))) for item in self.items())
+        return (_texts(field, fill(item)) for item in self.items())
 
     def spec(self, number: int, name: str) -> JobSpec:
         """A job of its own, with everything that the item gives filled in."""
@@ -124,7 +125,7 @@ class FanOutJobs:
             return msgspec.structs.replace(self._spec, name=name, fan_out=None)
         item = self.item(number)
         changes: dict[str, Any] = {
-            field: fill(item) if field == "params" else _texts(fill(item)) for field, fill in self._fills.items()
+            field: fill(item) if field == "params" else _texts(field, fill(item)) for field, fill in self._fills.items()
         }
         for field in _TUPLES & changes.keys():
             changes[field] = tuple(changes[field])
@@ -177,13 +178,13 @@ def pattern_of(name: str) -> str:
     return text if len(pieces) > 1 or any(isinstance(piece, Reference) for piece in pieces) else f"{text}-*"
 
 
-def _texts(value: Any) -> Any:
-    """The value with texts for all that it holds."""
-    if isinstance(value, str) or value is None:
+def _texts(field: str, value: Any) -> Any:
+    """What stands in a field, with texts for all that an item gave. Only `input` may be nothing, or become a list."""
+    if isinstance(value, str) or (value is None and field == "input"):
         return value
-    if isinstance(value, list):
+    if isinstance(value, list) and field in _LISTS:
         return [as_text(item) for item in value]
-    return {key: as_text(item) for key, item in value.items()} if isinstance(value, dict) else as_text(value)
+    return {key: as_text(item) for key, item in value.items()} if field == "env" else as_text(value)
 
 
 def _has_reference(text: str) -> bool:

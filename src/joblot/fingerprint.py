@@ -110,7 +110,7 @@ def paths_read(plan: Plan, job: int, given: Any) -> list[str]:
     paths = [given] if isinstance(given, str) else [one for one in given or () if isinstance(one, str)]
     needs = plan.needs[job]
     if needs:
-        paths += [path for need in needs for path in plan.spec(need).outputs]
+        paths += [path for need in needs if need not in plan.growing for path in plan.spec(need).outputs]
     return paths if len(paths) < 2 else list(dict.fromkeys(paths))
 
 

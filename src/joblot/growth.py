@@ -5,14 +5,15 @@ It reads the plan and the results of a run; whether and when the plan grows is f
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
 from joblot.actions.registry import ACTIONS
-from joblot.config.fanout import check_items, inspect_values
+from joblot.config.fanout import check_items, find_column, inspect_values
 from joblot.config.fields import Sink
 from joblot.config.items import ItemsError, rows_to_columns
+from joblot.config.template import TemplateError, references
 from joblot.config.tree import describe
 from joblot.errors import ConfigError, JoblotError
 from joblot.model import VARYING, FanOut, Outcome
@@ -21,24 +22,30 @@ if TYPE_CHECKING:
     from joblot.plan import Plan
     from joblot.values import Values
 
-BAD_ITEMS = "bad_items"
+_CHANGED: Final = "the items have changed since they were found, and this run keeps those: a new run takes the new ones"
+BAD_ITEMS: Final = "bad_items"
 """The reason code of a growing job that found nothing that jobs can be made of."""
 
 
 def find_items(plan: Plan, values: Values, job: int, number: int, now: float) -> Outcome:
-    """The outcome of a growing job's attempt: with the items it found, or with what is wrong with them."""
-    if job in plan.grown:  # an earlier attempt found them
-        return Outcome(job, number, "ok", now, result=_counted(len(plan.grown[job])))
+    """The outcome of a growing job's attempt: with the items it found, or with what is wrong with them.
+
+    A run keeps the items that it found first. When a later attempt finds others, the message says so.
+    """
     try:
         columns = _columns(values.source_of(job))
+        if job in plan.grown:  # an earlier attempt found them
+            changed = columns != plan.items_of(job)
+            return Outcome(job, number, "ok", now, result=_counted(len(plan.grown[job])), message=_CHANGED if changed else "")
         _check(plan, job, columns)
         plan.try_to_extend(job, columns)
     except (ConfigError, ItemsError) as error:
         message = error.diagnostics[0].message if isinstance(error, ConfigError) else error.message
         return Outcome(job, number, "error", now, message=message, reason=BAD_ITEMS)
     except (JoblotError, ValueError) as error:
-        message = error.message if isinstance(error, JoblotError) else str(error)
-        return Outcome(job, number, "error", now, message=message, reason="bad_reference")
+        message = error.message if isinstance(error, (JoblotError, TemplateError)) else str(error)
+        reason = BAD_ITEMS if isinstance(error, TemplateError) else "bad_reference"
+        return Outcome(job, number, "error", now, message=message, reason=reason)
     count = len(next(iter(columns.values()), ()))
     return Outcome(job, number, "ok", now, result=_counted(count), items=columns)
 
@@ -66,6 +73,14 @@ def _check(plan: Plan, job: int, columns: dict[str, list[Any]]) -> None:
         declared = {name: getattr(spec, name) for name in VARYING}
         fields = {name: value for name, value in declared.items() if value is not None}
         signature = ACTIONS.signature(spec.action) if spec.action is not None else None
-        check_items(sink, FanOut("rows", columns), fields, signature, ())
+        fan = FanOut("rows", columns)
+        for reference in (found for value in fields.values() for found in references(_as_list(value))):
+            if reference.root == "item":
+                find_column(reference, fan)
+        check_items(sink, fan, fields, signature, ())
     if sink.problems:
         raise ItemsError(sink.problems[0].message)
+
+
+def _as_list(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value

@@ -369,6 +369,7 @@ class _Driver:
                 disk_wait_s=self._options.disk_wait_s,
                 watch=self._watch,
                 current=self._current,
+                known=self._known,
             )
             engine.drive(first(self._clock.now(), engine.capacity), interrupts)
         report = self._keep_books(journal, view, self._clock.wall(), time.process_time() - began_cpu_s)
@@ -414,6 +415,7 @@ class _Driver:
 
     def _executor(self, on: str) -> Executor:
         options = self._options
+        self._known = len(self._plan)
         context = RunContext(
             self._run_id, self._plan, self._run_dir(), options.capture, max_log=options.max_log, warn=self._warn
         )

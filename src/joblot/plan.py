@@ -132,6 +132,10 @@ class Plan:
             self._tried = (job, columns, _expanded(self.config, {**self._grown, job: columns}))
         return self._tried[2]
 
+    def items_of(self, job: int) -> Columns:
+        """The items that a growing job has found, as columns."""
+        return self._grown[job]
+
     @property
     def grown(self) -> dict[int, range]:
         """By growing job, the numbers of the jobs that were made of its items."""

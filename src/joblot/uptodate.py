@@ -280,7 +280,7 @@ class UpToDate:
         """A need that will run and whose files or result this job uses."""
         plan = self._plan
         for need in plan.needs[job]:
-            if not found[need].current and (
+            if need not in plan.growing and not found[need].current and (
                 plan.spec(need).outputs or (plan.spec(job).deferred and need in plan.wanted_results)
             ):
                 return plan.name(need)
