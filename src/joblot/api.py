@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 EXECUTORS: Final = ("local", "inline")
 _REFERENCE: Final = re.compile(r"\$\{\{.*?\}\}")
+_RESULT: Final = re.compile(r"\$\{\{\s*jobs\.[A-Za-z0-9._\[\]-]+\s*\}\}")
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
@@ -331,6 +332,8 @@ def _fan_out(
     from joblot.config.fields import Sink
 
     ((way, value),) = given.items()
+    if way == "foreach" and isinstance(value, str) and _RESULT.fullmatch(value.strip()):
+        return FanOut("result", source=value.strip(), max_parallel=max_parallel)
     sink = Sink()
     fan_out = read_fan_out(sink, way, _plain_lists(value), (way,), folder, secrets=secrets, typed=True)
     wrong = next((problem for problem in sink.problems if problem.severity == "error"), None)
@@ -377,6 +380,8 @@ def _of_items(spec: JobSpec, fan_out: FanOut, root: str) -> JobSpec:
             raise ConfigError(f"job `{spec.name}`: {error.message}", hint=error.hint) from None
     sink = Sink()
     signature = ACTIONS.signature(spec.action) if spec.action is not None else None
+    if fan_out.kind == "result":
+        return msgspec.structs.replace(spec, deferred=True)
     check_items(sink, fan_out, {"params": {}, **fields}, signature, ("jobs",))
     if sink.problems:
         raise ConfigError(f"job `{spec.name}`: {sink.problems[0].message}", hint=sink.problems[0].hint)

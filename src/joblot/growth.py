@@ -36,7 +36,9 @@ def find_items(plan: Plan, values: Values, job: int, number: int, now: float) ->
         columns = _columns(values.source_of(job))
         if job in plan.grown:  # an earlier attempt found them
             changed = columns != plan.items_of(job)
-            return Outcome(job, number, "ok", now, result=_counted(len(plan.grown[job])), message=_CHANGED if changed else "")
+            return Outcome(
+                job, number, "ok", now, result=_counted(len(plan.grown[job])), message=_CHANGED if changed else ""
+            )
         _check(plan, job, columns)
         plan.try_to_extend(job, columns)
     except (ConfigError, ItemsError) as error:

@@ -70,6 +70,10 @@ class Plan:
         """The job's name."""
         return self._names[job] if job < len(self._names) else self._adopted[job].name
 
+    def names(self) -> Sequence[str]:
+        """The names of all jobs, in order."""
+        return self._names
+
     def spec(self, job: int) -> JobSpec:
         """What the batch declares for the job, with its item filled in."""
         if job >= len(self.declarations):
@@ -186,16 +190,16 @@ class Plan:
     @cached_property
     def wanted_results(self) -> frozenset[int]:
         """The jobs whose results some other job refers to."""
-        wanted = set()
-        for spec in self.config.jobs:
-            if spec.deferred:
-                source = spec.fan_out.source if spec.fan_out is not None else ""
-                text = msgspec.json.encode([spec.input, spec.params, spec.run, spec.env, source]).decode()
-                for way in _RESULT_OF.findall(text):
-                    found = split_result(way.split("."), self._numbers.__contains__)
-                    if found is not None and found[0] in self._numbers:
-                        wanted.add(self._numbers[found[0]])
-        return frozenset(wanted)
+        specs = (spec for spec in self.config.jobs if spec.deferred)
+        names = (name for spec in specs for name in self.results_in(spec))
+        return frozenset(self._numbers[name] for name in names if name in self._numbers)
+
+    def results_in(self, spec: JobSpec) -> list[str]:
+        """The names of the jobs whose results stand in the texts of a declaration, whether there are such jobs or not."""
+        source = spec.fan_out.source if spec.fan_out is not None else ""
+        text = msgspec.json.encode([spec.input, spec.params, spec.run, spec.env, source]).decode()
+        ways = (split_result(way.split("."), self._numbers.__contains__) for way in _RESULT_OF.findall(text))
+        return [way[0] for way in ways if way is not None]
 
     @cached_property
     def encoded(self) -> bytes:
@@ -267,6 +271,9 @@ def expand(config: Config) -> Plan:
     """
     jobs, needs = _expanded(config, {})
     plan = Plan(config, jobs, needs)
+    unknown = [problem for spec in config.jobs if spec.deferred for problem in _unknown_results(plan, spec)]
+    if unknown:
+        raise ConfigError(unknown)
     cycle = graph.find_cycle(plan.needs, plan.dependents) if needs.partners else []
     if cycle:
         raise _cyclic(plan, cycle)
@@ -298,6 +305,18 @@ def _is_deferred(spec: JobSpec) -> bool:
     """Whether something but the item is filled in when a job starts."""
     text = msgspec.json.encode([spec.input, spec.params, spec.run, spec.env]).decode()
     return bool(_LATER_IN.search(text))
+
+
+def _unknown_results(plan: Plan, spec: JobSpec) -> list[Diagnostic]:
+    """References to results of jobs that there are not: those that are found while the run goes on have none that can be named before."""
+    problems = []
+    for name in plan.results_in(spec):
+        if plan.find(name) is None:
+            growing = next((plan.name(job) for job in sorted(plan.growing) if _matching(plan.name(job), {name: 0})), "")
+            message = f"job `{spec.name}` refers to the result of `{name}`, and no job has that name"
+            hint = f"jobs of `{growing}` are found while the run goes on, and cannot be named before" if growing else ""
+            problems.append(_problem("reference", spec, message, hint=hint or did_you_mean(name, plan.names())))
+    return problems
 
 
 def _name_problems(jobs: _Jobs) -> list[Diagnostic]:

@@ -280,8 +280,10 @@ class UpToDate:
         """A need that will run and whose files or result this job uses."""
         plan = self._plan
         for need in plan.needs[job]:
-            if need not in plan.growing and not found[need].current and (
-                plan.spec(need).outputs or (plan.spec(job).deferred and need in plan.wanted_results)
+            if (
+                need not in plan.growing
+                and not found[need].current
+                and (plan.spec(need).outputs or (plan.spec(job).deferred and need in plan.wanted_results))
             ):
                 return plan.name(need)
         return ""

@@ -147,3 +147,47 @@ def test_a_mapping_where_a_text_is_wanted_is_its_json(project):
     batch(project, "  - {name: 'g-${{ item.c.x }}', run: [echo, '${{ item.c }}'], cwd: '.', foreach: items.jsonl}\n")
     assert project("run", "--run-id", "r1", "-q").code == 0
     assert project("logs", "r1", "g-1").out.strip() == '{"x":1}'
+
+
+def test_a_found_job_has_no_result_that_can_be_named_before(project):
+    batch(project, LIST, COUNT, "  - {name: sum, run: 'echo ${{ jobs.n-a.result.total_lines }}', needs: ['n-*']}\n")
+    done = project("validate", "joblot.yaml")
+    assert done.code == 2
+    assert "job `sum` refers to the result of `n-a`, and no job has that name" in done.err
+    assert "hint: jobs of `n-*` are found while the run goes on, and cannot be named before" in done.err
+
+
+def test_what_looks_back_counts_the_jobs_that_were_found(project):
+    batch(project, LIST, COUNT)
+    project("run", "--run-id", "r1", "-q")
+    assert json.loads(project("ls", "--json").out)[0]["total_jobs"] == 4
+    assert "  4: 4 success" in project("ls").out
+
+
+def test_a_job_that_finds_others_cannot_be_accepted(project):
+    batch(project, LIST, COUNT)
+    assert project("accept", "joblot.yaml", "n-*").err == (
+        "error: `n-*` makes nothing itself\nhint: its jobs are found, and judged, in a run\n"
+    )
+
+
+def test_python_batches_grow_too(tmp_path):
+    from joblot import Batch
+
+    batch = Batch("grow", folder=tmp_path)
+    batch.add("list", lambda: {"files": ["a", "b"]})
+    batch.command(
+        "make-${{ item }}",
+        "echo ${{ item }} > ${{ item }}.txt",
+        foreach="${{ jobs.list.result.files }}",
+        needs=["list"],
+    )
+    batch.command("all", "cat *.txt > all", needs=["make-*"])
+    report = batch.run(on="local", workers=2, state=tmp_path / "state")
+    assert report.status == "success"
+    assert (tmp_path / "all").read_text() == "a\nb\n"
+
+
+def test_a_source_that_is_no_file_is_refused(project):
+    batch(project, "  - {name: 'g-${{ item }}', run: x, foreach: {lines: /dev/zero}}\n")
+    assert "`foreach`: `/dev/zero` is not a file" in project("validate", "joblot.yaml").err

@@ -21,12 +21,12 @@ from joblot.plan import expand
 class Bench:
     """One executor over a plan of the given jobs."""
 
-    def __init__(self, kind, folder: Path, *jobs: JobSpec, slots=2, secrets=(), env=None):
+    def __init__(self, kind, folder: Path, *jobs: JobSpec, slots=2, secrets=(), env=None, warn=None):
         self.plan = expand(
             Config(name="bench", folder=str(folder), jobs=list(jobs), secrets=tuple(secrets), env=env or {})
         )
         self.run_dir = folder / "run"
-        context = RunContext("bench-run", self.plan, self.run_dir)
+        context = RunContext("bench-run", self.plan, self.run_dir, warn=warn)
         self.executor = InlineExecutor(context) if kind == "inline" else LocalExecutor(context, slots)
         self.numbers: dict[int, int] = {}
         self.came = []
@@ -636,6 +636,17 @@ def test_a_killed_warden_is_replaced_and_what_ran_is_lost(local):
     assert gone(marker)
     world.start("after")
     assert world.wait()["after"].kind == "ok"
+
+
+def test_a_warden_that_is_gone_is_no_want_of_room(local):
+    """P2: what is started before the runner has noticed runs under the next warden, at once and without a word."""
+    said = []
+    world = local(call("a", lambda: 1), warn=said.append)
+    os.kill(world.executor._warden_pid, signal.SIGKILL)
+    os.waitid(os.P_PID, world.executor._warden_pid, os.WEXITED | os.WNOWAIT)
+    world.start("a")
+    assert world.wait()["a"].kind == "ok"
+    assert said == []
 
 
 def test_what_had_not_begun_when_the_warden_was_killed_is_not_lost(local, tmp_path):

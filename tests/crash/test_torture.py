@@ -17,6 +17,12 @@ TORTURE = Path(__file__).parent.parent / "torture"
     [
         ("kill", ["--kills", "4", "--victim", "runner", "--jobs", "60", "--check", "history"], "lost 0"),
         ("kill", ["--kills", "4", "--victim", "all", "--jobs", "60", "--check", "history"], "lost 0"),
+        (
+            "kill",
+            ["--kills", "4", "--victim", "any", "--jobs", "60", "--plans", "fused", "--check", "history"],
+            "lost 0",
+        ),
+        ("kill", ["--kills", "6", "--victim", "runner", "--jobs", "60", "--plans", "growing"], "lost 0"),
         ("journal", ["--kills", "8", "--durability", "normal"], "lost 0"),
         ("journal", ["--kills", "4", "--durability", "full"], "lost 0"),
         ("power", ["--cuts", "60"], "promised, but lost 0"),

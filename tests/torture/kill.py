@@ -1,13 +1,16 @@
 """kill -9 at random moments of a run of 5 to 200 jobs, then `joblot resume`, again and again until the run has ended.
 
 The victim is the runner, the warden that holds its jobs, a worker or command of it, or all of them at once (`any`: by turns). A runner
-whose warden or worker was killed goes on by itself.
+whose warden or worker was killed goes on by itself. The batches are those of `plans`: plain graphs, fused jobs, plans that grow (`mixed`: by
+turns). Half of the runners of growing plans are killed at a chosen moment: when the plan is about to grow, or has just grown.
 
-Checked after each run: no job with a recorded success was started again, no recorded success was lost, each job's file holds exactly what
-one undisturbed run leaves, attempts of one job never overlapped, no process of the run is left, and the final report equals that of an
-undisturbed run (times, attempts and run id aside). Prints one line of counts; exits 1 if any of the bad ones is not 0.
+Checked after each run: no job with a recorded success was started again, no recorded success was lost, each job has come to what it must
+and its file holds exactly what its attempts leave, attempts of one job never overlapped, no process of the run is left, and the final
+report equals that of an undisturbed run (times, attempts and run id aside). Prints what was done and what was found, a line each; exits 1
+if anything was found.
 
-    python tests/torture/kill.py --kills 200 [--victim runner|warden|worker|all|any] [--check history] [--seed 1] [--jobs 200]
+    python tests/torture/kill.py --kills 200 [--victim runner|warden|worker|all|any] [--plans plain|fused|growing|mixed]
+        [--check history] [--seed 1] [--jobs 200] [--per-run 12]
 """
 
 from __future__ import annotations
@@ -23,76 +26,70 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
-ACTIONS = '''
-import os, time
-from pathlib import Path
-from joblot import action, Context
+import plans
 
-@action("work")
-def work(*, name: str, seconds: float, ctx: Context) -> dict:
-    """Say when it began and ended, and make a file in between."""
-    folder = ctx.batch_dir / "out"
-    log = os.open(ctx.batch_dir / "log", os.O_WRONLY | os.O_APPEND | os.O_CREAT)
-    os.write(log, f"begin {name} {ctx.attempt} {time.monotonic()}\\n".encode())
-    with ctx.output(folder / name) as part:
-        part.write_text("half ")
-        time.sleep(seconds)
-        with part.open("a") as file:
-            file.write("full\\n")
-    os.write(log, f"end {name} {ctx.attempt} {time.monotonic()}\\n".encode())
-    return {"name": name}
-'''
+TRAPPED = """
+import os, signal, sys
+import joblot.growth
+from joblot.__main__ import main
+from joblot.events import PlanExtended
+from joblot.journal.sqlite import SqliteJournal
 
-COMMAND = (
-    'echo "begin $JOBLOT_JOB $JOBLOT_ATTEMPT $(cut -d" " -f1 /proc/uptime)" >> log; printf "half " > out/.$JOBLOT_JOB.part; sleep {seconds};'
-    ' printf "full\\n" >> out/.$JOBLOT_JOB.part; mv out/.$JOBLOT_JOB.part out/$JOBLOT_JOB;'
-    ' echo "end $JOBLOT_JOB $JOBLOT_ATTEMPT $(cut -d" " -f1 /proc/uptime)" >> log; echo name=$JOBLOT_JOB > $JOBLOT_OUTPUT'
-)
+moment, left = sys.argv[1], int(sys.argv[2])
+find_items, append = joblot.growth.find_items, SqliteJournal.append
 
+def reached(what):
+    global left
+    left -= what == moment
+    if what == moment and not left:
+        os.kill(os.getpid(), signal.SIGKILL)
 
-def make_batch(folder: Path, rng: random.Random, jobs: int) -> None:
-    """A random graph of Python actions and commands, some failing once and retried."""
-    (folder / "out").mkdir(parents=True)
-    (folder / "acts.py").write_text(ACTIONS)
-    made = []
-    for number in range(jobs):
-        name = f"j{number:03d}"
-        needs = (
-            sorted({f"j{rng.randrange(max(0, number - 30), number):03d}" for _ in range(rng.choice((0, 1, 1, 2)))})
-            if number
-            else []
-        )
-        seconds = round(rng.uniform(0.0, 0.03), 3)
-        # A killed worker is a failed try of its job.
-        job: dict[str, object] = {"name": name, "needs": needs, "retry": {"max_attempts": 50, "delay": 0}}
-        if rng.random() < 0.7:
-            job |= {"action": "work", "params": {"name": name, "seconds": seconds}}
-        else:
-            job["run"] = COMMAND.format(seconds=seconds)
-        made.append(job)
-    (folder / "batch.json").write_text(json.dumps({"imports": ["./acts.py"], "jobs": made}))
+def finding(*arguments):
+    reached("looking")
+    return find_items(*arguments)
+
+def appending(journal, run_id, events, at):
+    grows = any(isinstance(event, PlanExtended) for event in events)
+    if grows:
+        reached("found")
+    record = append(journal, run_id, events, at)
+    if grows:
+        reached("grown")
+    return record
+
+joblot.growth.find_items, SqliteJournal.append = finding, appending
+sys.exit(main(sys.argv[3:]))
+"""
+"""A runner that is killed when it looks for the items that its plan grows by, when it has found them, or when they have been recorded."""
+MOMENTS = ("looking", "found", "grown")
 
 
 def command(folder: Path, *words: str) -> list[str]:
     return [sys.executable, "-m", "joblot", words[0], *words[1:], "--state", str(folder / "state")]
 
 
-def recorded_successes(folder: Path, run_id: str) -> set[int]:
-    """The jobs whose success stands in the run's own file, torn last line aside."""
+def records(folder: Path, run_id: str) -> Iterator[list[dict]]:
+    """The events of each record in the run's own file, torn last line aside."""
     path = folder / "state" / "runs" / run_id / "events.jsonl"
-    done: set[int] = set()
     if path.exists():
         for line in path.read_bytes().split(b"\n")[:-1]:
-            for event in json.loads(line)["events"]:
-                if event["type"] == "attempt_ended" and event.get("outcome", "ok") == "ok":
-                    done.add(event["job"])
-    return done
+            yield json.loads(line)["events"]
+
+
+def is_success(event: dict) -> bool:
+    return event["type"] == "attempt_ended" and event.get("outcome", "ok") == "ok"
+
+
+def recorded_successes(folder: Path, run_id: str) -> set[int]:
+    """The jobs whose success stands in the run's own file."""
+    return {event["job"] for events in records(folder, run_id) for event in events if is_success(event)}
 
 
 def comparable(report: dict) -> list[tuple]:
-    return [(item["job"], item["status"], json.dumps(item.get("result"))) for item in report["results"]]
+    return sorted((item["job"], item["status"], json.dumps(item.get("result"))) for item in report["results"])
 
 
 def of_the_run(folder: Path, run_id: str) -> list[int]:
@@ -136,12 +133,34 @@ def strike(runner: subprocess.Popen, victim: str, rng: random.Random) -> bool:
             os.kill(pid, signal.SIGKILL)
         except ProcessLookupError:
             continue
+    if victim == "warden":
+        wait_for_another(runner, wardens)
     if runner.pid in chosen:
         runner.wait()
     return bool(chosen)
 
 
-def check_history(folder: Path, run_id: str, tally: Counter) -> None:
+def wait_for_another(runner: subprocess.Popen, wardens: list[int]) -> None:
+    """Until the runner has another warden: then it knows what was lost."""
+    until = time.monotonic() + 10
+    while runner.poll() is None and time.monotonic() < until and set(children(runner.pid)) <= set(wardens):
+        time.sleep(0.01)
+
+
+def is_one_loss_from_failing(folder: Path, run_id: str) -> bool:
+    """Whether a job has lost its warden so often that, were it lost once more while it runs alone, it would be to blame, and rightly."""
+    losses: Counter = Counter()
+    for events in records(folder, run_id):
+        for event in events:
+            if event["type"] == "attempt_ended":
+                if event.get("state", "success") in ("success", "failed"):
+                    del losses[event["job"]]
+                elif event["outcome"] == "lost" and event["reason"] == "lost":
+                    losses[event["job"]] += 1
+    return max(losses.values(), default=0) >= CRASH_LIMIT - 1
+
+
+def check_history(folder: Path, run_id: str, tally: Counter, *, status: str) -> None:
     """The whole record against the state machine's rules: every event must be a legal move, and the end must be where they lead."""
     from joblot.config.load import decode
     from joblot.journal.folder import StateFolder
@@ -161,7 +180,7 @@ def check_history(folder: Path, run_id: str, tally: Counter) -> None:
                     numbers[job] += 1
                 machine.apply(event)
         audit(machine)
-        tally["illegal histories"] += machine.status != "success" or any(
+        tally["illegal histories"] += machine.status != status or any(
             machine.attempts[job] > count for job, count in numbers.items()
         )
     except AssertionError as error:
@@ -174,94 +193,183 @@ def check_history(folder: Path, run_id: str, tally: Counter) -> None:
 
 def check_log(folder: Path, tally: Counter) -> None:
     """Overlaps and second completions, from what the jobs themselves wrote."""
-    spans: dict[str, list[list[float]]] = {}
+    spans: dict[str, dict[str, list[float]]] = {}
     ends: Counter = Counter()
     for line in (folder / "log").read_text().splitlines():
-        what, name, _, at = line.split()
+        what, name, attempt, at = line.split()
         if what == "begin":
-            spans.setdefault(name, []).append([float(at), float("inf")])
+            spans.setdefault(name, {})[attempt] = [float(at), float("inf")]
         else:
-            spans[name][-1][1] = float(at)
+            spans[name][attempt][1] = float(at)
             ends[name] += 1
-    for name, times in spans.items():
-        finite = [span for span in times if span[1] != float("inf")]
+    for name, attempts in spans.items():
+        finite = [span for span in attempts.values() if span[1] != float("inf")]
         tally["overlaps"] += sum(a[1] > b[0] + 0.02 for a, b in zip(finite, finite[1:], strict=False))
         tally["ran to the end twice (unrecorded the first time)"] += ends[name] > 1
 
 
-def one_run(
-    folder: Path, rng: random.Random, jobs: int, budget: int, tally: Counter, *, victim: str, history: bool
-) -> None:
-    make_batch(folder, rng, jobs)
-    run_id = "victim"
+class Books:
+    """What a run's own file says of each job, by number; names come from the batch and from the items that were found."""
+
+    def __init__(self, made: plans.Made, tally: Counter) -> None:
+        self.made, self.tally, self.names = made, tally, made.names
+        self.started: Counter = Counter()
+        self.succeeded: dict[int, list[int]] = {}
+        self.bundle: dict[int, tuple[int, int]] = {}
+        self.struck: set[tuple[int, int]] = set()
+
+    def read(self, number: int, events: list[dict]) -> None:
+        """Take in a record."""
+        for event in events:
+            if event["type"] == "plan_extended":
+                self.tally["wrong plans"] += event["first"] != len(self.names)
+                self.names += [self.made.grows[event["job"]] + n for n in event.get("columns", {}).get("n", ())]
+            elif event["type"] == "attempts_started":
+                self.begin(number, event)
+            elif event["type"] == "attempt_ended":
+                self.end(event)
+
+    def begin(self, number: int, event: dict) -> None:
+        sizes = event.get("bundles") or [1] * len(event["jobs"])
+        shared = [(number, first) if size > 1 else None for first, size in enumerate(sizes) for _ in range(size)]
+        for job, bundle in zip(event["jobs"], shared, strict=True):
+            self.started[job] += 1
+            self.tally["recorded success run again"] += job in self.succeeded
+            self.bundle.pop(job, None)
+            if bundle is not None:
+                self.bundle[job] = bundle
+
+    def end(self, event: dict) -> None:
+        job, outcome = event["job"], event.get("outcome", "ok")
+        if outcome == "ok":
+            self.succeeded.setdefault(job, []).append(event["attempt"])
+        elif outcome in ("crash", "lost", "interrupted"):
+            if job in self.bundle:
+                self.struck.add(self.bundle[job])
+            self.tally["growing jobs interrupted"] += job in self.made.grows
+
+    def close(self) -> None:
+        """Count."""
+        tally = self.tally
+        expected = {name for name, status in self.made.status.items() if status == "success"}
+        tally["recorded twice"] += sum(len(ends) - 1 for ends in self.succeeded.values())
+        tally["lost"] += len(expected - {self.names[job] for job in self.succeeded})
+        tally["attempts"] += sum(self.started.values())
+        tally["bundles struck"] += len(self.struck)
+        tally["jobs"] += len(self.made.status)
+
+    def wrong_bytes(self, out: Path) -> list[str]:
+        """The jobs whose file is not what their attempts must have left."""
+        last = {self.names[job]: ends[-1] for job, ends in self.succeeded.items()}
+        wrong = []
+        for name, status in self.made.status.items():
+            there = (out / name).read_text() if (out / name).exists() else None
+            if status != "success" or name.endswith("*"):
+                right = there is None
+            elif name in self.made.appended:
+                right = there is not None and is_appended(there, name, last.get(name, 0))
+            else:
+                right = there == "half full\n"
+            wrong += [] if right else [name]
+        return wrong
+
+
+def is_appended(text: str, name: str, last: int) -> bool:
+    """Whether these are whole lines of attempts, each at most once and in their order, and nothing after the one that is on record."""
+    numbers = [int(line.rpartition(" ")[2]) for line in text.splitlines()]
+    whole = text == "".join(f"{name} {number}\n" for number in numbers)
+    return whole and numbers == sorted(set(numbers)) and numbers[-1:] == [last]
+
+
+def launched(words: list[str], said: Path, rng: random.Random, *, trapped: bool) -> subprocess.Popen:
+    """joblot, perhaps with a trap that kills it when its plan is about to grow. What it says is in the file `said`."""
+    if trapped:
+        words = [sys.executable, "-c", TRAPPED, rng.choice(MOMENTS), str(rng.randint(1, 3)), *words[3:]]
+    with said.open("wb") as error:
+        return subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=error, start_new_session=True)
+
+
+def disturbed(
+    folder: Path, run_id: str, rng: random.Random, budget: int, tally: Counter, *, victim: str, grows: bool
+) -> int:
+    """Run the batch, and resume it, until it has ended. Returns the last exit code."""
     first = command(folder, "run", str(folder / "batch.json"), "--run-id", run_id, "-j", "4", "-q")
     again = command(folder, "resume", run_id, "-j", "4", "-q")
     words, before = first, set()
-    kills = wardens = 0
+    kills = 0
     while True:
-        process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True)
+        trapped = grows and kills < budget and victim not in ("warden", "worker") and rng.random() < TRAPS
+        process = launched(words, folder / "stderr", rng, trapped=trapped)
+        struck = False
         while process.poll() is None:
             try:
                 process.wait(rng.uniform(0.05, 0.9 if victim in ("runner", "all") else 0.4) if kills < budget else 120)
             except subprocess.TimeoutExpired:
-                aim = rng.choice(("runner", "warden", "worker", "all")) if victim == "any" else victim
-                if aim == "warden" and wardens == WARDENS:
+                aim = rng.choice(VICTIMS) if victim == "any" else victim
+                if aim == "warden" and is_one_loss_from_failing(folder, run_id):
                     continue
-                wardens += aim == "warden"
                 if strike(process, aim, rng):
                     kills += 1
+                    struck = aim in ("runner", "all")
                     tally["kills"] += 1
                     tally[f"of them {aim}"] += 1
-        if process.returncode == -signal.SIGKILL:
-            time.sleep(rng.choice((0, 0.02, 0.2)))
-            after = recorded_successes(folder, run_id)
-            tally["successes lost from the file"] += len(before - after)
-            before = after
-            words = again if knows(folder, run_id) else first
-            process.stderr.close()
-            continue
-        error = process.stderr.read().decode()
-        process.stderr.close()
-        if process.returncode:
-            print(f"exit {process.returncode}: {error}")
-            tally["manual steps"] += 1
-        break
+        if process.returncode != -signal.SIGKILL:
+            return process.returncode
+        if not struck:
+            kills += 1
+            tally["kills"] += 1
+            tally["of them runner, as a plan grew"] += 1
+        time.sleep(rng.choice((0, 0.02, 0.2)))
+        after = recorded_successes(folder, run_id)
+        tally["successes lost from the file"] += len(before - after)
+        before = after
+        words = again if knows(folder, run_id) else first
+
+
+def one_run(
+    folder: Path, rng: random.Random, made: plans.Made, budget: int, tally: Counter, *, victim: str, history: bool
+) -> None:
+    made.write(folder)
+    run_id = "victim"
+    code = disturbed(folder, run_id, rng, budget, tally, victim=victim, grows=bool(made.grows))
+    if code != made.exit_code:
+        print(f"exit {code} instead of {made.exit_code}: {(folder / 'stderr').read_text()}")
+        tally["manual steps"] += 1
     time.sleep(0.05)
     tally["processes left"] += len(of_the_run(folder, run_id))
     if history:
-        check_history(folder, run_id, tally)
-    lines = (folder / "state" / "runs" / run_id / "events.jsonl").read_bytes().splitlines()
-    started: Counter = Counter()
-    succeeded: Counter = Counter()
-    for line in lines:
-        for event in json.loads(line)["events"]:
-            if event["type"] == "attempts_started":
-                for job in event["jobs"]:
-                    started[job] += 1
-                    tally["recorded success run again"] += succeeded[job]
-            if event["type"] == "attempt_ended" and event.get("outcome", "ok") == "ok":
-                succeeded[event["job"]] += 1
-    tally["recorded twice"] += sum(count - 1 for count in succeeded.values())
-    tally["lost"] += jobs - len(succeeded)
-    tally["wrong bytes"] += sum(
-        not (folder / "out" / f"j{n:03d}").exists() or (folder / "out" / f"j{n:03d}").read_text() != "half full\n"
-        for n in range(jobs)
-    )
-    tally["attempts"] += sum(started.values())
-    tally["jobs"] += jobs
+        check_history(folder, run_id, tally, status="failed" if made.exit_code else "success")
+    books = Books(made, tally)
+    for number, events in enumerate(records(folder, run_id)):
+        books.read(number, events)
+    books.close()
+    wrong = books.wrong_bytes(folder / "out")
+    if wrong:
+        print(f"wrong bytes: {', '.join(wrong)}")
+    tally["wrong bytes"] += len(wrong)
     check_log(folder, tally)
-    shown = subprocess.run(command(folder, "show", run_id, "--json"), capture_output=True, check=True)
+    check_report(folder, run_id, made, tally)
+    tally["runs"] += 1
+
+
+def check_report(folder: Path, run_id: str, made: plans.Made, tally: Counter) -> None:
+    """The report against what the batch must come to, and against that of an undisturbed run."""
+    shown = shown_report(folder, run_id)
+    wrong = {item["job"]: item["status"] for item in shown["results"]}.items() ^ made.status.items()
+    if wrong:
+        print(f"wrong states: {sorted(wrong)}")
+    tally["wrong states"] += len({name for name, _ in wrong})
     clean = folder / "clean"
     shutil.copytree(folder, clean, ignore=shutil.ignore_patterns("state", "out", "log"))
     (clean / "out").mkdir()
-    subprocess.run(
-        command(clean, "run", str(clean / "batch.json"), "--run-id", "clean", "-j", "4", "-q"),
-        check=True,
-        capture_output=True,
-    )
-    undisturbed = subprocess.run(command(clean, "show", "clean", "--json"), capture_output=True, check=True)
-    tally["reports that differ"] += comparable(json.loads(shown.stdout)) != comparable(json.loads(undisturbed.stdout))
-    tally["runs"] += 1
+    words = command(clean, "run", str(clean / "batch.json"), "--run-id", "clean", "-j", "4", "-q")
+    if subprocess.run(words, check=False, capture_output=True).returncode != made.exit_code:
+        raise RuntimeError("the undisturbed run does not come to what it must")
+    tally["reports that differ"] += comparable(shown) != comparable(shown_report(clean, "clean"))
+
+
+def shown_report(folder: Path, run_id: str) -> dict:
+    return json.loads(subprocess.run(command(folder, "show", run_id, "--json"), capture_output=True, check=True).stdout)
 
 
 def knows(folder: Path, run_id: str) -> bool:
@@ -270,12 +378,17 @@ def knows(folder: Path, run_id: str) -> bool:
     return listed.returncode == 0 and run_id in listed.stdout.decode()
 
 
-WARDENS = 2
-"""How many wardens of one run are killed: a job that lost its warden three times has failed."""
+CRASH_LIMIT = 3
+"""A job that was lost so often runs alone, and has failed when it is lost once more: wardens of a run that has come near it are spared."""
+TRAPS = 0.5
+"""The share of runners with a trap, where plans grow."""
 VICTIMS = ("runner", "warden", "worker", "all")
 GOOD = (
     "kills",
     *(f"of them {victim}" for victim in VICTIMS),
+    "of them runner, as a plan grew",
+    "growing jobs interrupted",
+    "bundles struck",
     "runs",
     "histories",
     "jobs",
@@ -289,6 +402,7 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--jobs", type=int, default=200, help="at most so many jobs a run; at least 5")
     parser.add_argument("--victim", choices=[*VICTIMS, "any"], default="runner")
+    parser.add_argument("--plans", choices=[*plans.KINDS, "mixed"], default="plain")
     parser.add_argument("--check", choices=["report", "history"], default="report")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--per-run", type=int, default=12)
@@ -303,6 +417,8 @@ def main() -> int:
                 "recorded twice",
                 "lost",
                 "wrong bytes",
+                "wrong states",
+                "wrong plans",
                 "manual steps",
                 "processes left",
                 "reports that differ",
@@ -316,18 +432,19 @@ def main() -> int:
     while tally["kills"] < options.kills:
         folder = Path(tempfile.mkdtemp(prefix="joblot-kill-"))
         rng = random.Random(options.seed * 1000 + round_number)
+        kind = [*plans.KINDS][round_number % len(plans.KINDS)] if options.plans == "mixed" else options.plans
         try:
             one_run(
                 folder,
                 rng,
-                rng.randint(5, max(5, options.jobs)),
+                plans.KINDS[kind](rng, rng.randint(5, max(5, options.jobs))),
                 min(options.per_run, options.kills - tally["kills"]),
                 tally,
                 victim=options.victim,
                 history=options.check == "history",
             )
         except BaseException:
-            print(f"seed {options.seed}, round {round_number}, in {folder}")
+            print(f"seed {options.seed}, round {round_number}, {kind}, in {folder}")
             raise
         shutil.rmtree(folder)
         round_number += 1

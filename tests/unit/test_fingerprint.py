@@ -114,7 +114,7 @@ def test_the_batchs_environment_is_a_part_and_the_jobs_own_wins():
 def test_values_that_were_filled_in_stand_in_place_of_references():
     spec = JobSpec(name="a", run="echo ${{ jobs.b.result }}", input="${{ run.id }}", deferred=True)
     filled = {"params": {"p": 1}, "env": {"E": "e"}, "run": "echo 3", "input": "i"}
-    parts = parts_of(plan_of(spec), 0, "c", filled)
+    parts = parts_of(plan_of(spec, JobSpec(name="b", run="x")), 0, "c", filled)
     assert parts == Parts(code="c", run="echo 3", params={"p": 1}, env={"E": "e"}, input="i")
 
 

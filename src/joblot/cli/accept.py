@@ -31,12 +31,18 @@ def command(
     from joblot.cli import batch as batches
     from joblot.cli.ahead import judge_of
     from joblot.clock import SystemClock
+    from joblot.errors import UsageError
     from joblot.journal.folder import StateFolder
     from joblot.uptodate import batch_key, matching
 
     plan, warnings = batches.read((batch,), variables, strict=False)
     batches.warn(output, warnings)
     chosen = sorted(matching(plan, jobs))
+    for job in chosen:
+        if job in plan.growing:
+            raise UsageError(
+                f"`{plan.name(job)}` makes nothing itself", hint="its jobs are found, and judged, in a run"
+            )
     folder = StateFolder(state)
     try:
         judge = judge_of(plan, folder.journal.made(batch_key(plan)))

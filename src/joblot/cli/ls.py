@@ -57,6 +57,11 @@ def _took(info: RunInfo, now: float) -> float | None:
     return max(0.0, now - info.started_at) if info.status == "running" else None
 
 
+def _jobs(info: RunInfo) -> int:
+    """How many jobs the run has; at its end those are counted as well that were found on its way."""
+    return max(info.jobs, sum(info.counts.values()))
+
+
 def _as_data(info: RunInfo, status: str, took: float | None) -> dict[str, Any]:
     from joblot.clock import iso_utc
 
@@ -68,7 +73,7 @@ def _as_data(info: RunInfo, status: str, took: float | None) -> dict[str, Any]:
         "started_at": iso_utc(info.started_at),
         "ended_at": None if info.ended_at is None else iso_utc(info.ended_at),
         "duration_ms": None if took is None or status == "interrupted" else round(took * 1000),
-        "total_jobs": info.jobs,
+        "total_jobs": _jobs(info),
         "counts": {state: count for state, count in info.counts.items() if count},
     }
 
@@ -81,6 +86,6 @@ def _table(found: list[tuple[RunInfo, str, float | None]]) -> list[str]:
     for info, status, took in found:
         duration = "-" if took is None or status == "interrupted" else format_duration(took)
         counts = ", ".join(f"{count} {state}" for state, count in info.counts.items() if count)
-        jobs = f"{info.jobs}: {counts}" if counts else str(info.jobs)
+        jobs = f"{_jobs(info)}: {counts}" if counts else str(info.jobs)
         rows.append([info.run_id, info.batch, status, local_time(info.started_at), duration, jobs])
     return columns(rows)

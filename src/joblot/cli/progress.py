@@ -216,7 +216,7 @@ class PlainProgress:
         if event.reason == ev.NOT_SELECTED:
             return
         unknown = event.reason == "unknown_action"
-        level = "WARNING" if unknown or event.state != "skipped" else "INFO"
+        level = "WARNING" if unknown or event.state not in ("skipped", "cached") else "INFO"
         if self._view is not None:
             report = Report(self._plan, self._view, run_id="")
             for job in event.jobs:

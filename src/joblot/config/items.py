@@ -261,6 +261,8 @@ def _opened(given: str, folder: str) -> Any:
     import io
 
     path = os.path.join(folder, given)  # noqa: PTH118 - pathlib costs start-up time
+    if os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path):  # noqa: PTH110, PTH112, PTH113
+        raise ItemsError(f"`{given}` is not a file")
     try:
         with open(path, "rb") as file:  # noqa: PTH123
             content = file.read()

@@ -294,6 +294,8 @@ class LocalExecutor:
         if len(self._workers) + len(self._commands) < self.slots and self._shortage.over():
             try:
                 return self._begin_worker()
+            except ConnectionError:
+                return None  # the warden is gone; the next `wait` sees the end of the socket and begins another
             except OSError as error:
                 self._shortage.met(error, alone=not self._workers and not self._commands)
         return best if best is not None and len(best.outstanding) < depth else None

@@ -1,0 +1,146 @@
+"""A dataset (CSV and Parquet) for each of N activity codes from one stock file: joblot's scan beside what one would write by hand.
+
+    python benchmarks/sirene.py 10000000 [--file STOCK.parquet] [--codes 1,10,200] [--ram 512] [--rounds 1] [--prepare]
+
+Without `--file` a synthetic stock of so many rows is made first. The same 17 columns, the same active rows of NAF rev. 2 codes, for all.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+from pathlib import Path
+
+from measure import PYTHON, in_turn, once, table
+
+SHARED = """
+import sys
+from pathlib import Path
+path, wanted, out, ram = sys.argv[1], int(sys.argv[2]), Path(sys.argv[3]), int(sys.argv[4])
+codes = Path(sys.argv[5]).read_text().split()
+codes = [codes[int(place * len(codes) / wanted)] for place in range(wanted)]
+out.mkdir(exist_ok=True)
+CODE, LIST, STATE = (f"{name}Etablissement" for name in ("activitePrincipale", "nomenclatureActivitePrincipale", "etatAdministratif"))
+COLUMNS = ["siret", "siren", "nic", "etablissementSiege", *(f"{name}Etablissement" for name in (
+    "statutDiffusion dateCreation trancheEffectifs etatAdministratif numeroVoie typeVoie libelleVoie codePostal libelleCommune "
+    "codeCommune enseigne1 denominationUsuelle activitePrincipale").split())]
+"""
+OURS = """
+import polars as pl
+from joblot_sirene import naf
+from joblot_sirene.routing import Request
+from joblot_sirene.scan import scan
+from joblot_sirene.source import open_source
+from joblot_sirene.writers import write_csv, write_parquet
+def build(request, rows):
+    frames = rows.frames if rows.is_large else list(rows.frames()).__iter__
+    write_csv(frames(), out / f"{request.name}.csv")
+    write_parquet(frames(), out / f"{request.name}.parquet", schema=rows.schema)
+def done(request, result):
+    if result is not None:
+        raise result
+active = pl.col(STATE) == "A"
+requests = [Request(code, naf.matching_rule(naf.parse_code(code)), active) for code in codes]
+scan(open_source(path), requests, columns=COLUMNS, build=build, on_done=done, folder=out, max_ram_bytes=ram * 2**20)
+"""
+POLARS = """
+import polars as pl
+rows = pl.scan_parquet(path).filter(pl.col(CODE).is_in(codes) & (pl.col(LIST) == "NAFRev2") & (pl.col(STATE) == "A"))
+rows = rows.select(COLUMNS).collect(engine="streaming")
+for (code,), found in rows.partition_by(CODE, as_dict=True, maintain_order=True).items():
+    found.write_csv(out / f"{code}.csv")
+    found.write_parquet(out / f"{code}.parquet")
+"""
+DUCKDB = """
+import duckdb
+db = duckdb.connect(config={"threads": 2, "memory_limit": f"{ram}MiB", "temp_directory": str(out)})
+listed = ",".join(f"'{code}'" for code in codes)
+db.execute(f"create temp table found as select {','.join(COLUMNS)} from '{path}' where {CODE} in ({listed})"
+           f" and {LIST} = 'NAFRev2' and {STATE} = 'A' order by {CODE}")
+for code in codes:
+    db.execute(f"copy (from found where {CODE} = '{code}') to '{out / code}.csv'")
+    db.execute(f"copy (from found where {CODE} = '{code}') to '{out / code}.parquet' (compression zstd)")
+"""
+EACH = """
+import polars as pl
+for code in codes:
+    rows = pl.scan_parquet(path).filter((pl.col(CODE) == code) & (pl.col(LIST) == "NAFRev2") & (pl.col(STATE) == "A"))
+    found = rows.select(COLUMNS).collect(engine="streaming")
+    found.write_csv(out / f"{code}.csv")
+    found.write_parquet(out / f"{code}.parquet")
+"""
+BARE = """
+import polars as pl
+file = pl.scan_parquet(path)
+for start in range(0, file.select(pl.len()).collect().item(), 600_000):
+    file.slice(start, 600_000).select(*COLUMNS, LIST).collect()
+"""
+PREPARE = "from joblot_sirene.prepare import prepare\nprepare(path, max_ram_bytes=ram * 2**20)\n"
+
+
+def main() -> None:
+    """Print a table for each number of codes."""
+    words = argparse.ArgumentParser(description=__doc__)
+    words.add_argument("rows", type=int, nargs="?", default=1_000_000)
+    words.add_argument("--file", type=Path)
+    words.add_argument("--codes", default="1,2,10,50,200,732")
+    words.add_argument("--ram", type=int, default=512)
+    words.add_argument("--rounds", type=int, default=1)
+    words.add_argument(
+        "--prepare", action="store_true", help="then make the sorted copy beside the file, and measure with it"
+    )
+    given = words.parse_args()
+    with tempfile.TemporaryDirectory(prefix="joblot-bench-") as folder:
+        file = given.file or _sample(Path(folder) / "stock.parquet", given.rows)
+        codes = _codes(file, Path(folder) / "codes")
+        _measure(file, codes, Path(folder), given)
+
+
+def _sample(path: Path, rows: int) -> Path:
+    made = once(
+        [
+            PYTHON,
+            "-c",
+            f"from pathlib import Path; from joblot_sirene.sample import write_sample; write_sample(Path({str(path)!r}), {rows})",
+        ]
+    )
+    print(f"made {rows:,} rows in {made.cpu:.1f} CPU s, {path.stat().st_size / 1e6:,.0f} MB")
+    return path
+
+
+def _codes(file: Path, listed: Path) -> Path:
+    """The codes of the file, the most frequent first."""
+    import polars as pl
+
+    names = ("activitePrincipaleEtablissement", "nomenclatureActivitePrincipaleEtablissement")
+    rows = pl.scan_parquet(file).filter(pl.col(names[1]) == "NAFRev2").group_by(names[0]).len().collect()
+    listed.write_text("\n".join(rows.drop_nulls().sort("len", names[0], descending=[True, False])[names[0]]))
+    return listed
+
+
+def _measure(file: Path, codes: Path, folder: Path, given: argparse.Namespace) -> None:
+    def command(program: str, wanted: int) -> list[str]:
+        return [PYTHON, "-c", SHARED + program, str(file), str(wanted), str(folder / "out"), str(given.ram), str(codes)]
+
+    table(
+        "the needed columns, decoded and thrown away",
+        in_turn({"bare read": command(BARE, 1)}, given.rounds),
+        "bare read",
+    )
+    numbers = [int(word) for word in given.codes.split(",")]
+    for wanted in numbers:
+        programs = {"joblot": OURS, "polars, one scan, partition_by": POLARS, "duckdb, one scan, sorted table": DUCKDB}
+        if wanted in (2, 10):
+            programs["polars, one scan a code"] = EACH
+        figures = in_turn({name: command(program, wanted) for name, program in programs.items()}, given.rounds)
+        table(f"{wanted} codes", figures, "joblot")
+        sys.stdout.flush()
+    if given.prepare:
+        made = {"joblot sirene prepare": once(command(PREPARE, 1))}
+        warm = in_turn({f"joblot, {wanted} codes": command(OURS, wanted) for wanted in numbers}, given.rounds)
+        table("with the sorted copy", made | warm, "joblot sirene prepare")
+
+
+if __name__ == "__main__":
+    main()

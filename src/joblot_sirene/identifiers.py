@@ -1,0 +1,189 @@
+"""Numbers that identify (SIREN, SIRET, VAT), and where a place lies (department, coordinates).
+
+Checks are those of python-stdnum, which knows La Poste's exception. Projections are plane formulas, precise to centimetres inside their
+territory. Nothing here knows files or tables.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+LA_POSTE: Final = "356000000"
+LA_POSTE_HEAD_OFFICE: Final = "35600000000048"
+
+Repair = Literal["ok", "repaired", "invalid", "missing"]
+
+
+class Place(NamedTuple):
+    """A point in degrees (WGS 84)."""
+
+    longitude: float
+    latitude: float
+
+
+def siren_valid(siren: str) -> bool:
+    """Whether nine digits are a SIREN number (Luhn)."""
+    from stdnum.fr import siren as rule
+
+    return len(siren) == 9 and siren.isascii() and rule.is_valid(siren)
+
+
+def siret_valid(siret: str) -> bool:
+    """Whether fourteen digits are a SIRET number (Luhn, or the sum of digits for sites of La Poste)."""
+    from stdnum.fr import siret as rule
+
+    return len(siret) == 14 and siret.isascii() and rule.is_valid(siret)
+
+
+def repair_siren(text: str | None) -> tuple[str | None, Repair]:
+    """A SIREN that a spreadsheet read as a number, mended: zeros in front, and only when the result passes the check."""
+    return _repair(text, 9)
+
+
+def repair_siret(text: str | None) -> tuple[str | None, Repair]:
+    """The same for a SIRET. Lost digits (`5.542E13`) cannot come back: such a value stays as it is and is called invalid."""
+    return _repair(text, 14)
+
+
+def _repair(text: str | None, digits: int) -> tuple[str | None, Repair]:
+    if text is None or not text.strip():
+        return None, "missing"
+    valid = siren_valid if digits == 9 else siret_valid
+    if valid(text):
+        return text, "ok"
+    plain = re.sub(r"[\s\u00a0\u202f]", "", text)
+    plain = re.sub(r"[.,]0+$", "", plain)
+    mended = plain.zfill(digits)
+    if plain.isascii() and plain.isdigit() and int(plain) and len(mended) == digits and valid(mended):
+        return mended, "repaired"
+    return text, "invalid"
+
+
+def vat_number(siren: str) -> str:
+    """The French VAT number of a SIREN: the key is (12 + 3 x (SIREN mod 97)) mod 97."""
+    return f"FR{(12 + 3 * (int(siren) % 97)) % 97:02d}{siren}"
+
+
+def department(commune_code: str | None, postal_code: str | None = None) -> str | None:
+    """The department of a commune code; of a postal code when there is no commune. None abroad (and Monaco)."""
+    if commune_code:
+        found = commune_code[:3] if commune_code[:2] in {"97", "98"} else commune_code[:2]
+        return None if found == "99" else found
+    if postal_code is None or re.fullmatch(r"\d{5}", postal_code) is None:
+        return None
+    return _department_of_post(postal_code)
+
+
+def _department_of_post(code: str) -> str | None:
+    if code.startswith("20"):
+        return "2A" if code < "20200" else "2B"
+    if code == "97133":
+        return "977"
+    if code == "97150":
+        return "978"
+    if code.startswith("980"):  # Monaco
+        return None
+    if code[:2] in {"97", "98"}:
+        return code[:3]
+    return code[:2] if "01" <= code[:2] <= "95" else None
+
+
+# Lambert-93 (EPSG:2154): a conformal cone with two parallels on the GRS 80 ellipsoid. IGN, "Projections cartographiques coniques conformes
+# de Lambert", algorithms ALG0002 and ALG0004; constants of the RGF93.
+CONE: Final = 0.7256077650
+SCALE: Final = 11754255.426
+X_POLE: Final = 700000.0
+Y_POLE: Final = 12655612.050
+ECCENTRICITY: Final = 0.08181919104281579
+
+
+def lambert93(x: float, y: float) -> Place:
+    """The place of a point in Lambert-93 metres."""
+    radius = math.hypot(x - X_POLE, y - Y_POLE)
+    longitude = math.radians(3) + math.atan2(x - X_POLE, Y_POLE - y) / CONE
+    isometric = math.exp(-math.log(radius / SCALE) / CONE)
+    latitude = 2 * math.atan(isometric) - math.pi / 2
+    for _ in range(8):  # each round gains two digits
+        sine = ECCENTRICITY * math.sin(latitude)
+        latitude = 2 * math.atan(((1 + sine) / (1 - sine)) ** (ECCENTRICITY / 2) * isometric) - math.pi / 2
+    return Place(math.degrees(longitude), math.degrees(latitude))
+
+
+# Transverse Mercator on GRS 80, Krueger's series to the third order in n (IOGP Guidance Note 7-2, method 9807).
+_UTM_N: Final = 1 / 298.257222101 / (2 - 1 / 298.257222101)
+_UTM_A: Final = 6378137.0 / (1 + _UTM_N) * (1 + _UTM_N**2 / 4 + _UTM_N**4 / 64)
+_UTM_BETA: Final = (
+    _UTM_N / 2 - 2 * _UTM_N**2 / 3 + 37 * _UTM_N**3 / 96,
+    _UTM_N**2 / 48 + _UTM_N**3 / 15,
+    17 * _UTM_N**3 / 480,
+)
+_UTM_DELTA: Final = (
+    2 * _UTM_N - 2 * _UTM_N**2 / 3 - 2 * _UTM_N**3,
+    7 * _UTM_N**2 / 3 - 8 * _UTM_N**3 / 5,
+    56 * _UTM_N**3 / 15,
+)
+
+
+def utm(easting: float, northing: float, zone: int, *, south: bool) -> Place:
+    """The place of a point in metres of a UTM zone (1 to 60)."""
+    xi = (northing - (10_000_000 if south else 0)) / (0.9996 * _UTM_A)
+    eta = (easting - 500_000) / (0.9996 * _UTM_A)
+    xi_0 = xi - sum(b * math.sin(2 * k * xi) * math.cosh(2 * k * eta) for k, b in enumerate(_UTM_BETA, 1))
+    eta_0 = eta - sum(b * math.cos(2 * k * xi) * math.sinh(2 * k * eta) for k, b in enumerate(_UTM_BETA, 1))
+    conformal = math.asin(math.sin(xi_0) / math.cosh(eta_0))
+    latitude = conformal + sum(d * math.sin(2 * k * conformal) for k, d in enumerate(_UTM_DELTA, 1))
+    longitude = math.radians(zone * 6 - 183) + math.atan2(math.sinh(eta_0), math.cos(xi_0))
+    return Place(math.degrees(longitude), math.degrees(latitude))
+
+
+# department: zone, southern half, and the territory as west, south, east, north in degrees
+OVERSEAS: Final[Mapping[str, tuple[int, bool, tuple[float, float, float, float]]]] = MappingProxyType(
+    {
+        "971": (20, False, (-61.9, 15.7, -60.9, 16.6)),
+        "972": (20, False, (-61.3, 14.3, -60.7, 15.0)),
+        "973": (22, False, (-54.7, 2.0, -51.4, 6.0)),
+        "974": (40, True, (55.1, -21.5, 55.9, -20.8)),
+        "976": (38, True, (44.9, -13.1, 45.4, -12.5)),
+        "977": (20, False, (-63.0, 17.8, -62.7, 18.0)),
+        "978": (20, False, (-63.2, 17.9, -62.9, 18.2)),
+    }
+)
+MAINLAND: Final = (-5.3, 42.2, 8.3, 51.2)
+CORSICA: Final = (8.4, 41.2, 9.7, 43.2)
+
+
+def coordinates(x: str | None, y: str | None, department: str | None) -> tuple[Place | None, bool]:
+    """The place of the register's two coordinate texts, and whether they had a value outside the department's territory.
+
+    Texts that are no number (`[ND]`, empty) give no place and nothing amiss. A place outside its territory is not returned.
+    """
+    point = _number(x), _number(y)
+    if point[0] is None or point[1] is None:
+        return None, False
+    place, box = _project(point[0], point[1], department or "")
+    if place is None:
+        return None, True
+    west, south, east, north = box
+    inside = west <= place.longitude <= east and south <= place.latitude <= north
+    return (place, False) if inside else (None, True)
+
+
+def _project(x: float, y: float, department: str) -> tuple[Place | None, tuple[float, float, float, float]]:
+    if department in OVERSEAS:
+        zone, south, box = OVERSEAS[department]
+        return (utm(x, y, zone, south=south) if 0 < x < 1_000_000 and 0 < y < 10_000_000 else None), box
+    box = CORSICA if department in {"2A", "2B"} else MAINLAND
+    known = department[:2] not in {"97", "98"} and 0 < x < 1_400_000 and 6_000_000 < y < 7_300_000
+    return (lambert93(x, y) if known else None), box
+
+
+def _number(text: str | None) -> float | None:
+    if text is None or re.fullmatch(r"\s*-?\d+(\.\d+)?\s*", text) is None:
+        return None
+    return float(text)

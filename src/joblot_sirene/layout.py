@@ -1,0 +1,248 @@
+"""The columns of the register's stock files, and which of its layouts a file has.
+
+A file is recognised by its columns, never by its name. This module knows names and types as words; it opens nothing.
+"""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final, Literal
+
+import msgspec
+
+from joblot_sirene.errors import LayoutError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+__all__ = [
+    "COLUMNS",
+    "ESTABLISHMENT_LAYOUTS",
+    "GEO_COLUMNS",
+    "UNIT_COLUMNS",
+    "UNIT_LAYOUTS",
+    "ColumnType",
+    "Kind",
+    "Layout",
+    "LayoutError",
+    "fold",
+    "recognise",
+]
+
+ColumnType = Literal["text", "date", "bigint", "boolean", "timestamp"]
+Kind = Literal["establishment", "unit"]
+
+
+def _columns(text: str, suffix: str, kept: frozenset[str]) -> dict[str, ColumnType]:
+    """`name` or `name:type` a word; the suffix is added to all but the kept names."""
+    columns: dict[str, ColumnType] = {}
+    for word in text.split():
+        name, _, kind = word.partition(":")
+        columns[name if name in kept else name + suffix] = kind or "text"  # type: ignore[assignment]
+    return columns
+
+
+_ADDRESS: Final = """
+complementAdresse numeroVoie indiceRepetition {last} typeVoie libelleVoie codePostal libelleCommune
+libelleCommuneEtranger distributionSpeciale codeCommune codeCedex libelleCedex codePaysEtranger libellePaysEtranger
+"""
+_FIRST_ADDRESS: Final = _ADDRESS.format(last="dernierNumeroVoie indiceRepetitionDernierNumeroVoie")
+_SECOND_ADDRESS: Final = " ".join(f"{word}2" for word in _ADDRESS.format(last="").split())
+
+COLUMNS: Final[Mapping[str, ColumnType]] = MappingProxyType(
+    _columns(
+        "siren nic siret statutDiffusion dateCreation:date trancheEffectifs anneeEffectifs:bigint "
+        "activitePrincipaleRegistreMetiers dateDernierTraitement:timestamp etablissementSiege:boolean "
+        f"nombrePeriodes:bigint {_FIRST_ADDRESS} identifiantAdresse coordonneeLambertAbscisse coordonneeLambertOrdonnee "
+        f"{_SECOND_ADDRESS} dateDebut:date etatAdministratif enseigne1 enseigne2 enseigne3 denominationUsuelle "
+        "activitePrincipale nomenclatureActivitePrincipale caractereEmployeur activitePrincipaleNAF25",
+        "Etablissement",
+        frozenset({"siren", "nic", "siret", "etablissementSiege", "dateDebut"}),
+    )
+)
+"""The 54 columns of StockEtablissement in order, with their types. Coordinates are text, because `[ND]` stands in them."""
+
+UNIT_COLUMNS: Final[Mapping[str, ColumnType]] = MappingProxyType(
+    _columns(
+        "siren statutDiffusion unitePurgee:boolean dateCreation:date sigle sexe prenom1 prenom2 prenom3 prenom4 "
+        "prenomUsuel pseudonyme identifiantAssociation trancheEffectifs anneeEffectifs:bigint "
+        "dateDernierTraitement:timestamp nombrePeriodes:bigint categorieEntreprise anneeCategorieEntreprise:bigint "
+        "dateDebut:date etatAdministratif nom nomUsage denomination denominationUsuelle1 denominationUsuelle2 "
+        "denominationUsuelle3 categorieJuridique activitePrincipale nomenclatureActivitePrincipale nicSiege "
+        "economieSocialeSolidaire societeMission caractereEmployeur activitePrincipaleNAF25",
+        "UniteLegale",
+        frozenset({"siren", "categorieEntreprise", "anneeCategorieEntreprise", "dateDebut"}),
+    )
+)
+"""The 35 columns of StockUniteLegale in order. The legal form is a number in Parquet and text in CSV: text here."""
+
+GEO_COLUMNS: Final = (
+    "longitude",
+    "latitude",
+    "geo_score",
+    "geo_type",
+    "geo_adresse",
+    "geo_id",
+    "geo_ligne",
+    "geo_l4",
+    "geo_l5",
+)
+"""What the geo-sirene files add to the establishment columns."""
+
+_SINCE_2024: Final = frozenset(
+    {
+        "dernierNumeroVoieEtablissement",
+        "indiceRepetitionDernierNumeroVoieEtablissement",
+        "identifiantAdresseEtablissement",
+        "coordonneeLambertAbscisseEtablissement",
+        "coordonneeLambertOrdonneeEtablissement",
+    }
+)
+_SINCE_2025: Final = frozenset({"activitePrincipaleNAF25Etablissement"})
+_UNIT_LATER: Final = ("societeMissionUniteLegale", "activitePrincipaleNAF25UniteLegale")
+
+ESTABLISHMENT_LAYOUTS: Final[Mapping[int, tuple[str, ...]]] = MappingProxyType(
+    {
+        48: tuple(name for name in COLUMNS if name not in _SINCE_2024 | _SINCE_2025),
+        53: tuple(name for name in COLUMNS if name not in _SINCE_2025),
+        54: tuple(COLUMNS),
+    }
+)
+"""Column names by layout: 48 until 2023, 53 in 2024 and 2025, 54 since 16 December 2025."""
+
+UNIT_LAYOUTS: Final[Mapping[int, tuple[str, ...]]] = MappingProxyType(
+    {
+        33: tuple(name for name in UNIT_COLUMNS if name not in _UNIT_LATER),
+        34: tuple(name for name in UNIT_COLUMNS if name != _UNIT_LATER[1]),
+        35: tuple(UNIT_COLUMNS),
+    }
+)
+
+# a file is of a kind when it has all of these; what else is missing becomes null
+_NEEDED: Final[Mapping[Kind, tuple[str, ...]]] = MappingProxyType(
+    {
+        "establishment": ("siret", "etatAdministratifEtablissement", "activitePrincipaleEtablissement"),
+        "unit": ("siren", "etatAdministratifUniteLegale", "categorieJuridiqueUniteLegale"),
+    }
+)
+
+# files of the same register that hold something else: a folded column that only they have, and what they are
+_OTHERS: Final = (
+    ("changementetatadministratifetablissement", "the history of establishments (StockEtablissementHistorique)"),
+    ("changementetatadministratifunitelegale", "the history of legal units (StockUniteLegaleHistorique)"),
+    ("sirendoublon", "the list of duplicates (StockDoublons)"),
+    ("siretetablissementpredecesseur", "the links of succession (StockEtablissementLiensSuccession)"),
+    ("apet700", "a stock file in the layout before 2019"),
+)
+
+
+class Layout(msgspec.Struct, frozen=True):
+    """What the columns of a file mean.
+
+    `canonical` gives the canonical name by the file's own name, for establishment columns and, in exports that join
+    both files, for the columns of the legal unit (also listed in `unit`). `missing` are canonical names that the file
+    lacks (null when read), `extra` the file's own names that mean nothing to us. `confidence` is the share of the
+    oldest layout's columns that are there, from 0 to 1.
+    """
+
+    kind: Kind
+    canonical: dict[str, str]
+    missing: tuple[str, ...]
+    extra: tuple[str, ...]
+    unit: tuple[str, ...]
+    confidence: float
+
+    def actual(self, name: str) -> str | None:
+        """The file's own name of a canonical column, or None when it has none."""
+        return next((own for own, canonical in self.canonical.items() if canonical == name), None)
+
+    def describe(self) -> str:
+        """One line: the kind, how many columns, what else is there or missing."""
+        known = COLUMNS if self.kind == "establishment" else UNIT_COLUMNS
+        text = f"{'establishments' if self.kind == 'establishment' else 'legal units'}, {len(known) - len(self.missing)} of {len(known)} columns"
+        if self.unit:
+            text += f", {len(self.unit)} columns of the legal unit"
+        if set(GEO_COLUMNS[:2]) <= {fold(name) for name in self.extra}:
+            text += ", geocoded"
+        return text
+
+
+def fold(name: str) -> str:
+    """A column name without case, spaces, quotes or a byte order mark."""
+    return name.strip().strip("\ufeff\"'").strip().casefold()
+
+
+def recognise(names: Sequence[str], *, expected: Kind | None = None) -> Layout:
+    """The layout of a file with these column names, in any order and case.
+
+    Raises:
+        LayoutError: the columns are not those of a stock file (of the expected kind), or one column is there twice.
+    """
+    folded = {fold(name) for name in names}
+    kind = _kind(folded)
+    if kind is None or (expected is not None and kind != expected):
+        raise _foreign(names, folded, kind, expected)
+    known = COLUMNS if kind == "establishment" else UNIT_COLUMNS
+    also = [name for name in UNIT_COLUMNS if name not in COLUMNS] if kind == "establishment" else []
+    canonical = _named(names, [*known, *also])
+    found = set(canonical.values())
+    oldest = ESTABLISHMENT_LAYOUTS[48] if kind == "establishment" else UNIT_LAYOUTS[33]
+    return Layout(
+        kind=kind,
+        canonical=canonical,
+        missing=tuple(name for name in known if name not in found),
+        extra=tuple(name for name in names if name not in canonical),
+        unit=tuple(name for name in also if name in found),
+        confidence=round(sum(name in found for name in oldest) / len(oldest), 3),
+    )
+
+
+def _kind(folded: set[str]) -> Kind | None:
+    for kind, needed in _NEEDED.items():
+        if folded.issuperset(name.casefold() for name in needed) and not any(mark in folded for mark, _ in _OTHERS):
+            return kind
+    return None
+
+
+def _named(names: Iterable[str], wanted: Iterable[str]) -> dict[str, str]:
+    by_fold = {name.casefold(): name for name in wanted}
+    canonical: dict[str, str] = {}
+    taken: dict[str, str] = {}
+    for name in names:
+        found = by_fold.get(fold(name))
+        if found is None:
+            continue
+        if found in taken:
+            raise LayoutError(
+                f"the column `{found}` is there twice, as `{taken[found]}` and as `{name}`",
+                hint="drop or rename one of them",
+            )
+        canonical[name] = found
+        taken[found] = name
+    return canonical
+
+
+def _foreign(names: Sequence[str], folded: set[str], kind: Kind | None, expected: Kind | None) -> LayoutError:
+    file = {"establishment": "StockEtablissement", "unit": "StockUniteLegale"}
+    if kind is not None and expected is not None:
+        return LayoutError(
+            f"the columns are those of {file[kind]}, not of {file[expected]}", hint=f"give the file {file[expected]}"
+        )
+    for mark, what in _OTHERS:
+        if mark in folded:
+            return LayoutError(
+                f"the columns are those of {what}, which is not read here",
+                hint="give the current stock of establishments, StockEtablissement",
+            )
+    for candidate, needed in _NEEDED.items():
+        lacking = [name for name in needed if name.casefold() not in folded]
+        if 0 < len(lacking) < len(needed) and (expected or "establishment") == candidate and needed[0] in folded:
+            return LayoutError(
+                f"the file has `{needed[0]}` but not {' nor '.join(f'`{name}`' for name in lacking)}",
+                hint=f"export it again from {file[candidate]} with these columns",
+            )
+    shown = ", ".join(f"`{name}`" for name in names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+    return LayoutError(
+        f"the columns are not those of a stock file of the register: {shown or 'there are none'}",
+        hint=f"expected columns such as {', '.join(f'`{name}`' for name in _NEEDED[expected or 'establishment'])}",
+    )

@@ -1,0 +1,64 @@
+"""How much memory a scan may take, and how it is shared out. It knows bytes and rows, nothing of what is in them."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Final
+
+from joblot import ActionError
+
+BESIDES: Final = 150 * 2**20
+"""Bytes that the interpreter and the data engine take whatever is done: a limit counts what comes on top."""
+UNLIMITED: Final = 2**30
+"""Bytes that are used when there is no limit; more makes nothing faster."""
+ROW_MOST: Final = 300
+"""Bytes that a row of about twenty columns takes in memory at most, as a rule."""
+_LEAST: Final = 96 * 2**20
+_LEAST_PER_COLUMN: Final = 2 * 2**20
+
+
+class MemoryLimitError(ActionError):
+    """The memory that is allowed is not enough."""
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message, reason="memory_limit", hint=hint)
+
+
+class Budget:
+    """How the allowed memory is shared out: to the slice being decoded, to rows not yet routed, to datasets being built."""
+
+    def __init__(self, allowed: int, columns: int) -> None:
+        self.allowed = allowed or UNLIMITED
+        least = _LEAST + columns * _LEAST_PER_COLUMN
+        if self.allowed < least:
+            raise MemoryLimitError(
+                f"{shown_size(self.allowed)} of memory are too little for {columns} columns: {shown_size(least)} are needed",
+                hint="allow more memory, or choose fewer columns",
+            )
+        self.rows_per_slice = min(max(self.allowed // 4 // (16 * columns), 2**15), 600_000)
+        self.unrouted = min(max(self.allowed // 10, 2**23), 2**26)
+        self.held = self.allowed * 3 // 8
+        self.building = self.allowed // 5
+        self._guarded = bool(allowed)
+
+    def check(self) -> None:
+        """Raise when more is taken than allowed: rows may be larger than anybody could foresee."""
+        if self._guarded and resident_bytes() > self.allowed + BESIDES:
+            raise MemoryLimitError(
+                f"the rows need more memory than the {shown_size(self.allowed)} that are allowed",
+                hint="allow more memory, or choose fewer columns",
+            )
+
+
+def resident_bytes() -> int:
+    """What this process has in memory now; 0 where the system does not say."""
+    try:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, IndexError, ValueError):
+        return 0
+
+
+def shown_size(count: int) -> str:
+    """`512 MiB`."""
+    return f"{-(-count // 2**20)} MiB"

@@ -1,0 +1,150 @@
+"""What is missing or doubtful in a dataset, counted, and the targets of the job held against it."""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+import msgspec
+import polars as pl
+
+from joblot_sirene import naf
+from joblot_sirene.privacy import MASK
+from joblot_sirene.steps.model import Inputs, Outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+Verdict = Literal["pass", "warn", "fail"]
+
+NEAR: Final = 0.05
+"""A share below its target by less than this is a warning, not a failure."""
+
+EXAMPLES: Final = 3
+
+
+def _empty(name: str) -> pl.Expr:
+    return pl.col(name).is_null() | (pl.col(name).cast(pl.String) == MASK)
+
+
+# the key of an issue, the columns that it needs, and when a row has it
+_ISSUES: Final[Mapping[str, tuple[tuple[str, ...], pl.Expr]]] = MappingProxyType(
+    {
+        "siret_invalid": (("siret_valide",), ~pl.col("siret_valide")),
+        "siren_invalid": (("siren_valide",), ~pl.col("siren_valide")),
+        "siren_not_of_siret": (("siren", "siret"), pl.col("siret").str.slice(0, 9) != pl.col("siren")),
+        "name_missing": (("raison_sociale",), _empty("raison_sociale")),
+        "sign_missing": (("enseigne",), _empty("enseigne")),
+        "address_missing": (("adresse",), _empty("adresse")),
+        "postal_code_missing": (("code_postal", "pays"), _empty("code_postal") & pl.col("pays").is_null()),
+        "postal_code_malformed": (("code_postal",), ~pl.col("code_postal").str.contains(r"^(\d{5}|\[ND\])$")),
+        "commune_missing": (("code_commune", "pays"), pl.col("code_commune").is_null() & pl.col("pays").is_null()),
+        "abroad": (("pays",), pl.col("pays").is_not_null()),
+        "department_of_post_differs": (
+            ("code_postal", "departement"),
+            pl.col("code_postal").str.contains(r"^\d{5}$")
+            & (pl.col("code_postal").str.slice(0, 2).replace("20", None) != pl.col("departement").str.slice(0, 2)),
+        ),
+        "creation_unknown": (("date_creation",), pl.col("date_creation").is_null()),
+        "creation_absurd": (("date_creation",), pl.col("date_creation").dt.year() < 1800),
+        "period_before_creation": (("date_debut", "date_creation"), pl.col("date_debut") < pl.col("date_creation")),
+        "activity_missing": (("naf",), pl.col("naf").is_null()),
+        "activity_not_in_list": (("naf",), ~pl.col("naf").is_in([*naf.labels(naf.REV2), *naf.labels(naf.NAF25)])),
+        "activity_of_older_list": (("nomenclature",), ~pl.col("nomenclature").is_in([naf.REV2, naf.NAF25])),
+        "headcount_unknown": (
+            ("tranche_effectifs",),
+            pl.col("tranche_effectifs").is_null() | (pl.col("tranche_effectifs") == "NN"),
+        ),
+        "partial_diffusion": (("statut_diffusion",), pl.col("statut_diffusion") != "O"),
+        "closed": (("etat",), pl.col("etat") != "A"),
+        "looks_alike": (("groupe_doublons",), pl.col("groupe_doublons").is_not_null()),
+        "outside_territory": (("hors_territoire",), pl.col("hors_territoire")),
+    }
+)
+
+# the key of a target, and the issue whose absence it is the share of
+KPIS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "valid_siret": "siret_invalid",
+        "with_name": "name_missing",
+        "with_sign": "sign_missing",
+        "with_address": "address_missing",
+        "with_postal_code": "postal_code_missing",
+        "with_commune": "commune_missing",
+        "known_creation": "creation_unknown",
+        "known_headcount": "headcount_unknown",
+        "current_activity": "activity_of_older_list",
+        "distinct": "looks_alike",
+    }
+)
+"""What a job may set targets for, each a share of rows from 0 to 1."""
+
+
+class Parameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`kpi_targets`: the least share of rows by key of `KPIS`; `minimum_rows`: how many rows there must be."""
+
+    kpi_targets: dict[str, float] = {}
+    minimum_rows: int = 0
+
+    def __post_init__(self) -> None:
+        for key, target in self.kpi_targets.items():
+            if key not in KPIS:
+                raise ValueError(f"`{key}` is not something to set a target for: {', '.join(KPIS)}")
+            if not 0 <= target <= 1:
+                raise ValueError(f"the target of `{key}` must be a share from 0 to 1, not {target:g}")
+
+
+def run(frame: pl.DataFrame, parameters: Parameters, inputs: Inputs) -> Outcome:
+    """Count issues, with a few SIRET numbers as examples, and give a verdict on each target. Rows stay as they are.
+
+    A target whose issue cannot be counted (its column is not in this profile) is a warning, never a pass.
+    """
+    issues = {**_ISSUES, "creation_in_future": (("date_creation",), pl.col("date_creation") > inputs.today)}
+    counted = {
+        key: _count(frame, key, rule) for key, (needed, rule) in issues.items() if set(needed) <= set(frame.columns)
+    }
+    targets = [_target(key, target, counted, frame.height) for key, target in parameters.kpi_targets.items()]
+    if parameters.minimum_rows:
+        verdict: Verdict = "pass" if frame.height >= parameters.minimum_rows else "fail"
+        targets.append({"key": "rows", "target": parameters.minimum_rows, "value": frame.height, "verdict": verdict})
+    facts = {
+        "rows": frame.height,
+        "issues": [issue for issue in counted.values() if issue["count"]],
+        "kpis": targets,
+        "verdict": _worst(targets),
+    }
+    missed = [
+        f"the target `{kpi['key']}` is {_verb(kpi['verdict'])}: {kpi['value']} of {kpi['target']}"
+        for kpi in targets
+        if kpi["verdict"] != "pass"
+    ]
+    return Outcome(frame=frame, facts=facts, warnings=tuple(missed))
+
+
+def _count(frame: pl.DataFrame, key: str, rule: pl.Expr) -> dict[str, Any]:
+    hit = frame.filter(rule.fill_null(value=False))
+    share = round(hit.height / frame.height, 4) if frame.height else 0.0
+    return {
+        "key": key,
+        "count": hit.height,
+        "share": share,
+        "examples": hit["siret"].drop_nulls().head(EXAMPLES).to_list(),
+    }
+
+
+def _target(key: str, target: float, counted: Mapping[str, dict[str, Any]], rows: int) -> dict[str, Any]:
+    issue = counted.get(KPIS[key])
+    if issue is None or not rows:
+        return {"key": key, "target": target, "value": None, "verdict": "warn"}
+    value = 1 - issue["count"] / rows
+    verdict: Verdict = "pass" if value >= target else "warn" if value >= target - NEAR else "fail"
+    return {"key": key, "target": target, "value": round(value, 4), "verdict": verdict}
+
+
+def _worst(targets: list[dict[str, Any]]) -> Verdict:
+    verdicts = {kpi["verdict"] for kpi in targets}
+    return "fail" if "fail" in verdicts else "warn" if "warn" in verdicts else "pass"
+
+
+def _verb(verdict: Verdict) -> str:
+    return "missed" if verdict == "fail" else "not quite met or unknown"

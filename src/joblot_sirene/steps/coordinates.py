@@ -1,0 +1,97 @@
+"""Longitude and latitude of places, and how many there are by department and commune."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+import polars as pl
+
+from joblot_sirene import vector
+from joblot_sirene.identifiers import CORSICA, MAINLAND, OVERSEAS, coordinates
+from joblot_sirene.steps.model import Inputs, Outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_NUMBER: Final = r"^\s*-?\d+(\.\d+)?\s*$"
+
+
+class Parameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`decimals` of degrees: 5 is about a metre."""
+
+    decimals: int = 5
+
+
+def run(frame: pl.DataFrame, parameters: Parameters, inputs: Inputs) -> Outcome:  # noqa: ARG001
+    """Project the register's coordinates. What lies outside its department's territory is flagged and not shown."""
+    numbered = frame.with_row_index("_row")
+    overseas = pl.col("departement").is_in(sorted(OVERSEAS)).fill_null(value=False)
+    near = _mainland(numbered.filter(~overseas))
+    far = _overseas(numbered.filter(overseas))
+    found = pl.concat([near, far]).with_columns(pl.col("longitude", "latitude").round(parameters.decimals))
+    placed = numbered.join(found, on="_row", how="left", maintain_order="left").drop("_row")
+    facts = {
+        "located": int(placed["longitude"].count()),
+        "outside_territory": int(placed["hors_territoire"].sum()),
+        "by_department": _counts(placed, "departement"),
+        "by_commune": _counts(placed, "code_commune"),
+    }
+    return Outcome(frame=placed, facts=facts)
+
+
+def geojson(frame: pl.DataFrame) -> Iterator[str]:
+    """The text of a GeoJSON file of the located rows, a feature a line."""
+    names = [
+        name for name in ("siret", "enseigne", "adresse", "code_postal", "commune", "naf") if name in frame.columns
+    ]
+    yield '{"type":"FeatureCollection","features":[\n'
+    rows = frame.filter(pl.col("longitude").is_not_null()).select("longitude", "latitude", *names)
+    for number, row in enumerate(rows.iter_rows(named=True)):
+        point = {"type": "Point", "coordinates": [row.pop("longitude"), row.pop("latitude")]}
+        feature = {"type": "Feature", "geometry": point, "properties": row}
+        yield ("" if number == 0 else ",\n") + json.dumps(feature, ensure_ascii=False, separators=(",", ":"))
+    yield "\n]}\n"
+
+
+def _mainland(frame: pl.DataFrame) -> pl.DataFrame:
+    numbers = [
+        pl.when(pl.col(name).str.contains(_NUMBER)).then(pl.col(name).str.strip_chars()).cast(pl.Float64, strict=False)
+        for name in ("x", "y")
+    ]
+    metres = frame.select("_row", "departement", x=numbers[0], y=numbers[1])
+    there = pl.col("x").is_not_null() & pl.col("y").is_not_null()
+    known = pl.col("x").is_between(0, 1_400_000, closed="none") & pl.col("y").is_between(
+        6_000_000, 7_300_000, closed="none"
+    )
+    known &= ~pl.col("departement").fill_null("").str.slice(0, 2).is_in(["97", "98"])
+    longitude, latitude = vector.lambert93(pl.col("x"), pl.col("y"))
+    degrees = metres.with_columns(longitude=pl.when(known).then(longitude), latitude=pl.when(known).then(latitude))
+    corsica = pl.col("departement").is_in(["2A", "2B"]).fill_null(value=False)
+    inside = pl.when(corsica).then(_within(CORSICA)).otherwise(_within(MAINLAND)).fill_null(value=False)
+    return degrees.select(
+        "_row",
+        longitude=pl.when(inside).then("longitude"),
+        latitude=pl.when(inside).then("latitude"),
+        hors_territoire=there & ~inside,
+    )
+
+
+def _within(box: tuple[float, float, float, float]) -> pl.Expr:
+    west, south, east, north = box
+    return pl.col("longitude").is_between(west, east) & pl.col("latitude").is_between(south, north)
+
+
+def _overseas(frame: pl.DataFrame) -> pl.DataFrame:
+    rows: list[tuple[int, float | None, float | None, bool]] = []
+    for number, x, y, department in frame.select("_row", "x", "y", "departement").iter_rows():
+        place, outside = coordinates(x, y, department)
+        rows.append((number, place.longitude if place else None, place.latitude if place else None, outside))
+    schema = {"_row": pl.UInt32, "longitude": pl.Float64, "latitude": pl.Float64, "hors_territoire": pl.Boolean}
+    return pl.DataFrame(rows, schema=schema, orient="row")
+
+
+def _counts(frame: pl.DataFrame, column: str) -> dict[str, Any]:
+    counted = frame[column].drop_nulls().value_counts().sort(["count", column], descending=[True, False])
+    return dict(counted.iter_rows())

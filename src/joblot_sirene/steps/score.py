@@ -1,0 +1,106 @@
+"""One figure for the quality of each row, from four shares by the job's weights.
+
+The register has no telephone and no e-mail, so contactability is how well the place can be reached by post: a complete address, and a
+name or sign to write on it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+import polars as pl
+
+from joblot_sirene.privacy import MASK
+from joblot_sirene.steps.model import Inputs, Outcome
+
+if TYPE_CHECKING:
+    import datetime as dt
+
+COMPLETENESS: Final = (
+    "raison_sociale", "enseigne", "adresse", "code_postal", "code_commune", "naf", "date_creation", "tranche_effectifs", "forme_juridique", "siege",
+)  # fmt: skip
+"""The columns whose share of values is a row's completeness."""
+
+FRESH_DAYS: Final = 365
+STALE_DAYS: Final = 6 * 365
+
+
+class Parameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The weights; they need not sum up to 100."""
+
+    contactability: float = 50
+    unicity: float = 20
+    completeness: float = 20
+    freshness: float = 10
+
+    def __post_init__(self) -> None:
+        weights = (self.contactability, self.unicity, self.completeness, self.freshness)
+        if min(weights) < 0 or sum(weights) <= 0:
+            raise ValueError("weights must be 0 or more, and one of them more than 0")
+
+
+def run(frame: pl.DataFrame, parameters: Parameters, inputs: Inputs) -> Outcome:
+    """Add the score from 0 to 100, and tell mean, median and the best tenth."""
+    parts = {
+        "contactability": _contactability(),
+        "unicity": _unicity(frame),
+        "completeness": pl.sum_horizontal(_has(name) for name in COMPLETENESS) / len(COMPLETENESS),
+        "freshness": _freshness(inputs.today),
+    }
+    weights = msgspec.structs.asdict(parameters)
+    total = sum(weights.values())
+    score = pl.sum_horizontal(part * weights[name] for name, part in parts.items()) / total * 100
+    scored = frame.with_columns(score=score.round(1))
+    shares = frame.select(**{name: part.mean().round(4) for name, part in parts.items()}).row(0, named=True)
+    values = scored["score"]
+    facts = {
+        "rows": scored.height,
+        "mean": _rounded(values.mean()),
+        "p50": _rounded(values.quantile(0.5, "nearest")),
+        "p90": _rounded(values.quantile(0.9, "nearest")),
+        "weights": weights,
+        "parts": shares,
+        "note": "contactability is reachability by post: the register has no telephone and no e-mail",
+    }
+    return Outcome(frame=scored, facts=facts)
+
+
+def _rounded(value: object) -> float | None:
+    return round(float(value), 1) if isinstance(value, (int, float)) else None
+
+
+def _has(name: str) -> pl.Expr:
+    value = pl.col(name).cast(pl.String)
+    return (
+        (
+            value.is_not_null()
+            & (value != MASK)
+            & ((value != "NN") if name == "tranche_effectifs" else pl.lit(value=True))
+        )
+        .fill_null(value=False)
+        .cast(pl.Float64)
+    )
+
+
+def _contactability() -> pl.Expr:
+    street = pl.max_horizontal(_has("adresse"), _has("complement_adresse"))
+    town = pl.max_horizontal(
+        _has("code_postal") * _has("commune"), pl.col("pays").is_not_null().cast(pl.Float64) * _has("commune")
+    )
+    return 0.7 * street * town + 0.3 * pl.max_horizontal(_has("enseigne"), _has("raison_sociale"))
+
+
+def _unicity(frame: pl.DataFrame) -> pl.Expr:
+    alike = pl.lit(1.0)
+    if "groupe_doublons" in frame.columns:
+        size = pl.len().over("groupe_doublons")
+        alike = pl.when(pl.col("groupe_doublons").is_not_null()).then(1 / size).otherwise(1.0)
+    if "repetition" in frame.columns:
+        alike = pl.when(pl.col("repetition") > 1).then(0.0).otherwise(alike)
+    return alike
+
+
+def _freshness(today: dt.date) -> pl.Expr:
+    age = (pl.lit(today) - pl.col("date_traitement")).dt.total_days()
+    return ((STALE_DAYS - age) / (STALE_DAYS - FRESH_DAYS)).clip(0, 1).fill_null(0.0).cast(pl.Float64)

@@ -1,0 +1,62 @@
+"""The columns of the legal unit beside those of its establishments: names, legal form, category."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+import polars as pl
+
+from joblot_sirene.layout import UNIT_COLUMNS
+from joblot_sirene.steps.model import Inputs, Outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+WANTED: Final = (
+    "siren",
+    "statutDiffusionUniteLegale",
+    "sigleUniteLegale",
+    "prenomUsuelUniteLegale",
+    "prenom1UniteLegale",
+    "categorieEntreprise",
+    "nomUniteLegale",
+    "nomUsageUniteLegale",
+    "denominationUniteLegale",
+    "categorieJuridiqueUniteLegale",
+    "economieSocialeSolidaireUniteLegale",
+    "societeMissionUniteLegale",
+)
+"""The unit columns that steps use."""
+
+
+class Parameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`required`: warn when no file of legal units is given."""
+
+    required: bool = False
+
+
+def run(frame: pl.DataFrame, parameters: Parameters, inputs: Inputs) -> Outcome:
+    """Join the legal units to rows with canonical columns. Units that are not found leave their columns empty, and are counted."""
+    if inputs.units is None:
+        warning = "no file of legal units: names, legal forms and categories are empty (give it with `--unite-legale`)"
+        return Outcome(frame=frame, facts={"joined": False}, warnings=(warning,) if parameters.required else ())
+    columns = [
+        name for name in WANTED if name in inputs.units.columns and (name == "siren" or name not in frame.columns)
+    ]
+    units = (
+        inputs.units.select(columns)
+        .unique("siren", keep="first", maintain_order=True)
+        .with_columns(pl.lit(value=True).alias("found"))
+    )
+    joined = frame.join(units, on="siren", how="left", maintain_order="left")
+    missing = joined["found"].null_count()
+    warnings = (f"{missing} rows have no legal unit in the file given: is it of the same month?",) if missing else ()
+    return Outcome(frame=joined.drop("found"), facts={"joined": True, "rows_without_unit": missing}, warnings=warnings)
+
+
+def collect(batches: Iterable[pl.DataFrame], sirens: pl.Series) -> pl.DataFrame:
+    """The legal units of some SIREN numbers from the slices of a file, in the file's order."""
+    wanted = pl.DataFrame({"siren": sirens.unique()})
+    found = [batch.join(wanted, on="siren", how="semi", maintain_order="left") for batch in batches]
+    return pl.concat(found) if found else pl.DataFrame(schema=dict.fromkeys(UNIT_COLUMNS, pl.String)).select(WANTED)

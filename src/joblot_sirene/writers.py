@@ -1,0 +1,126 @@
+"""Datasets as files: CSV and Parquet, written frame by frame, so memory follows a frame and not the dataset.
+
+The same rows give the same bytes, whatever number of threads, frames or megabytes there was: frames are cut anew into
+`ROWS_PER_GROUP` rows. Whoever calls gives a path that may be written to at once, such as that of `ctx.output`.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
+
+    import polars as pl
+
+ROWS_PER_GROUP: Final = 131_072
+"""Of a Parquet row group, and of what is in memory of a dataset being written."""
+_DATETIME: Final = "%Y-%m-%dT%H:%M:%S"
+_ROWS_AT_ONCE: Final = 2**13
+_BOM: Final = b"\xef\xbb\xbf"
+
+
+def write_csv(frames: Iterable[pl.DataFrame], path: Path, *, separator: str = ",", bom: bool = False) -> int:
+    """Write frames of one schema as UTF-8 CSV with one header: `,` as the register has it, `;` and `bom` for Excel.
+
+    Missing values are empty fields, dates `2026-11-20`, times `2026-11-20T10:30:00`. At least one frame is needed, which may
+    have no rows. Returns the number of rows.
+    """
+    rows = 0
+    with path.open("wb") as file:
+        if bom:
+            file.write(_BOM)
+        for number, frame in enumerate(frames):
+            frame.write_csv(
+                file,
+                include_header=number == 0,
+                separator=separator,
+                datetime_format=_DATETIME,
+                batch_size=_ROWS_AT_ONCE,
+            )
+            rows += frame.height
+    return rows
+
+
+def write_parquet(
+    frames: Iterable[pl.DataFrame],
+    path: Path,
+    *,
+    schema: dict[str, pl.DataType],
+    rows_per_group: int = ROWS_PER_GROUP,
+    level: int = 1,
+    statistics: bool = True,
+    metadata: dict[str, str] | None = None,
+) -> int:
+    """Write frames of this schema as Parquet (zstd, by default the level that is quick and packs hardly less); frames of `rows_per_group` rows, or one, give the same bytes always.
+
+    Returns the number of rows.
+    """
+    from polars.io.plugins import register_io_source
+
+    rows = 0
+
+    def given(*_asked: object) -> Iterator[pl.DataFrame]:
+        nonlocal rows
+        for frame in frames:
+            rows += frame.height
+            yield frame
+
+    register_io_source(given, schema=schema).sink_parquet(
+        path,
+        compression="zstd",
+        compression_level=level,
+        statistics=statistics,
+        row_group_size=rows_per_group,
+        maintain_order=True,
+        metadata=metadata,
+        engine="streaming",
+    )
+    return rows
+
+
+def cut(frames: Iterable[pl.DataFrame], rows: int = ROWS_PER_GROUP) -> Iterator[pl.DataFrame]:
+    """The same rows in frames of exactly `rows` rows, but the last; an empty dataset is one empty frame."""
+    import polars as pl
+
+    held: list[pl.DataFrame] = []
+    height = 0
+    came = False
+    for frame in frames:
+        held.append(frame)
+        height += frame.height
+        if height < rows:
+            continue
+        whole = pl.concat(held, rechunk=True)
+        came = True
+        for start in range(0, height - rows + 1, rows):
+            yield whole.slice(start, rows)
+        height %= rows
+        held = [whole.tail(height)] if height else []
+    if height or not came:
+        yield pl.concat(held, rechunk=True)
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """The path of a temporary file in the same folder, which takes the name when the block ends well, and is removed otherwise."""
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        yield part
+        _force(part)
+        part.replace(path)
+        _force(path.parent)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _force(path: Path) -> None:
+    """Make a file's contents, or a folder's entries, survive a power cut."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,156 @@
+"""The filters of a job file: every key has an effect or is refused with its line."""
+
+import datetime as dt
+
+import pytest
+
+from joblot import ConfigError
+from joblot_sirene import filters
+from joblot_sirene.document import Checker, read
+from joblot_sirene.filters import Filters, keeps, needed_columns, parse
+
+ROW = {
+    "siret": "73282932000074",
+    "activitePrincipaleEtablissement": "69.20Z",
+    "nomenclatureActivitePrincipaleEtablissement": "NAFRev2",
+    "activitePrincipaleNAF25Etablissement": "69.20Y",
+    "etatAdministratifEtablissement": "A",
+    "codeCommuneEtablissement": "75108",
+    "codePostalEtablissement": "75008",
+    "trancheEffectifsEtablissement": "11",
+    "dateCreationEtablissement": dt.date(2015, 6, 1),
+    "etablissementSiege": True,
+    "caractereEmployeurEtablissement": "O",
+    "categorieJuridiqueUniteLegale": "5710",
+}
+
+
+def errors(text):
+    document = read(text, file="job.yaml")
+    checker = Checker(document, ("filters",))
+    filters.read(checker)
+    with pytest.raises(ConfigError) as caught:
+        checker.done()
+    return [(problem.line, problem.message, problem.hint) for problem in caught.value.diagnostics]
+
+
+def test_r86_no_filter_takes_active_rows():
+    assert keeps(ROW, parse({}))
+    assert not keeps({**ROW, "etatAdministratifEtablissement": "F"}, parse({}))
+    assert keeps({**ROW, "etatAdministratifEtablissement": "F"}, parse({"active_only": False}))
+
+
+@pytest.mark.parametrize(
+    ("tree", "change", "expected"),
+    [
+        ({"naf_include": ["69"]}, {}, True),
+        ({"naf_include": ["43", "69.20Z"]}, {}, True),
+        ({"naf_include": ["43"]}, {}, False),
+        ({"naf_include": ["69"], "naf_exclude": ["69.20Z"]}, {}, False),
+        ({"naf_include": ["69.20Y"]}, {}, True),
+        ({"naf_include": "69", "nomenclature": "NAF2025"}, {"activitePrincipaleNAF25Etablissement": None}, False),
+        ({"regions": ["75"]}, {}, True),  # digits are the beginning of a postal code, as in the program before
+        ({"regions": ["Île-de-France"]}, {}, True),
+        ({"regions": ["ile de france"]}, {}, True),
+        ({"regions": ["Bretagne"]}, {}, False),
+        ({"regions": ["Bretagne"], "departments": ["75"]}, {}, True),  # areas add up
+        ({"departments": [1, "2a"]}, {"codeCommuneEtablissement": "2A004"}, True),
+        ({"departments": ["35"]}, {"codeCommuneEtablissement": None, "codePostalEtablissement": "35000"}, True),
+        ({"communes": ["75056"]}, {}, True),  # a city stands for its districts
+        ({"communes": ["75101"]}, {}, False),
+        ({"communes": [1053]}, {"codeCommuneEtablissement": "01053"}, True),
+        ({"postal_prefixes": ["750"]}, {}, True),
+        ({"postal_prefixes": ["751"]}, {}, False),
+        ({"headcount": ["11", "12"]}, {}, True),
+        ({"headcount": [1]}, {"trancheEffectifsEtablissement": "01"}, True),
+        ({"headcount": {"min": 10}}, {}, True),
+        ({"headcount": {"min": 10, "max": 19}}, {"trancheEffectifsEtablissement": "12"}, False),
+        ({"headcount": {"min": 10}}, {"trancheEffectifsEtablissement": None}, False),
+        ({"created": {"from": 2015, "to": 2015}}, {}, True),
+        ({"created": {"from": "2015-06-02"}}, {}, False),
+        ({"created": {"to": "2015-06-01"}}, {}, True),
+        ({"created": {"to": 2020}}, {"dateCreationEtablissement": dt.date(1900, 1, 1)}, False),  # nobody knows when
+        ({"created": {"to": 2020}}, {"dateCreationEtablissement": None}, False),
+        ({"head_office_only": True}, {"etablissementSiege": False}, False),
+        ({"head_office_only": True}, {}, True),
+        ({"employers_only": True}, {"caractereEmployeurEtablissement": "N"}, False),
+        ({"legal_forms": [57]}, {}, True),
+        ({"legal_forms": ["5499"]}, {}, False),
+        ({"natural_persons": False}, {"categorieJuridiqueUniteLegale": "1000"}, False),
+        ({"natural_persons": False}, {}, True),
+        ({"natural_persons": False}, {"categorieJuridiqueUniteLegale": None}, False),
+    ],
+)
+def test_r86_each_filter_does_what_it_says(tree, change, expected):
+    assert keeps({**ROW, **change}, parse(tree)) is expected
+
+
+def test_needed_columns_are_those_that_are_looked_at():
+    assert needed_columns(Filters(active_only=False)) == ()
+    assert needed_columns(parse({"naf_include": ["69"]})) == (
+        "activitePrincipaleEtablissement",
+        "nomenclatureActivitePrincipaleEtablissement",
+        "etatAdministratifEtablissement",
+    )
+    assert "activitePrincipaleNAF25Etablissement" in needed_columns(parse({"naf_include": ["69.20Y"]}))
+    assert needed_columns(parse({"natural_persons": False, "active_only": False})) == ("categorieJuridiqueUniteLegale",)
+
+
+def test_r88_an_unknown_key_is_refused_with_its_line():
+    assert errors("filters:\n  activ_only: true\n") == [
+        (2, "unknown key `filters.activ_only`", "did you mean `active_only`?")
+    ]
+
+
+def test_every_mistake_is_found_at_once_in_the_order_of_the_file():
+    found = errors(
+        "filters:\n"
+        "  naf_include: [69.20Z, '43\"]', 52.4Y]\n"
+        "  departments: [01, 2a, 200]\n"
+        "  regions: [Bretange]\n"
+        "  headcount: {min: 10, max: 5}\n"
+        "  created: {from: 2020, to: 2019-13-01}\n"
+        "  employers_only: yes\n"
+        "  communes: [35000-1]\n"
+    )
+    assert found == [
+        (
+            2,
+            '`43"]` is not an activity code',
+            "write a section (`F`), a division (`43`), a group (`43.2`), a class (`43.29`) or a sub-class (`43.29A`)",
+        ),
+        (
+            2,
+            "`52.4Y` is not a code of NAF rev. 2 or NAF 2025: a letter follows four digits",
+            "codes with a letter after three digits are of lists before 2008",
+        ),
+        (3, "`filters.departments`: `200` is not a department's code (`35`, `2A`, `974`)", ""),
+        (
+            4,
+            "`filters.regions`: `Bretange` is not a region's name or the beginning of a postal code",
+            "did you mean `Bretagne`?",
+        ),
+        (5, "`filters.headcount.max` is less than `filters.headcount.min`", "swap them"),
+        (6, "`filters.created.to` must be a date such as `2020-01-31` or a year, not `2019-13-01`", ""),
+        (7, "`filters.employers_only` must be `true` or `false`, not `yes`", ""),
+        (
+            8,
+            "`filters.communes`: `35000-1` is not a commune's code of five characters (`35238`, not its postal code)",
+            "",
+        ),
+    ]
+
+
+def test_codes_keep_their_zeros():
+    assert read("a: [01, 04000, 43.20, 1.5, 12]").tree == {"a": ["01", "04000", 43.20, 1.5, 12]}
+    assert code_of("43.20") == "4320"
+
+
+def code_of(text):
+    """The code that an unquoted scalar of a job file stands for: `43.20` is a number to YAML."""
+    [selection] = parse(read(f"naf_include: [{text}]").tree).naf_include
+    return selection.code
+
+
+def test_a_mapping_is_asked_for():
+    assert errors("filters: [1]") == [(1, "`filters` must be a mapping of keys, not a list", "")]

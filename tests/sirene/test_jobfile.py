@@ -1,0 +1,115 @@
+"""Job files: every key has an effect or is refused with its line."""
+
+import pytest
+
+from joblot import ConfigError
+from joblot_sirene import jobfile
+from joblot_sirene.jobfile import parse
+
+HEAD = "niche: naf_6920Z\nfilters: {naf_include: [69.20Z]}\n"
+
+
+def steps(text):
+    return [call.name for call in parse(HEAD + text).profile.steps]
+
+
+def errors(text):
+    with pytest.raises(ConfigError) as caught:
+        parse(text, file="job.yaml")
+    return [(problem.line, problem.message) for problem in caught.value.diagnostics]
+
+
+def test_r57_r71_the_shipped_template_is_a_job_once_its_variables_are_filled_in():
+    text = (
+        jobfile.template()
+        .replace("{niche_name}", "naf_4329A")
+        .replace("{naf_code}", "43.29A")
+        .replace("{profile}", "deep")
+    )
+    job = parse(text)
+    assert (job.niche, job.profile.name, job.output.folder) == ("naf_4329A", "deep", "naf_4329A")
+    assert job.filters.active_only is True  # D10
+    assert [selection.code for selection in job.filters.naf_include] == ["4329A"]
+
+
+def test_r88_every_key_that_the_template_shows_is_one():
+    lines = jobfile.template().splitlines()
+    shown = "\n".join(
+        line.replace("# ", "", 1)
+        if line.startswith(("# ", "  # ")) and ":" in line and not line.endswith((".", "default."))
+        else line
+        for line in lines
+    )
+    shown = (
+        shown.replace("{niche_name}", "x")
+        .replace("{naf_code}", "43.29A")
+        .replace("{profile}", "standard")
+        .replace("steps_order: []", "")
+    )
+    job = parse("\n".join(line for line in shown.splitlines() if not line.startswith("A job:")))
+    assert job.policy.retention_days == 365
+
+
+def test_r88_keys_have_their_effect():
+    job = parse(
+        HEAD
+        + "profile: standard\nretention_days: 30\nbudgets: {max_ram_mb: 512, time_minutes: 5}\n"
+        + "output: {dir: shops/paris, delimiter: ';', bom: true, lang: fr}\nprivacy: {person_names: true}\n"
+        + "scoring: {weights: {contactability: 0, freshness: 1}}\nkpi_targets: {with_name: 0.5}\ndedupe: {keys: [siret, naf]}\n"
+    )
+    assert (job.policy.retention_days, job.policy.person_names) == (30, True)
+    assert (job.budgets.max_ram_mb, job.budgets.time_minutes) == (512, 5.0)
+    assert (job.output.folder, job.output.delimiter, job.output.bom) == ("shops/paris", ";", True)
+    parameters = {call.name: call.parameters for call in job.profile.steps}
+    assert parameters["score"].contactability == 0
+    assert parameters["checks"].kpi_targets == {"with_name": 0.5}
+    assert parameters["duplicates"].keys == ("siret", "naf")
+
+
+def test_r88_a_key_adds_the_step_that_it_needs():
+    assert steps("") == ["normalise", "identifiers", "duplicates"]
+    assert steps("scoring: {weights: {unicity: 1}}") == ["normalise", "identifiers", "duplicates", "score"]
+    assert steps("kpi_targets: {with_address: 0.5}") == ["normalise", "identifiers", "duplicates", "checks"]
+    assert steps("dedupe: {fuzzy: 85}") == ["normalise", "identifiers", "duplicates", "likeness"]
+    assert "likeness" not in steps("profile: deep\ndedupe: {fuzzy: false}")
+
+
+def test_r88_steps_order_decides():
+    assert steps("steps_order: [normalise, duplicates]") == ["normalise", "duplicates"]
+    assert errors(HEAD + "steps_order: [duplicates]") == [(3, "the step `duplicates` must come after `normalise`")]
+
+
+def test_r76_an_edited_filter_takes_effect():
+    assert parse(HEAD.replace("{naf", "{active_only: false, naf")).filters.active_only is False
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "message"),
+    [
+        (HEAD + "colour: red", 3, "unknown key `colour`"),
+        (HEAD + "profile: fast", 3, "there is no profile `fast`"),
+        (HEAD + "output: {dir: ../x}", 3, "`output.dir` must be a folder below the output folder"),
+        (HEAD + "output: {dir: /tmp}", 3, "`output.dir` must be a folder below the output folder"),
+        (HEAD + "output: {lang: en}", 3, "`output.lang` must be `fr`, not `en`"),
+        (HEAD + "dedupe: {keys: [siren, telephone]}", 3, "`duplicates`: `keys` must name columns of the dataset, not `telephone`"),
+        (HEAD + "dedupe: {fuzzy: maybe}", 3, "`dedupe.fuzzy` must be `true`, `false` or a likeness from 50 to 100, not `maybe`"),
+        (HEAD + "scoring: {weights: {email: 3}}", 3, "`score` has no parameter `email`"),
+        (HEAD + "kpi_targets: {with_name: 95}", 3, "`checks`: the target of `with_name` must be a share from 0 to 1, not 95"),
+        (HEAD + "budgets: {max_ram_mb: -1}", 3, "`budgets.max_ram_mb` must be a whole number of 0 or more, not `-1`"),
+        (HEAD + "retention_days: 0", 3, "`retention_days` must be a whole number of 1 or more, not `0`"),
+        ("niche: a b\nfilters: {naf_include: [69]}", 1, "`niche` must be a word of letters, digits, `_`, `-` and dots"),
+        ("niche: x\nfilters: {active_only: true}", 2, "a job needs a code to include"),
+        ("filters: {naf_include: [69]}", 1, "a job needs a `niche`"),
+        ("[1]", 1, "`the document` must be a mapping of keys, not a list"),
+    ],
+)  # fmt: skip
+def test_r88_what_means_nothing_is_refused_with_its_line(text, line, message):
+    assert (line, message) in errors(text)
+
+
+def test_masked_rows_are_not_for_prospecting():
+    masked = HEAD + "privacy: {partial_diffusion: mask}\n"
+    assert parse(masked).policy.partial_diffusion == "mask"
+    message = "rows with partial diffusion must not be used for prospecting, and this job scores how well people can be reached"
+    assert errors(masked + "profile: standard") == [(3, message)]
+    assert parse(masked + "profile: standard\nscoring: {weights: {contactability: 0}}").niche == "naf_6920Z"
