@@ -37,7 +37,7 @@ class Budget:
                 hint="allow more memory, or choose fewer columns",
             )
         self.rows_per_slice = min(max(self.allowed // 4 // (16 * columns), 2**15), 600_000)
-        self.unrouted = min(max(self.allowed // 10, 2**23), 2**26)
+        self.unrouted = min(max(self.allowed // 16, 2**23), 2**26)
         self.held = self.allowed * 3 // 8
         self.building = self.allowed // 5
         self._guarded = bool(allowed)

@@ -36,8 +36,12 @@ if TYPE_CHECKING:
     import polars as pl
 
 SUFFIX: Final = ".by-code.parquet"
-USUAL: Final = tuple(name for name in COLUMNS if "2Etablissement" not in name)
-"""What a copy holds unless asked otherwise: all but the second address, which hardly any establishment has."""
+_RARE: Final = (
+    "2Etablissement", "dernierNumeroVoie", "DernierNumeroVoie", "RegistreMetiers", "nombrePeriodes", "anneeEffectifs",
+    "identifiantAdresse", "Cedex", "DernierTraitement",
+)  # fmt: skip
+USUAL: Final = tuple(name for name in COLUMNS if not any(part in name for part in _RARE))
+"""What a copy holds unless asked otherwise: not the second address and other columns that datasets hardly ever show."""
 ROWS_PER_GROUP: Final = 2**16
 _KEY: Final = "joblot_sirene"
 _ROWS_SORTED: Final = 150_000  # at once: more do not stay in the caches of a processor while they are moved

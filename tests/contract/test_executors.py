@@ -646,7 +646,7 @@ def test_a_warden_that_is_gone_is_no_want_of_room(local):
     os.waitid(os.P_PID, world.executor._warden_pid, os.WEXITED | os.WNOWAIT)
     world.start("a")
     assert world.wait()["a"].kind == "ok"
-    assert said == []
+    assert not any("room" in text for text in said), said
 
 
 def test_what_had_not_begun_when_the_warden_was_killed_is_not_lost(local, tmp_path):

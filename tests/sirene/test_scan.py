@@ -186,7 +186,7 @@ def test_a_spool_gives_back_what_it_was_given(tmp_path, held, added):
             frame = pl.DataFrame({"x": range(counted, counted + rows)}, {"x": pl.Int64}).with_columns(
                 t=pl.col("x").cast(pl.String)
             )
-            spool.add(frame.reverse(), pl.Series(range(rows - 1, -1, -1), dtype=pl.UInt32), shares)
+            spool.add(frame.reverse(), pl.Series(list(range(rows))[::-1], dtype=pl.UInt32), shares)
             for key, count in shares:
                 expected.setdefault(key, []).extend(range(counted, counted + count))
                 counted += count
