@@ -121,9 +121,16 @@ class PlainProgress:
         if self._view is not None:
             self._view.apply(record)
             self._finished = self.tally.done - sum(map(_ends, record.events))
+        cut = [event for event in record.events if type(event) is ev.AttemptEnded and event.outcome == "interrupted"]
+        if len(cut) > DETAILED:
+            self._say(
+                "WARNING", f"{len(cut)} attempts were running when the runner ended; their jobs go on as each may"
+            )
         for event in record.events:
             kind = type(event)
             if kind is ev.AttemptEnded:
+                if len(cut) > DETAILED and event.outcome == "interrupted" and event.state in _RETRIED:  # type: ignore[union-attr]
+                    continue
                 if event.outcome != "ok":  # type: ignore[union-attr]
                     self._ended_badly(event)  # type: ignore[arg-type]
                 elif self._small:
@@ -219,6 +226,11 @@ class PlainProgress:
         level = "WARNING" if unknown or event.state not in ("skipped", "cached") else "INFO"
         if self._view is not None:
             report = Report(self._plan, self._view, run_id="")
+            if len(event.jobs) > DETAILED and event.state in ("cancelled", "aborted"):
+                why = one_line(report.jobs[self._plan.name(event.jobs[0])].message)
+                self._finished += len(event.jobs)
+                self._say(level, f"{len(event.jobs)} jobs: {event.state}: {why}")
+                return
             for job in event.jobs:
                 name = self._plan.name(job)
                 self._say(level, f"{self._count()}{name}: {event.state}: {one_line(report.jobs[name].message)}")

@@ -104,3 +104,27 @@ def test_what_actions_log_is_shown(level, shown):
     lines, progress, _ = driven([("a", {})])
     progress.recorded(ev.Record(3, 0.0, [ev.Logged("log", level, 0, 1, "half\x1b[31m way", {"rows": 5})]))
     assert (f"{level.upper()} a: half way rows=5" in lines.said) is shown
+
+
+def test_many_attempts_that_were_running_when_the_runner_ended_are_one_line():
+    jobs = [(f"j{number}", {}) for number in range(DETAILED + 5)]
+    lines, progress, _ = driven(jobs, slots=DETAILED + 5)
+    del lines.said[:]
+    cut = [
+        ev.AttemptEnded(job, 1, "interrupted", "ready", message="the runner ended while it ran")
+        for job in range(DETAILED + 5)
+    ]
+    progress.recorded(ev.Record(2, 0.0, [*cut[:3]]))
+    assert len(lines.said) == 3
+    del lines.said[:]
+    progress.recorded(ev.Record(3, 0.0, cut))
+    assert lines.said == ["WARNING 25 attempts were running when the runner ended; their jobs go on as each may"]
+
+
+def test_many_jobs_that_are_cancelled_at_once_are_one_line():
+    jobs = [(f"j{number}", {}) for number in range(DETAILED + 6)]
+    lines, progress, _ = driven(jobs, slots=1)
+    del lines.said[:]
+    waiting = list(range(1, DETAILED + 6))
+    progress.recorded(ev.Record(2, 0.0, [ev.JobsEnded(waiting, "cancelled", "cancelled")]))
+    assert lines.said == ["WARNING 25 jobs: cancelled: the run was cancelled"]
