@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 SUFFIX: Final = ".by-code.parquet"
 _RARE: Final = (
     "2Etablissement", "dernierNumeroVoie", "DernierNumeroVoie", "RegistreMetiers", "nombrePeriodes", "anneeEffectifs",
-    "identifiantAdresse", "Cedex", "DernierTraitement",
+    "identifiantAdresse", "Cedex",
 )  # fmt: skip
 USUAL: Final = tuple(name for name in COLUMNS if not any(part in name for part in _RARE))
 """What a copy holds unless asked otherwise: not the second address and other columns that datasets hardly ever show."""
@@ -75,15 +75,18 @@ class Prepared:
             self.rows_of[code] = rows
             self._starts[code] = start
             start += rows
+        self._rows = start
 
     def spans(self, codes: Iterable[str]) -> list[Span]:
-        """Where the rows of these codes are; neighbours are one span."""
+        """Where the rows of these codes are, with the whole row groups around them: parts of one are slow to decode."""
         found: list[Span] = []
         for code in sorted((code for code in codes if code in self._starts), key=self._starts.__getitem__):
-            span = Span(self._starts[code], self.rows_of[code])
-            if found and found[-1].start + found[-1].rows == span.start:
-                span = Span(found[-1].start, found.pop().rows + span.rows)
-            found.append(span)
+            first, rows = self._starts[code], self.rows_of[code]
+            start = first - first % ROWS_PER_GROUP
+            end = min(-(-(first + rows) // ROWS_PER_GROUP) * ROWS_PER_GROUP, self._rows)
+            if found and start <= found[-1].start + found[-1].rows:
+                start = found.pop().start
+            found.append(Span(start, end - start))
         return found
 
 

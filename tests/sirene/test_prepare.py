@@ -7,8 +7,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from joblot_sirene.footer import rows_per_group
 from joblot_sirene.memory import MemoryLimitError
-from joblot_sirene.prepare import find_prepared, place, prepare
+from joblot_sirene.prepare import ROWS_PER_GROUP, find_prepared, place, prepare
 from joblot_sirene.source import SourceError, Span, open_source
 from sirene.stock import CODE, NAMES, STATE, row, table, write
 from sirene.test_scan import CODES, request, run
@@ -38,8 +39,22 @@ def test_only_the_wanted_codes_are_read(tmp_path):
     prepared = find_prepared(open_source(path))
     assert prepared.rows_of == dict.fromkeys(CODES[:5], 20)
     assert sorted(prepared.rows_of) == ["43.21A", "43.29A", "69.10Z", "69.20Y", "69.20Z"]
-    assert prepared.spans({"69.20Z", "69.10Z", "absent"}) == [Span(40, 20), Span(80, 20)]
-    assert prepared.spans({"43.29A", "43.21A"}) == [Span(0, 40)]
+    assert prepared.spans({"69.20Z", "absent"}) == [Span(0, 100)]
+    assert prepared.spans({"absent"}) == []
+
+
+def test_whole_row_groups_are_read_each_once(tmp_path):
+    rows = ROWS_PER_GROUP // 2
+    frame = table([row(0)]).sample(5 * rows, with_replacement=True)
+    names = pl.Series([f"0{number // rows + 1}.11Z" for number in range(5 * rows)])
+    path = write(frame.with_columns(names.alias(CODE)), tmp_path / "s.parquet")
+    prepare(path)
+    prepared = find_prepared(open_source(path))
+    assert rows_per_group(prepared.path) == ROWS_PER_GROUP
+    assert prepared.spans({"01.11Z", "02.11Z"}) == [Span(0, 2 * rows)]
+    assert prepared.spans({"05.11Z"}) == [Span(4 * rows, rows)]
+    assert prepared.spans({"01.11Z", "05.11Z"}) == [Span(0, 2 * rows), Span(4 * rows, rows)]
+    assert prepared.spans({"02.11Z", "03.11Z"}) == [Span(0, 4 * rows)]
 
 
 def test_codes_that_are_not_there_read_nothing(tmp_path):
