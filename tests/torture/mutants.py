@@ -48,8 +48,20 @@ BUGS = (
     Bug(
         "an interrupted attempt uses up a try",
         "runstate.py",
-        'elif outcome not in ("cancelled", "interrupted"):',
-        'elif outcome != "cancelled":',
+        "elif outcome in RETRIABLE and state not in (CANCELLED, ABORTED):",
+        'elif outcome in (*RETRIABLE, "interrupted") and state not in (CANCELLED, ABORTED):',
+    ),
+    Bug(
+        "what needs a growing job does not wait for the jobs that it finds",
+        "runstate.py",
+        "self.open_needs[dependent] += count",
+        "self.open_needs[dependent] += 0",
+    ),
+    Bug(
+        "a bundle that failed is tried again as large as it was",
+        "bundles.py",
+        "bundle.half = max(1, bundle.open // 2)",
+        "bundle.half = bundle.open",
     ),
     Bug(
         "an attempt that never began keeps its number",
