@@ -47,6 +47,7 @@ class ReadyQueues:
     def extend(self, jobs: range) -> None:
         """Take in jobs that were added to the plan."""
         plan, expected_memory, fusing = self._plan, self._expected_memory, self._fusing
+        self._fuses = bool(fusing)
         last, key = None, _ORDINARY  # the jobs of a fan-out stand side by side and are alike
         declarations = plan.declarations
         for job in jobs:
@@ -75,7 +76,7 @@ class ReadyQueues:
         if queue is None:
             queue = self._queues[key] = OrderedDict()
         queue[job] = None
-        if self._fusing:
+        if self._fuses:
             group = self._fusing.of(job)
             if group >= 0:
                 self._groups.setdefault(group, OrderedDict())[job] = None
@@ -83,7 +84,7 @@ class ReadyQueues:
     def leave(self, job: int) -> None:
         """A job is no longer ready."""
         del self._queues[self._keys.get(job, _ORDINARY)][job]
-        if self._fusing:
+        if self._fuses:
             group = self._fusing.of(job)
             if group >= 0:
                 del self._groups[group][job]

@@ -378,11 +378,12 @@ class RunState:
 
     def _picked(self, capacity: int) -> Picked:
         """The ready jobs that start now, and the bundles that they form. One that was lost too often has the machine to itself."""
-        limit, open_states = self.limits.crash_limit, (READY, RUNNING)
-        suspects = [job for job, times in self.losses.items() if times >= limit and self.states[job] in open_states]
-        if suspects:
-            return [] if self.in_flight else suspects[:1], []
-        out = self.in_flight - self.bundles.processes_saved
+        if self.losses:
+            limit, open_states = self.limits.crash_limit, (READY, RUNNING)
+            suspects = [job for job, times in self.losses.items() if times >= limit and self.states[job] in open_states]
+            if suspects:
+                return [] if self.in_flight else suspects[:1], []
+        out = self.counts[RUNNING] - (self.bundles.processes_saved if self._sharing else 0)
         return self.ready.pick(self.resources, max(capacity, self.limits.slots) - out, capacity, self.bundles.most)
 
     def _ended_badly(self, decision: Decision, outcome: Outcome, now: float, company: int) -> None:
