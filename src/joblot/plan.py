@@ -369,8 +369,9 @@ def _needs(config: Config, jobs: _Jobs, problems: list[Diagnostic]) -> graph.Rel
         row = alike.get(wanted)
         if row is None:
             row = _need_numbers(jobs, number, wanted, matches, problems)
-            row += [job for need in row if need in jobs.grown for job in jobs.grown[need]]
-            if not any(map(PATTERN.search, wanted)):
+            if jobs.grown:
+                row += [job for need in row if need in jobs.grown for job in jobs.grown[need]]
+            if jobs.fans and not any(map(PATTERN.search, wanted)):
                 alike[wanted] = row
         rows.append(row)
         pairs += len(row)
@@ -379,7 +380,7 @@ def _needs(config: Config, jobs: _Jobs, problems: list[Diagnostic]) -> graph.Rel
             hint = "put one job between the two groups: it needs the first, and the second needs it"
             problems.append(_problem("needs", jobs.declarations[number], message, hint=hint))
             break
-        if len(problems) > _MOST_SHOWN * 5:
+        if problems and len(problems) > _MOST_SHOWN * 5:
             break
     for growing, made in jobs.grown.items():
         rows += [(growing,)] * len(made)
