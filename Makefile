@@ -22,7 +22,7 @@ $(VENV)/.dev: $(VENV)/.run
 	@touch $@
 
 demo: $(VENV)/.run  ## run the example that reads this machine's own standard library
-	cd examples/standard-library && $(abspath $(BIN))/joblot run joblot.yaml
+	joblot="$$(cd '$(BIN)' && pwd)/joblot" && cd examples/standard-library && "$$joblot" run joblot.yaml
 
 test: $(VENV)/.dev  ## all tests; those of joblot_sirene apart, because polars begins threads and the others fork
 	$(BIN)/python -m pytest --ignore tests/sirene
