@@ -10,21 +10,21 @@ from __future__ import annotations
 import os
 import stat
 from codecs import BOM_UTF8
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from heapq import nsmallest
 from itertools import chain, pairwise
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
 from joblot.actions.context import Context
-from joblot.actions.forked import cores
+from joblot.actions.forked import Forked, cores
 from joblot.actions.reading import BLOCK_BYTES, LINE_BYTES_MAX, reading, texts
 from joblot.actions.registry import action, fused
 from joblot.actions.tally import Counted, Tally, merged, read_run
 from joblot.errors import ActionError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from joblot.actions.bundle import BundleContext, FusedJob
 
@@ -199,20 +199,11 @@ def _found(file: IO[bytes], total: int, runs: list[tuple[int, int]]) -> _Found:
 
 
 class _Child:
-    """A forked process that counts one part of the file.
-
-    An ordinary child, so that whoever kills this process's tree gets it too; it also ends by itself when its parent is gone. Its runs
-    come back in a file without a name, made before the fork, and its last words over a pipe.
-    """
+    """A forked process that counts one part of the file. Its runs come back in a file without a name, made before the fork."""
 
     def __init__(self, blocks: Iterator[bytes], shown: str, file: IO[bytes]) -> None:
         self._file = file
-        self._pipe, answer = os.pipe()
-        parent = os.getpid()
-        self._pid = os.fork()
-        if self._pid == 0:
-            _run_child(answer, parent, Tally(file), blocks, shown)
-        os.close(answer)
+        self._process = Forked(lambda orphaned: _counted_apart(Tally(file), _while_wanted(blocks, orphaned), shown))
 
     def result(self) -> _Found:
         """Wait for its end.
@@ -221,17 +212,7 @@ class _Child:
             UnicodeDecodeError: its part is not UTF-8.
             ActionError: it failed, or was killed.
         """
-        import json
-
-        with os.fdopen(self._pipe, "rb") as pipe:
-            answer = pipe.read()
-        self._pipe = -1
-        _, status = os.waitpid(self._pid, 0)
-        self._pid = 0
-        if not answer:
-            code = os.waitstatus_to_exitcode(status)
-            raise ActionError(f"a counting process ended early (status {code})", reason="crash")
-        said = json.loads(answer)
+        said = self._process.result()
         if "not_utf8" in said:
             raise UnicodeDecodeError("utf-8", b"", 0, 0, "in a part of the file")
         if "error" in said:
@@ -240,42 +221,23 @@ class _Child:
 
     def end(self) -> None:
         """Kill it if it still runs."""
-        from signal import SIGKILL
-
-        if self._pipe >= 0:
-            os.close(self._pipe)
-        if self._pid:
-            with suppress(ProcessLookupError):
-                os.kill(self._pid, SIGKILL)
-            os.waitpid(self._pid, 0)
+        self._process.end()
 
 
-def _run_child(answer: int, parent: int, tally: Tally, blocks: Iterator[bytes], shown: str) -> None:
-    """Count, answer, end: nothing of the parent's clean-up may run here."""
-    import json
-    import signal
-
-    said: dict[str, Any] = {}
+def _counted_apart(tally: Tally, blocks: Iterator[bytes], shown: str) -> dict[str, Any]:
+    """What counting came to, in words that can be sent."""
     try:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
-        _count(tally, _while_child_of(parent, blocks), shown)
-        said = {"total": tally.total, "runs": tally.runs}
+        _count(tally, blocks, shown)
     except UnicodeDecodeError:
-        said = {"not_utf8": True}
+        return {"not_utf8": True}
     except ActionError as error:
-        said = {"error": error.message, "reason": error.reason}
-    except BaseException as error:  # noqa: BLE001 - it must reach the parent, not the parent's handlers
-        said = {"error": f"{type(error).__name__}: {error}", "reason": "exception"}
-    finally:
-        with suppress(OSError), os.fdopen(answer, "wb") as pipe:
-            pipe.write(json.dumps(said).encode())
-        os._exit(0)
+        return {"error": error.message, "reason": error.reason}
+    return {"total": tally.total, "runs": tally.runs}
 
 
-def _while_child_of(parent: int, blocks: Iterator[bytes]) -> Iterator[bytes]:
+def _while_wanted(blocks: Iterator[bytes], orphaned: Callable[[], bool]) -> Iterator[bytes]:
     for block in blocks:
-        if os.getppid() != parent:
+        if orphaned():
             os._exit(1)
         yield block
 

@@ -121,14 +121,14 @@ def test_r28_bad_text_in_any_part_is_found_at_its_byte(folder):
 
 @pytest.mark.usefixtures("four_processes")
 def test_a_counting_process_that_is_killed_fails_the_job(folder, monkeypatch):
-    real = words._while_child_of
+    real = words._while_wanted
 
-    def killed(parent, blocks):
+    def killed(blocks, orphaned):
         os.kill(os.getpid(), signal.SIGKILL)
-        return real(parent, blocks)
+        return real(blocks, orphaned)
 
-    monkeypatch.setattr(words, "_while_child_of", killed)
-    with pytest.raises(ActionError, match=r"^a counting process ended early \(status -9\)$"):
+    monkeypatch.setattr(words, "_while_wanted", killed)
+    with pytest.raises(ActionError, match=r"^a process of the action ended early: status -9$"):
         frequency(folder, "abcd " * 8)
 
 
