@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from joblot.errors import JoblotError, StateError
+from joblot.cli.runs import folder_if_any
+from joblot.errors import StateError
 from joblot.fingerprint import always_runs
-from joblot.journal.folder import StateFolder, state_path
 from joblot.limits import Limits
 from joblot.outputs import Hashes
 from joblot.runstate import RunState
@@ -48,15 +49,6 @@ def judge_of(plan: Plan, made: Mapping[str, Made], force: Sequence[str] = ()) ->
 
 def _made(plan: Plan, state: str | None) -> Mapping[str, Made] | None:
     """What was made in earlier runs; None when there is no state folder to ask."""
-    if not (state_path(state) / "journal.db").exists():
-        return None
-    try:
-        folder = StateFolder(state, read_only=True)
-    except JoblotError:
-        return None  # a plan does not depend on a state folder that can be used
-    try:
-        return folder.journal.made(batch_key(plan))
-    except StateError:
-        return None
-    finally:
-        folder.close()
+    with folder_if_any(state) as folder, suppress(StateError):
+        return folder.journal.made(batch_key(plan)) if folder is not None else None
+    return None

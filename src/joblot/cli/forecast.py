@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import msgspec
 
 from joblot import graph
-from joblot.errors import JoblotError
-from joblot.journal.folder import StateFolder, state_path
+from joblot.cli.runs import folder_if_any
 from joblot.units import format_duration
 
 if TYPE_CHECKING:
@@ -118,18 +117,12 @@ def forecast(
 
 def _last_run(plan: Plan, state: str | None) -> _Past | None:
     """The last run of a batch of that name whose report can be read."""
-    if not (state_path(state) / "journal.db").exists():
-        return None
-    try:
-        folder = StateFolder(state, read_only=True)
-    except JoblotError:
-        return None  # a plan does not depend on a state folder that can be used
-    try:
+    with folder_if_any(state) as folder:
+        if folder is None:
+            return None
         runs = (run for run in folder.journal.runs(limit=_LOOK_BACK) if run.batch == plan.config.name)
         found = (_read(plan, run.run_id, folder.run_folder(run.run_id).report) for run in runs)
         return next((past for past in found if past is not None), None)
-    finally:
-        folder.close()
 
 
 def _read(plan: Plan, run_id: str, report: Path) -> _Past | None:

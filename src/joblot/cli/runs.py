@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import os
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from joblot.config.load import decode
-from joblot.errors import StateError
+from joblot.errors import JoblotError, StateError
 from joblot.events import PlanExtended
-from joblot.journal.folder import StateFolder
+from joblot.journal.folder import StateFolder, state_path
 from joblot.model import Config
 from joblot.plan import Plan, expand
 from joblot.reports.report import Report
@@ -105,6 +105,20 @@ class Run:
                 hint=did_you_mean(name, names) or f"`joblot show {self.id}` lists them",
             )
         return found
+
+
+@contextmanager
+def folder_if_any(state: str | None) -> Iterator[StateFolder | None]:
+    """The state folder, for what does without: None when there is none that can be used."""
+    folder = None
+    if (state_path(state) / "journal.db").exists():
+        with suppress(JoblotError):
+            folder = StateFolder(state, read_only=True)
+    try:
+        yield folder
+    finally:
+        if folder is not None:
+            folder.close()
 
 
 @contextmanager
