@@ -8,11 +8,11 @@ from __future__ import annotations
 import posixpath
 from fnmatch import fnmatchcase
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
-from joblot.config.template import TemplateError, as_text, references, split_result
+from joblot.config.template import as_text
 from joblot.errors import UsageError, did_you_mean
 from joblot.fan_out import pattern_of
 from joblot.plan import PATTERN
@@ -290,7 +290,9 @@ def missing_results(plan: Plan, chosen: Iterable[int], left_out: Collection[int]
         spec = plan.declarations[job]
         if spec.deferred and id(spec) not in met:
             met.add(id(spec))
-            found += [(job, need) for need in results_of(plan, spec) if need in left_out][:1]
+            found += [
+                (job, need) for need in map(plan.find, plan.results_in(spec)) if need is not None and need in left_out
+            ][:1]
     return found
 
 
@@ -298,16 +300,3 @@ def _missing(plan: Plan, missing: Sequence[tuple[int, int]]) -> str:
     job, need = missing[0]
     more = f" (and {len(missing) - 1} more such jobs)" if len(missing) > 1 else ""
     return f"job `{plan.name(job)}` takes in the result of job `{plan.name(need)}`, which is not selected{more}"
-
-
-def results_of(plan: Plan, spec: JobSpec) -> list[int]:
-    """The jobs whose results stand in the texts of a declaration."""
-    source = spec.fan_out.source if spec.fan_out is not None else ""
-    texts: list[Any] = [spec.input, spec.params, spec.run, spec.env, source]
-    try:
-        found = [reference.parts[1:] for reference in references(texts) if reference.root == "jobs"]
-    except TemplateError:
-        return []  # the attempt says what is wrong
-    ways = (split_result(parts, lambda name: plan.find(name) is not None) for parts in found)
-    numbers = (plan.find(way[0]) for way in ways if way is not None)
-    return [number for number in numbers if number is not None]

@@ -736,3 +736,13 @@ def test_plain_text_is_filled_in_as_it_is(tmp_path):
     template = Template("{code}: [", file="t.txt")
     [write] = plan_writes(template, [{"code": "x"}], folder=tmp_path, name="y.txt")[0]
     assert write.text.endswith("\nx: [")
+
+
+@pytest.mark.parametrize("mark", [",", ";", "|"])
+def test_tables_are_parted_as_those_of_a_fan_out(tmp_path, mark):
+    """By what stands in the header most: such a table was read another way than under `foreach`."""
+    table = tmp_path / "codes.csv"
+    table.write_text(f"code{mark}label{mark}place\n1{mark}a{mark}b\n")
+    assert read_axis(f"@{table}").rows == (("1", "a", "b"),)
+    table.write_text('"code";"a, b";place\n1;2;3\n')
+    assert read_axis(f"code=@{table}").rows == (("1",),)

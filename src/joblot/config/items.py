@@ -77,6 +77,11 @@ def rows_to_columns(rows: Iterable[Any]) -> Columns:
     return {name: [row[name] for row in rows] for name in names}
 
 
+def delimiter_of(header: str) -> str:
+    """What parts the cells of a table, by its first line: what stands in it most. Spreadsheets of half of Europe write `;`."""
+    return max(_DELIMITERS, key=header.count)
+
+
 def _csv(given: str, folder: str) -> Columns:
     return _table(given, folder, None)
 
@@ -93,7 +98,7 @@ def _table(given: str, folder: str, delimiter: str | None) -> Columns:
             head = file.readline()
             if not head.strip():
                 raise ItemsError(f"`{given}` has no header line", hint="the first line names the columns")
-            mark = delimiter or max(_DELIMITERS, key=head.count)
+            mark = delimiter or delimiter_of(head)
             (names,) = csv.reader([head], delimiter=mark, strict=True)
             rows = list(csv.reader(file, delimiter=mark, strict=True))
         except (csv.Error, ValueError) as error:

@@ -10,6 +10,7 @@ from math import prod
 from typing import TYPE_CHECKING, Final, NamedTuple
 from unicodedata import normalize
 
+from joblot.config.items import delimiter_of
 from joblot.config.tree import shorten
 from joblot.errors import ConfigError, Diagnostic, UsageError, did_you_mean
 from joblot.generate.text import NAME, read_text, unfit
@@ -149,13 +150,13 @@ def _column(path: str, name: str) -> Axis:
 
 
 def _table(path: str) -> tuple[list[str], Iterator[_Row]]:
-    """The first line and the others; spreadsheets of half of Europe part cells by `;`."""
+    """The first line and the others."""
     import csv
     from io import StringIO
 
     text = read_text(path)
     first = text.split("\n", 1)[0]
-    mark = "\t" if path.lower().endswith(".tsv") else ";" if ";" in first and "," not in first else ","
+    mark = "\t" if path.lower().endswith(".tsv") else delimiter_of(first)
     reader = csv.reader(StringIO(text, newline=""), delimiter=mark, strict=True)
     header = _next(path, reader)
     if not header:
