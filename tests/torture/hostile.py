@@ -165,6 +165,7 @@ class Campaign:
         self.batch_dir = folder / "batch"
         self.batch_dir.mkdir()
         self.run = RunFolder(folder / "state" / "runs" / "r1")
+        self.slowest_s = 0.0
         self.good: Counter[str] = Counter()
         self.bad: Counter[str] = Counter(
             dict.fromkeys(("shell", "params", "names", "paths", "journal", "refusals", "other errors"), 0)
@@ -178,16 +179,22 @@ class Campaign:
             print(f"{what}: {str(value)[:80]!a}: {why}", flush=True)
 
     def load(self, document: dict[str, Any], kind: str, given: dict[str, str] | None = None) -> Any:
+        """The batch. A document may hold many values; the slowest one is remembered by the processor time for each of them."""
         text = written(document, kind, self.rng)
-        return load_text(
-            text,
-            file=f"batch.{kind}",
-            folder=self.batch_dir,
-            format=kind,
-            vars=given or {},
-            lookup=ACTIONS.signature,
-            names=ACTIONS.names,
-        )[0]
+        began = time.process_time()
+        try:
+            return load_text(
+                text,
+                file=f"batch.{kind}",
+                folder=self.batch_dir,
+                format=kind,
+                vars=given or {},
+                lookup=ACTIONS.signature,
+                names=ACTIONS.names,
+            )[0]
+        finally:
+            values = max(len(document.get("jobs", ())), len(document.get("vars", ())), 1)
+            self.slowest_s = max(self.slowest_s, (time.process_time() - began) / values)
 
     def block(self, number: int, size: int) -> None:
         values = [make_value(self.rng) for _ in range(size)]
@@ -478,6 +485,7 @@ def main() -> int:
     took = time.monotonic() - began
     print(", ".join(f"{key} {count}" for key, count in campaign.good.items()))
     bad = ", ".join(f"{key} {count}" for key, count in campaign.bad.items())
+    print(f"slowest batch, for each of its values: {campaign.slowest_s * 1000:.1f} ms of processor time")
     print(f"wrong: {bad} ({took:.0f} s, {campaign.good['values'] / took:.0f} values a second)")
     return 1 if any(campaign.bad.values()) else 0
 
