@@ -1,50 +1,144 @@
-"""How many rows a Parquet file's row groups have, read from the list of contents at its end.
+"""What a Parquet file's list of contents says, read without a data engine: names of columns, rows, the size of row groups, newest values.
 
-Slices that begin and end with a row group are decoded at half the cost of others. It knows Thrift's compact encoding as far as
-needed to walk to the first row groups, and nothing of columns.
+The command line looks at files before it starts workers, and a data engine begins threads that must not be forked; and slices that begin
+and end with a row group are decoded at half the cost of others. It knows Thrift's compact encoding as far as needed, and nothing of what
+columns mean. Source of the format: parquet-format, `src/main/thrift/parquet.thrift`.
 """
 
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
-_LOOKED_AT: Final = 2**20
 _TRUE, _FALSE, _BYTE, _I16, _I32, _I64, _DOUBLE, _BINARY, _LIST, _SET, _MAP, _STRUCT = range(1, 13)
-_ROW_GROUPS: Final = 4
-_NUM_ROWS: Final = 3
+_MOST_BYTES: Final = 2**28
+"""Of a list of contents: the register's files have some hundred kilobytes."""
+
+# numbers of fields
+_SCHEMA, _ALL_ROWS, _ROW_GROUPS = 2, 3, 4  # of FileMetaData
+_NAME, _CHILDREN = 4, 5  # of SchemaElement
+_COLUMNS, _ROWS = 1, 3  # of RowGroup
+_META = 3  # of ColumnChunk
+_PATH, _STATISTICS = 3, 12  # of ColumnMetaData
+_OLD_MAX, _MAX = 1, 5  # of Statistics
 
 
-def rows_per_group(path: Path) -> int:
-    """The rows of the first row group, which writers repeat; 0 when that cannot be told."""
+class Footer(NamedTuple):
+    """The columns' names, all rows, the rows of the first row group (which writers repeat), and the column that was asked for.
+
+    `newest` has the greatest value of that column in each row group as it is encoded, None where the file does not say.
+    """
+
+    names: tuple[str, ...]
+    rows: int
+    rows_per_group: int
+    newest: tuple[bytes | None, ...]
+
+
+def read_footer(path: Path, column: str = "") -> Footer | None:
+    """A Parquet file's list of contents; None when it cannot be read.
+
+    `column` is the name, in any case, of the column whose greatest values are wanted.
+    """
     try:
         with path.open("rb") as file:
             end = file.seek(0, os.SEEK_END)
             file.seek(end - 8)
             size = int.from_bytes(file.read(4), "little")
-            file.seek(max(end - 8 - size, 0))
-            walk = _Walk(file.read(min(size, _LOOKED_AT)))
-        return _first_rows(walk)
-    except (OSError, IndexError, ValueError):
-        return 0
+            if not 0 < size <= min(end - 8, _MOST_BYTES):
+                return None
+            file.seek(end - 8 - size)
+            return _footer(_Walk(file.read(size)), column.casefold())
+    except (OSError, IndexError, ValueError, RecursionError):
+        return None
 
 
-def _first_rows(walk: _Walk) -> int:
+def rows_per_group(path: Path) -> int:
+    """The rows of the first row group; 0 when that cannot be told."""
+    found = read_footer(path)
+    return found.rows_per_group if found is not None else 0
+
+
+def _footer(walk: _Walk, column: str) -> Footer:
+    names: list[str] = []
+    rows = 0
+    groups: list[tuple[int, bytes | None]] = []
+
+    def element() -> None:
+        name, children = "", 0
+        for field, kind in walk.fields():
+            if field == _NAME:
+                name = walk.text().decode()
+            elif field == _CHILDREN:
+                children = walk.number()
+            else:
+                walk.skip(kind)
+        if not children:
+            names.append(name)
+
     for field, kind in walk.fields():
-        if field != _ROW_GROUPS:
+        if field == _SCHEMA:
+            walk.each(element)
+        elif field == _ALL_ROWS:
+            rows = walk.number()
+        elif field == _ROW_GROUPS:
+            walk.each(lambda: groups.append(_group(walk, column)))
+        else:
+            walk.skip(kind)
+    return Footer(tuple(names), rows, groups[0][0] if groups else 0, tuple(newest for _, newest in groups))
+
+
+def _group(walk: _Walk, column: str) -> tuple[int, bytes | None]:
+    """A row group's rows, and its greatest value of a column."""
+    rows, newest = 0, None
+    chunks: list[bytes] = []
+    for field, kind in walk.fields():
+        if field == _COLUMNS and column:
+            walk.each(lambda: chunks.extend(_chunk(walk, column)))
+            newest = chunks[0] if chunks else None
+        elif field == _ROWS:
+            rows = walk.number()
+        else:
+            walk.skip(kind)
+    return rows, newest
+
+
+def _chunk(walk: _Walk, column: str) -> list[bytes]:
+    """The greatest value of a column chunk, if it is of that column and says so."""
+    found: list[bytes] = []
+    for field, kind in walk.fields():
+        if field != _META:
             walk.skip(kind)
             continue
-        groups, _ = walk.list_head()
-        for inner, inner_kind in walk.fields() if groups else ():
-            if inner == _NUM_ROWS:
-                return walk.number()
-            walk.skip(inner_kind)
-        return 0
-    return 0
+        name, newest = "", None
+        for inner, inner_kind in walk.fields():
+            if inner == _PATH:
+                parts: list[str] = []
+                walk.each(lambda: parts.append(walk.text().decode()))  # noqa: B023 - called at once
+                name = ".".join(parts)
+            elif inner == _STATISTICS:
+                newest = _greatest(walk)
+            else:
+                walk.skip(inner_kind)
+        if name.casefold() == column and newest is not None:
+            found.append(newest)
+    return found
+
+
+def _greatest(walk: _Walk) -> bytes | None:
+    old = new = None
+    for field, kind in walk.fields():
+        if field == _MAX:
+            new = walk.text()
+        elif field == _OLD_MAX:
+            old = walk.text()
+        else:
+            walk.skip(kind)
+    return new if new is not None else old
 
 
 class _Walk:
@@ -61,15 +155,24 @@ class _Walk:
             number = number + (head >> 4) if head >> 4 else self.number()
             yield number, head & 15
 
-    def list_head(self) -> tuple[int, int]:
-        """Length and type of the elements of a list."""
+    def each(self, read: Callable[[], object]) -> None:
+        """Go through a list, each element of which `read` goes past."""
         head = self._byte()
-        return (self._varint() if head >> 4 == 15 else head >> 4), head & 15
+        for _ in range(self._varint() if head >> 4 == 15 else head >> 4):
+            read()
 
     def number(self) -> int:
         """A signed number."""
         raw = self._varint()
         return (raw >> 1) ^ -(raw & 1)
+
+    def text(self) -> bytes:
+        """A text, or bytes."""
+        length = self._varint()
+        self._at += length
+        if self._at > len(self._text):
+            raise IndexError
+        return self._text[self._at - length : self._at]
 
     def skip(self, kind: int) -> None:
         """Go past a value."""
@@ -80,12 +183,10 @@ class _Walk:
         elif kind == _DOUBLE:
             self._at += 8
         elif kind == _BINARY:
-            length = self._varint()
-            self._at += length
+            self.text()
         elif kind in (_LIST, _SET):
-            length, inner = self.list_head()
-            for _ in range(length):
-                self.skip(_BYTE if inner in (_TRUE, _FALSE) else inner)
+            inner = self._text[self._at] & 15
+            self.each(lambda: self.skip(_BYTE if inner in (_TRUE, _FALSE) else inner))
         elif kind == _STRUCT:
             for _, inner in self.fields():
                 self.skip(inner)

@@ -185,11 +185,19 @@ def protect(frame: pl.DataFrame, policy: Policy) -> tuple[pl.DataFrame, Counts]:
         )
     if not policy.person_names:
         kept = kept.drop(PERSON_COLUMNS, strict=False)
-    persons = None
-    if LEGAL_FORM_COLUMN in kept.columns:
-        persons = int(kept.select(pl.col(LEGAL_FORM_COLUMN).str.starts_with(NATURAL_PERSON).sum()).item())
     excluded = hidden if policy.partial_diffusion == "exclude" else 0
-    return kept, Counts(kept=kept.height, excluded=excluded, masked=hidden - excluded, natural_persons=persons)
+    return kept, Counts(
+        kept=kept.height, excluded=excluded, masked=hidden - excluded, natural_persons=natural_persons(kept)
+    )
+
+
+def natural_persons(frame: pl.DataFrame) -> int | None:
+    """How many rows are of natural persons; None where the legal forms are not there."""
+    import polars as pl
+
+    if LEGAL_FORM_COLUMN not in frame.columns:
+        return None
+    return int(frame.select(pl.col(LEGAL_FORM_COLUMN).str.starts_with(NATURAL_PERSON).sum()).item())
 
 
 def describe(policy: Policy, counts: Counts, stock_date: dt.date | None) -> dict[str, Any]:

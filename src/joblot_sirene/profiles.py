@@ -6,6 +6,7 @@ privacy policy and the filters on legal units itself. Nothing here reads or writ
 
 from __future__ import annotations
 
+from time import monotonic
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
@@ -14,6 +15,7 @@ import msgspec
 from joblot_sirene import privacy
 from joblot_sirene.document import Checker, Document, did_you_mean, plain, read, refuse, shown
 from joblot_sirene.filters import Filters, unit_part
+from joblot_sirene.steps import parameters as parameters_of_steps
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -25,26 +27,34 @@ if TYPE_CHECKING:
 
 NAMES: Final = ("quick", "standard", "deep")
 """The profiles that are shipped."""
+FILES: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "quality": "quality.json and quality.md: what the steps found",
+        "places": "places.geojson: the located rows",
+        "page": "report.html: the same for people, with pictures",
+    }
+)
+"""What a package may hold beside the dataset, its manifest, its data dictionary, its checksums and its log."""
 
-# a step's name, its module, its function, its parameters, what it does, and the step that must come before it
+# a step's name, its module, its function, the struct of its parameters, what it does, and the step that must come before it
 _STEPS: Final[Mapping[str, tuple[str, str, str, str, str]]] = MappingProxyType(
     {
-        "units": ("units", "run", "Parameters", "join names, legal form and category from the file of legal units", ""),
+        "units": ("units", "run", "Units", "join names, legal form and category from the file of legal units", ""),
         "normalise": (
             "normalise",
             "run",
-            "Parameters",
+            "Normalise",
             "types, zeros, one address line, one name, real dates, department and region",
             "",
         ),
         "identifiers": (
             "identifiers",
             "run",
-            "Parameters",
+            "Identifiers",
             "check SIREN and SIRET (La Poste included), compute VAT numbers",
             "normalise",
         ),
-        "duplicates": ("duplicates", "run", "Parameters", "number repeats, drop rows that repeat a SIRET", "normalise"),
+        "duplicates": ("duplicates", "run", "Duplicates", "number repeats, drop rows that repeat a SIRET", "normalise"),
         "likeness": (
             "duplicates",
             "run_fuzzy",
@@ -55,26 +65,26 @@ _STEPS: Final[Mapping[str, tuple[str, str, str, str, str]]] = MappingProxyType(
         "labels": (
             "labels",
             "run",
-            "Parameters",
+            "Labels",
             "labels of activities, sections, legal forms, headcounts, departments; age",
             "normalise",
         ),
         "coordinates": (
             "coordinates",
             "run",
-            "Parameters",
+            "Coordinates",
             "longitude and latitude, places outside their territory, counts by commune",
             "normalise",
         ),
-        "comparison": ("comparison", "run", "Parameters", "what changed since an earlier dataset", "normalise"),
+        "comparison": ("comparison", "run", "Comparison", "what changed since an earlier dataset", "normalise"),
         "checks": (
             "checks",
             "run",
-            "Parameters",
+            "Checks",
             "count what is missing or doubtful, hold it against the targets",
             "normalise",
         ),
-        "score": ("score", "run", "Parameters", "a score for each row by weights", "normalise"),
+        "score": ("score", "run", "Score", "a score for each row by weights", "normalise"),
     }
 )
 
@@ -92,28 +102,31 @@ class StepCall(msgspec.Struct, frozen=True):
 
 
 class Profile(msgspec.Struct, frozen=True):
-    """What is done to a dataset, in order."""
+    """What is done to a dataset, in order, and which files (keys of `FILES`) are made beside it."""
 
     name: str
     description: str
     steps: tuple[StepCall, ...]
+    files: tuple[str, ...] = ()
 
     def explain(self) -> list[str]:
-        """One line a step: its name, what it does, its parameters that are not the default."""
-        return [
+        """One line a step: its name, what it does, its parameters that are not the default; then the files beside the dataset."""
+        steps = [
             f"{number}. {call.name}: {call.purpose}{_changed(call.parameters)}"
             for number, call in enumerate(self.steps, 1)
         ]
+        return steps + [f"-  {FILES[name]}" for name in self.files]
 
 
 class StepReport(msgspec.Struct, frozen=True):
-    """What one step told: rows before and after, facts, warnings."""
+    """What one step told: rows before and after, facts, warnings; and how long it took."""
 
     name: str
     rows_in: int
     rows_out: int
     facts: dict[str, Any]
     warnings: tuple[str, ...]
+    duration_ms: int = 0
 
 
 class Result(msgspec.Struct, frozen=True):
@@ -137,7 +150,7 @@ def load(name: str, *, text: str | None = None, file: str = "") -> Profile:
         known = ", ".join(f"`{known}`" for known in document.tree)
         refuse(document, (), f"there is no profile `{name}`", did_you_mean(name, document.tree) or f"profiles: {known}")
     checker = Checker(document, (name,))
-    profile = Profile(name, checker.text("description", "") or "", _steps(checker))
+    profile = Profile(name, checker.text("description", "") or "", _steps(checker), _files(checker))
     checker.finish()
     checker.done()
     return profile
@@ -203,8 +216,15 @@ def arranged(
     return msgspec.structs.replace(profile, steps=tuple(calls.get(call.name, call) for call in fresh))
 
 
-def run(profile: Profile, frame: pl.DataFrame, inputs: Inputs, filters: Filters | None = None) -> Result:
-    """Take rows with canonical columns through a profile.
+def run(
+    profile: Profile,
+    frame: pl.DataFrame,
+    inputs: Inputs,
+    filters: Filters | None = None,
+    *,
+    most_rows: int | None = None,
+) -> Result:
+    """Take rows with canonical columns through a profile; with `most_rows` only the first so many that may be shown.
 
     Who may not be shown is taken out or masked as soon as the legal units are joined, whatever the profile says.
     """
@@ -214,7 +234,13 @@ def run(profile: Profile, frame: pl.DataFrame, inputs: Inputs, filters: Filters 
     calls = list(profile.steps)
     if calls and calls[0].name == "units":
         frame = _do(calls.pop(0), frame, inputs, reports)
-    frame, counts = privacy.protect(_of_units(frame, filters), inputs.policy)
+    frame = _of_units(frame, filters)
+    if most_rows is not None and inputs.policy.partial_diffusion == "mask":
+        frame = frame.head(most_rows)
+    frame, counts = privacy.protect(frame, inputs.policy)
+    if most_rows is not None and frame.height > most_rows:
+        frame = frame.head(most_rows)
+        counts = msgspec.structs.replace(counts, kept=most_rows, natural_persons=privacy.natural_persons(frame))
     for call in calls:
         frame = _do(call, frame, inputs, reports)
     return Result(model.in_order(frame), counts, tuple(reports))
@@ -229,19 +255,19 @@ def _of_units(frame: pl.DataFrame, filters: Filters | None) -> pl.DataFrame:
 
 
 def _do(call: StepCall, frame: pl.DataFrame, inputs: Inputs, reports: list[StepReport]) -> pl.DataFrame:
+    began = monotonic()
     outcome = _function(call.name)(frame, call.parameters, inputs)
-    reports.append(StepReport(call.name, frame.height, outcome.frame.height, outcome.facts, outcome.warnings))
+    took = round((monotonic() - began) * 1000)
+    reports.append(StepReport(call.name, frame.height, outcome.frame.height, outcome.facts, outcome.warnings, took))
     return outcome.frame
 
 
-def _module(name: str) -> Any:
+def _function(name: str) -> Step:
+    """A step's function. Its module is imported when it is called: the data engine takes a while to load."""
     from importlib import import_module
 
-    return import_module(f"joblot_sirene.steps.{_STEPS[name][0]}")
-
-
-def _function(name: str) -> Step:
-    step: Step = getattr(_module(name), _STEPS[name][1])
+    module, function = _STEPS[name][:2]
+    step: Step = getattr(import_module(f"joblot_sirene.steps.{module}"), function)
     return step
 
 
@@ -256,6 +282,10 @@ def _steps(checker: Checker) -> tuple[StepCall, ...]:
         if found is not None:
             calls.append(found)
     return tuple(calls)
+
+
+def _files(checker: Checker) -> tuple[str, ...]:
+    return checker.words("files", lambda word: word if word in FILES else None, f"one of {', '.join(FILES)}")
 
 
 def _step(checker: Checker, number: int, item: Any, before: list[str]) -> StepCall | None:
@@ -286,7 +316,7 @@ def _step(checker: Checker, number: int, item: Any, before: list[str]) -> StepCa
 
 
 def _convert(checker: Checker, name: str, parameters: Any) -> Any:
-    kind = getattr(_module(name), _STEPS[name][2])
+    kind = getattr(parameters_of_steps, _STEPS[name][2])
     if not isinstance(parameters, dict):
         checker.wrong(name, f"parameters of `{name}` must be a mapping, not {shown(parameters)}")
         return None

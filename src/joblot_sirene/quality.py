@@ -12,7 +12,7 @@ from joblot_sirene.steps import model
 
 if TYPE_CHECKING:
     import datetime as dt
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from joblot_sirene.naf import Selection
     from joblot_sirene.privacy import Policy
@@ -20,20 +20,30 @@ if TYPE_CHECKING:
 
 
 def report(
-    result: Result, profile: Profile, policy: Policy, *, selection: Selection | None, stock_date: dt.date | None
+    result: Result,
+    profile: Profile,
+    policy: Policy,
+    *,
+    selections: Sequence[Selection],
+    stock_date: dt.date | None,
+    left_out: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """The report as plain values: `issues`, `kpis`, `verdict`, `score`, `rights`, each step's facts, and the columns."""
+    """The report as plain values: `issues`, `kpis`, `verdict`, `score`, `rights`, each step's facts, and the columns.
+
+    `left_out` says of the rows of these codes how many there are and which were not taken.
+    """
     facts = {step.name: step.facts for step in result.steps}
     checks = facts.get("checks", {})
     return {
-        "code": None if selection is None else selection.code,
-        "label": None if selection is None else selection.label,
+        "code": ", ".join(selection.code for selection in selections) or None,
+        "label": "; ".join(selection.label for selection in selections if selection.label) or None,
         "profile": profile.name,
         "rows": result.frame.height,
         "verdict": checks.get("verdict"),
         "issues": checks.get("issues", []),
         "kpis": checks.get("kpis", []),
         "score": facts.get("score"),
+        "left_out": dict(left_out or {}),
         "rights": privacy.describe(policy, result.counts, stock_date),
         "steps": [
             {

@@ -14,6 +14,7 @@ from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Generic, TypeVar
 
+from joblot_sirene.companion import Companion, Keys, follow
 from joblot_sirene.memory import ROW_MOST, Budget
 from joblot_sirene.prepare import find_prepared
 from joblot_sirene.routing import PLACE, REQUEST, Request, Router
@@ -42,6 +43,7 @@ class Rows:
         counts: the rows that matched by code, before `where` and `limit`, by the values of the columns to tally; its last column
             is `rows`.
         is_large: whether the memory limit asks for reading them frame by frame.
+        beside: the rows of each companion file that belong to these, in the order of that file.
     """
 
     def __init__(
@@ -53,7 +55,9 @@ class Rows:
         large: int,
         *,
         in_order: bool,
+        beside: Sequence[Rows] = (),
     ) -> None:
+        self.beside = beside
         self.schema = schema
         self.counts = counts
         self.height = spool.rows(key)
@@ -93,20 +97,21 @@ class _Collected(Generic[T]):
     def __init__(self, on_done: Callable[[Request, T | Exception], None], spool: Spool) -> None:
         self._on_done = on_done
         self._spool = spool
-        self._open: deque[tuple[int, Request, int, Future[T]]] = deque()
+        self._open: deque[tuple[Sequence[int], Request, int, Future[T]]] = deque()
         self.size = 0
 
     def __len__(self) -> int:
         return len(self._open)
 
-    def add(self, number: int, request: Request, size: int, future: Future[T]) -> None:
-        self._open.append((number, request, size, future))
+    def add(self, numbers: Sequence[int], request: Request, size: int, future: Future[T]) -> None:
+        self._open.append((numbers, request, size, future))
         self.size += size
 
     def next(self) -> None:
-        number, request, size, future = self._open.popleft()
+        numbers, request, size, future = self._open.popleft()
         error = future.exception()
-        self._spool.forget(number)
+        for number in numbers:
+            self._spool.forget(number)
         self.size -= size
         if error is not None and not isinstance(error, Exception):
             raise error
@@ -124,6 +129,7 @@ def scan(
     max_ram_bytes: int = 0,
     threads: int = 2,
     tally: Sequence[str] = (),
+    companions: Sequence[Companion] = (),
     cancelled: Callable[[], bool] = bool,
     progress: Callable[[float], None] | None = None,
 ) -> None:
@@ -139,6 +145,7 @@ def scan(
         max_ram_bytes: how much memory may be taken on top of `memory.BESIDES`; 0 is no limit.
         threads: how many datasets are built at a time, and whether the next slice is read meanwhile.
         tally: columns by whose values the rows that match by code are counted, before any filter.
+        companions: other files whose rows are handed on beside those of each request; their keys must be among `columns`.
         cancelled: looked at between slices and datasets.
         progress: is told after each slice how much of the file has been read, from 0 to 1.
 
@@ -152,7 +159,10 @@ def scan(
     budget = Budget(max_ram_bytes, len({*columns, *router.columns}))
     with Spool(folder, budget.held) as spool:
         pass_ = _Pass(source, requests, router, columns, budget, spool, cancelled, progress)
+        pass_.keys = [Keys(companion.key) for companion in companions]
         pass_.read(tally, ahead=threads > 1)
+        for place, (companion, keys) in enumerate(zip(companions, pass_.keys, strict=True), 1):
+            follow(companion, keys, spool, place * len(requests), budget.rows_per_slice, pass_.pause)
         counts: list[pl.DataFrame] = router.share(pass_.counted, tally, len(requests)) if tally else []
         schema = {name: data_type(name) for name in columns}
         collected = _Collected(on_done, spool)
@@ -162,13 +172,22 @@ def scan(
                     raise ScanCancelledError
                 in_order = pass_.in_order or number in router.single
                 counted = counts[number] if counts else None
-                rows = Rows(spool, number, schema, counted, budget.building, in_order=in_order)
-                size = min(rows.size, budget.building)
+                numbers = [number + place * len(requests) for place in range(len(companions) + 1)]
+                beside = [
+                    Rows(spool, key, _schema(companion), None, budget.building, in_order=True)
+                    for key, companion in zip(numbers[1:], companions, strict=True)
+                ]
+                rows = Rows(spool, number, schema, counted, budget.building, in_order=in_order, beside=beside)
+                size = min(rows.size + sum(other.size for other in beside), budget.building)
                 while collected and (collected.size + size > budget.building or len(collected) >= threads):
                     collected.next()
-                collected.add(number, request, size, pool.submit(build, request, rows))
+                collected.add(numbers, request, size, pool.submit(build, request, rows))
             while collected:
                 collected.next()
+
+
+def _schema(companion: Companion) -> dict[str, pl.DataType]:
+    return {name: data_type(name) for name in dict.fromkeys([companion.key, *companion.columns])}
 
 
 class _Pass:
@@ -197,6 +216,7 @@ class _Pass:
         self._unrouted: list[pl.DataFrame] = []
         self._unrouted_bytes = 0
         self.counted: list[pl.DataFrame] = []
+        self.keys: list[Keys] = []
         self.in_order = True
 
     def read(self, tally: Sequence[str], *, ahead: bool) -> None:
@@ -210,7 +230,7 @@ class _Pass:
         if tally and source.spannable:
             looked = list(dict.fromkeys([*self._router.code_columns, *tally]))
             for rows in source.batches(looked, self._budget.rows_per_slice, where=self._router.matching(), spans=spans):
-                self._pause()
+                self.pause()
                 self.counted.append(self._router.count(rows, tally))
         counting = tally if not source.spannable else ()
         where = self._router.matching() if counting else self._router.wanted()
@@ -219,7 +239,7 @@ class _Pass:
             list(dict.fromkeys(columns)), self._budget.rows_per_slice, where=where, spans=spans, order=not self.in_order
         )
         for rows in _ahead(batches) if ahead else batches:
-            self._pause()
+            self.pause()
             self._take(self._counted(rows, counting) if counting else rows)
             if self._progress is not None:
                 self._progress(source.done)
@@ -239,7 +259,8 @@ class _Pass:
             return None
         return prepared.source, prepared.spans(codes)
 
-    def _pause(self) -> None:
+    def pause(self) -> None:
+        """Between slices: whether to go on, and whether there is the memory to."""
         if self._cancelled():
             raise ScanCancelledError
         self._budget.check()
@@ -265,6 +286,8 @@ class _Pass:
         places, shares = self._within_limits(pairs[PLACE], pairs.group_by(REQUEST, maintain_order=True).len().rows())
         shown = rows.select(*self._kept, *([] if self.in_order else [ORDER]))
         self._spool.add(shown, places, shares)
+        for keys in self.keys:
+            keys.add(rows, places, shares)
 
     def _within_limits(
         self, places: pl.Series, shares: list[tuple[int, int]]

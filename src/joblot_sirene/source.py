@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import os
 from collections import Counter
+from contextlib import suppress
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from joblot import ActionError
 from joblot_sirene.csvtext import ROW_BYTES, CsvText, SourceError, open_text
-from joblot_sirene.footer import rows_per_group
+from joblot_sirene.footer import read_footer, rows_per_group
 from joblot_sirene.layout import COLUMNS, UNIT_COLUMNS, Layout, recognise
 
 if TYPE_CHECKING:
@@ -27,6 +29,8 @@ ORDER: Final = "__row"
 """The name of the column with a row's place in the file, in batches that are asked for it."""
 BLOCK_BYTES: Final = 16 * 2**20
 """Of CSV text parsed at once: large enough for both cores, small beside any sensible limit."""
+TREATED: Final = "dateDernierTraitementEtablissement"
+"""The column with the moment at which the register last changed a row: the newest one dates the stock."""
 _PARQUET: Final = b"PAR1"
 _ZIP: Final = b"PK\x03\x04"
 _EMPTY_ZIP: Final = b"PK\x05\x06"
@@ -65,6 +69,33 @@ def limit_threads(threads: int) -> None:
         os.environ["POLARS_MAX_THREADS"] = str(threads)
 
 
+class Glance(NamedTuple):
+    """What a look at a file's first and last bytes tells: its format (`Parquet`, `CSV`, `zipped CSV`), layout and rows (None: unknown)."""
+
+    format: str
+    layout: Layout
+    rows: int | None
+
+
+def glance(path: str | Path, *, expected: Kind | None = None) -> Glance:
+    """Look at a file without a data engine, so that processes may still be forked afterwards.
+
+    Raises:
+        SourceError: the file cannot be read, or is not Parquet, CSV or a zip with one stock file in it.
+        LayoutError: its columns are not those of a stock file (of the `expected` kind).
+    """
+    path = Path(path)
+    head = _head(path)
+    if head != _PARQUET:
+        zipped = head in (_ZIP, _EMPTY_ZIP)
+        names = open_text(path, zipped=zipped, expected=expected).names
+        return Glance("zipped CSV" if zipped else "CSV", recognise(names, expected=expected), None)
+    found = read_footer(path)
+    if found is None:
+        raise _unreadable(path)
+    return Glance("Parquet", recognise(found.names, expected=expected), found.rows)
+
+
 def open_source(path: str | Path, *, expected: Kind | None = None) -> Source:
     """Look at a file's first bytes and columns; no rows are read.
 
@@ -73,6 +104,14 @@ def open_source(path: str | Path, *, expected: Kind | None = None) -> Source:
         LayoutError: its columns are not those of a stock file (of the `expected` kind).
     """
     path = Path(path)
+    head = _head(path)
+    if head == _PARQUET:
+        return ParquetSource(path, expected)
+    return CsvSource(path, open_text(path, zipped=head in (_ZIP, _EMPTY_ZIP), expected=expected), expected)
+
+
+def _head(path: Path) -> bytes:
+    """A file's first four bytes."""
     try:
         with path.open("rb") as file:
             head = file.read(4)
@@ -80,9 +119,14 @@ def open_source(path: str | Path, *, expected: Kind | None = None) -> Source:
         raise SourceError(f"cannot read `{path}`: {(error.strerror or str(error)).lower()}") from error
     if not head:
         raise SourceError(f"`{path}` is empty", hint="download the stock file again")
-    if head == _PARQUET:
-        return ParquetSource(path, expected)
-    return CsvSource(path, open_text(path, zipped=head in (_ZIP, _EMPTY_ZIP), expected=expected), expected)
+    return head
+
+
+def _unreadable(path: Path) -> SourceError:
+    return SourceError(
+        f"`{path}` is damaged: it begins like Parquet, but its list of contents cannot be read",
+        hint="download the stock file again",
+    )
 
 
 class Source:
@@ -96,9 +140,11 @@ class Source:
             batches so far.
         done: the share of the file that the last `batches` has gone through, from 0 to 1.
         spannable: whether rows can be read from the middle (`spans`).
+        newest: the newest treatment of any row, of text only when the last `batches` has come to its end; None when it is not known.
     """
 
     spannable = False
+    newest: datetime | date | None = None
 
     def __init__(self, path: Path, layout: Layout, types: dict[str, pl.DataType], rows: int | None) -> None:
         self.path = path
@@ -162,13 +208,16 @@ class Source:
 
         asked = where.meta.root_names() if where is not None else []
         converted = [name for name in columns if self._is_converted(name)]
-        part = part.select(
-            *(self._column(name) for name in dict.fromkeys([*columns, *asked])),
-            *(pl.col(self._own[name]).alias(f"__text_{name}") for name in converted),
-            *([ORDER] if order else []),
+        whole, part = (
+            part,
+            part.select(
+                *(self._column(name) for name in dict.fromkeys([*columns, *asked])),
+                *(pl.col(self._own[name]).alias(f"__text_{name}") for name in converted),
+                *([ORDER] if order else []),
+            ),
         )
         try:
-            frame = (part.filter(where) if where is not None else part).collect()
+            frame = self._collected(part.filter(where) if where is not None else part, whole)
         except (pl.exceptions.PolarsError, OSError) as error:
             raise self._damaged(error) from error
         for name in converted:
@@ -176,6 +225,10 @@ class Source:
             if lost:
                 self.unreadable[name] += lost
         return _tidied(frame.select(*columns, *([ORDER] if order else [])))
+
+    def _collected(self, rows: pl.LazyFrame, part: pl.LazyFrame) -> pl.DataFrame:  # noqa: ARG002 - text looks at both
+        """The rows, of a part of the file."""
+        return rows.collect()
 
     def _is_converted(self, name: str) -> bool:
         import polars as pl
@@ -211,12 +264,28 @@ class ParquetSource(Source):
             types = dict(self._scan.collect_schema())
             rows = self._scan.select(pl.len()).collect().item()
         except (pl.exceptions.PolarsError, OSError) as error:
-            raise SourceError(
-                f"`{path}` is damaged: it begins like Parquet, but its list of contents cannot be read",
-                hint="download the stock file again",
-            ) from error
+            raise _unreadable(path) from error
         super().__init__(path, recognise(list(types), expected=expected), types, rows)
         self._group = rows_per_group(path)
+        self.newest = self._newest()
+
+    def _newest(self) -> datetime | date | None:
+        """From the list of contents; where that is silent, from the column."""
+        own = self._own.get(TREATED)
+        if own is None:
+            return None
+        found = read_footer(self.path, own)
+        moments = [_moment(value) for value in found.newest] if found is not None else []
+        known = [moment for moment in moments if moment is not None]
+        if known and len(known) == len(moments):
+            return max(known)
+        import polars as pl
+
+        try:
+            newest = self._scan.select(self._column(TREATED).max()).collect().item()
+        except (pl.exceptions.PolarsError, OSError) as error:
+            raise self._damaged(error) from error
+        return newest  # type: ignore[no-any-return]
 
     def batches(
         self,
@@ -264,6 +333,7 @@ class CsvSource(Source):
 
         assert spans is None, "text is read from its beginning"
         seen = 0
+        self.newest = None
         for block in self._text.blocks(max(min(BLOCK_BYTES, rows_per_batch * ROW_BYTES), 2**12)):
             part = pl.scan_csv(
                 block, has_header=False, separator=self._text.delimiter, schema=self._types, infer_schema=False
@@ -273,6 +343,22 @@ class CsvSource(Source):
                 seen += part.select(pl.len()).collect().item()
             self.done = self._text.done
             yield self._frame(part, columns, where, order)
+
+    def _collected(self, rows: pl.LazyFrame, part: pl.LazyFrame) -> pl.DataFrame:
+        """The newest treatment is looked for in the same pass: the texts of moments are in their order."""
+        import polars as pl
+
+        own = self._own.get(TREATED)
+        if own is None:
+            return rows.collect()
+        frame, newest = pl.collect_all([rows, part.select(pl.col(own).str.slice(0, 10).max())])
+        self._note(newest.item())
+        return frame
+
+    def _note(self, day: str | None) -> None:
+        with suppress(ValueError):
+            found = date.fromisoformat(day or "")
+            self.newest = found if self.newest is None else max(self.newest, found)
 
     def _damaged(self, error: BaseException) -> SourceError:
         return self._text.damaged(error)
@@ -325,6 +411,21 @@ def _tidied(frame: pl.DataFrame) -> pl.DataFrame:
     found = frame.select((pl.col(name) == "").any() for name in texts).row(0)
     empty = [name for name, has in zip(texts, found, strict=True) if has]
     return frame.with_columns(pl.col(name).replace("", None) for name in empty) if empty else frame
+
+
+def _moment(value: bytes | None) -> datetime | date | None:
+    """The moment that a list of contents gives as a text, or as a number of days, milli-, micro- or nanoseconds since 1970."""
+    if value is None:
+        return None
+    with suppress(ValueError, OverflowError):
+        if len(value) == 8 and not value[:4].isdigit():
+            number = int.from_bytes(value, "little", signed=True)
+            unit = next(unit for unit in (10**3, 10**6, 10**9) if abs(number) < 10**11 * unit)
+            return datetime(1970, 1, 1) + timedelta(seconds=number / unit)  # noqa: DTZ001 - the register's clock
+        if len(value) == 4:
+            return date(1970, 1, 1) + timedelta(days=int.from_bytes(value, "little", signed=True))
+        return date.fromisoformat(value[:10].decode("ascii"))
+    return None
 
 
 def _steps(spans: Iterable[Span], most: int) -> Iterator[Span]:

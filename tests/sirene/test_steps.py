@@ -17,6 +17,7 @@ from joblot_sirene.steps import (
     labels,
     model,
     normalise,
+    parameters,
     score,
     units,
 )
@@ -67,7 +68,7 @@ def frame(*changes, **base):
 
 
 def normalised(*changes, policy=Policy(), **base):  # noqa: B008
-    return normalise.run(frame(*changes, **base), normalise.Parameters(), Inputs(today=TODAY, policy=policy)).frame
+    return normalise.run(frame(*changes, **base), parameters.Normalise(), Inputs(today=TODAY, policy=policy)).frame
 
 
 def first(*changes, **base):
@@ -114,7 +115,7 @@ class TestNormalise:
 
     def test_the_day_nobody_knows_is_empty_and_counted(self):
         outcome = normalise.run(
-            frame({"dateCreationEtablissement": dt.date(1900, 1, 1)}, {}), normalise.Parameters(), INPUTS
+            frame({"dateCreationEtablissement": dt.date(1900, 1, 1)}, {}), parameters.Normalise(), INPUTS
         )
         assert outcome.frame["date_creation"].to_list() == [None, dt.date(2010, 11, 21)]
         assert outcome.facts["unknown_creation"] == 1
@@ -155,23 +156,23 @@ class TestNormalise:
         )
 
     def test_r78_lost_zeros_come_back_with_a_flag(self):
-        outcome = normalise.run(frame({"siret": "32517500016", "siren": "325175"}, {}), normalise.Parameters(), INPUTS)
+        outcome = normalise.run(frame({"siret": "32517500016", "siren": "325175"}, {}), parameters.Normalise(), INPUTS)
         assert outcome.frame.select("siret", "siren", "numero_repare").rows() == [
             ("00032517500016", "000325175", True),
             ("73282932000074", "732829320", False),
         ]
         assert outcome.warnings == ("1 numbers had lost their zeros and were mended: see the column `numero_repare`",)
-        left = normalise.run(frame({"siret": "32517500016"}), normalise.Parameters(repair=False), INPUTS)
+        left = normalise.run(frame({"siret": "32517500016"}), parameters.Normalise(repair=False), INPUTS)
         assert left.frame["siret"].to_list() == ["32517500016"]
 
     def test_a_file_with_few_columns_gives_a_dataset_with_empty_ones(self):
         few = frame().select("siret", "siren", "statutDiffusionEtablissement")
-        made = normalise.run(few, normalise.Parameters(), INPUTS).frame
+        made = normalise.run(few, parameters.Normalise(), INPUTS).frame
         assert made["adresse"].to_list() == [None]
         assert made.columns == normalised().columns
 
     def test_no_rows_are_a_dataset_without_rows(self):
-        made = normalise.run(frame().head(0), normalise.Parameters(), INPUTS).frame
+        made = normalise.run(frame().head(0), parameters.Normalise(), INPUTS).frame
         assert made.height == 0
         assert made.schema == normalised().schema
 
@@ -191,7 +192,7 @@ class TestNormalise:
 class TestUnits:
     def test_the_columns_of_the_unit_stand_beside_its_establishments(self):
         outcome = units.run(
-            frame({}, {"siren": "000325175"}), units.Parameters(), Inputs(today=TODAY, units=pl.DataFrame([UNIT]))
+            frame({}, {"siren": "000325175"}), parameters.Units(), Inputs(today=TODAY, units=pl.DataFrame([UNIT]))
         )
         assert outcome.frame["denominationUniteLegale"].to_list() == ["ATELIER DES ORMES", None]
         assert outcome.facts == {"joined": True, "rows_without_unit": 1}
@@ -199,13 +200,13 @@ class TestUnits:
 
     def test_a_unit_that_is_there_twice_does_not_double_rows(self):
         assert (
-            units.run(frame(), units.Parameters(), Inputs(today=TODAY, units=pl.DataFrame([UNIT, UNIT]))).frame.height
+            units.run(frame(), parameters.Units(), Inputs(today=TODAY, units=pl.DataFrame([UNIT, UNIT]))).frame.height
             == 1
         )
 
     def test_without_a_file_a_profile_may_warn(self):
-        assert units.run(frame(), units.Parameters(), INPUTS).warnings == ()
-        [warning] = units.run(frame(), units.Parameters(required=True), INPUTS).warnings
+        assert units.run(frame(), parameters.Units(), INPUTS).warnings == ()
+        [warning] = units.run(frame(), parameters.Units(required=True), INPUTS).warnings
         assert (
             warning
             == "no file of legal units: names, legal forms and categories are empty (give it with `--unite-legale`)"
@@ -219,38 +220,38 @@ class TestUnits:
 
 class TestIdentifiers:
     def test_numbers_are_flagged_and_counted(self):
-        made = identifiers.run(normalised({}, {"siret": "73282932000075"}), identifiers.Parameters(), INPUTS)
+        made = identifiers.run(normalised({}, {"siret": "73282932000075"}), parameters.Identifiers(), INPUTS)
         assert made.frame["siret_valide"].to_list() == [True, False]
         assert made.facts == {"invalid_siren": 0, "invalid_siret": 1}
         assert made.frame["tva"].to_list() == [numbers.vat_number("732829320")] * 2
 
     def test_no_vat_number_when_it_is_not_asked_for(self):
-        assert "tva" not in identifiers.run(normalised(), identifiers.Parameters(vat=False), INPUTS).frame.columns
+        assert "tva" not in identifiers.run(normalised(), parameters.Identifiers(vat=False), INPUTS).frame.columns
 
 
 class TestDuplicates:
     def test_r89_a_row_glued_in_twice_is_dropped_and_reported(self):
-        outcome = duplicates.run(normalised({}, {}, {"numeroVoieEtablissement": "14"}), duplicates.Parameters(), INPUTS)
+        outcome = duplicates.run(normalised({}, {}, {"numeroVoieEtablissement": "14"}), parameters.Duplicates(), INPUTS)
         assert outcome.frame.height == 1
         assert outcome.facts == {"keys": ["siret"], "repeats": 2, "dropped": 2, "repeats_that_differ": 1}
         assert outcome.warnings == ("1 repeated rows differ from the first one, which is kept",)
 
     def test_r89_establishments_of_one_unit_are_never_taken_out(self):
         rows = normalised({}, {"siret": "73282932000082"})
-        assert duplicates.run(rows, duplicates.Parameters(), INPUTS).frame.height == 2
-        flagged = duplicates.run(rows, duplicates.Parameters(keys=("siren",)), INPUTS)
+        assert duplicates.run(rows, parameters.Duplicates(), INPUTS).frame.height == 2
+        flagged = duplicates.run(rows, parameters.Duplicates(keys=("siren",)), INPUTS)
         assert flagged.frame["repetition"].to_list() == [1, 2]
         assert flagged.facts["dropped"] == 0
 
     def test_rows_without_a_key_are_nobodys_repeat(self):
         assert (
-            duplicates.run(normalised({"siret": None}, {"siret": None}), duplicates.Parameters(), INPUTS).frame.height
+            duplicates.run(normalised({"siret": None}, {"siret": None}), parameters.Duplicates(), INPUTS).frame.height
             == 2
         )
 
     def test_keys_must_be_columns(self):
         with pytest.raises(ValueError, match="`keys` must name columns of the dataset, not `telephone`"):
-            duplicates.Parameters(keys=("siret", "telephone"))
+            parameters.Duplicates(keys=("siret", "telephone"))
 
     def test_r89_likenesses_are_flagged_never_deleted(self):
         rows = normalised(
@@ -261,7 +262,7 @@ class TestDuplicates:
             {"siret": "5", "enseigne1Etablissement": MASK},
             {"siret": "6", "enseigne1Etablissement": "ATELIER DES ORMES", "libelleVoieEtablissement": "DU PORT"},
         )
-        outcome = duplicates.run_fuzzy(rows, duplicates.Likeness(), INPUTS)
+        outcome = duplicates.run_fuzzy(rows, parameters.Likeness(), INPUTS)
         assert outcome.frame["siret"].to_list() == rows["siret"].to_list()
         assert outcome.frame["groupe_doublons"].to_list() == ["1", "1", None, None, None, None]
         assert outcome.frame["similarite"].to_list()[:2] == [100.0, 100.0]
@@ -269,16 +270,16 @@ class TestDuplicates:
 
     def test_likeness_goes_through_others(self):
         rows = normalised(*({"siret": str(n), "enseigne1Etablissement": "ATELIER DES ORMES"} for n in range(4)))
-        assert set(duplicates.run_fuzzy(rows, duplicates.Likeness(), INPUTS).frame["groupe_doublons"]) == {"0"}
+        assert set(duplicates.run_fuzzy(rows, parameters.Likeness(), INPUTS).frame["groupe_doublons"]) == {"0"}
 
     def test_nothing_alike_is_a_column_without_values(self):
-        found = duplicates.run_fuzzy(normalised(), duplicates.Likeness(), INPUTS).frame
+        found = duplicates.run_fuzzy(normalised(), parameters.Likeness(), INPUTS).frame
         assert found.schema["groupe_doublons"] == pl.String
         assert found["groupe_doublons"].to_list() == [None]
 
 
 def test_labels_stand_beside_codes():
-    made = labels.run(normalised(categorieJuridiqueUniteLegale="5710"), labels.Parameters(), INPUTS)
+    made = labels.run(normalised(categorieJuridiqueUniteLegale="5710"), parameters.Labels(), INPUTS)
     row = made.frame.row(0, named=True)
     assert row["naf_libelle"] == "Activités comptables"
     assert row["naf_2025_libelle"].startswith("Activités de comptabilité")
@@ -301,7 +302,7 @@ class TestChecks:
                 "indiceRepetitionEtablissement": None,
             },
         )
-        facts = checks.run(rows, checks.Parameters(), INPUTS).facts
+        facts = checks.run(rows, parameters.Checks(), INPUTS).facts
         issues = {issue["key"]: (issue["count"], issue["examples"]) for issue in facts["issues"]}
         assert issues["address_missing"] == (1, ["2"])
         assert issues["name_missing"][0] == 2
@@ -311,25 +312,25 @@ class TestChecks:
     @pytest.mark.parametrize(("target", "verdict"), [(0.5, "pass"), (0.52, "warn"), (0.9, "fail")])
     def test_r91_targets_get_a_verdict(self, target, verdict):
         rows = normalised({}, {"trancheEffectifsEtablissement": "NN"})
-        outcome = checks.run(rows, checks.Parameters(kpi_targets={"known_headcount": target}), INPUTS)
+        outcome = checks.run(rows, parameters.Checks(kpi_targets={"known_headcount": target}), INPUTS)
         assert outcome.facts["kpis"] == [{"key": "known_headcount", "target": target, "value": 0.5, "verdict": verdict}]
         assert outcome.facts["verdict"] == verdict
         assert len(outcome.warnings) == (verdict != "pass")
 
     def test_what_cannot_be_counted_is_never_a_pass(self):
         assert (
-            checks.run(normalised(), checks.Parameters(kpi_targets={"distinct": 0.1}), INPUTS).facts["verdict"]
+            checks.run(normalised(), parameters.Checks(kpi_targets={"distinct": 0.1}), INPUTS).facts["verdict"]
             == "warn"
         )
 
     def test_too_few_rows_fail(self):
-        assert checks.run(normalised(), checks.Parameters(minimum_rows=2), INPUTS).facts["verdict"] == "fail"
+        assert checks.run(normalised(), parameters.Checks(minimum_rows=2), INPUTS).facts["verdict"] == "fail"
 
     def test_targets_must_mean_something(self):
         with pytest.raises(ValueError, match="`emails` is not something to set a target for"):
-            checks.Parameters(kpi_targets={"emails": 0.5})
+            parameters.Checks(kpi_targets={"emails": 0.5})
         with pytest.raises(ValueError, match="the target of `with_name` must be a share from 0 to 1, not 95"):
-            checks.Parameters(kpi_targets={"with_name": 95})
+            parameters.Checks(kpi_targets={"with_name": 95})
 
 
 class TestScore:
@@ -338,7 +339,7 @@ class TestScore:
             {"enseigne1Etablissement": "SIGN"},
             {"siret": "2", "codePostalEtablissement": None, "dateDernierTraitementEtablissement": None},
         )
-        outcome = score.run(rows, score.Parameters(), INPUTS)
+        outcome = score.run(rows, parameters.Score(), INPUTS)
         full, poor = outcome.frame["score"].to_list()
         assert 80 < full <= 100
         assert poor < full - 40
@@ -353,21 +354,21 @@ class TestScore:
                 "indiceRepetitionEtablissement": None,
             }
         )
-        only = score.run(rows, score.Parameters(contactability=1, unicity=0, completeness=0, freshness=0), INPUTS)
+        only = score.run(rows, parameters.Score(contactability=1, unicity=0, completeness=0, freshness=0), INPUTS)
         assert only.frame["score"].to_list() == [0.0]
-        fresh = score.run(rows, score.Parameters(contactability=0, unicity=0, completeness=0, freshness=3), INPUTS)
+        fresh = score.run(rows, parameters.Score(contactability=0, unicity=0, completeness=0, freshness=3), INPUTS)
         assert fresh.frame["score"].to_list() == [100.0]
 
     def test_a_row_with_everything_has_all_points(self):
         rows = normalised({"enseigne1Etablissement": "SIGN", **UNIT})
-        assert score.run(rows, score.Parameters(), INPUTS).frame["score"].to_list() == [100.0]
+        assert score.run(rows, parameters.Score(), INPUTS).frame["score"].to_list() == [100.0]
 
     def test_weights_must_be_weights(self):
         with pytest.raises(ValueError, match="weights must be 0 or more"):
-            score.Parameters(contactability=0, unicity=0, completeness=0, freshness=0)
+            parameters.Score(contactability=0, unicity=0, completeness=0, freshness=0)
 
     def test_no_rows_have_no_mean(self):
-        assert score.run(normalised().head(0), score.Parameters(), INPUTS).facts["mean"] is None
+        assert score.run(normalised().head(0), parameters.Score(), INPUTS).facts["mean"] is None
 
 
 PARIS = {"coordonneeLambertAbscisseEtablissement": "652469.02", "coordonneeLambertOrdonneeEtablissement": "6862035.26"}
@@ -381,7 +382,7 @@ REUNION = {
 class TestCoordinates:
     def test_places_are_projected_and_counted(self):
         rows = normalised(PARIS, REUNION, {}, {**PARIS, "codeCommuneEtablissement": "2A004"})
-        outcome = coordinates.run(rows, coordinates.Parameters(), INPUTS)
+        outcome = coordinates.run(rows, parameters.Coordinates(), INPUTS)
         assert outcome.frame["longitude"].to_list()[0] == pytest.approx(2.3522, abs=1e-4)
         assert 55 < outcome.frame["longitude"].to_list()[1] < 56
         assert outcome.frame["hors_territoire"].to_list() == [False, False, False, True]
@@ -401,7 +402,7 @@ class TestCoordinates:
                 for c in ("75108", "2B033", "97411", "98727", None)
             )
         )
-        found = coordinates.run(rows, coordinates.Parameters(decimals=9), INPUTS).frame
+        found = coordinates.run(rows, parameters.Coordinates(decimals=9), INPUTS).frame
         for row in found.iter_rows(named=True):
             place, outside = numbers.coordinates(row["x"], row["y"], row["departement"])
             assert row["hors_territoire"] == outside
@@ -410,7 +411,7 @@ class TestCoordinates:
             )
 
     def test_geojson_holds_the_located_rows(self):
-        made = coordinates.run(normalised(PARIS, {}), coordinates.Parameters(), INPUTS).frame
+        made = coordinates.run(normalised(PARIS, {}), parameters.Coordinates(), INPUTS).frame
         features = json.loads("".join(coordinates.geojson(made)))["features"]
         assert [feature["properties"]["siret"] for feature in features] == ["73282932000074"]
         assert json.loads("".join(coordinates.geojson(made.head(0))))["features"] == []
@@ -434,7 +435,7 @@ class TestComparison:
             {"siret": "6"},
             {"siret": "7"},
         )
-        outcome = comparison.run(now, comparison.Parameters(), Inputs(today=TODAY, earlier=before))
+        outcome = comparison.run(now, parameters.Comparison(), Inputs(today=TODAY, earlier=before))
         assert outcome.frame["evolution"].to_list() == [
             "inchange",
             "demenage",
@@ -451,15 +452,15 @@ class TestComparison:
             normalised(),
             normalised(activitePrincipaleEtablissement="69.20Y", nomenclatureActivitePrincipaleEtablissement="NAF2025"),
         )
-        assert comparison.run(now, comparison.Parameters(), Inputs(today=TODAY, earlier=before)).frame[
+        assert comparison.run(now, parameters.Comparison(), Inputs(today=TODAY, earlier=before)).frame[
             "evolution"
         ].to_list() == ["inchange"]
 
     def test_nothing_to_compare_with_is_said(self):
-        assert comparison.run(normalised(), comparison.Parameters(required=True), INPUTS).warnings == (
+        assert comparison.run(normalised(), parameters.Comparison(required=True), INPUTS).warnings == (
             "no earlier dataset to compare with",
         )
         other = Inputs(today=TODAY, earlier=pl.DataFrame({"siret": ["1"]}))
-        assert comparison.run(normalised(), comparison.Parameters(), other).warnings == (
+        assert comparison.run(normalised(), parameters.Comparison(), other).warnings == (
             "the earlier dataset has no column `adresse`: nothing was compared",
         )

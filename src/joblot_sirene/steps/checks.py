@@ -5,12 +5,12 @@ from __future__ import annotations
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-import msgspec
 import polars as pl
 
 from joblot_sirene import naf
 from joblot_sirene.privacy import MASK
 from joblot_sirene.steps.model import Inputs, Outcome
+from joblot_sirene.steps.parameters import KPIS, Checks
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -62,39 +62,8 @@ _ISSUES: Final[Mapping[str, tuple[tuple[str, ...], pl.Expr]]] = MappingProxyType
     }
 )
 
-# the key of a target, and the issue whose absence it is the share of
-KPIS: Final[Mapping[str, str]] = MappingProxyType(
-    {
-        "valid_siret": "siret_invalid",
-        "with_name": "name_missing",
-        "with_sign": "sign_missing",
-        "with_address": "address_missing",
-        "with_postal_code": "postal_code_missing",
-        "with_commune": "commune_missing",
-        "known_creation": "creation_unknown",
-        "known_headcount": "headcount_unknown",
-        "current_activity": "activity_of_older_list",
-        "distinct": "looks_alike",
-    }
-)
-"""What a job may set targets for, each a share of rows from 0 to 1."""
 
-
-class Parameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """`kpi_targets`: the least share of rows by key of `KPIS`; `minimum_rows`: how many rows there must be."""
-
-    kpi_targets: dict[str, float] = {}
-    minimum_rows: int = 0
-
-    def __post_init__(self) -> None:
-        for key, target in self.kpi_targets.items():
-            if key not in KPIS:
-                raise ValueError(f"`{key}` is not something to set a target for: {', '.join(KPIS)}")
-            if not 0 <= target <= 1:
-                raise ValueError(f"the target of `{key}` must be a share from 0 to 1, not {target:g}")
-
-
-def run(frame: pl.DataFrame, parameters: Parameters, inputs: Inputs) -> Outcome:
+def run(frame: pl.DataFrame, parameters: Checks, inputs: Inputs) -> Outcome:
     """Count issues, with a few SIRET numbers as examples, and give a verdict on each target. Rows stay as they are.
 
     A target whose issue cannot be counted (its column is not in this profile) is a warning, never a pass.
@@ -116,7 +85,7 @@ def run(frame: pl.DataFrame, parameters: Parameters, inputs: Inputs) -> Outcome:
     missed = [
         f"the target `{kpi['key']}` is {_verb(kpi['verdict'])}: {kpi['value']} of {kpi['target']}"
         for kpi in targets
-        if kpi["verdict"] != "pass"
+        if kpi["verdict"] != "pass" and frame.height
     ]
     return Outcome(frame=frame, facts=facts, warnings=tuple(missed))
 

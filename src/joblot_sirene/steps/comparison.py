@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-import msgspec
 import polars as pl
 
 from joblot_sirene.steps.model import Inputs, Outcome
+
+if TYPE_CHECKING:
+    from joblot_sirene.steps.parameters import Comparison
 
 NEEDED: Final = ("siret", "adresse", "code_commune", "naf", "etat")
 MOST_LISTED: Final = 1000
 """SIRET numbers of places gone that the report lists at most."""
 
 
-class Parameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """`required`: warn when there is no earlier dataset."""
-
-    required: bool = False
-
-
-def run(frame: pl.DataFrame, parameters: Parameters, inputs: Inputs) -> Outcome:
+def run(frame: pl.DataFrame, parameters: Comparison, inputs: Inputs) -> Outcome:
     """Say of every row how it changed, and count; places that are no longer there are listed in the facts.
 
     A change of the list of activities (rev. 2 to 2025) is no change of activity: only codes with the same letters' list are compared.

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, Final
 
-import msgspec
 import polars as pl
 
 from joblot_sirene import vector
@@ -15,16 +14,12 @@ from joblot_sirene.steps.model import Inputs, Outcome
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from joblot_sirene.steps.parameters import Coordinates
+
 _NUMBER: Final = r"^\s*-?\d+(\.\d+)?\s*$"
 
 
-class Parameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """`decimals` of degrees: 5 is about a metre."""
-
-    decimals: int = 5
-
-
-def run(frame: pl.DataFrame, parameters: Parameters, inputs: Inputs) -> Outcome:  # noqa: ARG001
+def run(frame: pl.DataFrame, parameters: Coordinates, inputs: Inputs) -> Outcome:  # noqa: ARG001
     """Project the register's coordinates. What lies outside its department's territory is flagged and not shown."""
     numbered = frame.with_row_index("_row")
     overseas = pl.col("departement").is_in(sorted(OVERSEAS)).fill_null(value=False)

@@ -8,40 +8,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-import msgspec
 import polars as pl
 
-from joblot_sirene.steps.model import COLUMNS, Inputs, Outcome
+from joblot_sirene.steps.model import Inputs, Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from joblot_sirene.steps.parameters import Duplicates, Likeness
 
 LARGEST_BLOCK: Final = 4000
 """Rows that are compared with each other at most: beyond, a block is left out and said so."""
 
 
-class Parameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """`keys`: rows that agree in all of these are repeats; without `siret` among them they are flagged only."""
-
-    keys: tuple[str, ...] = ("siret",)
-
-    def __post_init__(self) -> None:
-        unknown = [key for key in self.keys if key not in COLUMNS]
-        if unknown or not self.keys:
-            raise ValueError(f"`keys` must name columns of the dataset{f', not `{unknown[0]}`' if unknown else ''}")
-
-
-class Likeness(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """`threshold`: how much name and address must look alike, 50 to 100."""
-
-    threshold: float = 90
-
-    def __post_init__(self) -> None:
-        if not 50 <= self.threshold <= 100:
-            raise ValueError(f"`threshold` must be from 50 to 100, not {self.threshold:g}")
-
-
-def run(frame: pl.DataFrame, parameters: Parameters, inputs: Inputs) -> Outcome:  # noqa: ARG001
+def run(frame: pl.DataFrame, parameters: Duplicates, inputs: Inputs) -> Outcome:  # noqa: ARG001
     """Number the rows of each key; drop repeats of the same SIRET. Rows with an empty key are nobody's repeat."""
     keys = list(parameters.keys)
     if frame.height == frame.select(keys).n_unique() and not frame.select(keys).null_count().sum_horizontal().item():

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import msgspec
 import polars as pl
 
 from joblot_sirene import vector
@@ -13,14 +12,10 @@ from joblot_sirene.steps.model import Inputs, Outcome
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-
-class Parameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """`vat`: add the VAT number of valid SIREN numbers."""
-
-    vat: bool = True
+    from joblot_sirene.steps.parameters import Identifiers
 
 
-def run(frame: pl.DataFrame, parameters: Parameters, inputs: Inputs) -> Outcome:  # noqa: ARG001
+def run(frame: pl.DataFrame, parameters: Identifiers, inputs: Inputs) -> Outcome:  # noqa: ARG001
     """Flag numbers that fail their check; nothing is taken out."""
     checks = {"siren_valide": vector.siren_valid(pl.col("siren")), "siret_valide": vector.siret_valid(pl.col("siret"))}
     checked = frame.with_columns(**checks)

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import msgspec
+from typing import TYPE_CHECKING
+
 import polars as pl
 
 from joblot_sirene import codes, naf
 from joblot_sirene.steps.model import Inputs, Outcome
 
+if TYPE_CHECKING:
+    from joblot_sirene.steps.parameters import Labels
 
-class Parameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """No parameters."""
 
-
-def run(frame: pl.DataFrame, parameters: Parameters, inputs: Inputs) -> Outcome:  # noqa: ARG001
+def run(frame: pl.DataFrame, parameters: Labels, inputs: Inputs) -> Outcome:  # noqa: ARG001
     """Add labels of activities, sections, legal forms, headcounts and departments, and the age in full years."""
     labels = {**naf.labels(naf.REV2), **naf.labels(naf.NAF25)}
     sections = {

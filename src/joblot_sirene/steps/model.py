@@ -26,6 +26,7 @@ class Inputs(msgspec.Struct, frozen=True, kw_only=True):
     policy: Policy = Policy()
     units: pl.DataFrame | None = None
     earlier: pl.DataFrame | None = None
+    history: pl.DataFrame | None = None
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):

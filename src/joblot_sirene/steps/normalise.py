@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
-import msgspec
 import polars as pl
 
 from joblot_sirene import codes, identifiers, naf
@@ -18,6 +17,8 @@ from joblot_sirene.steps.model import Inputs, Outcome, in_order
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from joblot_sirene.steps.parameters import Normalise
 
 NEEDED: Final = (
     "siren", "siret", "statutDiffusionEtablissement", "dateCreationEtablissement", "trancheEffectifsEtablissement",
@@ -40,13 +41,7 @@ UNIT_NEEDED: Final = (
 _UNTIDY: Final = r"^\s|\s$|\s\s|[\t\r\n\x{2019}]|^$"
 
 
-class Parameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """`repair`: put back zeros that a spreadsheet took from SIREN and SIRET, flagged, when the result passes the check."""
-
-    repair: bool = True
-
-
-def run(frame: pl.DataFrame, parameters: Parameters, inputs: Inputs) -> Outcome:
+def run(frame: pl.DataFrame, parameters: Normalise, inputs: Inputs) -> Outcome:
     """The dataset of rows with canonical columns (those that a file lacks are null)."""
     frame = _tidy(_complete(frame))
     unknown = pl.col("dateCreationEtablissement") == UNKNOWN_CREATION

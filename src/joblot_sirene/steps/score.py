@@ -17,6 +17,8 @@ from joblot_sirene.steps.model import Inputs, Outcome
 if TYPE_CHECKING:
     import datetime as dt
 
+    from joblot_sirene.steps.parameters import Score
+
 COMPLETENESS: Final = (
     "raison_sociale", "enseigne", "adresse", "code_postal", "code_commune", "naf", "date_creation", "tranche_effectifs", "forme_juridique", "siege",
 )  # fmt: skip
@@ -26,21 +28,7 @@ FRESH_DAYS: Final = 365
 STALE_DAYS: Final = 6 * 365
 
 
-class Parameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The weights; they need not sum up to 100."""
-
-    contactability: float = 50
-    unicity: float = 20
-    completeness: float = 20
-    freshness: float = 10
-
-    def __post_init__(self) -> None:
-        weights = (self.contactability, self.unicity, self.completeness, self.freshness)
-        if min(weights) < 0 or sum(weights) <= 0:
-            raise ValueError("weights must be 0 or more, and one of them more than 0")
-
-
-def run(frame: pl.DataFrame, parameters: Parameters, inputs: Inputs) -> Outcome:
+def run(frame: pl.DataFrame, parameters: Score, inputs: Inputs) -> Outcome:
     """Add the score from 0 to 100, and tell mean, median and the best tenth."""
     parts = {
         "contactability": _contactability(),

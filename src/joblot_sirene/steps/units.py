@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-import msgspec
 import polars as pl
 
 from joblot_sirene.layout import UNIT_COLUMNS
@@ -12,6 +11,8 @@ from joblot_sirene.steps.model import Inputs, Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from joblot_sirene.steps.parameters import Units
 
 WANTED: Final = (
     "siren",
@@ -30,13 +31,7 @@ WANTED: Final = (
 """The unit columns that steps use."""
 
 
-class Parameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """`required`: warn when no file of legal units is given."""
-
-    required: bool = False
-
-
-def run(frame: pl.DataFrame, parameters: Parameters, inputs: Inputs) -> Outcome:
+def run(frame: pl.DataFrame, parameters: Units, inputs: Inputs) -> Outcome:
     """Join the legal units to rows with canonical columns. Units that are not found leave their columns empty, and are counted."""
     if inputs.units is None:
         warning = "no file of legal units: names, legal forms and categories are empty (give it with `--unite-legale`)"

@@ -1,0 +1,450 @@
+"""The action `sirene.dataset`: one dataset by activity code from a stock file, and many of them from one scan.
+
+A job says what it wants in the words of a job file. Jobs that read the same files in the same way are one bundle: the file is read once, each
+job gets its own rows, its own package, and its own failure. It knows what a job may ask for and what a scan needs; it decides nothing
+about steps, privacy or files.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from threading import Lock
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+import msgspec
+
+from joblot import ActionError, BundleContext, Context, FusedJob, JoblotError, action, fused
+from joblot_sirene import jobfile, naf, package, privacy
+from joblot_sirene.companion import Companion
+from joblot_sirene.csvtext import SourceError
+from joblot_sirene.errors import SireneError
+from joblot_sirene.memory import MemoryLimitError, shown_size
+from joblot_sirene.naf import CODE_COLUMN, NOMENCLATURE_COLUMN
+from joblot_sirene.routing import Request
+from joblot_sirene.source import ScanCancelledError, limit_threads, open_source
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from joblot_sirene.jobfile import Job
+    from joblot_sirene.scan import Rows
+    from joblot_sirene.source import Source
+
+STATE: Final = "etatAdministratifEtablissement"
+TALLY: Final = (STATE, privacy.STATUS_COLUMN)
+"""Rows that match by code are counted by these, before any filter: how many are closed, how many may not be shown."""
+HISTORY_COLUMNS: Final = (
+    "siret",
+    "dateDebut",
+    "dateFin",
+    "etatAdministratifEtablissement",
+    "changementEtatAdministratifEtablissement",
+)
+STEPS_TAKE: Final = 4
+"""So many times the memory of its rows does a dataset take at most while its steps are done, measured over all profiles."""
+_MORE_ROWS: Final = 4, 100
+"""Of a sample so many times its rows, and so many more, are looked at: some of them may not be shown."""
+
+
+@action("sirene.dataset", version="1")
+def dataset(
+    input: Path,
+    *,
+    output: Path,
+    code: str = "",
+    profile: str = "quick",
+    job: str = "",
+    job_file: Path | None = None,
+    profiles: Path | None = None,
+    nomenclature: Literal["NAFRev2", "NAF2025"] = "NAFRev2",
+    units: Path | None = None,
+    history: Path | None = None,
+    earlier: Path | None = None,
+    sample: int = 0,
+    threads: int = 0,
+    max_ram_mb: int = 0,
+    stop: bool = False,
+    ctx: Context,
+) -> dict[str, Any]:
+    """Build the dataset of an activity code from a stock file of the French business register.
+
+    `input` is StockEtablissement (Parquet, CSV or zipped CSV), `output` the folder of the dataset. What is wanted is a `code` with a
+    `profile`, or `job` (the text of a job file), or `job_file`. `nomenclature` is the list of codes without a letter, `profiles` a file of
+    own profiles, `units` StockUniteLegale, `history` StockEtablissementHistorique, `earlier` a dataset's folder to compare with; `sample`
+    takes the first so many rows, `max_ram_mb` is the memory that may be taken, `threads` how many datasets are built at once, `stop` ends a
+    bundle at its first failure.
+    """
+    given = {
+        "output": output, "code": code, "profile": profile, "job": job, "job_file": job_file, "profiles": profiles,
+        "nomenclature": nomenclature, "units": units, "history": history, "earlier": earlier, "sample": sample,
+        "threads": threads, "max_ram_mb": max_ram_mb, "stop": stop,
+    }  # fmt: skip
+    ended: list[dict[str, Any] | BaseException] = []
+    _build([_Wish(input, given, ctx)], lambda _wish, result: ended.append(result))
+    if isinstance(ended[0], BaseException):
+        raise ended[0]
+    return ended[0]
+
+
+@fused("sirene.dataset", on=("input", "units", "history", "threads", "max_ram_mb", "stop"))
+def datasets(jobs: Sequence[FusedJob], ctx: BundleContext) -> None:
+    """Build the datasets of many jobs from one scan."""
+    by_name = {job.name: job for job in jobs}
+
+    def tell(wish: _Wish, result: dict[str, Any] | BaseException) -> None:
+        job = by_name[wish.ctx.job]
+        if isinstance(result, BaseException):
+            ctx.failed(job, result)
+        else:
+            ctx.done(job, result)
+
+    _build([_Wish(job.input, job.params, job.ctx) for job in jobs], tell)
+
+
+class StoppedError(ActionError):
+    """Another job of the same scan failed, and the batch is to stop then."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"not begun: `{name}` failed before", reason="fail_fast")
+
+
+class _Wish:
+    """What one job asked for, as it was given."""
+
+    def __init__(self, input: Path, params: dict[str, Any], ctx: Context) -> None:
+        self.input = input
+        self.params = params
+        self.ctx = ctx
+
+
+_Tell = Callable[[_Wish, dict[str, Any] | BaseException], None]
+
+
+class _Order(msgspec.Struct, frozen=True):
+    """What one job asked for, understood."""
+
+    wish: _Wish
+    job: Job
+    output: Path
+    sample: int | None
+    earlier: pl.DataFrame | None
+
+
+def _build(wishes: Sequence[_Wish], tell: _Tell) -> None:
+    """Build what is wished for from one scan, and tell of each how it ended, in their order."""
+    limit_threads(wishes[0].params["threads"])
+    try:
+        bundle = _Bundle(wishes, tell)
+    except (JoblotError, OSError) as error:
+        for wish in wishes:
+            tell(wish, error)
+        return
+    bundle.run()
+
+
+class _Bundle:
+    """The datasets of one scan."""
+
+    def __init__(self, wishes: Sequence[_Wish], tell: _Tell) -> None:
+        first = wishes[0]
+        self._wishes = wishes
+        self._tell = tell
+        self._threads = first.params["threads"] or 2
+        self._max_ram_bytes = first.params["max_ram_mb"] * 2**20
+        self._stop = first.params["stop"]
+        self._units = _opened(first.params["units"], "unit")
+        self._history = _opened(first.params["history"], "history")
+        self._source = open_source(first.input, expected="establishment")
+        self._digest = self._source.digest
+        self._file = first.ctx.shown(first.input)
+        self._present = _Present(self._source)
+        self._made_at = dt.datetime.now(dt.UTC).replace(microsecond=0)
+        self._failed = ""
+        self._orders: dict[str, _Order] = {}
+        self._refused: dict[str, BaseException] = {}
+        for wish in wishes:
+            try:
+                order = _understood(wish, has_units=self._units is not None or bool(self._source.layout.unit))
+                self._orders[wish.ctx.job] = order
+            except (JoblotError, OSError) as error:
+                self._refused[wish.ctx.job] = error
+
+    def run(self) -> None:
+        """Scan, build, and tell."""
+        from joblot_sirene.scan import scan
+
+        waiting = iter(self._wishes)
+
+        def tell_up_to(name: str) -> _Wish | None:
+            """Tell of what was refused before the job of that name, or of all that is left."""
+            for wish in waiting:
+                if wish.ctx.job == name:
+                    return wish
+                self._end(wish, self._refused.get(wish.ctx.job) or StoppedError(self._failed))
+            return None
+
+        def done(request: Request, result: dict[str, Any] | Exception) -> None:
+            wish = tell_up_to(request.name)
+            assert wish is not None
+            self._end(wish, result)
+
+        requests = [self._request(order) for order in self._orders.values()]
+        if requests:
+            folder = next(iter(self._orders.values())).output.parent
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+                scan(
+                    self._source,
+                    requests,
+                    columns=self._columns(),
+                    build=self._dataset,
+                    on_done=done,
+                    folder=folder,
+                    max_ram_bytes=self._max_ram_bytes,
+                    threads=self._threads,
+                    tally=TALLY,
+                    companions=self._companions(),
+                    cancelled=lambda: self._wishes[0].ctx.cancelled,
+                    progress=lambda share: self._wishes[0].ctx.progress(round(share * 100), 100, "%"),
+                )
+            except ScanCancelledError:
+                raise
+            except (JoblotError, OSError) as error:
+                for wish in waiting:
+                    self._end(wish, self._refused.get(wish.ctx.job) or error)
+        tell_up_to("")
+
+    def _end(self, wish: _Wish, result: dict[str, Any] | BaseException) -> None:
+        if isinstance(result, BaseException) and not self._failed and self._stop:
+            self._failed = wish.ctx.job
+        if isinstance(result, dict):
+            for warning in result["warnings"]:
+                wish.ctx.log(warning, "warning")
+        self._tell(wish, result)
+
+    def _request(self, order: _Order) -> Request:
+        from joblot_sirene import vector
+
+        filters = order.job.filters
+        times, more = _MORE_ROWS
+        rules = [rule for selection in filters.naf_include for rule in naf.matching_rule(selection)]
+        limit = None if order.sample is None else order.sample * times + more
+        return Request(order.wish.ctx.job, rules, vector.residual(filters), limit)
+
+    def _columns(self) -> list[str]:
+        from joblot_sirene.layout import COLUMNS
+        from joblot_sirene.steps import normalise, units
+
+        present = (*normalise.UNIT_NEEDED, privacy.UNIT_STATUS_COLUMN) if self._source.layout.unit else ()
+        wanted = {*normalise.NEEDED, *present, *(units.WANTED if present else ())}
+        return [name for name in dict.fromkeys((*COLUMNS, *self._source.layout.unit)) if name in wanted]
+
+    def _companions(self) -> list[Companion]:
+        from joblot_sirene.steps import units
+
+        found = []
+        if self._units is not None:
+            found.append(Companion(self._units, "siren", units.WANTED))
+        if self._history is not None:
+            found.append(Companion(self._history, "siret", HISTORY_COLUMNS))
+        return found
+
+    # --- one dataset --------------------------------------------------------------------------------
+
+    def _dataset(self, request: Request, rows: Rows) -> dict[str, Any]:
+        """Build the package of one request; called in any thread."""
+        from joblot_sirene import profiles
+
+        order = self._orders[request.name]
+        if self._failed:
+            raise StoppedError(self._failed)
+        self._guard(rows)
+        left_out, nothing = _left_out(rows, order.job), self._nothing_found(order, rows)
+        result = profiles.run(
+            order.job.profile, rows.frame(), self._inputs(order, rows), order.job.filters, most_rows=order.sample
+        )
+        warnings = [*nothing, *(warning for step in result.steps for warning in step.warnings)]
+        made = package.Made(
+            job=order.job,
+            provenance=self._provenance(),
+            left_out={**left_out, "partial_diffusion_left_out": result.counts.excluded},
+            warnings=tuple(warnings),
+            made_at=self._made_at,
+            sample=order.sample,
+        )
+        manifest = package.write(order.output, result, made, order.wish.ctx)
+        return {
+            "niche": order.job.niche,
+            "codes": manifest["codes"],
+            "rows": result.frame.height,
+            "output": order.wish.ctx.shown(order.output),
+            "stock_date": manifest["rights"]["stock_date"],
+            "closed_share": left_out["closed_share"],
+            "verdict": manifest["verdict"],
+            "warnings": warnings,
+        }
+
+    def _guard(self, rows: Rows) -> None:
+        needed = STEPS_TAKE * (rows.size + sum(other.size for other in rows.beside))
+        if 0 < self._max_ram_bytes < needed:
+            raise MemoryLimitError(
+                f"the {rows.height} rows of this dataset need about {shown_size(needed)} of memory, and "
+                f"{shown_size(self._max_ram_bytes)} are allowed",
+                hint="allow more memory, or narrow the filters",
+            )
+
+    def _inputs(self, order: _Order, rows: Rows) -> Any:
+        from joblot_sirene.steps.model import Inputs
+
+        beside = iter(rows.beside)
+        units = next(beside).frame() if self._units is not None else None
+        history = next(beside).frame() if self._history is not None else None
+        return Inputs(
+            today=privacy.stock_date(self._source.newest) or self._made_at.date(),
+            policy=order.job.policy,
+            units=units,
+            history=history,
+            earlier=order.earlier,
+        )
+
+    def _nothing_found(self, order: _Order, rows: Rows) -> list[str]:
+        """What to warn of when no row has any of the codes: the nearest codes that are there."""
+        if rows.counts is not None and rows.counts.height:
+            return []
+        return [
+            f"no row has the code `{selection.code}`: {self._present.nearest(selection.code)}"
+            for selection in order.job.filters.naf_include
+        ]
+
+    def _provenance(self) -> package.Provenance:
+        source = self._source
+        return package.Provenance(
+            file=self._file,
+            digest=self._digest,
+            rows=source.rows,
+            layout=source.layout.describe(),
+            missing_columns=source.layout.missing,
+            unreadable_values=dict(source.unreadable),
+            stock_date=privacy.stock_date(source.newest),
+        )
+
+
+class _Present:
+    """The codes that are in a file, looked up once, when somebody asks for one that is not."""
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self._codes: list[str] | None = None
+        self._lock = Lock()
+
+    def nearest(self, code: str) -> str:
+        """The nearest codes that are there, in words."""
+        with self._lock:
+            if self._codes is None:
+                self._codes = self._look()
+        near = naf.nearest(code, self._codes) if code[0].isdigit() else []
+        return f"nearest in the file: {', '.join(f'`{one}`' for one in near)}" if near else "the file has none like it"
+
+    def _look(self) -> list[str]:
+        found: set[str] = set()
+        fresh = open_source(self._source.path, expected="establishment")
+        for rows in fresh.batches([CODE_COLUMN, NOMENCLATURE_COLUMN], 2**20):
+            found.update(code for code in rows[CODE_COLUMN].unique().drop_nulls() if naf.nomenclature_of(code))
+        return sorted(found)
+
+
+def _opened(path: Path | None, kind: Literal["unit", "history"]) -> Source | None:
+    return None if path is None else open_source(path, expected=kind)
+
+
+def _understood(wish: _Wish, *, has_units: bool) -> _Order:
+    """A wish as a job, a folder and what to compare with.
+
+    Raises:
+        ConfigError: its job means nothing, or needs a file that is not there.
+    """
+    params = wish.params
+    job = read_job(params)
+    if job.filters.needs_unit and not has_units:
+        raise needs_units(job)
+    return _Order(wish, job, Path(params["output"]), params["sample"] or None, _earlier(params["earlier"]))
+
+
+def read_job(params: dict[str, Any]) -> Job:
+    """The job that parameters of the action stand for.
+
+    Raises:
+        ConfigError: it means nothing.
+        SireneError: no job is given, or in two ways, or a file cannot be read.
+    """
+    given = [name for name in ("code", "job", "job_file") if params.get(name)]
+    if len(given) != 1:
+        ways = " and ".join(f"`{name}`" for name in given)
+        raise SireneError(
+            f"{ways} are given: one of them says what is wanted" if given else "no code and no job is given",
+            hint="give `code` (with `profile`), `job` or `job_file`",
+        )
+    nomenclature = params.get("nomenclature") or naf.REV2
+    own = params.get("profiles")
+    profiles = None if own is None else _text(Path(own))
+    if given[0] == "job_file":
+        path = Path(params["job_file"])
+        return jobfile.parse(_text(path), file=str(path), own_profiles=profiles, default=nomenclature)
+    text = params["job"] if given[0] == "job" else _simple(params["code"], params["profile"], nomenclature)
+    return jobfile.parse(text, file="", own_profiles=profiles, default=nomenclature)
+
+
+def needs_units(job: Job) -> SireneError:
+    """What to say of a job whose filters look at the legal unit, when there is none."""
+    return SireneError(
+        f"the filters of `{job.niche}` look at the legal form, which only the file of legal units has",
+        hint="give StockUniteLegale with `--unite-legale` (of the action: `units`)",
+    )
+
+
+def _simple(code: str, profile: str, nomenclature: naf.Nomenclature) -> str:
+    import json
+
+    selection = naf.parse_code(code, default=nomenclature)
+    return json.dumps({"niche": selection.name, "profile": profile, "filters": {"naf_include": [selection.code]}})
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError:
+        raise SireneError(f"`{path}` is not UTF-8 text", hint="save the file as UTF-8") from None
+    except OSError as error:
+        raise SireneError(f"cannot read `{path}`: {(error.strerror or str(error)).lower()}") from None
+
+
+def _earlier(path: Path | None) -> pl.DataFrame | None:
+    """The earlier dataset, if there is one: of a folder its Parquet file."""
+    if path is None:
+        return None
+    import polars as pl
+
+    file = path / package.PARQUET if path.is_dir() else path
+    if not file.exists():
+        return None
+    try:
+        return pl.read_parquet(file, glob=False)
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise SourceError(f"cannot read the earlier dataset `{file}`: it is damaged") from error
+
+
+def _left_out(rows: Rows, job: Job) -> dict[str, Any]:
+    """How many rows have the job's codes, how many of these are closed, and which share that is (D10)."""
+    counts = rows.counts
+    total = closed = 0
+    if counts is not None and counts.height:
+        total = int(counts["rows"].sum())
+        closed = int(counts.filter(counts[STATE] != "A")["rows"].sum())
+    return {
+        "rows_of_these_codes": total,
+        "closed": closed,
+        "closed_share": round(closed / total, 4) if total else 0.0,
+        "closed_left_out": closed if job.filters.active_only else 0,
+    }
