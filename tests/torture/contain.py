@@ -205,6 +205,9 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--ways", default=",".join(WAYS))
     options = parser.parse_args()
+    # A shell ignores Ctrl-C in what it starts in the background, and `nohup` ignores a hangup: the runners would inherit that.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
     rng = random.Random(options.seed)
     bad = 0
     print(f"{'way':14}{'rounds':>8}{'processes':>11}{'left':>6}{'gone p50':>11}{'gone max':>11}", flush=True)
