@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from joblot.actions.bundle import BundleContext, FusedJob
     from joblot.actions.context import Context
     from joblot.actions.registry import ACTIONS, action, fused
-    from joblot.api import Batch, load, run
+    from joblot.api import Batch, generate_files, load, run
     from joblot.errors import (
         ActionError,
         BatchFailedError,
@@ -48,6 +48,7 @@ _HOMES = {
     "StateError": "errors",
     "action": "actions.registry",
     "fused": "actions.registry",
+    "generate_files": "api",
     "load": "api",
     "run": "api",
 }
@@ -72,6 +73,7 @@ __all__ = [
     "StateError",
     "action",
     "fused",
+    "generate_files",
     "load",
     "run",
 ]

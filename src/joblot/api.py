@@ -38,6 +38,7 @@ from joblot.units import parse_duration, parse_size
 if TYPE_CHECKING:
     from joblot.engine import Observer
     from joblot.errors import Diagnostic
+    from joblot.generate import Write
     from joblot.reports.report import Report
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -303,6 +304,39 @@ def run(
     if report is not None:
         made.write(report)
     return made
+
+
+# --- files from templates ---------------------------------------------------------------------------
+
+
+def generate_files(
+    template: str | Path,
+    items: Iterable[Mapping[str, str]],
+    *,
+    folder: str | Path,
+    name: str,
+    force: bool = False,
+    prune: bool = False,
+    check: Callable[[str, str], list[Diagnostic]] | None = None,
+    write: bool = True,
+) -> list[Write]:
+    """Write one file for each item from a template, in which `{name}` stands for a value of the item: what `joblot generate` does.
+
+    `name` is the template of the files' names. `check` is given the text and path of each finished file and says what is wrong with it;
+    without it a file that is a batch must be one that joblot takes. With `write=False` nothing is written. Each `Write` has a `path` and a
+    `state`: `generated`, `unchanged`, `edited` or `not_ours` (left as it is, but with `force`), `pruned`, or `failed` (with a `reason`).
+
+    Raises:
+        ConfigError: everything that is wrong with the template, the names and the finished files; nothing is written.
+        UsageError: the template or the folder cannot be read.
+    """
+    from joblot.generate import apply_writes, check_batch, plan_writes, read_template
+
+    found = check_batch if check is None else (lambda text, file, _kind: check(text, file))
+    writes, _ = plan_writes(
+        read_template(template), items, folder=folder, name=name, force=force, prune=prune, check=found
+    )
+    return list(apply_writes(writes)) if write else writes
 
 
 # --- fan-out ----------------------------------------------------------------------------------------

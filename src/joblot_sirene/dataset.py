@@ -19,7 +19,7 @@ from joblot import ActionError, BundleContext, Context, FusedJob, JoblotError, a
 from joblot_sirene import jobfile, naf, package, privacy
 from joblot_sirene.companion import Companion
 from joblot_sirene.csvtext import SourceError
-from joblot_sirene.errors import SireneError
+from joblot_sirene.errors import LayoutError, SireneError
 from joblot_sirene.memory import MemoryLimitError, shown_size
 from joblot_sirene.naf import CODE_COLUMN, NOMENCLATURE_COLUMN
 from joblot_sirene.routing import Request
@@ -50,7 +50,7 @@ _MORE_ROWS: Final = 4, 100
 
 @action("sirene.dataset", version="1")
 def dataset(
-    input: Path,
+    input: list[Path],
     *,
     output: Path,
     code: str = "",
@@ -59,8 +59,6 @@ def dataset(
     job_file: Path | None = None,
     profiles: Path | None = None,
     nomenclature: Literal["NAFRev2", "NAF2025"] = "NAFRev2",
-    units: Path | None = None,
-    history: Path | None = None,
     earlier: Path | None = None,
     sample: int = 0,
     threads: int = 0,
@@ -70,15 +68,15 @@ def dataset(
 ) -> dict[str, Any]:
     """Build the dataset of an activity code from a stock file of the French business register.
 
-    `input` is StockEtablissement (Parquet, CSV or zipped CSV), `output` the folder of the dataset. What is wanted is a `code` with a
-    `profile`, or `job` (the text of a job file), or `job_file`. `nomenclature` is the list of codes without a letter, `profiles` a file of
-    own profiles, `units` StockUniteLegale, `history` StockEtablissementHistorique, `earlier` a dataset's folder to compare with; `sample`
-    takes the first so many rows, `max_ram_mb` is the memory that may be taken, `threads` how many datasets are built at once, `stop` ends a
-    bundle at its first failure.
+    `input` is StockEtablissement (Parquet, CSV or zipped CSV), alone or in a list with StockUniteLegale and StockEtablissementHistorique,
+    told apart by their columns; `output` is the folder of the dataset. What is wanted is a `code` with a `profile`, or `job` (the text of a
+    job file), or `job_file`. `nomenclature` is the list of codes without a letter, `profiles` a file of own profiles, `earlier` a dataset's
+    folder to compare with; `sample` takes the first so many rows, `max_ram_mb` is the memory that may be taken, `threads` how many datasets
+    are built at once, `stop` ends a bundle at its first failure.
     """
     given = {
         "output": output, "code": code, "profile": profile, "job": job, "job_file": job_file, "profiles": profiles,
-        "nomenclature": nomenclature, "units": units, "history": history, "earlier": earlier, "sample": sample,
+        "nomenclature": nomenclature, "earlier": earlier, "sample": sample,
         "threads": threads, "max_ram_mb": max_ram_mb, "stop": stop,
     }  # fmt: skip
     ended: list[dict[str, Any] | BaseException] = []
@@ -88,7 +86,7 @@ def dataset(
     return ended[0]
 
 
-@fused("sirene.dataset", on=("input", "units", "history", "threads", "max_ram_mb", "stop"))
+@fused("sirene.dataset", on=("input", "threads", "max_ram_mb", "stop"))
 def datasets(jobs: Sequence[FusedJob], ctx: BundleContext) -> None:
     """Build the datasets of many jobs from one scan."""
     by_name = {job.name: job for job in jobs}
@@ -113,8 +111,8 @@ class StoppedError(ActionError):
 class _Wish:
     """What one job asked for, as it was given."""
 
-    def __init__(self, input: Path, params: dict[str, Any], ctx: Context) -> None:
-        self.input = input
+    def __init__(self, input: Any, params: dict[str, Any], ctx: Context) -> None:
+        self.input: list[Path] = input if isinstance(input, list) else [input]
         self.params = params
         self.ctx = ctx
 
@@ -154,11 +152,10 @@ class _Bundle:
         self._threads = first.params["threads"] or 2
         self._max_ram_bytes = first.params["max_ram_mb"] * 2**20
         self._stop = first.params["stop"]
-        self._units = _opened(first.params["units"], "unit")
-        self._history = _opened(first.params["history"], "history")
-        self._source = open_source(first.input, expected="establishment")
+        found = open_sources(first.input)
+        self._source, self._units, self._history = found["establishment"], found.get("unit"), found.get("history")
         self._digest = self._source.digest
-        self._file = first.ctx.shown(first.input)
+        self._file = first.ctx.shown(self._source.path)
         self._present = _Present(self._source)
         self._made_at = dt.datetime.now(dt.UTC).replace(microsecond=0)
         self._failed = ""
@@ -355,8 +352,30 @@ class _Present:
         return sorted(found)
 
 
-def _opened(path: Path | None, kind: Literal["unit", "history"]) -> Source | None:
-    return None if path is None else open_source(path, expected=kind)
+def open_sources(paths: Sequence[Path]) -> dict[str, Source]:
+    """The files of a job by kind (`establishment`, `unit`, `history`), which their columns tell.
+
+    Raises:
+        LayoutError: there are no establishments among them, or two files are of one kind.
+        SourceError: one of them cannot be read.
+    """
+    if len(paths) == 1:
+        return {"establishment": open_source(paths[0], expected="establishment")}
+    found: dict[str, Source] = {}
+    for path in paths:
+        source = open_source(path)
+        other = found.setdefault(source.layout.kind, source)
+        if other is not source:
+            raise LayoutError(
+                f"`{other.path}` and `{path}` are both files of the same kind: {source.layout.describe()}",
+                hint="give one file of each kind",
+            )
+    if "establishment" not in found:
+        raise LayoutError(
+            "none of the files holds establishments",
+            hint="give the current stock of establishments, StockEtablissement",
+        )
+    return found
 
 
 def _understood(wish: _Wish, *, has_units: bool) -> _Order:
@@ -400,7 +419,7 @@ def needs_units(job: Job) -> SireneError:
     """What to say of a job whose filters look at the legal unit, when there is none."""
     return SireneError(
         f"the filters of `{job.niche}` look at the legal form, which only the file of legal units has",
-        hint="give StockUniteLegale with `--unite-legale` (of the action: `units`)",
+        hint="give StockUniteLegale with `--unite-legale` (of the action: in the list of its `input`)",
     )
 
 

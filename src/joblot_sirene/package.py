@@ -7,7 +7,6 @@ was done to them it is told.
 from __future__ import annotations
 
 import json
-from contextlib import ExitStack
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Final
 
@@ -82,9 +81,8 @@ def write(folder: Path, result: Result, made: Made, ctx: Context) -> dict[str, A
     beside = dict(_beside(job.profile.files, report, frame))
     log = f"{LOGS}/{ctx.run_id}.jsonl"
     names = [CSV, PARQUET, DICTIONARY, *beside, log, SUMS, MANIFEST]
-    with ExitStack() as stack:
-        # what is entered first is closed last: all files are written before the first takes its name, and the manifest takes its last
-        parts = {name: stack.enter_context(ctx.output(folder / name)) for name in reversed(names)}
+    with ctx.outputs(*(folder / name for name in names)) as paths:
+        parts = dict(zip(names, paths, strict=True))
         write_csv(_frames(frame), parts[CSV], separator=job.output.delimiter, bom=job.output.bom)
         write_parquet(_frames(frame), parts[PARQUET], schema=dict(frame.schema))
         for name, texts in {

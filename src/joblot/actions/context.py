@@ -14,7 +14,7 @@ from joblot.errors import ActionError
 from joblot.model import Artifact, LogLine
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
 _DISK: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS)
@@ -104,30 +104,64 @@ class Context:
         Raises:
             ActionError: the folder or the file cannot be written, or the block wrote nothing.
         """
-        target = self.path(path)
-        part = target.with_name(f".{target.name}.{self.attempt}.part")
+        with self.outputs(path) as parts:
+            yield parts[0]
+
+    @contextmanager
+    def outputs(self, *paths: str | Path) -> Iterator[list[Path]]:
+        """Write files that belong together: `with ctx.outputs("a.csv", "a.json") as (table, about): ...`.
+
+        As `output`, for several: none takes its name before all are written and forced to disk, and they take their names in this order.
+
+        Raises:
+            ActionError: a folder or a file cannot be written, or the block did not write one of them.
+        """
+        parts: list[Path] = []
         try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            part.unlink(missing_ok=True)
-        except OSError as error:
-            raise self._cannot_write(path, error) from error
-        try:
-            yield part
-            self._complete(path, part, target)
+            for path in paths:
+                with self._naming(path):
+                    parts.append(self._part(self.path(path)))
+            yield parts
+            self._complete(paths, parts)
         except BaseException as error:
-            part.unlink(missing_ok=True)
-            if isinstance(error, OSError) and (error.errno in _DISK or error.filename in (part, str(part))):
-                raise self._cannot_write(path, error) from error
+            for path, part in zip(paths, parts, strict=False):
+                part.unlink(missing_ok=True)
+                if isinstance(error, OSError) and error.filename in (part, str(part)):
+                    raise self._cannot_write(path, error) from error
+            if isinstance(error, OSError) and error.errno in _DISK and paths:
+                raise self._cannot_write(paths[0], error) from error
             raise
 
-    def _complete(self, path: str | Path, part: Path, target: Path) -> None:
-        if not part.exists():
-            raise ActionError(f"nothing was written to `{self.shown(path)}`", reason="output")
-        _force(part)
-        size = part.stat().st_size
-        part.replace(target)
-        _force(target.parent)
-        self.artifacts.append(Artifact(self.shown(path), size))
+    def _part(self, target: Path) -> Path:
+        part = target.with_name(f".{target.name}.{self.attempt}.part")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        part.unlink(missing_ok=True)
+        return part
+
+    def _complete(self, paths: Sequence[str | Path], parts: Sequence[Path]) -> None:
+        made = []
+        for path, part in zip(paths, parts, strict=True):
+            if not part.exists():
+                raise ActionError(f"nothing was written to `{self.shown(path)}`", reason="output")
+            _force(part)
+            made.append(Artifact(self.shown(path), part.stat().st_size))
+        folders: dict[Path, None] = {}
+        for path, part in zip(paths, parts, strict=True):
+            target = self.path(path)
+            with self._naming(path):
+                part.replace(target)
+            folders[target.parent] = None
+        for folder in folders:
+            _force(folder)
+        self.artifacts += made
+
+    @contextmanager
+    def _naming(self, path: str | Path) -> Iterator[None]:
+        """Errors of the system name the path that was asked for."""
+        try:
+            yield
+        except OSError as error:
+            raise self._cannot_write(path, error) from error
 
     def _cannot_write(self, path: str | Path, error: OSError) -> ActionError:
         return ActionError(

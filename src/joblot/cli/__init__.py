@@ -1,18 +1,26 @@
 """The command line: the list of commands, each of which has a module of its own that is imported when it is called.
 
-What they are for stands here, so that `joblot --help` imports none of them. It does not know what they do.
+What they are for stands here, so that `joblot --help` imports none of them. Installed packages may offer more, in the entry point group
+`joblot.commands`; they are looked for when a command is asked for that is not in the table, and for the help. It does not know what they do.
 """
 
 from __future__ import annotations
 
+from functools import cached_property
 from importlib import import_module
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from joblot import __version__
 from joblot.errors import UsageError, did_you_mean
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from importlib.metadata import EntryPoint
+
+ENTRY_POINTS: Final = "joblot.commands"
+"""The entry point group in which a package names its commands, click commands that are given to `joblot`."""
 SECTIONS: Final[dict[str, dict[str, str]]] = {
     "Write and check a batch": {
         "init": "write a first batch file, with comments",
@@ -52,27 +60,39 @@ Completion: `eval "$(_JOBLOT_COMPLETE=bash_source joblot)"` in bash, `zsh_source
 
 
 class Commands(click.Group):
-    """The group of all commands, from the table above."""
+    """The group of all commands: those of the table above, and those that installed packages offer."""
+
+    @cached_property
+    def offered(self) -> Mapping[str, EntryPoint]:
+        """The commands of other packages by name. Looked up once: reading what is installed takes tens of milliseconds."""
+        from importlib.metadata import entry_points
+
+        return {point.name: point for point in entry_points(group=ENTRY_POINTS) if point.name not in COMMANDS}
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
-        """The names, in the order of the table."""
-        return list(COMMANDS)
+        """The names, in the order of the table, then those of other packages."""
+        return [*COMMANDS, *sorted(self.offered)]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
-        """Import one command."""
-        if cmd_name not in COMMANDS:
-            return None
-        command: click.Command = import_module(f"joblot.cli.{cmd_name}").command
-        return command
+        """Import one command.
+
+        Raises:
+            UsageError: the package that offers it cannot be imported.
+        """
+        if cmd_name in COMMANDS:
+            command: click.Command = import_module(f"joblot.cli.{cmd_name}").command
+            return command
+        return _loaded(self.offered[cmd_name]) if cmd_name in self.offered else None
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Find the command that the first argument names."""
         name = args[0]
-        if name not in COMMANDS and not ctx.resilient_parsing and not name.startswith("-"):
+        if name not in COMMANDS and not ctx.resilient_parsing and not name.startswith("-") and name not in self.offered:
+            known = [*COMMANDS, *self.offered]
             raise UsageError(
-                f"no such command: `{name}`", hint=did_you_mean(name, COMMANDS) or "`joblot --help` lists them"
+                f"no such command: `{name}`", hint=did_you_mean(name, known) or "`joblot --help` lists them"
             )
         return super().resolve_command(ctx, args)
 
@@ -82,6 +102,28 @@ class Commands(click.Group):
         for title, commands in SECTIONS.items():
             with formatter.section(title):
                 formatter.write_dl([(f"{name:<{width}}", about) for name, about in commands.items()])
+        if self.offered:
+            with formatter.section("From installed packages"):
+                formatter.write_dl([(f"{name:<{width}}", _about(self.offered[name])) for name in sorted(self.offered)])
+
+
+def _loaded(point: EntryPoint) -> click.Command:
+    try:
+        command: click.Command = point.load()
+    except Exception as error:
+        package = point.dist.name if point.dist else "?"
+        raise UsageError(
+            f"the command `{point.name}` of package `{package}` cannot be imported: {type(error).__name__}: {error}"
+        ) from error
+    return command
+
+
+def _about(point: EntryPoint) -> str:
+    """What a command says of itself in one line, or why it cannot."""
+    try:
+        return _loaded(point).get_short_help_str(limit=100)
+    except UsageError as error:
+        return error.message
 
 
 def _print_version(ctx: click.Context, _parameter: click.Parameter, value: Any) -> None:

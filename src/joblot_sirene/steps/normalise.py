@@ -38,41 +38,50 @@ UNIT_NEEDED: Final = (
 )  # fmt: skip
 """The legal unit's columns that are used when they are there."""
 
-_UNTIDY: Final = r"^\s|\s$|\s\s|[\t\r\n\x{2019}]|^$"
+_ODD: Final = ["  ", "\u2019", *(chr(code) for code in range(0x3001) if chr(code).isspace() and chr(code) != " ")]
+"""What a tidy text does not hold: two spaces in a row, the other apostrophe, any space but the ordinary one."""
+_CODED: Final = (
+    "activitePrincipaleEtablissement", "activitePrincipaleNAF25Etablissement", "trancheEffectifsEtablissement",
+    "indiceRepetitionEtablissement", "typeVoieEtablissement", "codeCommuneEtablissement", "codePostalEtablissement",
+)  # fmt: skip
+"""Columns of few different values, each of which is looked at once."""
 
 
 def run(frame: pl.DataFrame, parameters: Normalise, inputs: Inputs) -> Outcome:
     """The dataset of rows with canonical columns (those that a file lacks are null)."""
-    frame = _tidy(_complete(frame))
+    frame = _complete(_tidy(frame))
+    values = _Values(frame)
     unknown = pl.col("dateCreationEtablissement") == UNKNOWN_CREATION
+    department = _department(values, identifiers.department)
     made = frame.select(
         **_names(with_persons=inputs.policy.person_names),
-        **_place(frame),
+        **_place(values),
+        departement=department,
+        region=_department(values, _region),
         siret="siret",
         siren="siren",
-        naf=_values(frame, "activitePrincipaleEtablissement", _code),
+        naf=values.changed("activitePrincipaleEtablissement", _code),
         nomenclature="nomenclatureActivitePrincipaleEtablissement",
-        naf_2025=_values(frame, "activitePrincipaleNAF25Etablissement", _code),
+        naf_2025=values.changed("activitePrincipaleNAF25Etablissement", _code),
         etat="etatAdministratifEtablissement",
         date_creation=pl.when(~unknown).then("dateCreationEtablissement"),
         date_debut="dateDebut",
         siege="etablissementSiege",
         employeur="caractereEmployeurEtablissement",
-        tranche_effectifs=_values(frame, "trancheEffectifsEtablissement", lambda band: None if band == MASK else band),
+        tranche_effectifs=values.changed("trancheEffectifsEtablissement", lambda band: None if band == MASK else band),
         statut_diffusion="statutDiffusionEtablissement",
         date_traitement=pl.col("dateDernierTraitementEtablissement").cast(pl.Date),
         forme_juridique="categorieJuridiqueUniteLegale",
         categorie_entreprise="categorieEntreprise",
         economie_sociale="economieSocialeSolidaireUniteLegale",
         societe_mission="societeMissionUniteLegale",
+        numero_repare=pl.lit(value=False),
     )
-    made = made.with_columns(region=_values(made, "departement", codes.region_of))
-    made, repaired = _repaired(made) if parameters.repair else (made, 0)
-    facts = {
-        "rows": made.height,
-        "unknown_creation": int(frame.select(unknown.sum()).item()),
-        "repaired_numbers": repaired,
-    }
+    looked = frame.select(unknown=unknown.sum(), broken=_broken().any()).row(0, named=True)
+    made, repaired = _repaired(made) if parameters.repair and looked["broken"] else (made, 0)
+    if not parameters.repair:
+        made = made.drop("numero_repare")
+    facts = {"rows": made.height, "unknown_creation": int(looked["unknown"]), "repaired_numbers": repaired}
     warnings = (
         (f"{repaired} numbers had lost their zeros and were mended: see the column `numero_repare`",)
         if repaired
@@ -97,9 +106,14 @@ def _tidy(frame: pl.DataFrame) -> pl.DataFrame:
 
     Most columns of most files are tidy: one look at each is much cheaper than to write it anew.
     """
-    texts = [name for name in (*NEEDED, *UNIT_NEEDED) if frame.schema[name] == pl.String]
-    found = frame.select(pl.col(name).str.contains(_UNTIDY).any() for name in texts)
-    return frame.with_columns(_tidied(name) for name in texts if found[name].item())
+    texts = [name for name, kind in frame.schema.items() if kind == pl.String]
+    found = frame.select(_is_untidy(pl.col(texts)).any()).row(0) if texts else ()
+    untidy = [name for name, has in zip(texts, found, strict=True) if has]
+    return frame.with_columns(_tidied(name) for name in untidy) if untidy else frame
+
+
+def _is_untidy(text: pl.Expr) -> pl.Expr:
+    return text.str.contains_any(_ODD) | text.str.starts_with(" ") | text.str.ends_with(" ") | (text == "")
 
 
 def _tidied(name: str) -> pl.Expr:
@@ -107,10 +121,17 @@ def _tidied(name: str) -> pl.Expr:
     return pl.when(text != "").then(text).alias(name)
 
 
-def _values(frame: pl.DataFrame, name: str, change: Callable[[str], str | None]) -> pl.Expr:
-    """A column of few different values with each of them changed: every value is looked at once."""
-    changes = {value: new for value in frame[name].unique().drop_nulls() if (new := change(value)) != value}
-    return pl.col(name).replace(changes) if changes else pl.col(name)
+class _Values:
+    """The different values of the coded columns of a frame."""
+
+    def __init__(self, frame: pl.DataFrame) -> None:
+        found = frame.select(pl.col(name).unique().drop_nulls().implode() for name in _CODED)
+        self._values: dict[str, list[str]] = {name: found[name][0].to_list() for name in _CODED}
+
+    def changed(self, name: str, change: Callable[[str], str | None]) -> pl.Expr:
+        """A column with each of its values changed."""
+        changes = {value: new for value in self._values[name] if (new := change(value)) != value}
+        return pl.col(name).replace(changes) if changes else pl.col(name)
 
 
 def _code(code: str) -> str:
@@ -136,12 +157,12 @@ def _person() -> pl.Expr:
     return pl.when(last.is_not_null()).then(name)
 
 
-def _place(frame: pl.DataFrame) -> dict[str, pl.Expr]:
+def _place(values: _Values) -> dict[str, pl.Expr]:
     number, street = pl.col("numeroVoieEtablissement"), pl.col("libelleVoieEtablissement")
-    repetition = _values(
-        frame, "indiceRepetitionEtablissement", lambda text: codes.REPETITIONS.get(text.upper(), text.upper())
+    repetition = values.changed(
+        "indiceRepetitionEtablissement", lambda text: codes.REPETITIONS.get(text.upper(), text.upper())
     )
-    kind = _values(frame, "typeVoieEtablissement", lambda text: codes.STREET_TYPES.get(text.upper(), text.upper()))
+    kind = values.changed("typeVoieEtablissement", lambda text: codes.STREET_TYPES.get(text.upper(), text.upper()))
     return {
         "complement_adresse": _line(
             [pl.col("complementAdresseEtablissement"), pl.col("distributionSpecialeEtablissement")], ", "
@@ -150,17 +171,21 @@ def _place(frame: pl.DataFrame) -> dict[str, pl.Expr]:
         "code_postal": pl.col("codePostalEtablissement"),
         "commune": pl.coalesce("libelleCommuneEtablissement", "libelleCommuneEtrangerEtablissement"),
         "code_commune": pl.col("codeCommuneEtablissement"),
-        "departement": _department(frame),
         "pays": pl.col("libellePaysEtrangerEtablissement"),
         "x": pl.col("coordonneeLambertAbscisseEtablissement"),
         "y": pl.col("coordonneeLambertOrdonneeEtablissement"),
     }
 
 
-def _department(frame: pl.DataFrame) -> pl.Expr:
-    by_commune = _values(frame, "codeCommuneEtablissement", identifiers.department)
-    by_post = _values(frame, "codePostalEtablissement", lambda code: identifiers.department(None, code))
+def _department(values: _Values, of: Callable[[str | None, str | None], str | None]) -> pl.Expr:
+    """The department, or what goes with it, by the commune's code, where there is one, else by the postal code."""
+    by_commune = values.changed("codeCommuneEtablissement", lambda code: of(code, None))
+    by_post = values.changed("codePostalEtablissement", lambda code: of(None, code))
     return pl.when(pl.col("codeCommuneEtablissement").is_not_null()).then(by_commune).otherwise(by_post)
+
+
+def _region(commune: str | None, postal_code: str | None) -> str | None:
+    return codes.region_of(identifiers.department(commune, postal_code))
 
 
 def _line(parts: list[pl.Expr], separator: str) -> pl.Expr:
@@ -169,15 +194,18 @@ def _line(parts: list[pl.Expr], separator: str) -> pl.Expr:
     return pl.when(text.str.contains(MASK, literal=True)).then(pl.lit(MASK)).when(text != "").then(text)
 
 
-def _repaired(frame: pl.DataFrame) -> tuple[pl.DataFrame, int]:
-    """Only numbers that are not whole are looked at one by one, and those are few."""
-    broken = ~(pl.col("siret").str.contains(r"^\d{14}$") & pl.col("siren").str.contains(r"^\d{9}$")).fill_null(
+def _broken() -> pl.Expr:
+    """Numbers that are not whole, such as a spreadsheet leaves."""
+    return ~(pl.col("siret").str.contains(r"^[0-9]{14}$") & pl.col("siren").str.contains(r"^[0-9]{9}$")).fill_null(
         value=False
     )
-    if not frame.select(broken.any()).item():
-        return frame.with_columns(numero_repare=pl.lit(value=False)), 0
-    sirets = {text: repair_siret(text) for text in frame.filter(broken)["siret"].drop_nulls().unique()}
-    sirens = {text: repair_siren(text) for text in frame.filter(broken)["siren"].drop_nulls().unique()}
+
+
+def _repaired(frame: pl.DataFrame) -> tuple[pl.DataFrame, int]:
+    """Only numbers that are not whole are looked at one by one, and those are few."""
+    broken = frame.filter(_broken())
+    sirets = {text: repair_siret(text) for text in broken["siret"].drop_nulls().unique()}
+    sirens = {text: repair_siren(text) for text in broken["siren"].drop_nulls().unique()}
     flagged = [text for text, (_, state) in (sirets | sirens).items() if state == "repaired"]
     mended = frame.with_columns(
         numero_repare=(pl.col("siret").is_in(flagged) | pl.col("siren").is_in(flagged)).fill_null(value=False),

@@ -65,6 +65,30 @@ def test_a_full_disk_is_one_line_and_other_errors_stay_what_they_are(tmp_path):
         raise ConnectionResetError(errno.ECONNRESET, "reset")
 
 
+def test_g4_files_that_belong_together_take_their_names_together(tmp_path):
+    """G4: while one of them is being written, none has its name."""
+    ctx = Context.for_test(tmp_path)
+    with ctx.outputs("a.csv", "deep/a.json") as (table, about):
+        table.write_text("1")
+        assert os.listdir(tmp_path / "deep") == []
+        about.write_text("22")
+        assert sorted(os.listdir(tmp_path)) == [".a.csv.1.part", "deep"]
+    assert (sorted(os.listdir(tmp_path)), os.listdir(tmp_path / "deep")) == (["a.csv", "deep"], ["a.json"])
+    assert ctx.artifacts == [Artifact("a.csv", 1), Artifact("deep/a.json", 2)]
+
+
+def test_g4_of_files_that_belong_together_all_stay_as_they_were_or_none(tmp_path):
+    """G4"""
+    ctx = Context.for_test(tmp_path)
+    (tmp_path / "a").write_text("old")
+    with pytest.raises(ActionError, match=r"^nothing was written to `b`$"), ctx.outputs("a", "b") as (first, _):
+        first.write_text("new")
+    with pytest.raises(ActionError, match=r"^cannot write `a/b`: file exists$"), ctx.outputs("c", "a/b"):
+        pass
+    assert {name: (tmp_path / name).read_text() for name in os.listdir(tmp_path)} == {"a": "old"}
+    assert ctx.artifacts == []
+
+
 def test_absolute_paths_are_kept_and_paths_of_the_batch_are_shown_as_written(tmp_path):
     ctx = Context.for_test(tmp_path / "batch")
     assert ctx.path("in/x") == tmp_path / "batch/in/x"
