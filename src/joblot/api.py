@@ -120,7 +120,7 @@ class Batch:
         name: str,
         what: Callable[..., Any] | str | None,
         *,
-        input: str | os.PathLike[str] | None = None,
+        input: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | None = None,
         params: Mapping[str, Any] | None = None,
         needs: Iterable[str | Callable[..., Any]] = (),
         when: Literal["success", "failure", "always"] = "success",
@@ -148,7 +148,7 @@ class Batch:
     ) -> None:
         """Add a job that calls a function or a registered action; with `matrix`, `zip` or `foreach` one for each item.
 
-        `needs` are names, patterns, or functions that were made jobs before. Durations are seconds or texts such as `5m`. Items are any
+        `input` is a path, or a list of them for an action that takes several. `needs` are names, patterns, or functions that were made jobs before. Durations are seconds or texts such as `5m`. Items are any
         iterables, or the sources that a batch file can name; texts refer to them by `${{ matrix.NAME }}`, `${{ item }}` or
         `${{ item.NAME }}`, and a value that is such a reference as a whole keeps its type.
 
@@ -170,7 +170,7 @@ class Batch:
             action=what if isinstance(what, str) else None,
             function=what if callable(what) else None,
             run=run,
-            input=None if input is None else os.fspath(input),
+            input=_paths(input),
             params=params,
             needs=tuple(self._need(name, need) for need in needs),
             when=when,
@@ -450,6 +450,12 @@ def _seconds(value: str | float | None, name: str, *, least: float | None = None
     if seconds == 0 and least is None:
         raise ConfigError(f"`{name}` must be more than 0")
     return seconds
+
+
+def _paths(given: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | None) -> str | list[str] | None:
+    if isinstance(given, (list, tuple)):
+        return [os.fspath(one) for one in given]
+    return None if given is None else os.fspath(given)  # type: ignore[arg-type]
 
 
 def _check_texts(

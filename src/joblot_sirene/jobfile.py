@@ -6,6 +6,7 @@ Every key has an effect or is refused with its line. Nothing here fills in templ
 from __future__ import annotations
 
 import re
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -16,7 +17,8 @@ from joblot_sirene.document import Checker, plain, read
 from joblot_sirene.naf import REV2, Nomenclature
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
 
     from joblot_sirene.filters import Filters
     from joblot_sirene.privacy import Policy
@@ -54,9 +56,20 @@ class Job(msgspec.Struct, frozen=True):
 
 def template() -> str:
     """The text of the shipped template."""
-    from importlib.resources import files
+    with template_path(None) as path:
+        return path.read_text(encoding="utf-8")
 
-    return (files("joblot_sirene") / "data" / "job_template.yaml").read_text(encoding="utf-8")
+
+@contextmanager
+def template_path(own: Path | None) -> Iterator[Path]:
+    """The path of a user's own template, or of the shipped one."""
+    if own is not None:
+        yield own
+        return
+    from importlib.resources import as_file, files
+
+    with as_file(files("joblot_sirene") / "data" / "job_template.yaml") as path:
+        yield path
 
 
 def parse(text: str, *, file: str = "", own_profiles: str | None = None, default: Nomenclature = REV2) -> Job:

@@ -240,4 +240,7 @@ def expires(made: dt.date, policy: Policy) -> dt.date | None:
 def is_expired(manifest: Mapping[str, Any], today: dt.date) -> bool:
     """Whether a package's manifest (`expires`: an ISO date or null) says that it must be gone."""
     text = manifest.get("expires")
-    return isinstance(text, str) and dt.date.fromisoformat(text) <= today
+    try:
+        return isinstance(text, str) and dt.date.fromisoformat(text) <= today
+    except ValueError:
+        return False  # no manifest of ours

@@ -1,0 +1,315 @@
+"""A batch of datasets: from codes to job files, from job files to a joblot run, from its report to what document 003 calls the result.
+
+It knows jobs and folders; what a dataset is made of, and how a run goes, it leaves to others. Nothing here loads the data engine: workers
+are forked from this process.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from joblot import Batch, ConfigError, Diagnostic, generate_files
+from joblot_sirene import jobfile, naf, package
+from joblot_sirene.csvtext import SourceError
+from joblot_sirene.dataset import needs_units
+from joblot_sirene.errors import NafError, SireneError
+from joblot_sirene.source import glance
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from joblot import JobReport, Report
+    from joblot_sirene.jobfile import Job
+    from joblot_sirene.layout import Kind
+    from joblot_sirene.naf import Nomenclature, Selection
+
+REPORT: Final = "batch_report.json"
+"""The result of the last batch, in the output folder."""
+_ERRORS: Final = frozenset({"crash", "oom", "lost", "exit", "exit_code", "interrupted", "unknown"})
+"""Reasons that are no fault of a job's own."""
+_LEFT: Final = frozenset({"aborted", "skipped", "cancelled"})
+
+
+class Files(msgspec.Struct, frozen=True, kw_only=True):
+    """The files of the register that a batch reads."""
+
+    stock: Path
+    units: Path | None = None
+    history: Path | None = None
+
+    def check(self) -> bool:
+        """Look at their columns, without the data engine; whether legal forms are in any of them.
+
+        Raises:
+            SireneError: one of them cannot be read, or is another file than it should be.
+        """
+        found = _glance(self.stock, "establishment")
+        for path, kind in ((self.units, "unit"), (self.history, "history")):
+            if path is not None:
+                _glance(path, kind)  # type: ignore[arg-type]
+        return self.units is not None or bool(found.layout.unit)
+
+    @property
+    def paths(self) -> list[str]:
+        """Absolute paths, the stock first."""
+        return [str(path.absolute()) for path in (self.stock, self.units, self.history) if path is not None]
+
+
+class JobFile(msgspec.Struct, frozen=True):
+    """A job file: its path, what it says, and the code that it was made for (for files that were given: those that it includes)."""
+
+    path: Path
+    text: str
+    job: Job
+    code: str
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """How the datasets of a batch are built, beside what their job files say."""
+
+    output: Path
+    earlier: Path | None = None
+    profiles: Path | None = None
+    nomenclature: Nomenclature = naf.REV2
+    sample: int = 0
+    threads: int = 0
+    max_ram_mb: int = 0
+    timeout: float | None = None
+    go_on: bool = False
+
+
+# --- codes and job files ----------------------------------------------------------------------------
+
+
+def read_codes(
+    texts: Iterable[str], nomenclature: Nomenclature | None, default: Nomenclature
+) -> tuple[list[Selection], list[str]]:
+    """The selections of codes as people write them, repeats merged, and what to warn of.
+
+    Raises:
+        ConfigError: with every text that is no code.
+    """
+    wanted = list(texts)
+    problems: list[Diagnostic] = []
+    for text in dict.fromkeys(wanted):
+        try:
+            naf.parse_code(text, nomenclature, default=default)
+        except NafError as error:
+            problems.append(Diagnostic("naf", error.message, hint=error.hint))
+    if problems:
+        raise ConfigError(problems)
+    return naf.parse_codes(wanted, nomenclature, default=default)
+
+
+def codes_of_file(path: Path) -> list[str]:
+    """The codes of a text file: the first word of each line, without what follows `#`.
+
+    Raises:
+        SireneError: it cannot be read.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise SireneError(
+            f"cannot read `{path}`: {getattr(error, 'strerror', None) or 'not UTF-8 text'}".lower()
+        ) from None
+    firsts = (line.partition("#")[0].replace(";", ",").replace("\t", ",").partition(",")[0].strip() for line in lines)
+    return [first for first in firsts if first]
+
+
+def make_job_files(
+    selections: Sequence[Selection],
+    *,
+    folder: Path,
+    template: Path | None,
+    profile: str,
+    constants: Mapping[str, str] | None = None,
+    name: str = "{niche_name}.yaml",
+    own_profiles: str | None = None,
+    nomenclature: Nomenclature = naf.REV2,
+    force: bool = False,
+) -> list[Any]:
+    """Write a job file for each code, but for those that somebody has edited; what became of each, as `generate_files` tells.
+
+    Raises:
+        ConfigError: the template, or a file that it makes, means nothing; nothing is written.
+    """
+
+    def check(text: str, file: str) -> list[Diagnostic]:
+        try:
+            jobfile.parse(text, file=file, own_profiles=own_profiles, default=nomenclature)
+        except ConfigError as error:
+            return list(error.diagnostics)
+        return []
+
+    items = [
+        {**(constants or {}), "niche_name": one.name, "naf_code": one.code, "profile": profile} for one in selections
+    ]
+    with jobfile.template_path(template) as path:
+        return generate_files(path, items, folder=folder, name=name, force=force, check=check)
+
+
+def read_job_file(path: Path, code: str = "", *, own_profiles: str | None, nomenclature: Nomenclature) -> JobFile:
+    """A job file as it is on disk.
+
+    Raises:
+        ConfigError: everything in it that means nothing.
+        SireneError: it cannot be read.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError:
+        raise SireneError(f"`{path}` is not UTF-8 text", hint="save the file as UTF-8") from None
+    except OSError as error:
+        raise SireneError(f"cannot read `{path}`: {(error.strerror or str(error)).lower()}") from None
+    job = jobfile.parse(text, file=str(path), own_profiles=own_profiles, default=nomenclature)
+    return JobFile(path, text, job, code or ", ".join(selection.code for selection in job.filters.naf_include))
+
+
+def read_job_files(
+    paths: Sequence[tuple[Path, str]], *, own_profiles: str | None, nomenclature: Nomenclature
+) -> list[JobFile]:
+    """Several job files and the codes that they were made for, all that is wrong with any of them told at once.
+
+    Raises:
+        ConfigError: also when two of them have one niche or one folder.
+        SireneError: one cannot be read.
+    """
+    found: list[JobFile] = []
+    problems: list[Diagnostic] = []
+    for path, code in paths:
+        try:
+            found.append(read_job_file(path, code, own_profiles=own_profiles, nomenclature=nomenclature))
+        except ConfigError as error:
+            problems += error.diagnostics
+    folders: dict[str, JobFile] = {}
+    for one in found:
+        other = folders.setdefault(one.job.output.folder.casefold(), one)
+        if other is not one:
+            message = f"the datasets of `{other.path}` and `{one.path}` have one folder, `{one.job.output.folder}`"
+            problems.append(
+                Diagnostic("sirene", message, file=str(one.path), hint="give each another `niche` or `output.dir`")
+            )
+    if problems:
+        raise ConfigError(problems)
+    return found
+
+
+# --- the run ----------------------------------------------------------------------------------------
+
+
+def make_batch(files: Files, jobs: Sequence[JobFile], settings: Settings, *, has_units: bool) -> Batch:
+    """The batch: a job for each dataset, in the order given, named by its niche.
+
+    Raises:
+        SireneError: a job needs the file of legal units, and there is none.
+    """
+    output = settings.output.absolute()
+    batch = Batch(f"sirene-{output.name}", folder=Path.cwd(), fail_fast=not settings.go_on, max_workers=1)
+    for one in jobs:
+        if one.job.filters.needs_unit and not has_units:
+            raise needs_units(one.job)
+        folder = output / one.job.output.folder
+        earlier = None if settings.earlier is None else str(settings.earlier.absolute() / one.job.output.folder)
+        params = {
+            "job": one.text,
+            "output": str(folder),
+            "profiles": None if settings.profiles is None else str(settings.profiles.absolute()),
+            "nomenclature": settings.nomenclature,
+            "earlier": earlier,
+            "sample": settings.sample,
+            "threads": settings.threads or min(os.cpu_count() or 1, 8),
+            "max_ram_mb": settings.max_ram_mb or one.job.budgets.max_ram_mb,
+            "stop": not settings.go_on,
+        }
+        batch.add(
+            one.job.niche.replace("/", "."),
+            "sirene.dataset",
+            input=files.paths,
+            params=params,
+            outputs=[str(folder / name) for name in package.ALWAYS],
+            timeout=settings.timeout or one.job.budgets.time_minutes * 60,
+            tags=["sirene"],
+        )
+    return batch
+
+
+def status_of(report: JobReport) -> str:
+    """A job's end in the words of document 003: SUCCESS, TIMEOUT, FAILED (its own fault), ERROR (the machine's), NOT_STARTED."""
+    if report.ok:
+        return "SUCCESS"
+    if report.reason == "timeout":
+        return "TIMEOUT"
+    if report.state in _LEFT or report.reason == "fail_fast":
+        return "NOT_STARTED"
+    return "ERROR" if report.reason in _ERRORS else "FAILED"
+
+
+def result_of(report: Report, jobs: Sequence[JobFile], settings: Settings) -> dict[str, Any]:
+    """The result of a batch as document 003 writes it: every code, in the order given."""
+    items = [_item(report.jobs[one.job.niche.replace("/", ".")], one, settings) for one in jobs]
+    successes = sum(item["status"] == "SUCCESS" for item in items)
+    failed = len(items) - successes
+    return {
+        "status": "OK" if not failed else "PARTIAL" if settings.go_on else "FAILED",
+        "run_id": report.run_id,
+        "total_jobs": len(items),
+        "successful_jobs": successes,
+        "failed_jobs": failed,
+        "results": items,
+    }
+
+
+def _item(report: JobReport, one: JobFile, settings: Settings) -> dict[str, Any]:
+    status = status_of(report)
+    item: dict[str, Any] = {
+        "naf_code": one.code,
+        "status": status,
+        "duration": round(report.duration_ms / 1000, 3),
+        "duration_ms": report.duration_ms,
+        "output_dir": str(settings.output / one.job.output.folder),
+    }
+    if status == "SUCCESS":
+        found = report.result if isinstance(report.result, dict) else {}
+        item["rows"] = found.get("rows")
+        item["warnings"] = found.get("warnings", [])
+        item["up_to_date"] = report.state == "cached"
+    else:
+        item["reason"] = report.reason
+        item["error"] = report.message or report.reason
+        item.pop("output_dir")
+    return item
+
+
+def write_result(result: Mapping[str, Any], folder: Path) -> None:
+    """Keep the result in the output folder, whole or not at all.
+
+    Raises:
+        SireneError: it cannot be written.
+    """
+    from joblot_sirene.writers import whole_file
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with whole_file(folder / REPORT) as part:
+            part.write_text(as_json(result), encoding="utf-8")
+    except OSError as error:
+        raise SireneError(f"cannot write `{folder / REPORT}`: {(error.strerror or str(error)).lower()}") from None
+
+
+def as_json(value: Any) -> str:
+    """A result as it is printed and kept."""
+    return json.dumps(value, ensure_ascii=False, indent=2) + "\n"
+
+
+def _glance(path: Path, kind: Kind) -> Any:
+    """A look at a file; that it cannot be read is a mistake in the command line here, not the failure of a job."""
+    try:
+        return glance(path, expected=kind)
+    except SourceError as error:
+        raise SireneError(error.message, hint=error.hint) from error

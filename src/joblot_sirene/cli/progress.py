@@ -1,0 +1,64 @@
+"""What a batch shows while it runs, in the words of document 003. It is told of every record, and asks for nothing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+
+class Progress:
+    """An observer of a run whose jobs are numbered like `codes`. With `verbose` every event is a line, on standard error if `err`."""
+
+    def __init__(self, codes: list[str], *, verbose: bool, err: bool) -> None:
+        self._codes = codes
+        self._verbose = verbose
+        self._err = err
+        self._announced = 0
+
+    def started(self, run_id: str, state: Any) -> None:  # noqa: ARG002 - an observer's signature
+        """The run has begun."""
+        click.echo(f"run {run_id}: {len(self._codes)} codes", err=True)
+
+    def recorded(self, record: Any) -> None:
+        """Something was recorded."""
+        for event in record.events:
+            kind = type(event).__name__
+            if kind == "AttemptsStarted":
+                self._announce(min(event.jobs) + 1 if event.jobs else 0)
+            elif kind == "AttemptEnded":
+                self._announce(event.job + 2)
+            if self._verbose:
+                self._say(kind, event)
+
+    def idle(self) -> None:
+        """Nothing happens."""
+
+    def warned(self, message: str) -> None:
+        """The engine says what a person should read."""
+        click.echo(f"WARNING: {message}", err=True)
+
+    def ended(self, status: str) -> None:
+        """The run has ended."""
+        if self._verbose:
+            click.echo(f"run ended: {status}", err=self._err)
+
+    def _announce(self, upto: int) -> None:
+        """Name the codes up to this number, each once, in their order."""
+        for number in range(self._announced + 1, min(upto, len(self._codes)) + 1):
+            click.echo(f"[{number}/{len(self._codes)}] Processing NAF {self._codes[number - 1]}...", err=True)
+            self._announced = number
+
+    def _say(self, kind: str, event: Any) -> None:
+        if kind == "AttemptEnded":
+            code = self._codes[event.job]
+            more = f": {event.message}" if event.message else ""
+            click.echo(f"{code}: attempt {event.attempt} {event.outcome}, {event.wall_s:.2f} s{more}", err=self._err)
+        elif kind == "Logged":
+            code = self._codes[event.job] if event.job >= 0 else "run"
+            click.echo(f"{code}: {event.level}: {event.message}", err=self._err)
+        elif kind == "JobsEnded":
+            for job in event.jobs:
+                click.echo(f"{self._codes[job]}: {event.state} ({event.reason})", err=self._err)
+        else:
+            click.echo(kind, err=self._err)

@@ -1,0 +1,73 @@
+"""`joblot sirene sample`: a synthetic stock file."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from joblot_sirene.cli import options
+from joblot_sirene.cli.options import FilePath, option
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@click.command(
+    "sample",
+    help="Write a synthetic stock file with the register's columns, its skew and its traps, and no real person. The format is that of OUT's "
+    "ending: `.parquet`, `.csv` or `.zip`. The same numbers give the same file.",
+)
+@click.argument("out", type=FilePath())
+@click.option(
+    "--rows", type=click.IntRange(min=1), default=100_000, show_default=True, metavar="N", help="establishments"
+)
+@click.option(
+    "--seed",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    metavar="N",
+    help="another seed gives other rows",
+)
+@click.option(
+    "--columns",
+    type=click.Choice(["54", "53", "48"]),
+    default="54",
+    show_default=True,
+    help="the layout: of today, of 2024, or before",
+)
+@click.option(
+    "--duplicates",
+    type=click.FloatRange(0, 1),
+    default=0.0,
+    metavar="SHARE",
+    help="the share of rows that stand in the file twice",
+)
+@option("--units", metavar="FILE", help="write the fitting StockUniteLegale as well")
+@option("--history", metavar="FILE", help="write the fitting StockEtablissementHistorique as well")
+@options.json_option
+def command(*, out: Path, as_json: bool, **given: Any) -> int:
+    """Make it up and write it."""
+    with options.errors_as_json(wanted=as_json):
+        from joblot_sirene import batch
+        from joblot_sirene.errors import SireneError
+        from joblot_sirene.sample import write_sample
+
+        given["layout"] = int(given.pop("columns"))
+        try:
+            out.parent.mkdir(parents=True, exist_ok=True)
+            made = write_sample(out, given.pop("rows"), given.pop("seed"), **given)
+        except ValueError as error:
+            raise SireneError(str(error)) from None
+        except OSError as error:
+            raise SireneError(
+                f"cannot write `{error.filename or out}`: {(error.strerror or str(error)).lower()}"
+            ) from None
+        if as_json:
+            click.echo(
+                batch.as_json({"status": "OK", "file": str(out), "rows": made.rows, "units": made.units}), nl=False
+            )
+        else:
+            click.echo(f"{out}: {made.rows} establishments")
+        return 0

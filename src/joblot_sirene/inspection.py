@@ -1,0 +1,93 @@
+"""What a file of the register is: layout, rows, codes, dates, what is missing. It reads a few columns once and changes nothing."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from joblot_sirene import naf, privacy
+from joblot_sirene.naf import CODE_COLUMN, NOMENCLATURE_COLUMN
+from joblot_sirene.prepare import find_prepared
+from joblot_sirene.source import glance, open_source
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import polars as pl
+
+    from joblot_sirene.source import Source
+
+_COUNTED: Final = {
+    "establishment": ("etatAdministratifEtablissement", privacy.STATUS_COLUMN, NOMENCLATURE_COLUMN),
+    "unit": ("etatAdministratifUniteLegale", privacy.UNIT_STATUS_COLUMN, "nomenclatureActivitePrincipaleUniteLegale"),
+    "history": ("etatAdministratifEtablissement", NOMENCLATURE_COLUMN),
+}
+"""By kind of file, the columns whose values are counted."""
+_CODES: Final = {
+    "establishment": CODE_COLUMN,
+    "unit": "activitePrincipaleUniteLegale",
+    "history": CODE_COLUMN,
+}
+_ROWS_AT_ONCE: Final = 2**20
+
+
+def inspect(path: Path, *, rows: bool = True, most_codes: int = 10) -> dict[str, Any]:
+    """What a file is, as plain values; without `rows` only what its first and last bytes tell.
+
+    Raises:
+        SourceError: it cannot be read.
+        LayoutError: it is no stock file.
+    """
+    seen = glance(path)
+    source = open_source(path)
+    counted = _counted(source, most_codes) if rows else {}
+    newest = source.newest
+    stock = privacy.stock_date(newest)
+    prepared = find_prepared(source) if source.layout.kind == "establishment" else None
+    return {
+        "file": str(path),
+        "format": seen.format,
+        "kind": source.layout.kind,
+        "layout": source.layout.describe(),
+        "rows": counted.pop("rows", seen.rows),
+        "stock_date": None if stock is None else stock.isoformat(),
+        "newest_treatment": None if newest is None else newest.isoformat(),
+        "sorted_copy": None if prepared is None else str(prepared.path),
+        "missing_columns": list(source.layout.missing),
+        "extra_columns": list(source.layout.extra),
+        **counted,
+    }
+
+
+def _counted(source: Source, most_codes: int) -> dict[str, Any]:
+    """What takes a look at all rows: their number, the values of some columns, the codes."""
+    import polars as pl
+
+    kind = source.layout.kind
+    columns = [name for name in _COUNTED[kind] if name in source.columns]
+    code = _CODES[kind]
+    wanted = [*columns, *([code] if code in source.columns else [])]
+    if not wanted:
+        return {"rows": source.rows}
+    parts = [rows.group_by(wanted).len() for rows in source.batches(wanted, _ROWS_AT_ONCE)]
+    total = pl.concat(parts).group_by(wanted).agg(pl.col("len").sum()) if parts else pl.DataFrame()
+    if not total.height:
+        return {"rows": 0, "counts": {}, "codes": [], "distinct_codes": 0, "unreadable_values": {}}
+    codes = _by_value(total, code) if code in wanted else {}
+    listed = {one: count for one, count in codes.items() if one is not None}
+    return {
+        "rows": int(total["len"].sum()),
+        "counts": {name: {value or "": count for value, count in _by_value(total, name).items()} for name in columns},
+        "distinct_codes": len(listed),
+        "codes": [
+            {"code": one, "rows": count, "label": naf.label(one)} for one, count in list(listed.items())[:most_codes]
+        ],
+        "unreadable_values": dict(source.unreadable),
+    }
+
+
+def _by_value(total: pl.DataFrame, name: str) -> dict[str | None, int]:
+    """How many rows have each value of a column, the most frequent first."""
+    import polars as pl
+
+    counts = total.group_by(name).agg(pl.col("len").sum()).sort("len", name, descending=[True, False])
+    return dict(counts.iter_rows())

@@ -1,0 +1,75 @@
+"""Datasets whose time is over: found by their manifests, and removed file by file, only what a manifest names."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from joblot_sirene import privacy
+from joblot_sirene.errors import SireneError
+from joblot_sirene.package import LOGS, MANIFEST, SUMS
+
+if TYPE_CHECKING:
+    import datetime as dt
+    from collections.abc import Iterator
+
+
+class Expired(NamedTuple):
+    """A dataset whose time is over: its name, its folder, the day on which it had to be gone."""
+
+    dataset: str
+    folder: Path
+    expired: str
+
+
+def purge(folder: Path, today: dt.date, *, remove: bool = True) -> list[Expired]:
+    """Remove the datasets in a folder and below it whose manifests say that they must be gone by today.
+
+    Links are not followed. What a manifest does not name stays, and its folder with it.
+
+    Raises:
+        SireneError: there is no such folder, or a file cannot be removed.
+    """
+    if not folder.is_dir():
+        raise SireneError(f"no such folder: `{folder}`")
+    found = []
+    for place, manifest in _manifests(folder):
+        if privacy.is_expired(manifest, today):
+            if remove:
+                _remove(place, manifest)
+            found.append(Expired(str(manifest.get("dataset", place.name)), place, str(manifest["expires"])))
+    return found
+
+
+def _manifests(folder: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
+    for place, folders, names in os.walk(folder):
+        folders.sort()
+        if MANIFEST not in names:
+            continue
+        try:
+            manifest = json.loads((Path(place) / MANIFEST).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            continue  # not one of ours, or not whole: what cannot be read names nothing
+        if isinstance(manifest, dict) and "dataset_id" in manifest and isinstance(manifest.get("files"), list):
+            yield Path(place), manifest
+
+
+def _remove(place: Path, manifest: dict[str, Any]) -> None:
+    """The manifest goes last: a dataset that is removed half is removed wholly the next time."""
+    named = [str(one["path"]) for one in manifest["files"] if isinstance(one, dict) and "path" in one]
+    logs = place / LOGS
+    try:
+        for name in [*named, SUMS]:
+            path = place / name
+            if path.resolve().is_relative_to(place.resolve()):
+                path.unlink(missing_ok=True)
+        for path in sorted(logs.glob("*.jsonl")) if logs.is_dir() else ():
+            path.unlink(missing_ok=True)
+        (place / MANIFEST).unlink(missing_ok=True)
+    except OSError as error:
+        raise SireneError(f"cannot remove `{error.filename}`: {(error.strerror or str(error)).lower()}") from None
+    for empty in (logs, place):
+        if empty.is_dir() and not any(empty.iterdir()):
+            empty.rmdir()
