@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import msgspec
 
 from joblot import ActionError, BundleContext, Context, FusedJob, JoblotError, action, fused
-from joblot_sirene import jobfile, naf, package, privacy
+from joblot_sirene import jobfile, naf, package, privacy, profiles
 from joblot_sirene.companion import Companion
 from joblot_sirene.csvtext import SourceError
 from joblot_sirene.errors import LayoutError, SireneError
@@ -88,7 +88,11 @@ def dataset(
 
 @fused("sirene.dataset", on=("input", "threads", "max_ram_mb", "stop"))
 def datasets(jobs: Sequence[FusedJob], ctx: BundleContext) -> None:
-    """Build the datasets of many jobs from one scan."""
+    """Build the datasets of many jobs from one scan.
+
+    Raises:
+        StoppedError: a job failed, and its parameters say to stop then; the other jobs are not begun.
+    """
     by_name = {job.name: job for job in jobs}
 
     def tell(wish: _Wish, result: dict[str, Any] | BaseException) -> None:
@@ -177,9 +181,11 @@ class _Bundle:
         def tell_up_to(name: str) -> _Wish | None:
             """Tell of what was refused before the job of that name, or of all that is left."""
             for wish in waiting:
+                if self._failed:
+                    raise StoppedError(self._failed)
                 if wish.ctx.job == name:
                     return wish
-                self._end(wish, self._refused.get(wish.ctx.job) or StoppedError(self._failed))
+                self._end(wish, self._refused[wish.ctx.job])
             return None
 
         def done(request: Request, result: dict[str, Any] | Exception) -> None:
@@ -187,7 +193,7 @@ class _Bundle:
             assert wish is not None
             self._end(wish, result)
 
-        requests = [self._request(order) for order in self._orders.values()]
+        requests = [self._request(order) for order in self._wanted()]
         if requests:
             folder = next(iter(self._orders.values())).output.parent
             try:
@@ -206,12 +212,22 @@ class _Bundle:
                     cancelled=lambda: self._wishes[0].ctx.cancelled,
                     progress=lambda share: self._wishes[0].ctx.progress(round(share * 100), 100, "%"),
                 )
-            except ScanCancelledError:
+            except (ScanCancelledError, StoppedError):
                 raise
             except (JoblotError, OSError) as error:
                 for wish in waiting:
                     self._end(wish, self._refused.get(wish.ctx.job) or error)
         tell_up_to("")
+
+    def _wanted(self) -> list[_Order]:
+        """The orders to be built: when the first failure ends it all, those before the first that was refused."""
+        orders = []
+        for wish in self._wishes:
+            if wish.ctx.job in self._orders:
+                orders.append(self._orders[wish.ctx.job])
+            elif self._stop:
+                break
+        return orders
 
     def _end(self, wish: _Wish, result: dict[str, Any] | BaseException) -> None:
         if isinstance(result, BaseException) and not self._failed and self._stop:
@@ -252,8 +268,6 @@ class _Bundle:
 
     def _dataset(self, request: Request, rows: Rows) -> dict[str, Any]:
         """Build the package of one request; called in any thread."""
-        from joblot_sirene import profiles
-
         order = self._orders[request.name]
         if self._failed:
             raise StoppedError(self._failed)
@@ -388,6 +402,10 @@ def _understood(wish: _Wish, *, has_units: bool) -> _Order:
     job = read_job(params)
     if job.filters.needs_unit and not has_units:
         raise needs_units(job)
+    if has_units and job.profile.steps[0].name != "units":
+        # whatever the profile says: whether somebody may be shown depends on the legal unit too, and filters may
+        order = ["units", *(call.name for call in job.profile.steps)]
+        job = msgspec.structs.replace(job, profile=profiles.arranged(job.profile, add=("units",), order=order))
     return _Order(wish, job, Path(params["output"]), params["sample"] or None, _earlier(params["earlier"]))
 
 
@@ -406,13 +424,13 @@ def read_job(params: dict[str, Any]) -> Job:
             hint="give `code` (with `profile`), `job` or `job_file`",
         )
     nomenclature = params.get("nomenclature") or naf.REV2
-    own = params.get("profiles")
-    profiles = None if own is None else _text(Path(own))
+    given_profiles = params.get("profiles")
+    own = None if given_profiles is None else _text(Path(given_profiles))
     if given[0] == "job_file":
         path = Path(params["job_file"])
-        return jobfile.parse(_text(path), file=str(path), own_profiles=profiles, default=nomenclature)
+        return jobfile.parse(_text(path), file=str(path), own_profiles=own, default=nomenclature)
     text = params["job"] if given[0] == "job" else _simple(params["code"], params["profile"], nomenclature)
-    return jobfile.parse(text, file="", own_profiles=profiles, default=nomenclature)
+    return jobfile.parse(text, file="", own_profiles=own, default=nomenclature)
 
 
 def needs_units(job: Job) -> SireneError:
