@@ -24,10 +24,10 @@ _BOTTOM: Final = 26
 _STEPS: Final = (1, 2, 5, 10)
 _MOST_LINES: Final = 6
 _MAP_WIDTH: Final = 520
-_SIZES: Final = 7
+_SIZES: Final = 10
 _LONG: Final = 20
 _SHORT: Final = 9
-_MANY: Final = 49
+_MANY: Final = 100
 
 
 class Bar(NamedTuple):
@@ -222,7 +222,7 @@ def _least(size: int, most: float) -> int:
 
 
 def _diameter(size: int, plane: _Plane, cell: float) -> float:
-    return cell * plane.scale * (0.55 + 2.1 * (size - 1) / (_SIZES - 1))
+    return cell * plane.scale * (0.4 + 1.7 * (size - 1) / (_SIZES - 1))
 
 
 def _rectangle(tone: str, left: float, width: float, top: float, bottom: float) -> str:
