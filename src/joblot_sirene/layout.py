@@ -19,6 +19,7 @@ __all__ = [
     "COLUMNS",
     "ESTABLISHMENT_LAYOUTS",
     "GEO_COLUMNS",
+    "HISTORY_COLUMNS",
     "UNIT_COLUMNS",
     "UNIT_LAYOUTS",
     "ColumnType",
@@ -30,7 +31,7 @@ __all__ = [
 ]
 
 ColumnType = Literal["text", "date", "bigint", "boolean", "timestamp"]
-Kind = Literal["establishment", "unit"]
+Kind = Literal["establishment", "unit", "history"]
 
 
 def _columns(text: str, suffix: str, kept: frozenset[str]) -> dict[str, ColumnType]:
@@ -75,6 +76,18 @@ UNIT_COLUMNS: Final[Mapping[str, ColumnType]] = MappingProxyType(
     )
 )
 """The 35 columns of StockUniteLegale in order. The legal form is a number in Parquet and text in CSV: text here."""
+
+HISTORY_COLUMNS: Final[Mapping[str, ColumnType]] = MappingProxyType(
+    _columns(
+        "siren nic siret dateFin:date dateDebut:date etatAdministratif changementEtatAdministratif:boolean "
+        "enseigne1 enseigne2 enseigne3 changementEnseigne:boolean denominationUsuelle changementDenominationUsuelle:boolean "
+        "activitePrincipale nomenclatureActivitePrincipale changementActivitePrincipale:boolean "
+        "caractereEmployeur changementCaractereEmployeur:boolean",
+        "Etablissement",
+        frozenset({"siren", "nic", "siret", "dateFin", "dateDebut"}),
+    )
+)
+"""The 18 columns of StockEtablissementHistorique in order: a row is a period of an establishment, not an establishment."""
 
 GEO_COLUMNS: Final = (
     "longitude",
@@ -123,7 +136,26 @@ _NEEDED: Final[Mapping[Kind, tuple[str, ...]]] = MappingProxyType(
     {
         "establishment": ("siret", "etatAdministratifEtablissement", "activitePrincipaleEtablissement"),
         "unit": ("siren", "etatAdministratifUniteLegale", "categorieJuridiqueUniteLegale"),
+        "history": (
+            "siret",
+            "dateDebut",
+            "etatAdministratifEtablissement",
+            "changementEtatAdministratifEtablissement",
+        ),
     }
+)
+
+_KNOWN: Final[Mapping[Kind, Mapping[str, ColumnType]]] = MappingProxyType(
+    {"establishment": COLUMNS, "unit": UNIT_COLUMNS, "history": HISTORY_COLUMNS}
+)
+_OLDEST: Final[Mapping[Kind, tuple[str, ...]]] = MappingProxyType(
+    {"establishment": ESTABLISHMENT_LAYOUTS[48], "unit": UNIT_LAYOUTS[33], "history": tuple(HISTORY_COLUMNS)}
+)
+_WORDS: Final[Mapping[Kind, str]] = MappingProxyType(
+    {"establishment": "establishments", "unit": "legal units", "history": "periods of establishments"}
+)
+_FILES: Final[Mapping[Kind, str]] = MappingProxyType(
+    {"establishment": "StockEtablissement", "unit": "StockUniteLegale", "history": "StockEtablissementHistorique"}
 )
 
 # files of the same register that hold something else: a folded column that only they have, and what they are
@@ -158,8 +190,8 @@ class Layout(msgspec.Struct, frozen=True):
 
     def describe(self) -> str:
         """One line: the kind, how many columns, what else is there or missing."""
-        known = COLUMNS if self.kind == "establishment" else UNIT_COLUMNS
-        text = f"{'establishments' if self.kind == 'establishment' else 'legal units'}, {len(known) - len(self.missing)} of {len(known)} columns"
+        known = _KNOWN[self.kind]
+        text = f"{_WORDS[self.kind]}, {len(known) - len(self.missing)} of {len(known)} columns"
         if self.unit:
             text += f", {len(self.unit)} columns of the legal unit"
         if set(GEO_COLUMNS[:2]) <= {fold(name) for name in self.extra}:
@@ -175,18 +207,20 @@ def fold(name: str) -> str:
 def recognise(names: Sequence[str], *, expected: Kind | None = None) -> Layout:
     """The layout of a file with these column names, in any order and case.
 
+    A history of establishments is never taken for establishments: its rows are periods.
+
     Raises:
         LayoutError: the columns are not those of a stock file (of the expected kind), or one column is there twice.
     """
     folded = {fold(name) for name in names}
-    kind = _kind(folded)
+    kind = _kind(folded, expected)
     if kind is None or (expected is not None and kind != expected):
         raise _foreign(names, folded, kind, expected)
-    known = COLUMNS if kind == "establishment" else UNIT_COLUMNS
+    known = _KNOWN[kind]
     also = [name for name in UNIT_COLUMNS if name not in COLUMNS] if kind == "establishment" else []
     canonical = _named(names, [*known, *also])
     found = set(canonical.values())
-    oldest = ESTABLISHMENT_LAYOUTS[48] if kind == "establishment" else UNIT_LAYOUTS[33]
+    oldest = _OLDEST[kind]
     return Layout(
         kind=kind,
         canonical=canonical,
@@ -197,11 +231,16 @@ def recognise(names: Sequence[str], *, expected: Kind | None = None) -> Layout:
     )
 
 
-def _kind(folded: set[str]) -> Kind | None:
-    for kind, needed in _NEEDED.items():
-        if folded.issuperset(name.casefold() for name in needed) and not any(mark in folded for mark, _ in _OTHERS):
-            return kind
-    return None
+def _kind(folded: set[str], expected: Kind | None) -> Kind | None:
+    if expected in (None, "history") and not _lacking("history", folded):
+        return "history"
+    if any(mark in folded for mark, _ in _OTHERS):
+        return None
+    return next((kind for kind in _NEEDED if not _lacking(kind, folded)), None)
+
+
+def _lacking(kind: Kind, folded: set[str]) -> list[str]:
+    return [name for name in _NEEDED[kind] if name.casefold() not in folded]
 
 
 def _named(names: Iterable[str], wanted: Iterable[str]) -> dict[str, str]:
@@ -223,23 +262,25 @@ def _named(names: Iterable[str], wanted: Iterable[str]) -> dict[str, str]:
 
 
 def _foreign(names: Sequence[str], folded: set[str], kind: Kind | None, expected: Kind | None) -> LayoutError:
-    file = {"establishment": "StockEtablissement", "unit": "StockUniteLegale"}
     if kind is not None and expected is not None:
         return LayoutError(
-            f"the columns are those of {file[kind]}, not of {file[expected]}", hint=f"give the file {file[expected]}"
+            f"the columns are those of {_FILES[kind]}, not of {_FILES[expected]}",
+            hint=f"give the file {_FILES[expected]}",
         )
     for mark, what in _OTHERS:
-        if mark in folded:
+        if mark in folded and not (expected == "history" and mark == _OTHERS[0][0]):
             return LayoutError(
                 f"the columns are those of {what}, which is not read here",
-                hint="give the current stock of establishments, StockEtablissement",
+                hint="give the current stock of establishments, StockEtablissement"
+                if expected in (None, "establishment")
+                else f"give the file {_FILES[expected]}",
             )
     for candidate, needed in _NEEDED.items():
-        lacking = [name for name in needed if name.casefold() not in folded]
+        lacking = _lacking(candidate, folded)
         if 0 < len(lacking) < len(needed) and (expected or "establishment") == candidate and needed[0] in folded:
             return LayoutError(
                 f"the file has `{needed[0]}` but not {' nor '.join(f'`{name}`' for name in lacking)}",
-                hint=f"export it again from {file[candidate]} with these columns",
+                hint=f"export it again from {_FILES[candidate]} with these columns",
             )
     shown = ", ".join(f"`{name}`" for name in names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
     return LayoutError(

@@ -77,6 +77,7 @@ _STEPS: Final[Mapping[str, tuple[str, str, str, str, str]]] = MappingProxyType(
             "normalise",
         ),
         "comparison": ("comparison", "run", "Comparison", "what changed since an earlier dataset", "normalise"),
+        "history": ("history", "run", "History", "openings and closings per year", "normalise"),
         "checks": (
             "checks",
             "run",

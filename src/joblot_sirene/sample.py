@@ -15,8 +15,9 @@ import polars as pl
 
 from joblot_sirene import invented
 from joblot_sirene.invented import SIZE, activities, places, table
-from joblot_sirene.layout import COLUMNS, ESTABLISHMENT_LAYOUTS, UNIT_COLUMNS, UNIT_LAYOUTS
+from joblot_sirene.layout import COLUMNS, ESTABLISHMENT_LAYOUTS, HISTORY_COLUMNS, UNIT_COLUMNS, UNIT_LAYOUTS
 from joblot_sirene.naf import CODE_COLUMN
+from joblot_sirene.periods import periods
 from joblot_sirene.privacy import MASK, MASKED_COLUMNS, NAME_COLUMNS, PERSON_COLUMNS, UNIT_NAME_COLUMNS
 
 if TYPE_CHECKING:
@@ -66,8 +67,9 @@ def write_sample(
     duplicates: float = 0.0,
     delimiter: str = ",",
     units: Path | None = None,
+    history: Path | None = None,
 ) -> Sample:
-    """Write a synthetic StockEtablissement of `rows` rows (and its StockUniteLegale to `units`).
+    """Write a synthetic StockEtablissement of `rows` rows (its StockUniteLegale to `units`, its StockEtablissementHistorique to `history`).
 
     `format` is taken from the suffix when it is None. `duplicates` is the share of rows that stand a second time at the end, as when files
     were glued together. CSV files have a header and the register's spelling of values; a zip holds one CSV.
@@ -98,6 +100,16 @@ def write_sample(
             delimiter,
             "StockUniteLegale_utf8.csv",
         )
+    if history is not None:
+        _write(
+            history,
+            format if history.suffix == path.suffix else None,
+            tuple(HISTORY_COLUMNS),
+            HISTORY_COLUMNS,
+            _histories(rows, seed, old=layout == 48),
+            delimiter,
+            "StockEtablissementHistorique_utf8.csv",
+        )
     return Sample(rows + repeated, count)
 
 
@@ -109,6 +121,18 @@ def establishments(rows: int, seed: int = 0) -> pl.DataFrame:
 def legal_units(rows: int, seed: int = 0) -> pl.DataFrame:
     """The legal units of the same sample, 35 columns."""
     return _units(0, -(-rows // _ROWS) * len(_GROUPS), rows, seed, old=False).select(list(UNIT_COLUMNS))
+
+
+def history(rows: int, seed: int = 0) -> pl.DataFrame:
+    """The periods of the same sample's establishments, 18 columns."""
+    return pl.concat(list(_histories(rows, seed, old=False)))
+
+
+def _histories(rows: int, seed: int, *, old: bool) -> Iterator[pl.DataFrame]:
+    size = SLICE_UNITS // len(_GROUPS) * _ROWS
+    for start in range(0, rows, size):
+        stock = _establishments(start, min(size, rows - start), rows, seed, old=old)
+        yield periods(stock.with_row_index("row", start), _draws("row", 9, seed, "p_pause p_kind p_absurd p_none")[:3])
 
 
 def _slices(rows: int, repeated: int, seed: int, columns: tuple[str, ...]) -> Iterator[pl.DataFrame]:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from joblot import ActionError
 from joblot_sirene.csvtext import ROW_BYTES, CsvText, SourceError, open_text
 from joblot_sirene.footer import read_footer, rows_per_group
-from joblot_sirene.layout import COLUMNS, UNIT_COLUMNS, Layout, recognise
+from joblot_sirene.layout import COLUMNS, HISTORY_COLUMNS, UNIT_COLUMNS, Layout, recognise
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -158,7 +158,8 @@ class Source:
     @property
     def columns(self) -> list[str]:
         """The canonical names of the columns that are there, in canonical order."""
-        return [name for name in dict.fromkeys((*COLUMNS, *UNIT_COLUMNS)) if name in self._own]
+        known = HISTORY_COLUMNS if self.layout.kind == "history" else dict.fromkeys((*COLUMNS, *UNIT_COLUMNS))
+        return [name for name in known if name in self._own]
 
     @property
     def digest(self) -> str:
@@ -375,7 +376,7 @@ def data_type(name: str) -> pl.DataType:
         "boolean": pl.Boolean(),
         "timestamp": pl.Datetime("ms"),
     }
-    return kinds[COLUMNS.get(name) or UNIT_COLUMNS.get(name, "text")]
+    return kinds[COLUMNS.get(name) or UNIT_COLUMNS.get(name) or HISTORY_COLUMNS.get(name, "text")]
 
 
 def as_type(column: pl.Expr, found: pl.DataType, wanted: pl.DataType) -> pl.Expr:

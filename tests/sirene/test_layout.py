@@ -7,6 +7,7 @@ from joblot_sirene.layout import (
     COLUMNS,
     ESTABLISHMENT_LAYOUTS,
     GEO_COLUMNS,
+    HISTORY_COLUMNS,
     UNIT_COLUMNS,
     UNIT_LAYOUTS,
     LayoutError,
@@ -116,3 +117,52 @@ def test_a_foreign_file_is_one_clear_error(names, message):
 def test_the_other_file_of_the_pair_is_named():
     with pytest.raises(LayoutError, match="the columns are those of StockUniteLegale, not of StockEtablissement"):
         recognise(tuple(UNIT_COLUMNS), expected="establishment")
+
+
+HISTORY = (
+    "the columns are those of the history of establishments (StockEtablissementHistorique), which is not read here"
+)
+
+
+@pytest.mark.parametrize("expected", [None, "history"])
+def test_a_history_is_a_kind_of_its_own(expected):
+    layout = recognise(tuple(HISTORY_COLUMNS), expected=expected)
+    assert (layout.kind, layout.missing, layout.extra, layout.confidence) == ("history", (), (), 1.0)
+    assert layout.describe() == "periods of establishments, 18 of 18 columns"
+    assert list(HISTORY_COLUMNS)[:5] == ["siren", "nic", "siret", "dateFin", "dateDebut"]
+    assert HISTORY_COLUMNS["changementEtatAdministratifEtablissement"] == "boolean"
+
+
+@pytest.mark.parametrize("expected", ["establishment", "unit"])
+def test_a_history_is_never_taken_for_another_file(expected):
+    with pytest.raises(LayoutError) as caught:
+        recognise(tuple(HISTORY_COLUMNS), expected=expected)
+    assert caught.value.message == HISTORY
+    file = "StockUniteLegale" if expected == "unit" else "StockEtablissement"
+    assert caught.value.hint.endswith(file)
+
+
+@pytest.mark.parametrize(
+    ("names", "message", "hint"),
+    [
+        (
+            tuple(COLUMNS),
+            "the columns are those of StockEtablissement, not of StockEtablissementHistorique",
+            "give the file StockEtablissementHistorique",
+        ),
+        (
+            [name for name in HISTORY_COLUMNS if name != "dateDebut"],
+            "the file has `siret` but not `dateDebut`",
+            "export it again from StockEtablissementHistorique with these columns",
+        ),
+        (
+            ["siren", "dateDebut", "changementEtatAdministratifUniteLegale"],
+            "the columns are those of the history of legal units (StockUniteLegaleHistorique), which is not read here",
+            "give the file StockEtablissementHistorique",
+        ),
+    ],
+)
+def test_what_is_given_in_place_of_a_history_is_named(names, message, hint):
+    with pytest.raises(LayoutError) as caught:
+        recognise(names, expected="history")
+    assert (caught.value.message, caught.value.hint) == (message, hint)

@@ -45,6 +45,7 @@ def test_r87_profiles_differ_in_steps():
             "labels",
             "coordinates",
             "comparison",
+            "history",
             "checks",
             "score",
         ],

@@ -7,9 +7,11 @@ import polars as pl
 import pytest
 
 from joblot_sirene import identifiers, naf, vector
-from joblot_sirene.layout import COLUMNS, ESTABLISHMENT_LAYOUTS, UNIT_COLUMNS, recognise
+from joblot_sirene.layout import COLUMNS, ESTABLISHMENT_LAYOUTS, HISTORY_COLUMNS, UNIT_COLUMNS, recognise
+from joblot_sirene.periods import ABSURD_DATES
 from joblot_sirene.privacy import MASK, MASKED_COLUMNS
-from joblot_sirene.sample import establishments, legal_units, write_sample
+from joblot_sirene.sample import establishments, history, legal_units, write_sample
+from joblot_sirene.source import open_source
 
 ROWS = 60_000
 
@@ -159,6 +161,43 @@ def test_repeats_stand_at_the_end(tmp_path):
     frame = _read(tmp_path / "a.csv")
     assert frame["siret"].n_unique() == 100
     assert frame[100:].equals(frame[:10])
+
+
+def test_the_history_fits_its_establishments(stock):
+    periods = history(ROWS, seed=7)
+    assert periods.columns == list(HISTORY_COLUMNS)
+    assert periods["siret"].is_sorted()
+    counts = periods.group_by("siret", maintain_order=True).len()
+    assert counts["siret"].equals(stock["siret"])
+    assert counts["len"].cast(pl.Int64).equals(stock["nombrePeriodesEtablissement"].alias("len"))
+    now = periods.unique("siret", keep="first", maintain_order=True)
+    assert now["dateFin"].null_count() == ROWS
+    for name in ("dateDebut", "etatAdministratifEtablissement", "enseigne1Etablissement"):
+        assert now[name].equals(stock[name])
+
+
+def test_a_history_has_openings_closings_pauses_and_the_absurd_dates():
+    periods = history(ROWS, seed=7)
+    assert set(ABSURD_DATES) <= set(periods["dateDebut"])
+    absurd = pl.col("dateDebut").is_in(ABSURD_DATES)
+    assert 0 < periods.filter(absurd).height < ROWS / 100
+    assert periods.filter(~absurd & (pl.col("dateFin") < pl.col("dateDebut"))).is_empty()
+    changed = pl.col("changementEtatAdministratifEtablissement")
+    assert 0 < periods.filter(changed & (pl.col("etatAdministratifEtablissement") == "A")).height < ROWS / 20
+    newest = periods.unique("siret", keep="first", maintain_order=True)
+    assert set(newest.filter(changed)["etatAdministratifEtablissement"]) == {"F"}
+
+
+@pytest.mark.parametrize("suffix", ["csv", "zip", "parquet"])
+def test_a_history_is_opened_where_one_is_expected(tmp_path, suffix):
+    paths = [tmp_path / f"{name}.{suffix}" for name in ("stock", "history")]
+    write_sample(paths[0], 500, 3, history=paths[1], duplicates=0.1)
+    source = open_source(paths[1], expected="history")
+    assert source.columns == list(HISTORY_COLUMNS)
+    assert source.layout.kind == "history"
+    read = pl.concat(source.batches(list(HISTORY_COLUMNS), 100))
+    assert read.equals(history(500, 3))
+    assert not source.unreadable
 
 
 def test_impossible_wishes_are_refused(tmp_path):

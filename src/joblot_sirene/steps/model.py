@@ -19,7 +19,10 @@ if TYPE_CHECKING:
 
 
 class Inputs(msgspec.Struct, frozen=True, kw_only=True):
-    """What a step may look at beside the rows: the day it counts from, the code, the policy, the legal units, an earlier dataset."""
+    """What a step may look at beside the rows: the day it counts from, the code, the policy, the legal units, an earlier dataset.
+
+    `history` holds the periods of the establishments (`history.NEEDED`) from the file of their history.
+    """
 
     today: dt.date
     selection: Selection | None = None

@@ -88,6 +88,12 @@ class Comparison(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     required: bool = False
 
 
+class History(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`required`: warn when no file of the history is given."""
+
+    required: bool = False
+
+
 class Checks(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`kpi_targets`: the least share of rows by key of `KPIS`; `minimum_rows`: how many rows there must be."""
 
