@@ -149,8 +149,8 @@ def load(name: str, *, text: str | None = None, file: str = "") -> Profile:
         refuse(document, (), "a file of profiles is a mapping of names to profiles")
     if name not in document.tree:
         known = ", ".join(f"`{known}`" for known in document.tree)
-        nowhere = Document(None, file=file)
-        refuse(nowhere, (), f"there is no profile `{name}`", did_you_mean(name, document.tree) or f"profiles: {known}")
+        place = document if text is not None else Document(None)
+        refuse(place, (), f"there is no profile `{name}`", did_you_mean(name, document.tree) or f"profiles: {known}")
     checker = Checker(document, (name,))
     profile = Profile(name, checker.text("description", "") or "", _steps(checker), _files(checker))
     checker.finish()
