@@ -42,7 +42,10 @@ class Keys:
 
         if not len(places):
             return
-        numbers = _number(rows[self.key]).gather(places)
+        from joblot_sirene import vector
+
+        found = vector.siren_numbers(rows) if self.key == "siren" else vector.numbers(rows[self.key])
+        numbers = found.gather(places)
         requests = pl.concat([pl.repeat(request, count, dtype=pl.UInt32, eager=True) for request, count in shares])
         self._parts.append(pl.DataFrame({_KEY: numbers, REQUEST: requests}).drop_nulls().unique())
 
@@ -63,6 +66,8 @@ def follow(
     """
     import polars as pl
 
+    from joblot_sirene import vector
+
     pairs = keys.pairs()
     if not pairs.height:
         return
@@ -70,17 +75,10 @@ def follow(
     columns = list(dict.fromkeys([companion.key, *companion.columns]))
     for rows in companion.source.batches(columns, rows_per_slice):
         pause()
-        numbers = pl.DataFrame({_KEY: _number(rows[companion.key])}).with_row_index(PLACE)
+        numbers = pl.DataFrame({_KEY: vector.numbers(rows[companion.key])}).with_row_index(PLACE)
         found = numbers.filter(pl.col(_KEY).is_in(wanted.implode()))
         if not found.height:
             continue
         routed = found.join(pairs, on=_KEY).sort(REQUEST, PLACE)
         shares = routed.group_by(REQUEST, maintain_order=True).len().rows()
         spool.add(rows, routed[PLACE], [(first + request, count) for request, count in shares])
-
-
-def _number(text: pl.Series) -> pl.Series:
-    """SIREN or SIRET numbers as numbers; what is none is missing."""
-    import polars as pl
-
-    return text.cast(pl.UInt64, strict=False)

@@ -86,6 +86,26 @@ def department(commune: pl.Expr, postal_code: pl.Expr) -> pl.Expr:
     return pl.when(commune.is_not_null() & (commune != "")).then(by_commune).otherwise(by_post)
 
 
+def numbers(text: pl.Series) -> pl.Series:
+    """SIREN or SIRET numbers as numbers, whether a spreadsheet took their zeros or added spaces and decimals; what is none is missing."""
+    found = text.cast(pl.UInt64, strict=False)
+    odd = found.is_null() & text.is_not_null()
+    if not odd.any():
+        return found
+    plain = text.filter(odd).str.replace_all(r"\s|[.,]0+\s*$", "").cast(pl.UInt64, strict=False)
+    return found.scatter(odd.arg_true(), plain)
+
+
+def siren_numbers(rows: pl.DataFrame) -> pl.Series:
+    """The legal units of establishments as numbers: from the SIREN, without one from the SIRET."""
+    siren = (
+        numbers(rows["siren"]) if "siren" in rows.columns else pl.repeat(None, rows.height, dtype=pl.UInt64, eager=True)
+    )
+    if not siren.null_count() or "siret" not in rows.columns:
+        return siren
+    return siren.zip_with(siren.is_not_null(), numbers(rows["siret"]) // 100_000)
+
+
 def siren_valid(siren: pl.Expr) -> pl.Expr:
     """Whether texts are SIREN numbers (`identifiers.siren_valid`): never null."""
     return (_sum(_number(siren, 9), 9, _luhn_table()) % 10 == 0).fill_null(value=False)

@@ -79,6 +79,26 @@ def test_a_planted_name_is_nowhere_in_what_a_batch_leaves(planted, profile, diff
     assert set(shown["statut_diffusion"]) == ({"O"} if diffusion == "exclude" else {"O", "P"})
 
 
+@pytest.mark.parametrize("lost", ["siren", "siret", "both", "column"])
+def test_a_unit_hides_its_establishments_also_when_a_spreadsheet_took_the_zeros(sirene, stock, lost):
+    """Establishments with full diffusion, in whose names a word is planted when their unit may not be shown."""
+    rows, units = pl.read_parquet(stock.establishments), pl.read_parquet(stock.units)
+    unshown = units.filter(pl.col("statutDiffusionUniteLegale") != "O")["siren"]
+    hidden = pl.col("siren").is_in(unshown.implode())
+    rows = rows.with_columns(
+        pl.when(hidden).then(pl.lit(CANARY)).otherwise(pl.col(name)).alias(name) for name in COLUMNS if name in TEXTS
+    ).with_columns(statutDiffusionEtablissement=pl.lit("O"))
+    numbers = [name for name in ("siren", "siret") if lost in (name, "both")]
+    rows = rows.with_columns(pl.col(name).cast(pl.Int64) for name in numbers)
+    (rows.drop("siren") if lost == "column" else rows).write_parquet(sirene.folder / "lost.parquet")
+    done = sirene(
+        "batch", "--naf", "68", "--input", "lost.parquet", "--unite-legale", stock.units, "--output-dir", "out"
+    )
+    assert done.code == 0, done.err
+    assert holding(sirene.folder / "out") == []
+    assert pl.read_parquet(sirene.folder / "out" / "naf_68" / "dataset.parquet").height > 10
+
+
 def test_the_planted_words_would_be_found(planted):
     """The search of the test above sees what it looks for: names of natural persons, when a job asks for them."""
     (planted.folder / "own.yaml").write_text(

@@ -204,6 +204,30 @@ class TestUnits:
             == 1
         )
 
+    @pytest.mark.parametrize(
+        ("row", "unit"),
+        [
+            ({"siren": "325175"}, "000325175"),
+            ({"siren": "000 325 175"}, "000325175"),
+            ({"siren": "325175.0"}, "000325175"),
+            ({"siren": "000325175"}, "325175"),
+            ({"siren": None, "siret": "00032517500016"}, "000325175"),
+            ({"siren": None, "siret": "32517500016"}, "000325175"),
+            ({"siren": "not known", "siret": "00032517500016"}, "000325175"),
+        ],
+    )
+    def test_a_unit_hides_its_establishments_whatever_a_spreadsheet_did_to_the_numbers(self, row, unit):
+        hidden = {**UNIT, "siren": unit, "statutDiffusionUniteLegale": "P"}
+        outcome = units.run(frame(row), parameters.Units(), Inputs(today=TODAY, units=pl.DataFrame([hidden])))
+        assert outcome.frame["statutDiffusionUniteLegale"].to_list() == ["P"]
+        assert outcome.frame["siren"].to_list() == [row["siren"]]  # mended, with a flag, in a later step
+
+    @pytest.mark.parametrize("statuses", [("O", "P"), ("P", "O"), ("O", "O", "N"), (None, "P")])
+    def test_of_a_unit_that_is_there_twice_the_status_that_hides_it_counts(self, statuses):
+        twice = pl.DataFrame([{**UNIT, "statutDiffusionUniteLegale": status} for status in statuses])
+        outcome = units.run(frame(), parameters.Units(), Inputs(today=TODAY, units=twice))
+        assert outcome.frame["statutDiffusionUniteLegale"].item() in {"P", "N"}
+
     def test_without_a_file_a_profile_may_warn(self):
         assert units.run(frame(), parameters.Units(), INPUTS).warnings == ()
         [warning] = units.run(frame(), parameters.Units(required=True), INPUTS).warnings

@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
+from joblot_sirene import vector
 from joblot_sirene.layout import UNIT_COLUMNS
+from joblot_sirene.privacy import UNIT_STATUS_COLUMN
 from joblot_sirene.steps.model import Inputs, Outcome
 
 if TYPE_CHECKING:
@@ -32,22 +34,31 @@ WANTED: Final = (
 
 
 def run(frame: pl.DataFrame, parameters: Units, inputs: Inputs) -> Outcome:
-    """Join the legal units to rows with canonical columns. Units that are not found leave their columns empty, and are counted."""
+    """Join the legal units to rows with canonical columns. Units that are not found leave their columns empty, and are counted.
+
+    They are joined by the number, not by its text: who may be shown must not depend on the zeros that a spreadsheet took.
+    """
     if inputs.units is None:
         warning = "no file of legal units: names, legal forms and categories are empty (give it with `--unite-legale`)"
         return Outcome(frame=frame, facts={"joined": False}, warnings=(warning,) if parameters.required else ())
-    columns = [
-        name for name in WANTED if name in inputs.units.columns and (name == "siren" or name not in frame.columns)
-    ]
-    units = (
-        inputs.units.select(columns)
-        .unique("siren", keep="first", maintain_order=True)
-        .with_columns(pl.lit(value=True).alias("found"))
+    columns = [name for name in WANTED if name in inputs.units.columns and name not in frame.columns]
+    units = inputs.units.select(*columns, _unit=vector.numbers(inputs.units["siren"]), found=pl.lit(value=True))
+    if UNIT_STATUS_COLUMN in columns and units["_unit"].is_duplicated().any():
+        units = units.with_columns(_strictest(UNIT_STATUS_COLUMN))
+    joined = frame.with_columns(_unit=vector.siren_numbers(frame)).join(
+        units.unique("_unit", keep="first", maintain_order=True), on="_unit", how="left", maintain_order="left"
     )
-    joined = frame.join(units, on="siren", how="left", maintain_order="left")
     missing = joined["found"].null_count()
     warnings = (f"{missing} rows have no legal unit in the file given: is it of the same month?",) if missing else ()
-    return Outcome(frame=joined.drop("found"), facts={"joined": True, "rows_without_unit": missing}, warnings=warnings)
+    return Outcome(
+        frame=joined.drop("found", "_unit"), facts={"joined": True, "rows_without_unit": missing}, warnings=warnings
+    )
+
+
+def _strictest(status: str) -> pl.Expr:
+    """Of a unit that is there twice, the status that hides it, if one does."""
+    hidden = pl.col(status).filter(pl.col(status) != "O").first().over("_unit")
+    return pl.coalesce(hidden, status).alias(status)
 
 
 def collect(batches: Iterable[pl.DataFrame], sirens: pl.Series) -> pl.DataFrame:
