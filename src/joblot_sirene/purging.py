@@ -46,11 +46,11 @@ def purge(folder: Path, today: dt.date, *, remove: bool = True) -> list[Expired]
 def _manifests(folder: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
     for place, folders, names in os.walk(folder):
         folders.sort()
-        if MANIFEST not in names:
+        if MANIFEST not in names or not (Path(place) / MANIFEST).is_file():
             continue
         try:
             manifest = json.loads((Path(place) / MANIFEST).read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+        except (OSError, ValueError, RecursionError):
             continue  # not one of ours, or not whole: what cannot be read names nothing
         if isinstance(manifest, dict) and "dataset_id" in manifest and isinstance(manifest.get("files"), list):
             yield Path(place), manifest
@@ -59,17 +59,20 @@ def _manifests(folder: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
 def _remove(place: Path, manifest: dict[str, Any]) -> None:
     """The manifest goes last: a dataset that is removed half is removed wholly the next time."""
     named = [str(one["path"]) for one in manifest["files"] if isinstance(one, dict) and "path" in one]
+    inside = os.path.realpath(place)
     logs = place / LOGS
+    kept = sorted(logs.glob("*.jsonl")) if logs.is_dir() else []
     try:
-        for name in [*named, SUMS]:
-            path = place / name
-            if path.resolve().is_relative_to(place.resolve()):
+        for path in [*(place / name for name in [*named, SUMS] if "\0" not in name), *kept]:
+            if Path(os.path.realpath(path.parent)).is_relative_to(inside) and not _is_folder(path):
                 path.unlink(missing_ok=True)
-        for path in sorted(logs.glob("*.jsonl")) if logs.is_dir() else ():
-            path.unlink(missing_ok=True)
         (place / MANIFEST).unlink(missing_ok=True)
     except OSError as error:
         raise SireneError(f"cannot remove `{error.filename}`: {(error.strerror or str(error)).lower()}") from None
     for empty in (logs, place):
-        if empty.is_dir() and not any(empty.iterdir()):
+        if empty.is_dir() and not empty.is_symlink() and not any(empty.iterdir()):
             empty.rmdir()
+
+
+def _is_folder(path: Path) -> bool:
+    return path.is_dir() and not path.is_symlink()
