@@ -87,7 +87,7 @@ _SECTIONS: Final[Mapping[Nomenclature, tuple[tuple[str, int, str], ...]]] = Mapp
     }
 )
 
-_CODE: Final = re.compile(r"(?P<section>[A-Z])|(?P<digits>\d\d(?:\s*\.?\s*\d{1,2})?)(?:\s*(?P<letter>[A-Z]))?")
+_CODE: Final = re.compile(r"(?P<section>[A-Z])|(?P<digits>[0-9]{2}(?:\s*\.?\s*[0-9]{1,2})?)(?:\s*(?P<letter>[A-Z]))?")
 _LEVELS: Final[Mapping[int, Level]] = MappingProxyType({2: "division", 3: "group", 4: "class", 5: "sub-class"})
 
 
@@ -169,7 +169,8 @@ def parse_code(text: str, nomenclature: Nomenclature | None = None, *, default: 
     Raises:
         NafError: the text is no code, or the code belongs to another list than the one asked for.
     """
-    found = _CODE.fullmatch(text.strip().upper())
+    foreign = any(char.isalnum() and not char.isascii() for char in text)  # some of which are ASCII in upper case
+    found = None if foreign else _CODE.fullmatch(text.strip().upper())
     if found is None:
         raise NafError(
             f"`{_printable(text)}` is not an activity code",

@@ -119,11 +119,12 @@ class Router:
         """Somebody wants this row."""
         import polars as pl
 
-        return pl.any_horizontal(
+        parts = [
             self._taken(family, members, self._filters[int(number)])
             for family in self._families
             for (number,), members in family.members.partition_by("filter", as_dict=True).items()
-        )
+        ]
+        return pl.any_horizontal(parts) if parts else pl.lit(value=False)  # codes of a division that does not exist
 
     def _taken(self, family: _Family, members: pl.DataFrame, where: pl.Expr | None) -> pl.Expr:
         import polars as pl

@@ -330,6 +330,15 @@ def test_d12_codes_are_normalised_repeats_merged_and_bad_ones_all_told(sirene, s
     assert not (sirene.folder / "bad").exists()
 
 
+@pytest.mark.parametrize("code", ["04", "1004"])
+def test_d12_d16_a_code_that_no_list_has_is_a_success_without_rows(sirene, stock, code):
+    done = batch(sirene, stock, "--json", codes=[code])
+    [item] = done.json["results"]
+    assert (done.code, item["status"], item["rows"]) == (0, "SUCCESS", 0)
+    assert re.fullmatch(rf"no row has the code `{code}`: nearest in the file: .*", item["warnings"][0])
+    assert pl.read_csv(sirene.folder / "out" / f"naf_{code}" / "dataset.csv", infer_schema=False).height == 0
+
+
 def test_d12_d16_a_code_without_rows_is_a_success_with_a_warning_that_names_the_nearest(sirene, stock):
     present = set(pl.read_parquet(stock.establishments)["activitePrincipaleNAF25Etablissement"])
     code = next(code for code in naf.labels(naf.NAF25) if code not in present).replace(".", "")
