@@ -16,7 +16,7 @@ import msgspec
 from joblot_sirene.codes import DEPARTMENTS, HEADCOUNTS, NATURAL_PERSON, REGION_OF, REGIONS
 from joblot_sirene.document import Checker, Document
 from joblot_sirene.errors import NafError
-from joblot_sirene.identifiers import department
+from joblot_sirene.identifiers import department, whole_code
 from joblot_sirene.naf import (
     CODE_COLUMN,
     NAF25,
@@ -182,7 +182,10 @@ def _keeps_activity(row: Mapping[str, Any], filters: Filters) -> bool:
 
 
 def _keeps_place(row: Mapping[str, Any], filters: Filters) -> bool:
-    commune, post = row.get("codeCommuneEtablissement"), row.get("codePostalEtablissement")
+    commune, post = (
+        None if code is None else whole_code(code)
+        for code in (row.get("codeCommuneEtablissement"), row.get("codePostalEtablissement"))
+    )
     return (
         commune in filters.communes
         or department(commune, post) in filters.departments
@@ -244,11 +247,16 @@ def _headcounts(checker: Checker) -> frozenset[str]:
     bounds.finish()
     if most is not None and most < least:
         bounds.wrong("max", "`filters.headcount.max` is less than `filters.headcount.min`", "swap them")
-    return frozenset(
+        return frozenset()
+    found = frozenset(
         band
         for band, (low, high, _) in HEADCOUNTS.items()
         if low >= least and (most is None or (high is not None and high <= most))
     )
+    if not found:
+        hint = "the register knows bands only, such as 10 to 19 and 20 to 49, the last one from 10000"
+        checker.wrong("headcount", "no band of the register lies within `filters.headcount`", hint)
+    return found
 
 
 def _date(checker: Checker, key: str) -> dt.date | None:
@@ -291,8 +299,7 @@ def _department(text: str) -> str | None:
 
 def _commune(text: str) -> str | None:
     code = text.strip().upper()
-    code = code.zfill(5) if code.isdigit() else code
-    return code if re.fullmatch(r"\d{5}|2[AB]\d{3}", code) else None
+    return whole_code(code) if re.fullmatch(r"[0-9]{4,5}|2[AB][0-9]{3}", code) else None
 
 
 def _with_districts(codes: tuple[str, ...]) -> frozenset[str]:

@@ -70,12 +70,20 @@ def vat_number(siren: str) -> str:
     return f"FR{(12 + 3 * (int(siren) % 97)) % 97:02d}{siren}"
 
 
+def whole_code(code: str) -> str:
+    """A commune's or postal code of five digits that a spreadsheet read as a number, whole again: `1004`, `1004.0` are `01004`."""
+    found = re.fullmatch(r"([0-9]{4,5})(\.0+)?", code)
+    return found[1].zfill(5) if found else code
+
+
 def department(commune_code: str | None, postal_code: str | None = None) -> str | None:
     """The department of a commune code; of a postal code when there is no commune. None abroad (and Monaco)."""
     if commune_code:
+        commune_code = whole_code(commune_code)
         found = commune_code[:3] if commune_code[:2] in {"97", "98"} else commune_code[:2]
         return None if found == "99" else found
-    if postal_code is None or re.fullmatch(r"\d{5}", postal_code) is None:
+    postal_code = whole_code(postal_code or "")
+    if re.fullmatch(r"[0-9]{5}", postal_code) is None:
         return None
     return _department_of_post(postal_code)
 

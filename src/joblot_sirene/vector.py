@@ -56,8 +56,15 @@ def residual(filters: Filters) -> pl.Expr | None:
     return None if asked == Filters(active_only=False) else keeps(asked)
 
 
+def whole_code(code: pl.Expr) -> pl.Expr:
+    """Commune or postal codes with their zeros (`identifiers.whole_code`)."""
+    lost = code.str.contains(r"^([0-9]{4}|[0-9]{4,5}\.0+)$")
+    return pl.when(lost).then(code.str.replace(r"\.0+$", "").str.zfill(5)).otherwise(code)
+
+
 def department(commune: pl.Expr, postal_code: pl.Expr) -> pl.Expr:
     """The department of places (`identifiers.department`)."""
+    commune, postal_code = whole_code(commune), whole_code(postal_code)
     overseas = commune.str.slice(0, 2).is_in(["97", "98"])
     by_commune = (
         pl.when(overseas)
@@ -155,11 +162,12 @@ def _activity(filters: Filters) -> list[pl.Expr]:
 def _area(filters: Filters) -> list[pl.Expr]:
     if not filters.has_area:
         return []
-    commune = pl.col("codeCommuneEtablissement")
+    commune = whole_code(pl.col("codeCommuneEtablissement"))
+    post = whole_code(pl.col("codePostalEtablissement"))
     parts = [commune.is_in(sorted(filters.communes))] if filters.communes else []
     if filters.departments:
-        parts.append(department(commune, pl.col("codePostalEtablissement")).is_in(sorted(filters.departments)))
-    parts += [pl.col("codePostalEtablissement").str.starts_with(prefix) for prefix in filters.postal_prefixes]
+        parts.append(department(commune, post).is_in(sorted(filters.departments)))
+    parts += [post.str.starts_with(prefix) for prefix in filters.postal_prefixes]
     return [_any(part.fill_null(value=False) for part in parts)]
 
 

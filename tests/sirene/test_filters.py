@@ -59,6 +59,12 @@ def test_r86_no_filter_takes_active_rows():
         ({"communes": ["75056"]}, {}, True),  # a city stands for its districts
         ({"communes": ["75101"]}, {}, False),
         ({"communes": [1053]}, {"codeCommuneEtablissement": "01053"}, True),
+        ({"departments": ["01"]}, {"codeCommuneEtablissement": "1004"}, True),  # a spreadsheet took the zero
+        ({"departments": ["10"]}, {"codeCommuneEtablissement": "1004"}, False),
+        ({"departments": ["04"]}, {"codeCommuneEtablissement": None, "codePostalEtablissement": "4000"}, True),
+        ({"communes": ["01004"]}, {"codeCommuneEtablissement": "1004.0"}, True),
+        ({"postal_prefixes": ["04"]}, {"codePostalEtablissement": "4000"}, True),
+        ({"postal_prefixes": ["40"]}, {"codePostalEtablissement": "4000"}, False),
         ({"postal_prefixes": ["750"]}, {}, True),
         ({"postal_prefixes": ["751"]}, {}, False),
         ({"headcount": ["11", "12"]}, {}, True),
@@ -150,6 +156,23 @@ def code_of(text):
     """The code that an unquoted scalar of a job file stands for: `43.20` is a number to YAML."""
     [selection] = parse(read(f"naf_include: [{text}]").tree).naf_include
     return selection.code
+
+
+@pytest.mark.parametrize("bounds", ["min: 20000", "min: 11, max: 18", "min: 99999999999999999999"])
+def test_bounds_that_no_band_meets_are_refused_and_do_not_take_every_row(bounds):
+    assert errors(f"filters:\n  headcount: {{{bounds}}}\n") == [
+        (
+            2,
+            "no band of the register lies within `filters.headcount`",
+            "the register knows bands only, such as 10 to 19 and 20 to 49, the last one from 10000",
+        )
+    ]
+
+
+@pytest.mark.parametrize("code", ["1", "٤٣٤٣٤", "100", "2A04"])
+def test_what_is_no_commune_is_refused(code):
+    message = f"`filters.communes`: `{code}` is not a commune's code of five characters (`35238`, not its postal code)"
+    assert errors(f"filters:\n  communes: [{code}]\n") == [(2, message, "")]
 
 
 def test_a_mapping_is_asked_for():

@@ -80,7 +80,7 @@ def test_the_vat_number_has_the_key_of_the_siren():
         (None, "97500", "975"),
         (None, "98000", None),
         (None, "[ND]", None),
-        (None, "4000", None),
+        (None, "4000", "04"),  # a spreadsheet took the zero
         (None, "96000", None),
         (None, None, None),
         ("01053", "69001", "01"),  # the commune wins over the post

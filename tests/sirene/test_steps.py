@@ -162,8 +162,27 @@ class TestNormalise:
             ("73282932000074", "732829320", False),
         ]
         assert outcome.warnings == ("1 numbers had lost their zeros and were mended: see the column `numero_repare`",)
-        left = normalise.run(frame({"siret": "32517500016"}), parameters.Normalise(repair=False), INPUTS)
+        left = normalise.run(
+            frame({"siret": "32517500016", "codePostalEtablissement": "1000"}),
+            parameters.Normalise(repair=False),
+            INPUTS,
+        )
         assert left.frame["siret"].to_list() == ["32517500016"]
+        assert left.frame["code_postal"].to_list() == ["1000"]
+
+    def test_r78_codes_of_places_get_their_zeros_back_too(self):
+        place = {"codeCommuneEtablissement": "1004", "codePostalEtablissement": "1500.0"}
+        abroad = {**place, "libellePaysEtrangerEtablissement": "SUISSE", "codeCommuneEtablissement": None}
+        outcome = normalise.run(
+            frame(place, {}, {**place, "siren": "73282932"}, abroad), parameters.Normalise(), INPUTS
+        )
+        assert outcome.frame.select("code_commune", "code_postal", "departement", "numero_repare").rows() == [
+            ("01004", "01500", "01", True),
+            ("75108", "75008", "75", False),
+            ("01004", "01500", "01", True),
+            (None, "1500.0", None, False),
+        ]
+        assert outcome.warnings == ("2 numbers had lost their zeros and were mended: see the column `numero_repare`",)
 
     def test_a_file_with_few_columns_gives_a_dataset_with_empty_ones(self):
         few = frame().select("siret", "siren", "statutDiffusionEtablissement")

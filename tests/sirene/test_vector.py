@@ -19,8 +19,10 @@ ROWS = st.fixed_dictionaries(
         ),
         "activitePrincipaleNAF25Etablissement": st.sampled_from(["69.20Y", "43.23Y", None]),
         "etatAdministratifEtablissement": st.sampled_from(["A", "F", None]),
-        "codeCommuneEtablissement": st.sampled_from(["75108", "35238", "2A004", "97411", "99138", "", None]),
-        "codePostalEtablissement": st.sampled_from(["75008", "35000", "20190", "20200", "97133", "[ND]", None]),
+        "codeCommuneEtablissement": st.sampled_from(
+            ["75108", "35238", "2A004", "97411", "99138", "1004", "1004.0", "", None]
+        ),
+        "codePostalEtablissement": st.sampled_from(["75008", "35000", "20190", "20200", "97133", "4000", "[ND]", None]),
         "trancheEffectifsEtablissement": st.sampled_from(["NN", "00", "11", "53", "[ND]", None]),
         "dateCreationEtablissement": st.sampled_from(
             [dt.date(1900, 1, 1), dt.date(2015, 6, 1), dt.date(2025, 1, 1), None]
@@ -37,9 +39,9 @@ TREES = st.fixed_dictionaries(
         "naf_exclude": st.lists(st.sampled_from(["69.20Z", "43.29A", "F"]), max_size=2),
         "active_only": st.booleans(),
         "regions": st.lists(st.sampled_from(["Bretagne", "75", "Corse"]), max_size=2),
-        "departments": st.lists(st.sampled_from(["35", "2B", "974", "977"]), max_size=2),
-        "communes": st.lists(st.sampled_from(["75056", "35238"]), max_size=1),
-        "postal_prefixes": st.lists(st.sampled_from(["20", "971"]), max_size=1),
+        "departments": st.lists(st.sampled_from(["35", "2B", "974", "977", "01", "04", "10"]), max_size=2),
+        "communes": st.lists(st.sampled_from(["75056", "35238", "01004"]), max_size=1),
+        "postal_prefixes": st.lists(st.sampled_from(["20", "971", "04"]), max_size=1),
         "headcount": st.sampled_from([["11"], {"min": 1}, {"min": 10, "max": 100}]),
         "created": st.sampled_from([{"from": 2015}, {"to": 2020}, {"from": 2010, "to": 2016}]),
         "head_office_only": st.booleans(),

@@ -77,8 +77,9 @@ def run(frame: pl.DataFrame, parameters: Normalise, inputs: Inputs) -> Outcome:
         societe_mission="societeMissionUniteLegale",
         numero_repare=pl.lit(value=False),
     )
+    made, zeros = _with_zeros(made) if parameters.repair else (made, 0)
     looked = frame.select(unknown=unknown.sum(), broken=_broken().any()).row(0, named=True)
-    made, repaired = _repaired(made) if parameters.repair and looked["broken"] else (made, 0)
+    made, repaired = _repaired(made) if parameters.repair and looked["broken"] else (made, zeros)
     if not parameters.repair:
         made = made.drop("numero_repare")
     facts = {"rows": made.height, "unknown_creation": int(looked["unknown"]), "repaired_numbers": repaired}
@@ -178,10 +179,11 @@ def _place(values: _Values) -> dict[str, pl.Expr]:
 
 
 def _department(values: _Values, of: Callable[[str | None, str | None], str | None]) -> pl.Expr:
-    """The department, or what goes with it, by the commune's code, where there is one, else by the postal code."""
+    """The department, or what goes with it, by the commune's code, where there is one, else by the postal code. Abroad there is none."""
     by_commune = values.changed("codeCommuneEtablissement", lambda code: of(code, None))
     by_post = values.changed("codePostalEtablissement", lambda code: of(None, code))
-    return pl.when(pl.col("codeCommuneEtablissement").is_not_null()).then(by_commune).otherwise(by_post)
+    abroad = pl.col("libellePaysEtrangerEtablissement").is_not_null()
+    return pl.when(pl.col("codeCommuneEtablissement").is_not_null()).then(by_commune).when(~abroad).then(by_post)
 
 
 def _region(commune: str | None, postal_code: str | None) -> str | None:
@@ -201,6 +203,28 @@ def _broken() -> pl.Expr:
     )
 
 
+def _with_zeros(frame: pl.DataFrame) -> tuple[pl.DataFrame, int]:
+    """Codes of communes and postal codes with the zeros that a spreadsheet took, and how many rows had lost one. Abroad they are as they are."""
+    changed = []
+    for name in ("code_commune", "code_postal"):
+        codes_there = frame[name].drop_nulls().unique().to_list()
+        changes = {code: whole for code in codes_there if (whole := identifiers.whole_code(code)) != code}
+        if changes:
+            changed.append(
+                (name, pl.col("pays").is_null() & pl.col(name).is_in(list(changes)).fill_null(value=False), changes)
+            )
+    if not changed:
+        return frame, 0
+    mended = frame.with_columns(
+        *(
+            pl.when(lost).then(pl.col(name).replace(changes)).otherwise(name).alias(name)
+            for name, lost, changes in changed
+        ),
+        numero_repare=pl.any_horizontal(lost for _, lost, _ in changed),
+    )
+    return mended, int(mended["numero_repare"].sum())
+
+
 def _repaired(frame: pl.DataFrame) -> tuple[pl.DataFrame, int]:
     """Only numbers that are not whole are looked at one by one, and those are few."""
     broken = frame.filter(_broken())
@@ -208,7 +232,8 @@ def _repaired(frame: pl.DataFrame) -> tuple[pl.DataFrame, int]:
     sirens = {text: repair_siren(text) for text in broken["siren"].drop_nulls().unique()}
     flagged = [text for text, (_, state) in (sirets | sirens).items() if state == "repaired"]
     mended = frame.with_columns(
-        numero_repare=(pl.col("siret").is_in(flagged) | pl.col("siren").is_in(flagged)).fill_null(value=False),
+        numero_repare=pl.col("numero_repare")
+        | (pl.col("siret").is_in(flagged) | pl.col("siren").is_in(flagged)).fill_null(value=False),
         siret=pl.col("siret").replace({text: new for text, (new, _) in sirets.items()}),
         siren=pl.col("siren").replace({text: new for text, (new, _) in sirens.items()}),
     )
