@@ -243,7 +243,8 @@ class _Bundle:
         filters = order.job.filters
         times, more = _MORE_ROWS
         rules = [rule for selection in filters.naf_include for rule in naf.matching_rule(selection)]
-        limit = None if order.sample is None else order.sample * times + more
+        # how many rows meet what is asked of their units nobody knows before these are joined
+        limit = None if order.sample is None or filters.needs_unit else order.sample * times + more
         return Request(order.wish.ctx.job, rules, vector.residual(filters), limit)
 
     def _columns(self) -> list[str]:
@@ -272,10 +273,11 @@ class _Bundle:
         if self._failed:
             raise StoppedError(self._failed)
         self._guard(rows)
-        left_out, nothing = _left_out(rows, order.job), self._nothing_found(order, rows)
+        left_out, nothing = _left_out(rows, order.job), [*self._nobody_is_public(), *self._nothing_found(order, rows)]
         result = profiles.run(
             order.job.profile, rows.frame(), self._inputs(order, rows), order.job.filters, most_rows=order.sample
         )
+        nothing += _nothing_left(left_out, result) or self._too_few(request, order, rows, result)
         warnings = [*nothing, *(warning for step in result.steps for warning in step.warnings)]
         made = package.Made(
             job=order.job,
@@ -320,6 +322,12 @@ class _Bundle:
             earlier=order.earlier,
         )
 
+    def _nobody_is_public(self) -> list[str]:
+        """What to warn of when the file does not say who may be shown."""
+        if privacy.STATUS_COLUMN not in self._source.layout.missing:
+            return []
+        return [f"the file has no column `{privacy.STATUS_COLUMN}`: nobody in it can be told to be public"]
+
     def _nothing_found(self, order: _Order, rows: Rows) -> list[str]:
         """What to warn of when no row has any of the codes: the nearest codes that are there."""
         if rows.counts is not None and rows.counts.height:
@@ -328,6 +336,14 @@ class _Bundle:
             f"no row has the code `{selection.code}`: {self._present.nearest(selection.code)}"
             for selection in order.job.filters.naf_include
         ]
+
+    def _too_few(self, request: Request, order: _Order, rows: Rows, result: profiles.Result) -> list[str]:
+        """What to warn of when too many of the rows that a sample is taken from may not be shown."""
+        if order.sample is None or request.limit is None or rows.height < request.limit:
+            return []
+        if result.counts.kept >= order.sample:
+            return []
+        return [f"of the first {rows.height} rows only {result.counts.kept} may be shown: the sample has no more"]
 
     def _provenance(self) -> package.Provenance:
         source = self._source
@@ -485,3 +501,13 @@ def _left_out(rows: Rows, job: Job) -> dict[str, Any]:
         "closed_share": round(closed / total, 4) if total else 0.0,
         "closed_left_out": closed if job.filters.active_only else 0,
     }
+
+
+def _nothing_left(left_out: dict[str, Any], result: profiles.Result) -> list[str]:
+    """What to warn of when there are rows with the job's codes, and the dataset has none of them."""
+    total = left_out["rows_of_these_codes"]
+    if result.frame.height or not total:
+        return []
+    closed, hidden = left_out["closed_left_out"], result.counts.excluded
+    why = f"{closed} closed, {hidden} that may not be shown, the others do not meet the filters"
+    return [f"none of the {total} rows with these codes is left: {why}"]

@@ -150,6 +150,54 @@ def test_r60_d5_a_dry_run_writes_the_job_files_and_builds_nothing(sirene, stock)
     assert done.json["job_files"] == ["jobs_generated/naf_6820B.yaml", "jobs_generated/naf_43.yaml"]
 
 
+def test_r61_d9_a_sample_is_of_rows_that_meet_the_filters_of_the_legal_unit(sirene, stock):
+    (sirene.folder / "own.yaml").write_text("niche: own\nfilters: {naf_include: ['68'], legal_forms: [92]}\n")
+    words = ("batch", "own.yaml", "--input", stock.establishments, "--unite-legale", stock.units)
+    whole = sirene(*words, "--output-dir", "whole", "--json").json["results"][0]["rows"]
+    sample = sirene(*words, "--output-dir", "part", "--sample", whole - 1, "--json").json["results"][0]["rows"]
+    assert whole > 10
+    assert sample == whole - 1
+    rows = [pl.read_parquet(sirene.folder / out / "own" / "dataset.parquet") for out in ("whole", "part")]
+    assert rows[1].equals(rows[0].head(whole - 1))
+
+
+def test_r61_a_sample_that_is_short_because_of_rows_that_may_not_be_shown_says_so(sirene, stock):
+    rows = pl.read_parquet(stock.establishments).filter(pl.col("activitePrincipaleEtablissement") == "68.20B")
+    state = {"etatAdministratifEtablissement": pl.lit("A")}
+    hidden = rows.head(1).with_columns(**state, statutDiffusionEtablissement=pl.lit("P"))
+    shown = rows.head(1).with_columns(**state, statutDiffusionEtablissement=pl.lit("O"))
+    pl.concat([hidden] * 130 + [shown] * 7).write_parquet(sirene.folder / "hidden.parquet")
+    words = ("batch", "--naf", "6820B", "--input", "hidden.parquet", "--output-dir", "out", "--json", "--sample")
+    assert sirene(*words, "8").json["results"][0]["warnings"] == [
+        "of the first 132 rows only 2 may be shown: the sample has no more"
+    ]
+    assert sirene(*words, "9").json["results"][0]["warnings"] == [
+        "of the first 136 rows only 6 may be shown: the sample has no more"
+    ]
+    assert sirene(*words, "10").json["results"][0]["warnings"] == []  # all 137 were looked at
+
+
+def test_d16_a_dataset_of_which_nothing_is_left_says_why(sirene, stock):
+    pl.read_parquet(stock.establishments).drop("statutDiffusionEtablissement").write_parquet(
+        sirene.folder / "old.parquet"
+    )
+    words = ("--output-dir", "out", "--json", "--input")
+    [item] = sirene("batch", "--naf", "6820B", *words, "old.parquet").json["results"]
+    assert item["rows"] == 0
+    [nobody, nothing] = item["warnings"]
+    assert nobody == "the file has no column `statutDiffusionEtablissement`: nobody in it can be told to be public"
+    assert re.fullmatch(
+        r"none of the \d+ rows with these codes is left: \d+ closed, \d+ that may not be shown, the others do not meet the filters",
+        nothing,
+    )
+    (sirene.folder / "far.yaml").write_text("niche: far\nfilters: {naf_include: [68.20B], created: {from: 2999}}\n")
+    [item] = sirene("batch", "far.yaml", *words, stock.establishments).json["results"]
+    assert re.fullmatch(
+        r"none of the \d+ rows with these codes is left: \d+ closed, 0 that may not be shown, the others do not meet the filters",
+        *item["warnings"],
+    )
+
+
 def test_r61_d9_a_sample_is_the_first_rows_the_same_each_time(sirene, stock):
     batch(sirene, stock, codes=["43"], out="whole")
     batch(sirene, stock, "--sample", "5", codes=["43"], out="one")
