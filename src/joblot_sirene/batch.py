@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import json
 import os
+from contextlib import suppress
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -215,13 +217,18 @@ def make_batch(files: Files, jobs: Sequence[JobFile], settings: Settings, *, has
         if one.job.filters.needs_unit and not has_units:
             raise needs_units(one.job)
         folder = output / one.job.output.folder
-        earlier = None if settings.earlier is None else str(settings.earlier.absolute() / one.job.output.folder)
+        earlier = None if settings.earlier is None else settings.earlier.absolute() / one.job.output.folder
+        looked = [
+            settings.profiles,
+            earlier / package.PARQUET if earlier is not None and one.job.profile.compares else None,
+        ]
         params = {
             "job": one.text,
             "output": str(folder),
             "profiles": None if settings.profiles is None else str(settings.profiles.absolute()),
             "nomenclature": settings.nomenclature,
-            "earlier": earlier,
+            "earlier": None if earlier is None else str(earlier),
+            "beside": _digest(looked),
             "sample": settings.sample,
             "threads": settings.threads or min(os.cpu_count() or 1, 8),
             "max_ram_mb": settings.max_ram_mb or one.job.budgets.max_ram_mb,
@@ -232,11 +239,23 @@ def make_batch(files: Files, jobs: Sequence[JobFile], settings: Settings, *, has
             "sirene.dataset",
             input=files.paths,
             params=params,
-            outputs=[str(folder / name) for name in package.ALWAYS],
+            outputs=[str(folder / name) for name in package.made_files(one.job.profile)],
             timeout=settings.timeout or one.job.budgets.time_minutes * 60,
             tags=["sirene"],
         )
     return batch
+
+
+def _digest(paths: Sequence[Path | None]) -> str:
+    """A text that changes when one of these files does: whether a job is up to date is told by its input, which they are not."""
+    digest = sha256()
+    for path in paths:
+        content = b""
+        if path is not None and path.is_file():
+            with suppress(OSError):  # the job will say so
+                content = path.read_bytes()
+        digest.update(sha256(content).digest())
+    return digest.hexdigest()[:16] if any(paths) else ""
 
 
 def status_of(report: JobReport) -> str:

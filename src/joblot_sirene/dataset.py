@@ -60,6 +60,7 @@ def dataset(
     profiles: Path | None = None,
     nomenclature: Literal["NAFRev2", "NAF2025"] = "NAFRev2",
     earlier: Path | None = None,
+    beside: str = "",
     sample: int = 0,
     threads: int = 0,
     max_ram_mb: int = 0,
@@ -71,12 +72,12 @@ def dataset(
     `input` is StockEtablissement (Parquet, CSV or zipped CSV), alone or in a list with StockUniteLegale and StockEtablissementHistorique,
     told apart by their columns; `output` is the folder of the dataset. What is wanted is a `code` with a `profile`, or `job` (the text of a
     job file), or `job_file`. `nomenclature` is the list of codes without a letter, `profiles` a file of own profiles, `earlier` a dataset's
-    folder to compare with; `sample` takes the first so many rows, `max_ram_mb` is the memory that may be taken, `threads` how many datasets
+    folder to compare with, `beside` any text that changes when what is in these two does; `sample` takes the first so many rows, `max_ram_mb` is the memory that may be taken, `threads` how many datasets
     are built at once, `stop` ends a bundle at its first failure.
     """
     given = {
         "output": output, "code": code, "profile": profile, "job": job, "job_file": job_file, "profiles": profiles,
-        "nomenclature": nomenclature, "earlier": earlier, "sample": sample,
+        "nomenclature": nomenclature, "earlier": earlier, "beside": beside, "sample": sample,
         "threads": threads, "max_ram_mb": max_ram_mb, "stop": stop,
     }  # fmt: skip
     ended: list[dict[str, Any] | BaseException] = []
@@ -274,6 +275,8 @@ class _Bundle:
             raise StoppedError(self._failed)
         self._guard(rows)
         left_out, nothing = _left_out(rows, order.job), [*self._nobody_is_public(), *self._nothing_found(order, rows)]
+        if order.job.profile.compares and order.earlier is None and order.wish.params["earlier"] is not None:
+            nothing.append("no earlier dataset of this name: nothing was compared")
         result = profiles.run(
             order.job.profile, rows.frame(), self._inputs(order, rows), order.job.filters, most_rows=order.sample
         )

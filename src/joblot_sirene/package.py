@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from joblot import Context
     from joblot_sirene.jobfile import Job
-    from joblot_sirene.profiles import Result
+    from joblot_sirene.profiles import Profile, Result
 
 CSV: Final = "dataset.csv"
 PARQUET: Final = "dataset.parquet"
@@ -38,6 +38,17 @@ ALWAYS: Final = (CSV, PARQUET, DICTIONARY, SUMS, MANIFEST)
 BESIDE: Final = ("quality.json", "quality.md", "places.geojson", "report.html")
 """What a package has when its profile asks for it."""
 _CHUNK: Final = 2**20
+
+
+def made_files(profile: Profile) -> list[str]:
+    """The files of a package with this profile, its log aside, as far as they do not depend on its rows."""
+    steps = {call.name for call in profile.steps}
+    named = {
+        "quality": ["quality.json", "quality.md"],
+        "places": ["places.geojson"] if "coordinates" in steps else [],
+        "page": ["report.html"],
+    }
+    return [*ALWAYS, *(name for kind in profile.files for name in named[kind])]
 
 
 class Provenance(msgspec.Struct, frozen=True, kw_only=True):

@@ -110,6 +110,11 @@ class Profile(msgspec.Struct, frozen=True):
     steps: tuple[StepCall, ...]
     files: tuple[str, ...] = ()
 
+    @property
+    def compares(self) -> bool:
+        """Whether an earlier dataset is looked at."""
+        return any(call.name == "comparison" for call in self.steps)
+
     def explain(self) -> list[str]:
         """One line a step: its name, what it does, its parameters that are not the default; then the files beside the dataset."""
         steps = [

@@ -368,6 +368,54 @@ def test_job_files_that_mean_nothing_are_all_told_with_their_lines(sirene, stock
     assert not (sirene.folder / "out").exists()
 
 
+def up_to_date(done):
+    return [item["up_to_date"] for item in done.json["results"]]
+
+
+def test_r76_an_edited_file_of_profiles_takes_effect(sirene, stock):
+    words = ("--profiles", "own.yaml", "--profile", "mine", "--json")
+    (sirene.folder / "own.yaml").write_text("mine: {steps: [normalise, duplicates]}\n")
+    assert up_to_date(batch(sirene, stock, *words, codes=["43"])) == [False]
+    assert up_to_date(batch(sirene, stock, *words, codes=["43"])) == [True]
+    (sirene.folder / "own.yaml").write_text("mine: {steps: [normalise, identifiers]}\n")
+    assert up_to_date(batch(sirene, stock, *words, codes=["43"])) == [False]
+    manifest = json.loads((sirene.folder / "out" / "naf_43" / "manifest.json").read_text())
+    assert manifest["steps"] == ["normalise", "identifiers"]
+
+
+def test_another_earlier_dataset_is_compared_with_anew(sirene, stock):
+    batch(sirene, stock, codes=["43"], out="before")
+    words = ("--earlier", "before", "--profile", "deep", "--json")
+    assert up_to_date(batch(sirene, stock, *words, codes=["43"])) == [False]
+    assert up_to_date(batch(sirene, stock, *words, codes=["43"])) == [True]
+    place = sirene.folder / "before" / "naf_43" / "dataset.parquet"
+    pl.read_parquet(place).slice(1).write_parquet(place)
+    assert up_to_date(batch(sirene, stock, *words, codes=["43"])) == [False]
+    now = pl.read_parquet(sirene.folder / "out" / "naf_43" / "dataset.parquet")
+    assert now["evolution"].to_list() == ["nouveau"] + ["inchange"] * (now.height - 1)
+
+
+def test_an_earlier_folder_that_is_not_there_or_not_looked_at_is_told(sirene, stock):
+    done = batch(sirene, stock, "--earlier", "nowhere", "--profile", "deep", codes=["43"])
+    assert (done.code, done.out) == (2, "")
+    assert done.err == "error: no such folder: `nowhere`\nhint: `--earlier` is the output folder of a batch\n"
+    assert names(sirene.folder) == set()
+    batch(sirene, stock, codes=["43"], out="before")
+    done = batch(sirene, stock, "--earlier", "before", codes=["43"])
+    words = "WARNING: `--earlier` has no effect: no job's profile has the step `comparison` (`--profile deep` has)"
+    assert words in done.err.splitlines()
+    done = batch(sirene, stock, "--earlier", "before", "--profile", "deep", "--json", codes=["6820B"])
+    assert done.json["results"][0]["warnings"][0] == "no earlier dataset of this name: nothing was compared"
+
+
+@pytest.mark.parametrize("gone", ["report.html", "quality.json", "quality.md", "places.geojson"])
+def test_a_dataset_that_lacks_one_of_its_files_is_not_up_to_date(sirene, stock, gone):
+    batch(sirene, stock, "--profile", "deep", codes=["43"])
+    (sirene.folder / "out" / "naf_43" / gone).unlink()
+    assert up_to_date(batch(sirene, stock, "--profile", "deep", "--json", codes=["43"])) == [False]
+    assert (sirene.folder / "out" / "naf_43" / gone).exists()
+
+
 def test_d12_codes_are_normalised_repeats_merged_and_bad_ones_all_told(sirene, stock):
     done = batch(sirene, stock, "--json", codes=["43.29a", "4329A"])
     assert [item["naf_code"] for item in done.json["results"]] == ["4329A"]

@@ -97,6 +97,7 @@ def _batch(
     **given: Any,
 ) -> int:
     from joblot_sirene import batch
+    from joblot_sirene.errors import SireneError
 
     wanted = [*codes, *(batch.codes_of_file(naf_file) if naf_file is not None else ())]
     if not wanted and not job_files:
@@ -108,10 +109,14 @@ def _batch(
         raise click.UsageError(f"missing option {missing}")
     files = batch.Files(stock=stock, units=given["units"], history=given["history"])
     has_units = files.check()
+    if given["earlier"] is not None and not given["earlier"].is_dir():
+        raise SireneError(f"no such folder: `{given['earlier']}`", hint="`--earlier` is the output folder of a batch")
     jobs, written = _jobs(wanted, job_files, given, write=True, tell=not as_json or verbose)
     if dry_run:
         return _dry(jobs, written, as_json=as_json)
     settings = _settings(output, given)
+    if settings.earlier is not None and not any(one.job.profile.compares for one in jobs):
+        options.warn("`--earlier` has no effect: no job's profile has the step `comparison` (`--profile deep` has)")
     made = batch.make_batch(files, jobs, settings, has_units=has_units)
     return _run(made, jobs, settings, given, as_json=as_json, verbose=verbose)
 
