@@ -173,6 +173,11 @@ def read_job_file(path: Path, code: str = "", *, own_profiles: str | None, nomen
     return JobFile(path, text, job, code or ", ".join(selection.code for selection in job.filters.naf_include))
 
 
+def job_name(one: JobFile) -> str:
+    """The name of its job in a run."""
+    return one.job.niche.replace("/", ".")
+
+
 def read_job_files(
     paths: Sequence[tuple[Path, str]], *, own_profiles: str | None, nomenclature: Nomenclature
 ) -> list[JobFile]:
@@ -190,7 +195,13 @@ def read_job_files(
         except ConfigError as error:
             problems += error.diagnostics
     folders: dict[str, JobFile] = {}
+    named: dict[str, JobFile] = {}
     for one in found:
+        same = named.setdefault(job_name(one), one)
+        if same is not one:
+            message = f"the jobs of `{same.path}` and `{one.path}` have one name, `{job_name(one)}`"
+            problems.append(Diagnostic("sirene", message, file=str(one.path), hint="give each another `niche`"))
+            continue
         other = folders.setdefault(one.job.output.folder.casefold(), one)
         if other is not one:
             message = f"the datasets of `{other.path}` and `{one.path}` have one folder, `{one.job.output.folder}`"
@@ -235,7 +246,7 @@ def make_batch(files: Files, jobs: Sequence[JobFile], settings: Settings, *, has
             "stop": not settings.go_on,
         }
         batch.add(
-            one.job.niche.replace("/", "."),
+            job_name(one),
             "sirene.dataset",
             input=files.paths,
             params=params,
@@ -271,7 +282,7 @@ def status_of(report: JobReport) -> str:
 
 def result_of(report: Report, jobs: Sequence[JobFile], settings: Settings) -> dict[str, Any]:
     """The result of a batch as document 003 writes it: every code, in the order given."""
-    items = [_item(report.jobs[one.job.niche.replace("/", ".")], one, settings) for one in jobs]
+    items = [_item(report.jobs[job_name(one)], one, settings) for one in jobs]
     successes = sum(item["status"] == "SUCCESS" for item in items)
     failed = len(items) - successes
     return {

@@ -24,7 +24,12 @@ if TYPE_CHECKING:
     from joblot_sirene.privacy import Policy
     from joblot_sirene.profiles import Profile
 
+_NAME: Final = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w-][\w.-]*)*", re.ASCII)
+_NAME_MOST: Final = 100
+_CENTURY_DAYS: Final = 36_525
+_YEAR_MINUTES: Final = 366 * 24 * 60
 _FOLDER: Final = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)*")
+_TAKEN: Final = frozenset({"batch_report.json"})
 _DEFAULT_LIKENESS: Final = 90
 
 
@@ -83,12 +88,14 @@ def parse(text: str, *, file: str = "", own_profiles: str | None = None, default
     niche = checker.text("niche") or ""
     if not checker.has("niche"):
         checker.wrong(None, "a job needs a `niche`", "add `niche: naf_6920Z`: it names the dataset and its folder")
-    elif niche and _FOLDER.fullmatch(niche) is None:
+    elif niche and (_NAME.fullmatch(niche) is None or len(niche) > _NAME_MOST):
         checker.wrong(
             "niche",
             "`niche` must be a word of letters, digits, `_`, `-` and dots",
-            "it names the folder of the dataset",
+            f"it names the job and its folder: without accents, a letter or digit first, at most {_NAME_MOST}",
         )
+    elif _is_taken(niche):
+        checker.wrong("niche", f"`{niche}` is the name of the batch's own report")
     chosen = filters.read(checker.section("filters"), default=default)
     policy = _policy(checker)
     profile = _profile(checker, own_profiles)
@@ -104,8 +111,12 @@ def parse(text: str, *, file: str = "", own_profiles: str | None = None, default
     return Job(niche, profile, chosen, policy, output, budgets)
 
 
+def _is_taken(folder: str) -> bool:
+    return folder.partition("/")[0].casefold() in _TAKEN
+
+
 def _policy(checker: Checker) -> Policy:
-    retention = checker.number("retention_days", None, least=1, whole=True)
+    retention = checker.number("retention_days", None, least=1, most=_CENTURY_DAYS, whole=True)
     section = checker.section("privacy")
     if section.has("retention_days"):
         section.wrong("retention_days", "`retention_days` stands at the top of a job", "move it there")
@@ -168,6 +179,8 @@ def _output(checker: Checker, niche: str) -> Output:
             "`output.dir` must be a folder below the output folder",
             "write it without `..` and without a `/` in front",
         )
+    elif checker.has("dir") and _is_taken(folder):
+        checker.wrong("dir", f"`{folder}` is the name of the batch's own report")
     checker.choice("lang", ("fr",), "fr")
     delimiter = checker.choice("delimiter", (",", ";", "\t"), ",") or ","
     output = Output(folder, delimiter, checker.flag("bom", default=False))
@@ -176,9 +189,10 @@ def _output(checker: Checker, niche: str) -> Output:
 
 
 def _budgets(checker: Checker) -> Budgets:
-    budgets = Budgets(
-        checker.number("max_ram_mb", 0, whole=True), float(checker.number("time_minutes", Budgets().time_minutes))
-    )
+    minutes = checker.number("time_minutes", Budgets().time_minutes, most=_YEAR_MINUTES)
+    if minutes == 0:
+        checker.wrong("time_minutes", "`budgets.time_minutes` must be more than 0", "leave it out: one hour")
+    budgets = Budgets(checker.number("max_ram_mb", 0, most=2**31, whole=True), float(minutes))
     checker.finish()
     return budgets
 

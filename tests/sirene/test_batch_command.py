@@ -368,6 +368,19 @@ def test_job_files_that_mean_nothing_are_all_told_with_their_lines(sirene, stock
     assert not (sirene.folder / "out").exists()
 
 
+@pytest.mark.parametrize(("one", "other", "name"), [("a/b", "a.b", "a.b"), ("a", "a", "a")])
+def test_two_job_files_of_one_name_are_refused(sirene, stock, one, other, name):
+    for file, niche in (("1.yaml", one), ("2.yaml", other)):
+        (sirene.folder / file).write_text(
+            f"niche: {niche}\nfilters: {{naf_include: [69]}}\noutput: {{dir: of-{file}}}\n"
+        )
+    done = sirene("batch", "1.yaml", "2.yaml", "--input", stock.establishments, "--output-dir", "out")
+    assert (done.code, done.out) == (2, "")
+    words = f"2.yaml: error: the jobs of `1.yaml` and `2.yaml` have one name, `{name}`"
+    assert done.err.splitlines()[0] == words
+    assert not (sirene.folder / "out").exists()
+
+
 def up_to_date(done):
     return [item["up_to_date"] for item in done.json["results"]]
 

@@ -102,6 +102,9 @@ COLUMNS: Final[Mapping[str, str]] = MappingProxyType(
 )
 """The columns that a dataset may have, in order, and what each means: the data dictionary."""
 
+MADE_LATER: Final = frozenset(tuple(COLUMNS)[tuple(COLUMNS).index("siren_valide") :]) | {"numero_repare"}
+"""Those that steps after `normalise` add, or that it does not always make."""
+
 
 def in_order(frame: pl.DataFrame) -> pl.DataFrame:
     """The columns of a dataset in the order of the dictionary."""

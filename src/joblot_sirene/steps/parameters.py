@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from joblot_sirene.steps.model import COLUMNS
+from joblot_sirene.steps.model import COLUMNS, MADE_LATER
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -60,6 +60,9 @@ class Duplicates(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         unknown = [key for key in self.keys if key not in COLUMNS]
         if unknown or not self.keys:
             raise ValueError(f"`keys` must name columns of the dataset{f', not `{unknown[0]}`' if unknown else ''}")
+        later = [key for key in self.keys if key in MADE_LATER]
+        if later:
+            raise ValueError(f"`keys` must name columns that `normalise` makes, not `{later[0]}`")
 
 
 class Likeness(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
