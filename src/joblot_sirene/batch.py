@@ -85,6 +85,17 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     go_on: bool = False
 
 
+def check_folder(folder: Path, option: str) -> None:
+    """Look whether a folder is there or can be made, before anything is done.
+
+    Raises:
+        SireneError: something else has that name, or one above it.
+    """
+    there = next(path for path in (folder.absolute(), *folder.absolute().parents) if os.path.lexists(path))
+    if not there.is_dir():
+        raise SireneError(f"not a folder: `{folder}`", hint=f"give `{option}` a folder; it is made if it is missing")
+
+
 # --- codes and job files ----------------------------------------------------------------------------
 
 

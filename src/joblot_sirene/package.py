@@ -7,11 +7,13 @@ was done to them it is told.
 from __future__ import annotations
 
 import json
+from contextlib import contextmanager
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from joblot import ActionError
 from joblot_sirene import privacy, quality
 from joblot_sirene.steps import model
 from joblot_sirene.writers import ROWS_PER_GROUP, write_csv, write_parquet
@@ -92,7 +94,7 @@ def write(folder: Path, result: Result, made: Made, ctx: Context) -> dict[str, A
     beside = dict(_beside(job.profile.files, report, frame))
     log = f"{LOGS}/{ctx.run_id}.jsonl"
     names = [CSV, PARQUET, DICTIONARY, *beside, log, SUMS, MANIFEST]
-    with ctx.outputs(*(folder / name for name in names)) as paths:
+    with telling(folder), ctx.outputs(*(folder / name for name in names)) as paths:
         parts = dict(zip(names, paths, strict=True))
         write_csv(_frames(frame), parts[CSV], separator=job.output.delimiter, bom=job.output.bom)
         write_parquet(_frames(frame), parts[PARQUET], schema=dict(frame.schema))
@@ -110,6 +112,16 @@ def write(folder: Path, result: Result, made: Made, ctx: Context) -> dict[str, A
         if name not in beside:
             (folder / name).unlink(missing_ok=True)
     return manifest
+
+
+@contextmanager
+def telling(folder: Path) -> Iterator[None]:
+    """That a file cannot be written, in one line that names the folder."""
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or str(error).partition(" (os error")[0]
+        raise ActionError(f"cannot write to `{folder}`: {reason.lower()}") from error
 
 
 def _write(path: Path, texts: Iterable[str]) -> None:

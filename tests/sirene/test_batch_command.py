@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import polars as pl
 import pytest
 
+from joblot import ActionError
 from joblot_sirene import naf, package
 from joblot_sirene.batch import codes_of_file, status_of
 
@@ -379,6 +380,63 @@ def test_two_job_files_of_one_name_are_refused(sirene, stock, one, other, name):
     words = f"2.yaml: error: the jobs of `1.yaml` and `2.yaml` have one name, `{name}`"
     assert done.err.splitlines()[0] == words
     assert not (sirene.folder / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ((), "no code is given: `--naf CODE`, `--naf-file FILE` or job files"),
+        (("--naf", "43"), "missing option `--input FILE`"),
+        (("--naf", "43", "--workers", "0"), "Invalid value for '--workers': 0 is not in the range 1<=x<=1024."),
+        (("--naf", "43", "--set", "x", "--explain"), "`--set` takes KEY=VALUE, not `x`"),
+        (("--bogus",), "No such option '--bogus'."),
+    ],
+)
+def test_r66_with_json_a_command_line_that_means_nothing_is_one_json_document_too(sirene, words, message):
+    done = sirene("batch", *words, "--json")
+    assert done.code == 2
+    assert done.json["status"] == "ERROR"
+    [error] = done.json["errors"]
+    assert error["message"].startswith(message)
+
+
+def test_r66_r87_steps_are_explained_as_json(sirene):
+    done = sirene("batch", "--naf", "43", "--explain", "--json")
+    [job] = done.json["jobs"]
+    assert (done.code, job["niche"], job["profile"]) == (0, "naf_43", "quick")
+    assert [step["name"] for step in job["steps"]] == ["normalise", "identifiers", "duplicates"]
+
+
+@pytest.mark.parametrize("option", ["--output-dir", "--jobs-dir"])
+@pytest.mark.parametrize("below", ["", "/x/y"])
+def test_a_folder_that_is_a_file_is_told_before_anything_is_done(sirene, stock, option, below):
+    (sirene.folder / "taken").touch()
+    words = {"--output-dir": "out", "--jobs-dir": "jobs"} | {option: f"taken{below}"}
+    done = sirene(
+        "batch", "--naf", "43", "--input", stock.establishments, *(word for pair in words.items() for word in pair)
+    )
+    assert (done.code, done.out) == (2, "")
+    assert done.err == (
+        f"error: not a folder: `taken{below}`\nhint: give `{option}` a folder; it is made if it is missing\n"
+    )
+    assert names(sirene.folder) == {"taken"}
+
+
+def test_r95_a_result_that_cannot_be_kept_is_told_all_the_same(sirene, stock):
+    (sirene.folder / "out" / "batch_report.json").mkdir(parents=True)
+    done = batch(sirene, stock, "--json", codes=["43"])
+    assert (done.code, done.json["status"], done.json["successful_jobs"]) == (1, "OK", 1)
+    assert "WARNING: cannot write `out/batch_report.json`: is a directory" in done.err.splitlines()
+
+
+@pytest.mark.parametrize(
+    "error", [OSError(28, "No space left on device"), OSError("No space left on device (os error 28)")]
+)
+def test_a_dataset_that_cannot_be_written_says_where(tmp_path, error):
+    """The system and the data engine say it differently."""
+    with pytest.raises(ActionError) as told, package.telling(tmp_path):
+        raise error
+    assert told.value.message == f"cannot write to `{tmp_path}`: no space left on device"
 
 
 def up_to_date(done):

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 @click.command(
     "batch",
+    cls=options.Command,
     help="Build a dataset for each activity code, all from one scan of INPUT. A job file is written for each code first; one that you "
     "have edited is used as it is. Instead of codes, or beside them, JOB_FILES can be named.\n\n"
     "It is a joblot run: `joblot ls`, `show`, `logs`, `resume` and `retry` know it.",
@@ -103,7 +104,7 @@ def _batch(
     if not wanted and not job_files:
         raise click.UsageError("no code is given: `--naf CODE`, `--naf-file FILE` or job files")
     if explain:
-        return _explain(_jobs(wanted, job_files, given, write=False, tell=False)[0])
+        return _explain(_jobs(wanted, job_files, given, write=False, tell=False)[0], as_json=as_json)
     if stock is None or output is None:
         missing = "`--input FILE`" if stock is None else "`--output-dir DIR`"
         raise click.UsageError(f"missing option {missing}")
@@ -111,6 +112,9 @@ def _batch(
     has_units = files.check()
     if given["earlier"] is not None and not given["earlier"].is_dir():
         raise SireneError(f"no such folder: `{given['earlier']}`", hint="`--earlier` is the output folder of a batch")
+    batch.check_folder(output, "--output-dir")
+    if wanted:
+        batch.check_folder(given["jobs_dir"], "--jobs-dir")
     jobs, written = _jobs(wanted, job_files, given, write=True, tell=not as_json or verbose)
     if dry_run:
         return _dry(jobs, written, as_json=as_json)
@@ -179,7 +183,22 @@ def _tell_of(made: list[Any], *, tell: bool) -> None:
             )
 
 
-def _explain(jobs: list[JobFile]) -> int:
+def _explain(jobs: list[JobFile], *, as_json: bool) -> int:
+    from joblot_sirene import batch
+
+    if as_json:
+        found = [
+            {
+                "niche": one.job.niche,
+                "profile": one.job.profile.name,
+                "description": one.job.profile.description,
+                "steps": [{"name": call.name, "purpose": call.purpose} for call in one.job.profile.steps],
+                "files": list(one.job.profile.files),
+            }
+            for one in jobs
+        ]
+        click.echo(batch.as_json({"status": "OK", "jobs": found}), nl=False)
+        return 0
     for one in jobs:
         click.echo(f"{one.job.niche} ({one.job.profile.name}): {one.job.profile.description}")
         for line in one.job.profile.explain():
@@ -236,9 +255,7 @@ def _run(
         fuse=not given["no_fuse"],
     )
     result = batch.result_of(report, jobs, settings)
-    batch.write_result(result, settings.output)
-    if given["report"] is not None:
-        report.write(given["report"])
+    kept = _keep(report, result, settings, given["report"])
     click.echo(
         f"Batch processing completed: {result['successful_jobs']}/{result['total_jobs']} jobs successful", err=True
     )
@@ -253,7 +270,23 @@ def _run(
         click.echo(batch.as_json(result), nl=False)
     else:
         _tell(result)
-    return _exit_code(report.exit_code, bool(failed), go_on=settings.go_on, strict=given["strict"])
+    code = _exit_code(report.exit_code, bool(failed), go_on=settings.go_on, strict=given["strict"])
+    return code if kept else code or 1
+
+
+def _keep(report: Any, result: dict[str, Any], settings: Settings, path: Path | None) -> bool:
+    """Write the reports; when that fails the result is told all the same, and whether it failed."""
+    from joblot import JoblotError
+    from joblot_sirene import batch
+
+    try:
+        batch.write_result(result, settings.output)
+        if path is not None:
+            report.write(path)
+    except JoblotError as error:
+        options.warn(error.message)
+        return False
+    return True
 
 
 def _tell(result: dict[str, Any]) -> None:

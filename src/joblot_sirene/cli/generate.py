@@ -24,6 +24,7 @@ _SAID = {
 
 @click.command(
     "generate",
+    cls=options.Command,
     help="Write the job file of each activity code. OUT is the one file to write, for one code; with `--batch` it is the folder of the files.",
 )
 @click.argument("out", type=FilePath())

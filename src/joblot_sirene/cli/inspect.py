@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 @click.command(
     "inspect",
+    cls=options.Command,
     help="Say what FILE is: its layout, rows, stock date, which columns are missing, and how its rows are spread over activities, states and "
     "diffusion.",
 )

@@ -127,10 +127,28 @@ def errors_as_json(*, wanted: bool) -> Iterator[None]:
     try:
         yield
     except JoblotError as error:
+        found = error.diagnostics if isinstance(error, ConfigError) else []
         if wanted:
-            import json
-
-            found = error.diagnostics if isinstance(error, ConfigError) else []
-            errors = [one.as_dict() for one in found] or [{"message": error.message, "hint": error.hint}]
-            click.echo(json.dumps({"status": "ERROR", "errors": errors}, ensure_ascii=False, indent=2))
+            _print([one.as_dict() for one in found] or [{"message": error.message, "hint": error.hint}])
         raise
+    except click.UsageError as error:
+        if wanted:
+            _print([{"message": error.format_message(), "hint": ""}])
+        raise
+
+
+def _print(errors: list[dict[str, Any]]) -> None:
+    import json
+
+    click.echo(json.dumps({"status": "ERROR", "errors": errors}, ensure_ascii=False, indent=2))
+
+
+class Command(click.Command):
+    """A command that tells also of options which mean nothing as JSON, when that is asked for."""
+
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
+    ) -> click.Context:
+        """Read the command line."""
+        with errors_as_json(wanted="--json" in args):
+            return super().make_context(info_name, args, parent, **extra)

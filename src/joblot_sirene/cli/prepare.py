@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 @click.command(
     "prepare",
+    cls=options.Command,
     help="Write a copy of FILE that is sorted by activity code, beside it. Later batches find it by themselves as long as FILE stays as it "
     "is, and read only the codes that they want.",
 )

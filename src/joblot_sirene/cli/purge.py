@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 @click.command(
     "purge",
+    cls=options.Command,
     help="Remove the datasets below FOLDER whose `retention_days` are over, as their manifests say. Only files that a manifest names go, and the "
     "folder when nothing else is in it.",
 )

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 @click.command(
     "sample",
+    cls=options.Command,
     help="Write a synthetic stock file with the register's columns, its skew and its traps, and no real person. The format is that of OUT's "
     "ending: `.parquet`, `.csv` or `.zip`. The same numbers give the same file.",
 )
