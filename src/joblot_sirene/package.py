@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from contextlib import contextmanager
+from glob import escape
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Final
 
@@ -94,6 +95,8 @@ def write(folder: Path, result: Result, made: Made, ctx: Context) -> dict[str, A
     beside = dict(_beside(job.profile.files, report, frame))
     log = f"{LOGS}/{ctx.run_id}.jsonl"
     names = [CSV, PARQUET, DICTIONARY, *beside, log, SUMS, MANIFEST]
+    for path in leftovers(folder, [*names, *BESIDE]):
+        path.unlink(missing_ok=True)
     with telling(folder), ctx.outputs(*(folder / name for name in names)) as paths:
         parts = dict(zip(names, paths, strict=True))
         write_csv(_frames(frame), parts[CSV], separator=job.output.delimiter, bom=job.output.bom)
@@ -112,6 +115,14 @@ def write(folder: Path, result: Result, made: Made, ctx: Context) -> dict[str, A
         if name not in beside:
             (folder / name).unlink(missing_ok=True)
     return manifest
+
+
+def leftovers(folder: Path, names: Iterable[str]) -> Iterator[Path]:
+    """Unfinished files that an attempt at writing some files left behind when it was killed: whole rows of people may be in them."""
+    for name in names:
+        path = folder / name
+        if "\0" not in name and path.name:
+            yield from sorted(path.parent.glob(f".{escape(path.name)}.*.part"))
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from joblot_sirene import privacy
 from joblot_sirene.errors import SireneError
-from joblot_sirene.package import LOGS, MANIFEST, SUMS
+from joblot_sirene.package import LOGS, MANIFEST, SUMS, leftovers
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -61,7 +61,8 @@ def _remove(place: Path, manifest: dict[str, Any]) -> None:
     named = [str(one["path"]) for one in manifest["files"] if isinstance(one, dict) and "path" in one]
     inside = os.path.realpath(place)
     logs = place / LOGS
-    kept = sorted(logs.glob("*.jsonl")) if logs.is_dir() else []
+    kept = [*logs.glob("*.jsonl"), *logs.glob(".*.part")] if logs.is_dir() else []
+    kept += leftovers(place, [*(name for name in named if name == Path(name).name), SUMS, MANIFEST])
     try:
         for path in [*(place / name for name in [*named, SUMS] if "\0" not in name), *kept]:
             if Path(os.path.realpath(path.parent)).is_relative_to(inside) and not _is_folder(path):

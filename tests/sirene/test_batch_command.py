@@ -439,6 +439,15 @@ def test_a_dataset_that_cannot_be_written_says_where(tmp_path, error):
     assert told.value.message == f"cannot write to `{tmp_path}`: no space left on device"
 
 
+def test_what_a_killed_attempt_left_unfinished_is_cleared_away(sirene, stock):
+    folder = sirene.folder / "out" / "naf_43"
+    folder.mkdir(parents=True)
+    for name in (".dataset.csv.1.part", ".report.html.1.part", ".mine.1.part"):
+        (folder / name).write_text("rows")
+    batch(sirene, stock, codes=["43"])
+    assert {name for name in names(folder) if name.startswith(".")} == {".mine.1.part"}
+
+
 def up_to_date(done):
     return [item["up_to_date"] for item in done.json["results"]]
 

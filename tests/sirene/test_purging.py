@@ -51,6 +51,14 @@ def test_what_is_over_goes_and_what_is_not_stays(tmp_path):
     assert contents(later) == contents(always) == ["dataset.csv", "logs", "manifest.json"]
 
 
+def test_what_a_killed_attempt_left_unfinished_goes_too(tmp_path):
+    folder = dataset(tmp_path / "over", "dataset.csv", "dataset.parquet")
+    for name in (".dataset.csv.1.part", ".dataset.parquet.12.part", ".manifest.json.1.part", "logs/.run.jsonl.1.part"):
+        (folder / name).write_text("rows")
+    purge(tmp_path, TODAY)
+    assert not folder.exists()
+
+
 def test_what_the_manifest_does_not_name_stays(tmp_path):
     folder = dataset(tmp_path / "over", "dataset.csv")
     (folder / "notes.txt").touch()
