@@ -64,7 +64,7 @@ def rows_per_group(path: Path) -> int:
 
 
 def _footer(walk: _Walk, column: str) -> Footer:
-    names: list[str] = []
+    elements: list[tuple[str, int]] = []
     rows = 0
     groups: list[tuple[int, bytes | None]] = []
 
@@ -77,8 +77,7 @@ def _footer(walk: _Walk, column: str) -> Footer:
                 children = walk.number()
             else:
                 walk.skip(kind)
-        if not children:
-            names.append(name)
+        elements.append((name, children))
 
     for field, kind in walk.fields():
         if field == _SCHEMA:
@@ -89,7 +88,19 @@ def _footer(walk: _Walk, column: str) -> Footer:
             walk.each(lambda: groups.append(_group(walk, column)))
         else:
             walk.skip(kind)
-    return Footer(tuple(names), rows, groups[0][0] if groups else 0, tuple(newest for _, newest in groups))
+    return Footer(_columns(elements), rows, groups[0][0] if groups else 0, tuple(newest for _, newest in groups))
+
+
+def _columns(elements: list[tuple[str, int]]) -> tuple[str, ...]:
+    """The names below the root, each with its number of children, parents first; what is inside lists and structs is no column."""
+    names, at = [], 1
+    for _ in range(elements[0][1] if elements else 0):
+        names.append(elements[at][0])
+        inside = 1
+        while inside:
+            inside += elements[at][1] - 1
+            at += 1
+    return tuple(names)
 
 
 def _group(walk: _Walk, column: str) -> tuple[int, bytes | None]:

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from joblot_sirene.csvtext import SourceError
 from joblot_sirene.errors import LayoutError
-from joblot_sirene.footer import rows_per_group
-from joblot_sirene.source import ORDER, Span, open_source
+from joblot_sirene.footer import read_footer, rows_per_group
+from joblot_sirene.source import ORDER, Span, glance, open_source
 from sirene.stock import CODE, NAMES, STATE, row, table, text, write
 
 ROWS = [
@@ -138,6 +138,18 @@ def refused(path):
         for _ in open_source(path).batches(NAMES, 10):
             pass
     return caught.value.message
+
+
+def test_columns_inside_lists_and_structs_are_no_columns(tmp_path):
+    path = tmp_path / "nested.parquet"
+    frame = table([row(1)]).with_columns(
+        more=pl.struct("siret", deep=pl.concat_list("siret")), many=pl.concat_list("siret")
+    )
+    frame.write_parquet(path)
+    found = read_footer(path)
+    assert found is not None
+    assert list(found.names) == frame.columns
+    assert glance(path).layout.extra == ("more", "many")
 
 
 def test_what_is_no_file(tmp_path):
