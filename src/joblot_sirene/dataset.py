@@ -19,7 +19,7 @@ from joblot import ActionError, BundleContext, Context, FusedJob, JoblotError, a
 from joblot_sirene import jobfile, naf, package, privacy, profiles
 from joblot_sirene.companion import Companion
 from joblot_sirene.csvtext import SourceError
-from joblot_sirene.errors import LayoutError, SireneError
+from joblot_sirene.errors import LayoutError, SireneError, need_engine
 from joblot_sirene.memory import MemoryLimitError, shown_size
 from joblot_sirene.naf import CODE_COLUMN, NOMENCLATURE_COLUMN
 from joblot_sirene.routing import Request
@@ -138,6 +138,7 @@ def _build(wishes: Sequence[_Wish], tell: _Tell) -> None:
     """Build what is wished for from one scan, and tell of each how it ended, in their order."""
     limit_threads(wishes[0].params["threads"])
     try:
+        need_engine()
         bundle = _Bundle(wishes, tell)
     except (JoblotError, OSError) as error:
         for wish in wishes:

@@ -52,6 +52,13 @@ def test_r93_progress_is_told_on_stderr_in_the_documents_words(sirene, stock):
     ]
 
 
+def test_r93_only_codes_that_are_built_are_told_of(sirene, stock):
+    batch(sirene, stock, codes=["6820B", "43"])
+    again = batch(sirene, stock, codes=["6820B", "47", "43", "68"])
+    assert re.findall(r"Processing NAF (\w+)", again.err) == ["47", "68"]
+    assert "[2/4] Processing NAF 47...\n[4/4] Processing NAF 68...\n" in again.err
+
+
 def test_r78_csv_and_parquet_hold_the_same_rows_and_numbers_keep_their_zeros(sirene, stock):
     batch(sirene, stock, codes=["43"])
     folder = sirene.folder / "out" / "naf_43"
@@ -432,6 +439,35 @@ def test_r87_steps_are_explained_without_any_file(sirene):
         "  1. normalise: types, zeros, one address line, one name, real dates, department and region",
     ]
     assert names(sirene.folder) == set()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["batch", "--naf", "43", "--output-dir", "out", "--input"],
+        ["inspect"],
+        ["prepare"],
+        ["sample", "--rows", "10"],
+    ],
+)
+def test_without_the_data_engine_it_is_told_what_to_install(sirene, stock, words):
+    import subprocess
+    import sys
+
+    code = (
+        "import sys\nsys.modules['polars'] = None  # as if it were not installed\n"
+        f"from joblot.__main__ import main\nsys.exit(main(['sirene', *{[*words, str(stock.establishments)]!r}]))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=sirene.folder, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.returncode, done.stderr.splitlines()[-2:]) == (
+        2,
+        [
+            "error: the data engine is not installed",
+            "hint: install the packages of the extra `sirene`: `pip install 'joblot[sirene]'`",
+        ],
+    )
 
 
 def test_codes_come_from_a_file_as_well(sirene, stock):

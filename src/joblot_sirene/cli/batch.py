@@ -97,6 +97,7 @@ def _batch(
     **given: Any,
 ) -> int:
     from joblot_sirene import batch
+    from joblot_sirene.errors import need_engine
 
     wanted = [*codes, *(batch.codes_of_file(naf_file) if naf_file is not None else ())]
     if not wanted and not job_files:
@@ -111,6 +112,7 @@ def _batch(
     jobs, written = _jobs(wanted, job_files, given, write=True, tell=not as_json or verbose)
     if dry_run:
         return _dry(jobs, written, as_json=as_json)
+    need_engine()
     settings = _settings(output, given)
     made = batch.make_batch(files, jobs, settings, has_units=has_units)
     return _run(made, jobs, settings, given, as_json=as_json, verbose=verbose)

@@ -15,6 +15,7 @@ class Progress:
         self._verbose = verbose
         self._err = err
         self._announced = 0
+        self._ended: set[int] = set()
 
     def started(self, run_id: str, state: Any) -> None:  # noqa: ARG002 - an observer's signature
         """The run has begun."""
@@ -28,6 +29,8 @@ class Progress:
                 self._announce(min(event.jobs) + 1 if event.jobs else 0)
             elif kind == "AttemptEnded":
                 self._announce(event.job + 2)
+            elif kind == "JobsEnded":
+                self._ended.update(event.jobs)
             if self._verbose:
                 self._say(kind, event)
 
@@ -44,9 +47,10 @@ class Progress:
             click.echo(f"run ended: {status}", err=self._err)
 
     def _announce(self, upto: int) -> None:
-        """Name the codes up to this number, each once, in their order."""
+        """Name the codes up to this number, each once, in their order, but for those that ended without being begun: up to date, or aborted."""
         for number in range(self._announced + 1, min(upto, len(self._codes)) + 1):
-            click.echo(f"[{number}/{len(self._codes)}] Processing NAF {self._codes[number - 1]}...", err=True)
+            if number - 1 not in self._ended:
+                click.echo(f"[{number}/{len(self._codes)}] Processing NAF {self._codes[number - 1]}...", err=True)
             self._announced = number
 
     def _say(self, kind: str, event: Any) -> None:
