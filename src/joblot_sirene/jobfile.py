@@ -141,8 +141,9 @@ def _changes(checker: Checker) -> tuple[dict[str, dict[str, Any]], bool | None]:
     """Parameters of steps that the job's own keys decide, and whether likenesses are looked for (None: as the profile says)."""
     changes: dict[str, dict[str, Any]] = {}
     dedupe = checker.section("dedupe")
+    keys = dedupe.words("keys", str, "a column")
     if dedupe.has("keys"):
-        changes["duplicates"] = {"keys": list(dedupe.words("keys", str, "a column"))}
+        changes["duplicates"] = {"keys": list(keys)}
     fuzzy = dedupe.raw("fuzzy")
     if isinstance(fuzzy, (int, float)) and not isinstance(fuzzy, bool):
         changes["likeness"] = {"threshold": float(fuzzy)}

@@ -222,6 +222,7 @@ def test_r80_r83_the_first_failure_stops_the_batch_and_what_was_not_begun_is_lis
         == "cannot read the earlier dataset `DIR/earlier/naf_43/dataset.parquet`: it is damaged"
     )
     assert "Failed NAF codes: ['43', '68', '47']" in done.err
+    assert re.findall(r"Processing NAF (\w+)", done.err) == ["43"]
 
 
 def test_r65_r81_with_continue_on_error_all_codes_are_done_and_the_exit_code_is_0(sirene, stock, one_bad):
@@ -248,6 +249,15 @@ def test_r82_a_job_over_its_time_is_ended(sirene, stock):
     done = batch(sirene, stock, "--earlier", "earlier", "--timeout", "1s", "--json", codes=["43"])
     assert (done.code, done.json["results"][0]["status"]) == (1, "TIMEOUT")
     assert done.json["results"][0]["error"] == "timed out after 1 s"
+
+
+def test_r82_the_limit_is_that_of_the_job_file_and_0_is_none(sirene, stock):
+    for minutes in ("0", "0.5"):
+        (sirene.folder / "own.yaml").write_text(
+            f"niche: own\nfilters: {{naf_include: [43]}}\nbudgets: {{time_minutes: {minutes}}}\n"
+        )
+        done = sirene("batch", "own.yaml", "--input", stock.establishments, "--output-dir", f"out{minutes}", "--json")
+        assert (done.code, done.json["status"]) == (0, "OK"), done.err
 
 
 @pytest.mark.parametrize(

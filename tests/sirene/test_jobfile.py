@@ -50,6 +50,12 @@ def test_r88_every_key_that_the_template_shows_is_one():
     assert job.policy.retention_days == 365
 
 
+def test_an_unknown_key_of_dedupe_is_told_which_there_are():
+    with pytest.raises(ConfigError) as caught:
+        parse(HEAD + "dedupe: {zzz: 1}\n")
+    assert [problem.hint for problem in caught.value.diagnostics] == ["known keys: fuzzy, keys"]
+
+
 def test_r88_keys_have_their_effect():
     job = parse(
         HEAD

@@ -225,7 +225,7 @@ def _run(
     from joblot_sirene import batch
     from joblot_sirene.cli.progress import Progress
 
-    progress = Progress([one.code for one in jobs], verbose=verbose, err=as_json)
+    progress = Progress([one.code for one in jobs], go_on=settings.go_on, verbose=verbose, err=as_json)
     report = made.run(
         observers=[progress],
         state=None if given["state"] is None else given["state"],

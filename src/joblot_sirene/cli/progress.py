@@ -8,10 +8,14 @@ import click
 
 
 class Progress:
-    """An observer of a run whose jobs are numbered like `codes`. With `verbose` every event is a line, on standard error if `err`."""
+    """An observer of a run whose jobs are numbered like `codes`, and which goes on after a failure if `go_on`.
 
-    def __init__(self, codes: list[str], *, verbose: bool, err: bool) -> None:
+    With `verbose` every event is a line, on standard error if `err`.
+    """
+
+    def __init__(self, codes: list[str], *, go_on: bool, verbose: bool, err: bool) -> None:
         self._codes = codes
+        self._go_on = go_on
         self._verbose = verbose
         self._err = err
         self._announced = 0
@@ -27,8 +31,8 @@ class Progress:
             kind = type(event).__name__
             if kind == "AttemptsStarted":
                 self._announce(min(event.jobs) + 1 if event.jobs else 0)
-            elif kind == "AttemptEnded":
-                self._announce(event.job + 2)
+            elif kind == "AttemptEnded" and event.reason != "fail_fast":
+                self._announce(event.job + (2 if event.outcome == "ok" or self._go_on else 1))
             elif kind == "JobsEnded":
                 self._ended.update(event.jobs)
             if self._verbose:
