@@ -128,6 +128,13 @@ def test_every_step_and_every_target_is_documented():
     assert set(profiles._STEPS) <= adding
 
 
+def test_the_job_for_statistics_of_the_page_of_privacy_is_taken():
+    job = re.search(r"```yaml\n(.*?)```", text("sirene/privacy.md"), re.DOTALL)[1]
+    assert jobfile.parse(f"niche: x\nfilters: {{naf_include: [43]}}\n{job}").policy.partial_diffusion == "mask"
+    with pytest.raises(ConfigError, match="prospecting"):
+        jobfile.parse(f"niche: x\nfilters: {{naf_include: [43]}}\n{job.replace('contactability: 0', 'unicity: 1')}")
+
+
 def test_the_levels_of_the_page_are_those_of_the_lists():
     page = text("sirene/codes.md")
     for words, count in re.findall(r"^\| [\w-]+ \| (`.*`) \| (\d+) \|$", section(page, "## Levels"), re.MULTILINE):
@@ -173,8 +180,9 @@ def built(tmp_path_factory):
 
 
 def test_commands_print_what_the_pages_show(tmp_path):
-    """In the order of the pages, in a copy of the example."""
-    shutil.copytree(ROOT / "examples" / "naf-batch" / "data", tmp_path / "data")
+    """In the order of the pages, on the file that the guide makes."""
+    (sample,) = re.findall(r"^joblot (sirene sample .*)$", text("sirene/index.md"), re.MULTILINE)
+    subprocess.run([sys.executable, "-m", "joblot", *sample.split()], cwd=tmp_path, check=True, timeout=60)
     shown = []
     for page in sorted((ROOT / "docs" / "sirene").glob("*.md"), key=lambda path: path.name != "index.md"):
         for block in re.findall(r"```console\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL):
