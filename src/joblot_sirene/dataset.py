@@ -273,8 +273,8 @@ class _Bundle:
             raise StoppedError(self._failed)
         self._guard(rows)
         left_out, nothing = _left_out(rows, order.job), self._nothing_found(order, rows)
-        result = profiles.run(
-            order.job.profile, rows.frame(), self._inputs(order, rows), order.job.filters, most_rows=order.sample
+        result = profiles.run_in_frames(
+            order.job.profile, rows.frames(), self._inputs(order, rows), order.job.filters, most_rows=order.sample
         )
         warnings = [*nothing, *(warning for step in result.steps for warning in step.warnings)]
         made = package.Made(

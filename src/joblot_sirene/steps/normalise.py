@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
 
@@ -16,7 +16,7 @@ from joblot_sirene.privacy import MASK
 from joblot_sirene.steps.model import Inputs, Outcome, in_order
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from joblot_sirene.steps.parameters import Normalise
 
@@ -82,12 +82,14 @@ def run(frame: pl.DataFrame, parameters: Normalise, inputs: Inputs) -> Outcome:
     if not parameters.repair:
         made = made.drop("numero_repare")
     facts = {"rows": made.height, "unknown_creation": int(looked["unknown"]), "repaired_numbers": repaired}
-    warnings = (
-        (f"{repaired} numbers had lost their zeros and were mended: see the column `numero_repare`",)
-        if repaired
-        else ()
-    )
-    return Outcome(frame=in_order(made), facts=facts, warnings=warnings)
+    return Outcome(frame=in_order(made), facts=facts, warnings=warn(facts, parameters))
+
+
+def warn(facts: Mapping[str, Any], parameters: Normalise) -> tuple[str, ...]:  # noqa: ARG001 - a step's signature
+    """What the facts are a reason to warn of."""
+    repaired = facts["repaired_numbers"]
+    text = f"{repaired} numbers had lost their zeros and were mended: see the column `numero_repare`"
+    return (text,) if repaired else ()
 
 
 def _complete(frame: pl.DataFrame) -> pl.DataFrame:
