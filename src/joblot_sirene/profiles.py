@@ -261,7 +261,7 @@ def run_in_frames(
         part, counted = _row_by_row(alone, frame, inputs, filters, begun, left)
         shown.append(part)
         counts.append(counted)
-    whole = pl.concat(shown, rechunk=len(shown) > 1)
+    whole = pl.concat(shown)
     del shown
     reports = [_together(call, begun[call.name]) for call in alone]
     for call in profile.steps[len(alone) :]:
