@@ -17,10 +17,9 @@ if TYPE_CHECKING:
 
 
 class Inputs(msgspec.Struct, frozen=True, kw_only=True):
-    """What a step may look at beside the rows: the day it counts from, the policy, the legal units, an earlier
-    dataset, the periods of the past.
+    """What a step may look at beside the rows: the day it counts from, the policy, and rows of other files.
 
-    `history` holds the periods of the establishments (`history.NEEDED`) from the file of their history.
+    `units` are legal units, `earlier` is a dataset of an earlier stock; `history` holds the periods of the establishments (`history.NEEDED`) from the file of their history.
     """
 
     today: dt.date
