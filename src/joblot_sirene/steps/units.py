@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
 
@@ -10,7 +10,7 @@ from joblot_sirene.layout import UNIT_COLUMNS
 from joblot_sirene.steps.model import Inputs, Outcome
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from joblot_sirene.steps.parameters import Units
 
@@ -34,8 +34,8 @@ WANTED: Final = (
 def run(frame: pl.DataFrame, parameters: Units, inputs: Inputs) -> Outcome:
     """Join the legal units to rows with canonical columns. Units that are not found leave their columns empty, and are counted."""
     if inputs.units is None:
-        warning = "no file of legal units: names, legal forms and categories are empty (give it with `--unite-legale`)"
-        return Outcome(frame=frame, facts={"joined": False}, warnings=(warning,) if parameters.required else ())
+        facts: dict[str, Any] = {"joined": False}
+        return Outcome(frame=frame, facts=facts, warnings=warn(facts, parameters))
     columns = [
         name for name in WANTED if name in inputs.units.columns and (name == "siren" or name not in frame.columns)
     ]
@@ -45,9 +45,17 @@ def run(frame: pl.DataFrame, parameters: Units, inputs: Inputs) -> Outcome:
         .with_columns(pl.lit(value=True).alias("found"))
     )
     joined = frame.join(units, on="siren", how="left", maintain_order="left")
-    missing = joined["found"].null_count()
-    warnings = (f"{missing} rows have no legal unit in the file given: is it of the same month?",) if missing else ()
-    return Outcome(frame=joined.drop("found"), facts={"joined": True, "rows_without_unit": missing}, warnings=warnings)
+    facts = {"joined": True, "rows_without_unit": joined["found"].null_count()}
+    return Outcome(frame=joined.drop("found"), facts=facts, warnings=warn(facts, parameters))
+
+
+def warn(facts: Mapping[str, Any], parameters: Units) -> tuple[str, ...]:
+    """What the facts are a reason to warn of."""
+    if not facts["joined"]:
+        warning = "no file of legal units: names, legal forms and categories are empty (give it with `--unite-legale`)"
+        return (warning,) if parameters.required else ()
+    missing = facts["rows_without_unit"]
+    return (f"{missing} rows have no legal unit in the file given: is it of the same month?",) if missing else ()
 
 
 def collect(batches: Iterable[pl.DataFrame], sirens: pl.Series) -> pl.DataFrame:
