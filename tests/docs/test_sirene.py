@@ -157,6 +157,14 @@ def test_what_the_page_of_codes_says_is_refused_is():
     assert not naf.parse_code("9999Z").known
 
 
+def test_making_the_pages_does_not_load_the_data_engine():
+    code = "import sys, make_reference; make_reference.outdated(); print('polars' in sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT / "docs", capture_output=True, text=True, check=True, timeout=60
+    )
+    assert done.stdout == "False\n"
+
+
 # --- datasets ---------------------------------------------------------------------------------------
 
 
