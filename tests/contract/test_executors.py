@@ -593,7 +593,7 @@ def test_large_outputs_are_hashed_where_nobody_waits_for_it(local, tmp_path):
     found = (tmp_path / "big.dat").stat()
     assert [looked[:3] for looked in second.looked] == [("big.dat", found.st_size, found.st_mtime_ns)]
     assert len(second.looked[0][3]) == 64
-    assert second.wall_s < 0.1, "looking is no part of the attempt"
+    assert second.began + second.wall_s <= first.began, "looking is no part of the attempt"
     assert world.log("big") == ""
 
 
