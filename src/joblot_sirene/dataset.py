@@ -44,7 +44,7 @@ _MORE_ROWS: Final = 4, 100
 """Of a sample so many times its rows, and so many more, are looked at: some of them may not be shown."""
 
 
-@action("sirene.dataset", version="1")
+@action("sirene.dataset", version="1", tuning=("threads", "max_ram_mb", "stop"))
 def dataset(
     input: list[Path],
     *,

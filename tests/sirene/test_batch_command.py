@@ -374,7 +374,7 @@ def test_d10_the_share_of_closed_establishments_is_told(sirene, stock):
 def test_r130_what_is_up_to_date_is_not_built_again_unless_asked(sirene, stock):
     batch(sirene, stock)
     built = {path: path.stat().st_mtime_ns for path in (sirene.folder / "out").glob("*/dataset.csv")}
-    again = batch(sirene, stock, "--json")
+    again = batch(sirene, stock, "--json", "--workers", "3", "--max-ram-mb", "900", "--continue-on-error")
     assert [item["up_to_date"] for item in again.json["results"]] == [True, True]
     assert {path: path.stat().st_mtime_ns for path in built} == built
     forced = batch(sirene, stock, "--json", "--rebuild")
