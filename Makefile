@@ -69,6 +69,7 @@ campaigns: $(VENV)/.dev  ## all campaigns, KILLS and ROUNDS long
 	$(BIN)/python tests/torture/flood.py --gb 5
 	$(BIN)/python tests/torture/memory.py
 	$(BIN)/python tests/torture/soak.py --jobs 1000000 --minutes $(ROUNDS)
+	$(BIN)/python tests/torture/sirene.py --kills $(KILLS)
 	$(BIN)/python tests/torture/mutants.py
 
 others: $(VENV)/.dev  ## kill -9 and resume beside peers (PEERS: a virtual environment that has them)

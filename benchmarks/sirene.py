@@ -1,8 +1,10 @@
 """A dataset (CSV and Parquet) for each of N activity codes from one stock file: joblot's scan beside what one would write by hand.
 
-    python benchmarks/sirene.py 10000000 [--file STOCK.parquet] [--codes 1,10,200] [--ram 512] [--rounds 1] [--prepare]
+    python benchmarks/sirene.py 10000000 [--file STOCK.parquet] [--codes 1,10,200] [--ram 512] [--rounds 1] [--prepare] [--tsv FILE]
 
-Without `--file` a synthetic stock of so many rows is made first. The same 17 columns, the same active rows of NAF rev. 2 codes, for all.
+Without `--file` a synthetic stock of so many rows is made first. The same 17 columns, the same active rows of NAF rev. 2 codes, for all
+but `joblot sirene batch`: that is the whole command with its run, journal and packages, 28 columns read, normalised, checked and counted.
+`--tsv` keeps the figures for `docs/make_curves.py`.
 """
 
 from __future__ import annotations
@@ -10,9 +12,10 @@ from __future__ import annotations
 import argparse
 import sys
 import tempfile
+from importlib.util import find_spec
 from pathlib import Path
 
-from measure import PYTHON, in_turn, once, table
+from measure import JOBLOT, PYTHON, Figure, in_turn, once, table
 
 SHARED = """
 import sys
@@ -79,6 +82,26 @@ for start in range(0, file.select(pl.len()).collect().item(), 600_000):
 PREPARE = "from joblot_sirene.prepare import prepare\nprepare(path, max_ram_bytes=ram * 2**20)\n"
 
 
+BATCH = "joblot sirene batch, quick"
+PLAIN = "joblot, plain scan"
+
+
+def batch_words(file: Path, listed: Path, wanted: int, folder: Path, ram: int) -> list[str]:
+    """The command that builds the datasets of so many of the listed codes, its job files made beforehand as for any later batch."""
+    codes = listed.read_text(encoding="utf-8").split()
+    chosen = [codes[int(place * len(codes) / wanted)] for place in range(wanted)]
+    (folder / "chosen.txt").write_text("\n".join(chosen), encoding="utf-8")
+    where = [
+        "--output-dir",
+        str(folder / "batch"),
+        "--jobs-dir",
+        str(folder / "jobs"),
+        "--naf-file",
+        str(folder / "chosen.txt"),
+    ]
+    return [*JOBLOT, "sirene", "batch", *where, "--input", str(file), "--max-ram-mb", str(ram), "--rebuild", "--json"]
+
+
 def main() -> None:
     """Print a table for each number of codes."""
     words = argparse.ArgumentParser(description=__doc__)
@@ -90,6 +113,7 @@ def main() -> None:
     words.add_argument(
         "--prepare", action="store_true", help="then make the sorted copy beside the file, and measure with it"
     )
+    words.add_argument("--tsv", type=Path, help="keep the figures there")
     given = words.parse_args()
     with tempfile.TemporaryDirectory(prefix="joblot-bench-") as folder:
         file = given.file or _sample(Path(folder) / "stock.parquet", given.rows)
@@ -128,14 +152,25 @@ def _measure(file: Path, codes: Path, folder: Path, given: argparse.Namespace) -
         in_turn({"bare read": command(BARE, 1)}, given.rounds),
         "bare read",
     )
+    kept: list[tuple[int, str, Figure]] = []
     numbers = [int(word) for word in given.codes.split(",")]
     for wanted in numbers:
-        programs = {"joblot": OURS, "polars, one scan, partition_by": POLARS, "duckdb, one scan, sorted table": DUCKDB}
+        programs = {PLAIN: OURS, "polars, one scan, partition_by": POLARS}
+        if find_spec("duckdb") is not None:
+            programs["duckdb, one scan, sorted table"] = DUCKDB
         if wanted in (2, 10):
             programs["polars, one scan a code"] = EACH
-        figures = in_turn({name: command(program, wanted) for name, program in programs.items()}, given.rounds)
-        table(f"{wanted} codes", figures, "joblot")
+        commands = {name: command(program, wanted) for name, program in programs.items()}
+        commands[BATCH] = batch_words(file, codes, wanted, folder, given.ram)
+        figures = in_turn(commands, given.rounds)
+        table(f"{wanted} codes", figures, PLAIN)
+        kept += [(wanted, name, figure) for name, figure in figures.items()]
         sys.stdout.flush()
+    if given.tsv is not None:
+        lines = [
+            f"{wanted}\t{name}\t{figure.cpu:.2f}\t{figure.wall:.2f}\t{figure.peak:.0f}" for wanted, name, figure in kept
+        ]
+        given.tsv.write_text("\n".join(["codes\tprogram\tcpu_s\twall_s\tpeak_mib", *lines]) + "\n", encoding="utf-8")
     if given.prepare:
         made = {"joblot sirene prepare": once(command(PREPARE, 1))}
         warm = in_turn({f"joblot, {wanted} codes": command(OURS, wanted) for wanted in numbers}, given.rounds)

@@ -1,4 +1,4 @@
-"""Writes the parts of the reference that the code knows best: between the marks in `docs/reference/*.md`.
+"""Writes the parts of the reference that the code knows best: between the marks in `docs/reference/*.md` and `docs/sirene/*.md`.
 
 `python docs/make_reference.py` writes them; with `--check` it says which are out of date, and exits 1.
 
@@ -30,11 +30,15 @@ from joblot.config.fields import BATCH, JOB, RETRY, SHARED, Field
 from joblot.config.schema import json_schema
 from joblot.config.variables import DECLARATION
 from joblot.model import Artifact, Config, JobSpec, Retry
+from joblot_sirene import codes, jobfile, profiles
+from joblot_sirene.cli import COMMANDS as SIRENE_COMMANDS
+from joblot_sirene.steps import model, parameters
 
 if typing.TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
 REFERENCE: Final = Path(__file__).resolve().parent / "reference"
+SIRENE: Final = REFERENCE.parent / "sirene"
 _MODEL_NAMES: Final = {"timeout": "timeout_s", "grace": "grace_s", "delay": "delay_s", "max_delay": "max_delay_s"}
 _SAMPLE: Final = "INFO start\nERROR disk full\n\nINFO retry\nERROR disk full\n"
 _EXAMPLES: Final[dict[str, dict[str, Any]]] = {
@@ -161,9 +165,25 @@ def commands() -> str:
     return "\n\n".join(part for part in parts if part)
 
 
+def sirene_commands() -> str:
+    """The group `sirene`, which comes through the entry point group `joblot.commands`, and its commands."""
+    group = cli.get_command(click.Context(cli), "sirene")
+    assert isinstance(group, click.Group)
+    parts = [" ".join((group.help or "").split())]
+    for name in SIRENE_COMMANDS:
+        command = group.get_command(click.Context(group), name)
+        assert command is not None
+        parts.append(_command(f"sirene {name}", command))
+    return "\n\n".join(parts)
+
+
 def _command(name: str, command: click.Command) -> str:
     arguments = [one for one in command.params if isinstance(one, click.Argument)]
-    words = [f"[{one.name.upper()}]" if not one.required else one.name.upper() for one in arguments if one.name]
+    words = [
+        one.metavar or (f"[{one.name.upper()}]" if not one.required else one.name.upper())
+        for one in arguments
+        if one.name
+    ]
     usage = " ".join(["joblot", name, "[OPTIONS]", *words])
     paragraphs = inspect.cleandoc(command.help or "").split("\n\n")
     about = "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
@@ -173,8 +193,13 @@ def _command(name: str, command: click.Command) -> str:
 def _options(name: str, command: click.Command) -> str:
     context = click.Context(command, info_name=name, help_option_names=["-h", "--help"])
     options = [one for one in command.get_params(context) if isinstance(one, click.Option)]
-    rows = [[_written(option), option.help or "", code(option.envvar) if option.envvar else ""] for option in options]
+    rows = [[_written(option), _meaning(option), code(option.envvar) if option.envvar else ""] for option in options]
     return table(["option", "meaning", "environment"], rows)
+
+
+def _meaning(option: click.Option) -> str:
+    shown = f" (default: {code(option.default)})" if option.show_default is True and not option.is_flag else ""
+    return f"{option.help or ''}{shown}"
 
 
 def _written(option: click.Option) -> str:
@@ -194,6 +219,11 @@ def _values(option: click.Option) -> str:
 def actions() -> str:
     """Every built-in action, with what it gives for a small file."""
     return "\n\n".join(_action(ACTIONS[name]) for name in sorted(BUILT_IN))
+
+
+def sirene_action() -> str:
+    """The action of `joblot_sirene`."""
+    return _action(ACTIONS["sirene.dataset"])
 
 
 def _action(action: Action) -> str:
@@ -286,6 +316,73 @@ def _attribute_notes(path: Path) -> dict[tuple[str, str], str]:
     return found
 
 
+# --- joblot_sirene ----------------------------------------------------------------------------------
+
+
+def dataset_columns() -> str:
+    """The columns that a dataset may have."""
+    return table(["column", "meaning"], ([code(name), meaning] for name, meaning in model.COLUMNS.items()))
+
+
+def shipped_profiles() -> str:
+    """Each shipped profile as `--explain` shows it."""
+    found = (profiles.load(name) for name in profiles.NAMES)
+    return "\n\n".join(
+        f"### `{one.name}`\n\n{one.description[0].upper()}{one.description[1:]}.\n\n```text\n"
+        + "\n".join(one.explain())
+        + "\n```"
+        for one in found
+    )
+
+
+def step_parameters() -> str:
+    """Every step with its parameters."""
+    rows = []
+    for name, (_, _, kind, purpose, before) in profiles._STEPS.items():  # noqa: SLF001 - the one table of steps
+        struct = getattr(parameters, kind)
+        fields = [
+            f"`{field.name}`: `{_literal(msgspec.to_builtins(_value_of(field)))}`"
+            for field in msgspec.structs.fields(struct)
+        ]
+        about = " ".join(inspect.cleandoc(struct.__doc__ or "").split()) if fields else ""
+        rows.append([code(name), purpose, code(before) if before else "", "<br>".join(fields), about])
+    return table(["step", "what it does", "after", "parameters and defaults", "meaning of the parameters"], rows)
+
+
+def _value_of(field: msgspec.structs.FieldInfo) -> Any:
+    return field.default_factory() if field.default_factory is not msgspec.NODEFAULT else field.default
+
+
+def target_keys() -> str:
+    """What targets can be set for."""
+    rows = ([code(key), f"without the issue `{issue}`"] for key, issue in parameters.KPIS.items())
+    return table(["key", "the share of rows"], rows)
+
+
+def profiles_file() -> str:
+    """The shipped file of profiles."""
+    return f"```yaml\n{profiles.shipped()}```"
+
+
+def job_template() -> str:
+    """The shipped template of job files."""
+    return f"```yaml\n{jobfile.template()}```"
+
+
+def headcount_bands() -> str:
+    """The bands of headcounts."""
+    rows = (
+        [code(band), str(least), "" if most is None else str(most), label]
+        for band, (least, most, label) in codes.HEADCOUNTS.items()
+    )
+    return table(["band", "least", "most", "label"], rows)
+
+
+def region_names() -> str:
+    """The regions that `filters.regions` knows by name."""
+    return ", ".join(sorted(codes.REGIONS.values())) + "."
+
+
 # --- the pages --------------------------------------------------------------------------------------
 
 BLOCKS: Final[dict[str, Callable[[], str]]] = {
@@ -298,6 +395,16 @@ BLOCKS: Final[dict[str, Callable[[], str]]] = {
     "actions": actions,
     "sample": sample,
     "events": event_kinds,
+    "sirene commands": sirene_commands,
+    "sirene action": sirene_action,
+    "dataset columns": dataset_columns,
+    "shipped profiles": shipped_profiles,
+    "step parameters": step_parameters,
+    "target keys": target_keys,
+    "profiles file": profiles_file,
+    "job template": job_template,
+    "headcount bands": headcount_bands,
+    "region names": region_names,
 }
 _BLOCK: Final = re.compile(r"(<!-- begin: ([a-z ]+) -->\n).*?(<!-- end: \2 -->)", re.DOTALL)
 
@@ -307,10 +414,15 @@ def renewed(text: str) -> str:
     return _BLOCK.sub(lambda match: f"{match[1]}\n{BLOCKS[match[2]]()}\n\n{match[3]}", text)
 
 
+def pages() -> list[Path]:
+    """The pages that may have blocks."""
+    return sorted([*REFERENCE.glob("*.md"), *SIRENE.glob("*.md")])
+
+
 def outdated() -> list[tuple[Path, str]]:
     """The pages that are not what they should be, with what they should be."""
-    pages = ((path, path.read_text(encoding="utf-8")) for path in sorted(REFERENCE.glob("*.md")))
-    fresh = ((path, text, renewed(text)) for path, text in pages)
+    found = ((path, path.read_text(encoding="utf-8")) for path in pages())
+    fresh = ((path, text, renewed(text)) for path, text in found)
     return [(path, new) for path, old, new in fresh if new != old]
 
 

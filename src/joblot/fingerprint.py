@@ -11,7 +11,7 @@ import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
     from joblot.model import JobSpec
     from joblot.plan import Plan
@@ -95,13 +95,17 @@ def decoded_files(kept: bytes) -> Files:
     return _decode_files(kept)
 
 
-def parts_of(plan: Plan, job: int, code: str, values: dict[str, Any] | None = None) -> Parts:
-    """The parts of a job. `values` are its texts with references filled in, where it has any."""
+def parts_of(
+    plan: Plan, job: int, code: str, values: dict[str, Any] | None = None, tuning: Collection[str] = ()
+) -> Parts:
+    """The parts of a job. `values` are its texts with references filled in, where it has any; parameters of `tuning` are no part of it."""
     spec, env = plan.spec(job), plan.config.env
     own, params, run, given = spec.env, spec.params, spec.run, spec.input
     if values is not None:
         own, params = values["env"], values["params"]
         run, given = values.get("run"), values.get("input")
+    if tuning:
+        params = {name: value for name, value in params.items() if name not in tuning}
     return Parts(spec.action, code, run, params, {**env, **own} if env else own, spec.cwd, given, spec.outputs)
 
 

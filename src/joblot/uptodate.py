@@ -105,7 +105,7 @@ class UpToDate:
         self._kept = kept
         self._hashes = hashes
         self._forced = forced
-        self._codes: dict[str, str] = {}
+        self._codes: dict[str, tuple[str, frozenset[str]]] = {}
         self._begun: dict[int, tuple[bytes, list[FileFact]]] = {}
         self._fresh: list[Made] = []
 
@@ -133,7 +133,8 @@ class UpToDate:
             filled = self._values(job) if spec.deferred else None
         except (JoblotError, ValueError):
             return Verdict(current=False, why="new")  # the attempt says what is wrong
-        parts = encoded(parts_of(self._plan, job, self._code(spec.action), filled))
+        code, tuning = self._code(spec.action)
+        parts = encoded(parts_of(self._plan, job, code, filled, tuning))
         read = paths_read(self._plan, job, filled.get("input") if filled is not None else spec.input)
         made = self._kept.get(spec.name)
         files = _files(made)
@@ -211,11 +212,13 @@ class UpToDate:
         fresh = Files(*([self._fact(fact.path, seen) for fact in facts] for facts in (files.inputs, files.outputs)))
         self._fresh.append(msgspec.structs.replace(made, files=encoded(fresh)))
 
-    def _code(self, name: str | None) -> str:
+    def _code(self, name: str | None) -> tuple[str, frozenset[str]]:
+        """What stands for the code of an action, and which of its parameters change nothing."""
         if name is None:
-            return ""
+            return "", frozenset()
         if name not in self._codes:
-            self._codes[name] = code_of(name)
+            known = ACTIONS.signature(name) is not None
+            self._codes[name] = code_of(name), ACTIONS[name].tuning if known else frozenset()
         return self._codes[name]
 
     # --- what was made ----------------------------------------------------------------------------

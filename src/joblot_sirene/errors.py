@@ -17,3 +17,18 @@ class LayoutError(SireneError):
 
 class NafError(SireneError):
     """An activity code that no nomenclature can hold."""
+
+
+def need_engine() -> None:
+    """Say so in time when the data engine is not installed: it is an extra.
+
+    Raises:
+        SireneError: it is not.
+    """
+    from importlib.util import find_spec
+
+    if find_spec("polars") is None:
+        raise SireneError(
+            "the data engine is not installed",
+            hint="install the packages of the extra `sirene`: `pip install 'joblot[sirene]'`",
+        )

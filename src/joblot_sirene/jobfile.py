@@ -152,8 +152,9 @@ def _changes(checker: Checker) -> tuple[dict[str, dict[str, Any]], bool | None]:
     """Parameters of steps that the job's own keys decide, and whether likenesses are looked for (None: as the profile says)."""
     changes: dict[str, dict[str, Any]] = {}
     dedupe = checker.section("dedupe")
+    keys = dedupe.words("keys", str, "a column")
     if dedupe.has("keys"):
-        changes["duplicates"] = {"keys": list(dedupe.words("keys", str, "a column"))}
+        changes["duplicates"] = {"keys": list(keys)}
     fuzzy = dedupe.raw("fuzzy")
     if isinstance(fuzzy, (int, float)) and not isinstance(fuzzy, bool):
         changes["likeness"] = {"threshold": float(fuzzy)}
@@ -190,8 +191,6 @@ def _output(checker: Checker, niche: str) -> Output:
 
 def _budgets(checker: Checker) -> Budgets:
     minutes = checker.number("time_minutes", Budgets().time_minutes, most=_YEAR_MINUTES)
-    if minutes == 0:
-        checker.wrong("time_minutes", "`budgets.time_minutes` must be more than 0", "leave it out: one hour")
     budgets = Budgets(checker.number("max_ram_mb", 0, most=2**31, whole=True), float(minutes))
     checker.finish()
     return budgets

@@ -149,9 +149,9 @@ def _described(name: str, path: Path) -> dict[str, Any]:
 
 
 def _frames(frame: pl.DataFrame) -> Iterator[pl.DataFrame]:
-    """The rows in the frames that are written, one at least."""
+    """The rows in the frames that are written, one at least, each in one piece: large datasets come in several."""
     for start in range(0, max(frame.height, 1), ROWS_PER_GROUP):
-        yield frame.slice(start, ROWS_PER_GROUP)
+        yield frame.slice(start, ROWS_PER_GROUP).rechunk()
 
 
 def _beside(

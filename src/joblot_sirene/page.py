@@ -48,10 +48,14 @@ class _View(NamedTuple):
 
 
 def html_page(report: Mapping[str, Any], frame: pl.DataFrame) -> Iterator[str]:
-    """The page as lines of HTML. `report` is what `quality.report` gave for these rows.
+    """The page as lines of HTML with their ends. `report` is what `quality.report` gave for these rows.
 
     Parts that the dataset has nothing for are left out or say so: a profile may make neither labels nor a score nor coordinates.
     """
+    return (f"{line}\n" for line in _page(report, frame))
+
+
+def _page(report: Mapping[str, Any], frame: pl.DataFrame) -> Iterator[str]:
     facts = {step["name"]: step["facts"] for step in report["steps"]}
     date = report["rights"]["stock_date"]
     view = _View(report, frame, facts, None if date is None else dt.date.fromisoformat(date))
@@ -81,10 +85,13 @@ def _head(view: _View) -> Iterator[str]:
 
 
 def _title(view: _View) -> list[str]:
-    """The code, as files spell it, and its label."""
-    code, label = view.report["code"], view.report["label"]
-    spelt = naf.dotted(code) if code and re.fullmatch(r"\d{4}[A-Z]", code) else code
-    return [_clipped(str(text)) for text in (spelt, label) if text]
+    """The codes, as files spell them, and their labels."""
+    codes = ", ".join(_spelt(code) for code in (view.report["code"] or "").split(", "))
+    return [_clipped(text) for text in (codes, view.report["label"]) if text]
+
+
+def _spelt(code: str) -> str:
+    return naf.dotted(code) if re.fullmatch(r"[0-9]{4}[A-Z]", code) else code
 
 
 def _header(view: _View, shown: Sequence[str]) -> Iterator[str]:
@@ -143,6 +150,7 @@ def _sentences(view: _View) -> Iterator[str]:
     yield _where(view)
     yield _since(view)
     for key, rows in (
+        ("closed", view.report["left_out"].get("closed_left_out", 0)),
         ("left_out", rights["rows_excluded_for_partial_diffusion"]),
         ("masked", rights["rows_masked_for_partial_diffusion"]),
     ):
@@ -451,6 +459,7 @@ def _rights(view: _View) -> Iterator[str]:
     ]
     persons, retention = rights["rows_of_natural_persons"], rights["retention_days"]
     told = [
+        *_of_these_codes(view.report["left_out"]),
         _said(f"rights.{policy}", n=hidden) if hidden else _said(f"rights.{policy}.none"),
         _said(
             "rights.persons.unknown" if persons is None else "rights.persons" if persons else "rights.persons.none",
@@ -464,6 +473,14 @@ def _rights(view: _View) -> Iterator[str]:
     yield '<article class="card wide"><ul class="told">'
     yield from (f"<li>{sentence}</li>" for sentence in told)
     yield "</ul></article>"
+
+
+def _of_these_codes(left_out: Mapping[str, Any]) -> Iterator[str]:
+    """How many rows the stock has of these codes, and that the closed ones were not wanted."""
+    rows, closed = left_out.get("rows_of_these_codes", 0), left_out.get("closed_left_out", 0)
+    if rows:
+        part = words.share(left_out["closed"] / rows)
+        yield _said("rights.codes", n=rows, share=part) + (" " + _said("rights.closed", n=closed) if closed else "")
 
 
 # Making
@@ -488,14 +505,14 @@ def _step_lines(view: _View) -> Iterator[str]:
 def _left_out(view: _View, before: int | None, step: Mapping[str, Any]) -> Iterator[str]:
     """What happens between steps, whatever the profile says: rows that may not be shown go, and those that the filters do not want."""
     excluded = view.report["rights"]["rows_excluded_for_partial_diffusion"]
-    if before is None:
-        before = step["rows_in"] + (0 if step["name"] == "units" else excluded)
-    if before != step["rows_in"]:
+    hidden = before is None and step["name"] != "units" and excluded
+    if hidden or before not in (None, step["rows_in"]):
         yield _step_row(words.text("step.rights"), before, step["rows_in"], _said("did.rights", excluded=excluded))
 
 
-def _step_row(name: str, rows_in: int, rows_out: int, did: str) -> str:
-    numbers = "".join(f'<td class="number">{words.number(rows)}</td>' for rows in (rows_in, rows_out))
+def _step_row(name: str, rows_in: int | None, rows_out: int, did: str) -> str:
+    shown = [words.text("none") if rows is None else words.number(rows) for rows in (rows_in, rows_out)]
+    numbers = "".join(f'<td class="number">{text}</td>' for text in shown)
     return f'<tr><th scope="row">{escape(name)}</th>{numbers}<td>{did}</td></tr>'
 
 

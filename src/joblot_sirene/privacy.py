@@ -19,7 +19,7 @@ from joblot_sirene.document import Checker, Document
 from joblot_sirene.layout import COLUMNS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     import polars as pl
 
@@ -198,6 +198,17 @@ def natural_persons(frame: pl.DataFrame) -> int | None:
     if LEGAL_FORM_COLUMN not in frame.columns:
         return None
     return int(frame.select(pl.col(LEGAL_FORM_COLUMN).str.starts_with(NATURAL_PERSON).sum()).item())
+
+
+def total(counts: Sequence[Counts]) -> Counts:
+    """The counts of several parts of a selection together."""
+    persons = [one.natural_persons for one in counts]
+    return Counts(
+        kept=sum(one.kept for one in counts),
+        excluded=sum(one.excluded for one in counts),
+        masked=sum(one.masked for one in counts),
+        natural_persons=None if None in persons else sum(number or 0 for number in persons),
+    )
 
 
 def describe(policy: Policy, counts: Counts, stock_date: dt.date | None) -> dict[str, Any]:

@@ -6,6 +6,7 @@ privacy policy and the filters on legal units itself. Nothing here reads or writ
 
 from __future__ import annotations
 
+from itertools import takewhile
 from time import monotonic
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
@@ -18,7 +19,7 @@ from joblot_sirene.filters import Filters, unit_part
 from joblot_sirene.steps import parameters as parameters_of_steps
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
     import polars as pl
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
 NAMES: Final = ("quick", "standard", "deep")
 """The profiles that are shipped."""
+ROW_BY_ROW: Final = frozenset({"units", "normalise", "identifiers"})
+"""Steps that look at each row for itself. Their modules have a function `warn`, and their facts are counts or the same for all rows."""
 FILES: Final[Mapping[str, str]] = MappingProxyType(
     {
         "quality": "quality.json and quality.md: what the steps found",
@@ -235,12 +238,56 @@ def run(
 
     Who may not be shown is taken out or masked as soon as the legal units are joined, whatever the profile says.
     """
+    return run_in_frames(profile, [frame], inputs, filters, most_rows=most_rows)
+
+
+def run_in_frames(
+    profile: Profile,
+    frames: Iterable[pl.DataFrame],
+    inputs: Inputs,
+    filters: Filters | None = None,
+    *,
+    most_rows: int | None = None,
+) -> Result:
+    """As `run`, for rows that come in several frames, one at least: the same result, and the rows as they came are never all in memory.
+
+    The steps that look at each row for itself are done frame by frame, up to the first that looks at all rows.
+    """
+    import polars as pl
+
     from joblot_sirene.steps import model
 
-    reports: list[StepReport] = []
-    calls = list(profile.steps)
+    alone = list(takewhile(lambda call: call.name in ROW_BY_ROW, profile.steps))
+    begun: dict[str, list[StepReport]] = {call.name: [] for call in alone}
+    shown: list[pl.DataFrame] = []
+    counts: list[privacy.Counts] = []
+    for frame in frames:
+        left = None if most_rows is None else most_rows - sum(part.height for part in shown)
+        part, counted = _row_by_row(alone, frame, inputs, filters, begun, left)
+        shown.append(part)
+        counts.append(counted)
+    whole = pl.concat(shown)
+    del shown
+    reports = [_together(call, begun[call.name]) for call in alone]
+    for call in profile.steps[len(alone) :]:
+        whole, report = _do(call, whole, inputs)
+        reports.append(report)
+    return Result(model.in_order(whole), privacy.total(counts), tuple(reports))
+
+
+def _row_by_row(
+    calls: Sequence[StepCall],
+    frame: pl.DataFrame,
+    inputs: Inputs,
+    filters: Filters | None,
+    begun: dict[str, list[StepReport]],
+    most_rows: int | None,
+) -> tuple[pl.DataFrame, privacy.Counts]:
+    """The first steps of a profile for some of the rows, and who was left out of them."""
+    calls = list(calls)
     if calls and calls[0].name == "units":
-        frame = _do(calls.pop(0), frame, inputs, reports)
+        frame, report = _do(calls.pop(0), frame, inputs)
+        begun["units"].append(report)
     frame = _of_units(frame, filters)
     if most_rows is not None and inputs.policy.partial_diffusion == "mask":
         frame = frame.head(most_rows)
@@ -249,8 +296,25 @@ def run(
         frame = frame.head(most_rows)
         counts = msgspec.structs.replace(counts, kept=most_rows, natural_persons=privacy.natural_persons(frame))
     for call in calls:
-        frame = _do(call, frame, inputs, reports)
-    return Result(model.in_order(frame), counts, tuple(reports))
+        frame, report = _do(call, frame, inputs)
+        begun[call.name].append(report)
+    return frame, counts
+
+
+def _together(call: StepCall, parts: Sequence[StepReport]) -> StepReport:
+    """What a step told of several frames as if they had been one: all its facts are counts, or the same for all."""
+    facts = dict(parts[0].facts)
+    for part in parts[1:]:
+        for key, value in part.facts.items():
+            facts[key] = value if isinstance(value, bool) else facts[key] + value
+    return StepReport(
+        call.name,
+        sum(part.rows_in for part in parts),
+        sum(part.rows_out for part in parts),
+        facts,
+        _module(call.name).warn(facts, call.parameters),
+        sum(part.duration_ms for part in parts),
+    )
 
 
 def _of_units(frame: pl.DataFrame, filters: Filters | None) -> pl.DataFrame:
@@ -261,21 +325,20 @@ def _of_units(frame: pl.DataFrame, filters: Filters | None) -> pl.DataFrame:
     return frame.filter(vector.keeps(unit_part(filters)))
 
 
-def _do(call: StepCall, frame: pl.DataFrame, inputs: Inputs, reports: list[StepReport]) -> pl.DataFrame:
+def _do(call: StepCall, frame: pl.DataFrame, inputs: Inputs) -> tuple[pl.DataFrame, StepReport]:
     began = monotonic()
-    outcome = _function(call.name)(frame, call.parameters, inputs)
+    step: Step = getattr(_module(call.name), _STEPS[call.name][1])
+    outcome = step(frame, call.parameters, inputs)
     took = round((monotonic() - began) * 1000)
-    reports.append(StepReport(call.name, frame.height, outcome.frame.height, outcome.facts, outcome.warnings, took))
-    return outcome.frame
+    report = StepReport(call.name, frame.height, outcome.frame.height, outcome.facts, outcome.warnings, took)
+    return outcome.frame, report
 
 
-def _function(name: str) -> Step:
-    """A step's function. Its module is imported when it is called: the data engine takes a while to load."""
+def _module(name: str) -> Any:
+    """A step's module, imported when it is needed: the data engine takes a while to load."""
     from importlib import import_module
 
-    module, function = _STEPS[name][:2]
-    step: Step = getattr(import_module(f"joblot_sirene.steps.{module}"), function)
-    return step
+    return import_module(f"joblot_sirene.steps.{_STEPS[name][0]}")
 
 
 def _steps(checker: Checker) -> tuple[StepCall, ...]:

@@ -30,6 +30,7 @@ TORTURE = Path(__file__).parent.parent / "torture"
         ("race", ["--pairs", "2"], "not one winner 0"),
         ("nth", ["--errors", "ENOSPC", "--step", "12"], "not resumable 0"),
         ("hostile", ["--cases", "2000", "--block", "500"], "other errors 0"),
+        ("sirene", ["--kills", "3", "--rows", "20000"], "other bytes 0"),
         ("fuzz", ["--cases", "2000"], "other errors 0"),
     ],
     ids=lambda value: value if isinstance(value, str) else " ".join(value),

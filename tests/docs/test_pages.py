@@ -21,7 +21,7 @@ def test_the_reference_is_what_the_code_says_now():
 def test_every_block_of_the_reference_stands_in_a_page():
     import make_reference
 
-    pages = "".join(path.read_text(encoding="utf-8") for path in make_reference.REFERENCE.glob("*.md"))
+    pages = "".join(path.read_text(encoding="utf-8") for path in make_reference.pages())
     missing = [name for name in make_reference.BLOCKS if f"<!-- begin: {name} -->" not in pages]
     assert missing == []
 
@@ -58,7 +58,8 @@ def test_every_page_is_in_a_table_of_contents():
 
 def test_every_decision_is_complete():
     pages = sorted((DOCS / "adr").glob("0*.md"))
-    assert [int(page.name[:4]) for page in pages] == list(range(1, len(pages) + 1))
+    numbers = [int(page.name[:4]) for page in pages]
+    assert numbers == sorted(set(numbers))  # a number may be on another branch, but never twice
     for page in pages:
         text = page.read_text(encoding="utf-8")
         parts = ["**Context.**", "**Decision.**", "**Price.**", "**What would change our mind.**"]

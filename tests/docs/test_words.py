@@ -131,8 +131,13 @@ def test_every_field_of_a_batch_file_stands_in_the_reference():
 
 def test_every_command_stands_in_the_reference_with_all_its_options():
     page = text("reference/cli.md")
-    for name in COMMANDS:
-        command = cli.get_command(click.Context(cli), name)
+    sirene = cli.get_command(click.Context(cli), "sirene")
+    commands = {name: cli.get_command(click.Context(cli), name) for name in COMMANDS}
+    commands |= {
+        f"sirene {name}": sirene.get_command(click.Context(sirene), name) for name in sirene.list_commands(None)
+    }
+    assert len(commands) > len(COMMANDS) + 5
+    for name, command in commands.items():
         part = section(page, f"### `joblot {name}`")
         options = {
             option

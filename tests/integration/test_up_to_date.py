@@ -75,6 +75,30 @@ def test_nothing_is_forked_for_a_run_of_nothing(joblot):
     assert not (joblot.path / ".joblot" / "runs" / "idle" / "logs").exists()
 
 
+TUNED = """\
+imports: [./acts.py]
+jobs:
+  - {name: copy, action: copies, input: in.txt, outputs: [out.txt], params: {threads: %s, text: %s}}
+"""
+
+
+def test_parameters_that_only_tune_an_action_are_no_change(joblot):
+    joblot.write(
+        "acts.py",
+        "import shutil\nfrom joblot import action\n"
+        "@action('copies', tuning=('threads',))\n"
+        "def copies(input, *, threads: int = 1, text: str = ''):\n"
+        "    shutil.copy(input, 'out.txt')\n    open('ran.txt', 'a').write('ran\\n')\n",
+    )
+    joblot.write("joblot.yaml", TUNED % (1, "a"))
+    assert joblot.run() == ["ran"]
+    joblot.write("joblot.yaml", TUNED % (8, "a"))
+    assert joblot.why() == {"copy": "up to date"}
+    assert joblot.run() == []
+    joblot.write("joblot.yaml", TUNED % (8, "b"))
+    assert joblot.why() == {"copy": "changed: params.text 'a' -> 'b'"}
+
+
 def test_a_changed_input_runs_the_job_again(joblot):
     joblot.write("joblot.yaml", COPY)
     joblot.run()

@@ -53,6 +53,13 @@ def test_r93_progress_is_told_on_stderr_in_the_documents_words(sirene, stock):
     ]
 
 
+def test_r93_only_codes_that_are_built_are_told_of(sirene, stock):
+    batch(sirene, stock, codes=["6820B", "43"])
+    again = batch(sirene, stock, codes=["6820B", "47", "43", "68"])
+    assert re.findall(r"Processing NAF (\w+)", again.err) == ["47", "68"]
+    assert "[2/4] Processing NAF 47...\n[4/4] Processing NAF 68...\n" in again.err
+
+
 def test_r78_csv_and_parquet_hold_the_same_rows_and_numbers_keep_their_zeros(sirene, stock):
     batch(sirene, stock, codes=["43"])
     folder = sirene.folder / "out" / "naf_43"
@@ -264,6 +271,7 @@ def test_r80_r83_the_first_failure_stops_the_batch_and_what_was_not_begun_is_lis
         == "cannot read the earlier dataset `DIR/earlier/naf_43/dataset.parquet`: it is damaged"
     )
     assert "Failed NAF codes: ['43', '68', '47']" in done.err
+    assert re.findall(r"Processing NAF (\w+)", done.err) == ["43"]
 
 
 def test_r65_r81_with_continue_on_error_all_codes_are_done_and_the_exit_code_is_0(sirene, stock, one_bad):
@@ -290,6 +298,15 @@ def test_r82_a_job_over_its_time_is_ended(sirene, stock):
     done = batch(sirene, stock, "--earlier", "earlier", "--timeout", "1s", "--json", codes=["43"])
     assert (done.code, done.json["results"][0]["status"]) == (1, "TIMEOUT")
     assert done.json["results"][0]["error"] == "timed out after 1 s"
+
+
+def test_r82_the_limit_is_that_of_the_job_file_and_0_is_none(sirene, stock):
+    for minutes in ("0", "0.5"):
+        (sirene.folder / "own.yaml").write_text(
+            f"niche: own\nfilters: {{naf_include: [43]}}\nbudgets: {{time_minutes: {minutes}}}\n"
+        )
+        done = sirene("batch", "own.yaml", "--input", stock.establishments, "--output-dir", f"out{minutes}", "--json")
+        assert (done.code, done.json["status"]) == (0, "OK"), done.err
 
 
 @pytest.mark.parametrize(
@@ -542,7 +559,7 @@ def test_d10_the_share_of_closed_establishments_is_told(sirene, stock):
 def test_r130_what_is_up_to_date_is_not_built_again_unless_asked(sirene, stock):
     batch(sirene, stock)
     built = {path: path.stat().st_mtime_ns for path in (sirene.folder / "out").glob("*/dataset.csv")}
-    again = batch(sirene, stock, "--json")
+    again = batch(sirene, stock, "--json", "--workers", "3", "--max-ram-mb", "900", "--continue-on-error")
     assert [item["up_to_date"] for item in again.json["results"]] == [True, True]
     assert {path: path.stat().st_mtime_ns for path in built} == built
     forced = batch(sirene, stock, "--json", "--rebuild")
@@ -617,6 +634,35 @@ def test_r87_steps_are_explained_without_any_file(sirene):
         "  1. normalise: types, zeros, one address line, one name, real dates, department and region",
     ]
     assert names(sirene.folder) == set()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["batch", "--naf", "43", "--output-dir", "out", "--input"],
+        ["inspect"],
+        ["prepare"],
+        ["sample", "--rows", "10"],
+    ],
+)
+def test_without_the_data_engine_it_is_told_what_to_install(sirene, stock, words):
+    import subprocess
+    import sys
+
+    code = (
+        "import sys\nsys.modules['polars'] = None  # as if it were not installed\n"
+        f"from joblot.__main__ import main\nsys.exit(main(['sirene', *{[*words, str(stock.establishments)]!r}]))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=sirene.folder, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.returncode, done.stderr.splitlines()[-2:]) == (
+        2,
+        [
+            "error: the data engine is not installed",
+            "hint: install the packages of the extra `sirene`: `pip install 'joblot[sirene]'`",
+        ],
+    )
 
 
 def test_codes_come_from_a_file_as_well(sirene, stock):

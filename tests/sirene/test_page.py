@@ -30,14 +30,15 @@ def companions():
     return {"units": legal_units(30_000, seed=1), "history": history(30_000, seed=1)}
 
 
-def report(name, rows, policy=Policy(), selection=CODE, stock_date=STOCK, **inputs):  # noqa: B008
+def report(name, rows, policy=Policy(), selections=(CODE,), stock_date=STOCK, left_out=None, **inputs):  # noqa: B008
     profile = profiles.load(name)
-    result = profiles.run(profile, rows, Inputs(today=TODAY, policy=policy, selection=selection, **inputs))
-    return quality.report(result, profile, policy, selection=selection, stock_date=stock_date), result.frame
+    result = profiles.run(profile, rows, Inputs(today=TODAY, policy=policy, **inputs))
+    told = quality.report(result, profile, policy, selections=selections, stock_date=stock_date, left_out=left_out)
+    return told, result.frame
 
 
 def text_of(*arguments):
-    return "\n".join(page.html_page(*arguments))
+    return "".join(page.html_page(*arguments))
 
 
 @pytest.fixture(scope="module")
@@ -103,9 +104,8 @@ class TestWhole:
         assert [link[1:] for link in outline.values("href")] == [anchor for anchor, _ in page._SECTIONS]
         assert {link[1:] for link in outline.values("href")} <= set(outline.values("id"))
 
-    def test_lines_put_together_without_ends_are_the_same_page(self, deep, html):
-        whole = "".join(page.html_page(*deep))
-        assert Outline(whole).tags == Outline(html).tags
+    def test_lines_have_their_ends(self, deep):
+        assert all(line.count("\n") == 1 and line.endswith("\n") for line in page.html_page(*deep))
 
     def test_headings_come_in_order(self, html):
         levels = [int(tag[1]) for tag, _ in Outline(html).headings]
@@ -160,9 +160,10 @@ class TestToldAtAGlance:
         assert '<span class="pill fail">Objectifs manqués</span>' in html
         assert "Source : INSEE, base Sirene, stock du 1er novembre 2026 · Licence Ouverte 2.0 (Etalab)" in html
 
-    def test_a_full_code_is_spelt_as_in_files(self, stock):
-        code = naf.parse_code("6920Z")
-        assert '<span class="code">69.20Z</span>' in text_of(*report("quick", stock.head(3), selection=code))
+    def test_full_codes_are_spelt_as_in_files(self, stock):
+        codes = [naf.parse_code(code) for code in ("6920Z", "62")]
+        html = text_of(*report("quick", stock.head(3), selections=codes))
+        assert '<span class="code">69.20Z, 62</span> Activités comptables; ' in html
 
     def test_who_was_left_out_and_why_is_said(self, deep, html):
         left_out = deep[0]["rights"]["rows_excluded_for_partial_diffusion"]
@@ -170,6 +171,14 @@ class TestToldAtAGlance:
         assert "R123-232-1" in html
         persons = deep[0]["rights"]["rows_of_natural_persons"]
         assert f"<b>{words.number(persons)}</b> lignes sont celles de personnes physiques" in html
+
+    def test_closed_places_that_were_not_wanted_are_said(self, stock):
+        left_out = {"rows_of_these_codes": 2000, "closed": 500, "closed_share": 0.25, "closed_left_out": 500}
+        html = text_of(*report("quick", stock, left_out=left_out))
+        assert "<li><b>500</b> établissements fermés écartés.</li>" in html
+        assert "Le stock a <b>2\u202f000</b> lignes de ces codes, dont 25\u202f% d'établissements fermés." in html
+        kept = text_of(*report("quick", stock, left_out={**left_out, "closed_left_out": 0}))
+        assert "dont 25\u202f% d'établissements fermés.</li>" in kept
 
     def test_score_targets_and_issues(self, deep, html):
         outline = Outline(html)
@@ -206,6 +215,11 @@ class TestToldAtAGlance:
         row = "".join(f'<td class="number">{words.number(n)}</td>' for n in (first["rows_out"], second["rows_in"]))
         assert f'<th scope="row">Diffusion partielle et filtres</th>{row}' in html
         assert all(f'<th scope="row">{words.known("step", step["name"])}</th>' in html for step in told["steps"])
+
+    def test_a_profile_without_units_says_who_left_before_its_first_step(self, stock):
+        told, frame = report("quick", stock)
+        row = f'<td class="number">–</td><td class="number">{words.number(told["steps"][0]["rows_in"])}</td>'
+        assert f'<th scope="row">Diffusion partielle et filtres</th>{row}' in text_of(told, frame)
 
     def test_the_dictionary_says_every_column_and_how_full_it_is(self, deep, html):
         for column in deep[0]["columns"]:
@@ -289,7 +303,7 @@ class TestWhatIsMissing:
         assert "nan" not in text.lower().split()
 
     def test_a_dataset_of_few_columns_is_a_page(self):
-        told, _ = report("quick", establishments(30, seed=1), selection=None, stock_date=None)
+        told, _ = report("quick", establishments(30, seed=1), selections=(), stock_date=None)
         html = text_of({**told, "steps": [], "columns": []}, pl.DataFrame({"siret": ["1"]}))
         assert "<h1>Jeu de données Sirene</h1>" in html
         assert "stock de date inconnue" in html

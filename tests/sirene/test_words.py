@@ -8,9 +8,8 @@ import pytest
 
 from joblot_sirene import profiles, words
 from joblot_sirene.sample import establishments
-from joblot_sirene.steps import checks, comparison, history, model, units
+from joblot_sirene.steps import checks, comparison, history, identifiers, model, parameters, units
 from joblot_sirene.steps.model import Inputs
-from joblot_sirene.steps.score import Parameters as Weights
 
 TODAY = dt.date(2026, 11, 20)
 
@@ -56,9 +55,9 @@ def test_everything_that_can_be_named_has_words():
     steps = {call.name for name in profiles.NAMES for call in profiles.load(name).steps}
     assert {f"column.{name}" for name in model.COLUMNS} <= set(known)
     assert {f"issue.{key}" for key in (*checks._ISSUES, "creation_in_future")} <= set(known)
-    assert {f"kpi.{key}" for key in (*checks.KPIS, "rows")} <= set(known)
+    assert {f"kpi.{key}" for key in (*parameters.KPIS, "rows")} <= set(known)
     assert {f"step.{name}" for name in (*profiles._STEPS, *steps)} <= set(known)
-    assert {f"part.{name}" for name in Weights.__struct_fields__} <= set(known)
+    assert {f"part.{name}" for name in parameters.Score.__struct_fields__} <= set(known)
     assert words.known("issue", "something_new") == "something_new"
 
 
@@ -118,14 +117,17 @@ def test_the_words_of_the_steps_are_those_that_the_table_knows():
         changementEtatAdministratifEtablissement=None,
     )
     told = [
-        units.run(rows, units.Parameters(required=True), Inputs(today=TODAY)),
-        units.run(rows, units.Parameters(), Inputs(today=TODAY, units=pl.DataFrame({"siren": ["1"]}))),
-        comparison.run(dataset, comparison.Parameters(required=True), Inputs(today=TODAY)),
-        comparison.run(dataset, comparison.Parameters(), Inputs(today=TODAY, earlier=dataset.drop("naf"))),
-        history.run(dataset, history.Parameters(required=True), Inputs(today=TODAY)),
-        history.run(dataset, history.Parameters(), Inputs(today=TODAY, history=found.clear())),
-        checks.run(dataset, checks.Parameters(minimum_rows=2, kpi_targets={"with_name": 1}), Inputs(today=TODAY)),
+        units.run(rows, parameters.Units(required=True), Inputs(today=TODAY)),
+        units.run(rows, parameters.Units(), Inputs(today=TODAY, units=pl.DataFrame({"siren": ["1"]}))),
+        comparison.run(dataset, parameters.Comparison(required=True), Inputs(today=TODAY)),
+        comparison.run(dataset, parameters.Comparison(), Inputs(today=TODAY, earlier=dataset.drop("naf"))),
+        history.run(dataset, parameters.History(required=True), Inputs(today=TODAY)),
+        history.run(dataset, parameters.History(), Inputs(today=TODAY, history=found.clear())),
+        checks.run(dataset, parameters.Checks(minimum_rows=2, kpi_targets={"with_name": 1}), Inputs(today=TODAY)),
     ]
+    told.append(
+        identifiers.run(dataset.with_columns(siren="siret"), parameters.Identifiers(vat=False), Inputs(today=TODAY))
+    )
     warnings = [warning for outcome in told for warning in outcome.warnings]
-    assert len(warnings) == 8
+    assert len(warnings) == 9
     assert [warning for warning in warnings if words.warning(warning) is None] == []

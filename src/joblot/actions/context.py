@@ -133,9 +133,11 @@ class Context:
             raise
 
     def _part(self, target: Path) -> Path:
-        part = target.with_name(f".{target.name}.{self.attempt}.part")
+        """The temporary file of a target. What earlier attempts left when they were killed goes: none of them lives any more."""
         target.parent.mkdir(parents=True, exist_ok=True)
-        part.unlink(missing_ok=True)
+        for attempt in range(1, self.attempt + 1):
+            part = target.with_name(f".{target.name}.{attempt}.part")
+            part.unlink(missing_ok=True)
         return part
 
     def _complete(self, paths: Sequence[str | Path], parts: Sequence[Path]) -> None:

@@ -48,12 +48,15 @@ class Action:
         *,
         version: str = "1",
         command: bool = False,
+        tuning: Sequence[str] = (),
     ) -> None:
         signatures.check(function)
         self.name = name
         self.function = function
         self.version = version
         self.command = command
+        self.tuning = frozenset(tuning)
+        """Parameters that change how the work is done, and not what comes of it."""
         self.fused: Callable[..., Any] | None = None
         """Does many jobs in one call, with what `function` would make of each alone; None when there is no such thing."""
         self.fuse_on: tuple[str, ...] = ()
@@ -176,32 +179,43 @@ class Registry(MutableMapping[str, Action]):
     def action(self, name: F, /) -> F: ...
 
     @overload
-    def action(self, name: str | None = None, /, *, version: str = "1", command: bool = False) -> Callable[[F], F]: ...
+    def action(
+        self, name: str | None = None, /, *, version: str = "1", command: bool = False, tuning: Sequence[str] = ()
+    ) -> Callable[[F], F]: ...
 
-    def action(self, name: Any = None, /, *, version: str = "1", command: bool = False) -> Any:
+    def action(
+        self, name: Any = None, /, *, version: str = "1", command: bool = False, tuning: Sequence[str] = ()
+    ) -> Any:
         """Register a function as an action: `@action`, `@action()` or `@action("name")`. The function itself stays as it is.
 
         Args:
             name: the name in batch files; the function's own when left out.
             version: part of the fingerprint of a job: raise it when the same input now gives another result.
             command: the function returns a command line instead of doing the work.
+            tuning: names of parameters that change how the work is done and not what comes of it, such as a number of threads: what is
+                up to date stays so whatever they are.
 
         Raises:
-            UsageError: joblot cannot call such a function, or the name is taken.
+            UsageError: joblot cannot call such a function, it has no parameter that `tuning` names, or the name is taken.
         """
         if callable(name):
-            return self._register(name, None, version, command=command)
+            return self._register(name, None, version, command=command, tuning=tuning)
 
         def decorate(function: F) -> F:
-            return self._register(function, name, version, command=command)
+            return self._register(function, name, version, command=command, tuning=tuning)
 
         return decorate
 
-    def _register(self, function: F, name: str | None, version: str, *, command: bool) -> F:
+    def _register(self, function: F, name: str | None, version: str, *, command: bool, tuning: Sequence[str]) -> F:
         name = name or getattr(function, "__name__", "")
         if not name:
             raise UsageError(f'{signatures.describe(function)} has no name: write `@action("name")`')
-        self[name] = Action(name, function, version=version, command=command)
+        made = Action(name, function, version=version, command=command, tuning=tuning)
+        wrong = next((one for one in tuning if one not in made.signature.parameters), None) if tuning else None
+        if wrong is not None:
+            hint = did_you_mean(wrong, made.signature.parameters)
+            raise UsageError(f"{signatures.describe(function)}: `{name}` has no parameter `{wrong}`", hint=hint)
+        self[name] = made
         return function
 
     def fused(self, name: str, /, *, on: Sequence[str]) -> Callable[[F], F]:

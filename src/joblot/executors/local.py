@@ -581,7 +581,7 @@ class LocalExecutor:
                     self._give_back(attempt)
                 return bool(taken)
             for attempt in worker.outstanding:
-                if attempt.job == kill.job and attempt is not worker.outstanding[0]:
+                if attempt.job == kill.job and attempt.number == kill.number:
                     taken = worker.take_back()
                     found = attempt in taken
                     self._waiting.extendleft(reversed([other for other in taken if other is not attempt]))

@@ -122,6 +122,13 @@ class Worker:
             self._interrupted = True
             raise Stopped
 
+    def _be_busy(self) -> None:
+        """From here on the worker's end interrupts what runs; it may have been asked for since the attempt's token was taken."""
+        self._busy = True
+        if self._stopping and not self._interrupted:
+            self._interrupted = True
+            raise Stopped
+
     def _may_begin(self, epoch: int) -> bool:
         """Take a token for an attempt of this epoch; without one the attempt was taken back."""
         if self._stopping:
@@ -147,7 +154,7 @@ class Worker:
         self._point_streams()
         self._surroundings.put_back()
         try:
-            self._busy = True
+            self._be_busy()
             outcome = copy_context().run(self._performer.perform, attempt)
             self._busy = False
         except Stopped:  # it struck between the action's end and here
@@ -172,7 +179,7 @@ class Worker:
         self._surroundings.put_back()
         last: Outcome | None = None
         try:
-            self._busy = True
+            self._be_busy()
             last = copy_context().run(self._performer.perform_bundle, attempts, self._tell)
             self._busy = False
         except Stopped:  # it struck outside the action: what was not told is told by the end of this process

@@ -98,7 +98,7 @@ def _batch(
     **given: Any,
 ) -> int:
     from joblot_sirene import batch
-    from joblot_sirene.errors import SireneError
+    from joblot_sirene.errors import SireneError, need_engine
 
     wanted = [*codes, *(batch.codes_of_file(naf_file) if naf_file is not None else ())]
     if not wanted and not job_files:
@@ -118,6 +118,7 @@ def _batch(
     jobs, written = _jobs(wanted, job_files, given, write=True, tell=not as_json or verbose)
     if dry_run:
         return _dry(jobs, written, as_json=as_json)
+    need_engine()
     settings = _settings(output, given)
     if settings.earlier is not None and not any(one.job.profile.compares for one in jobs):
         options.warn("`--earlier` has no effect: no job's profile has the step `comparison` (`--profile deep` has)")
@@ -247,7 +248,7 @@ def _run(
     from joblot_sirene import batch
     from joblot_sirene.cli.progress import Progress
 
-    progress = Progress([one.code for one in jobs], verbose=verbose, err=as_json)
+    progress = Progress([one.code for one in jobs], go_on=settings.go_on, verbose=verbose, err=as_json)
     report = made.run(
         observers=[progress],
         state=None if given["state"] is None else given["state"],

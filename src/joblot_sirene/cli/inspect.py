@@ -29,7 +29,10 @@ def command(*, file: Path, quick: bool, most: int, as_json: bool) -> int:
     """Look, and tell."""
     with options.errors_as_json(wanted=as_json):
         from joblot_sirene import batch
+        from joblot_sirene.errors import need_engine
         from joblot_sirene.inspection import inspect
+
+        need_engine()
 
         found = inspect(file, rows=not quick, most_codes=most)
         if as_json:

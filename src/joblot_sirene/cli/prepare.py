@@ -40,9 +40,11 @@ def command(*, file: Path, out: Path | None, max_ram_mb: int, workers: int | Non
     """Sort and write."""
     with options.errors_as_json(wanted=as_json):
         from joblot_sirene import batch
+        from joblot_sirene.errors import need_engine
         from joblot_sirene.prepare import prepare
         from joblot_sirene.source import limit_threads
 
+        need_engine()
         limit_threads(workers or 0)
         made = prepare(file, out, max_ram_bytes=max_ram_mb * 2**20)
         if as_json:

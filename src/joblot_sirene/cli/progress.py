@@ -8,13 +8,18 @@ import click
 
 
 class Progress:
-    """An observer of a run whose jobs are numbered like `codes`. With `verbose` every event is a line, on standard error if `err`."""
+    """An observer of a run whose jobs are numbered like `codes`, and which goes on after a failure if `go_on`.
 
-    def __init__(self, codes: list[str], *, verbose: bool, err: bool) -> None:
+    With `verbose` every event is a line, on standard error if `err`.
+    """
+
+    def __init__(self, codes: list[str], *, go_on: bool, verbose: bool, err: bool) -> None:
         self._codes = codes
+        self._go_on = go_on
         self._verbose = verbose
         self._err = err
         self._announced = 0
+        self._ended: set[int] = set()
 
     def started(self, run_id: str, state: Any) -> None:  # noqa: ARG002 - an observer's signature
         """The run has begun."""
@@ -26,8 +31,10 @@ class Progress:
             kind = type(event).__name__
             if kind == "AttemptsStarted":
                 self._announce(min(event.jobs) + 1 if event.jobs else 0)
-            elif kind == "AttemptEnded":
-                self._announce(event.job + 2)
+            elif kind == "AttemptEnded" and event.reason != "fail_fast":
+                self._announce(event.job + (2 if event.outcome == "ok" or self._go_on else 1))
+            elif kind == "JobsEnded":
+                self._ended.update(event.jobs)
             if self._verbose:
                 self._say(kind, event)
 
@@ -44,9 +51,10 @@ class Progress:
             click.echo(f"run ended: {status}", err=self._err)
 
     def _announce(self, upto: int) -> None:
-        """Name the codes up to this number, each once, in their order."""
+        """Name the codes up to this number, each once, in their order, but for those that ended without being begun: up to date, or aborted."""
         for number in range(self._announced + 1, min(upto, len(self._codes)) + 1):
-            click.echo(f"[{number}/{len(self._codes)}] Processing NAF {self._codes[number - 1]}...", err=True)
+            if number - 1 not in self._ended:
+                click.echo(f"[{number}/{len(self._codes)}] Processing NAF {self._codes[number - 1]}...", err=True)
             self._announced = number
 
     def _say(self, kind: str, event: Any) -> None:

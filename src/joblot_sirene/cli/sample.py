@@ -52,7 +52,9 @@ def command(*, out: Path, as_json: bool, **given: Any) -> int:
     """Make it up and write it."""
     with options.errors_as_json(wanted=as_json):
         from joblot_sirene import batch
-        from joblot_sirene.errors import SireneError
+        from joblot_sirene.errors import SireneError, need_engine
+
+        need_engine()
         from joblot_sirene.sample import write_sample
 
         given["layout"] = int(given.pop("columns"))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
@@ -11,6 +11,8 @@ from joblot_sirene import vector
 from joblot_sirene.steps.model import Inputs, Outcome
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from joblot_sirene.steps.parameters import Identifiers
 
 
@@ -23,12 +25,13 @@ def run(frame: pl.DataFrame, parameters: Identifiers, inputs: Inputs) -> Outcome
         "invalid_siren": checked.height - int(checked["siren_valide"].sum()),
         "invalid_siret": checked.height - int(checked["siret_valide"].sum()),
     }
-    warnings = (
-        (f"{facts['invalid_siret']} SIRET numbers fail their check: see the column `siret_valide`",)
-        if facts["invalid_siret"]
-        else ()
-    )
-    return Outcome(frame=checked, facts=facts, warnings=warnings)
+    return Outcome(frame=checked, facts=facts, warnings=warn(facts, parameters))
+
+
+def warn(facts: Mapping[str, Any], parameters: Identifiers) -> tuple[str, ...]:  # noqa: ARG001 - a step's signature
+    """What the facts are a reason to warn of."""
+    invalid = facts["invalid_siret"]
+    return (f"{invalid} SIRET numbers fail their check: see the column `siret_valide`",) if invalid else ()
 
 
 @cache

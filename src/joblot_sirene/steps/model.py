@@ -15,17 +15,14 @@ if TYPE_CHECKING:
 
     import polars as pl
 
-    from joblot_sirene.naf import Selection
-
 
 class Inputs(msgspec.Struct, frozen=True, kw_only=True):
-    """What a step may look at beside the rows: the day it counts from, the code, the policy, the legal units, an earlier dataset.
+    """What a step may look at beside the rows: the day it counts from, the policy, and rows of other files.
 
-    `history` holds the periods of the establishments (`history.NEEDED`) from the file of their history.
+    `units` are legal units, `earlier` is a dataset of an earlier stock; `history` holds the periods of the establishments (`history.NEEDED`) from the file of their history.
     """
 
     today: dt.date
-    selection: Selection | None = None
     policy: Policy = Policy()
     units: pl.DataFrame | None = None
     earlier: pl.DataFrame | None = None

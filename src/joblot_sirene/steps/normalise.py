@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
 
@@ -16,7 +16,7 @@ from joblot_sirene.privacy import MASK
 from joblot_sirene.steps.model import Inputs, Outcome, in_order
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from joblot_sirene.steps.parameters import Normalise
 
@@ -38,8 +38,10 @@ UNIT_NEEDED: Final = (
 )  # fmt: skip
 """The legal unit's columns that are used when they are there."""
 
-_ODD: Final = ["  ", "\u2019", *(chr(code) for code in range(0x3001) if chr(code).isspace() and chr(code) != " ")]
-"""What a tidy text does not hold: two spaces in a row, the other apostrophe, any space but the ordinary one."""
+_UNTIDY: Final = r"^\s|\s$|\s\s|[^\S ]|\x{2019}|^$"
+_BETWEEN: Final = "\x1f"
+"""Stands between the texts of a row when they are looked at together."""
+_UNTIDY_ROW: Final = rf"{_UNTIDY}|\x1f |[ \x1f]\x1f|^\x1f|\x1f$"
 _CODED: Final = (
     "activitePrincipaleEtablissement", "activitePrincipaleNAF25Etablissement", "trancheEffectifsEtablissement",
     "indiceRepetitionEtablissement", "typeVoieEtablissement", "codeCommuneEtablissement", "codePostalEtablissement",
@@ -83,12 +85,14 @@ def run(frame: pl.DataFrame, parameters: Normalise, inputs: Inputs) -> Outcome:
     if not parameters.repair:
         made = made.drop("numero_repare")
     facts = {"rows": made.height, "unknown_creation": int(looked["unknown"]), "repaired_numbers": repaired}
-    warnings = (
-        (f"{repaired} numbers had lost their zeros and were mended: see the column `numero_repare`",)
-        if repaired
-        else ()
-    )
-    return Outcome(frame=in_order(made), facts=facts, warnings=warnings)
+    return Outcome(frame=in_order(made), facts=facts, warnings=warn(facts, parameters))
+
+
+def warn(facts: Mapping[str, Any], parameters: Normalise) -> tuple[str, ...]:  # noqa: ARG001 - a step's signature
+    """What the facts are a reason to warn of."""
+    repaired = facts["repaired_numbers"]
+    text = f"{repaired} numbers had lost their zeros and were mended: see the column `numero_repare`"
+    return (text,) if repaired else ()
 
 
 def _complete(frame: pl.DataFrame) -> pl.DataFrame:
@@ -105,16 +109,16 @@ def _complete(frame: pl.DataFrame) -> pl.DataFrame:
 def _tidy(frame: pl.DataFrame) -> pl.DataFrame:
     """Texts without spaces around and more than one inside, with one kind of apostrophe, and null instead of empty.
 
-    Most columns of most files are tidy: one look at each is much cheaper than to write it anew.
+    Most rows are tidy: one look at all texts of a row together is much cheaper than one at each, and than to write them anew.
     """
     texts = [name for name, kind in frame.schema.items() if kind == pl.String]
-    found = frame.select(_is_untidy(pl.col(texts)).any()).row(0) if texts else ()
-    untidy = [name for name, has in zip(texts, found, strict=True) if has]
-    return frame.with_columns(_tidied(name) for name in untidy) if untidy else frame
-
-
-def _is_untidy(text: pl.Expr) -> pl.Expr:
-    return text.str.contains_any(_ODD) | text.str.starts_with(" ") | text.str.ends_with(" ") | (text == "")
+    if not texts:
+        return frame
+    rows = pl.concat_str(texts, separator=_BETWEEN, ignore_nulls=True)
+    if not frame.select(rows.str.contains(_UNTIDY_ROW).any()).item():
+        return frame
+    found = frame.select(pl.col(texts).str.contains(_UNTIDY).any()).row(0)
+    return frame.with_columns(_tidied(name) for name, has in zip(texts, found, strict=True) if has)
 
 
 def _tidied(name: str) -> pl.Expr:

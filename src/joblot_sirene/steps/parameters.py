@@ -98,7 +98,7 @@ class History(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Checks(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """`kpi_targets`: the least share of rows by key of `KPIS`; `minimum_rows`: how many rows there must be."""
+    """`kpi_targets`: the least share of rows by the key of a target; `minimum_rows`: how many rows there must be."""
 
     kpi_targets: dict[str, float] = {}
     minimum_rows: int = 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
 
@@ -12,7 +12,7 @@ from joblot_sirene.privacy import UNIT_STATUS_COLUMN
 from joblot_sirene.steps.model import Inputs, Outcome
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from joblot_sirene.steps.parameters import Units
 
@@ -39,8 +39,8 @@ def run(frame: pl.DataFrame, parameters: Units, inputs: Inputs) -> Outcome:
     They are joined by the number, not by its text: who may be shown must not depend on the zeros that a spreadsheet took.
     """
     if inputs.units is None:
-        warning = "no file of legal units: names, legal forms and categories are empty (give it with `--unite-legale`)"
-        return Outcome(frame=frame, facts={"joined": False}, warnings=(warning,) if parameters.required else ())
+        facts: dict[str, Any] = {"joined": False}
+        return Outcome(frame=frame, facts=facts, warnings=warn(facts, parameters))
     columns = [name for name in WANTED if name in inputs.units.columns and name not in frame.columns]
     units = inputs.units.select(*columns, _unit=vector.numbers(inputs.units["siren"]), found=pl.lit(value=True))
     if UNIT_STATUS_COLUMN in columns and units["_unit"].is_duplicated().any():
@@ -48,17 +48,23 @@ def run(frame: pl.DataFrame, parameters: Units, inputs: Inputs) -> Outcome:
     joined = frame.with_columns(_unit=vector.siren_numbers(frame)).join(
         units.unique("_unit", keep="first", maintain_order=True), on="_unit", how="left", maintain_order="left"
     )
-    missing = joined["found"].null_count()
-    warnings = (f"{missing} rows have no legal unit in the file given: is it of the same month?",) if missing else ()
-    return Outcome(
-        frame=joined.drop("found", "_unit"), facts={"joined": True, "rows_without_unit": missing}, warnings=warnings
-    )
+    facts = {"joined": True, "rows_without_unit": joined["found"].null_count()}
+    return Outcome(frame=joined.drop("found", "_unit"), facts=facts, warnings=warn(facts, parameters))
 
 
 def _strictest(status: str) -> pl.Expr:
     """Of a unit that is there twice, the status that hides it, if one does."""
     hidden = pl.col(status).filter(pl.col(status) != "O").first().over("_unit")
     return pl.coalesce(hidden, status).alias(status)
+
+
+def warn(facts: Mapping[str, Any], parameters: Units) -> tuple[str, ...]:
+    """What the facts are a reason to warn of."""
+    if not facts["joined"]:
+        warning = "no file of legal units: names, legal forms and categories are empty (give it with `--unite-legale`)"
+        return (warning,) if parameters.required else ()
+    missing = facts["rows_without_unit"]
+    return (f"{missing} rows have no legal unit in the file given: is it of the same month?",) if missing else ()
 
 
 def collect(batches: Iterable[pl.DataFrame], sirens: pl.Series) -> pl.DataFrame:

@@ -342,3 +342,14 @@ def test_the_fused_actions_that_joblot_brings_along():
         "search_pattern": {"input": None},
         "word_frequency": {"input": None, "engine": "auto"},
     }
+
+
+def test_tuning_names_parameters_of_the_action():
+    registry = Registry({}, entry_points=None)
+    with pytest.raises(UsageError, match=r"`load` has no parameter `thread`$") as caught:
+
+        @registry.action("load", tuning=("thread",))
+        def load(*, threads: int = 1): ...
+
+    assert caught.value.hint == "did you mean `threads`?"
+    assert "load" not in registry
