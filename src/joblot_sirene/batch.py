@@ -18,9 +18,9 @@ import msgspec
 from joblot import Batch, ConfigError, Diagnostic, generate_files
 from joblot_sirene import jobfile, naf, package
 from joblot_sirene.csvtext import SourceError
-from joblot_sirene.dataset import needs_units
 from joblot_sirene.errors import NafError, SireneError
 from joblot_sirene.source import glance
+from joblot_sirene.wish import needs_units
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

@@ -333,8 +333,8 @@ def test_r68_ends_of_jobs_have_the_documents_words(state, reason, said):
 def test_r68_a_worker_that_dies_is_an_error(sirene, stock):
     """The worker is ended by its memory limit of the system: a crash, not the fault of the data."""
     (sirene.folder / "acts.py").write_text(
-        "import os, signal\nimport joblot_sirene.dataset as d\n"
-        "d._build = lambda wishes, tell: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "import os, signal\nimport joblot_sirene.bundle as d\n"
+        "d.build = lambda wishes, tell: os.kill(os.getpid(), signal.SIGKILL)\n"
     )
     code = (
         "import acts, sys\nfrom joblot.__main__ import main\n"

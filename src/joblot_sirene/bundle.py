@@ -1,0 +1,352 @@
+"""The datasets of one scan: the stock is read once, each job gets its own rows, its own package, and its own failure.
+
+It knows what jobs ask for and what a scan needs; it decides nothing about steps, privacy or files.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable, Sequence
+from threading import Lock
+from typing import TYPE_CHECKING, Any, Final
+
+from joblot import ActionError, JoblotError
+from joblot_sirene import naf, package, privacy, profiles
+from joblot_sirene.companion import Companion
+from joblot_sirene.errors import LayoutError, need_engine
+from joblot_sirene.memory import MemoryLimitError, shown_size
+from joblot_sirene.naf import CODE_COLUMN, NOMENCLATURE_COLUMN
+from joblot_sirene.routing import Request
+from joblot_sirene.source import ScanCancelledError, limit_threads, open_source
+from joblot_sirene.wish import Order, Wish, understood
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from joblot_sirene.jobfile import Job
+    from joblot_sirene.profiles import Profile
+    from joblot_sirene.scan import Rows
+    from joblot_sirene.source import Source
+
+STATE: Final = "etatAdministratifEtablissement"
+TALLY: Final = (STATE, privacy.STATUS_COLUMN)
+"""Rows that match by code are counted by these, before any filter: how many are closed, how many may not be shown."""
+ROWS_TAKE: Final = 2.0
+"""So many times the memory of its rows does a dataset take at most whose steps look at rows one by one (measured: 1.9)."""
+ALL_ROWS_TAKE: Final = 3.3
+"""The same with steps that look at all rows together, and add columns to them (measured: 2.6 to 3.2)."""
+_MORE_ROWS: Final = 4, 100
+"""Of a sample so many times its rows, and so many more, are looked at: some of them may not be shown."""
+
+Tell = Callable[[Wish, dict[str, Any] | BaseException], None]
+
+
+class StoppedError(ActionError):
+    """Another job of the same scan failed, and the batch is to stop then."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"not begun: `{name}` failed before", reason="fail_fast")
+
+
+def build(wishes: Sequence[Wish], tell: Tell) -> None:
+    """Build what is wished for from one scan, and tell of each how it ended, in their order."""
+    limit_threads(wishes[0].params["threads"])
+    try:
+        need_engine()
+        bundle = Bundle(wishes, tell)
+    except (JoblotError, OSError) as error:
+        for wish in wishes:
+            tell(wish, error)
+        return
+    bundle.run()
+
+
+class Bundle:
+    """The datasets of one scan."""
+
+    def __init__(self, wishes: Sequence[Wish], tell: Tell) -> None:
+        first = wishes[0]
+        self._wishes = wishes
+        self._tell = tell
+        self._threads = first.params["threads"] or 2
+        self._max_ram_bytes = first.params["max_ram_mb"] * 2**20
+        self._stop = first.params["stop"]
+        found = open_sources(first.input)
+        self._source, self._units, self._history = found["establishment"], found.get("unit"), found.get("history")
+        self._digest = self._source.digest
+        self._file = first.ctx.shown(self._source.path)
+        self._present = _Present(self._source)
+        self._made_at = dt.datetime.now(dt.UTC).replace(microsecond=0)
+        self._failed = ""
+        self._orders: dict[str, Order] = {}
+        self._refused: dict[str, BaseException] = {}
+        for wish in wishes:
+            try:
+                order = understood(wish, has_units=self._units is not None or bool(self._source.layout.unit))
+                self._orders[wish.ctx.job] = order
+            except (JoblotError, OSError) as error:
+                self._refused[wish.ctx.job] = error
+
+    def run(self) -> None:
+        """Scan, build, and tell."""
+        from joblot_sirene.scan import scan
+
+        waiting = iter(self._wishes)
+
+        def tell_up_to(name: str) -> Wish | None:
+            """Tell of what was refused before the job of that name, or of all that is left."""
+            for wish in waiting:
+                if self._failed:
+                    raise StoppedError(self._failed)
+                if wish.ctx.job == name:
+                    return wish
+                self._end(wish, self._refused[wish.ctx.job])
+            return None
+
+        def done(request: Request, result: dict[str, Any] | Exception) -> None:
+            wish = tell_up_to(request.name)
+            assert wish is not None
+            self._end(wish, result)
+
+        requests = [self._request(order) for order in self._wanted()]
+        if requests:
+            folder = next(iter(self._orders.values())).output.parent
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+                scan(
+                    self._source,
+                    requests,
+                    columns=self._columns(),
+                    build=self._dataset,
+                    on_done=done,
+                    folder=folder,
+                    max_ram_bytes=self._max_ram_bytes,
+                    threads=self._threads,
+                    tally=TALLY,
+                    companions=self._companions(),
+                    cancelled=lambda: self._wishes[0].ctx.cancelled,
+                    progress=lambda share: self._wishes[0].ctx.progress(round(share * 100), 100, "%"),
+                )
+            except (ScanCancelledError, StoppedError):
+                raise
+            except (JoblotError, OSError) as error:
+                for wish in waiting:
+                    self._end(wish, self._refused.get(wish.ctx.job) or error)
+        tell_up_to("")
+
+    def _wanted(self) -> list[Order]:
+        """The orders to be built: when the first failure ends it all, those before the first that was refused."""
+        orders = []
+        for wish in self._wishes:
+            if wish.ctx.job in self._orders:
+                orders.append(self._orders[wish.ctx.job])
+            elif self._stop:
+                break
+        return orders
+
+    def _end(self, wish: Wish, result: dict[str, Any] | BaseException) -> None:
+        if isinstance(result, BaseException) and not self._failed and self._stop:
+            self._failed = wish.ctx.job
+        if isinstance(result, dict):
+            for warning in result["warnings"]:
+                wish.ctx.log(warning, "warning")
+        self._tell(wish, result)
+
+    def _request(self, order: Order) -> Request:
+        from joblot_sirene import vector
+
+        filters = order.job.filters
+        times, more = _MORE_ROWS
+        rules = [rule for selection in filters.naf_include for rule in naf.matching_rule(selection)]
+        # how many rows meet what is asked of their units nobody knows before these are joined
+        limit = None if order.sample is None or filters.needs_unit else order.sample * times + more
+        return Request(order.wish.ctx.job, rules, vector.residual(filters), limit)
+
+    def _columns(self) -> list[str]:
+        from joblot_sirene.layout import COLUMNS
+        from joblot_sirene.steps import normalise, units
+
+        present = (*normalise.UNIT_NEEDED, privacy.UNIT_STATUS_COLUMN) if self._source.layout.unit else ()
+        wanted = {*normalise.NEEDED, *present, *(units.WANTED if present else ())}
+        return [name for name in dict.fromkeys((*COLUMNS, *self._source.layout.unit)) if name in wanted]
+
+    def _companions(self) -> list[Companion]:
+        from joblot_sirene.steps import history, units
+
+        found = []
+        if self._units is not None:
+            found.append(Companion(self._units, "siren", units.WANTED))
+        if self._history is not None:
+            found.append(Companion(self._history, "siret", history.NEEDED))
+        return found
+
+    # --- one dataset --------------------------------------------------------------------------------
+
+    def _dataset(self, request: Request, rows: Rows) -> dict[str, Any]:
+        """Build the package of one request; called in any thread."""
+        order = self._orders[request.name]
+        if self._failed:
+            raise StoppedError(self._failed)
+        self._guard(rows, order.job.profile)
+        left_out, nothing = _left_out(rows, order.job), [*self._nobody_is_public(), *self._nothing_found(order, rows)]
+        if order.job.profile.compares and order.earlier is None and order.wish.params["earlier"] is not None:
+            nothing.append("no earlier dataset of this name: nothing was compared")
+        result = profiles.run_in_frames(
+            order.job.profile, rows.frames(), self._inputs(order, rows), order.job.filters, most_rows=order.sample
+        )
+        nothing += _nothing_left(left_out, result) or self._too_few(request, order, rows, result)
+        warnings = [*nothing, *(warning for step in result.steps for warning in step.warnings)]
+        made = package.Made(
+            job=order.job,
+            provenance=self._provenance(),
+            left_out={**left_out, "partial_diffusion_left_out": result.counts.excluded},
+            warnings=tuple(warnings),
+            made_at=self._made_at,
+            sample=order.sample,
+        )
+        manifest = package.write(order.output, result, made, order.wish.ctx)
+        return {
+            "niche": order.job.niche,
+            "codes": manifest["codes"],
+            "rows": result.frame.height,
+            "output": order.wish.ctx.shown(order.output),
+            "stock_date": manifest["rights"]["stock_date"],
+            "closed_share": left_out["closed_share"],
+            "verdict": manifest["verdict"],
+            "warnings": warnings,
+        }
+
+    def _guard(self, rows: Rows, profile: Profile) -> None:
+        simple = all(call.name in profiles.ROW_BY_ROW | {"duplicates"} for call in profile.steps)
+        size = rows.size + sum(other.size for other in rows.beside)
+        needed = int((ROWS_TAKE if simple else ALL_ROWS_TAKE) * size)
+        if 0 < self._max_ram_bytes < needed:
+            raise MemoryLimitError(
+                f"the {rows.height} rows of this dataset need about {shown_size(needed)} of memory, and "
+                f"{shown_size(self._max_ram_bytes)} are allowed",
+                hint="allow more memory, or narrow the filters",
+            )
+
+    def _inputs(self, order: Order, rows: Rows) -> Any:
+        from joblot_sirene.steps.model import Inputs
+
+        beside = iter(rows.beside)
+        units = next(beside).frame() if self._units is not None else None
+        history = next(beside).frame() if self._history is not None else None
+        return Inputs(
+            today=privacy.stock_date(self._source.newest) or self._made_at.date(),
+            policy=order.job.policy,
+            units=units,
+            history=history,
+            earlier=order.earlier,
+        )
+
+    def _nobody_is_public(self) -> list[str]:
+        """What to warn of when the file does not say who may be shown."""
+        if privacy.STATUS_COLUMN not in self._source.layout.missing:
+            return []
+        return [f"the file has no column `{privacy.STATUS_COLUMN}`: nobody in it can be told to be public"]
+
+    def _nothing_found(self, order: Order, rows: Rows) -> list[str]:
+        """What to warn of when no row has any of the codes: the nearest codes that are there."""
+        if rows.counts is not None and rows.counts.height:
+            return []
+        return [
+            f"no row has the code `{selection.code}`: {self._present.nearest(selection.code)}"
+            for selection in order.job.filters.naf_include
+        ]
+
+    def _too_few(self, request: Request, order: Order, rows: Rows, result: profiles.Result) -> list[str]:
+        """What to warn of when too many of the rows that a sample is taken from may not be shown."""
+        if order.sample is None or request.limit is None or rows.height < request.limit:
+            return []
+        if result.counts.kept >= order.sample:
+            return []
+        return [f"of the first {rows.height} rows only {result.counts.kept} may be shown: the sample has no more"]
+
+    def _provenance(self) -> package.Provenance:
+        source = self._source
+        return package.Provenance(
+            file=self._file,
+            digest=self._digest,
+            rows=source.rows,
+            layout=source.layout.describe(),
+            missing_columns=source.layout.missing,
+            unreadable_values=dict(source.unreadable),
+            stock_date=privacy.stock_date(source.newest),
+        )
+
+
+class _Present:
+    """The codes that are in a file, looked up once, when somebody asks for one that is not."""
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self._codes: list[str] | None = None
+        self._lock = Lock()
+
+    def nearest(self, code: str) -> str:
+        """The nearest codes that are there, in words."""
+        with self._lock:
+            if self._codes is None:
+                self._codes = self._look()
+        near = naf.nearest(code, self._codes) if code[0].isdigit() else []
+        return f"nearest in the file: {', '.join(f'`{one}`' for one in near)}" if near else "the file has none like it"
+
+    def _look(self) -> list[str]:
+        found: set[str] = set()
+        fresh = open_source(self._source.path, expected="establishment")
+        for rows in fresh.batches([CODE_COLUMN, NOMENCLATURE_COLUMN], 2**20):
+            found.update(code for code in rows[CODE_COLUMN].unique().drop_nulls() if naf.nomenclature_of(code))
+        return sorted(found)
+
+
+def open_sources(paths: Sequence[Path]) -> dict[str, Source]:
+    """The files of a job by kind (`establishment`, `unit`, `history`), which their columns tell.
+
+    Raises:
+        LayoutError: there are no establishments among them, or two files are of one kind.
+        SourceError: one of them cannot be read.
+    """
+    if len(paths) == 1:
+        return {"establishment": open_source(paths[0], expected="establishment")}
+    found: dict[str, Source] = {}
+    for path in paths:
+        source = open_source(path)
+        other = found.setdefault(source.layout.kind, source)
+        if other is not source:
+            raise LayoutError(
+                f"`{other.path}` and `{path}` are both files of the same kind: {source.layout.describe()}",
+                hint="give one file of each kind",
+            )
+    if "establishment" not in found:
+        raise LayoutError(
+            "none of the files holds establishments",
+            hint="give the current stock of establishments, StockEtablissement",
+        )
+    return found
+
+
+def _left_out(rows: Rows, job: Job) -> dict[str, Any]:
+    """How many rows have the job's codes, how many of these are closed, and which share that is (D10)."""
+    counts = rows.counts
+    total = closed = 0
+    if counts is not None and counts.height:
+        total = int(counts["rows"].sum())
+        closed = int(counts.filter(counts[STATE] != "A")["rows"].sum())
+    return {
+        "rows_of_these_codes": total,
+        "closed": closed,
+        "closed_share": round(closed / total, 4) if total else 0.0,
+        "closed_left_out": closed if job.filters.active_only else 0,
+    }
+
+
+def _nothing_left(left_out: dict[str, Any], result: profiles.Result) -> list[str]:
+    """What to warn of when there are rows with the job's codes, and the dataset has none of them."""
+    total = left_out["rows_of_these_codes"]
+    if result.frame.height or not total:
+        return []
+    closed, hidden = left_out["closed_left_out"], result.counts.excluded
+    why = f"{closed} closed, {hidden} that may not be shown, the others do not meet the filters"
+    return [f"none of the {total} rows with these codes is left: {why}"]
