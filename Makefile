@@ -24,9 +24,10 @@ $(VENV)/.dev: $(VENV)/.run
 demo: $(VENV)/.run  ## run the example that reads this machine's own standard library
 	joblot="$$(cd '$(BIN)' && pwd)/joblot" && cd examples/standard-library && "$$joblot" run joblot.yaml
 
-test: $(VENV)/.dev  ## all tests; those of joblot_sirene apart, because polars begins threads and the others fork
-	$(BIN)/python -m pytest --ignore tests/sirene
+test: $(VENV)/.dev  ## all tests; those of joblot_sirene and of Dask apart, because polars and Dask begin threads and the others fork
+	$(BIN)/python -m pytest --ignore tests/sirene --ignore tests/dask
 	$(BIN)/python -m pytest tests/sirene
+	$(BIN)/python -m pytest tests/dask
 
 check: $(VENV)/.dev docs  ## linters, types, layers, documentation
 	$(BIN)/ruff check .

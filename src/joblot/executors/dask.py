@@ -1,0 +1,683 @@
+"""Runs attempts on a Dask cluster: the runner's side of it.
+
+Dask carries parcels to the sites in its workers and receipts back, and nothing else: it never decides that something runs again, or where.
+Short attempts travel many to a task, a bundle as one task, everything else alone. What Dask's own threads hear comes to the engine's
+thread through one queue.
+
+Whatever was submitted comes back from `wait` once: by its receipt, or as `lost` when its worker or the scheduler is gone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import select
+import time
+from collections import deque
+from types import FunctionType
+from typing import TYPE_CHECKING, Any, Final, get_type_hints
+
+from msgspec.structs import replace
+
+from joblot.config.load import encode as encode_batch
+from joblot.errors import ClusterError, RunHeldError
+from joblot.executors import parcel as words
+from joblot.executors import site as remote
+from joblot.executors.cluster import said
+from joblot.executors.fleet import Demand, Fleet, RemoteSite
+from joblot.executors.places import refuse_plain
+from joblot.executors.spool import keep, share
+from joblot.executors.versions import versions
+from joblot.executors.voyage import Voyage
+from joblot.model import Attempt, Outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine, Iterable, Sequence
+
+    from joblot.commands import Kill
+    from joblot.executors import RunContext
+    from joblot.executors.cluster import Cluster
+    from joblot.model import JobSpec
+    from joblot.plan import Plan
+
+MAX_LOG: Final = 4 * 2**20
+"""Bytes that come back of a log, at the most: they go through the scheduler's memory."""
+SETTLE_S: Final = 1.0
+"""How long the end of a worker is kept back: its processes die with it within milliseconds, but somewhere else than where we hear of it."""
+_SHORT_S: Final = 0.05
+"""Attempts that are shorter than this travel together; until some have ended they are taken to be longer."""
+_PARCEL_S: Final = 0.1
+"""How much work, by the typical duration, is put into one task."""
+_LEAST_S: Final = 0.0001
+"""What an attempt costs at its site even when it does nothing."""
+_CALL_S: Final = 30.0
+_LEAVE_S: Final = 5.0
+_MOST_GREETINGS: Final = 3
+"""So often a worker is asked for a site again after it has lost one."""
+
+
+class DaskExecutor:
+    """`Executor` over a cluster that is open. It closes it, too. `most` bounds how many attempts run at once.
+
+    Raises:
+        ClusterError: no worker can run the batch, or one of its jobs.
+    """
+
+    def __init__(self, context: RunContext, cluster: Cluster, most: int | None = None) -> None:
+        self._context = context
+        self._plan = context.plan
+        self._cluster = cluster
+        self._client = cluster.client
+        self._loop = cluster.client.loop
+        self._logs = context.run_dir / "logs" if context.run_dir is not None else None
+        self._fleet = Fleet(most)
+        self._voyage = Voyage(context.run_dir, cluster.on)
+        self._claimed: bytes = b""
+        self._plain: deque[Attempt] = deque()
+        self._special: deque[_Unit] = deque()
+        """Bundles, and attempts that ask for more than a place."""
+        self._parcels: dict[int, _Submitted] = {}
+        self._where: dict[tuple[int, int], int] = {}
+        """By job and number, the parcel that an attempt is in."""
+        self._numbers = 0
+        self._ended: list[Outcome] = []
+        self._held: deque[tuple[float, list[Outcome]]] = deque()
+        """Ends that are kept back for a moment, by when they are told."""
+        self._typical_s = _SHORT_S
+        self._greetings: dict[str, int] = {}
+        self._down = ""
+        self._alone_since: float | None = None
+        self._news: deque[tuple[Any, ...]] = deque()
+        self._bell_r, self._bell_w = os.pipe()
+        for fd in (self._bell_r, self._bell_w):
+            os.set_blocking(fd, False)
+        self._poll = select.poll()
+        self._poll.register(self._bell_r, select.POLLIN)
+        self._hello = words.encode(_hello(context, self._voyage, _slots_at_a_site(context.plan, cluster, most)))
+        try:
+            self._client.subscribe_topic("all", self._heard)
+            self._begin()
+        except BaseException:
+            self.close()
+            raise
+
+    # --- Executor -------------------------------------------------------------------------------
+
+    @property
+    def slots(self) -> int:
+        """How many attempts run at once, with the workers that there are now."""
+        return max(1, self._fleet.places)
+
+    @property
+    def capacity(self) -> int:
+        """See `Executor.capacity`."""
+        return self.slots * self._depth()
+
+    def wake_on(self, fd: int) -> None:
+        """See `Executor.wake_on`."""
+        self._poll.register(fd, select.POLLIN)
+
+    def start(self, attempts: Sequence[Attempt]) -> None:
+        """See `Executor.start`.
+
+        Raises:
+            ClusterError: the scheduler is gone.
+            RunHeldError: another process has taken the run over.
+        """
+        self._check_is_there()
+        if not self._claimed:
+            self._claim()
+        bundles: dict[int, _Unit] = {}
+        for attempt in attempts:
+            demand = self._fleet.demand(attempt.spec or self._plan.declarations[attempt.job])
+            if attempt.bundle:
+                unit = bundles.get(attempt.bundle)
+                if unit is None:
+                    unit = bundles[attempt.bundle] = _Unit([], demand)
+                    self._special.append(unit)
+                unit.attempts.append(attempt)
+            elif (attempt.spec or self._plan.declarations[attempt.job]).resources:
+                self._special.append(_Unit([attempt], demand))
+            else:
+                self._plain.append(attempt)
+        self._hand_out()
+
+    def kill(self, kills: Sequence[Kill]) -> None:
+        """See `Executor.kill`."""
+        orders: dict[str, list[tuple[int, Kill]]] = {}
+        waiting = []
+        for kill in kills:
+            number = self._where.get((kill.job, kill.number))
+            if number is None:
+                waiting.append(kill)
+            else:
+                orders.setdefault(self._parcels[number].site.address, []).append((number, kill))
+        if waiting:
+            self._withdraw({(kill.job, kill.number) for kill in waiting})
+        for address, numbered in orders.items():
+            site = self._fleet.sites[address]
+            order = words.encode(words.Order(self._voyage.session, site.name, numbered))
+            self._loop.add_callback(self._send_order, address, order)
+
+    def wait(self, timeout: float | None) -> list[Outcome]:
+        """See `Executor.wait`.
+
+        Raises:
+            ClusterError: the scheduler is gone, or no worker has come for a long time.
+        """
+        if not self._ended:
+            self._poll.poll(self._patience(timeout))
+            self._listen()
+            self._hand_out()
+        ended, self._ended = self._ended, []
+        if not ended:
+            self._check_is_there()
+        self._learn(ended)
+        return ended
+
+    def close(self) -> None:
+        """See `Executor.close`."""
+        if self._cluster.is_there:
+            for submitted in self._parcels.values():
+                submitted.cancel(self._loop)
+            if self._fleet.sites:
+                self._call(
+                    self._client.run(remote.leave, self._voyage.session, asynchronous=True, on_error="ignore"), _LEAVE_S
+                )
+            self._voyage.end()
+        self._cluster.close()
+        for fd in (self._bell_r, self._bell_w):
+            os.close(fd)
+
+    # --- sites ----------------------------------------------------------------------------------
+
+    def _begin(self) -> None:
+        """Have a site in every worker, and see that all jobs can run."""
+        asked = time.monotonic()
+        answers = self._call(self._client.run(remote.greet, self._hello, asynchronous=True, on_error="return"))
+        heard = time.monotonic()
+        problems: dict[str, list[str]] = {}
+        hint = ""
+        for address, found in (answers or {}).items():
+            answer = _answer(found)
+            if answer.site:
+                self._add(address, answer, asked, heard)
+            else:
+                problems.setdefault(answer.problem, []).append(address)
+                hint = hint or answer.hint
+        if problems:
+            what, where = next(iter(problems.items()))
+            more = f" and {len(where) - 1} more" if len(where) > 1 else ""
+            raise ClusterError(f"worker `{where[0]}`{more} cannot run this batch: {what}", hint=hint)
+        if not self._fleet.sites:
+            raise ClusterError(f"no worker of `{self._cluster.on}` has answered")
+        _check_demands(self._plan, self._fleet)
+
+    def _add(self, address: str, answer: words.Answer, asked: float, heard: float) -> None:
+        refuse_plain(address, "the address of worker")
+        ahead_s = 0.0 if answer.boot and answer.boot == remote.boot() else (asked + heard) / 2 - answer.now
+        self._fleet.add(RemoteSite(address, answer.site, answer.threads, answer.totals, ahead_s=ahead_s))
+        self._alone_since = None
+
+    def _claim(self) -> None:
+        """Take the run for this process, on every worker, before the first attempt."""
+        self._claimed = words.encode(self._voyage.begin())
+        said_ = self._call(self._client.run(remote.claim, self._claimed, asynchronous=True, on_error="return"))
+        for address, problem in (said_ or {}).items():
+            if isinstance(problem, str) and problem:
+                raise RunHeldError(f"worker `{address}`: {problem}")
+            if isinstance(problem, BaseException):
+                self._lose_site(address)
+
+    def _greet(self, address: str) -> None:
+        """Ask a worker that has come, or has lost its site."""
+        count = self._greetings[address] = self._greetings.get(address, 0) + 1
+        if count <= _MOST_GREETINGS:
+            self._loop.add_callback(self._greet_there, address)
+
+    async def _greet_there(self, address: str) -> None:
+        asked = time.monotonic()
+        try:
+            found = await self._client.run(
+                remote.greet, self._hello, workers=[address], asynchronous=True, on_error="return"
+            )
+            answer = _answer(found[address])
+            if answer.site and self._claimed:
+                problem = (await self._client.run(remote.claim, self._claimed, workers=[address], asynchronous=True))[
+                    address
+                ]
+                if problem:
+                    answer = words.Answer(problem=problem)
+        except Exception as error:  # noqa: BLE001 - the worker may be gone again, in whatever way
+            answer = words.Answer(problem=said(error))
+        self._ring("greeted", address, answer, asked, time.monotonic())
+
+    def _greeted(self, address: str, answer: words.Answer, asked: float, heard: float) -> None:
+        if answer.site and address not in self._fleet.sites:
+            self._add(address, answer, asked, heard)
+        elif not answer.site:
+            self._warn(f"worker `{address}` is not used: {answer.problem}")
+
+    def _lose_site(self, address: str, why: str = "") -> None:
+        """A worker is gone, with all that ran there."""
+        site = self._fleet.remove(address)
+        if site is not None:
+            for number in list(site.parcels):
+                self._lose(number, why or f"worker `{address}` was lost")
+
+    # --- what Dask's threads call ---------------------------------------------------------------
+
+    def _ring(self, *news: Any) -> None:
+        self._news.append(news)
+        try:
+            os.write(self._bell_w, b"!")
+        except OSError:
+            pass  # full: it rings already; or closed
+
+    def _heard(self, event: tuple[float, Any]) -> None:
+        message = event[1]
+        if isinstance(message, dict) and message.get("action") in ("add-worker", "remove-worker"):
+            self._ring(message["action"], message["worker"])
+
+    async def _await(self, number: int, future: Any) -> None:
+        """Wait for a task's result, and release it."""
+        try:
+            self._ring("receipt", number, await future)
+        except asyncio.CancelledError:
+            self._ring("broken", number)
+        except Exception:  # noqa: BLE001 - the worker was killed, the connection was lost, the task was forgotten: all the same
+            self._ring("broken", number)
+        finally:
+            future.release()
+
+    async def _send_order(self, address: str, order: bytes) -> None:
+        try:
+            early = await self._client.run(remote.end_attempts, order, workers=[address], asynchronous=True)
+        except Exception:  # noqa: BLE001 - the worker is gone, and what ran there is lost; that is heard in another way
+            return
+        self._ring("early", early.get(address, ()))
+
+    def _call(self, coroutine: Coroutine[Any, Any, Any], limit_s: float | None = None) -> Any:
+        """The result of a call to the cluster; None when it did not come."""
+        running = asyncio.run_coroutine_threadsafe(coroutine, self._loop.asyncio_loop)
+        try:
+            return running.result(limit_s if limit_s is not None else self._cluster.settings.wait_s + _CALL_S)
+        except Exception:  # noqa: BLE001 - the scheduler is gone
+            running.cancel()
+            return None
+
+    # --- listening ------------------------------------------------------------------------------
+
+    def _patience(self, timeout: float | None) -> int | None:
+        if self._held:
+            due = max(0.0, self._held[0][0] - time.monotonic())
+            timeout = due if timeout is None else min(timeout, due)
+        return None if timeout is None else max(0, round(timeout * 1000 + 0.49))
+
+    def _listen(self) -> None:
+        try:
+            os.read(self._bell_r, 65536)
+        except BlockingIOError:
+            pass
+        while self._news:
+            kind, *rest = self._news.popleft()
+            if kind == "receipt":
+                self._received(*rest)
+            elif kind == "broken":
+                self._broken(*rest)
+            elif kind == "early":
+                self._withdrawn(*rest)
+            elif kind == "greeted":
+                self._greeted(*rest)
+            elif kind == "remove-worker":
+                self._lose_site(*rest)
+                self._greetings.pop(rest[0], None)
+            elif rest[0] not in self._fleet.sites:
+                self._greet(*rest)
+        now = time.monotonic()
+        while self._held and self._held[0][0] <= now:
+            self._ended += self._held.popleft()[1]
+        if not self._cluster.is_there:
+            self._scheduler_lost()
+
+    def _received(self, number: int, data: bytes) -> None:
+        submitted = self._parcels.get(number)
+        if submitted is None:
+            return
+        receipt = words.decode(data, words.Receipt)
+        ahead_s = submitted.site.ahead_s
+        for told in receipt.told:
+            outcome = told.outcome
+            attempt = submitted.left.pop((outcome.job, outcome.number), None)
+            if attempt is None:
+                continue
+            if not submitted.bundle:  # a kill that names one of a bundle means all of it
+                del self._where[outcome.job, outcome.number]
+            if outcome.began is not None:
+                outcome.began += ahead_s
+            if told.log:
+                self._keep_log(submitted, outcome, told.log)
+            if outcome.kind == "returned":  # it was queued behind a long one
+                self._typical_s = max(self._typical_s, _SHORT_S)
+            self._ended.append(outcome)
+        if receipt.more:
+            self._submit(number, submitted.site, [])
+        elif receipt.lost:
+            self._lose(number, receipt.lost, settled=True)
+            self._fleet.remove(submitted.site.address)
+            for other in list(submitted.site.parcels):
+                self._lose(other, receipt.lost)
+            self._greet(submitted.site.address)
+        else:
+            self._close_parcel(number)
+            for attempt in submitted.left.values():  # they were taken back before they came there
+                self._give_back(attempt)
+
+    def _keep_log(self, submitted: _Submitted, outcome: Outcome, log: bytes) -> None:
+        if self._logs is None:
+            return
+        name = self._plan.name
+        if submitted.bundle:
+            first, *others = [(name(attempt.job), attempt.number) for attempt in submitted.bundle]
+            keep(self._logs, *first, log)
+            share(self._logs, *first, others)
+        else:
+            keep(self._logs, name(outcome.job), outcome.number, log)
+
+    def _close_parcel(self, number: int) -> _Submitted:
+        submitted = self._parcels.pop(number)
+        for place in [*submitted.left, *((attempt.job, attempt.number) for attempt in submitted.bundle)]:
+            self._where.pop(place, None)
+        self._fleet.give_back(submitted.site, number)
+        return submitted
+
+    def _lose(self, number: int, why: str, *, settled: bool = False) -> None:
+        """The attempts of a parcel are lost. Unless it is certain that nothing of them lives, they are told a little later."""
+        submitted = self._close_parcel(number)
+        submitted.cancel(self._loop)
+        lost = [
+            Outcome(attempt.job, attempt.number, "lost", message=why, reason="lost", shared=len(submitted.bundle) > 1)
+            for attempt in submitted.left.values()
+        ]
+        if settled or self._down:
+            self._ended += lost
+        else:
+            self._held.append((time.monotonic() + SETTLE_S, lost))
+
+    def _broken(self, number: int) -> None:
+        """A task has ended without a receipt."""
+        if number in self._parcels and self._cluster.is_there:
+            self._lose(number, f"worker `{self._parcels[number].site.address}` was lost")
+
+    def _scheduler_lost(self) -> None:
+        if self._down:
+            return
+        self._down = f"the Dask scheduler of `{self._cluster.on}` is gone"
+        for number in list(self._parcels):
+            self._lose(number, "the Dask scheduler was lost")
+        while self._held:
+            self._ended += self._held.popleft()[1]
+        for attempt in self._waiting():
+            self._give_back(attempt)
+        self._plain.clear()
+        self._special.clear()
+
+    def _check_is_there(self) -> None:
+        if self._down:
+            raise ClusterError(
+                self._down,
+                hint="what ran there is recorded as lost; `joblot resume` goes on when there is a cluster again",
+            )
+        if self._fleet.sites or not (self._plain or self._special):
+            return
+        now, wait_s = time.monotonic(), self._cluster.settings.wait_s
+        if self._alone_since is None:
+            self._alone_since = now
+            self._warn(f"no worker is left at `{self._cluster.on}`: waiting {wait_s:g} s for one")
+        elif now - self._alone_since > wait_s:
+            raise ClusterError(
+                f"no worker has come to `{self._cluster.on}` for {wait_s:g} s",
+                hint="`joblot resume` goes on when there are workers",
+            )
+
+    def _warn(self, message: str) -> None:
+        if self._context.warn is not None:
+            self._context.warn(message)
+
+    def _learn(self, ended: list[Outcome]) -> None:
+        begun = [outcome.wall_s for outcome in ended if outcome.kind not in ("returned", "lost")]
+        if begun:
+            weight = min(0.75, len(begun) / 4)
+            self._typical_s += weight * (sum(begun) / len(begun) - self._typical_s)
+
+    # --- handing out ----------------------------------------------------------------------------
+
+    def _depth(self) -> int:
+        """How many attempts travel in one task."""
+        if self._typical_s >= _SHORT_S or not self._fleet.may_spread:
+            return 1
+        return max(1, min(self._cluster.settings.jobs_per_task, int(_PARCEL_S / max(self._typical_s, _LEAST_S))))
+
+    def _waiting(self) -> list[Attempt]:
+        return [attempt for unit in self._special for attempt in unit.attempts] + list(self._plain)
+
+    def _hand_out(self) -> None:
+        """Send what waits to where there is room."""
+        if self._special:
+            self._hand_out_special()
+        if not self._plain:
+            return
+        depth = self._depth()
+        share_ = -(-len(self._plain) // max(1, self._fleet.free_places))
+        size = max(1, min(depth, share_))
+        plain = Demand({})
+        while self._plain and (site := self._fleet.room(plain)) is not None:
+            count = min(size, len(self._plain))
+            self._send([self._plain.popleft() for _ in range(count)], site, plain)
+
+    def _hand_out_special(self) -> None:
+        stay: deque[_Unit] = deque()
+        full: set[int] = set()
+        """Places asked for that no worker has now: who asks for as many need not be looked at."""
+        for unit in self._special:
+            site = None if unit.demand.places in full else self._fleet.room(unit.demand)
+            if site is not None:
+                self._send(unit.attempts, site, unit.demand)
+                continue
+            if not unit.demand.amounts:
+                full.add(unit.demand.places)
+            stay.append(unit)
+        self._special = stay
+
+    def _send(self, attempts: list[Attempt], site: RemoteSite, demand: Demand) -> None:
+        """Submit a parcel."""
+        ready = []
+        for attempt in attempts:
+            try:
+                spec = _wire_spec(attempt.spec or self._plan.spec(attempt.job))
+            except Exception as error:  # noqa: BLE001 - whatever pickling runs
+                message = f"the function cannot be sent to a worker: {said(error)}"
+                self._ended.append(Outcome(attempt.job, attempt.number, "error", reason="exception", message=message))
+            else:
+                ready.append(Attempt(attempt.job, attempt.number, attempt.values, attempt.bundle, spec))
+        if not ready:
+            return
+        self._numbers += 1
+        number = self._numbers
+        self._parcels[number] = _Submitted(ready, site)
+        for attempt in ready:
+            self._where[attempt.job, attempt.number] = number
+        self._fleet.take(site, number, demand)
+        self._submit(number, site, ready)
+
+    def _submit(self, number: int, site: RemoteSite, attempts: list[Attempt]) -> None:
+        submitted = self._parcels[number]
+        submitted.tasks += 1
+        key = f"joblot-{self._voyage.session}-{number}-{submitted.tasks}"
+        settled = next(iter(self._parcels), number)
+        parcel = words.Parcel(
+            key=key, session=self._voyage.session, site=site.name, number=number, settled=settled, attempts=attempts
+        )
+        amounts = {name: amount for name, amount in site.parcels[number].amounts.items() if name in self._fleet.named}
+        future = self._client.submit(
+            remote.carry,
+            words.encode(parcel),
+            key=key,
+            workers=[site.address],
+            allow_other_workers=False,
+            pure=False,
+            retries=0,
+            resources=amounts or None,
+        )
+        submitted.future = future
+        self._loop.add_callback(self._await, number, future)
+
+    # --- taking back ----------------------------------------------------------------------------
+
+    def _give_back(self, attempt: Attempt) -> None:
+        self._ended.append(Outcome(attempt.job, attempt.number, "returned"))
+
+    def _withdraw(self, places: set[tuple[int, int]]) -> None:
+        """Give back what has not been submitted; of a bundle all or nothing."""
+        kept: deque[_Unit] = deque()
+        for unit in self._special:
+            if any((attempt.job, attempt.number) in places for attempt in unit.attempts):
+                for attempt in unit.attempts:
+                    self._give_back(attempt)
+            else:
+                kept.append(unit)
+        self._special = kept
+        stay: deque[Attempt] = deque()
+        for attempt in self._plain:
+            if (attempt.job, attempt.number) in places:
+                self._give_back(attempt)
+            else:
+                stay.append(attempt)
+        self._plain = stay
+
+    def _withdrawn(self, places: Iterable[tuple[int, int]]) -> None:
+        """The site has taken these back before they came there."""
+        for job, attempt_number in places:
+            number = self._where.pop((job, attempt_number), None)
+            if number is not None:
+                self._give_back(self._parcels[number].left.pop((job, attempt_number)))
+
+
+class _Unit:
+    """Attempts that travel together and with nobody else."""
+
+    def __init__(self, attempts: list[Attempt], demand: Demand) -> None:
+        self.attempts = attempts
+        self.demand = demand
+
+
+class _Submitted:
+    """A parcel on its way or at its site."""
+
+    def __init__(self, attempts: list[Attempt], site: RemoteSite) -> None:
+        self.left = {(attempt.job, attempt.number): attempt for attempt in attempts}
+        self.bundle = attempts if attempts[0].bundle else []
+        self.site = site
+        self.tasks = 0
+        self.future: Any = None
+
+    def cancel(self, loop: Any) -> None:
+        """Nobody waits for it any more."""
+        future, self.future = self.future, None
+        if future is not None:
+            loop.add_callback(future.cancel, asynchronous=True)
+
+
+def _slots_at_a_site(plan: Plan, cluster: Cluster, most: int | None) -> int:
+    """How many attempts may run at once at a site, so that all together run no more than `most`; 0: as many as its worker has threads."""
+    threads = cluster.threads
+    if most is None or most >= sum(threads) or any(spec.resources for spec in plan.config.jobs):
+        return 0
+    return max(1, most // max(1, len(threads)))
+
+
+def _hello(context: RunContext, voyage: Voyage, slots: int) -> words.Hello:
+    config = context.plan.config
+    functions = [spec.function for spec in config.jobs if spec.function is not None]
+    return words.Hello(
+        run_id=context.run_id,
+        token=voyage.token,
+        session=voyage.session,
+        batch=encode_batch(replace(config, jobs=[])),
+        secrets={name: os.environ[name] for name in config.secrets if name in os.environ},
+        actions=tuple(sorted({spec.action for spec in config.jobs if spec.action is not None})),
+        modules=tuple(sorted({module for function in functions if (module := _module_of(function))})),
+        max_log=min(context.max_log, MAX_LOG),
+        slots=slots,
+        versions=versions(),
+    )
+
+
+def _module_of(function: Any) -> str:
+    """The module that a worker must be able to import for this function; empty when the function travels by itself."""
+    import cloudpickle
+
+    name = getattr(function, "__module__", None) or ""
+    inside = "<" in getattr(function, "__qualname__", "<")
+    by_value = name in cloudpickle.list_registry_pickle_by_value()
+    return "" if name in ("__main__", "builtins") or inside or by_value else name
+
+
+def _wire_spec(spec: JobSpec) -> JobSpec:
+    """The job as a worker needs it."""
+    function = spec.function
+    if function is not None:
+        import cloudpickle
+
+        function = cloudpickle.dumps(_portable(function))
+    return replace(spec, function=function, needs=(), tags=(), description="", place=None, fan_out=None)
+
+
+def _portable(function: Any) -> Any:
+    """The function with its annotations evaluated: where it goes, what they name may not be known."""
+    if not isinstance(function, FunctionType) or _module_of(function):
+        return function
+    if not any(isinstance(hint, str) for hint in function.__annotations__.values()):
+        return function
+    try:
+        hints = get_type_hints(function, include_extras=True)
+    except Exception:  # noqa: BLE001 - they name what is not known here either
+        return function
+    copy = FunctionType(
+        function.__code__, function.__globals__, function.__name__, function.__defaults__, function.__closure__
+    )
+    copy.__kwdefaults__, copy.__annotations__ = function.__kwdefaults__, hints
+    copy.__qualname__, copy.__module__, copy.__doc__ = function.__qualname__, function.__module__, function.__doc__
+    return copy
+
+
+def _answer(found: Any) -> words.Answer:
+    """A worker's answer. One that has no joblot can only raise."""
+    if isinstance(found, bytes):
+        answer: words.Answer = words.decode(found, words.Answer)
+        return answer
+    hint = (
+        "install joblot on the workers, in the same version: pip install 'joblot[dask]'"
+        if isinstance(found, ImportError)
+        else ""
+    )
+    return words.Answer(problem=said(found), hint=hint)
+
+
+def _check_demands(plan: Plan, fleet: Fleet) -> None:
+    """Refuse jobs that no worker can ever run: Dask would let them wait for ever."""
+    for spec in plan.config.jobs:
+        if spec.resources and not fleet.could_ever(fleet.demand(spec)):
+            wanted = ", ".join(f"{name}: {amount:g}" for name, amount in spec.resources.items())
+            raise ClusterError(
+                f"no worker can ever run job `{spec.name}`, which asks for {wanted}",
+                hint=f"the largest have {_largest(fleet)}",
+            )
+
+
+def _largest(fleet: Fleet) -> str:
+    most: dict[str, float] = {"cpu": max(site.threads for site in fleet.sites.values())}
+    for site in fleet.sites.values():
+        for name, amount in site.totals.items():
+            most[name] = max(most.get(name, 0.0), amount)
+    return ", ".join(f"{name}: {amount:g}" for name, amount in most.items())
