@@ -14,17 +14,20 @@ import os
 import select
 import time
 from collections import deque
+from contextlib import suppress
+from functools import partial
 from types import FunctionType
 from typing import TYPE_CHECKING, Any, Final, get_type_hints
 
 from msgspec.structs import replace
 
+from joblot.commands import Kill
 from joblot.config.load import encode as encode_batch
 from joblot.errors import ClusterError, RunHeldError
 from joblot.executors import parcel as words
 from joblot.executors import site as remote
 from joblot.executors.cluster import said
-from joblot.executors.fleet import Demand, Fleet, RemoteSite
+from joblot.executors.fleet import PLAIN, Demand, Fleet, RemoteSite
 from joblot.executors.places import refuse_plain
 from joblot.executors.spool import keep, share
 from joblot.executors.versions import versions
@@ -34,7 +37,6 @@ from joblot.model import Attempt, Outcome
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterable, Sequence
 
-    from joblot.commands import Kill
     from joblot.executors import RunContext
     from joblot.executors.cluster import Cluster
     from joblot.model import JobSpec
@@ -48,6 +50,10 @@ _SHORT_S: Final = 0.05
 """Attempts that are shorter than this travel together; until some have ended they are taken to be longer."""
 _PARCEL_S: Final = 0.1
 """How much work, by the typical duration, is put into one task."""
+_MOST_AHEAD: Final = 16
+"""Tasks sent ahead for each place, at the most."""
+_STUCK_S: Final = 0.25
+"""After this long without a receipt what was sent ahead is taken back."""
 _LEAST_S: Final = 0.0001
 """What an attempt costs at its site even when it does nothing."""
 _CALL_S: Final = 30.0
@@ -85,6 +91,13 @@ class DaskExecutor:
         """Ends that are kept back for a moment, by when they are told."""
         self._typical_s = _SHORT_S
         self._greetings: dict[str, int] = {}
+        self._fed: set[RemoteSite] = set()
+        """Sites that have more than they can begin."""
+        self._done: list[tuple[int, Any]] = []
+        """Tasks whose results have not been fetched; of Dask's thread."""
+        self._fetching = False
+        self._to_submit: dict[tuple[str, tuple[tuple[str, float], ...]], list[tuple[int, str, bytes]]] = {}
+        """By where they go and what they take there, tasks to be submitted together."""
         self._down = ""
         self._alone_since: float | None = None
         self._news: deque[tuple[Any, ...]] = deque()
@@ -111,7 +124,7 @@ class DaskExecutor:
     @property
     def capacity(self) -> int:
         """See `Executor.capacity`."""
-        return self.slots * self._depth()
+        return self.slots * self._depth() * (1 + self._ahead())
 
     def wake_on(self, fd: int) -> None:
         """See `Executor.wake_on`."""
@@ -168,6 +181,7 @@ class DaskExecutor:
         if not self._ended:
             self._poll.poll(self._patience(timeout))
             self._listen()
+            self._take_back_what_is_stuck()
             self._hand_out()
         ended, self._ended = self._ended, []
         if not ended:
@@ -279,15 +293,34 @@ class DaskExecutor:
         if isinstance(message, dict) and message.get("action") in ("add-worker", "remove-worker"):
             self._ring(message["action"], message["worker"])
 
-    async def _await(self, number: int, future: Any) -> None:
-        """Wait for a task's result, and release it."""
+    def _task_ended(self, number: int, future: Any) -> None:
+        with suppress(RuntimeError):  # the loop is closed, and nobody wants to know
+            self._loop.add_callback(self._fetch, number, future)
+
+    async def _fetch(self, number: int, future: Any) -> None:
+        """Fetch what a task has returned. Results are fetched together: while some are on their way others end."""
+        self._done.append((number, future))
+        if not self._fetching:
+            self._fetching = True
+            try:
+                while self._done:
+                    await self._fetch_all()
+            finally:
+                self._fetching = False
+
+    async def _fetch_all(self) -> None:
+        done, self._done = self._done, []
+        whole = {number: future for number, future in done if future.status == "finished"}
         try:
-            self._ring("receipt", number, await future)
-        except asyncio.CancelledError:
-            self._ring("broken", number)
-        except Exception:  # noqa: BLE001 - the worker was killed, the connection was lost, the task was forgotten: all the same
-            self._ring("broken", number)
-        finally:
+            receipts = await self._client.gather(whole, errors="skip", asynchronous=True)
+        except Exception:  # noqa: BLE001 - the scheduler is gone
+            receipts = {}
+        for number, future in done:
+            receipt = receipts.get(number)
+            if receipt is None:
+                self._ring("broken", number)
+            else:
+                self._ring("receipt", number, receipt)
             future.release()
 
     async def _send_order(self, address: str, order: bytes) -> None:
@@ -309,6 +342,8 @@ class DaskExecutor:
     # --- listening ------------------------------------------------------------------------------
 
     def _patience(self, timeout: float | None) -> int | None:
+        if self._fed:
+            timeout = _STUCK_S if timeout is None else min(timeout, _STUCK_S)
         if self._held:
             due = max(0.0, self._held[0][0] - time.monotonic())
             timeout = due if timeout is None else min(timeout, due)
@@ -345,6 +380,7 @@ class DaskExecutor:
         if submitted is None:
             return
         receipt = words.decode(data, words.Receipt)
+        submitted.site.heard = time.monotonic()
         ahead_s = submitted.site.ahead_s
         for told in receipt.told:
             outcome = told.outcome
@@ -362,6 +398,7 @@ class DaskExecutor:
             self._ended.append(outcome)
         if receipt.more:
             self._submit(number, submitted.site, [])
+            self._flush()
         elif receipt.lost:
             self._lose(number, receipt.lost, settled=True)
             self._fleet.remove(submitted.site.address)
@@ -389,6 +426,8 @@ class DaskExecutor:
         for place in [*submitted.left, *((attempt.job, attempt.number) for attempt in submitted.bundle)]:
             self._where.pop(place, None)
         self._fleet.give_back(submitted.site, number)
+        if submitted.site.busy <= submitted.site.threads:
+            self._fed.discard(submitted.site)
         return submitted
 
     def _lose(self, number: int, why: str, *, settled: bool = False) -> None:
@@ -458,6 +497,12 @@ class DaskExecutor:
             return 1
         return max(1, min(self._cluster.settings.jobs_per_task, int(_PARCEL_S / max(self._typical_s, _LEAST_S))))
 
+    def _ahead(self) -> int:
+        """How many tasks are sent ahead for each place."""
+        if self._typical_s >= _SHORT_S or not self._fleet.may_run_ahead:
+            return 0
+        return min(_MOST_AHEAD, max(1, int(_PARCEL_S / (max(self._typical_s, _LEAST_S) * self._depth()))))
+
     def _waiting(self) -> list[Attempt]:
         return [attempt for unit in self._special for attempt in unit.attempts] + list(self._plain)
 
@@ -467,13 +512,12 @@ class DaskExecutor:
             self._hand_out_special()
         if not self._plain:
             return
-        depth = self._depth()
-        share_ = -(-len(self._plain) // max(1, self._fleet.free_places))
-        size = max(1, min(depth, share_))
-        plain = Demand({})
-        while self._plain and (site := self._fleet.room(plain)) is not None:
+        ahead = self._ahead()
+        size = max(1, min(self._depth(), -(-len(self._plain) // max(1, self._fleet.free_places(ahead)))))
+        while self._plain and (site := self._fleet.room(PLAIN, ahead)) is not None:
             count = min(size, len(self._plain))
-            self._send([self._plain.popleft() for _ in range(count)], site, plain)
+            self._send([self._plain.popleft() for _ in range(count)], site, PLAIN)
+        self._flush()
 
     def _hand_out_special(self) -> None:
         stay: deque[_Unit] = deque()
@@ -488,6 +532,7 @@ class DaskExecutor:
                 full.add(unit.demand.places)
             stay.append(unit)
         self._special = stay
+        self._flush()
 
     def _send(self, attempts: list[Attempt], site: RemoteSite, demand: Demand) -> None:
         """Submit a parcel."""
@@ -507,7 +552,11 @@ class DaskExecutor:
         self._parcels[number] = _Submitted(ready, site)
         for attempt in ready:
             self._where[attempt.job, attempt.number] = number
+        if not site.busy:
+            site.heard = time.monotonic()
         self._fleet.take(site, number, demand)
+        if site.busy > site.threads:
+            self._fed.add(site)
         self._submit(number, site, ready)
 
     def _submit(self, number: int, site: RemoteSite, attempts: list[Attempt]) -> None:
@@ -518,19 +567,29 @@ class DaskExecutor:
         parcel = words.Parcel(
             key=key, session=self._voyage.session, site=site.name, number=number, settled=settled, attempts=attempts
         )
-        amounts = {name: amount for name, amount in site.parcels[number].amounts.items() if name in self._fleet.named}
-        future = self._client.submit(
-            remote.carry,
-            words.encode(parcel),
-            key=key,
-            workers=[site.address],
-            allow_other_workers=False,
-            pure=False,
-            retries=0,
-            resources=amounts or None,
-        )
-        submitted.future = future
-        self._loop.add_callback(self._await, number, future)
+        taken = site.parcels[number].amounts
+        amounts = tuple((name, amount) for name, amount in taken.items() if name in self._fleet.named)
+        self._to_submit.setdefault((site.address, amounts), []).append((number, key, words.encode(parcel)))
+
+    def _flush(self) -> None:
+        """Submit what stands ready. Tasks that go to the same worker are submitted together, which is much cheaper."""
+        for (address, amounts), tasks in self._to_submit.items():
+            numbers, keys, parcels = zip(*tasks, strict=True)
+            futures = self._client.map(
+                remote.carry,
+                parcels,
+                key=list(keys),
+                workers=[address],
+                allow_other_workers=False,
+                pure=False,
+                retries=0,
+                resources=dict(amounts) or None,
+            )
+            for number, future in zip(numbers, futures, strict=True):
+                if number in self._parcels:
+                    self._parcels[number].future = future
+                future.add_done_callback(partial(self._task_ended, number))
+        self._to_submit.clear()
 
     # --- taking back ----------------------------------------------------------------------------
 
@@ -555,12 +614,28 @@ class DaskExecutor:
                 stay.append(attempt)
         self._plain = stay
 
-    def _withdrawn(self, places: Iterable[tuple[int, int]]) -> None:
+    def _withdrawn(self, early: Iterable[tuple[int, int, int]]) -> None:
         """The site has taken these back before they came there."""
-        for job, attempt_number in places:
-            number = self._where.pop((job, attempt_number), None)
-            if number is not None:
-                self._give_back(self._parcels[number].left.pop((job, attempt_number)))
+        for parcel, job, number in early:
+            submitted = self._parcels.get(parcel)
+            attempt = submitted.left.pop((job, number), None) if submitted is not None else None
+            if attempt is not None:
+                self._where.pop((job, number), None)
+                self._give_back(attempt)
+
+    def _take_back_what_is_stuck(self) -> None:
+        """What was sent ahead of a free place, and then came behind something that takes long."""
+        now = time.monotonic()
+        for site in [site for site in self._fed if now - site.heard > _STUCK_S]:
+            self._fed.discard(site)
+            self._typical_s = max(self._typical_s, _SHORT_S)
+            kills = [
+                (number, Kill(attempt.job, attempt.number, "cancelled", 0.0))
+                for number in site.parcels
+                for attempt in self._parcels[number].left.values()
+            ]
+            order = words.Order(self._voyage.session, site.name, kills, take_back=True)
+            self._loop.add_callback(self._send_order, site.address, words.encode(order))
 
 
 class _Unit:

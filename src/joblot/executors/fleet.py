@@ -1,7 +1,7 @@
 """Which sites a run has on a cluster, what runs at each, and where there is room. Pure bookkeeping: no cluster, no clock, no attempts.
 
 Dask is told where each task goes. So a task can only ever run in the one process that its parcel names, and no worker gets more than it
-can begin at once: what waits, waits here, where it can be taken back.
+can begin at once, but for short attempts: of those a few more are sent ahead, so that it need not wait for news to travel.
 """
 
 from __future__ import annotations
@@ -52,8 +52,12 @@ class RemoteSite:
         self.busy = 0
         self.parcels: dict[int, Demand] = {}
         """What is there, by the number of the parcel."""
+        self.heard = 0.0
+        """When it was last given work while idle, or last sent a receipt."""
         self._held = dict.fromkeys(self.totals, 0.0)
         self.gone = False
+        self.offered = False
+        """Whether it stands among those with a free place."""
 
     def could_take(self, demand: Demand, named: Iterable[str] = ()) -> bool:
         """Whether it has room for this when it has nothing else to do; of the names of Dask resources it must have what is asked for."""
@@ -100,7 +104,7 @@ class Fleet:
         self.named: set[str] = set()
         """Names of Dask resources that any worker has, `memory` aside."""
         self._free: deque[RemoteSite] = deque()
-        """A site stands here at least as often as it has free places; whether it has one is asked when it is taken from here."""
+        """Every site with a free place stands here once; whether it still has one is asked when it is taken from here."""
         self.busy = 0
         self._threads = 0
 
@@ -114,12 +118,17 @@ class Fleet:
         """Whether the attempts of a parcel may use all of a site: there are no more slots than may be used, or only one at each site."""
         return self._most is None or self._threads <= self._most or self._threads == len(self.sites)
 
+    @property
+    def may_run_ahead(self) -> bool:
+        """Whether more may be sent than runs at once: the workers run no more than may run."""
+        return self._most is None or self._threads <= self._most
+
     def add(self, site: RemoteSite) -> None:
         """A site has begun."""
         self.sites[site.address] = site
         self._threads += site.threads
         self.named.update(name for name in site.totals if name != "memory")
-        self._free.extend([site] * site.threads)
+        self._offer(site)
 
     def remove(self, address: str) -> RemoteSite | None:
         """A site is gone; its parcels are still in it."""
@@ -138,37 +147,40 @@ class Fleet:
         """Whether any worker is large enough."""
         return any(site.could_take(demand, self.named) for site in self.sites.values())
 
-    def room(self, demand: Demand) -> RemoteSite | None:
-        """A site with room for this, if there is one."""
-        if self.busy and self.busy + demand.places > self.places:
+    def room(self, demand: Demand, ahead: int = 0) -> RemoteSite | None:
+        """A site with room for this, if there is one. For each place of a plain demand there may be so many `ahead`."""
+        if self.busy and self.busy + demand.places > self.places * (1 + ahead):
             return None
         if not demand.is_plain:
             fitting = (site for site in self.sites.values() if site.has_room(demand, self.named))
             return min(fitting, key=lambda site: site.busy, default=None)
         while self._free:
             site = self._free[0]
-            if not site.gone and site.busy < site.threads:
+            if not site.gone and site.busy < site.threads * (1 + ahead):
                 return site
             self._free.popleft()
+            site.offered = False
         return None
 
     def take(self, site: RemoteSite, parcel: int, demand: Demand) -> None:
         """A parcel goes to a site with room for it."""
-        if self._free and self._free[0] is site:
-            self._free.popleft()
-            if site.busy + demand.places < site.threads:  # others first
-                self._free.append(site)
         site.take(parcel, demand)
         self.busy += demand.places
+        if self._free and self._free[0] is site:  # the next one goes to another
+            self._free.rotate(-1)
 
     def give_back(self, site: RemoteSite, parcel: int) -> None:
         """A parcel has ended."""
         places = site.give_back(parcel)
         if not site.gone:
             self.busy -= places
-            self._free.extend([site] * places)
+            self._offer(site)
 
-    @property
-    def free_places(self) -> int:
-        """How many plain attempts can begin now."""
-        return max(0, self.places - self.busy)
+    def _offer(self, site: RemoteSite) -> None:
+        if not site.offered:
+            site.offered = True
+            self._free.append(site)
+
+    def free_places(self, ahead: int = 0) -> int:
+        """How many parcels of plain attempts can be sent now."""
+        return max(0, self.places * (1 + ahead) - self.busy)

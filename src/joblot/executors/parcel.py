@@ -96,12 +96,13 @@ class Receipt(Struct, kw_only=True):
 
 
 class Order(Struct, frozen=True):
-    """End attempts at a site."""
+    """End attempts at a site, or only take back what has not begun there."""
 
     session: str
     site: str
     kills: list[tuple[int, Kill]]
     """Each with the number of its attempt's parcel."""
+    take_back: bool = False
 
 
 class Start(Struct, frozen=True, tag=True):

@@ -98,8 +98,8 @@ async def carry(parcel: bytes) -> bytes:
     return words.encode(receipt)
 
 
-async def end_attempts(order: bytes) -> list[tuple[int, int]]:
-    """End attempts. Returns those that have not begun here and never will."""
+async def end_attempts(order: bytes) -> list[tuple[int, int, int]]:
+    """End attempts. Returns those that have not begun here and never will: parcel, job, number."""
     said = words.decode(order, words.Order)
     site = _SITES.get(said.site)
     return site.end_attempts(said) if site is not None else []
@@ -156,8 +156,8 @@ class Site:
         self._taken: set[int] = set()
         """Numbers of parcels that were taken and may come again."""
         self._settled = 0
-        self._refused: set[tuple[int, int]] = set()
-        """Attempts that were ended before their parcel came."""
+        self._refused: dict[int, set[tuple[int, int]]] = {}
+        """By the number of a parcel that has not come yet, those of its attempts that are not to begin."""
         self._ended = False
         self._idle: asyncio.TimerHandle | None = None
         self._begun = 0
@@ -230,13 +230,14 @@ class Site:
             carried.await_the_next(self)
         return receipt
 
-    def end_attempts(self, order: Order) -> list[tuple[int, int]]:
-        """End what runs; what is not here is refused when it comes."""
+    def end_attempts(self, order: Order) -> list[tuple[int, int, int]]:
+        """End what runs; what has not come is refused when it comes."""
         here = [kill for number, kill in order.kills if number in self._open]
-        if here:
+        if here and not order.take_back:
             self._send(words.End(here))
-        early = [(kill.job, kill.number) for number, kill in order.kills if not self._has_taken(number)]
-        self._refused.update(early)
+        early = [(number, kill.job, kill.number) for number, kill in order.kills if not self._has_taken(number)]
+        for number, *place in early:
+            self._refused.setdefault(number, set()).add((place[0], place[1]))
         return early
 
     async def end(self) -> None:
@@ -273,6 +274,7 @@ class Site:
         if parcel.settled > self._settled:
             self._settled = parcel.settled
             self._taken = {number for number in self._taken if number >= self._settled}
+            self._refused = {number: places for number, places in self._refused.items() if number >= self._settled}
         if self._ended or self._has_taken(parcel.number):
             return False
         claimed = _CLAIMS.get(self.token)
@@ -292,11 +294,10 @@ class Site:
         if answer is not None and not answer.site:
             carried.lose(answer.problem)
             return carried
-        begin = []
+        begin, refused = [], self._refused.pop(parcel.number, ())
         for attempt in parcel.attempts:
             place = (attempt.job, attempt.number)
-            if place in self._refused:
-                self._refused.discard(place)
+            if place in refused:
                 carried.left.discard(place)
             else:
                 self._owner[place] = carried
