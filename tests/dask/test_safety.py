@@ -100,13 +100,21 @@ def test_addresses_of_this_machine_and_encrypted_ones_are_taken(address):
     refuse_plain(address, "the scheduler's address")
 
 
-@pytest.mark.parametrize("on", ["ssh", "slurm", "kubernetes"])
+@pytest.mark.parametrize("on", ["ssh", "slurm"])
 def test_clusters_over_a_network_need_certificates(on):
     with pytest.raises(UsageError) as raised:
         check_safe(on, Settings(options={"hosts": ["one", "two"]}))
     assert f"`--on {on}` needs certificates" in raised.value.message
     assert "`tls:`" in raised.value.hint
-    check_safe(on, Settings(tls="temporary"))
+    check_safe(on, Settings(tls=Tls("ca", "cert", "key")))
+
+
+def test_temporary_certificates_do_not_go_by_ssh():
+    """They would stand in command lines that everybody on those machines can read."""
+    check_safe("slurm", Settings(tls="temporary"))
+    with pytest.raises(UsageError) as raised:
+        check_safe("ssh", Settings(tls="temporary"))
+    assert "needs certificates in files" in raised.value.message
 
 
 def test_ssh_to_this_machine_needs_none():
@@ -210,15 +218,11 @@ def test_without_the_package_it_is_said_what_to_install(joblot):
 
 
 def test_the_deployers_say_what_to_install(joblot):
-    joblot.write("nothing/dask_kubernetes/__init__.py", "raise ImportError('not here')\n")
+    joblot.write("nothing/dask_jobqueue/__init__.py", "raise ImportError('not here')\n")
     joblot.write("cluster.yaml", "tls: temporary\n")
-    done = joblot(
-        "run", "--on", "kubernetes", "--cluster", "cluster.yaml", env={"PYTHONPATH": str(joblot.path / "nothing")}
-    )
-    assert errors(done) == [
-        "`--on kubernetes` needs the package dask_kubernetes",
-        "hint: pip install 'dask-kubernetes'",
-    ]
+    nothing = {"PYTHONPATH": str(joblot.path / "nothing")}
+    done = joblot("run", "--on", "slurm", "--cluster", "cluster.yaml", env=nothing)
+    assert errors(done) == ["`--on slurm` needs the package dask_jobqueue", "hint: pip install 'dask-jobqueue'"]
 
 
 # --- settings ---------------------------------------------------------------------------------------
@@ -255,7 +259,8 @@ def test_settings_are_found_beside_their_file(tmp_path):
 @pytest.mark.parametrize(
     ("on", "message"),
     [
-        ("dsak", "cannot run on `dsak`"),
+        ("dsak", "cannot run on `dsak` (did you mean `dask`?)"),
+        ("kubernetes", "cannot run on `kubernetes` by itself: Dask's operator lets its pods speak plain text only"),
         ("tcp://127.0.0.1", "`tcp://127.0.0.1` is no address of a Dask scheduler"),
         ("http://127.0.0.1:80", "`http://127.0.0.1:80` is no address of a Dask scheduler"),
     ],

@@ -5,10 +5,10 @@ killed, or that ends because its scheduler is gone, is resumed; a scheduler or a
 supervisor would; a worker is begun anew by its nanny. Batches are the plain ones of `plans`, of Python actions and commands.
 
 Each attempt holds a lock for as long as any process of it lives, and the next one tries to take it: so an overlap of any length is seen.
-Checked besides: what `kill.py` checks of states, bytes, histories and reports. Then a tree of processes is cancelled `--cancels` times with
-`joblot cancel --kill`, and the time until none of it lives is measured. Prints what was done and found; exits 1 if anything was found.
+Checked besides: what `kill.py` checks of states, bytes, histories and reports. Then a tree of processes is cancelled `--cancels` times by
+a second Ctrl-C and by `joblot cancel --kill`, and the time until none of it lives is measured. Prints what was done and found; exits 1 if anything was found.
 
-    python tests/torture/dask_kill.py [--kills 30] [--jobs 500] [--per-run 8] [--cancels 20] [--seed 1]
+    python tests/torture/dask_kill.py [--kills 30] [--jobs 500] [--per-run 8] [--cancels 10] [--seed 1]
 """
 
 from __future__ import annotations
@@ -213,23 +213,30 @@ def sites_left() -> int:
         time.sleep(0.02)
 
 
+SIGNALS, COMMAND = "a second Ctrl-C", "`joblot cancel --kill`, its own start included"
 TREE = "sleep {n} & setsid sleep {n} & (trap '' TERM; sleep {n}; sleep {n}) & wait"
 
 
-def cancels(folder: Path, cluster: Cluster, settings: Path, count: int) -> list[float]:
-    """How long after the return of `joblot cancel --kill` a tree of processes on a worker lived, each time."""
+def cancels(folder: Path, cluster: Cluster, settings: Path, count: int, how: str) -> list[float]:
+    """How long after `how` was begun a tree of processes on a worker lived, each time."""
     took = []
     for number in range(count):
         marker = f"9{os.getpid()}{number:03d}"
         (folder / "tree.json").write_text(json.dumps({"jobs": [{"name": "tree", "run": TREE.format(n=marker)}]}))
-        run_id = f"tree{number}"
+        run_id = f"tree{number}-{'s' if how == SIGNALS else 'c'}"
         words = command(folder, cluster, settings, "run", str(folder / "tree.json"), "--run-id", run_id)
         process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         while sleeping(marker) < 3:
             time.sleep(0.01)
-        asked = kill.command(folder, "cancel", run_id, "--kill")
-        subprocess.run(asked, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=True)
+        if how == SIGNALS:
+            process.send_signal(signal.SIGINT)
+            time.sleep(0.2)
         began = time.monotonic()
+        if how == SIGNALS:
+            process.send_signal(signal.SIGINT)
+        else:
+            asked = kill.command(folder, "cancel", run_id, "--kill")
+            subprocess.Popen(asked, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         while sleeping(marker):
             time.sleep(0.002)
         took.append(time.monotonic() - began)
@@ -247,7 +254,7 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=30)
     parser.add_argument("--jobs", type=int, default=500)
     parser.add_argument("--per-run", type=int, default=8)
-    parser.add_argument("--cancels", type=int, default=20)
+    parser.add_argument("--cancels", type=int, default=10)
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
@@ -266,17 +273,15 @@ def main() -> int:
             one_run(folder, cluster, settings, rng, options.jobs, budget, tally)
             shutil.rmtree(folder)
             turn += 1
-        took = cancels(home, cluster, settings, options.cancels)
+        took = {how: cancels(home, cluster, settings, options.cancels, how) for how in (SIGNALS, COMMAND)}
     finally:
         cluster.close()
     shutil.rmtree(home)
     print(", ".join(f"{key} {tally[key]}" for key in GOOD))
     print(", ".join(f"{key} {tally[key]}" for key in BAD), f"({time.monotonic() - began:.0f} s)")
-    if took:
-        print(
-            f"{len(took)} trees cancelled: gone after {took[len(took) // 2] * 1000:.0f} ms (median), {took[-1] * 1000:.0f} ms at most,"
-            " from the return of `joblot cancel --kill` on"
-        )
+    for how, times in took.items():
+        middle, most = times[len(times) // 2] * 1000, times[-1] * 1000
+        print(f"{len(times)} trees gone {middle:.0f} ms (median), {most:.0f} ms (at most) after {how}")
     return 1 if any(tally[key] for key in BAD) else 0
 
 

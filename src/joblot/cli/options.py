@@ -219,8 +219,8 @@ no_fuse_option = click.option(
 
 _DRIVING: Final[tuple[Callable[[Any], Any], ...]] = (
     click.option("--on", metavar="PLACE", type=Place(), default="local", envvar="JOBLOT_ON", show_envvar=True,
-                 help="`local`: killable processes (default); `inline`: in this process, one job at a time; `dask`, `ssh`, `slurm`, "
-                 "`kubernetes`: a cluster that begins with the run; `tls://HOST:PORT`, `tcp://127.0.0.1:PORT`: a Dask scheduler"),
+                 help="`local`: killable processes (default); `inline`: in this process, one job at a time; `dask`, `ssh`, `slurm`: "
+                 "a cluster that begins with the run; `tls://HOST:PORT`, `tcp://127.0.0.1:PORT`: a Dask scheduler"),
     click.option("--cluster", metavar="FILE", envvar="JOBLOT_CLUSTER", show_envvar=True,
                  help="the settings of the cluster: certificates, workers, what its deployer is told"),
     click.option("-j", "--jobs", "--workers", "workers", metavar="N", type=click.IntRange(min=1), envvar="JOBLOT_WORKERS",

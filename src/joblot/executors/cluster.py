@@ -114,14 +114,18 @@ def _deploy(on: str, settings: Settings, security: Any, slots: int) -> Any:
             f"`--on {on}` needs the package {module.partition('.')[0]}", hint=f"pip install '{package}'"
         ) from None
     options = {**_defaults(on, settings, slots), **settings.options}
+    inherited: dict[str, Any] = {"distributed.scheduler.allowed-failures": 0}
     if security is not None:
         options["security"] = security
-        if on != "ssh":
+        if on == "ssh":
+            options["scheduler_options"] = {"protocol": "tls://", **(options.get("scheduler_options") or {})}
+            inherited |= _inherited_tls(settings)
+        else:
             options.setdefault("protocol", "tls://")
     try:
-        with dask.config.set({"distributed.scheduler.allowed-failures": 0}):
+        with dask.config.set(inherited):
             cluster = deployer(**options)
-            if on in ("slurm", "kubernetes") and settings.workers is not None:
+            if on == "slurm" and settings.workers is not None:
                 cluster.scale(settings.workers)
     except Exception as error:
         raise ClusterError(
@@ -142,6 +146,15 @@ def _defaults(on: str, settings: Settings, slots: int) -> dict[str, Any]:
         "worker_dashboard_address": "127.0.0.1:0",
         "silence_logs": logging.CRITICAL,
     }
+
+
+def _inherited_tls(settings: Settings) -> dict[str, Any]:
+    """What processes that SSH begins take over of Dask's configuration: the paths of the certificates, which are theirs too."""
+    assert isinstance(settings.tls, Tls), "BUG: checked before"
+    tls: dict[str, Any] = {"ca-file": settings.tls.ca}
+    for role in ("client", "scheduler", "worker"):
+        tls[role] = {"cert": settings.tls.cert, "key": settings.tls.key}
+    return {"distributed.comm.tls": tls, "distributed.comm.require-encryption": True}
 
 
 def _connect(address: str, security: Any) -> Any:

@@ -9,9 +9,8 @@ from joblot.errors import UsageError, did_you_mean
 
 DEPLOYERS: Final = {
     "dask": ("distributed", "LocalCluster", "joblot[dask]"),
-    "ssh": ("distributed", "SSHCluster", "joblot[dask]' asyncssh '"),
+    "ssh": ("distributed", "SSHCluster", "joblot[dask]' 'asyncssh"),
     "slurm": ("dask_jobqueue", "SLURMCluster", "dask-jobqueue"),
-    "kubernetes": ("dask_kubernetes.operator", "KubeCluster", "dask-kubernetes"),
 }
 """Kinds of cluster that begin with the run and end with it: module, class, and what to install."""
 _ADDRESS: Final = re.compile(r"(tcp|tls)://(\[[0-9a-fA-F:.]+\]|[^\[\]:/\s]+):(\d{1,5})")
@@ -30,6 +29,11 @@ def check_on(on: str) -> str:
     """
     if on in ("local", "inline") or on in DEPLOYERS or _ADDRESS.fullmatch(on):
         return on
+    if on == "kubernetes":
+        raise UsageError(
+            "cannot run on `kubernetes` by itself: Dask's operator lets its pods speak plain text only",
+            hint="begin a scheduler and workers with certificates in pods, and use their `tls://` address (how-to: Kubernetes)",
+        )
     if "://" in on:
         raise UsageError(
             f"`{on}` is no address of a Dask scheduler",

@@ -93,16 +93,25 @@ def check_safe(on: str, settings: Settings) -> None:
     if on == "dask":
         return
     if on in DEPLOYERS:
-        hosts = settings.options.get("hosts") if on == "ssh" else None
-        if settings.tls is None and not (isinstance(hosts, list) and all(map(is_loopback, hosts))):
-            raise UsageError(
-                f"`--on {on}` needs certificates: jobs and their secrets go over the network, and whoever reaches a scheduler runs code",
-                hint="write `tls:` into the settings file (`--cluster FILE`)",
-            )
+        _check_deployer(on, settings)
         return
     refuse_plain(on, "the scheduler's address")
     if on.startswith("tls:") and not isinstance(settings.tls, Tls):
         raise UsageError(
             f"`{on}` needs certificates",
             hint="write `tls: {ca: ca.pem, cert: client.pem, key: client-key.pem}` into a settings file (`--cluster FILE`)",
+        )
+
+
+def _check_deployer(on: str, settings: Settings) -> None:
+    hosts = settings.options.get("hosts") if on == "ssh" else None
+    if settings.tls is None and not (isinstance(hosts, list) and all(map(is_loopback, hosts))):
+        raise UsageError(
+            f"`--on {on}` needs certificates: jobs and their secrets go over the network, and whoever reaches a scheduler runs code",
+            hint="write `tls:` into the settings file (`--cluster FILE`)",
+        )
+    if on == "ssh" and settings.tls == "temporary":
+        raise UsageError(
+            "`--on ssh` needs certificates in files: temporary ones would stand in the command lines of other machines",
+            hint="write `tls: {ca: ca.pem, cert: cluster.pem, key: cluster-key.pem}`, with files that all hosts have under these paths",
         )
