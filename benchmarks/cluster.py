@@ -51,6 +51,20 @@ def through_joblot(address: str, count: int, settings: Path) -> tuple[float, flo
     return report.duration_ms / 1000, whole - report.duration_ms / 1000
 
 
+def cpu_s(pid: int) -> float:
+    """Seconds of processor time that a process has taken."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def shares(what: str, address: str, scheduler: int, count: int, file: Path) -> None:
+    """What the runner and the scheduler take of the processor for a job."""
+    runner, there = time.process_time(), cpu_s(scheduler)
+    through_joblot(address, count, file)
+    runner, there = time.process_time() - runner, cpu_s(scheduler) - there
+    print(f"  {what}: the runner {runner / count * 1e6:.0f} us a job, the scheduler {there / count * 1e6:.0f} us a job")
+
+
 def settings(folder: Path, workers: int, jobs_per_task: int) -> Path:
     path = folder / f"cluster-{jobs_per_task}.yaml"
     path.write_text(f"min_workers: {workers}\njobs_per_task: {jobs_per_task}\n")
@@ -69,12 +83,13 @@ def main() -> None:
         cluster = DaskProcesses(folder, workers=options.workers)
         os.chdir(folder)
         try:
-            measure(cluster.address, folder, options)
+            measure(cluster, folder, options)
         finally:
             cluster.close()
 
 
-def measure(address: str, folder: Path, options: argparse.Namespace) -> None:
+def measure(cluster: DaskProcesses, folder: Path, options: argparse.Namespace) -> None:
+    address = cluster.address
     single, batched = settings(folder, options.workers, 1), settings(folder, options.workers, 256)
     through_joblot(address, 10, batched)  # the first of all pays for imports
     took: dict[str, list[float]] = {"bare": [], "one a task": [], "batched": []}
@@ -96,6 +111,9 @@ def measure(address: str, folder: Path, options: argparse.Namespace) -> None:
     print(f"  to connect, begin the sites and leave: {statistics.median(around):.2f} s")
     own, _ = through_joblot(address, options.many, batched)
     print(f"{options.many} no-op jobs, batched: {own:.3f} s, {own / options.many * 1e6:.0f} us a job")
+    print("processor time, connecting and leaving included")
+    shares("one a task", address, cluster.scheduler.pid, options.jobs, single)
+    shares("batched", address, cluster.scheduler.pid, options.many, batched)
 
 
 if __name__ == "__main__":

@@ -44,6 +44,22 @@ def log_of(project, job):
     return (run / "logs" / job / "1.log").read_text()
 
 
+def test_ctrl_c_at_a_terminal_lets_what_runs_on_a_cluster_of_this_machine_end(joblot):
+    """Every process of the terminal's group gets the signal; the workers are not among them."""
+    joblot.write(
+        "joblot.yaml",
+        "jobs:\n  - {name: a, run: 'touch began; sleep 1; touch ended'}\n  - {name: b, run: 'true', needs: [a]}\n",
+    )
+    process = joblot.popen("run", "--on", "dask", start_new_session=True)
+    joblot.wait_for("began")
+    os.killpg(process.pid, signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert (joblot.path / "ended").exists()
+    assert b"a: success" in said
+    assert b"Traceback" not in said, said
+
+
 SBATCH = """#!/bin/sh
 script=$(mktemp {folder}/job-XXXX) && cat "$1" > "$script"
 setsid sh "$script" > "$script.out" 2>&1 < /dev/null &

@@ -186,7 +186,7 @@ def test_what_a_killed_runner_has_left_on_the_workers_dies(dask, runner):
     """The tasks see themselves cancelled."""
     runner.kill()
     until(lambda: not sleeping(runner.marker))
-    until(lambda: not living_sleeps("joblot.executors.siteprocess"))
+    until(lambda: not site_pids(str(dask.processes.folder)))
 
 
 def test_who_takes_a_run_over_ends_what_lives_of_it_before_anything_begins(dask, runner):

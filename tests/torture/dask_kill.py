@@ -99,9 +99,8 @@ class Cluster(DaskProcesses):
 
     def begin_again(self) -> None:
         """The scheduler was killed: a new one at its address, and new workers."""
-        for worker in self.workers:
-            worker.terminate()
-        for worker in self.workers:
+        for worker in self.workers:  # one that has lost its scheduler may take minutes to end
+            os.killpg(worker.pid, signal.SIGKILL)
             worker.wait()
         count = len(self.workers)
         self.workers = []
@@ -179,7 +178,7 @@ def one_run(folder: Path, cluster: Cluster, settings: Path, rng, jobs: int, budg
     if code != made.exit_code:
         print(f"exit {code} instead of {made.exit_code}: {(folder / 'stderr').read_text()}")
         tally["manual steps"] += 1
-    tally["processes left"] += sites_left()
+    tally["processes left"] += sites_left(cluster)
     kill.check_history(folder, "victim", tally, status="success")
     books = kill.Books(made, tally)
     for number, events in enumerate(kill.records(folder, "victim")):
@@ -199,18 +198,22 @@ def one_run(folder: Path, cluster: Cluster, settings: Path, rng, jobs: int, budg
     kill.check_report(folder, "victim", made, tally)
 
 
-def sites_left() -> int:
-    """Processes of sites that are there a second after their run."""
+def sites_left(cluster: Cluster) -> int:
+    """Processes of the cluster's sites that are there a second after their run."""
     until = time.monotonic() + 1.0
+    mark = f"JOBLOT_SITE_FOLDER={cluster.folder}".encode()
     while True:
-        left = [
-            pid
-            for pid in map(int, filter(str.isdigit, os.listdir("/proc")))
-            if b"joblot.executors.siteprocess" in cmdline(pid)
-        ]
+        left = [pid for pid in map(int, filter(str.isdigit, os.listdir("/proc"))) if mark in environ(pid)]
         if not left or time.monotonic() > until:
             return len(left)
         time.sleep(0.02)
+
+
+def environ(pid: int) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/environ").read_bytes()
+    except OSError:
+        return b""
 
 
 SIGNALS, COMMAND = "a second Ctrl-C", "`joblot cancel --kill`, its own start included"

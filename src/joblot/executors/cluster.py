@@ -145,6 +145,7 @@ def _defaults(on: str, settings: Settings, slots: int) -> dict[str, Any]:
         "scheduler_kwargs": {"dashboard": False, "dashboard_address": "127.0.0.1:0"},
         "worker_dashboard_address": "127.0.0.1:0",
         "silence_logs": logging.CRITICAL,
+        "preload": ["joblot.executors.site"],
     }
 
 

@@ -45,7 +45,9 @@ if TYPE_CHECKING:
 MAX_LOG: Final = 4 * 2**20
 """Bytes that come back of a log, at the most: they go through the scheduler's memory."""
 SETTLE_S: Final = 1.0
-"""How long the end of a worker is kept back: its processes die with it within milliseconds, but somewhere else than where we hear of it."""
+"""How long the ends of what a lost worker ran are kept back, at least."""
+CLEAR_S: Final = 10.0
+"""How long to wait for the worker that sees to it that nothing is left."""
 _SHORT_S: Final = 0.05
 """Attempts that are shorter than this travel together; until some have ended they are taken to be longer."""
 _PARCEL_S: Final = 0.1
@@ -87,8 +89,8 @@ class DaskExecutor:
         """By job and number, the parcel that an attempt is in."""
         self._numbers = 0
         self._ended: list[Outcome] = []
-        self._held: deque[tuple[float, list[Outcome]]] = deque()
-        """Ends that are kept back for a moment, by when they are told."""
+        self._held: list[_Held] = []
+        """Ends that are kept back until it is certain that nothing lives."""
         self._typical_s = _SHORT_S
         self._greetings: dict[str, int] = {}
         self._fed: set[RemoteSite] = set()
@@ -272,12 +274,22 @@ class DaskExecutor:
         elif not answer.site:
             self._warn(f"worker `{address}` is not used: {answer.problem}")
 
-    def _lose_site(self, address: str, why: str = "") -> None:
-        """A worker is gone, with all that ran there."""
+    def _lose_site(self, address: str, why: str = "", *, lives: bool = False) -> None:
+        """A worker is gone, with all that ran there; or it lives, and what it has of us is not to be trusted any more."""
         site = self._fleet.remove(address)
-        if site is not None:
-            for number in list(site.parcels):
-                self._lose(number, why or f"worker `{address}` was lost")
+        if site is None or not site.parcels:
+            return
+        held = _Held(site.name, time.monotonic())
+        for number in list(site.parcels):
+            held.outcomes += self._lost(number, why or f"worker `{address}` was lost")
+        self._held.append(held)
+        neighbour = next(
+            (other for other in self._fleet.sites.values() if other.host == site.host), site if lives else None
+        )
+        if neighbour is None:
+            held.cleared = True
+        else:
+            self._loop.add_callback(self._clear, neighbour.address, site.name)
 
     # --- what Dask's threads call ---------------------------------------------------------------
 
@@ -309,6 +321,8 @@ class DaskExecutor:
                 self._fetching = False
 
     async def _fetch_all(self) -> None:
+        from distributed import KilledWorker
+
         done, self._done = self._done, []
         whole = {number: future for number, future in done if future.status == "finished"}
         try:
@@ -318,7 +332,7 @@ class DaskExecutor:
         for number, future in done:
             receipt = receipts.get(number)
             if receipt is None:
-                self._ring("broken", number)
+                self._ring("broken", number, not isinstance(await _error_of(future), KilledWorker))
             else:
                 self._ring("receipt", number, receipt)
             future.release()
@@ -329,6 +343,12 @@ class DaskExecutor:
         except Exception:  # noqa: BLE001 - the worker is gone, and what ran there is lost; that is heard in another way
             return
         self._ring("early", early.get(address, ()))
+
+    async def _clear(self, address: str, name: str) -> None:
+        """Have a worker of the machine see to it that nothing lives of a site: another one, or the same, should it live after all."""
+        with suppress(Exception):  # that one is gone too, in whatever way: then time has to do
+            await self._client.run(remote.clear, name, workers=[address], asynchronous=True)
+        self._ring("cleared", name)
 
     def _call(self, coroutine: Coroutine[Any, Any, Any], limit_s: float | None = None) -> Any:
         """The result of a call to the cluster; None when it did not come."""
@@ -345,7 +365,7 @@ class DaskExecutor:
         if self._fed:
             timeout = _STUCK_S if timeout is None else min(timeout, _STUCK_S)
         if self._held:
-            due = max(0.0, self._held[0][0] - time.monotonic())
+            due = max(0.0, min(held.due for held in self._held) - time.monotonic())
             timeout = due if timeout is None else min(timeout, due)
         return None if timeout is None else max(0, round(timeout * 1000 + 0.49))
 
@@ -362,6 +382,8 @@ class DaskExecutor:
                 self._broken(*rest)
             elif kind == "early":
                 self._withdrawn(*rest)
+            elif kind == "cleared":
+                self._cleared(*rest)
             elif kind == "greeted":
                 self._greeted(*rest)
             elif kind == "remove-worker":
@@ -370,10 +392,15 @@ class DaskExecutor:
             elif rest[0] not in self._fleet.sites:
                 self._greet(*rest)
         now = time.monotonic()
-        while self._held and self._held[0][0] <= now:
-            self._ended += self._held.popleft()[1]
+        for held in [held for held in self._held if held.due <= now]:
+            self._held.remove(held)
+            self._ended += held.outcomes
         if not self._cluster.is_there:
             self._scheduler_lost()
+
+    def _cleared(self, site: str) -> None:
+        for held in self._held:
+            held.cleared = held.cleared or held.site == site
 
     def _received(self, number: int, data: bytes) -> None:
         submitted = self._parcels.get(number)
@@ -400,10 +427,8 @@ class DaskExecutor:
             self._submit(number, submitted.site, [])
             self._flush()
         elif receipt.lost:
-            self._lose(number, receipt.lost, settled=True)
-            self._fleet.remove(submitted.site.address)
-            for other in list(submitted.site.parcels):
-                self._lose(other, receipt.lost)
+            self._ended += self._lost(number, receipt.lost)
+            self._lose_site(submitted.site.address, receipt.lost)
             self._greet(submitted.site.address)
         else:
             self._close_parcel(number)
@@ -430,32 +455,33 @@ class DaskExecutor:
             self._fed.discard(submitted.site)
         return submitted
 
-    def _lose(self, number: int, why: str, *, settled: bool = False) -> None:
-        """The attempts of a parcel are lost. Unless it is certain that nothing of them lives, they are told a little later."""
+    def _lost(self, number: int, why: str) -> list[Outcome]:
+        """The ends of a parcel's attempts, of which nothing will be heard any more."""
         submitted = self._close_parcel(number)
         submitted.cancel(self._loop)
-        lost = [
-            Outcome(attempt.job, attempt.number, "lost", message=why, reason="lost", shared=len(submitted.bundle) > 1)
+        shared = len(submitted.bundle) > 1
+        return [
+            Outcome(attempt.job, attempt.number, "lost", message=why, reason="lost", shared=shared)
             for attempt in submitted.left.values()
         ]
-        if settled or self._down:
-            self._ended += lost
-        else:
-            self._held.append((time.monotonic() + SETTLE_S, lost))
 
-    def _broken(self, number: int) -> None:
-        """A task has ended without a receipt."""
+    def _broken(self, number: int, lives: bool) -> None:
+        """A task has ended without a receipt: whatever became of its worker, the site that it was for is not used again."""
         if number in self._parcels and self._cluster.is_there:
-            self._lose(number, f"worker `{self._parcels[number].site.address}` was lost")
+            address = self._parcels[number].site.address
+            self._lose_site(address, lives=lives)
+            if lives:
+                self._greet(address)
 
     def _scheduler_lost(self) -> None:
         if self._down:
             return
         self._down = f"the Dask scheduler of `{self._cluster.on}` is gone"
         for number in list(self._parcels):
-            self._lose(number, "the Dask scheduler was lost")
-        while self._held:
-            self._ended += self._held.popleft()[1]
+            self._ended += self._lost(number, "the Dask scheduler was lost")
+        for held in self._held:
+            self._ended += held.outcomes
+        self._held.clear()
         for attempt in self._waiting():
             self._give_back(attempt)
         self._plain.clear()
@@ -646,6 +672,22 @@ class _Unit:
         self.demand = demand
 
 
+class _Held:
+    """Ends of what ran at a site that is gone. Its processes die with it within milliseconds, but elsewhere than where we hear of it."""
+
+    def __init__(self, site: str, since: float) -> None:
+        self.site = site
+        self.outcomes: list[Outcome] = []
+        self.since = since
+        self.cleared = False
+        """Whether a worker of the machine has ended what was left, or cannot be asked."""
+
+    @property
+    def due(self) -> float:
+        """When to tell them."""
+        return self.since + (SETTLE_S if self.cleared else CLEAR_S)
+
+
 class _Submitted:
     """A parcel on its way or at its site."""
 
@@ -661,6 +703,14 @@ class _Submitted:
         future, self.future = self.future, None
         if future is not None:
             loop.add_callback(future.cancel, asynchronous=True)
+
+
+async def _error_of(future: Any) -> BaseException | None:
+    """What a task has ended with."""
+    if future.status != "error":
+        return None
+    error: BaseException = await future.exception()
+    return error
 
 
 def _slots_at_a_site(plan: Plan, cluster: Cluster, most: int | None) -> int:

@@ -44,6 +44,7 @@ class RemoteSite:
         self, address: str, name: str, threads: int, totals: Mapping[str, float], *, ahead_s: float = 0.0
     ) -> None:
         self.address = address
+        self.host = address.partition("://")[2].rpartition(":")[0]
         self.name = name
         self.threads = threads
         self.totals = dict(totals)

@@ -50,6 +50,11 @@ _CLAIMS: Final[dict[str, Claim]] = {}
 """The newest claim of each run that this worker has heard of."""
 
 
+def dask_setup(_worker: Any) -> None:
+    """Dask calls this in a worker that begins with the run: Ctrl-C at a terminal is for the runner, who lets what runs end."""
+    os.setpgid(0, 0)
+
+
 async def greet(hello: bytes, dask_worker: Any) -> bytes:
     """Make a site. Nothing is ended and nothing runs yet."""
     said = words.decode(hello, words.Hello)
@@ -103,6 +108,11 @@ async def end_attempts(order: bytes) -> list[tuple[int, int, int]]:
     said = words.decode(order, words.Order)
     site = _SITES.get(said.site)
     return site.end_attempts(said) if site is not None else []
+
+
+async def clear(name: str) -> None:
+    """End what a site of a Dask worker that is gone has left on this machine; back when there is nothing of it."""
+    await asyncio.to_thread(processes.sweep_marked, MARK, lambda mark: mark.split(":")[2:3] == [name])
 
 
 async def leave(session: str) -> None:
