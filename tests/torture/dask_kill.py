@@ -6,7 +6,7 @@ supervisor would; a worker is begun anew by its nanny. Batches are the plain one
 
 Each attempt holds a lock for as long as any process of it lives, and the next one tries to take it: so an overlap of any length is seen.
 Checked besides: what `kill.py` checks of states, bytes, histories and reports. Then a tree of processes is cancelled `--cancels` times by
-a second Ctrl-C and by `joblot cancel --kill`, and the time until none of it lives is measured. Prints what was done and found; exits 1 if anything was found.
+a second SIGTERM and by `joblot cancel --kill`, and the time until none of it lives is measured. Prints what was done and found; exits 1 if anything was found.
 
     python tests/torture/dask_kill.py [--kills 30] [--jobs 500] [--per-run 8] [--cancels 10] [--seed 1]
 """
@@ -216,7 +216,7 @@ def environ(pid: int) -> bytes:
         return b""
 
 
-SIGNALS, COMMAND = "a second Ctrl-C", "`joblot cancel --kill`, its own start included"
+SIGNALS, COMMAND = "a second SIGTERM", "`joblot cancel --kill`, its own start included"
 TREE = "sleep {n} & setsid sleep {n} & (trap '' TERM; sleep {n}; sleep {n}) & wait"
 
 
@@ -232,11 +232,11 @@ def cancels(folder: Path, cluster: Cluster, settings: Path, count: int, how: str
         while sleeping(marker) < 3:
             time.sleep(0.01)
         if how == SIGNALS:
-            process.send_signal(signal.SIGINT)
+            process.send_signal(signal.SIGTERM)
             time.sleep(0.2)
         began = time.monotonic()
         if how == SIGNALS:
-            process.send_signal(signal.SIGINT)
+            process.send_signal(signal.SIGTERM)
         else:
             asked = kill.command(folder, "cancel", run_id, "--kill")
             subprocess.Popen(asked, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
