@@ -56,7 +56,7 @@ COMMANDS = {
     "run-orchestrator": [["project.py"], ["project.py", "data/workflow.json", "--continue-on-error"]],
     "standard-library": [[*JOBLOT, "joblot.yaml"]],
 }
-MOVES = re.compile(rb'\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d[.\d]*Z?|"\w+_ms": [\d.]+|\d+ms|[\d.]+ m?s\b|\d{8}-\d{6}-\w{8}')
+MOVES = re.compile(rb'\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d[.\d]*Z?|"\w+_ms": ?[\d.]+|\d+ms|[\d.]+ m?s\b|\d{8}-\d{6}-\w{8}')
 """What differs from run to run wherever it runs: times, and ids made of them."""
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import socket
+import warnings
 from contextlib import suppress
 from importlib import import_module
 from typing import Any, Final
@@ -160,12 +161,15 @@ def _inherited_tls(settings: Settings) -> dict[str, Any]:
 
 def _connect(address: str, security: Any) -> Any:
     from distributed import Client
+    from distributed.versions import VersionMismatchWarning
 
     try:
         if address.startswith("tcp"):  # where nobody listens, Dask would try again and again
             host, _, port = address.removeprefix("tcp://").rpartition(":")
             socket.create_connection((host.strip("[]"), int(port)), _CONNECT_S).close()
-        return Client(address, security=security, timeout=_CONNECT_S, set_as_default=False)
+        with warnings.catch_warnings():  # of versions: where they matter, they are an error in our own words
+            warnings.simplefilter("ignore", VersionMismatchWarning)
+            return Client(address, security=security, timeout=_CONNECT_S, set_as_default=False)
     except (OSError, ValueError, TypeError, RuntimeError) as error:
         hint = (
             "is it running, and are its certificates of the same authority?"

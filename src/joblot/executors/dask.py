@@ -95,6 +95,8 @@ class DaskExecutor:
         self._greetings: dict[str, int] = {}
         self._fed: set[RemoteSite] = set()
         """Sites that have more than they can begin."""
+        self._looked = 0.0
+        """When it was last looked at what is stuck there."""
         self._done: list[tuple[int, Any]] = []
         """Tasks whose results have not been fetched; of Dask's thread."""
         self._fetching = False
@@ -239,7 +241,9 @@ class DaskExecutor:
         """Take the run for this process, on every worker, before the first attempt."""
         self._claimed = words.encode(self._voyage.begin())
         said_ = self._call(self._client.run(remote.claim, self._claimed, asynchronous=True, on_error="return"))
-        for address, problem in (said_ or {}).items():
+        if said_ is None:
+            raise ClusterError(f"the workers of `{self._cluster.on}` do not answer", hint="nothing has begun there")
+        for address, problem in said_.items():
             if isinstance(problem, str) and problem:
                 raise RunHeldError(f"worker `{address}`: {problem}")
             if isinstance(problem, BaseException):
@@ -250,6 +254,8 @@ class DaskExecutor:
         count = self._greetings[address] = self._greetings.get(address, 0) + 1
         if count <= _MOST_GREETINGS:
             self._loop.add_callback(self._greet_there, address)
+        else:
+            self._warn(f"worker `{address}` is used no more: what ran there was lost {_MOST_GREETINGS} times")
 
     async def _greet_there(self, address: str) -> None:
         asked = time.monotonic()
@@ -277,19 +283,24 @@ class DaskExecutor:
     def _lose_site(self, address: str, why: str = "", *, lives: bool = False) -> None:
         """A worker is gone, with all that ran there; or it lives, and what it has of us is not to be trusted any more."""
         site = self._fleet.remove(address)
-        if site is None or not site.parcels:
+        if site is None:
             return
-        held = _Held(site.name, time.monotonic())
+        for waiting in [one for one in self._held if one.asked == address]:
+            self._ask_about(waiting)
+        if not site.parcels:
+            return
+        held = _Held(site, time.monotonic())
         for number in list(site.parcels):
             held.outcomes += self._lost(number, why or f"worker `{address}` was lost")
         self._held.append(held)
-        neighbour = next(
-            (other for other in self._fleet.sites.values() if other.host == site.host), site if lives else None
-        )
-        if neighbour is None:
-            held.cleared = True
-        else:
-            self._loop.add_callback(self._clear, neighbour.address, site.name)
+        self._ask_about(held, site.address if lives else "")
+
+    def _ask_about(self, held: _Held, own: str = "") -> None:
+        """Ask another worker of the machine, or else its own, to see to it that nothing lives; with nobody to ask time has to do."""
+        others = (other.address for other in self._fleet.sites.values() if other.host == held.site.host)
+        held.asked = next(others, own)
+        if held.asked:
+            self._loop.add_callback(self._clear, held.asked, held.site.name)
 
     # --- what Dask's threads call ---------------------------------------------------------------
 
@@ -348,7 +359,7 @@ class DaskExecutor:
         """Have a worker of the machine see to it that nothing lives of a site: another one, or the same, should it live after all."""
         with suppress(Exception):  # that one is gone too, in whatever way: then time has to do
             await self._client.run(remote.clear, name, workers=[address], asynchronous=True)
-        self._ring("cleared", name)
+        self._ring("cleared", name, address)
 
     def _call(self, coroutine: Coroutine[Any, Any, Any], limit_s: float | None = None) -> Any:
         """The result of a call to the cluster; None when it did not come."""
@@ -398,9 +409,10 @@ class DaskExecutor:
         if not self._cluster.is_there:
             self._scheduler_lost()
 
-    def _cleared(self, site: str) -> None:
+    def _cleared(self, site: str, asked: str) -> None:
         for held in self._held:
-            held.cleared = held.cleared or held.site == site
+            if held.site.name == site and held.asked == asked:
+                held.asked = ""
 
     def _received(self, number: int, data: bytes) -> None:
         submitted = self._parcels.get(number)
@@ -652,6 +664,9 @@ class DaskExecutor:
     def _take_back_what_is_stuck(self) -> None:
         """What was sent ahead of a free place, and then came behind something that takes long."""
         now = time.monotonic()
+        if not self._fed or now - self._looked < _STUCK_S / 2:
+            return
+        self._looked = now
         for site in [site for site in self._fed if now - site.heard > _STUCK_S]:
             self._fed.discard(site)
             self._typical_s = max(self._typical_s, _SHORT_S)
@@ -675,17 +690,17 @@ class _Unit:
 class _Held:
     """Ends of what ran at a site that is gone. Its processes die with it within milliseconds, but elsewhere than where we hear of it."""
 
-    def __init__(self, site: str, since: float) -> None:
+    def __init__(self, site: RemoteSite, since: float) -> None:
         self.site = site
         self.outcomes: list[Outcome] = []
         self.since = since
-        self.cleared = False
-        """Whether a worker of the machine has ended what was left, or cannot be asked."""
+        self.asked = ""
+        """The worker that was asked to end what is left, until it has answered."""
 
     @property
     def due(self) -> float:
         """When to tell them."""
-        return self.since + (SETTLE_S if self.cleared else CLEAR_S)
+        return self.since + (CLEAR_S if self.asked else SETTLE_S)
 
 
 class _Submitted:
@@ -728,7 +743,7 @@ def _hello(context: RunContext, voyage: Voyage, slots: int) -> words.Hello:
         run_id=context.run_id,
         token=voyage.token,
         session=voyage.session,
-        batch=encode_batch(replace(config, jobs=[])),
+        batch=encode_batch(replace(config, jobs=[], vars={}, files={})),
         secrets={name: os.environ[name] for name in config.secrets if name in os.environ},
         actions=tuple(sorted({spec.action for spec in config.jobs if spec.action is not None})),
         modules=tuple(sorted({module for function in functions if (module := _module_of(function))})),

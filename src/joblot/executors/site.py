@@ -27,7 +27,7 @@ from joblot.executors import processes
 from joblot.executors.versions import versions
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Coroutine
 
     from joblot.executors.parcel import Answer, Claim, Hello, Order, Parcel, Receipt
 
@@ -37,7 +37,7 @@ LOOK_S: Final = 0.03
 """How often a task looks whether it was cancelled: how long attempts may outlive their runner."""
 TELL_S: Final = 0.1
 """How long what has ended waits for the rest of its parcel before it is told."""
-_UNHEARD_S: Final = 10.0
+_UNHEARD_S: Final = 30.0
 """After this long without a task that asks, whoever sent a parcel is taken to be gone."""
 _IDLE_S: Final = 60.0
 """After this long without work a site's process ends; with the next parcel it begins again."""
@@ -46,6 +46,7 @@ _END_S: Final = 0.2
 _AT_WORK: Final = ("running", "paused", "closing_gracefully")
 _SITES: Final[dict[str, Site]] = {}
 """By their own names."""
+_UNDER_WAY: Final[set[asyncio.Task[None]]] = set()
 _CLAIMS: Final[dict[str, Claim]] = {}
 """The newest claim of each run that this worker has heard of."""
 
@@ -61,8 +62,11 @@ async def greet(hello: bytes, dask_worker: Any) -> bytes:
     problem = _differing(said)
     if problem:
         return words.encode(words.Answer(problem=problem, hint="install the same versions on both sides"))
-    site = Site(said, dask_worker)
-    answer = await site.begin()
+    try:
+        site = Site(said, dask_worker)
+        answer = await site.begin()
+    except Exception as error:  # noqa: BLE001 - Dask would write what we were called with, secrets and all, to its log
+        answer = words.Answer(problem=f"{type(error).__name__}: {error}")
     if answer.site:
         _SITES[site.name] = site
         site.rest()
@@ -267,7 +271,7 @@ class Site:
         """Nothing to do: after a while the process may end."""
         if self._idle is None and not self._open and not self._ended:
             loop = asyncio.get_running_loop()
-            self._idle = loop.call_later(_IDLE_S, lambda: loop.create_task(self._pause()))
+            self._idle = loop.call_later(_IDLE_S, lambda: _begin(self._pause()))
 
     async def _pause(self) -> None:
         self._idle = None
@@ -427,7 +431,14 @@ class _Carried:
     def await_the_next(self, site: Site) -> None:
         """Somebody must ask again soon."""
         loop = asyncio.get_running_loop()
-        self._unheard = loop.call_later(_UNHEARD_S, lambda: loop.create_task(site.end()))
+        self._unheard = loop.call_later(_UNHEARD_S, lambda: _begin(site.end()))
+
+
+def _begin(coroutine: Coroutine[Any, Any, None]) -> None:
+    """Have something done beside. The loop alone would not keep it from being collected as garbage."""
+    task = asyncio.get_running_loop().create_task(coroutine)
+    _UNDER_WAY.add(task)
+    task.add_done_callback(_UNDER_WAY.discard)
 
 
 def boot() -> str:
