@@ -6,7 +6,8 @@ supervisor would; a worker is begun anew by its nanny. Batches are the plain one
 
 Each attempt holds a lock for as long as any process of it lives, and the next one tries to take it: so an overlap of any length is seen.
 Checked besides: what `kill.py` checks of states, bytes, histories and reports. Then a tree of processes is cancelled `--cancels` times by
-a second SIGTERM and by `joblot cancel --kill`, and the time until none of it lives is measured. Prints what was done and found; exits 1 if anything was found.
+a second SIGTERM, by `joblot cancel --kill` and by kill -9 of the runner, and the time until none of it lives is measured. Prints what was done
+and found; exits 1 if anything was found.
 
     python tests/torture/dask_kill.py [--kills 30] [--jobs 500] [--per-run 8] [--cancels 10] [--seed 1]
 """
@@ -217,6 +218,7 @@ def environ(pid: int) -> bytes:
 
 
 SIGNALS, COMMAND = "a second SIGTERM", "`joblot cancel --kill`, its own start included"
+KILL = "kill -9 of the runner"
 TREE = "sleep {n} & setsid sleep {n} & (trap '' TERM; sleep {n}; sleep {n}) & wait"
 
 
@@ -226,7 +228,7 @@ def cancels(folder: Path, cluster: Cluster, settings: Path, count: int, how: str
     for number in range(count):
         marker = f"9{os.getpid()}{number:03d}"
         (folder / "tree.json").write_text(json.dumps({"jobs": [{"name": "tree", "run": TREE.format(n=marker)}]}))
-        run_id = f"tree{number}-{'s' if how == SIGNALS else 'c'}"
+        run_id = f"tree{number}-{how.split()[-1]}"
         words = command(folder, cluster, settings, "run", str(folder / "tree.json"), "--run-id", run_id)
         process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         while sleeping(marker) < 3:
@@ -237,6 +239,8 @@ def cancels(folder: Path, cluster: Cluster, settings: Path, count: int, how: str
         began = time.monotonic()
         if how == SIGNALS:
             process.send_signal(signal.SIGTERM)
+        elif how == KILL:
+            process.kill()
         else:
             asked = kill.command(folder, "cancel", run_id, "--kill")
             subprocess.Popen(asked, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -276,7 +280,11 @@ def main() -> int:
             one_run(folder, cluster, settings, rng, options.jobs, budget, tally)
             shutil.rmtree(folder)
             turn += 1
-        took = {how: cancels(home, cluster, settings, options.cancels, how) for how in (SIGNALS, COMMAND)}
+        took = {
+            how: cancels(home, cluster, settings, options.cancels, how)
+            for how in (SIGNALS, COMMAND, KILL)
+            if options.cancels
+        }
     finally:
         cluster.close()
     shutil.rmtree(home)

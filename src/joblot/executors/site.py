@@ -246,12 +246,16 @@ class Site:
 
     def end_attempts(self, order: Order) -> list[tuple[int, int, int]]:
         """End what runs; what has not come is refused when it comes."""
-        here = [kill for number, kill in order.kills if number in self._open]
+        here, early = [], []
+        for number, kill in order.kills:
+            carried = self._open.get(number)
+            if carried is not None and carried.begun:
+                here.append(kill)
+            elif carried is not None or not self._has_taken(number):
+                early.append((number, kill.job, kill.number))
+                self._refused.setdefault(number, set()).add((kill.job, kill.number))
         if here and not order.take_back:
             self._send(words.End(here))
-        early = [(number, kill.job, kill.number) for number, kill in order.kills if not self._has_taken(number)]
-        for number, *place in early:
-            self._refused.setdefault(number, set()).add((place[0], place[1]))
         return early
 
     async def end(self) -> None:
@@ -308,6 +312,7 @@ class Site:
         if answer is not None and not answer.site:
             carried.lose(answer.problem)
             return carried
+        carried.begun = True
         begin, refused = [], self._refused.pop(parcel.number, ())
         for attempt in parcel.attempts:
             place = (attempt.job, attempt.number)
@@ -385,6 +390,8 @@ class _Carried:
     def __init__(self, parcel: Parcel) -> None:
         self.number = parcel.number
         self.left = {(attempt.job, attempt.number) for attempt in parcel.attempts}
+        self.begun = False
+        """Whether its attempts were handed to the site's process."""
         self._told: list[words.Told] = []
         self._lost = ""
         self._news = asyncio.Event()
