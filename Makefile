@@ -7,7 +7,7 @@ SEEDS ?= 2000
 ROUNDS ?= 3
 SIZE_MB ?= 256
 
-.PHONY: demo test check docs bench bench-text torture campaigns others simulate clean help
+.PHONY: demo test check docs bench bench-text torture torture-dask campaigns others simulate clean help
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
@@ -24,9 +24,10 @@ $(VENV)/.dev: $(VENV)/.run
 demo: $(VENV)/.run  ## run the example that reads this machine's own standard library
 	joblot="$$(cd '$(BIN)' && pwd)/joblot" && cd examples/standard-library && "$$joblot" run joblot.yaml
 
-test: $(VENV)/.dev  ## all tests; those of joblot_sirene apart, because polars begins threads and the others fork
-	$(BIN)/python -m pytest --ignore tests/sirene
+test: $(VENV)/.dev  ## all tests; those of joblot_sirene and of Dask apart, because polars and Dask begin threads and the others fork
+	$(BIN)/python -m pytest --ignore tests/sirene --ignore tests/dask
 	$(BIN)/python -m pytest tests/sirene
+	$(BIN)/python -m pytest tests/dask
 
 check: $(VENV)/.dev docs  ## linters, types, layers, documentation
 	$(BIN)/ruff check .
@@ -46,12 +47,16 @@ bench: $(VENV)/.dev  ## overheads, side by side with peers and limits
 	$(BIN)/python benchmarks/resume.py
 	$(BIN)/python benchmarks/scale.py
 	$(BIN)/python benchmarks/fused.py
+	$(BIN)/python benchmarks/cluster.py
 
 bench-text: $(VENV)/.dev  ## text actions on SIZE_MB of made text
 	$(BIN)/python benchmarks/text.py $(SIZE_MB)
 
 torture: $(VENV)/.dev  ## kill -9 of a runner at KILLS random moments, then resume
 	$(BIN)/python tests/torture/kill.py --kills $(KILLS)
+
+torture-dask: $(VENV)/.dev  ## kill -9 of workers, nannies, the scheduler and the runner of a Dask cluster, KILLS times
+	$(BIN)/python tests/torture/dask_kill.py --kills $(KILLS)
 
 campaigns: $(VENV)/.dev  ## all campaigns, KILLS and ROUNDS long
 	for victim in runner warden worker all; do $(BIN)/python tests/torture/kill.py --kills $(KILLS) --victim $$victim --check history || exit 1; done
@@ -71,6 +76,7 @@ campaigns: $(VENV)/.dev  ## all campaigns, KILLS and ROUNDS long
 	$(BIN)/python tests/torture/soak.py --jobs 1000000 --minutes $(ROUNDS)
 	$(BIN)/python tests/torture/sirene.py --kills $(KILLS)
 	$(BIN)/python tests/torture/mutants.py
+	$(BIN)/python tests/torture/dask_kill.py --kills $(KILLS)
 
 others: $(VENV)/.dev  ## kill -9 and resume beside peers (PEERS: a virtual environment that has them)
 	$(BIN)/python benchmarks/others.py --rounds 6 $(if $(PEERS),--venv $(PEERS))

@@ -42,7 +42,6 @@ if TYPE_CHECKING:
     from joblot.reports.report import Report
 
 F = TypeVar("F", bound=Callable[..., Any])
-EXECUTORS: Final = ("local", "inline")
 _REFERENCE: Final = re.compile(r"\$\{\{.*?\}\}")
 _RESULT: Final = re.compile(r"\$\{\{\s*jobs\.[A-Za-z0-9._\[\]-]+\s*\}\}")
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")

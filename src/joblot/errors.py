@@ -138,6 +138,12 @@ class JournalWriteError(StateError):
     """The journal cannot take more facts now: the disk is full, or a write failed."""
 
 
+class ClusterError(JoblotError):
+    """The cluster that a run was to use cannot be used, or is there no more."""
+
+    exit_code = EXIT_STATE
+
+
 class RunHeldError(JoblotError):
     """Another live process drives the run."""
 

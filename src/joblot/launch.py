@@ -22,6 +22,7 @@ from joblot.engine import DISK_WAIT_S, STOP_GRACE_S, Engine, Interrupts, Observe
 from joblot.errors import ConfigError, JoblotError, JournalDamagedError, StateError, UsageError, did_you_mean
 from joblot.events import RunStarted
 from joblot.executors import RunContext
+from joblot.executors.places import check_on, is_cluster
 from joblot.executors.spool import CAP
 from joblot.limits import Limits
 from joblot.model import RUNNING
@@ -42,21 +43,23 @@ if TYPE_CHECKING:
     from joblot.journal.folder import Hold, StateFolder
     from joblot.reports.report import Report
 
-EXECUTORS: Final = ("local", "inline")
 SELECTION_FILE: Final = "selection.json"
 """Beside a run's events: which jobs were asked for, where not all were."""
 MOST_WORKERS: Final = 10_000
 _LOOK_BACK: Final = 200
 _LEARN_FROM: Final = 5
 """So many runs of the same batch, among the last so many of all, tell how much memory jobs take."""
+_ELSEWHERE_S: Final = 2.0
+"""A worker ends the attempts of a runner that is gone within a tenth of a second of its scheduler's noticing."""
 _RUN_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
     """How to run a batch. What is None is taken from the batch, then from the defaults.
 
-    `on` is an executor (`local`, `inline`); `workers` how many attempts run at once (default: the batch's `max_workers`, else the
-    machine's processors); `state` the state folder, or False to keep nothing on disk; `stop_grace_s` how long running jobs may go on
+    `on` is where jobs run (`local`, `inline`, a kind of cluster, or the address of a Dask scheduler); `cluster` is the settings file of a
+    cluster; `workers` how many attempts run at once (default: the batch's `max_workers`, else the
+    machine's processors, or all that the cluster has); `state` the state folder, or False to keep nothing on disk; `stop_grace_s` how long running jobs may go on
     after the first Ctrl-C; `disk_wait_s` how long to wait for room when the disk is full; `allow_network_fs` whether the state folder may
     be on a network file system, at the risk of the journal; `max_memory` how many bytes running jobs may ask for together; `max_log` how
     many bytes are kept of what an attempt prints; `fuse` whether jobs that can be run as one are; `only`, `upto`, `from_` and `exclude` which
@@ -64,6 +67,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     on: str = "local"
+    cluster: str | Path | None = None
     workers: int | None = None
     fail_fast: bool | None = None
     max_failures: int | None = None
@@ -204,6 +208,7 @@ class _Driver:
         self._run_id = run_id
         self._observers = observers
         self._clock = SystemClock()
+        self._on = check_on(options.on)
         self._slots = _slots(plan, options)
         names = {spec.action for spec in plan.config.jobs if spec.action is not None}
         missing = {name for name in names if ACTIONS.signature(name) is None}
@@ -224,13 +229,16 @@ class _Driver:
         """A new run, without the jobs that are left out."""
         self._left_out = left_out
         at = self._clock.wall()
-        state = self._state()
-        first = self._first(state)
-        if self._checkable:
-            first = self._decide_ahead(state)
-        # The executor comes first: it forks, and what is forked must not hold the journal's descriptors. For nothing, nothing is forked.
-        executor = self._executor("inline" if state.ended else self._options.on)
+        executor = (
+            self._executor(self._on) if is_cluster(self._on) else None
+        )  # only then is known how much can run at once
         try:
+            state = self._state()
+            first = self._first(state)
+            if self._checkable:
+                first = self._decide_ahead(state)
+            # The executor comes first: it forks, and what is forked must not hold the journal's descriptors. For nothing, nothing is forked.
+            executor = executor or self._executor("inline" if state.ended else self._on)
             journal = self._open()
             source = self._plan.config.source
             self._take_hold()
@@ -247,7 +255,8 @@ class _Driver:
             self._attach(self._plan.encoded)
             return self._drive(state, journal, executor, None, first)
         finally:
-            executor.close()
+            if executor is not None:
+                executor.close()
             self._let_go()
 
     def _first(self, state: RunState) -> Callable[[float, int], Decision]:
@@ -298,13 +307,14 @@ class _Driver:
         from joblot.executors.processes import sweep
         from joblot.reports.view import RunView
 
-        executor = self._executor(self._options.on)
+        executor = self._executor(self._on)
         try:
             journal = self._open()
             assert self._folder is not None
             self._take_hold()
             run_dir = self._run_dir()
             sweep(str(run_dir), f"{run_dir}/live")
+            self._await_other_cluster()
             self._attach()
             info = journal.info(self._run_id)
             assert info is not None
@@ -340,6 +350,17 @@ class _Driver:
         finally:
             executor.close()
             self._let_go()
+
+    def _await_other_cluster(self) -> None:
+        """Where the run goes on now, nobody can be asked what a killed process has left on the cluster that it used: that ends by itself."""
+        from joblot.executors.voyage import read
+
+        noted = read(self._run_dir())
+        if noted is not None and noted.open and noted.on != self._on:
+            self._warn(
+                f"the run was on `{noted.on}` when its runner was killed: waiting {_ELSEWHERE_S:g} s for what may still end there"
+            )
+            time.sleep(_ELSEWHERE_S)
 
     def _drive(
         self,
@@ -380,7 +401,7 @@ class _Driver:
     def _keep_books(self, journal: Journal, view: Any, ended_at: float | None, cpu_s: float = 0.0) -> Report:
         """What is kept of a run that has ended, beside its events. `cpu_s` is what this process took, jobs that it ran itself included."""
         report = self._report(view)
-        report.own_cpu_s = max(0.0, cpu_s - (view.cpu_s if self._options.on == "inline" else 0.0))
+        report.own_cpu_s = max(0.0, cpu_s - (view.cpu_s if self._on == "inline" else 0.0))
         journal.summarise(self._run_id, status=report.status, ended_at=ended_at, counts=report.counts)
         if self._hold is not None:
             try:
@@ -427,7 +448,19 @@ class _Driver:
             from joblot.executors.local import LocalExecutor
 
             return LocalExecutor(context, self._slots)
-        raise UsageError(f"unknown executor `{on}`", hint=f"one of: {', '.join(EXECUTORS)}")
+        return self._on_cluster(context)
+
+    def _on_cluster(self, context: RunContext) -> Executor:
+        from joblot.executors.cluster import open_cluster
+        from joblot.executors.dask import DaskExecutor
+        from joblot.executors.settings import read_settings
+
+        most = self._options.workers or self._plan.config.max_workers
+        executor = DaskExecutor(
+            context, open_cluster(self._on, read_settings(self._options.cluster), self._slots), most
+        )
+        self._slots = executor.slots
+        return executor
 
     def _open(self) -> Journal:
         if self._options.state is False:
@@ -546,7 +579,7 @@ class _Driver:
 
         config, options = self._plan.config, self._options
         settings: dict[str, Any] = {
-            "on": options.on,
+            "on": self._on,
             "workers": self._slots,
             "fail_fast": config.fail_fast if options.fail_fast is None else options.fail_fast,
         }

@@ -110,6 +110,10 @@ class Plan:
         """Know a job by its number that another process added to its copy of the plan; its needs are not known here."""
         self._adopted[job] = spec
 
+    def forget(self, job: int) -> None:
+        """Drop an adopted job."""
+        self._adopted.pop(job, None)
+
     def extend(self, job: int, columns: Columns) -> range:
         """Add the jobs for the items that a growing job found, as columns. Done a second time it changes nothing.
 

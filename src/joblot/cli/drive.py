@@ -29,6 +29,7 @@ class Choices(msgspec.Struct, frozen=True, kw_only=True):
     """What `driving_options` gives a command."""
 
     on: str
+    cluster: str | None
     workers: int | None
     fail_fast: bool | None
     max_failures: int | None
@@ -60,6 +61,7 @@ class Choices(msgspec.Struct, frozen=True, kw_only=True):
             given["max_log"] = self.max_log
         return Options(
             on=self.on,
+            cluster=self.cluster,
             workers=self.workers,
             fail_fast=self.fail_fast,
             max_failures=self.max_failures,

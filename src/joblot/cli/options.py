@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import click
 
 from joblot.cli.output import Output
+from joblot.errors import UsageError
 from joblot.units import parse_duration, parse_size
 
 if TYPE_CHECKING:
@@ -57,6 +58,21 @@ class Variable(click.ParamType):  # type: ignore[type-arg]  # not generic in cli
         if not equals or not name:
             self.fail(f"`{value}` is not of the form `name=value`", param, ctx)
         return name, text
+
+
+class Place(click.ParamType):  # type: ignore[type-arg]  # not generic in click 8.2
+    """Where jobs run."""
+
+    name = "place"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """See `check_on`."""
+        from joblot.executors.places import check_on
+
+        try:
+            return check_on(value)
+        except UsageError as error:
+            self.fail(f"{error.message} ({error.hint})", param, ctx)
 
 
 DURATION: Final = Duration()
@@ -202,10 +218,13 @@ no_fuse_option = click.option(
 """The option that turns fused jobs off."""
 
 _DRIVING: Final[tuple[Callable[[Any], Any], ...]] = (
-    click.option("--on", type=click.Choice(["local", "inline"]), default="local", envvar="JOBLOT_ON", show_envvar=True,
-                 help="`local`: killable processes (default); `inline`: in this process, one job at a time"),
+    click.option("--on", metavar="PLACE", type=Place(), default="local", envvar="JOBLOT_ON", show_envvar=True,
+                 help="`local`: killable processes (default); `inline`: in this process, one job at a time; `dask`, `ssh`, `slurm`: "
+                 "a cluster that begins with the run; `tls://HOST:PORT`, `tcp://127.0.0.1:PORT`: a Dask scheduler"),
+    click.option("--cluster", metavar="FILE", envvar="JOBLOT_CLUSTER", show_envvar=True,
+                 help="the settings of the cluster: certificates, workers, what its deployer is told"),
     click.option("-j", "--jobs", "--workers", "workers", metavar="N", type=click.IntRange(min=1), envvar="JOBLOT_WORKERS",
-                 show_envvar=True, help="how many jobs run at once (default: as the batch says, else one a processor)"),
+                 show_envvar=True, help="how many jobs run at once (default: as the batch says, else one a processor, or all that a cluster has)"),
     click.option("-x/-k", "--fail-fast/--keep-going", "fail_fast", default=None,
                  help="after the first failure start nothing more, or go on with what does not need it (default: as the batch says)"),
     click.option("--max-failures", metavar="N", type=click.IntRange(min=1), help="stop after so many failed jobs"),

@@ -1,6 +1,6 @@
 """Ways of running attempts. `Executor` is what the engine asks of one; one contract test suite holds them all.
 
-`inline` runs in this process, `local` in killable processes on this machine.
+`inline` runs in this process, `local` in killable processes on this machine, `dask` in such processes on a cluster.
 """
 
 from __future__ import annotations
@@ -44,8 +44,9 @@ class RunContext(Struct):
 class Executor(Protocol):
     """A way of running attempts. Used by one thread, from the first call on."""
 
-    slots: int
-    """How many attempts run at once."""
+    @property
+    def slots(self) -> int:
+        """How many attempts run at once."""
 
     @property
     def capacity(self) -> int:

@@ -100,6 +100,9 @@ class LocalExecutor:
 
     def start(self, attempts: Sequence[Attempt]) -> None:
         """See `Executor.start`."""
+        for attempt in attempts:
+            if attempt.spec is not None and "memory" in attempt.spec.resources:
+                self._memory[attempt.job] = int(attempt.spec.resources["memory"])
         if len(attempts) == 1 and not self._waiting and not self._commands and self._is_light(attempts[0]):
             for worker in self._workers.values():  # the short way of a chain
                 if worker.usable and not worker.outstanding:
@@ -107,9 +110,6 @@ class LocalExecutor:
                     self._unseen = True
                     return
         self._waiting.extend(attempts)
-        for attempt in attempts:
-            if attempt.spec is not None and "memory" in attempt.spec.resources:
-                self._memory[attempt.job] = int(attempt.spec.resources["memory"])
         self._hand_out()
 
     def kill(self, kills: Sequence[Kill]) -> None:
@@ -237,7 +237,7 @@ class LocalExecutor:
         self._flush()
 
     def _is_command(self, attempt: Attempt) -> bool:
-        spec = self._context.plan.declarations[attempt.job]
+        spec = attempt.spec or self._context.plan.declarations[attempt.job]
         return spec.function is None and command.is_command(spec)
 
     def _is_light(self, attempt: Attempt) -> bool:

@@ -14,6 +14,7 @@ from resource import RUSAGE_SELF, getrusage
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import msgspec
+from msgspec.structs import replace
 
 from joblot.actions.context import Context
 from joblot.actions.registry import ACTIONS, Action
@@ -92,6 +93,8 @@ class Performer:
 
     def _call(self, attempt: Attempt, outcome: Outcome) -> Any:
         spec = self._plan.spec(attempt.job)
+        if isinstance(spec.function, bytes):
+            spec = replace(spec, function=_unpacked(spec.function))
         function = spec.function
         bare = function is not None and not (spec.params or spec.env or self._env) and spec.input is None
         if bare and _takes_nothing(function):
@@ -345,6 +348,14 @@ def _plain(value: Any, depth: int) -> Any:
 def _readable(text: str) -> str:
     """The text without lone surrogates, which no file takes."""
     return text.encode("utf-8", "backslashreplace").decode()
+
+
+def _unpacked(function: bytes) -> Callable[..., Any]:
+    """A function of a Python program that came over a cluster."""
+    import pickle
+
+    made: Callable[..., Any] = pickle.loads(function)  # noqa: S301 - from the run's own program, over TLS or within this machine
+    return made
 
 
 def _takes_nothing(function: Callable[..., Any]) -> bool:

@@ -8,7 +8,10 @@ from __future__ import annotations
 import os
 import signal
 import time
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
 
 COOKIE: Final = b"JOBLOT_RUN="
 _SWEEPS: Final = 200
@@ -152,6 +155,35 @@ def sweep(cookie: str, live: str) -> int:
         swept += sum(send(pid, signal.SIGKILL) for pid in found | below)
         time.sleep(_PAUSE_S)
     return swept
+
+
+def sweep_marked(variable: str, doomed: Callable[[str], bool]) -> int:
+    """Kill every process whose environment has a variable with a doomed value, and what is below it. Returns how many that were."""
+    swept = 0
+    for _ in range(_SWEEPS):
+        found = [pid for pid, value in _with_variable(variable) if doomed(value)]
+        if not found:
+            break
+        for pid in found:
+            send(pid, signal.SIGSTOP)
+        below = {pid for root in found for pid in descendants(root)} - {os.getpid()}
+        swept += sum(send(pid, signal.SIGKILL) for pid in {*found, *below})
+        time.sleep(_PAUSE_S)
+    return swept
+
+
+def _with_variable(variable: str) -> Iterator[tuple[int, str]]:
+    wanted = os.fsencode(variable) + b"="
+    for pid in _all():
+        try:
+            with open(f"/proc/{pid}/environ", "rb") as file:
+                environment = file.read()
+        except OSError:
+            continue
+        if wanted in environment and pid != os.getpid() and _lives(pid):
+            for item in environment.split(b"\0"):
+                if item.startswith(wanted):
+                    yield pid, os.fsdecode(item[len(wanted) :])
 
 
 def attempt_of(pid: int) -> tuple[bytes, bytes]:

@@ -251,3 +251,16 @@ def share(logs: Path, job: str, number: int, others: Iterable[tuple[str, int]]) 
             os.link(first, final)
         except OSError:
             pass  # this file system knows no second names: it is found under the first
+
+
+def keep(logs: Path, job: str, number: int, log: bytes) -> None:
+    """Write the log of an attempt that ran elsewhere."""
+    final = logs / job / f"{number}.log"
+    part = final.with_name(f".{final.name}.part")
+    try:
+        final.parent.mkdir(parents=True, exist_ok=True)
+        with open(part, "wb", opener=_private) as file:
+            file.write(log)
+        part.replace(final)
+    except OSError:
+        part.unlink(missing_ok=True)  # the disk is full: its log is lost, nothing else

@@ -169,6 +169,8 @@ class Worker:
             _forget_peak()
         self._last_s = outcome.wall_s
         self._send(self._looked(outcome) if outcome.kind == "ok" else outcome)
+        if attempt.spec is not None:  # it comes with each attempt, and there may be millions of them
+            self._context.plan.forget(attempt.job)
 
     def _run_bundle(self, attempts: list[Attempt]) -> None:
         """Run attempts as one. Those that end early are told at once; one token and one frame stand for all."""
@@ -195,6 +197,9 @@ class Worker:
         self._last_s = 1.0
         if last is not None:
             self._send(self._looked(last) if last.kind == "ok" else last)
+        for attempt in attempts:
+            if attempt.spec is not None:
+                self._context.plan.forget(attempt.job)
 
     def _tell(self, outcome: Outcome) -> None:
         """Send the end of one attempt of a bundle that goes on. To be asked to end must not cut a frame in two."""

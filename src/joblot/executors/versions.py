@@ -1,0 +1,17 @@
+"""What must be the same on both sides of a cluster. Knows no cluster."""
+
+from __future__ import annotations
+
+import sys
+from importlib.metadata import PackageNotFoundError, version
+
+
+def versions() -> dict[str, str]:
+    """Python (major and minor), joblot and Dask, as they are here."""
+    found = {"Python": f"{sys.version_info.major}.{sys.version_info.minor}"}
+    for name in ("joblot", "distributed"):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = "none"
+    return found

@@ -1,0 +1,21 @@
+"""One small cluster for all tests that do not end it. These tests have a process of their own: Dask begins threads, and the others fork."""
+
+import cloudpickle
+import pytest
+from distributed import LocalCluster
+
+import contract.test_executors
+
+cloudpickle.register_pickle_by_value(contract.test_executors)  # what the workers could not import
+
+
+@pytest.fixture(scope="session")
+def cluster():
+    options = {"dashboard": False, "dashboard_address": "127.0.0.1:0", "allowed_failures": 0}
+    with LocalCluster(n_workers=2, threads_per_worker=2, silence_logs=100, scheduler_kwargs=options) as made:
+        yield made
+
+
+@pytest.fixture(scope="session")
+def address(cluster):
+    return cluster.scheduler_address

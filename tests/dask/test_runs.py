@@ -1,0 +1,158 @@
+"""Whole runs on a cluster from the command line: what the engine asks of an executor is kept."""
+
+import json
+import os
+import time
+
+import pytest
+
+from cli.conftest import Project
+
+
+@pytest.fixture
+def joblot(tmp_path):
+    return Project(tmp_path)
+
+
+def states(done):
+    return {job["job"]: (job["status"], job["attempts"]) for job in json.loads(done.out)["results"]}
+
+
+def test_time_limits_retries_and_memory_limits_are_those_of_one_machine(joblot, address):
+    hog = "import time; held = bytearray(300 * 2**20); time.sleep(60)"
+    jobs = [
+        {"name": "slow", "run": "sleep 60", "timeout": "300ms", "retry": 2},
+        {"name": "again", "run": "test $JOBLOT_ATTEMPT = 3", "retry": 3},
+        {"name": "hog", "run": ["python3", "-c", hog], "resources": {"memory": "100MiB"}},
+        {"name": "behind", "run": "true", "needs": ["slow"]},
+    ]
+    joblot.write("joblot.json", json.dumps({"jobs": jobs}))
+    done = joblot("run", "joblot.json", "--on", address, "--json")
+    assert done.code == 1, done.err
+    assert states(done) == {
+        "slow": ("failed", 2),
+        "again": ("success", 3),
+        "hog": ("failed", 1),
+        "behind": ("skipped", 0),
+    }
+    reasons = {job["job"]: job["reason"] for job in json.loads(done.out)["results"] if job["status"] == "failed"}
+    assert reasons == {"slow": "timeout", "hog": "oom"}
+
+
+def test_a_plan_grows_on_a_cluster(joblot, address):
+    jobs = [
+        {"name": "list", "run": """echo '{"items": ["a", "b", "c"]}' > $JOBLOT_OUTPUT"""},
+        {
+            "name": "do-${{ item }}",
+            "run": "echo v=${{ item }} > $JOBLOT_OUTPUT",
+            "foreach": "${{ jobs.list.result.items }}",
+            "needs": ["list"],
+        },
+    ]
+    joblot.write("joblot.json", json.dumps({"jobs": jobs}))
+    done = joblot("run", "joblot.json", "--on", address, "--json")
+    assert done.code == 0, done.err
+    results = {job["job"]: job["result"] for job in json.loads(done.out)["results"]}
+    assert [results[f"do-{item}"] for item in "abc"] == [{"v": item} for item in "abc"]
+
+
+def test_outputs_that_are_up_to_date_are_seen(joblot, address):
+    joblot.write("in.txt", "x\n")
+    jobs = [{"name": "copy", "run": "cp in.txt out.txt", "input": "in.txt", "outputs": ["out.txt"]}]
+    joblot.write("joblot.json", json.dumps({"jobs": jobs}))
+    came = [states(joblot("run", "joblot.json", "--on", address, "--json")) for _ in range(2)]
+    assert came == [{"copy": ("success", 1)}, {"copy": ("cached", 0)}]
+
+
+@pytest.fixture
+def killed(joblot, address):
+    """A run on the cluster whose runner was killed when two of its four jobs had begun."""
+    script = "echo $JOBLOT_ATTEMPT >> $JOBLOT_JOB.txt; if [ $JOBLOT_ATTEMPT = 1 ]; then sleep 60; fi"
+    jobs = [{"name": name, "run": script} for name in "ab"]
+    jobs += [{"name": "after", "run": "true", "needs": ["a"]}, {"name": "last", "run": "true", "needs": ["b"]}]
+    joblot.write("joblot.json", json.dumps({"jobs": jobs}))
+    process = joblot.popen("run", "joblot.json", "--on", address, "--run-id", "killed")
+    for name in "ab":
+        joblot.wait_for(f"{name}.txt")
+    process.kill()
+    process.communicate()
+    return joblot
+
+
+def test_a_run_whose_runner_was_killed_goes_on_on_the_cluster(killed, address):
+    done = killed("resume", "killed", "--on", address, "--json")
+    assert done.code == 0, done.err
+    assert states(done) == {"a": ("success", 2), "b": ("success", 2), "after": ("success", 1), "last": ("success", 1)}
+    assert (killed.path / "a.txt").read_text() == "1\n2\n"
+
+
+def test_a_run_whose_runner_was_killed_goes_on_elsewhere_after_a_moment(killed, address):
+    done = killed("resume", "killed", "--json")
+    assert done.code == 0, done.err
+    assert (
+        f"the run was on `{address}` when its runner was killed: waiting 2 s for what may still end there" in done.err
+    )
+    assert {status for status, _ in states(done).values()} == {"success"}
+
+
+def test_ctrl_c_twice_kills_what_runs(joblot, address):
+    joblot.write("joblot.json", json.dumps({"jobs": [{"name": "a", "run": "echo $$ > pid; sleep 61.25"}]}))
+    process = joblot.popen("run", "joblot.json", "--on", address)
+    joblot.wait_for("pid")
+    joblot.interrupt(process)
+    assert any(b"starting nothing more" in line for line in process.stderr)
+    joblot.interrupt(process)
+    process.communicate(timeout=30)
+    assert process.returncode == 130
+    pid = int((joblot.path / "pid").read_text())
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
+
+
+def test_cancel_kill_from_another_process(joblot, address):
+    joblot.write("joblot.json", json.dumps({"jobs": [{"name": "a", "run": "echo $$ > pid; sleep 61.5"}]}))
+    process = joblot.popen("run", "joblot.json", "--on", address, "--run-id", "r")
+    joblot.wait_for("pid")
+    assert joblot("cancel", "r", "--kill").code == 0
+    process.communicate(timeout=30)
+    assert process.returncode == 130
+    until = time.monotonic() + 5
+    while time.monotonic() < until:
+        try:
+            os.kill(int((joblot.path / "pid").read_text()), 0)
+        except ProcessLookupError:
+            return
+        time.sleep(0.01)
+    raise AssertionError("it lives")
+
+
+def test_a_run_in_python_travels_with_its_functions(joblot, address):
+    joblot.write(
+        "program.py",
+        f"""
+from joblot import Batch
+
+factor = 7
+batch = Batch("python")
+
+@batch.job
+def one():
+    return factor * 3
+
+@batch.job(needs=[one])
+def two():
+    print("seen")
+    return [factor]
+
+if __name__ == "__main__":
+    report = batch.run(on={address!r})
+    print(report.status, report.jobs["one"].result, report.jobs["two"].result)
+""",
+    )
+    import subprocess
+    import sys
+
+    done = subprocess.run(
+        [sys.executable, "program.py"], cwd=joblot.path, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.stdout, done.returncode) == ("success 21 [7]\n", 0), done.stderr
