@@ -74,6 +74,14 @@ if TYPE_CHECKING:
 @click.option("--rebuild", is_flag=True, help="build also what is up to date")
 @click.option("--no-fuse", is_flag=True, help="a scan for each code, instead of one for all")
 @click.option("--explain", is_flag=True, help="show the steps of each job's profile, and do nothing")
+@click.option(
+    "--on",
+    metavar="WHERE",
+    default="local",
+    show_default=True,
+    help="where the jobs run, as for `joblot run`: `inline`, `local`, or a Dask cluster that sees the same files",
+)
+@option("--cluster", metavar="FILE", help="the settings of the cluster")
 @option("--report", metavar="FILE", help="write joblot's own report of the run")
 @option("--state", metavar="DIR", help="the state folder (default: `.joblot`)")
 @click.option("--verbose", is_flag=True, help="what happens, as it happens")
@@ -251,6 +259,8 @@ def _run(
     progress = Progress([one.code for one in jobs], go_on=settings.go_on, verbose=verbose, err=as_json)
     report = made.run(
         observers=[progress],
+        on=given["on"],
+        cluster=given["cluster"],
         state=None if given["state"] is None else given["state"],
         force=("*",) if given["rebuild"] else (),
         fuse=not given["no_fuse"],
