@@ -274,6 +274,8 @@ def test_the_example_does_what_its_readme_says(joblot):
 def test_the_python_of_the_how_to_runs(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     shutil.copy(EXAMPLE / "job.yaml", tmp_path)
-    [block] = re.findall(r"^```python\n(.*?)^```", HOWTO.read_text(), re.MULTILINE | re.DOTALL)
-    exec(block.replace('"label":', '"least": "1", "label":'), {})
-    assert capsys.readouterr().out == "2\n"
+    blocks = re.findall(r"^```python\n(.*?)^```", HOWTO.read_text(), re.MULTILINE | re.DOTALL)
+    for block in blocks:
+        exec(block.replace('"label":', '"least": "1", "label":'), {})
+        shutil.rmtree(tmp_path / "jobs")
+    assert capsys.readouterr().out == "jobs/naf_6920Z.yaml generated\njobs/naf_5610C.yaml generated\n2\n"

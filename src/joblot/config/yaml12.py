@@ -256,9 +256,15 @@ def _events(text: str) -> Iterator[Any]:
         raise BrokenTextError(Problem("syntax", f"not valid YAML: {shorten(reason, 200)}", spot=spot)) from None
 
 
+_TOO_DEEP: Final = "exceeded maximum nesting depth"
+"""What libyaml says when it looks ahead and finds a thousand levels or more, before we have counted them."""
+
+
 def _from_marked(text: str, error: Any) -> Problem:
     reason = error.problem or error.context or "cannot be read"
     mark = error.problem_mark or error.context_mark
+    if reason == _TOO_DEEP:
+        return Problem("limit", f"nested deeper than {MAX_DEPTH} levels", spot=_spot(mark) if mark else None)
     if mark and "".join(lines(text)[mark.line : mark.line + 1])[mark.column : mark.column + 1] == "\t":
         reason, hint = "a tab stands where only spaces may", "indent with spaces"
         return Problem("syntax", f"not valid YAML: {reason}", hint=hint, spot=_spot(mark))
