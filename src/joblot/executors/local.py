@@ -20,7 +20,7 @@ from joblot.executors.channel import BrokenFrameError, Channel, died
 from joblot.executors.mask import Mask
 from joblot.executors.shortage import Shortage
 from joblot.executors.spool import adopt, path_of, share, unshow_quiet
-from joblot.executors.worker import LOOK, SPIN_BELOW_S, Worker, spin
+from joblot.executors.worker import LOOK, SPIN_BELOW_S, Spin, Worker
 from joblot.model import Attempt, Outcome
 from joblot.outputs import Hashes
 
@@ -81,6 +81,7 @@ class LocalExecutor:
         """Whether something may run that has not been found to take long."""
         self._looked = 0.0
         self._poll = select.poll()
+        self._spin = Spin(self._poll)
         self._buffer = bytearray()
         self._out = bytearray()
         self._warn_of_threads()
@@ -350,7 +351,7 @@ class LocalExecutor:
         return None if timeout is None else max(0, round(timeout * 1000 + 0.49))
 
     def _listen(self, patience: int | None) -> None:
-        ready = spin(self._poll) if self._typical_s < SPIN_BELOW_S else []
+        ready = self._spin.ready() if self._typical_s < SPIN_BELOW_S else []
         ready = ready or self._poll.poll(patience)
         if ready and self._well_fed():
             time.sleep(_GATHER_S)

@@ -47,6 +47,8 @@ SPIN_BELOW_S: Final = 0.0002
 """While attempts are shorter than this, the other side is asked for news a few times before the process sleeps."""
 _SPIN_S: Final = 0.00008
 """For how long: about what it costs to be put to sleep and woken again, so it is never more than twice as dear."""
+_MOST_LEFT_OUT: Final = 255
+"""So often in a row it is left out at the most."""
 
 
 class Worker:
@@ -63,6 +65,7 @@ class Worker:
         self._last_s = 1.0
         self._poll = select.poll()
         self._poll.register(channel, select.POLLIN)
+        self._spin = Spin(self._poll)
         self._null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
         self._busy = False
         self._ordinary_peak = getrusage(RUSAGE_SELF).ru_maxrss * 1024 + _GROWN
@@ -85,7 +88,7 @@ class Worker:
         self._prepare()
         while not self._stopping:
             if self._last_s < SPIN_BELOW_S:
-                spin(self._poll)
+                self._spin.ready()
             head = _read_exactly(self._channel, TO_WORKER.size)
             if head is None:
                 break
@@ -267,12 +270,29 @@ def _forget_the_worker() -> None:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
-def spin(poll: select.poll) -> list[tuple[int, int]]:
-    """What is ready within a moment, without going to sleep for it."""
-    until = time.monotonic() + _SPIN_S
-    while not (ready := poll.poll(0)) and time.monotonic() < until:
-        pass
-    return ready
+class Spin:
+    """Asks for news for a moment before a process sleeps for them, as long as that finds any.
+
+    Where both sides have a processor, news come within the moment, and nobody pays for being woken. Where they have to share, whoever asks
+    only keeps the other from working: after each time in vain it is left out twice as often as before.
+    """
+
+    def __init__(self, poll: select.poll) -> None:
+        self._poll = poll
+        self._leave_out = 0
+        self._left = 0
+
+    def ready(self) -> list[tuple[int, int]]:
+        """What is ready within a moment, without going to sleep for it."""
+        if self._left:
+            self._left -= 1
+            return []
+        until = time.monotonic() + _SPIN_S
+        while not (ready := self._poll.poll(0)) and time.monotonic() < until:
+            pass
+        self._leave_out = 0 if ready else min(2 * self._leave_out + 1, _MOST_LEFT_OUT)
+        self._left = self._leave_out
+        return ready
 
 
 def _read_exactly(fd: int, count: int) -> bytes | None:
