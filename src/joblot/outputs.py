@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from joblot.model import Outcome
     from joblot.plan import Plan
 
-HASHED_MOST: Final = 2**30
+HASHED_MOST: Final = 2**29
 """Bytes: larger files are known by their size and the time of their last change alone."""
 LARGE: Final = 4 * 2**20
 """Bytes that take long enough to hash for it to be worth asking another process."""
