@@ -10,8 +10,10 @@ but `joblot sirene batch`: that is the whole command with its run, journal and p
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 import tempfile
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -99,7 +101,26 @@ def batch_words(file: Path, listed: Path, wanted: int, folder: Path, ram: int) -
         "--naf-file",
         str(folder / "chosen.txt"),
     ]
-    return [*JOBLOT, "sirene", "batch", *where, "--input", str(file), "--max-ram-mb", str(ram), "--rebuild", "--json"]
+    report = ["--report", str(folder / "report.json")]
+    return [
+        *JOBLOT,
+        "sirene",
+        "batch",
+        *where,
+        "--input",
+        str(file),
+        "--max-ram-mb",
+        str(ram),
+        "--rebuild",
+        "--json",
+        *report,
+    ]
+
+
+def peak_of(folder: Path) -> float:
+    """MiB of the worker that built the datasets, as joblot's own report of the run has it: a worker is no child of this process."""
+    report = json.loads((folder / "report.json").read_text(encoding="utf-8"))
+    return max(job["peak_bytes"] for job in report["results"]) / 2**20
 
 
 def main() -> None:
@@ -163,6 +184,7 @@ def _measure(file: Path, codes: Path, folder: Path, given: argparse.Namespace) -
         commands = {name: command(program, wanted) for name, program in programs.items()}
         commands[BATCH] = batch_words(file, codes, wanted, folder, given.ram)
         figures = in_turn(commands, given.rounds)
+        figures[BATCH] = replace(figures[BATCH], peak=peak_of(folder))
         table(f"{wanted} codes", figures, PLAIN)
         kept += [(wanted, name, figure) for name, figure in figures.items()]
         sys.stdout.flush()
