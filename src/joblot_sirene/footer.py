@@ -84,6 +84,10 @@ def _footer(walk: _Walk, column: str) -> Footer:
             walk.each(element)
         elif field == _ALL_ROWS:
             rows = walk.number()
+        elif field == _ROW_GROUPS and elements and rows and not column:
+            walk.begin_list()
+            groups.append(_group(walk, column))
+            break  # the others, thousands of columns of them, would say nothing that is wanted
         elif field == _ROW_GROUPS:
             walk.each(lambda: groups.append(_group(walk, column)))
         else:
@@ -168,9 +172,13 @@ class _Walk:
 
     def each(self, read: Callable[[], object]) -> None:
         """Go through a list, each element of which `read` goes past."""
-        head = self._byte()
-        for _ in range(self._varint() if head >> 4 == 15 else head >> 4):
+        for _ in range(self.begin_list()):
             read()
+
+    def begin_list(self) -> int:
+        """Go past the head of a list, which has so many elements."""
+        head = self._byte()
+        return self._varint() if head >> 4 == 15 else head >> 4
 
     def number(self) -> int:
         """A signed number."""

@@ -17,6 +17,7 @@ from joblot import ActionError
 from joblot_sirene.csvtext import ROW_BYTES, CsvText, SourceError, open_text
 from joblot_sirene.footer import read_footer, rows_per_group
 from joblot_sirene.layout import COLUMNS, HISTORY_COLUMNS, UNIT_COLUMNS, Layout, recognise
+from joblot_sirene.memory import keep_freed_memory
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -65,6 +66,7 @@ def limit_threads(threads: int) -> None:
     """Let the data engine use so many threads, in a process that has not loaded it yet; later it keeps what it has."""
     import sys
 
+    keep_freed_memory()
     if "polars" not in sys.modules and threads > 0:
         os.environ["POLARS_MAX_THREADS"] = str(threads)
 
@@ -140,11 +142,10 @@ class Source:
             batches so far.
         done: the share of the file that the last `batches` has gone through, from 0 to 1.
         spannable: whether rows can be read from the middle (`spans`).
-        newest: the newest treatment of any row, of text only when the last `batches` has come to its end; None when it is not known.
     """
 
     spannable = False
-    newest: datetime | date | None = None
+    _newest: datetime | date | None = None
 
     def __init__(self, path: Path, layout: Layout, types: dict[str, pl.DataType], rows: int | None) -> None:
         self.path = path
@@ -154,6 +155,11 @@ class Source:
         self.done = 0.0
         self._types = types
         self._own = {canonical: own for own, canonical in layout.canonical.items()}
+
+    @property
+    def newest(self) -> datetime | date | None:
+        """The newest treatment of any row, of text only when the last `batches` has come to its end; None when it is not known."""
+        return self._newest
 
     @property
     def columns(self) -> list[str]:
@@ -257,7 +263,7 @@ class ParquetSource(Source):
 
     spannable = True
 
-    def __init__(self, path: Path, expected: Kind | None) -> None:
+    def __init__(self, path: Path, expected: Kind | None, rows_in_group: int | None = None) -> None:
         import polars as pl
 
         try:
@@ -267,11 +273,16 @@ class ParquetSource(Source):
         except (pl.exceptions.PolarsError, OSError) as error:
             raise _unreadable(path) from error
         super().__init__(path, recognise(list(types), expected=expected), types, rows)
-        self._group = rows_per_group(path)
-        self.newest = self._newest()
+        self._group = rows_per_group(path) if rows_in_group is None else rows_in_group
 
-    def _newest(self) -> datetime | date | None:
-        """From the list of contents; where that is silent, from the column."""
+    @property
+    def newest(self) -> datetime | date | None:
+        """From the list of contents; where that is silent, from the column. Neither is looked at before somebody asks."""
+        if self._newest is None:
+            self._newest = self._newest_treatment()
+        return self._newest
+
+    def _newest_treatment(self) -> datetime | date | None:
         own = self._own.get(TREATED)
         if own is None:
             return None
@@ -334,7 +345,7 @@ class CsvSource(Source):
 
         assert spans is None, "text is read from its beginning"
         seen = 0
-        self.newest = None
+        self._newest = None
         for block in self._text.blocks(max(min(BLOCK_BYTES, rows_per_batch * ROW_BYTES), 2**12)):
             part = pl.scan_csv(
                 block, has_header=False, separator=self._text.delimiter, schema=self._types, infer_schema=False
@@ -359,7 +370,7 @@ class CsvSource(Source):
     def _note(self, day: str | None) -> None:
         with suppress(ValueError):
             found = date.fromisoformat(day or "")
-            self.newest = found if self.newest is None else max(self.newest, found)
+            self._newest = found if self._newest is None else max(self._newest, found)
 
     def _damaged(self, error: BaseException) -> SourceError:
         return self._text.damaged(error)
