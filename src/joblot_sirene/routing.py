@@ -59,6 +59,7 @@ class Router:
     def __init__(self, requests: Sequence[Request]) -> None:
         self._filters: list[pl.Expr | None] = []
         self._families = self._grouped(requests)
+        self._is_one = len(requests) == 1
         self.single = {
             number for number, request in enumerate(requests) if sum(len(rule.codes) for rule in request.rules) == 1
         }
@@ -135,9 +136,14 @@ class Router:
         return taken
 
     def route(self, rows: pl.DataFrame) -> pl.DataFrame:
-        """Who wants which of these rows: pairs of a request's and a row's number, in this order."""
+        """Who wants which of these rows, each of which somebody wants: pairs of a request's and a row's number, in this order."""
         import polars as pl
 
+        if self._is_one:
+            return pl.select(
+                pl.repeat(0, rows.height, dtype=pl.UInt32).alias(REQUEST),
+                pl.int_range(rows.height, dtype=pl.UInt32).alias(PLACE),
+            )
         looked = rows.select(self.columns).with_row_index(PLACE)
         found = [
             self._joined(self._chosen(looked, family, number), family, members.select("code", REQUEST))

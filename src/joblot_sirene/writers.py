@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import os
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
     import polars as pl
@@ -51,11 +51,13 @@ def write_parquet(
     *,
     schema: dict[str, pl.DataType],
     rows_per_group: int = ROWS_PER_GROUP,
-    level: int = 1,
+    compression: Literal["zstd", "lz4"] = "zstd",
     statistics: bool = True,
-    metadata: dict[str, str] | None = None,
+    metadata: Callable[[object], dict[str, str]] | None = None,
 ) -> int:
-    """Write frames of this schema as Parquet (zstd, by default the level that is quick and packs hardly less); frames of `rows_per_group` rows, or one, give the same bytes always.
+    """Write frames of this schema as Parquet (zstd at the level that is quick and packs hardly less); frames of `rows_per_group` rows, or one, give the same bytes always.
+
+    `metadata` is called when all frames have been written.
 
     Returns the number of rows.
     """
@@ -71,8 +73,8 @@ def write_parquet(
 
     register_io_source(given, schema=schema).sink_parquet(
         path,
-        compression="zstd",
-        compression_level=level,
+        compression=compression,
+        compression_level=1 if compression == "zstd" else None,
         statistics=statistics,
         row_group_size=rows_per_group,
         maintain_order=True,

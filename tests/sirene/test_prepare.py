@@ -1,17 +1,24 @@
 """The sorted copy gives every request the very rows that the file gives, and is used only when it is a copy of that file as it is."""
 
+import datetime as dt
+import hashlib
 import os
+import subprocess
+import sys
 
 import polars as pl
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from joblot_sirene import naf, privacy
+from joblot_sirene.filters import Filters, needed_columns
 from joblot_sirene.footer import rows_per_group
 from joblot_sirene.memory import MemoryLimitError
-from joblot_sirene.prepare import ROWS_PER_GROUP, find_prepared, place, prepare
-from joblot_sirene.source import SourceError, Span, open_source
-from sirene.stock import CODE, NAMES, STATE, row, table, write
+from joblot_sirene.prepare import ROWS_PER_GROUP, USUAL, find_prepared, place, prepare
+from joblot_sirene.source import BLOCK_BYTES, SourceError, Span, open_source
+from joblot_sirene.steps import normalise
+from sirene.stock import CODE, NAMES, STATE, full_width, row, table, write
 from sirene.test_scan import CODES, request, run
 
 
@@ -55,6 +62,92 @@ def test_whole_row_groups_are_read_each_once(tmp_path):
     assert prepared.spans({"05.11Z"}) == [Span(4 * rows, rows)]
     assert prepared.spans({"01.11Z", "05.11Z"}) == [Span(0, 2 * rows), Span(4 * rows, rows)]
     assert prepared.spans({"02.11Z", "03.11Z"}) == [Span(0, 4 * rows)]
+
+
+def several_runs(path):
+    """A file of three times the rows that are sorted at once with 256 MiB; nine of ten have one code."""
+    rows = 300_000
+    made = pl.select(at=pl.int_range(rows)).select(
+        pl.when(pl.col("at") % 10 > 0).then(pl.lit("69.20Z")).otherwise(pl.lit("43.21A")).alias(CODE),
+        siret=pl.col("at").cast(pl.String).str.zfill(14),
+    )
+    frame = full_width([row(0)]).sample(rows, with_replacement=True).with_columns(made["siret"], made[CODE])
+    frame.write_parquet(path, row_group_size=50_000)
+    return path
+
+
+PROGRAM = """
+import sys
+from pathlib import Path
+from joblot_sirene.source import limit_threads
+limit_threads(int(sys.argv[3]))
+from joblot_sirene.prepare import prepare
+prepare(sys.argv[1], Path(sys.argv[2]), max_ram_bytes=256 * 2**20)
+"""
+
+
+def prepared_apart(path, copy, *, threads=2):
+    subprocess.run([sys.executable, "-c", PROGRAM, path, copy, str(threads)], check=True)
+
+
+def test_a_file_sorted_in_several_runs_gives_its_rows_in_its_order(tmp_path):
+    path = several_runs(tmp_path / "s.parquet")
+    requests = [request(code) for code in ("43.21A", "69.20Z", "43", "M")]
+    plain = run(path, requests, tmp_path)
+    prepared_apart(path, place(path))
+    prepared = find_prepared(open_source(path))
+    assert prepared.rows_of == {"43.21A": 30_000, "69.20Z": 270_000}
+    copy = pl.read_parquet(prepared.path, columns=[CODE])[CODE]
+    assert [(found["value"], found["len"]) for found in copy.rle()] == [("43.21A", 10_000), ("69.20Z", 90_000)] * 3
+    assert prepared.spans({"43.21A"}) == [Span(0, 2 * ROWS_PER_GROUP), Span(3 * ROWS_PER_GROUP, ROWS_PER_GROUP)]
+    assert prepared.spans({"69.20Z"}) == [Span(0, 300_000)]
+    assert rows_per_group(prepared.path) == ROWS_PER_GROUP
+    warm = run(path, requests, tmp_path)
+    assert all(warm[name].equals(plain[name]) for name in plain)
+
+
+def test_the_same_file_gives_the_same_bytes(tmp_path):
+    path = several_runs(tmp_path / "s.parquet")
+    seen = set()
+    for threads in (1, 2, 8):
+        prepared_apart(path, tmp_path / "copy", threads=threads)
+        seen.add(hashlib.sha256((tmp_path / "copy").read_bytes()).hexdigest())
+    assert len(seen) == 1
+
+
+def test_blocks_of_text_are_sorted_together(tmp_path):
+    """A run has as many rows as memory allows, a block of text 16 MiB."""
+    rows = 200_000
+    codes = pl.select(pl.when(pl.int_range(rows) % 2 > 0).then(pl.lit("69.20Z")).otherwise(pl.lit("43.21A")))
+    frame = table([row(0, enseigne1Etablissement="a sign that is long " * 4)]).sample(rows, with_replacement=True)
+    path = tmp_path / "s.csv"
+    frame.with_columns(codes.to_series().alias(CODE)).write_csv(path)
+    assert path.stat().st_size > BLOCK_BYTES
+    prepare(path)
+    assert pl.read_parquet(place(path), columns=[CODE])[CODE].is_sorted()
+
+
+def test_a_copy_holds_what_any_dataset_and_any_filter_looks_at():
+    every = Filters(
+        naf_include=(naf.parse_code("6920Z"), naf.parse_code("6920Y")),
+        departments=frozenset({"75"}),
+        headcounts=frozenset({"01"}),
+        created_from=dt.date(2020, 1, 1),
+        active_only=True,
+        head_office_only=True,
+        employers_only=True,
+    )
+    needed = {*normalise.NEEDED, *needed_columns(every), privacy.STATUS_COLUMN}
+    assert needed - set(USUAL) == set()
+
+
+@pytest.mark.parametrize(("loaded", "kept"), [("", True), ("import polars", False)])
+def test_the_engine_keeps_what_it_freed_only_where_it_is_not_yet_loaded(loaded, kept):
+    program = f"{loaded}\nimport os\nfrom joblot_sirene.memory import keep_freed_memory\nkeep_freed_memory()\n"
+    words = [sys.executable, "-c", program + "print(os.environ.get('_RJEM_MALLOC_CONF', ''))"]
+    env = {name: value for name, value in os.environ.items() if name != "_RJEM_MALLOC_CONF"}
+    found = subprocess.run(words, env=env, check=True, capture_output=True, text=True).stdout
+    assert ("dirty_decay_ms:10000" in found) is kept
 
 
 def test_codes_that_are_not_there_read_nothing(tmp_path):
@@ -121,6 +214,18 @@ def test_a_copy_that_cannot_be_made_leaves_nothing(tmp_path):
     assert [file.name for file in tmp_path.iterdir()] == ["s.csv"]
     with pytest.raises(MemoryLimitError):
         prepare(write(table([row(1)]), path), max_ram_bytes=2**20)
+
+
+def test_a_disk_without_room(tmp_path):
+    path = write(table([row(1)]), tmp_path / "s.csv")
+    program = (
+        "import resource, sys\nresource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))\n"
+        "from joblot_sirene.prepare import SourceError, prepare\n"
+        "try:\n    prepare(sys.argv[1])\nexcept SourceError as error:\n    print(error.message)"
+    )
+    found = subprocess.run([sys.executable, "-c", program, path], check=True, capture_output=True, text=True).stdout
+    assert found == f"cannot write `{place(path)}`: file too large\n"
+    assert [file.name for file in tmp_path.iterdir()] == ["s.csv"]
 
 
 def test_names_of_columns_are_the_same_in_the_copy(tmp_path):
