@@ -32,6 +32,12 @@ def test_the_picture_of_the_states_shows_the_moves_of_now():
     assert make_states.TARGET.read_text(encoding="utf-8") == make_states.picture(), "run: python docs/make_states.py"
 
 
+def test_the_picture_of_the_speed_shows_the_figures_that_are_kept():
+    import make_curves
+
+    assert make_curves.TARGET.read_text(encoding="utf-8") == make_curves.picture(), "run: python docs/make_curves.py"
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_links_to_files_and_headings_lead_there(page):
     broken = []
