@@ -39,7 +39,7 @@ class Budget:
             )
         self.rows_per_slice = min(max(self.allowed // 4 // (16 * columns), 2**15), 600_000)
         self.unrouted = min(max(self.allowed // 16, 2**23), 2**26)
-        self.held = self.allowed // 4
+        self.held = self.allowed // 5
         self.building = self.allowed // 5
         self._guarded = bool(allowed)
 
