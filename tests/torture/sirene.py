@@ -54,9 +54,13 @@ def children(pid: int) -> list[int]:
     return found
 
 
-def ended(folder: Path) -> dict[str, int]:
-    """The jobs with a recorded success, and when their dataset was made."""
+def ended(folder: Path) -> dict[str, int] | None:
+    """The jobs with a recorded success, and when their dataset was made. None: killed before there was a run."""
     shown = json.loads(joblot(folder, "show", "last", "--json").stdout)
+    if "errors" in shown:
+        (error,) = shown["errors"]
+        assert error["message"].startswith("no runs"), error
+        return None
     done = [job["job"] for job in shown["results"] if job["status"] == "success"]
     return {name: (folder / "out" / name / "manifest.json").stat().st_mtime_ns for name in done}
 
@@ -85,9 +89,10 @@ def one(stock: Path, right: dict[str, str], took: float, rng: random.Random, tal
                 else:
                     os.kill(runner.pid, signal.SIGKILL)
             code = runner.wait(timeout=600)
-            if not (folder / ".joblot" / "journal.db").exists():
-                continue  # killed before there was a run: the same command again
             now = ended(folder)
+            if now is None:
+                assert not before, "a run is gone"
+                continue  # the same command again
             for name, at in before.items():
                 tally["built again"] += now.get(name) != at
             before = now
