@@ -67,6 +67,7 @@ campaigns: $(VENV)/.dev  ## all campaigns, KILLS and ROUNDS long
 	$(BIN)/python tests/torture/cut.py --flips $(KILLS)
 	$(BIN)/python tests/torture/race.py --pairs $(ROUNDS)
 	$(BIN)/python tests/torture/nth.py --step $(ROUNDS)
+	$(BIN)/python tests/torture/moments.py --step $(ROUNDS)
 	$(BIN)/python tests/torture/contain.py --rounds $(ROUNDS)
 	$(BIN)/python tests/torture/timeouts.py
 	$(BIN)/python tests/torture/hostile.py --cases $$(( $(KILLS) * 1000 ))

@@ -130,6 +130,10 @@ class StateError(JoblotError):
     exit_code = EXIT_STATE
 
 
+class NoRunsError(StateError):
+    """Nothing has run here yet: there is no journal, one whose maker was killed before it wrote to it, or no run in it."""
+
+
 class JournalDamagedError(StateError):
     """The journal does not hold what was written to it."""
 

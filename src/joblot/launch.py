@@ -277,16 +277,10 @@ class _Driver:
 
     def _glance(self) -> dict[str, Made]:
         """What was made in earlier runs; the journal is closed again."""
-        from joblot.journal.folder import StateFolder, state_path
+        from joblot.journal.folder import past_runs
 
-        path = state_path(self._options.state or None)
-        if not (path / "journal.db").exists():
-            return {}
-        folder = StateFolder(path, read_only=True)
-        try:
-            return folder.journal.made(batch_key(self._plan))
-        finally:
-            folder.close()
+        with past_runs(self._options.state or None) as folder:
+            return folder.journal.made(batch_key(self._plan)) if folder is not None else {}
 
     def _look_at_files(self, state: RunState, made: dict[str, Made], force: Sequence[str] | None = None) -> UpToDate:
         values = Values(self._plan, state, LASTING_ID)
@@ -559,19 +553,15 @@ class _Driver:
         """What the last runs of this batch tell of the jobs that do not declare how much memory they need."""
         if self._options.max_memory is None or self._options.state is False:
             return {}
-        from joblot.journal.folder import StateFolder, state_path
+        from joblot.journal.folder import past_runs
         from joblot.reports.peaks import observed_peaks
 
-        path = state_path(self._options.state or None)
-        if not (path / "journal.db").exists():
-            return {}
-        folder = StateFolder(path, read_only=True)
-        try:
+        with past_runs(self._options.state or None) as folder:
+            if folder is None:
+                return {}
             name = self._plan.config.name
             past = [run.run_id for run in folder.journal.runs(limit=_LOOK_BACK) if run.batch == name]
             return observed_peaks(self._plan, [folder.run_folder(run_id).report for run_id in past[:_LEARN_FROM]])
-        finally:
-            folder.close()
 
     def _words(self) -> dict[str, Any]:
         from joblot import __version__

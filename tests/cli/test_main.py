@@ -127,7 +127,7 @@ def test_errors_are_json_too_when_json_was_asked_for(joblot):
         "ok": False,
         "errors": [
             {
-                "code": "state",
+                "code": "no_runs",
                 "message": "no runs here: `DIR/.joblot` does not exist or holds no journal",
                 "path": "", "file": "", "line": 0, "column": 0, "source": "",
                 "hint": "`joblot run` makes it",

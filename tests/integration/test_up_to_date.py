@@ -485,3 +485,12 @@ def test_what_was_kept_and_is_damaged_counts_as_never_made(joblot):
         with sqlite3.connect(joblot.path / ".joblot" / "journal.db") as database:
             database.execute(f"UPDATE made SET {column} = ?", (value,))
         assert joblot.run() == ["ran"], column
+
+
+@pytest.mark.parametrize("options", [[], ["--max-memory", "256MiB"]], ids=["outputs", "memory"])
+def test_a_journal_whose_maker_was_killed_at_once_stands_in_nobodys_way(joblot, options):
+    """G1: the same command goes on by itself after a kill at any moment, also before there was a run."""
+    joblot.write("joblot.yaml", COPY)
+    (joblot.path / ".joblot").mkdir()
+    (joblot.path / ".joblot" / "journal.db").touch()
+    assert joblot.run(*options) == ["ran"]

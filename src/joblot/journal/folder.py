@@ -11,17 +11,20 @@ import errno
 import fcntl
 import os
 import time
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 import msgspec
 
-from joblot.errors import RunHeldError, StateError
+from joblot.errors import NoRunsError, RunHeldError, StateError
 from joblot.journal.mounts import MOUNTS, network_type
 from joblot.journal.runfile import RunFile
 from joblot.journal.sqlite import EVENTS_FILE, SqliteJournal
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from joblot.journal import RunInfo
 
 DEFAULT: Final = ".joblot"
@@ -43,6 +46,24 @@ def state_path(given: str | Path | None = None) -> Path:
             hint="choose another with `--state`",
         )
     return path
+
+
+@contextmanager
+def past_runs(path: str | Path | None) -> Iterator[StateFolder | None]:
+    """The state folder, to look at earlier runs; None where nothing has run yet.
+
+    Raises:
+        StateError: there is a journal, and it cannot be read.
+    """
+    try:
+        folder = StateFolder(path, read_only=True)
+    except NoRunsError:
+        folder = None
+    try:
+        yield folder
+    finally:
+        if folder is not None:
+            folder.close()
 
 
 class RunFolder:
@@ -68,6 +89,7 @@ class StateFolder:
     kernel's table of mounts.
 
     Raises:
+        NoRunsError: it is only to be read, and nothing has run there.
         StateError: the folder cannot be made or used.
     """
 
@@ -85,7 +107,7 @@ class StateFolder:
         self._read_only = read_only
         if read_only:
             if not (self.path / JOURNAL_FILE).exists():
-                raise StateError(
+                raise NoRunsError(
                     f"no runs here: `{self.path}` does not exist or holds no journal", hint="`joblot run` makes it"
                 )
         else:
@@ -141,12 +163,13 @@ class StateFolder:
         """The run that a person means: its id, the beginning or the end of it when only one run has it, or the last run.
 
         Raises:
+            NoRunsError: the last one is asked for, and nothing has run.
             StateError: there is none, or more than one.
         """
         if name is None or name == "last":
             runs = self.journal.runs(limit=1)
             if not runs:
-                raise StateError(f"no runs in `{self.path}`", hint="`joblot run BATCH` makes one")
+                raise NoRunsError(f"no runs in `{self.path}`", hint="`joblot run BATCH` makes one")
             return runs[0]
         info = self.journal.info(name) if _is_text(name) else None
         if info is not None:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 import msgspec
 
-from joblot.errors import JournalDamagedError, JournalWriteError, StateError
+from joblot.errors import JournalDamagedError, JournalWriteError, NoRunsError, StateError
 from joblot.events import SCHEMA, Record
 from joblot.fingerprint import Made
 from joblot.journal import Request, RunInfo
@@ -345,7 +345,7 @@ class SqliteJournal:
         known = {name for (name,) in self._db.execute("SELECT name FROM sqlite_master")}
         if "meta" not in known:
             if self._read_only and not known:  # a runner was killed, or the disk was full, when it was to be made
-                raise StateError(f"no runs here: journal `{self.path}` is empty", hint="`joblot run` makes one")
+                raise NoRunsError(f"no runs here: journal `{self.path}` is empty", hint="`joblot run` makes one")
             if known:
                 raise StateError(f"`{self.path}` is not a joblot journal")
             numbers = f"INSERT OR IGNORE INTO meta VALUES ('tables', {TABLES}), ('events', {SCHEMA})"  # noqa: S608 - two numbers of ours
