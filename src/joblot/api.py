@@ -154,16 +154,17 @@ class Batch:
         Raises:
             ValueError: a name, number or word that cannot be right; nothing is added.
         """
-        fan_out = _fan_out(matrix, zip, foreach, max_parallel, str(self.folder), self._settings["secrets"])
+        fan_out = None
+        if matrix is not None or zip is not None or foreach is not None or max_parallel is not None:
+            fan_out = _fan_out(matrix, zip, foreach, max_parallel, str(self.folder), self._settings["secrets"])
         if not _NAME.fullmatch(name if fan_out is None else _REFERENCE.sub("x", name)):
             raise ConfigError(
                 f"bad job name `{name}`", hint="letters, digits, `.`, `_` and `-`, at most 100, a letter or digit first"
             )
         params, outputs, tags = dict(params or {}), tuple(outputs), tuple(tags)
-        texts = (params, str(input or ""), run, env)
-        others = (cwd, outputs, tags, description)
-        if params or run is not None or env or input is not None or any(others):
-            _check_texts(name, params, input, run, env, others)
+        has_texts = bool(params or run is not None or env or input is not None)
+        if has_texts or cwd or outputs or tags or description:
+            _check_texts(name, params, input, run, env, (cwd, outputs, tags, description))
         spec = JobSpec(
             name=name,
             action=what if isinstance(what, str) else None,
@@ -171,20 +172,20 @@ class Batch:
             run=run,
             input=_paths(input),
             params=params,
-            needs=tuple(self._need(name, need) for need in needs),
+            needs=tuple([self._need(name, need) for need in needs]) if needs else (),
             when=when,
             retry=_retry(max_attempts, delay, backoff, max_delay, jitter, retry_only),
-            timeout_s=_seconds(timeout, "timeout"),
+            timeout_s=None if timeout is None else _seconds(timeout, "timeout"),
             grace_s=_seconds(grace, "grace", least=0.0) or 0.0,
             resources=_resources(resources, self._settings["limits"]),
             outputs=outputs,
-            env=dict(env or {}),
+            env=dict(env) if env else {},
             cwd=cwd,
             once=once,
             tags=tags,
             priority=priority,
             description=description,
-            deferred=bool(params or input or run or env) and "${{" in repr(texts),
+            deferred=has_texts and "${{" in repr((params, str(input or ""), run, env)),
             fan_out=fan_out,
         )
         if fan_out is not None:
@@ -348,16 +349,14 @@ def _fan_out(
     max_parallel: int | None,
     folder: str,
     secrets: Iterable[str],
-) -> FanOut | None:
-    """How a job stands for many, from the arguments of `Batch.add`.
+) -> FanOut:
+    """How a job stands for many, from the arguments of `Batch.add`, of which at least one is given.
 
     Raises:
         ConfigError: they cannot be read, or are too many.
     """
     given = {way: value for way, value in (("matrix", matrix), ("zip", zip), ("foreach", foreach)) if value is not None}
     _at_least(1, max_parallel, "max_parallel")
-    if not given and max_parallel is None:
-        return None
     if len(given) != 1:
         ways = " and ".join(f"`{way}`" for way in given) or "`max_parallel` alone"
         raise ConfigError(f"{ways} cannot be given", hint="one of `matrix`, `zip` and `foreach` makes the items")
@@ -506,7 +505,7 @@ def _retry(
 ) -> Retry:
     _at_least(1, max_attempts, "max_attempts")
     if delay == 0 and backoff == 1.0 and jitter == 0.0 and not only:
-        return _RETRIES.setdefault(max_attempts, Retry(max_attempts))
+        return _RETRIES.get(max_attempts) or _RETRIES.setdefault(max_attempts, Retry(max_attempts))
     if not 1 <= backoff <= 1000:
         raise ConfigError(f"`backoff` must be between 1 and 1000, got {backoff}")
     if not 0 <= jitter <= 1:

@@ -53,16 +53,19 @@ class Resources:
 
     def take(self, demand: Demand) -> None:
         """A job with this demand starts."""
-        self._move(demand, 1)
+        if demand:
+            self._move(demand, 1)
+        else:
+            self._plain += 1
 
     def give_back(self, demand: Demand) -> None:
         """A job with this demand has ended."""
-        self._move(demand, -1)
+        if demand:
+            self._move(demand, -1)
+        else:
+            self._plain -= 1
 
     def _move(self, demand: Demand, sign: int) -> None:
-        if not demand:
-            self._plain += sign
-            return
         cpu, shares = self._counted.get(demand) or self._count(demand)
         for name, share in shares:
             self._held[name] += sign * share

@@ -148,6 +148,10 @@ class RunState:
         self._began: float | None = None
         """When the run began, if that was in this process."""
         self._when = bytearray(_WHEN[spec.when] for spec in plan.declarations)
+        declared = plan.config.jobs
+        self._has_handlers = any(spec.when == "failure" for spec in declared)
+        """Whether any job starts only when a need of it fell, and so has no use for a need that ends well."""
+        self._has_timeouts = any(spec.timeout_s is not None for spec in declared)
         self.fusing = Fusing(plan, fuse_rules or {})
         self.ready = ReadyQueues(plan, limits.expected_memory, self.fusing)
         self.bundles = Bundles(limits.max_bundle)
@@ -370,6 +374,8 @@ class RunState:
             return
         self._emit(decision, ev.AttemptsStarted(picked, sizes))
         decision.starts.extend(picked)
+        if not self._has_timeouts:
+            return
         for job in picked:
             timeout = self.plan.declarations[job].timeout_s
             if timeout is not None:
@@ -463,6 +469,8 @@ class RunState:
     def _after(self, decision: Decision, job: int) -> None:
         """The dependents that can no longer start, now that a job has ended."""
         good = self.states[job] in _GOOD
+        if good and not self._has_handlers:
+            return
         for dependent in self.plan.dependents[job]:
             if self.states[dependent] != WAITING:
                 continue

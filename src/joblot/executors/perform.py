@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import os
 import sys
-import time
 from contextlib import contextmanager
 from pathlib import Path
 from resource import RUSAGE_SELF, getrusage
+from time import monotonic, process_time
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import msgspec
@@ -54,8 +54,8 @@ class Performer:
 
     def perform(self, attempt: Attempt) -> Outcome:
         """Run the attempt to its end."""
-        outcome = Outcome(attempt.job, attempt.number, "ok", time.monotonic())
-        before = getrusage(RUSAGE_SELF)
+        outcome = Outcome(attempt.job, attempt.number, "ok", monotonic())
+        before = process_time()
         try:
             result = self._call(attempt, outcome)
             if os.getpid() != self._pid:
@@ -66,10 +66,9 @@ class Performer:
             if os.getpid() != self._pid:
                 _leave(error)
             self.failed(outcome, error)
-        usage = getrusage(RUSAGE_SELF)
-        outcome.wall_s = time.monotonic() - outcome.began  # type: ignore[operator]
-        outcome.cpu_s = usage.ru_utime - before.ru_utime + usage.ru_stime - before.ru_stime
-        outcome.peak_bytes = usage.ru_maxrss * _KIB
+        outcome.cpu_s = process_time() - before
+        outcome.wall_s = monotonic() - outcome.began  # type: ignore[operator]
+        outcome.peak_bytes = getrusage(RUSAGE_SELF).ru_maxrss * _KIB
         if self.mask:
             self.mask.outcome(outcome)
         return outcome
@@ -194,8 +193,8 @@ class _FusedCall:
     def __init__(self, performer: Performer, attempts: Sequence[Attempt], tell: Callable[[Outcome], None]) -> None:
         self._performer = performer
         self._tell = tell
-        self._began = time.monotonic()
-        self._cpu_s = _cpu_s()
+        self._began = monotonic()
+        self._cpu_s = process_time()
         self._open: dict[str, _Member] = {}
         self._last: Outcome | None = None
         for attempt in attempts:
@@ -254,8 +253,8 @@ class _FusedCall:
     def _finish(self, member: _Member) -> None:
         """The processor's time so far that nobody was charged with is shared out evenly among those that are open."""
         outcome = member.outcome
-        outcome.wall_s = time.monotonic() - self._began
-        outcome.cpu_s = (_cpu_s() - self._cpu_s) / len(self._open)
+        outcome.wall_s = monotonic() - self._began
+        outcome.cpu_s = (process_time() - self._cpu_s) / len(self._open)
         outcome.peak_bytes = getrusage(RUSAGE_SELF).ru_maxrss * _KIB
         outcome.logs = tuple(_sound(line) for line in member.logs)
         outcome.artifacts = tuple(member.context.artifacts)
@@ -293,11 +292,6 @@ class _Member:
         self.outcome = outcome
         self.logs: list[LogLine] = []
         self.context = performer.make_context(attempt, self.spec, self.logs)
-
-
-def _cpu_s() -> float:
-    usage = getrusage(RUSAGE_SELF)
-    return usage.ru_utime + usage.ru_stime
 
 
 def _leave(error: BaseException | None) -> NoReturn:

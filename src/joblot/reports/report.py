@@ -279,8 +279,8 @@ class Report:
 
     def to_json_parts(self) -> Iterator[str]:
         """The same text in parts of whole lines, for reports that are too large to be held as a whole."""
-        parts, begun = iter(self._chunks()), b""
-        while part := b"".join(islice(parts, _PART)):
+        begun = b""
+        for part in self._chunks():
             lines, end, begun = (begun + part).rpartition(b"\n")
             yield (lines + end).decode()
 
@@ -321,37 +321,45 @@ class Report:
         return head | {"all_passed": self.all_passed, "cpu_s": round(view.cpu_s, 6), "peak_bytes": view.peak_bytes}
 
     def _chunks(self) -> Iterator[bytes]:
-        yield msgspec.json.format(msgspec.json.encode(self._head()), indent=2)[:-2] + b',\n  "results": ['
-        separator = b"\n    "
-        encode = msgspec.json.Encoder().encode
+        text = msgspec.json.format(msgspec.json.encode(self._head()), indent=2)[:-2] + b',\n  "results": ['
+        encode_lines, items = msgspec.json.Encoder().encode_lines, self._items()
+        separator, some = b"\n    ", list(islice(items, _PART))
+        while some:
+            # JSON has no line breaks inside, so each one stands between two jobs.
+            text += separator + encode_lines(some)[:-1].replace(b"\n", b",\n    ")
+            separator, some = b",\n    ", list(islice(items, _PART))
+            if some:
+                yield text
+                text = b""
+        yield text + (b"\n  ]\n}\n" if self.total_jobs else b"]\n}\n")
+
+    def _items(self) -> Iterator[_Item]:
+        view, log, name_of, action_of = self.view, self._log, self._plan.name, self._action
         moment, text = nan, ""
-        left_out = self.view.left_out
+        left_out = view.left_out
         for job in range(len(self._plan)):
-            if job in left_out:
+            if left_out and job in left_out:
                 continue
-            plain = self.view.plain(job)
-            made = self.view.up_to_date(job) if plain is None else None
-            if made is not None:
-                name, result_of = self._plan.name(job), Raw(made) if made else UNSET
-                yield separator + encode(_Item(name, self._action(job), "cached", 0, 0, result_of, *_CACHED))
-            elif plain is None:
-                yield separator + encode(self._item(job))
-            else:
+            plain = view.plain(job)
+            if plain is not None:
                 attempts, wall_s, cpu_s, peak, began, result = plain
                 if began != moment:  # jobs that were started together share the text
                     moment, text = began, iso_utc(began)
-                name = self._plan.name(job)
-                given = Raw(result) if result else None
-                log = (self._log(name, attempts) if self._log else "") or UNSET
-                bundle = self.view.bundle(job)
-                yield separator + encode(
-                    _Item(
-                        name, self._action(job), "success", attempts, round(wall_s * 1000), given, started_at=text,
-                        cpu_s=round(cpu_s, 6), peak_bytes=peak, log=log, bundle=bundle.jobs if bundle else UNSET,
-                    )
-                )  # fmt: skip
-            separator = b",\n    "
-        yield b"\n  ]\n}\n" if self.total_jobs else b"]\n}\n"
+                name = name_of(job)
+                item = _Item(name, action_of(job), "success", attempts, round(wall_s * 1000), None)
+                item.started_at, item.cpu_s, item.peak_bytes = text, cpu_s, peak
+                if result:
+                    item.result = Raw(result)
+                if log is not None:
+                    item.log = log(name, attempts) or UNSET
+                if (bundle := view.bundle(job)) is not None:
+                    item.bundle = bundle.jobs
+                yield item
+            elif (made := view.up_to_date(job)) is not None:
+                result_of = Raw(made) if made else UNSET
+                yield _Item(name_of(job), action_of(job), "cached", 0, 0, result_of, *_CACHED)
+            else:
+                yield self._item(job)
 
     def _item(self, job: int) -> _Item:
         facts = self.view.facts(job)

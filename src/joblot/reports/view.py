@@ -155,13 +155,13 @@ class RunView:
         self._ended[job] = at
         self._wall[job] += event.wall_s
         self._cpu[job] += event.cpu_s
-        self._peak[job] = max(self._peak[job], event.peak_bytes)
+        if event.peak_bytes > self._peak[job]:  # noqa: PLR1730 - `max` is a call for every attempt
+            self._peak[job] = event.peak_bytes
         if event.began_s is not None and self._attempts[job] == 1:
             self._began[job] = (self.started_at or 0.0) + event.began_s
-        # A decoded `Raw` keeps the whole record alive that it was read from, so what is kept of it is a copy.
-        result = bytes(event.result)
-        if result:
-            self._results[job] = result
+        if event.result is not ev.NO_RESULT:
+            # A decoded `Raw` keeps the whole record alive that it was read from, so what is kept of it is a copy.
+            self._results[job] = bytes(event.result)
         if event.artifacts:
             self._artifacts[job] = event.artifacts
         if event.outcome != "ok" or event.attempt > 1:
