@@ -36,6 +36,16 @@ def test_help_and_version_import_only_click_and_the_table_of_commands(arguments)
     assert {name for name in found if name.partition(".")[0] != "click"} <= MAY_IMPORT | offered
 
 
+def test_a_run_loads_no_openssl(tmp_path):
+    """A tenth of what a run of one job takes would be looking for implementations of hashes that nobody asks for."""
+    batch = tmp_path / "one.json"
+    batch.write_text('{"jobs": [{"name": "only", "run": "true"}]}')
+    code = f"import sys\nfrom joblot.__main__ import main\nmain(['run', '-q', '--state', {str(tmp_path / 's')!r}, {str(batch)!r}])"
+    code += "\nprint(sorted({'_hashlib', 'hashlib', 'joblot.engine'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout == "['joblot.engine']\n"
+
+
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_command_can_be_imported_and_has_help(name):
     from importlib import import_module

@@ -12,6 +12,7 @@ from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar, overload
 
 from joblot.actions import signature as signatures
+from joblot.digest import blake2b
 from joblot.errors import ActionError, JoblotError, UnknownActionError, UsageError, did_you_mean
 
 if TYPE_CHECKING:
@@ -305,7 +306,6 @@ def import_modules(entries: Iterable[str]) -> None:
 
 
 def _import_file(path: str) -> None:
-    from hashlib import blake2b
     from importlib.util import module_from_spec, spec_from_file_location
 
     name = f"_joblot_import_{blake2b(path.encode(errors='surrogateescape'), digest_size=8).hexdigest()}"

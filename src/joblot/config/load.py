@@ -13,6 +13,7 @@ import msgspec
 
 from joblot.config.check import Asked, check, simple
 from joblot.config.source import Document, Format, decode_text, format_of, parse, read_bytes
+from joblot.digest import blake2b
 from joblot.errors import ConfigError, Diagnostic
 from joblot.model import Config, Signature
 
@@ -137,8 +138,6 @@ def _refuse_odd_path(path: str, shown: str) -> None:
 
 
 def _digest(content: bytes) -> str:
-    from hashlib import blake2b
-
     return blake2b(content, digest_size=32).hexdigest()
 
 

@@ -13,7 +13,7 @@ DEPLOYERS: Final = {
     "slurm": ("dask_jobqueue", "SLURMCluster", "dask-jobqueue"),
 }
 """Kinds of cluster that begin with the run and end with it: module, class, and what to install."""
-_ADDRESS: Final = re.compile(r"(tcp|tls)://(\[[0-9a-fA-F:.]+\]|[^\[\]:/\s]+):(\d{1,5})")
+_ADDRESS: Final = r"(tcp|tls)://(\[[0-9a-fA-F:.]+\]|[^\[\]:/\s]+):(\d{1,5})"
 
 
 def is_cluster(on: str) -> bool:
@@ -27,7 +27,7 @@ def check_on(on: str) -> str:
     Raises:
         UsageError: there is none.
     """
-    if on in ("local", "inline") or on in DEPLOYERS or _ADDRESS.fullmatch(on):
+    if on in ("local", "inline") or on in DEPLOYERS or re.fullmatch(_ADDRESS, on):
         return on
     if on == "kubernetes":
         raise UsageError(

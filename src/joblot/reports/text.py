@@ -22,13 +22,14 @@ SMALL: Final = 30
 _AXES: Final = 6
 """So many columns of a fan-out are named."""
 
-_ESCAPES: Final = re.compile(
+# Patterns are compiled when they are needed: most runs print nothing but plain words.
+_ESCAPES: Final = (
     r"(?:\x1b\]|\x9d)[^\x07\x1b\x9c\n]*(?:\x07|\x1b\\|\x9c)?"  # OSC: titles, links, the clipboard
     r"|(?:\x1b[PX^_]|[\x90\x98\x9e\x9f])[^\x1b\x9c\n]*(?:\x1b\\|\x9c)?"  # DCS, SOS, PM, APC
     r"|(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]?"  # CSI: colours, cursor movement
     r"|\x1b[ -/]*[0-~]?"  # two-character sequences, and an escape cut short
 )
-_CONTROLS: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+_CONTROLS: Final = r"[\x00-\x08\x0b-\x1f\x7f-\x9f]"
 
 
 def plain(text: str) -> str:
@@ -39,7 +40,7 @@ def plain(text: str) -> str:
     if text.isprintable():
         return text
     text = text.replace("\r\n", "\n").replace("\r", "\n")
-    return _CONTROLS.sub("", _ESCAPES.sub("", text))
+    return re.sub(_CONTROLS, "", re.sub(_ESCAPES, "", text))
 
 
 def one_line(text: str) -> str:
@@ -160,11 +161,11 @@ class Cause(NamedTuple):
 
 
 _VARYING: Final = (
-    (re.compile(r"\b[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}\b"), "<id>"),
-    (re.compile(r"\b\w+://[^\s'\"`]+"), "<url>"),
-    (re.compile(r"(?<![\w<>])(?:\.{1,2}|~)?(?:/[\w.@%+=-]+)+/?|\b[\w.@%+=-]+(?:/[\w.@%+=-]+)+/?"), "<path>"),
-    (re.compile(r"\b0x[0-9a-fA-F]+\b|\b(?=[0-9a-fA-F]*[0-9])(?=[0-9a-fA-F]*[a-fA-F])[0-9a-fA-F]{7,}\b"), "<hex>"),
-    (re.compile(r"\d+(?:[.,:]\d+)*"), "<n>"),
+    (r"\b[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}\b", "<id>"),
+    (r"\b\w+://[^\s'\"`]+", "<url>"),
+    (r"(?<![\w<>])(?:\.{1,2}|~)?(?:/[\w.@%+=-]+)+/?|\b[\w.@%+=-]+(?:/[\w.@%+=-]+)+/?", "<path>"),
+    (r"\b0x[0-9a-fA-F]+\b|\b(?=[0-9a-fA-F]*[0-9])(?=[0-9a-fA-F]*[a-fA-F])[0-9a-fA-F]{7,}\b", "<hex>"),
+    (r"\d+(?:[.,:]\d+)*", "<n>"),
 )
 
 
@@ -175,7 +176,7 @@ def normalise(message: str) -> str:
     """A message without what differs from job to job: ids, addresses, paths, hexadecimal and other numbers."""
     text = one_line(message)
     for pattern, word in _VARYING:
-        text = pattern.sub(word, text)
+        text = re.sub(pattern, word, text)
     return text
 
 
