@@ -62,6 +62,18 @@ def test_sound_copies_are_left_alone(failed):
     assert (database(failed).read_bytes(), events(failed).read_bytes()) == before
 
 
+def test_an_end_that_the_list_of_runs_does_not_know_is_put_there(failed):
+    """G1: a recovery that was killed before it had summed up the runs is completed by the next one."""
+    listed = json.loads(failed("ls", "--json").out)
+    with sqlite3.connect(database(failed)) as journal:
+        journal.execute("UPDATE run SET status = 'running', ended_at = NULL, counts = '{}'")
+    assert json.loads(failed("ls", "--json").out)[0]["status"] == "interrupted"
+    assert said(failed("recover")) == (0, "run r1: its end is in the list of runs again\n")
+    again = json.loads(failed("ls", "--json").out)
+    assert [drop_times(one) for one in again] == [drop_times(one) for one in listed]
+    assert said(failed("recover")) == (0, "1 run: nothing to recover, both copies are sound\n")
+
+
 def test_a_lost_journal_is_made_again_from_the_files(failed):
     """G1, G6: plan, events and what `ls` shows come back; the rest runs."""
     listed = json.loads(failed("ls", "--json").out)

@@ -10,6 +10,7 @@ from joblot.cli.options import no_color_option, run_argument, state_option
 from joblot.errors import EXIT_OK, EXIT_STATE
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from joblot.cli.output import Output
@@ -41,9 +42,11 @@ def command(output: Output, run: str | None, state: str | None) -> int:
         output.result(f"the journal was made again; the old one is kept as `{recovery.kept}`")
     for one in made:
         output.result(_line(one))
-    if recovery.replaced:
-        _sum_up(path, made)
-    if not made and not lost:
+    told = _sum_up(path, [one.run_id for one in recovery.runs if not one.lost])
+    for name in told:
+        if name not in {one.run_id for one in made}:
+            output.result(f"run {name}: its end is in the list of runs again")
+    if not made and not lost and not told:
         output.result(f"{_count(len(recovery.runs), 'run')}: nothing to recover, both copies are sound")
     for one in lost:
         output.error(f"run `{one.run_id}` cannot be recovered: {one.lost}", "its files were left as they are")
@@ -67,20 +70,24 @@ def _count(number: int, word: str) -> str:
     return f"{number} {word}{'' if number == 1 else 's'}"
 
 
-def _sum_up(path: Path, made: list[Recovered]) -> None:
-    """Have the list of runs say how those ended that have: their old rows may be lost."""
+def _sum_up(path: Path, names: Sequence[str]) -> list[str]:
+    """Have the list of runs say how those ended that have: their old rows may be lost. Returns the runs of which it did not know."""
     from joblot.cli.runs import Run
     from joblot.journal.folder import StateFolder
 
-    folder = StateFolder(path)
+    reader = StateFolder(path, read_only=True)
     try:
-        for one in made:
-            info = folder.journal.info(one.run_id)
-            if info is not None and info.status == "running":
-                report = Run(folder, info).report()
-                if report.view.ended:
-                    folder.journal.summarise(
-                        one.run_id, status=report.status, ended_at=report.view.ended_at, counts=report.counts
-                    )
+        open_ones = [info for name in names if (info := reader.journal.info(name)) and info.status == "running"]
+        reports = [report for info in open_ones if (report := Run(reader, info).report()).view.ended]
     finally:
-        folder.close()
+        reader.close()
+    if reports:
+        folder = StateFolder(path)
+        try:
+            for report in reports:
+                folder.journal.summarise(
+                    report.run_id, status=report.status, ended_at=report.view.ended_at, counts=report.counts
+                )
+        finally:
+            folder.close()
+    return [report.run_id for report in reports]
