@@ -78,7 +78,9 @@ class Bundled(Bench):
 
     def begin(self, number=1):
         self.numbers = dict.fromkeys(range(len(self.plan)), number)
-        self.executor.start([Attempt(job, number, None, 7) for job in range(len(self.plan))])
+        attempts = [Attempt(job, number, None, 7) for job in range(len(self.plan))]
+        self.started |= {(one.job, one.number): one for one in attempts}
+        self.executor.start(attempts)
 
 
 @pytest.fixture(params=["inline", "local"])
@@ -192,7 +194,7 @@ def test_the_log_of_a_bundle_that_takes_long_has_its_name_before_and_after(local
     world = local(fate, "slow", "ok")
     world.begin()
     ends(world, 1)
-    until = time.monotonic() + 5
+    until = time.monotonic() + 30
     while not (world.run_dir / "logs" / f"0-{fate}" / "1.log").exists():
         assert time.monotonic() < until
         world.came += world.executor.wait(0.1)

@@ -36,6 +36,8 @@ class Bench:
         self.run_dir = folder / "run"
         self.executor = self.make(kind, RunContext("bench-run", self.plan, self.run_dir, warn=warn), slots)
         self.numbers: dict[int, int] = {}
+        self.started: dict[tuple[int, int], Attempt] = {}
+        self.killed: set[tuple[int, int]] = set()
         self.came = []
 
     def make(self, kind, context, slots):
@@ -47,19 +49,32 @@ class Bench:
             job = self.plan.find(name)
             self.numbers[job] = self.numbers.get(job, 0) + 1
             attempts.append(Attempt(job, self.numbers[job], values or None))
+            self.started[job, self.numbers[job]] = attempts[-1]
         self.executor.start(attempts)
 
     def kill(self, name, grace=0.0, kind="cancelled"):
         job = self.plan.find(name)
+        self.killed.add((job, self.numbers[job]))
         self.executor.kill([Kill(job, self.numbers[job], kind, grace)])
 
-    def wait(self, count=1, limit=20.0):
-        """The next outcomes, by job name."""
+    def wait(self, count=1, limit=60.0, *, returned=False):
+        """The next outcomes, by job name.
+
+        What comes back without having begun, because the machine is busy, is started again as the engine would; not with `returned`.
+        """
         until = time.monotonic() + limit
         found = []
         while len(found) < count:
             assert time.monotonic() < until, f"only {found}"
-            found += self.executor.wait(0.5)
+            again = []
+            for outcome in self.executor.wait(0.5):
+                key = outcome.job, outcome.number
+                if outcome.kind != "returned" or returned or key not in self.started or key in self.killed:
+                    found.append(outcome)
+                else:
+                    again.append(self.started[key])
+            if again:
+                self.executor.start(again)
         self.came += found
         return {self.plan.name(outcome.job): outcome for outcome in found}
 
@@ -119,6 +134,15 @@ def living_sleeps(marker: str) -> list[int]:
             if marker.encode() in line and state != "Z":
                 found.append(int(entry))
     return found
+
+
+def lives(pid: int) -> bool:
+    """Whether a process goes on; one that has ended may still wait for whoever took it over to ask how."""
+    try:
+        with open(f"/proc/{pid}/stat") as file:
+            return file.read().rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False
 
 
 def gone(marker: str, limit=2.0) -> bool:
@@ -385,7 +409,7 @@ def test_two_attempts_of_a_job_have_two_logs(bench):
 def test_the_log_of_a_long_attempt_can_be_read_while_it_runs(local):
     world = local(run("cmd", "echo early; sleep 30"), call("fun", lambda: (print("early", flush=True), time.sleep(30))))
     world.start("cmd", "fun")
-    until = time.monotonic() + 10
+    until = time.monotonic() + 30
     while "early" not in world.log("cmd") or "early" not in world.log("fun"):
         assert time.monotonic() < until
         world.executor.wait(0.05)
@@ -451,7 +475,7 @@ def test_a_killed_command_leaves_no_process(local, shape):
     marker = f"7{os.getpid()}{abs(hash(shape)) % 1000}"
     world = local(run("a", SHAPES[shape].format(n=marker)))
     world.start("a")
-    until = time.monotonic() + 5
+    until = time.monotonic() + 30
     while not living_sleeps(marker):
         assert time.monotonic() < until
         world.executor.wait(0.02)
@@ -557,10 +581,24 @@ def test_attempts_queued_behind_a_long_one_are_given_back(local):
     world.wait(100)
     assert world.executor.capacity > 1
     world.start("long", *[f"q{n}" for n in range(100, 110)])
-    came = world.wait(10)
+    came = world.wait(10, returned=True)
     assert {outcome.kind for outcome in came.values()} == {"returned"}
     assert world.executor.capacity == 1
     assert world.wait()["long"].kind == "ok"
+
+
+def test_an_attempt_whose_worker_takes_long_to_start_stays_with_it(local):
+    """On a busy machine it was given back ten times a second, each time with a line in the journal."""
+    world = local(call("a", lambda: 1), call("b", lambda: 2), slots=1)
+    os.kill(world.executor._warden_pid, signal.SIGSTOP)
+    world.start("a", "b")
+    until, came = time.monotonic() + 0.5, []
+    while time.monotonic() < until:
+        came += world.executor.wait(0.05)
+    os.kill(world.executor._warden_pid, signal.SIGCONT)
+    assert {(world.plan.name(one.job), one.kind) for one in came} <= {("b", "returned")}
+    world.start(*({"b"} & {world.plan.name(one.job) for one in came}))
+    assert {name: one.result for name, one in world.wait(2).items()} == {"a": b"1", "b": b"2"}
 
 
 def test_nothing_runs_twice_when_attempts_are_taken_back(local, tmp_path):
@@ -582,7 +620,7 @@ def test_nothing_runs_twice_when_attempts_are_taken_back(local, tmp_path):
         room = max(1, world.executor.capacity)
         batch, left = left[:room], left[room:]
         world.start(*batch)
-        for name, outcome in world.wait(len(batch)).items():
+        for name, outcome in world.wait(len(batch), returned=True).items():
             if outcome.kind == "returned":
                 left.append(name)
     assert sorted(log.read_text().split()) == sorted(names)
@@ -611,7 +649,7 @@ def test_large_outputs_are_hashed_where_nobody_waits_for_it(local, tmp_path):
 def test_a_command_that_ended_well_did_so_whatever_ends_the_look_at_its_outputs(local, end):
     world = local(run("big", f"truncate -s {BIG} big.dat", outputs=("big.dat",)))
     world.start("big")
-    until = time.monotonic() + 5
+    until = time.monotonic() + 30
     while not world.executor._workers:
         assert time.monotonic() < until
         assert world.executor.wait(0.01) == []
@@ -636,7 +674,7 @@ def test_a_killed_warden_is_replaced_and_what_ran_is_lost(local):
     marker = f"6{os.getpid()}"
     world = local(run("a", f"sleep {marker}"), call("b", lambda: time.sleep(60)), run("after", "true"))
     world.start("a", "b")
-    until = time.monotonic() + 5
+    until = time.monotonic() + 30
     while not living_sleeps(marker):
         assert time.monotonic() < until
         world.executor.wait(0.02)
@@ -705,16 +743,16 @@ def test_nothing_outlives_a_killed_runner(tmp_path):
     os.waitpid(pid, 0)
     assert gone(marker)
     until = time.monotonic() + 2
-    while Path(f"/proc/{warden}").exists() and time.monotonic() < until:
+    while lives(warden) and time.monotonic() < until:
         time.sleep(0.01)
-    assert not Path(f"/proc/{warden}").exists()
+    assert not lives(warden)
 
 
 def test_close_leaves_no_process_and_no_spool_names_behind(local, tmp_path):
     marker = f"4{os.getpid()}"
     world = local(run("a", f"sleep {marker}"), call("b", lambda: time.sleep(60)))
     world.start("a", "b")
-    until = time.monotonic() + 5
+    until = time.monotonic() + 30
     while not living_sleeps(marker):
         assert time.monotonic() < until
         world.executor.wait(0.02)
@@ -737,7 +775,7 @@ def test_wait_returns_when_the_wake_descriptor_is_readable(bench):
     read, write = os.pipe()
     world.executor.wake_on(read)
     world.start("a")
-    until = time.monotonic() + 5
+    until = time.monotonic() + 30
     while not living_sleeps(marker):
         assert time.monotonic() < until
         world.executor.wait(0.02)
@@ -760,13 +798,7 @@ def test_slots_bound_what_runs_at_once(local, tmp_path):
     script = f"echo + >> {log}; sleep 0.05; echo - >> {log}"
     world = local(*[run(f"c{n}", script) for n in range(12)], slots=3)
     world.start(*[f"c{n}" for n in range(12)])
-    done = 0
-    while done < 12:
-        came = world.wait(1)
-        done += sum(outcome.kind == "ok" for outcome in came.values())
-        again = [name for name, outcome in came.items() if outcome.kind == "returned"]
-        if again:
-            world.start(*again)
+    assert {outcome.kind for outcome in world.wait(12).values()} == {"ok"}
     level = most = 0
     for sign in log.read_text().split():
         level += 1 if sign == "+" else -1

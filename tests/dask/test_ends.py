@@ -116,7 +116,7 @@ def test_a_killed_scheduler_loses_every_attempt_and_is_one_clear_error(dask):
     world.start(*names)
     until(lambda: len(sleeping(marker)) == 2, world)
     dask.processes.kill(dask.processes.scheduler)
-    came = world.wait(6)
+    came = world.wait(6, returned=True)
     assert sorted(one.kind for one in came.values()) == ["lost"] * 2 + ["returned"] * 4
     with pytest.raises(ClusterError) as raised:
         world.start("a0")

@@ -59,7 +59,7 @@ class Hostile:
         }
         return subprocess.Popen(words, **{**options, **more})
 
-    def end(self, process: subprocess.Popen[str], limit: float = 15.0) -> Ended:
+    def end(self, process: subprocess.Popen[str], limit: float = 60.0) -> Ended:
         """Wait for a program; one that does not end fails the test."""
         try:
             out, err = process.communicate(timeout=limit)
@@ -69,11 +69,11 @@ class Hostile:
             pytest.fail(f"did not end within {limit:g} s")
         return Ended(process.returncode, out, err)
 
-    def joblot(self, *words: str, limit: float = 15.0) -> Ended:
+    def joblot(self, *words: str, limit: float = 60.0) -> Ended:
         """Run a joblot command line."""
         return self.end(self.start(*JOBLOT, *words), limit)
 
-    def script(self, text: str, *words: str, name: str = "program.py", limit: float = 15.0) -> Ended:
+    def script(self, text: str, *words: str, name: str = "program.py", limit: float = 60.0) -> Ended:
         """Run a Python program."""
         (self.folder / name).write_text(textwrap.dedent(text))
         return self.end(self.start(sys.executable, name, *words), limit)
@@ -92,7 +92,7 @@ class Hostile:
         (self.folder / name).write_text(textwrap.dedent(text))
         return name
 
-    def wait_for(self, path: str, limit: float = 10.0) -> str:
+    def wait_for(self, path: str, limit: float = 60.0) -> str:
         """Wait until a file has contents, and read it."""
         until = time.monotonic() + limit
         while time.monotonic() < until:

@@ -6,8 +6,11 @@ It decides nothing about who gets work; `local` does. The frames and the tokens 
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import socket
+import sys
+import termios
 import time
 from collections import deque
 from itertools import islice
@@ -50,6 +53,8 @@ class Channel:
         self.limit = 0
         """Bytes that the attempt in it may hold; 0 when there is no limit."""
         self._epoch = 0
+        self._first_is_older = False
+        """Whether the first attempt's token is of an earlier epoch than those behind it."""
         self.outstanding: deque[Attempt] = deque()
         """Attempts that were sent and have not ended; the first one runs, or is about to."""
         self.together: list[Attempt] = []
@@ -78,7 +83,7 @@ class Channel:
             self.together = attempts
         if not self.outstanding:
             self.heard = time.monotonic()
-            self.shown = False
+            self.shown = self._first_is_older = False
         self.outstanding.extend(attempts)
         body = self._encode(attempts)
         os.write(self._token_w, bytes((self._epoch,)) * (1 if self.together else len(attempts)))
@@ -93,9 +98,36 @@ class Channel:
             count = len(os.read(self.token_r, 4096))
         except BlockingIOError:
             return []
-        self._epoch = (self._epoch + 1) % 256
         if self.together:
             count, self.together = len(self.outstanding), []
+        return self._taken(count)
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether the first attempt that is outstanding runs, or its bundle does."""
+        return self._tokens_left() < (1 if self.together else len(self.outstanding))
+
+    def take_back_behind(self) -> list[Attempt]:
+        """Take back what is queued behind the first attempt. That one stays, whether it has begun or is about to."""
+        if self.has_begun:
+            return self.take_back()
+        # Its token has to stay in the pipe all the time, or the worker would take it for taken back. That works once: then what is
+        # sent has tokens of another epoch, and the first in the pipe is no longer like the last.
+        left = self._tokens_left()
+        if self._first_is_older or left < 2:
+            return []
+        try:
+            count = len(os.read(self.token_r, left - 1))
+        except BlockingIOError:
+            return []
+        self._first_is_older = True
+        return self._taken(count)
+
+    def _tokens_left(self) -> int:
+        return int.from_bytes(fcntl.ioctl(self.token_r, termios.FIONREAD, bytes(4)), sys.byteorder)
+
+    def _taken(self, count: int) -> list[Attempt]:
+        self._epoch = (self._epoch + 1) % 256
         taken = [self.outstanding.pop() for _ in range(min(count, len(self.outstanding)))]
         return taken[::-1]
 
@@ -129,7 +161,7 @@ class Channel:
             del self._buffer[:start]
         if outcomes and not self.together:
             self.heard = time.monotonic()
-            self.shown = False
+            self.shown = self._first_is_older = False
         return outcomes
 
     def _next(self, body: memoryview) -> Outcome:

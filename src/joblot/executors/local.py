@@ -526,10 +526,12 @@ class LocalExecutor:
                 self._unseen = True
             else:
                 stuck = True
-                for attempt in worker.take_back():
+                for attempt in worker.take_back_behind():
                     self._give_back(attempt)
-                if worker.outstanding:  # or it had not even come to its first one
+                if worker.has_begun:
                     self._show_worker(worker)
+                else:  # its process starts as yet
+                    self._unseen = True
         for ident, running in self._commands.items():
             if running.shown:
                 continue

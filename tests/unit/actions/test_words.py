@@ -17,6 +17,7 @@ from joblot.actions.context import Context
 from joblot.actions.registry import ACTIONS
 from joblot.actions.tally import Tally, merged, read_run
 from joblot.errors import ActionError
+from joblot.executors import processes
 
 SAMPLE = Path(__file__).parents[3] / "examples/configurable-batch-runner/data/app.log"
 ENGINES = ["python", *(["duckdb"] if find_spec("duckdb") else [])]
@@ -63,21 +64,15 @@ def folder(tmp_path_factory):
     return tmp_path_factory.mktemp("words")
 
 
-def no_child_is_left():
-    try:
-        return os.waitpid(-1, os.WNOHANG) == (0, 0)
-    except ChildProcessError:
-        return True
-
-
 @pytest.fixture
 def four_processes(monkeypatch):
     """Tiny parts, tiny blocks: four processes whatever the machine and the file."""
     monkeypatch.setattr(words, "FORK_BYTES", 4)
     monkeypatch.setattr(words, "BLOCK_BYTES", 7)
     monkeypatch.setattr(words, "cores", lambda: 4)
+    before = set(processes.children(os.getpid()))
     yield
-    assert no_child_is_left()
+    assert not set(processes.children(os.getpid())) - before
 
 
 def test_r8_words_of_the_sample():
