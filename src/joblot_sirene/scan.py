@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
 from joblot_sirene.companion import Companion, Keys, follow
 from joblot_sirene.memory import ROW_MOST, Budget
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from joblot_sirene.source import Source, Span
 
 T = TypeVar("T")
+_FEW: Final = 2
+"""Requests."""
 
 
 class Rows:
@@ -298,10 +300,25 @@ class _Pass:
         pairs = self._router.route(rows)
         places, shares = self._within_limits(pairs[PLACE], pairs.group_by(REQUEST, maintain_order=True).len().rows())
         shown = rows.select(*self._kept, *([] if self.in_order else [ORDER]))
-        is_all_of_one = len(shares) == 1 and len(places) == rows.height
-        self._spool.add(shown, None if is_all_of_one else places, shares)
+        if len(shares) > _FEW:
+            self._spool.add(shown, places, shares)
+        else:
+            self._add_one_by_one(shown, places, shares)
         for keys in self.keys:
             keys.add(rows, places, shares)
+
+    def _add_one_by_one(self, shown: pl.DataFrame, places: pl.Series, shares: Sequence[tuple[int, int]]) -> None:
+        """Filter each request's rows, which takes less than gathering them while there are few requests."""
+        import polars as pl
+
+        offset = 0
+        for number, found in shares:
+            part = shown
+            if found < shown.height:
+                nobody = pl.repeat(value=False, n=shown.height, eager=True)
+                part = shown.filter(nobody.scatter(places.slice(offset, found), values=True))
+            self._spool.add(part, None, [(number, found)])
+            offset += found
 
     def _within_limits(
         self, places: pl.Series, shares: list[tuple[int, int]]

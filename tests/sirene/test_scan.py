@@ -96,6 +96,12 @@ def test_what_matched_by_code_is_counted_before_filters(tmp_path, name):
     assert said == {"69.20Z": ([("A", 1), ("F", 2)], 1), "69": ([("A", 2), ("F", 2)], 2)}
 
 
+@pytest.fixture
+def unguarded(monkeypatch):
+    """What this process holds by now, after hundreds of tests, is not what a scan took."""
+    monkeypatch.setattr("joblot_sirene.memory.resident_bytes", lambda: 0)
+
+
 def spied(path, monkeypatch):
     """The open file, and a list of what is asked of it: columns, and rows at a time."""
     source, asked, batches = open_source(path), [], ParquetSource.batches
@@ -108,6 +114,7 @@ def spied(path, monkeypatch):
     return source, asked
 
 
+@pytest.mark.usefixtures("unguarded")
 @pytest.mark.parametrize(("code", "found", "more"), [("69.20Z", 20_000, True), ("43.29A", 380_000, False)])
 def test_a_file_is_read_twice_at_most_and_more_of_it_at_once_where_few_rows_match(
     tmp_path, monkeypatch, code, found, more
@@ -189,6 +196,7 @@ def test_progress_ends_with_the_whole_file(tmp_path, name):
     assert seen[-1] == 1
 
 
+@pytest.mark.usefixtures("unguarded")
 def test_rows_beyond_what_memory_holds_go_through_the_disk(tmp_path):
     """R63: the smallest limit that is taken still gives all rows, in order."""
     rows = 200_000

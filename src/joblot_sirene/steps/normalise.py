@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
@@ -112,13 +113,18 @@ def _tidy(frame: pl.DataFrame) -> pl.DataFrame:
     Most texts are tidy: a look at a whole column as one text is much cheaper than one at each text, and than to write them anew.
     """
     texts = [name for name, kind in frame.schema.items() if kind == pl.String]
-    found = frame.select(
-        (pl.col(name) == "").any() | pl.col(name).str.join(_BETWEEN).str.contains(_UNTIDY_TEXTS) for name in texts
-    )
-    untidy = [name for name in texts if found[name].item()]
-    return frame.with_columns(_tidied(name) for name in untidy)
+    found = frame.select(_is_untidy(name) for name in texts)
+    return frame.with_columns(_tidied(name) for name in texts if found[name].item())
 
 
+@cache
+def _is_untidy(name: str) -> pl.Expr:
+    """Whether a column has any text that is not tidy. Made once for each: to write such expressions down takes as long as a thousand rows."""
+    text = pl.col(name)
+    return (text == "").any() | text.str.join(_BETWEEN).str.contains(_UNTIDY_TEXTS)
+
+
+@cache
 def _tidied(name: str) -> pl.Expr:
     """A column with those of its texts mended that are not tidy."""
     text = pl.col(name)
@@ -146,6 +152,7 @@ def _code(code: str) -> str:
     return naf.dotted(code) if re.fullmatch(r"\d{4}[A-Z]", code) else code
 
 
+@cache
 def _names(*, with_persons: bool) -> dict[str, pl.Expr]:
     company = pl.coalesce("denominationUniteLegale", *([_person()] if with_persons else []), "sigleUniteLegale")
     return {
@@ -201,6 +208,7 @@ def _line(parts: list[pl.Expr], separator: str) -> pl.Expr:
     return pl.when(text.str.contains(MASK, literal=True)).then(pl.lit(MASK)).when(text != "").then(text)
 
 
+@cache
 def _broken() -> pl.Expr:
     """Numbers that are not whole, such as a spreadsheet leaves."""
     return vector.digits(pl.col("siret"), 14).is_null() | vector.digits(pl.col("siren"), 9).is_null()
