@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from joblot_sirene.source import Source, Span
 
 T = TypeVar("T")
-_FEW: Final = 2
-"""Requests."""
+_FILTERED_MOST: Final = 2
+"""Requests in a slice, up to which filtering each one's rows takes less than gathering all of them."""
 
 
 class Rows:
@@ -300,15 +300,15 @@ class _Pass:
         pairs = self._router.route(rows)
         places, shares = self._within_limits(pairs[PLACE], pairs.group_by(REQUEST, maintain_order=True).len().rows())
         shown = rows.select(*self._kept, *([] if self.in_order else [ORDER]))
-        if len(shares) > _FEW:
+        if len(shares) > _FILTERED_MOST:
             self._spool.add(shown, places, shares)
         else:
-            self._add_one_by_one(shown, places, shares)
+            self._add_filtered(shown, places, shares)
         for keys in self.keys:
             keys.add(rows, places, shares)
 
-    def _add_one_by_one(self, shown: pl.DataFrame, places: pl.Series, shares: Sequence[tuple[int, int]]) -> None:
-        """Filter each request's rows, which takes less than gathering them while there are few requests."""
+    def _add_filtered(self, shown: pl.DataFrame, places: pl.Series, shares: Sequence[tuple[int, int]]) -> None:
+        """As `spool.add`, request by request, without moving the rows of one that takes all."""
         import polars as pl
 
         offset = 0
