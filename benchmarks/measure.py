@@ -24,12 +24,12 @@ class Figure:
 
 
 def compile_all() -> None:
-    """Byte-compile the package, as an installer does: a checkout may not have been, and that would be measured."""
+    """Byte-compile the packages, as an installer does: a checkout may not have been, and that would be measured."""
     import compileall
 
     import joblot
 
-    compileall.compile_dir(Path(joblot.__file__).parent, quiet=2)
+    compileall.compile_dir(Path(joblot.__file__).parents[1], quiet=2)
 
 
 def once(words: list[str], *, folder: Path | None = None, env: dict[str, str] | None = None) -> Figure:

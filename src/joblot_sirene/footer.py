@@ -129,18 +129,17 @@ def _chunk(walk: _Walk, column: str) -> list[bytes]:
         if field != _META:
             walk.skip(kind)
             continue
-        name, newest = "", None
+        named = False
         for inner, inner_kind in walk.fields():
             if inner == _PATH:
                 parts: list[str] = []
                 walk.each(lambda: parts.append(walk.text().decode()))  # noqa: B023 - called at once
-                name = ".".join(parts)
-            elif inner == _STATISTICS:
+                named = ".".join(parts).casefold() == column
+            elif inner == _STATISTICS and named:
                 newest = _greatest(walk)
+                found += [] if newest is None else [newest]
             else:
                 walk.skip(inner_kind)
-        if name.casefold() == column and newest is not None:
-            found.append(newest)
     return found
 
 
@@ -194,21 +193,28 @@ class _Walk:
         return self._text[self._at - length : self._at]
 
     def skip(self, kind: int) -> None:
-        """Go past a value."""
+        """Go past a value. Nearly all of a list of contents is gone past: that is why this reads its bytes itself."""
         if kind in (_I16, _I32, _I64):
-            self._varint()
+            while self._text[self._at] & 128:
+                self._at += 1
+            self._at += 1
+        elif kind == _BINARY:
+            self.text()
+        elif kind == _STRUCT:
+            while head := self._text[self._at]:
+                self._at += 1
+                if not head >> 4:
+                    self._varint()
+                self.skip(head & 15)
+            self._at += 1
+        elif kind in (_LIST, _SET):
+            inner = self._text[self._at] & 15
+            for _ in range(self.begin_list()):
+                self.skip(_BYTE if inner in (_TRUE, _FALSE) else inner)
         elif kind == _BYTE:
             self._at += 1
         elif kind == _DOUBLE:
             self._at += 8
-        elif kind == _BINARY:
-            self.text()
-        elif kind in (_LIST, _SET):
-            inner = self._text[self._at] & 15
-            self.each(lambda: self.skip(_BYTE if inner in (_TRUE, _FALSE) else inner))
-        elif kind == _STRUCT:
-            for _, inner in self.fields():
-                self.skip(inner)
         elif kind not in (_TRUE, _FALSE):
             raise ValueError(f"type {kind}")
 

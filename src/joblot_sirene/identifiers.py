@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import re
+from functools import lru_cache
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
@@ -76,6 +77,7 @@ def whole_code(code: str) -> str:
     return found[1].zfill(5) if found else code
 
 
+@lru_cache(maxsize=2**16)
 def department(commune_code: str | None, postal_code: str | None = None) -> str | None:
     """The department of a commune code; of a postal code when there is no commune. None abroad (and Monaco)."""
     if commune_code:

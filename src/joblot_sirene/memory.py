@@ -15,6 +15,10 @@ UNLIMITED: Final = 2**30
 """Bytes that are used when there is no limit; more makes nothing faster."""
 ROW_MOST: Final = 300
 """Bytes that a row of about twenty columns takes in memory at most, as a rule."""
+_VALUE: Final = 16
+"""Bytes of a decoded value, short texts included."""
+_ROWS_MOST: Final = 600_000
+"""Of a slice; more makes nothing faster."""
 _LEAST: Final = 96 * 2**20
 _LEAST_PER_COLUMN: Final = 2 * 2**20
 
@@ -37,11 +41,18 @@ class Budget:
                 f"{shown_size(self.allowed)} of memory are too little for {columns} columns: {shown_size(least)} are needed",
                 hint="allow more memory, or choose fewer columns",
             )
-        self.rows_per_slice = min(max(self.allowed // 4 // (16 * columns), 2**15), 600_000)
+        self._slice = self.allowed // 4
+        self._columns = columns
+        self.rows_per_slice = min(max(self._slice // (_VALUE * columns), 2**15), _ROWS_MOST)
         self.unrouted = min(max(self.allowed // 16, 2**23), 2**26)
         self.held = self.allowed // 5
         self.building = self.allowed // 5
         self._guarded = bool(allowed)
+
+    def rows_looked_at(self, columns: int, found: int) -> int:
+        """How many rows a slice may have when all are decoded in `columns` columns only, and at most `found` of them in all columns."""
+        left = self._slice - found * _VALUE * self._columns
+        return min(max(left // (_VALUE * columns), self.rows_per_slice), _ROWS_MOST)
 
     def check(self) -> None:
         """Raise when more is taken than allowed: rows may be larger than anybody could foresee."""

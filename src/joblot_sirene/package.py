@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from contextlib import contextmanager
+from fnmatch import fnmatchcase
 from glob import escape
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Final
@@ -119,10 +120,13 @@ def write(folder: Path, result: Result, made: Made, ctx: Context) -> dict[str, A
 
 def leftovers(folder: Path, names: Iterable[str]) -> Iterator[Path]:
     """Unfinished files that an attempt at writing some files left behind when it was killed: whole rows of people may be in them."""
-    for name in names:
-        path = folder / name
-        if "\0" not in name and path.name:
-            yield from sorted(path.parent.glob(f".{escape(path.name)}.*.part"))
+    by_folder: dict[Path, list[str]] = {}
+    for path in (folder / name for name in names if "\0" not in name and (folder / name).name):
+        by_folder.setdefault(path.parent, []).append(f".{escape(path.name)}.*.part")
+    for parent, patterns in by_folder.items():
+        for part in sorted(parent.glob(".*.part")):
+            if any(fnmatchcase(part.name, pattern) for pattern in patterns):
+                yield part
 
 
 @contextmanager

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 REQUEST: Final = "__request"
 PLACE: Final = "__place"
+_COMPARED_MOST: Final = 2
+"""Values up to which comparing a column with each takes less than looking its values up."""
 
 
 class Request(NamedTuple):
@@ -46,11 +48,13 @@ class _Family(NamedTuple):
 
     def holds(self) -> pl.Expr | None:
         """The row is of the right nomenclature; None when any is."""
-        import polars as pl
-
         if self.nomenclature_column is None:
             return None
-        return pl.col(self.nomenclature_column).fill_null("").is_in(sorted(self.nomenclatures))
+        import polars as pl
+
+        column = pl.col(self.nomenclature_column)
+        holds = _one_of(column, sorted(self.nomenclatures))
+        return column.is_null() | holds if "" in self.nomenclatures else holds
 
 
 class Router:
@@ -130,7 +134,7 @@ class Router:
     def _taken(self, family: _Family, members: pl.DataFrame, where: pl.Expr | None) -> pl.Expr:
         import polars as pl
 
-        taken = pl.col(family.code_column).is_in(members["code"].unique().sort().to_list())
+        taken = _one_of(pl.col(family.code_column), members["code"].unique().sort().to_list())
         for also in (family.holds(), where):
             taken = taken if also is None else taken & also
         return taken
@@ -199,3 +203,12 @@ class Router:
             .sort(REQUEST, *by)
         )
         return [shared.filter(pl.col(REQUEST) == number).drop(REQUEST) for number in range(requests)]
+
+
+def _one_of(column: pl.Expr, values: Sequence[str]) -> pl.Expr:
+    """The column has one of these values."""
+    import polars as pl
+
+    if len(values) > _COMPARED_MOST:
+        return column.is_in(values)
+    return pl.any_horizontal([pl.lit(value=False), *(column == value for value in values)])

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
 from joblot_sirene.companion import Companion, Keys, follow
 from joblot_sirene.memory import ROW_MOST, Budget
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from joblot_sirene.source import Source, Span
 
 T = TypeVar("T")
+_FILTERED_MOST: Final = 2
+"""Requests in a slice, up to which filtering each one's rows takes less than gathering all of them."""
 
 
 class Rows:
@@ -69,7 +71,9 @@ class Rows:
 
     def frames(self, rows: int = ROWS_PER_GROUP) -> Iterator[pl.DataFrame]:
         """The rows in frames of `rows` rows, but the last; one empty frame when there are none. May be called again."""
-        return cut(self._parts() if self._in_order else [self._sorted()], rows)
+        if not self._in_order:
+            return cut([self._sorted()], rows)
+        return (frame.drop(ORDER) if ORDER in frame.columns else frame for frame in cut(self._parts(), rows))
 
     def frame(self) -> pl.DataFrame:
         """All rows at once."""
@@ -78,11 +82,11 @@ class Rows:
         return pl.concat(self.frames(), rechunk=True)
 
     def _parts(self) -> Iterator[pl.DataFrame]:
+        if self.height:
+            return self._spool.frames(self._key)
         import polars as pl
 
-        yield pl.DataFrame(schema=self.schema)
-        for part in self._spool.frames(self._key):
-            yield part.drop(ORDER) if ORDER in part.columns else part
+        return iter([pl.DataFrame(schema=self.schema)])
 
     def _sorted(self) -> pl.DataFrame:
         import polars as pl
@@ -227,16 +231,14 @@ class _Pass:
         if prepared is not None:
             source, spans = prepared
             self.in_order = False
+        rows_per_slice = self._budget.rows_per_slice
         if tally and source.spannable:
-            looked = list(dict.fromkeys([*self._router.code_columns, *tally]))
-            for rows in source.batches(looked, self._budget.rows_per_slice, where=self._router.matching(), spans=spans):
-                self.pause()
-                self.counted.append(self._router.count(rows, tally))
+            rows_per_slice = self._count(source, tally, spans)
         counting = tally if not source.spannable else ()
         where = self._router.matching() if counting else self._router.wanted()
         columns = [*self._columns, *(self._router.asked if counting else ()), *counting]
         batches = source.batches(
-            list(dict.fromkeys(columns)), self._budget.rows_per_slice, where=where, spans=spans, order=not self.in_order
+            list(dict.fromkeys(columns)), rows_per_slice, where=where, spans=spans, order=not self.in_order
         )
         for rows in _ahead(batches) if ahead else batches:
             self.pause()
@@ -246,6 +248,19 @@ class _Pass:
             if self._is_enough() and not counting:
                 break
         self._route()
+
+    def _count(self, source: Source, tally: Sequence[str], spans: Sequence[Span] | None) -> int:
+        """Count, and tell how many rows may then be read at once: where few match by code, few are decoded in all columns."""
+        looked = list(dict.fromkeys([*self._router.code_columns, *tally]))
+        most = 0
+        for rows in source.batches(
+            looked, self._budget.rows_looked_at(len(looked), 0), where=self._router.matching(), spans=spans
+        ):
+            self.pause()
+            self.counted.append(self._router.count(rows, tally))
+            most = max(most, rows.height)
+        asked = {*self._router.code_columns, *self._router.asked}
+        return self._budget.rows_looked_at(len(asked), 2 * most)  # a slice may lie across two of these
 
     def _prepared(self) -> tuple[Source, list[Span]] | None:
         """The sorted copy and the parts of it that are wanted, if it serves these requests as the file would."""
@@ -280,14 +295,30 @@ class _Pass:
 
         if not sum(rows.height for rows in self._unrouted):
             return
-        rows = pl.concat(self._unrouted, rechunk=True)
+        rows = pl.concat(self._unrouted)
         self._unrouted, self._unrouted_bytes = [], 0
         pairs = self._router.route(rows)
         places, shares = self._within_limits(pairs[PLACE], pairs.group_by(REQUEST, maintain_order=True).len().rows())
         shown = rows.select(*self._kept, *([] if self.in_order else [ORDER]))
-        self._spool.add(shown, places, shares)
+        if len(shares) > _FILTERED_MOST:
+            self._spool.add(shown, places, shares)
+        else:
+            self._add_filtered(shown, places, shares)
         for keys in self.keys:
             keys.add(rows, places, shares)
+
+    def _add_filtered(self, shown: pl.DataFrame, places: pl.Series, shares: Sequence[tuple[int, int]]) -> None:
+        """As `spool.add`, request by request, without moving the rows of one that takes all."""
+        import polars as pl
+
+        offset = 0
+        for number, found in shares:
+            part = shown
+            if found < shown.height:
+                nobody = pl.repeat(value=False, n=shown.height, eager=True)
+                part = shown.filter(nobody.scatter(places.slice(offset, found), values=True))
+            self._spool.add(part, None, [(number, found)])
+            offset += found
 
     def _within_limits(
         self, places: pl.Series, shares: list[tuple[int, int]]

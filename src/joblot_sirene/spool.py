@@ -77,14 +77,18 @@ class Spool:
     ) -> None:
         self._file.close()
 
-    def add(self, rows: pl.DataFrame, places: pl.Series, shares: Sequence[tuple[int, int]]) -> None:
-        """Keep the rows at `places`, which are sorted by number; `shares` are the numbers in order, with the rows of each.
+    def add(self, rows: pl.DataFrame, places: pl.Series | None, shares: Sequence[tuple[int, int]]) -> None:
+        """Keep the rows at `places` (None: all, as they are), sorted by number; `shares` are the numbers in order, with the rows of each.
 
         Raises:
             SpoolError: the disk is full.
         """
         # a few thousand at a time: the memory of large columns comes fresh from the system, page by page, each time
-        parts = (rows[places.slice(at, _ROWS_PER_PART)] for at in range(0, len(places), _ROWS_PER_PART))
+        if places is None:
+            parts = (rows.slice(at, _ROWS_PER_PART) for at in range(0, rows.height, _ROWS_PER_PART))
+        else:
+            whole = rows.rechunk()  # texts in several pieces are gathered at three times the cost
+            parts = (whole[places.slice(at, _ROWS_PER_PART)] for at in range(0, len(places), _ROWS_PER_PART))
         self._share([self._kept(part) for part in parts], shares)
 
     def _kept(self, rows: pl.DataFrame) -> _Part:

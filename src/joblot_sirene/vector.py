@@ -113,14 +113,20 @@ def siren_numbers(rows: pl.DataFrame) -> pl.Series:
     return siren.zip_with(siren.is_not_null(), numbers(rows["siret"]) // 100_000)
 
 
+def digits(text: pl.Expr, length: int) -> pl.Expr:
+    """The numbers of texts that are so many digits; null for others."""
+    whole = (text.str.len_bytes() == length) & ~text.str.starts_with("+")  # which a cast to a number lets through
+    return pl.when(whole).then(text.cast(pl.UInt64, strict=False))
+
+
 def siren_valid(siren: pl.Expr) -> pl.Expr:
     """Whether texts are SIREN numbers (`identifiers.siren_valid`): never null."""
-    return (_sum(_number(siren, 9), 9, _luhn_table()) % 10 == 0).fill_null(value=False)
+    return (_sum(digits(siren, 9), 9, _luhn_table()) % 10 == 0).fill_null(value=False)
 
 
 def siret_valid(siret: pl.Expr) -> pl.Expr:
     """Whether texts are SIRET numbers, La Poste included (`identifiers.siret_valid`): never null."""
-    number = _number(siret, 14)
+    number = digits(siret, 14)
     siren = number // 100_000
     by_rule = _sum(number, 14, _luhn_table()) % 10 == 0
     by_digits = _sum(number, 14, _digits_table()) % 5 == 0
@@ -132,8 +138,7 @@ def siret_valid(siret: pl.Expr) -> pl.Expr:
 
 def vat_number(siren: pl.Expr) -> pl.Expr:
     """The VAT numbers of SIREN numbers (`identifiers.vat_number`); null for what is not nine digits."""
-    number = pl.when(siren.str.contains(r"^[0-9]{9}$")).then(siren).cast(pl.Int64, strict=False)
-    key = (12 + 3 * (number % 97)) % 97
+    key = (12 + 3 * (digits(siren, 9) % 97)) % 97
     return pl.concat_str(pl.lit("FR"), key.cast(pl.String).str.zfill(2), siren)
 
 
@@ -190,17 +195,10 @@ def _form(filters: Filters) -> list[pl.Expr]:
     )
 
 
-def _number(text: pl.Expr, length: int) -> pl.Expr:
-    """The numbers of texts that are so many digits; null for others."""
-    return pl.when(text.str.contains(rf"^[0-9]{{{length}}}$")).then(text).cast(pl.Int64, strict=False)
-
-
 def _sum(number: pl.Expr, length: int, table: pl.Series) -> pl.Expr:
     """The sum over a number's digits, four at a time from the right by a table of all blocks of four."""
-    total = pl.lit(0, dtype=pl.Int64)
-    for place in range(0, length, 4):
-        total = total + pl.lit(table).gather((number // 10**place % 10_000).cast(pl.UInt32))
-    return total
+    blocks = [(number // 10**place % 10_000).cast(pl.UInt32) for place in range(0, length, 4)]
+    return pl.sum_horizontal(*(pl.lit(table).gather(block) for block in blocks), ignore_nulls=False)
 
 
 @cache
@@ -208,10 +206,10 @@ def _luhn_table() -> pl.Series:
     """Luhn's sum of four digits: the second and the fourth from the right are doubled, and 9 taken away above 9."""
     doubled = (0, 2, 4, 6, 8, 1, 3, 5, 7, 9)
     return pl.Series(
-        [doubled[n // 1000] + n // 100 % 10 + doubled[n // 10 % 10] + n % 10 for n in range(10_000)], dtype=pl.Int64
+        [doubled[n // 1000] + n // 100 % 10 + doubled[n // 10 % 10] + n % 10 for n in range(10_000)], dtype=pl.UInt8
     )
 
 
 @cache
 def _digits_table() -> pl.Series:
-    return pl.Series([n // 1000 + n // 100 % 10 + n // 10 % 10 + n % 10 for n in range(10_000)], dtype=pl.Int64)
+    return pl.Series([n // 1000 + n // 100 % 10 + n // 10 % 10 + n % 10 for n in range(10_000)], dtype=pl.UInt8)

@@ -96,14 +96,14 @@ def cut(frames: Iterable[pl.DataFrame], rows: int = ROWS_PER_GROUP) -> Iterator[
         height += frame.height
         if height < rows:
             continue
-        whole = pl.concat(held, rechunk=True)
+        whole = pl.concat(held).rechunk()  # `concat` leaves a single frame as it is
         came = True
         for start in range(0, height - rows + 1, rows):
             yield whole.slice(start, rows)
         height %= rows
         held = [whole.tail(height)] if height else []
     if height or not came:
-        yield pl.concat(held, rechunk=True)
+        yield pl.concat(held).rechunk()
 
 
 @contextmanager

@@ -11,10 +11,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from joblot_sirene import filters, naf, vector
-from joblot_sirene.memory import MemoryLimitError
+from joblot_sirene.memory import Budget, MemoryLimitError
 from joblot_sirene.routing import Request
 from joblot_sirene.scan import scan
-from joblot_sirene.source import ScanCancelledError, open_source
+from joblot_sirene.source import ParquetSource, ScanCancelledError, open_source
 from joblot_sirene.spool import Spool, SpoolError
 from joblot_sirene.writers import cut, whole_file, write_csv, write_parquet
 from sirene.stock import CODE, CODE25, NAMES, NOMENCLATURE, STATE, full_width, row, table, write
@@ -96,6 +96,50 @@ def test_what_matched_by_code_is_counted_before_filters(tmp_path, name):
     assert said == {"69.20Z": ([("A", 1), ("F", 2)], 1), "69": ([("A", 2), ("F", 2)], 2)}
 
 
+@pytest.fixture
+def unguarded(monkeypatch):
+    """What this process holds by now, after hundreds of tests, is not what a scan took."""
+    monkeypatch.setattr("joblot_sirene.memory.resident_bytes", lambda: 0)
+
+
+def spied(path, monkeypatch):
+    """The open file, and a list of what is asked of it: columns, and rows at a time."""
+    source, asked, batches = open_source(path), [], ParquetSource.batches
+
+    def noted(self, columns, rows_per_batch, **options):
+        asked.append((list(columns), rows_per_batch))
+        return batches(self, columns, rows_per_batch, **options)
+
+    monkeypatch.setattr(ParquetSource, "batches", noted)
+    return source, asked
+
+
+@pytest.mark.usefixtures("unguarded")
+@pytest.mark.parametrize(("code", "found", "more"), [("69.20Z", 20_000, True), ("43.29A", 380_000, False)])
+def test_a_file_is_read_twice_at_most_and_more_of_it_at_once_where_few_rows_match(
+    tmp_path, monkeypatch, code, found, more
+):
+    """Counting reads the columns of codes and the one to count by; the other pass reads as much as memory allows of what it finds."""
+    rows = [row(number, code="43.29A" if number % 20 else "69.20Z") for number in range(4000)]
+    path = tmp_path / "s.parquet"
+    pl.concat([table(rows)] * 100).write_parquet(path)
+    source, asked = spied(path, monkeypatch)
+    said = {}
+    options = {"columns": NAMES, "tally": [STATE], "folder": tmp_path, "max_ram_bytes": 128 * 2**20}
+    scan(
+        source,
+        [request(code, where=pl.col(STATE) == "A")],
+        build=lambda _request, rows: rows.height,
+        on_done=lambda request, result: said.update({request.name: result}),
+        **options,
+    )
+    assert said == {code: found}
+    (counted, _), (read, at_once) = asked
+    assert counted == [CODE, NOMENCLATURE, STATE]
+    assert read == list(NAMES)
+    assert (at_once > Budget(options["max_ram_bytes"], len(NAMES)).rows_per_slice) == more
+
+
 @pytest.mark.parametrize("name", ["s.parquet", "s.csv"])
 def test_a_sample_is_the_first_rows_of_the_file(tmp_path, name):
     """R61: the same five rows each time, in the order of the file."""
@@ -152,6 +196,7 @@ def test_progress_ends_with_the_whole_file(tmp_path, name):
     assert seen[-1] == 1
 
 
+@pytest.mark.usefixtures("unguarded")
 def test_rows_beyond_what_memory_holds_go_through_the_disk(tmp_path):
     """R63: the smallest limit that is taken still gives all rows, in order."""
     rows = 200_000
@@ -167,6 +212,7 @@ def test_rows_beyond_what_memory_holds_go_through_the_disk(tmp_path):
 
 
 @pytest.mark.parametrize("held", [0, 3_000_000, 10**9])
+@pytest.mark.parametrize("reverse", [False, True])
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=20, deadline=None)
 @given(
     added=st.lists(
@@ -176,7 +222,7 @@ def test_rows_beyond_what_memory_holds_go_through_the_disk(tmp_path):
         max_size=4,
     )
 )
-def test_a_spool_gives_back_what_it_was_given(tmp_path, held, added):
+def test_a_spool_gives_back_what_it_was_given(tmp_path, held, reverse, added):
     """Whether rows are in memory or on disk, whichever numbers share a part."""
     expected = {}
     with Spool(tmp_path, held) as spool:
@@ -186,7 +232,10 @@ def test_a_spool_gives_back_what_it_was_given(tmp_path, held, added):
             frame = pl.DataFrame({"x": range(counted, counted + rows)}, {"x": pl.Int64}).with_columns(
                 t=pl.col("x").cast(pl.String)
             )
-            spool.add(frame.reverse(), pl.Series(list(range(rows))[::-1], dtype=pl.UInt32), shares)
+            if reverse:
+                spool.add(frame.reverse(), pl.Series(list(range(rows))[::-1], dtype=pl.UInt32), shares)
+            else:
+                spool.add(frame, None, shares)
             for key, count in shares:
                 expected.setdefault(key, []).extend(range(counted, counted + count))
                 counted += count

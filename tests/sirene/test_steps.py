@@ -2,9 +2,12 @@
 
 import datetime as dt
 import json
+import re
 
 import polars as pl
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from joblot_sirene import identifiers as numbers
 from joblot_sirene.privacy import MASK, Policy
@@ -23,6 +26,8 @@ from joblot_sirene.steps import (
 )
 from joblot_sirene.steps.model import COLUMNS, Inputs
 
+SPACES = "\t-\r \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
+"""What Unicode calls white space, as a set of a regular expression."""
 TODAY = dt.date(2026, 11, 20)
 INPUTS = Inputs(today=TODAY)
 
@@ -108,6 +113,27 @@ class TestNormalise:
     )
     def test_parts_that_are_missing_leave_no_trace(self, change, expected):
         assert first(change)["adresse"] == expected
+
+    @given(
+        st.lists(
+            st.none()
+            | st.text(st.sampled_from("A\u00c9 \t\u00a0\u2009'\u2019\x1f"), max_size=6)
+            | st.text(st.characters(codec="utf-8"), max_size=5),
+            max_size=6,
+        )
+    )
+    def test_texts_are_tidied_as_one_by_one(self, texts):
+        """All texts of a column are looked at together: what stands next to a text must not matter."""
+
+        def tidy(text):
+            words = re.sub(rf"[{SPACES}]+", " ", text.replace("\u2019", "'")).strip(" ")
+            return words or None
+
+        made = normalise.run(
+            frame(*({"libelleCommuneEtablissement": text} for text in texts)), parameters.Normalise(), INPUTS
+        )
+        expected = [None if text is None else tidy(text) for text in texts] or [RAW["libelleCommuneEtablissement"]]
+        assert made.frame["commune"].to_list() == expected
 
     def test_codes_get_their_dot_and_upper_case(self):
         assert (first()["naf"], first()["naf_2025"]) == ("69.20Z", "69.20Y")

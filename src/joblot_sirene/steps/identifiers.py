@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
 def run(frame: pl.DataFrame, parameters: Identifiers, inputs: Inputs) -> Outcome:  # noqa: ARG001
     """Flag numbers that fail their check; nothing is taken out."""
-    checked = frame.with_columns(**_checks())
+    # parts that both checks share are worked out once, which an eager frame would not do
+    checked = frame.lazy().with_columns(**_checks()).collect(engine="in-memory")
     if parameters.vat:
         checked = checked.with_columns(tva=pl.when("siren_valide").then(vector.vat_number(pl.col("siren"))))
     facts = {

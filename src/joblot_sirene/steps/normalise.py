@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
 
-from joblot_sirene import codes, identifiers, naf
+from joblot_sirene import codes, identifiers, naf, vector
 from joblot_sirene.filters import UNKNOWN_CREATION
 from joblot_sirene.identifiers import repair_siren, repair_siret
 from joblot_sirene.layout import COLUMNS as REGISTER
@@ -38,10 +39,10 @@ UNIT_NEEDED: Final = (
 )  # fmt: skip
 """The legal unit's columns that are used when they are there."""
 
-_UNTIDY: Final = r"^\s|\s$|\s\s|[^\S ]|\x{2019}|^$"
+_UNTIDY: Final = r"^\s|\s$|\s\s|[^\S ]|\x{2019}"
 _BETWEEN: Final = "\x1f"
-"""Stands between the texts of a row when they are looked at together."""
-_UNTIDY_ROW: Final = rf"{_UNTIDY}|\x1f |[ \x1f]\x1f|^\x1f|\x1f$"
+"""Stands between the texts of a column when they are looked at together."""
+_UNTIDY_TEXTS: Final = rf"{_UNTIDY}|\x1f\s|\s\x1f"
 _CODED: Final = (
     "activitePrincipaleEtablissement", "activitePrincipaleNAF25Etablissement", "trancheEffectifsEtablissement",
     "indiceRepetitionEtablissement", "typeVoieEtablissement", "codeCommuneEtablissement", "codePostalEtablissement",
@@ -109,21 +110,27 @@ def _complete(frame: pl.DataFrame) -> pl.DataFrame:
 def _tidy(frame: pl.DataFrame) -> pl.DataFrame:
     """Texts without spaces around and more than one inside, with one kind of apostrophe, and null instead of empty.
 
-    Most rows are tidy: one look at all texts of a row together is much cheaper than one at each, and than to write them anew.
+    Most texts are tidy: a look at a whole column as one text is much cheaper than one at each text, and than to write them anew.
     """
     texts = [name for name, kind in frame.schema.items() if kind == pl.String]
-    if not texts:
-        return frame
-    rows = pl.concat_str(texts, separator=_BETWEEN, ignore_nulls=True)
-    if not frame.select(rows.str.contains(_UNTIDY_ROW).any()).item():
-        return frame
-    found = frame.select(pl.col(texts).str.contains(_UNTIDY).any()).row(0)
-    return frame.with_columns(_tidied(name) for name, has in zip(texts, found, strict=True) if has)
+    found = frame.select(_is_untidy(name) for name in texts)
+    return frame.with_columns(_tidied(name) for name in texts if found[name].item())
 
 
+@cache
+def _is_untidy(name: str) -> pl.Expr:
+    """Whether a column has any text that is not tidy. Made once for each: to write such expressions down takes as long as a thousand rows."""
+    text = pl.col(name)
+    return (text == "").any() | text.str.join(_BETWEEN).str.contains(_UNTIDY_TEXTS)
+
+
+@cache
 def _tidied(name: str) -> pl.Expr:
-    text = pl.col(name).str.replace_all("\u2019", "'", literal=True).str.replace_all(r"\s+", " ").str.strip_chars()
-    return pl.when(text != "").then(text).alias(name)
+    """A column with those of its texts mended that are not tidy."""
+    text = pl.col(name)
+    untidy = text.filter((text == "") | text.str.contains(_UNTIDY)).unique(maintain_order=True)
+    mended = untidy.str.replace_all("\u2019", "'", literal=True).str.replace_all(r"\s+", " ").str.strip_chars()
+    return text.replace(untidy, mended.replace("", None))
 
 
 class _Values:
@@ -145,6 +152,7 @@ def _code(code: str) -> str:
     return naf.dotted(code) if re.fullmatch(r"\d{4}[A-Z]", code) else code
 
 
+@cache
 def _names(*, with_persons: bool) -> dict[str, pl.Expr]:
     company = pl.coalesce("denominationUniteLegale", *([_person()] if with_persons else []), "sigleUniteLegale")
     return {
@@ -200,11 +208,10 @@ def _line(parts: list[pl.Expr], separator: str) -> pl.Expr:
     return pl.when(text.str.contains(MASK, literal=True)).then(pl.lit(MASK)).when(text != "").then(text)
 
 
+@cache
 def _broken() -> pl.Expr:
     """Numbers that are not whole, such as a spreadsheet leaves."""
-    return ~(pl.col("siret").str.contains(r"^[0-9]{14}$") & pl.col("siren").str.contains(r"^[0-9]{9}$")).fill_null(
-        value=False
-    )
+    return vector.digits(pl.col("siret"), 14).is_null() | vector.digits(pl.col("siren"), 9).is_null()
 
 
 def _with_zeros(frame: pl.DataFrame) -> tuple[pl.DataFrame, int]:
