@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from joblot_sirene import filters, naf, vector
-from joblot_sirene.memory import Budget, MemoryLimitError
+from joblot_sirene.memory import BESIDES, Budget, MemoryLimitError
 from joblot_sirene.routing import Request
 from joblot_sirene.scan import scan
 from joblot_sirene.source import ParquetSource, ScanCancelledError, open_source
@@ -209,6 +209,19 @@ def test_rows_beyond_what_memory_holds_go_through_the_disk(tmp_path):
     said = run(tmp_path / "s.parquet", requests, tmp_path, columns=columns, max_ram_bytes=116 * 2**20)
     for name, code in {"69": "69.20Z", "43": "43.29A", "M": "69.20Z"}.items():
         assert said[name]["siret"].equals(frame.filter(pl.col(CODE) == code)["siret"])
+
+
+def test_rows_that_take_more_than_anybody_could_foresee_end_the_scan_by_name(tmp_path, monkeypatch):
+    """R63: never killed by the system. What the process holds is looked at with every slice."""
+    path = tmp_path / "s.parquet"
+    table([row(number) for number in range(100)]).write_parquet(path)
+    allowed = 128 * 2**20
+    monkeypatch.setattr("joblot_sirene.memory.resident_bytes", lambda: allowed + BESIDES + 1)
+    with pytest.raises(MemoryLimitError) as caught:
+        run(path, [request("69.20Z")], tmp_path, max_ram_bytes=allowed)
+    assert str(caught.value) == "the rows need more memory than the 128 MiB that are allowed"
+    monkeypatch.setattr("joblot_sirene.memory.resident_bytes", lambda: allowed + BESIDES)
+    assert run(path, [request("69.20Z")], tmp_path, max_ram_bytes=allowed)["69.20Z"].height == 100
 
 
 @pytest.mark.parametrize("held", [0, 3_000_000, 10**9])
