@@ -241,8 +241,8 @@ def test_the_duration_is_that_of_all_tries_r119():
         time.sleep(0.1)
         raise OSError
 
-    result = only(Workflow([step("a", action=slow, max_retries=2)]).run())
-    assert 200 <= result.duration_ms < 1000
+    report = Workflow([step("a", action=slow, max_retries=2)]).run()
+    assert 200 <= only(report).duration_ms <= report.total_duration_ms
 
 
 def test_a_pause_between_tries_r122(tmp_path):
@@ -252,9 +252,8 @@ def test_a_pause_between_tries_r122(tmp_path):
     for folder in folders:
         folder.mkdir()
     none = Workflow([step("a", action=make(folders[0]), max_retries=3)]).run()
-    some = Workflow([step("a", action=make(folders[1]), max_retries=3, retry_delay_ms=50, backoff=2)]).run()
-    assert none.total_duration_ms < 150 <= some.total_duration_ms
-    assert only(some).duration_ms < 100
+    some = Workflow([step("a", action=make(folders[1]), max_retries=3, retry_delay_ms=400, backoff=2)]).run()
+    assert none.total_duration_ms < 1200 <= some.total_duration_ms - only(some).duration_ms
 
 
 # --- failures ---------------------------------------------------------------------------------------
@@ -289,8 +288,8 @@ def test_continue_mode_skips_only_what_depends_on_a_failure_r107_r108():
 def test_a_step_over_its_time_fails_r109():
     """R109."""
     began = time.monotonic()
-    result = only(Workflow([step("a", action=partial(time.sleep, 5), timeout_ms=100)]).run())
-    assert time.monotonic() - began < 1
+    result = only(Workflow([step("a", action=partial(time.sleep, 20), timeout_ms=100)]).run())
+    assert time.monotonic() - began < 15
     assert (result.status, result.error) == (StepStatus.FAILED, "timed out after 0.1 s")
     assert WorkflowStep("a", fine).timeout_ms == 30_000
 
@@ -303,26 +302,30 @@ def test_the_time_counts_for_each_try_and_nothing_goes_on_r110(tmp_path):
         (tmp_path / "begun").touch()
         if first:
             try:
-                time.sleep(0.3)
+                time.sleep(1.2)
             except BaseException:
-                time.sleep(0.3)  # it does not want to be stopped
+                time.sleep(1.2)  # it does not want to be stopped
             (tmp_path / "late").touch()
         return "in time"
 
-    result = only(Workflow([step("a", action=action, timeout_ms=150, max_retries=2)]).run())
+    result = only(Workflow([step("a", action=action, timeout_ms=800, max_retries=2)]).run())
     assert (result.status, result.attempts, result.output) == (StepStatus.SUCCESS, 2, "in time")
-    time.sleep(0.5)
+    time.sleep(1.5)
     assert not (tmp_path / "late").exists()
 
 
-def test_steps_of_a_tier_run_together_r112():
-    """R112: twice as fast with two workers, and the same report."""
-    slow = partial(time.sleep, 0.4)
-    workflow = diamond(b=slow, c=slow)
-    began = time.monotonic()
-    together = workflow.run(workers=2)
-    assert time.monotonic() - began < 0.75
-    assert statuses(together) == statuses(workflow.run(workers=1))
+def test_steps_of_a_tier_run_together_r112(tmp_path):
+    """R112: with two workers both are there at the same time, and the report is the same."""
+
+    def meet(own, other):
+        (tmp_path / own).touch()
+        until = time.monotonic() + 30
+        while not (tmp_path / other).exists():
+            assert time.monotonic() < until, f"{own} is alone"
+            time.sleep(0.01)
+
+    together = diamond(b=partial(meet, "b", "c"), c=partial(meet, "c", "b")).run(workers=2)
+    assert statuses(together) == statuses(diamond().run(workers=1)) == dict.fromkeys("abcd", "SUCCESS")
 
 
 # --- results ----------------------------------------------------------------------------------------
