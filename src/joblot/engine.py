@@ -161,7 +161,7 @@ class Engine:
         for outcome in outcomes:
             if self._watch is not None:
                 self._watch.ended(outcome)
-            # To the microsecond; `round` would take five times as long, and this is done for every attempt.
+            # To the microsecond; `round` takes twice as long, and this is done for every attempt.
             if outcome.began is not None:
                 outcome.began = int((outcome.began - zero) * 1e6 + 0.5) / 1e6
             outcome.wall_s = int(outcome.wall_s * 1e6 + 0.5) / 1e6
