@@ -1,6 +1,7 @@
 """`recover`: whichever copy is damaged or lost, the other one makes it again, and `resume` goes on."""
 
 import json
+import os
 import re
 import shutil
 import sqlite3
@@ -240,6 +241,17 @@ def test_a_run_that_is_driven_is_not_touched(joblot):
         assert done.code == 5
         assert done.err.startswith(f"error: run `r1` is held by process {process.pid} of ")
         process.kill()
+
+
+def test_a_journal_that_is_no_file_is_not_waited_for(failed):
+    for file in state(failed).glob("journal.db*"):
+        file.unlink()
+    os.mkfifo(database(failed))
+    done = failed("recover")
+    assert (done.code, done.err) == (
+        4,
+        "error: cannot use journal `DIR/.joblot/journal.db`: it is not a file\nhint: move it away\n",
+    )
 
 
 @pytest.mark.parametrize(

@@ -34,6 +34,12 @@ def refused(path, **options):
     return str(caught.value).replace(str(path), "PATH")
 
 
+@pytest.mark.parametrize("read_only", [False, True])
+def test_a_pipe_is_refused_and_not_waited_for(path, read_only):
+    os.mkfifo(path)
+    assert refused(path, read_only=read_only) == "cannot use journal `PATH`: it is not a file"
+
+
 def test_a_file_that_is_no_database_is_refused(path):
     path.write_bytes(b"this is a text of some length, and it is not a database at all\n" * 20)
     assert refused(path) == "journal `PATH` is damaged: file is not a database"

@@ -22,7 +22,7 @@ from joblot.fan_out import count_jobs
 from joblot.journal.codec import CHAIN_START, jsonl_line, link
 from joblot.journal.folder import JOURNAL_FILE, Hold, RunFolder
 from joblot.journal.runfile import read_lines, read_rows
-from joblot.journal.sqlite import TABLES, SqliteJournal, keep_aside, write_file
+from joblot.journal.sqlite import TABLES, SqliteJournal, keep_aside, refuse_device, write_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -124,6 +124,7 @@ class _Old:
         self.runs: dict[str, tuple[Any, ...]] = {}
         self.sound = False
         self._db: sqlite3.Connection | None = None
+        refuse_device(path)
         if path.exists():
             try:
                 self._db = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)

@@ -72,6 +72,7 @@ class SqliteJournal:
         self._file_run = ""
         self._group: list[tuple[int, float, bytes, bytes]] = []
         self._group_at = 0.0
+        refuse_device(path)
         try:
             self._db = self._open(f"file:{_quoted(path)}?mode=ro" if read_only else str(path))
         except _FAULTS as error:
@@ -431,6 +432,16 @@ def write_file(path: Path, rows: Iterable[tuple[int, float, bytes, bytes]]) -> N
         file.flush()
         os.fsync(file.fileno())
     fresh.replace(path)
+
+
+def refuse_device(path: Path) -> None:
+    """Refuse a pipe, or another device, that stands where a journal is to be: SQLite would wait at it for ever.
+
+    Raises:
+        StateError: it is one.
+    """
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise StateError(f"cannot use journal `{path}`: it is not a file", hint="move it away")
 
 
 def keep_aside(path: Path, word: str = "damaged") -> Path:
