@@ -288,8 +288,8 @@ def test_continue_mode_skips_only_what_depends_on_a_failure_r107_r108():
 def test_a_step_over_its_time_fails_r109():
     """R109."""
     began = time.monotonic()
-    result = only(Workflow([step("a", action=partial(time.sleep, 20), timeout_ms=100)]).run())
-    assert time.monotonic() - began < 15
+    result = only(Workflow([step("a", action=partial(time.sleep, 5), timeout_ms=100)]).run())
+    assert time.monotonic() - began < 1
     assert (result.status, result.error) == (StepStatus.FAILED, "timed out after 0.1 s")
     assert WorkflowStep("a", fine).timeout_ms == 30_000
 
