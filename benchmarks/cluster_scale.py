@@ -18,12 +18,12 @@ import time
 from pathlib import Path
 
 import joblot
-from joblot.executors.fleet import PLAIN, Fleet, RemoteSite
+from joblot.cluster.fleet import PLAIN, Fleet, RemoteSite
+from joblot.core.limits import Limits
+from joblot.core.model import Outcome
+from joblot.core.plan import expand
+from joblot.core.runstate import RunState
 from joblot.journal.codec import encode_events
-from joblot.limits import Limits
-from joblot.model import Outcome
-from joblot.plan import expand
-from joblot.runstate import RunState
 
 NEWS_S = 0.02
 GATHER_S = 0.01

@@ -11,7 +11,7 @@ from measure import PYTHON, in_turn, table
 
 PLAN = """
 from joblot.api import load
-from joblot.plan import expand
+from joblot.core.plan import expand
 assert len(expand(load({path!r}))) == {n}
 """
 

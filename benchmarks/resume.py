@@ -49,8 +49,9 @@ def kill_runner() -> None:
 RESUME = """
 import sys, time
 began = time.process_time()
-import joblot.cli.drive, joblot.engine, joblot.executors.local, joblot.executors.inline, joblot.journal.folder, joblot.reports.report
-from joblot.launch import Options, resume_run
+import joblot.cli.drive, joblot.runner.engine, joblot.executors.local, joblot.executors.inline, joblot.journal.folder, joblot.reports.report
+from joblot.runner.options import Options
+from joblot.runner.launch import resume_run
 
 class First:
     def started(self, run_id, state): pass

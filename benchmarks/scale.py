@@ -16,7 +16,7 @@ from pathlib import Path
 from measure import PYTHON, compile_all, once
 
 NOOP = "from joblot import action\n@action('noop')\ndef noop() -> None: ...\n"
-PLAN = "import joblot, joblot.plan as p, sys; print(len(p.expand(joblot.load(sys.argv[1]))))"
+PLAN = "import joblot, joblot.core.plan as p, sys; print(len(p.expand(joblot.load(sys.argv[1]))))"
 FLAT = """
 name: flat
 imports: [./noop.py]

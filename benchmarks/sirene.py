@@ -33,14 +33,14 @@ COLUMNS = ["siret", "siren", "nic", "etablissementSiege", *(f"{name}Etablissemen
     "codeCommune enseigne1 denominationUsuelle activitePrincipale").split())]
 """
 OURS = """
-from joblot_sirene.source import limit_threads
+from joblot_sirene.stock.source import limit_threads
 limit_threads(2)
 import polars as pl
-from joblot_sirene import naf
-from joblot_sirene.routing import Request
-from joblot_sirene.scan import scan
-from joblot_sirene.source import open_source
-from joblot_sirene.writers import write_csv, write_parquet
+from joblot_sirene.register import naf
+from joblot_sirene.stock.routing import RowRequest
+from joblot_sirene.stock.scan import scan
+from joblot_sirene.stock.source import open_source
+from joblot_sirene.stock.writers import write_csv, write_parquet
 def build(request, rows):
     frames = rows.frames if rows.is_large else list(rows.frames()).__iter__
     write_csv(frames(), out / f"{request.name}.csv")
@@ -49,7 +49,7 @@ def done(request, result):
     if result is not None:
         raise result
 active = pl.col(STATE) == "A"
-requests = [Request(code, naf.matching_rule(naf.parse_code(code)), active) for code in codes]
+requests = [RowRequest(code, naf.matching_rule(naf.parse_code(code)), active) for code in codes]
 scan(open_source(path), requests, columns=COLUMNS, build=build, on_done=done, folder=out, max_ram_bytes=ram * 2**20)
 """
 POLARS = """
@@ -84,10 +84,10 @@ file = pl.scan_parquet(path)
 for start in range(0, file.select(pl.len()).collect().item(), 600_000):
     file.slice(start, 600_000).select(*COLUMNS, LIST).collect()
 """
-PREPARE = "from joblot_sirene.prepare import prepare\nprepare(path, max_ram_bytes=ram * 2**20)\n"
+PREPARE = "from joblot_sirene.stock.prepare import prepare\nprepare(path, max_ram_bytes=ram * 2**20)\n"
 SORT = """
 import duckdb
-from joblot_sirene.prepare import USUAL
+from joblot_sirene.stock.prepare import USUAL
 db = duckdb.connect(config={"threads": 2, "memory_limit": f"{ram}MiB", "temp_directory": str(out)})
 db.execute("create temp view stock as select " + ",".join(USUAL) + f", file_row_number from read_parquet('{path}', file_row_number = true)")
 db.execute(f"copy (from stock order by {CODE}, file_row_number) to '{out / 'sorted.parquet'}' (format parquet, compression zstd, row_group_size 65536)")
@@ -158,7 +158,7 @@ def _sample(path: Path, rows: int) -> Path:
         [
             PYTHON,
             "-c",
-            f"from pathlib import Path; from joblot_sirene.sample import write_sample; write_sample(Path({str(path)!r}), {rows})",
+            f"from pathlib import Path; from joblot_sirene.synthetic.sample import write_sample; write_sample(Path({str(path)!r}), {rows})",
         ]
     )
     print(f"made {rows:,} rows in {made.cpu:.1f} CPU s, {path.stat().st_size / 1e6:,.0f} MB")

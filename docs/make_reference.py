@@ -21,7 +21,6 @@ from typing import Any, Final
 import click
 import msgspec
 
-from joblot import events
 from joblot.actions.context import Context
 from joblot.actions.registry import ACTIONS, BUILT_IN, Action
 from joblot.cli import SECTIONS, cli
@@ -29,9 +28,11 @@ from joblot.config import fields as tables
 from joblot.config.fields import BATCH, JOB, RETRY, SHARED, Field
 from joblot.config.schema import json_schema
 from joblot.config.variables import DECLARATION
-from joblot.model import Artifact, Config, JobSpec, Retry
-from joblot_sirene import codes, jobfile, profiles
+from joblot.core import events
+from joblot.core.model import Artifact, Config, JobSpec, Retry
 from joblot_sirene.cli import COMMANDS as SIRENE_COMMANDS
+from joblot_sirene.jobs import jobfile, profiles
+from joblot_sirene.register import codes
 from joblot_sirene.steps import model, parameters
 
 if typing.TYPE_CHECKING:

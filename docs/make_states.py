@@ -1,4 +1,4 @@
-"""Draws `docs/concepts/states.svg` from the table of legal moves in `joblot.runstate`.
+"""Draws `docs/concepts/states.svg` from the table of legal moves in `joblot.core.runstate`.
 
 `python docs/make_states.py` writes it; with `--check` it exits 1 if it is out of date.
 """
@@ -9,8 +9,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from joblot.model import FINAL, STATE_OF, STATES
-from joblot.runstate import NEXT
+from joblot.core.model import FINAL, STATE_OF, STATES
+from joblot.core.runstate import NEXT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -1,8 +1,8 @@
 """A bench of the contract tests whose attempts run on a cluster that is there already."""
 
-from joblot.executors.cluster import open_cluster
-from joblot.executors.dask import DaskExecutor
-from joblot.executors.settings import Settings
+from joblot.cluster.connect import open_cluster
+from joblot.cluster.dask import DaskExecutor
+from joblot.cluster.settings import Settings
 
 
 class OnCluster:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from joblot.version import __version__ as __version__
+
 if TYPE_CHECKING:
     from joblot.actions.bundle import BundleContext, FusedJob
     from joblot.actions.context import Context
@@ -22,11 +24,9 @@ if TYPE_CHECKING:
         RunHeldError,
         StateError,
     )
-    from joblot.launch import Options
     from joblot.reports.report import JobReport, Report
-    from joblot.runlogger import RunLogger
-
-__version__ = "0.1.0"
+    from joblot.reports.runlogger import RunLogger
+    from joblot.runner.options import Options
 
 _HOMES = {
     "ACTIONS": "actions.registry",
@@ -41,10 +41,10 @@ _HOMES = {
     "FusedJob": "actions.bundle",
     "JobReport": "reports.report",
     "JoblotError": "errors",
-    "Options": "launch",
+    "Options": "runner.options",
     "Report": "reports.report",
     "RunHeldError": "errors",
-    "RunLogger": "runlogger",
+    "RunLogger": "reports.runlogger",
     "StateError": "errors",
     "action": "actions.registry",
     "fused": "actions.registry",

@@ -27,19 +27,20 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar, overload
 
 import msgspec
 
+from joblot.core.fan_out import pattern_of
+from joblot.core.model import RETRIABLE, VARYING, Config, FanOut, JobSpec, Retry
+from joblot.core.plan import Plan, expand
+from joblot.core.selection import selectors
 from joblot.errors import ConfigError, UsageError, did_you_mean
-from joblot.fan_out import pattern_of
-from joblot.launch import Options, resume_run, start_run
-from joblot.model import RETRIABLE, VARYING, Config, FanOut, JobSpec, Retry
-from joblot.plan import Plan, expand
-from joblot.selection import selectors
+from joblot.runner.launch import resume_run, start_run
+from joblot.runner.options import Options
 from joblot.units import parse_duration, parse_size
 
 if TYPE_CHECKING:
-    from joblot.engine import Observer
     from joblot.errors import Diagnostic
     from joblot.generate import Write
     from joblot.reports.report import Report
+    from joblot.runner.engine import Observer
 
 F = TypeVar("F", bound=Callable[..., Any])
 _REFERENCE: Final = re.compile(r"\$\{\{.*?\}\}")
@@ -394,7 +395,7 @@ def _of_items(spec: JobSpec, fan_out: FanOut, root: str) -> JobSpec:
     from joblot.actions.registry import ACTIONS
     from joblot.config.fanout import check_items, find_column
     from joblot.config.fields import Sink
-    from joblot.config.template import OF_ITEM, TemplateError, references
+    from joblot.core.references import OF_ITEM, TemplateError, references
 
     fields = {name: getattr(spec, name) for name in VARYING}
     fields = {name: list(value) if isinstance(value, tuple) else value for name, value in fields.items() if value}

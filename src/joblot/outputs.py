@@ -10,15 +10,15 @@ import os
 import stat
 from typing import TYPE_CHECKING, Final
 
-from joblot.fingerprint import FileFact
-from joblot.model import Artifact
+from joblot.core.fingerprint import FileFact
+from joblot.core.model import Artifact
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from joblot.model import Outcome
-    from joblot.plan import Plan
+    from joblot.core.model import Outcome
+    from joblot.core.plan import Plan
 
 HASHED_MOST: Final = 2**29
 """Bytes: larger files are known by their size and the time of their last change alone."""

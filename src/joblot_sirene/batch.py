@@ -16,19 +16,21 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from joblot import Batch, ConfigError, Diagnostic, generate_files
-from joblot_sirene import jobfile, naf, package
-from joblot_sirene.csvtext import SourceError
 from joblot_sirene.errors import NafError, SireneError
-from joblot_sirene.source import glance
-from joblot_sirene.wish import needs_units
+from joblot_sirene.jobs import jobfile
+from joblot_sirene.jobs.request import needs_units
+from joblot_sirene.package import package
+from joblot_sirene.register import naf
+from joblot_sirene.stock.csvtext import SourceError
+from joblot_sirene.stock.source import glance
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from joblot import JobReport, Report
-    from joblot_sirene.jobfile import Job
-    from joblot_sirene.layout import Kind
-    from joblot_sirene.naf import Nomenclature, Selection
+    from joblot_sirene.jobs.jobfile import Job
+    from joblot_sirene.register.layout import Kind
+    from joblot_sirene.register.naf import Nomenclature, Selection
 
 REPORT: Final = "batch_report.json"
 """The result of the last batch, in the output folder."""
@@ -333,7 +335,7 @@ def write_result(result: Mapping[str, Any], folder: Path) -> None:
     Raises:
         SireneError: it cannot be written.
     """
-    from joblot_sirene.writers import whole_file
+    from joblot_sirene.stock.writers import whole_file
 
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -10,23 +10,27 @@ from collections.abc import Callable, Sequence
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Final
 
+from msgspec.structs import replace
+
 from joblot import ActionError, JoblotError
-from joblot_sirene import naf, package, privacy, profiles
-from joblot_sirene.companion import Companion
 from joblot_sirene.errors import LayoutError, need_engine
-from joblot_sirene.memory import MemoryLimitError, shown_size
-from joblot_sirene.naf import CODE_COLUMN, NOMENCLATURE_COLUMN
-from joblot_sirene.routing import Request
-from joblot_sirene.source import ScanCancelledError, limit_threads, open_source
-from joblot_sirene.wish import Order, Wish, understood
+from joblot_sirene.jobs import profiles
+from joblot_sirene.jobs.request import DatasetRequest, DatasetSpec, resolve
+from joblot_sirene.package import package
+from joblot_sirene.register import naf, privacy
+from joblot_sirene.register.naf import CODE_COLUMN, NOMENCLATURE_COLUMN
+from joblot_sirene.stock.companion import Companion
+from joblot_sirene.stock.memory import MemoryLimitError, shown_size
+from joblot_sirene.stock.routing import RowRequest
+from joblot_sirene.stock.source import ScanCancelledError, limit_threads, open_source
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from joblot_sirene.jobfile import Job
-    from joblot_sirene.profiles import Profile
-    from joblot_sirene.scan import Rows
-    from joblot_sirene.source import Source
+    from joblot_sirene.jobs.jobfile import Job
+    from joblot_sirene.jobs.profiles import Profile
+    from joblot_sirene.stock.scan import Rows
+    from joblot_sirene.stock.source import Source
 
 STATE: Final = "etatAdministratifEtablissement"
 TALLY: Final = (STATE,)
@@ -36,9 +40,9 @@ ROWS_TAKE: Final = 2.0
 ALL_ROWS_TAKE: Final = 3.3
 """The same with steps that look at all rows together, and add columns to them (measured: 2.6 to 3.2)."""
 _MORE_ROWS: Final = 4, 100
-"""Of a sample so many times its rows, and so many more, are looked at: some of them may not be shown."""
+"""Rows to read per sampled row, factor and constant: some of those that are read may not be shown."""
 
-Tell = Callable[[Wish, dict[str, Any] | BaseException], None]
+Tell = Callable[[DatasetRequest, dict[str, Any] | BaseException], None]
 
 
 class StoppedError(ActionError):
@@ -48,15 +52,15 @@ class StoppedError(ActionError):
         super().__init__(f"not begun: `{name}` failed before", reason="fail_fast")
 
 
-def build(wishes: Sequence[Wish], tell: Tell) -> None:
-    """Build what is wished for from one scan, and tell of each how it ended, in their order."""
-    limit_threads(wishes[0].params["threads"])
+def build(requests: Sequence[DatasetRequest], tell: Tell) -> None:
+    """Build the datasets that are asked for from one scan, and tell of each how it ended, in their order."""
+    limit_threads(requests[0].params["threads"])
     try:
         need_engine()
-        bundle = Bundle(wishes, tell)
+        bundle = Bundle(requests, tell)
     except (JoblotError, OSError) as error:
-        for wish in wishes:
-            tell(wish, error)
+        for request in requests:
+            tell(request, error)
         return
     bundle.run()
 
@@ -64,9 +68,9 @@ def build(wishes: Sequence[Wish], tell: Tell) -> None:
 class Bundle:
     """The datasets of one scan."""
 
-    def __init__(self, wishes: Sequence[Wish], tell: Tell) -> None:
-        first = wishes[0]
-        self._wishes = wishes
+    def __init__(self, requests: Sequence[DatasetRequest], tell: Tell) -> None:
+        first = requests[0]
+        self._requests = requests
         self._tell = tell
         self._threads = first.params["threads"] or 2
         self._max_ram_bytes = first.params["max_ram_mb"] * 2**20
@@ -78,44 +82,45 @@ class Bundle:
         self._present = _Present(self._source)
         self._made_at = dt.datetime.now(dt.UTC).replace(microsecond=0)
         self._failed = ""
-        self._orders: dict[str, Order] = {}
+        self._specs: dict[str, DatasetSpec] = {}
         self._refused: dict[str, BaseException] = {}
-        for wish in wishes:
+        for request in requests:
             try:
-                order = understood(wish, has_units=self._units is not None or bool(self._source.layout.unit))
-                self._orders[wish.ctx.job] = order
+                spec = resolve(request, has_units=self._units is not None or bool(self._source.layout.unit))
+                earlier = package.read_earlier(request.params["earlier"])
+                self._specs[request.ctx.job] = replace(spec, earlier=earlier)
             except (JoblotError, OSError) as error:
-                self._refused[wish.ctx.job] = error
+                self._refused[request.ctx.job] = error
 
     def run(self) -> None:
         """Scan, build, and tell."""
-        from joblot_sirene.scan import scan
+        from joblot_sirene.stock.scan import scan
 
-        waiting = iter(self._wishes)
+        waiting = iter(self._requests)
 
-        def tell_up_to(name: str) -> Wish | None:
+        def tell_up_to(name: str) -> DatasetRequest | None:
             """Tell of what was refused before the job of that name, or of all that is left."""
-            for wish in waiting:
+            for request in waiting:
                 if self._failed:
                     raise StoppedError(self._failed)
-                if wish.ctx.job == name:
-                    return wish
-                self._end(wish, self._refused[wish.ctx.job])
+                if request.ctx.job == name:
+                    return request
+                self._end(request, self._refused[request.ctx.job])
             return None
 
-        def done(request: Request, result: dict[str, Any] | Exception) -> None:
-            wish = tell_up_to(request.name)
-            assert wish is not None
-            self._end(wish, result)
+        def done(row_request: RowRequest, result: dict[str, Any] | Exception) -> None:
+            request = tell_up_to(row_request.name)
+            assert request is not None
+            self._end(request, result)
 
-        requests = [self._request(order) for order in self._wanted()]
-        if requests:
-            folder = next(iter(self._orders.values())).output.parent
+        row_requests = [self._row_request(spec) for spec in self._wanted()]
+        if row_requests:
+            folder = next(iter(self._specs.values())).output.parent
             try:
                 folder.mkdir(parents=True, exist_ok=True)
                 scan(
                     self._source,
-                    requests,
+                    row_requests,
                     columns=self._columns(),
                     build=self._dataset,
                     on_done=done,
@@ -124,46 +129,46 @@ class Bundle:
                     threads=self._threads,
                     tally=TALLY,
                     companions=self._companions(),
-                    cancelled=lambda: self._wishes[0].ctx.cancelled,
-                    progress=lambda share: self._wishes[0].ctx.progress(round(share * 100), 100, "%"),
+                    cancelled=lambda: self._requests[0].ctx.cancelled,
+                    progress=lambda share: self._requests[0].ctx.progress(round(share * 100), 100, "%"),
                 )
             except (ScanCancelledError, StoppedError):
                 raise
             except (JoblotError, OSError) as error:
-                for wish in waiting:
-                    self._end(wish, self._refused.get(wish.ctx.job) or error)
+                for request in waiting:
+                    self._end(request, self._refused.get(request.ctx.job) or error)
         tell_up_to("")
 
-    def _wanted(self) -> list[Order]:
-        """The orders to be built: when the first failure ends it all, those before the first that was refused."""
-        orders = []
-        for wish in self._wishes:
-            if wish.ctx.job in self._orders:
-                orders.append(self._orders[wish.ctx.job])
+    def _wanted(self) -> list[DatasetSpec]:
+        """The specs to be built: when the first failure ends it all, those before the first that was refused."""
+        specs = []
+        for request in self._requests:
+            if request.ctx.job in self._specs:
+                specs.append(self._specs[request.ctx.job])
             elif self._stop:
                 break
-        return orders
+        return specs
 
-    def _end(self, wish: Wish, result: dict[str, Any] | BaseException) -> None:
+    def _end(self, request: DatasetRequest, result: dict[str, Any] | BaseException) -> None:
         if isinstance(result, BaseException) and not self._failed and self._stop:
-            self._failed = wish.ctx.job
+            self._failed = request.ctx.job
         if isinstance(result, dict):
             for warning in result["warnings"]:
-                wish.ctx.log(warning, "warning")
-        self._tell(wish, result)
+                request.ctx.log(warning, "warning")
+        self._tell(request, result)
 
-    def _request(self, order: Order) -> Request:
-        from joblot_sirene import vector
+    def _row_request(self, spec: DatasetSpec) -> RowRequest:
+        from joblot_sirene.register import vector
 
-        filters = order.job.filters
+        filters = spec.job.filters
         times, more = _MORE_ROWS
         rules = [rule for selection in filters.naf_include for rule in naf.matching_rule(selection)]
         # how many rows meet what is asked of their units nobody knows before these are joined
-        limit = None if order.sample is None or filters.needs_unit else order.sample * times + more
-        return Request(order.wish.ctx.job, rules, vector.residual(filters), limit)
+        limit = None if spec.sample is None or filters.needs_unit else spec.sample * times + more
+        return RowRequest(spec.request.ctx.job, rules, vector.residual(filters), limit)
 
     def _columns(self) -> list[str]:
-        from joblot_sirene.layout import COLUMNS
+        from joblot_sirene.register.layout import COLUMNS
         from joblot_sirene.steps import normalise, units
 
         present = (*normalise.UNIT_NEEDED, privacy.UNIT_STATUS_COLUMN) if self._source.layout.unit else ()
@@ -182,34 +187,34 @@ class Bundle:
 
     # --- one dataset --------------------------------------------------------------------------------
 
-    def _dataset(self, request: Request, rows: Rows) -> dict[str, Any]:
-        """Build the package of one request; called in any thread."""
-        order = self._orders[request.name]
+    def _dataset(self, row_request: RowRequest, rows: Rows) -> dict[str, Any]:
+        """Build the package of one row_request; called in any thread."""
+        spec = self._specs[row_request.name]
         if self._failed:
             raise StoppedError(self._failed)
-        self._guard(rows, order.job.profile)
-        left_out, nothing = _left_out(rows, order.job), [*self._nobody_is_public(), *self._nothing_found(order, rows)]
-        if order.job.profile.compares and order.earlier is None and order.wish.params["earlier"] is not None:
+        self._guard(rows, spec.job.profile)
+        left_out, nothing = _left_out(rows, spec.job), [*self._nobody_is_public(), *self._nothing_found(spec, rows)]
+        if spec.job.profile.compares and spec.earlier is None and spec.request.params["earlier"] is not None:
             nothing.append("no earlier dataset of this name: nothing was compared")
         result = profiles.run_in_frames(
-            order.job.profile, rows.frames(), self._inputs(order, rows), order.job.filters, most_rows=order.sample
+            spec.job.profile, rows.frames(), self._inputs(spec, rows), spec.job.filters, most_rows=spec.sample
         )
-        nothing += _nothing_left(left_out, result) or self._too_few(request, order, rows, result)
+        nothing += _nothing_left(left_out, result) or self._too_few(row_request, spec, rows, result)
         warnings = [*nothing, *(warning for step in result.steps for warning in step.warnings)]
         made = package.Made(
-            job=order.job,
+            job=spec.job,
             provenance=self._provenance(),
             left_out={**left_out, "partial_diffusion_left_out": result.counts.excluded},
             warnings=tuple(warnings),
             made_at=self._made_at,
-            sample=order.sample,
+            sample=spec.sample,
         )
-        manifest = package.write(order.output, result, made, order.wish.ctx)
+        manifest = package.write(spec.output, result, made, spec.request.ctx)
         return {
-            "niche": order.job.niche,
+            "niche": spec.job.niche,
             "codes": manifest["codes"],
             "rows": result.frame.height,
-            "output": order.wish.ctx.shown(order.output),
+            "output": spec.request.ctx.shown(spec.output),
             "stock_date": manifest["rights"]["stock_date"],
             "closed_share": left_out["closed_share"],
             "verdict": manifest["verdict"],
@@ -227,7 +232,7 @@ class Bundle:
                 hint="allow more memory, or narrow the filters",
             )
 
-    def _inputs(self, order: Order, rows: Rows) -> Any:
+    def _inputs(self, spec: DatasetSpec, rows: Rows) -> Any:
         from joblot_sirene.steps.model import Inputs
 
         beside = iter(rows.beside)
@@ -235,10 +240,10 @@ class Bundle:
         history = next(beside).frame() if self._history is not None else None
         return Inputs(
             today=privacy.stock_date(self._source.newest) or self._made_at.date(),
-            policy=order.job.policy,
+            policy=spec.job.policy,
             units=units,
             history=history,
-            earlier=order.earlier,
+            earlier=spec.earlier,
         )
 
     def _nobody_is_public(self) -> list[str]:
@@ -247,20 +252,20 @@ class Bundle:
             return []
         return [f"the file has no column `{privacy.STATUS_COLUMN}`: nobody in it can be told to be public"]
 
-    def _nothing_found(self, order: Order, rows: Rows) -> list[str]:
+    def _nothing_found(self, spec: DatasetSpec, rows: Rows) -> list[str]:
         """What to warn of when no row has any of the codes: the nearest codes that are there."""
         if rows.counts is not None and rows.counts.height:
             return []
         return [
             f"no row has the code `{selection.code}`: {self._present.nearest(selection.code)}"
-            for selection in order.job.filters.naf_include
+            for selection in spec.job.filters.naf_include
         ]
 
-    def _too_few(self, request: Request, order: Order, rows: Rows, result: profiles.Result) -> list[str]:
+    def _too_few(self, row_request: RowRequest, spec: DatasetSpec, rows: Rows, result: profiles.Result) -> list[str]:
         """What to warn of when too many of the rows that a sample is taken from may not be shown."""
-        if order.sample is None or request.limit is None or rows.height < request.limit:
+        if spec.sample is None or row_request.limit is None or rows.height < row_request.limit:
             return []
-        if result.counts.kept >= order.sample:
+        if result.counts.kept >= spec.sample:
             return []
         return [f"of the first {rows.height} rows only {result.counts.kept} may be shown: the sample has no more"]
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from joblot import BundleContext, Context, FusedJob, __version__, action, fused
 from joblot_sirene import bundle
-from joblot_sirene.wish import Wish
+from joblot_sirene.jobs.request import DatasetRequest
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -46,7 +46,7 @@ def dataset(
         "threads": threads, "max_ram_mb": max_ram_mb, "stop": stop,
     }  # fmt: skip
     ended: list[dict[str, Any] | BaseException] = []
-    bundle.build([Wish(input, given, ctx)], lambda _wish, result: ended.append(result))
+    bundle.build([DatasetRequest(input, given, ctx)], lambda _request, result: ended.append(result))
     if isinstance(ended[0], BaseException):
         raise ended[0]
     return ended[0]
@@ -61,11 +61,11 @@ def datasets(jobs: Sequence[FusedJob], ctx: BundleContext) -> None:
     """
     by_name = {job.name: job for job in jobs}
 
-    def tell(wish: Wish, result: dict[str, Any] | BaseException) -> None:
-        job = by_name[wish.ctx.job]
+    def tell(request: DatasetRequest, result: dict[str, Any] | BaseException) -> None:
+        job = by_name[request.ctx.job]
         if isinstance(result, BaseException):
             ctx.failed(job, result)
         else:
             ctx.done(job, result)
 
-    bundle.build([Wish(job.input, job.params, job.ctx) for job in jobs], tell)
+    bundle.build([DatasetRequest(job.input, job.params, job.ctx) for job in jobs], tell)

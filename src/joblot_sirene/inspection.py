@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from joblot_sirene import naf, privacy
-from joblot_sirene.naf import CODE_COLUMN, NOMENCLATURE_COLUMN
-from joblot_sirene.prepare import find_prepared
-from joblot_sirene.source import glance, open_source
+from joblot_sirene.register import naf, privacy
+from joblot_sirene.register.naf import CODE_COLUMN, NOMENCLATURE_COLUMN
+from joblot_sirene.stock.prepare import find_prepared
+from joblot_sirene.stock.source import glance, open_source
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     import polars as pl
 
-    from joblot_sirene.source import Source
+    from joblot_sirene.stock.source import Source
 
 _COUNTED: Final = {
     "establishment": ("etatAdministratifEtablissement", privacy.STATUS_COLUMN, NOMENCLATURE_COLUMN),

@@ -96,8 +96,8 @@ def test_validate_imports_neither_the_engine_nor_the_journal(joblot):
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
     modules = set(eval(done.stdout.splitlines()[-1]))
     assert not modules & {
-        "joblot.engine",
-        "joblot.runstate",
+        "joblot.runner.engine",
+        "joblot.core.runstate",
         "joblot.journal.sqlite",
         "sqlite3",
         "rich",

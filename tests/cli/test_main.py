@@ -41,9 +41,9 @@ def test_a_run_loads_no_openssl(tmp_path):
     batch = tmp_path / "one.json"
     batch.write_text('{"jobs": [{"name": "only", "run": "true"}]}')
     code = f"import sys\nfrom joblot.__main__ import main\nmain(['run', '-q', '--state', {str(tmp_path / 's')!r}, {str(batch)!r}])"
-    code += "\nprint(sorted({'_hashlib', 'hashlib', 'joblot.engine'} & set(sys.modules)))"
+    code += "\nprint(sorted({'_hashlib', 'hashlib', 'joblot.runner.engine'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
-    assert done.stdout == "['joblot.engine']\n"
+    assert done.stdout == "['joblot.runner.engine']\n"
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -58,7 +58,7 @@ def test_every_command_can_be_imported_and_has_help(name):
 @pytest.mark.parametrize("name", COMMANDS)
 def test_the_help_of_a_command_imports_nothing_heavy(name):
     found = imported(name, "--help")
-    assert not found & {"rich", "yaml", "re2", "joblot.api", "joblot.engine", "joblot.config.load"}
+    assert not found & {"rich", "yaml", "re2", "joblot.api", "joblot.runner.engine", "joblot.config.load"}
 
 
 def test_version(joblot):
@@ -150,7 +150,7 @@ def test_errors_are_json_too_when_json_was_asked_for(joblot):
 
 def test_an_internal_error_is_one_line_and_a_traceback_only_on_request(joblot):
     joblot.write("joblot.yaml", ONE)
-    breaking = "import joblot.plan, sys\njoblot.plan.expand = None\nfrom joblot.__main__ import main\nsys.exit(main(['validate']))"
+    breaking = "import joblot.core.plan, sys\njoblot.plan.expand = None\nfrom joblot.__main__ import main\nsys.exit(main(['validate']))"
 
     def run(env):
         command = [sys.executable, "-c", breaking]

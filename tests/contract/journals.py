@@ -3,7 +3,7 @@
 import os
 import sqlite3
 
-from joblot import events as ev
+from joblot.core import events as ev
 
 STARTED = ev.RunStarted("f" * 32, 2)
 FEW = [

@@ -11,7 +11,7 @@ import pytest
 
 from contract.test_executors import Bench, gone
 from joblot.actions.registry import ACTIONS, action, fused
-from joblot.model import Attempt, JobSpec
+from joblot.core.model import Attempt, JobSpec
 
 FATES = "test.fates"
 

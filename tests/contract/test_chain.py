@@ -3,7 +3,7 @@
 import pytest
 
 from contract.journals import STARTED
-from joblot import events as ev
+from joblot.core import events as ev
 from joblot.errors import JournalDamagedError
 from joblot.journal.codec import CHAIN_START, encode_events, link, verified
 

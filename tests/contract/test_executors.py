@@ -10,12 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from joblot.commands import Kill
-from joblot.executors import RunContext, processes
+from joblot.core.commands import Kill
+from joblot.core.model import Attempt, Config, JobSpec
+from joblot.core.plan import expand
+from joblot.executors import processes
 from joblot.executors.inline import InlineExecutor
 from joblot.executors.local import LocalExecutor
-from joblot.model import Attempt, Config, JobSpec
-from joblot.plan import expand
+from joblot.executors.protocol import RunContext
 
 
 class Bench:

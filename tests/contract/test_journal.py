@@ -3,7 +3,7 @@
 import pytest
 
 from contract.journals import FEW, STARTED, create, exit_code, fill, in_child
-from joblot import events as ev
+from joblot.core import events as ev
 from joblot.errors import StateError
 from joblot.journal import Request, RunInfo
 from joblot.journal.folder import StateFolder

@@ -7,7 +7,7 @@ import sqlite3
 import pytest
 
 from contract.journals import FEW, STARTED, change, create, exit_code, fill, in_child, rows_in
-from joblot import events as ev
+from joblot.core import events as ev
 from joblot.errors import JournalDamagedError, JournalWriteError, StateError
 from joblot.journal.folder import StateFolder
 from joblot.journal.sqlite import SqliteJournal

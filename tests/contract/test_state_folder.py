@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from contract.journals import STARTED, change, create, in_child, rows_in
-from joblot import events as ev
+from joblot.core import events as ev
 from joblot.errors import RunHeldError, StateError
 from joblot.journal.folder import StateFolder
 from joblot.journal.runfile import read_rows

@@ -9,15 +9,16 @@ import pytest
 
 from contract.journals import exit_code, in_child
 from joblot.clock import ManualClock
-from joblot.engine import Engine
+from joblot.core.limits import Limits
+from joblot.core.model import Config, JobSpec
+from joblot.core.plan import expand
+from joblot.core.runstate import RunState
 from joblot.errors import JournalWriteError
 from joblot.journal.memory import MemoryJournal
 from joblot.journal.runfile import read_rows
-from joblot.launch import Options, resume_run, start_run
-from joblot.limits import Limits
-from joblot.model import Config, JobSpec
-from joblot.plan import expand
-from joblot.runstate import RunState
+from joblot.runner.engine import Engine
+from joblot.runner.launch import resume_run, start_run
+from joblot.runner.options import Options
 from joblot.testing import ScriptedExecutor, declare
 
 JOBS = "a; b needs a; c needs b; d; e needs d"

@@ -2,17 +2,18 @@
 
 import pytest
 
-from joblot import events as ev
 from joblot.clock import ManualClock
-from joblot.engine import Engine
+from joblot.core import events as ev
+from joblot.core.limits import Limits
+from joblot.core.model import Config, JobSpec
+from joblot.core.plan import expand
+from joblot.core.runstate import RunState
 from joblot.errors import JournalWriteError
 from joblot.journal.folder import StateFolder
 from joblot.journal.memory import MemoryJournal
-from joblot.launch import Options, resume_run
-from joblot.limits import Limits
-from joblot.model import Config, JobSpec
-from joblot.plan import expand
-from joblot.runstate import RunState
+from joblot.runner.engine import Engine
+from joblot.runner.launch import resume_run
+from joblot.runner.options import Options
 from joblot.testing import Referee, ScriptedExecutor, declare
 
 PIPELINE = (

@@ -13,13 +13,14 @@ import pytest
 from contract.test_executors import Bench, call, gone, living_sleeps, run
 from dask_bench import OnCluster
 from dask_cluster import DaskProcesses, cmdline
-from joblot.commands import Kill
+from joblot.cluster import agent as remote
+from joblot.cluster import messages as parcel
+from joblot.cluster.connect import open_cluster
+from joblot.cluster.settings import Settings
+from joblot.core.commands import Kill
+from joblot.core.model import Attempt
 from joblot.errors import ClusterError, RunHeldError
-from joblot.executors import parcel, processes
-from joblot.executors import site as remote
-from joblot.executors.cluster import open_cluster
-from joblot.executors.settings import Settings
-from joblot.model import Attempt
+from joblot.executors import processes
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
 
@@ -67,7 +68,7 @@ def sleeping(marker):
 
 
 def site_pids(marker):
-    return [pid for pid in living_sleeps("joblot.executors.siteprocess") if marker in processes_mark(pid)]
+    return [pid for pid in living_sleeps("joblot.cluster.agent_process") if marker in processes_mark(pid)]
 
 
 def processes_mark(pid):
@@ -144,12 +145,12 @@ def test_a_site_s_process_that_is_killed_costs_what_it_ran(dask):
 
 RUNNER = """
 import sys, time
-from joblot.executors import RunContext
-from joblot.executors.cluster import open_cluster
-from joblot.executors.dask import DaskExecutor
-from joblot.executors.settings import Settings
-from joblot.model import Attempt, Config, JobSpec
-from joblot.plan import expand
+from joblot.executors.protocol import RunContext
+from joblot.cluster.connect import open_cluster
+from joblot.cluster.dask import DaskExecutor
+from joblot.cluster.settings import Settings
+from joblot.core.model import Attempt, Config, JobSpec
+from joblot.core.plan import expand
 from pathlib import Path
 
 address, folder, marker = sys.argv[1:]
@@ -272,7 +273,7 @@ def executor_site(world):
 
 
 def taken_by():
-    from joblot.executors.site import _SITES
+    from joblot.cluster.agent import _SITES
 
     return {name: len(site._taken) + site._settled for name, site in _SITES.items()}
 
@@ -283,7 +284,7 @@ def test_a_task_sees_in_its_worker_that_it_was_cancelled(dask):
     async def look_for_the_end():
         from distributed import get_worker
 
-        from joblot.executors.site import is_orphaned
+        from joblot.cluster.agent import is_orphaned
 
         worker = get_worker()
         worker.seen = True

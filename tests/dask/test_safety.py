@@ -9,10 +9,10 @@ import pytest
 
 from cli.conftest import Project
 from dask_cluster import DaskProcesses, certificates
+from joblot.cluster.connect import open_cluster
+from joblot.cluster.places import refuse_plain
+from joblot.cluster.settings import Settings, Tls, check_safe, read_settings
 from joblot.errors import ClusterError, UsageError
-from joblot.executors.cluster import open_cluster
-from joblot.executors.places import refuse_plain
-from joblot.executors.settings import Settings, Tls, check_safe, read_settings
 
 BATCH = "jobs:\n  - {name: a, run: echo hello}\n"
 
@@ -188,7 +188,7 @@ def test_a_folder_that_the_workers_do_not_see_is_an_error(address, tmp_path):
 def test_other_versions_on_the_workers_are_an_error(address, joblot, monkeypatch, tmp_path):
     from contract.test_executors import Bench, run
     from dask_bench import OnCluster
-    from joblot.executors import dask as executor
+    from joblot.cluster import dask as executor
 
     class Newer(OnCluster, Bench):
         pass

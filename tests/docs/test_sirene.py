@@ -13,8 +13,9 @@ import pytest
 
 from docs.pages import ROOT, first_cells, section, text
 from joblot import ConfigError
-from joblot_sirene import jobfile, naf, profiles
-from joblot_sirene.package import ALWAYS, BESIDE
+from joblot_sirene.jobs import jobfile, profiles
+from joblot_sirene.package.package import ALWAYS, BESIDE
+from joblot_sirene.register import naf
 from joblot_sirene.steps.model import COLUMNS
 from joblot_sirene.steps.parameters import KPIS
 

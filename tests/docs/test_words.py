@@ -10,9 +10,10 @@ import click
 import pytest
 
 from docs.pages import ROOT, first_cells, section, text
-from joblot import errors, events, model
+from joblot import errors
 from joblot.cli import COMMANDS, cli
 from joblot.config.fields import BATCH, JOB, RETRY
+from joblot.core import events, model
 
 SOURCES = sorted((ROOT / "src" / "joblot").rglob("*.py"))
 

@@ -8,10 +8,10 @@ import textwrap
 
 import pytest
 
-from joblot.limits import Limits
-from joblot.model import Config, JobSpec
-from joblot.plan import expand
-from joblot.runstate import RunState
+from joblot.core.limits import Limits
+from joblot.core.model import Config, JobSpec
+from joblot.core.plan import expand
+from joblot.core.runstate import RunState
 from joblot.testing import audit
 
 MIB = 2**20

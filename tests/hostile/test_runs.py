@@ -117,7 +117,7 @@ def test_a_run_that_was_killed_before_its_first_record_is_resumed_with_sane_time
         import time
         from joblot.api import load
         from joblot.journal.folder import StateFolder
-        from joblot.plan import expand
+        from joblot.core.plan import expand
         plan = expand(load("batch.yaml"))
         StateFolder().journal.create("R", batch="b", source=plan.config.source, jobs=1, plan=plan.encoded, at=time.time())
     """)

@@ -6,7 +6,7 @@ import datetime as dt
 from pathlib import Path
 from typing import Any, Literal
 
-from joblot.model import Parameter, Signature
+from joblot.core.model import Parameter, Signature
 
 
 def signature(name: str, takes: str, *, more: bool = False, **types: Any) -> Signature:

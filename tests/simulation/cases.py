@@ -6,9 +6,9 @@ from typing import NamedTuple
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from joblot.limits import Limits
-from joblot.model import Config, FanOut, JobSpec, Retry
-from joblot.plan import Plan, expand
+from joblot.core.limits import Limits
+from joblot.core.model import Config, FanOut, JobSpec, Retry
+from joblot.core.plan import Plan, expand
 
 WHENS = ("success", "success", "success", "failure", "always")
 CPUS = (0.1, 0.2, 0.3, 0.5, 1.0, 2.0, 5.0)

@@ -5,9 +5,9 @@ import random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from joblot import events as ev
-from joblot.limits import Limits
-from joblot.model import STATES
+from joblot.core import events as ev
+from joblot.core.limits import Limits
+from joblot.core.model import STATES
 from joblot.testing import CALM, ROUGH, Faults, World, simulate
 from simulation.cases import limits, plans
 

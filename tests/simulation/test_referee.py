@@ -2,10 +2,10 @@
 
 import pytest
 
-from joblot import events as ev
-from joblot.commands import Kill
-from joblot.limits import Limits
-from joblot.plan import expand
+from joblot.core import events as ev
+from joblot.core.commands import Kill
+from joblot.core.limits import Limits
+from joblot.core.plan import expand
 from joblot.testing import Faults, Referee, SimulationError, declare, simulate
 
 STARTED = ev.RunStarted("", 6)
@@ -165,8 +165,8 @@ def test_the_referee_objects_to_more_of_a_limit_than_there_is():
 def test_a_broken_promise_comes_with_the_seed_and_the_story(monkeypatch):
     """A start that is not known to the state: the simulation says where, and how to see it again."""
     plan = expand(declare("a; b needs a"))
-    monkeypatch.setattr("joblot.runstate.RunState._comes_true", lambda self, job: True)
-    monkeypatch.setattr("joblot.runstate.RunState._after", lambda self, decision, job: None)
+    monkeypatch.setattr("joblot.core.runstate.RunState._comes_true", lambda self, job: True)
+    monkeypatch.setattr("joblot.core.runstate.RunState._after", lambda self, decision, job: None)
     with pytest.raises(SimulationError) as caught:
         simulate(plan, seed=7, faults=Faults(bad=1.0))
     first, *rest = str(caught.value).splitlines()

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import pytest
 
-from joblot_sirene.sample import write_sample
+from joblot_sirene.synthetic.sample import write_sample
 
 
 class Stock(NamedTuple):

@@ -6,8 +6,8 @@ import zipfile
 
 import polars as pl
 
-from joblot_sirene.layout import COLUMNS
-from joblot_sirene.source import data_type
+from joblot_sirene.register.layout import COLUMNS
+from joblot_sirene.stock.source import data_type
 
 CODE = "activitePrincipaleEtablissement"
 NOMENCLATURE = "nomenclatureActivitePrincipaleEtablissement"

@@ -10,8 +10,9 @@ import polars as pl
 import pytest
 
 from joblot import ActionError
-from joblot_sirene import naf, package
 from joblot_sirene.batch import codes_of_file, status_of
+from joblot_sirene.package import package
+from joblot_sirene.register import naf
 
 TREE = {*package.ALWAYS, "logs"}
 
@@ -571,7 +572,7 @@ def test_r130_what_is_up_to_date_is_not_built_again_unless_asked(sirene, stock):
 
 
 def test_r94_csv_zip_and_parquet_give_equal_datasets(sirene, stock, tmp_path):
-    from joblot_sirene.sample import write_sample
+    from joblot_sirene.synthetic.sample import write_sample
 
     for name in ("s.csv", "s.zip"):
         write_sample(tmp_path / name, 6000, 3)

@@ -4,8 +4,8 @@ import re
 
 import pytest
 
-from joblot_sirene import charts, france
-from joblot_sirene.charts import Bar, Column, Dot, Part
+from joblot_sirene.package import charts, france
+from joblot_sirene.package.charts import Bar, Column, Dot, Part
 
 HOSTILE = "<b>\"&'"
 SAFE = "&lt;b&gt;&quot;&amp;&#x27;"

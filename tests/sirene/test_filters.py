@@ -5,9 +5,9 @@ import datetime as dt
 import pytest
 
 from joblot import ConfigError
-from joblot_sirene import filters
 from joblot_sirene.document import Checker, read
-from joblot_sirene.filters import Filters, keeps, needed_columns, parse
+from joblot_sirene.register import filters
+from joblot_sirene.register.filters import Filters, keeps, needed_columns, parse
 
 ROW = {
     "siret": "73282932000074",

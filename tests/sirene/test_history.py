@@ -6,10 +6,10 @@ import json
 import polars as pl
 import pytest
 
-from joblot_sirene.sample import history as sample_history
 from joblot_sirene.steps import history
 from joblot_sirene.steps.model import Inputs
 from joblot_sirene.steps.parameters import History
+from joblot_sirene.synthetic.sample import history as sample_history
 
 TODAY = dt.date(2026, 11, 20)
 PERIODS = {

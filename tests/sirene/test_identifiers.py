@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from joblot_sirene import codes
-from joblot_sirene.identifiers import (
+from joblot_sirene.register import codes
+from joblot_sirene.register.identifiers import (
     coordinates,
     department,
     lambert93,

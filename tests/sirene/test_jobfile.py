@@ -3,8 +3,8 @@
 import pytest
 
 from joblot import ConfigError
-from joblot_sirene import jobfile
-from joblot_sirene.jobfile import parse
+from joblot_sirene.jobs import jobfile
+from joblot_sirene.jobs.jobfile import parse
 
 HEAD = "niche: naf_6920Z\nfilters: {naf_include: [69.20Z]}\n"
 

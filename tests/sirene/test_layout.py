@@ -3,7 +3,7 @@
 import pytest
 
 from joblot import JoblotError
-from joblot_sirene.layout import (
+from joblot_sirene.register.layout import (
     COLUMNS,
     ESTABLISHMENT_LAYOUTS,
     GEO_COLUMNS,

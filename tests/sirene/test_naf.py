@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from joblot_sirene import naf
-from joblot_sirene.naf import NAF25, REV2, NafError, matches, matching_rule, nearest, parse_code, parse_codes
+from joblot_sirene.register import naf
+from joblot_sirene.register.naf import NAF25, REV2, NafError, matches, matching_rule, nearest, parse_code, parse_codes
 
 REV2_CODES = sorted(naf.labels(REV2))
 NEW_CODES = sorted(naf.labels(NAF25))

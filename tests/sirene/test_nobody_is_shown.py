@@ -5,9 +5,9 @@ import os
 import polars as pl
 import pytest
 
-from joblot_sirene.layout import COLUMNS, UNIT_COLUMNS
-from joblot_sirene.privacy import MASKED_COLUMNS, PERSON_COLUMNS
-from joblot_sirene.source import data_type
+from joblot_sirene.register.layout import COLUMNS, UNIT_COLUMNS
+from joblot_sirene.register.privacy import MASKED_COLUMNS, PERSON_COLUMNS
+from joblot_sirene.stock.source import data_type
 
 CANARY = "ZQXCANARY"
 TEXTS = [name for name in MASKED_COLUMNS if data_type(name) == pl.String]

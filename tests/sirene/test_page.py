@@ -9,10 +9,13 @@ from itertools import pairwise
 import polars as pl
 import pytest
 
-from joblot_sirene import naf, page, profiles, quality, vector, words
-from joblot_sirene.privacy import Policy
-from joblot_sirene.sample import establishments, history, legal_units
+from joblot_sirene.jobs import profiles
+from joblot_sirene.package import page, quality
+from joblot_sirene.package import page_texts as words
+from joblot_sirene.register import naf, vector
+from joblot_sirene.register.privacy import Policy
 from joblot_sirene.steps.model import Inputs
+from joblot_sirene.synthetic.sample import establishments, history, legal_units
 
 TODAY = dt.date(2026, 11, 20)
 STOCK = dt.date(2026, 11, 1)

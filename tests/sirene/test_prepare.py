@@ -11,13 +11,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from joblot_sirene import naf, privacy
-from joblot_sirene.filters import Filters, needed_columns
-from joblot_sirene.footer import rows_per_group
-from joblot_sirene.memory import MemoryLimitError
-from joblot_sirene.prepare import ROWS_PER_GROUP, USUAL, find_prepared, place, prepare
-from joblot_sirene.source import BLOCK_BYTES, SourceError, Span, open_source
+from joblot_sirene.register import naf, privacy
+from joblot_sirene.register.filters import Filters, needed_columns
 from joblot_sirene.steps import normalise
+from joblot_sirene.stock.footer import rows_per_group
+from joblot_sirene.stock.memory import MemoryLimitError
+from joblot_sirene.stock.prepare import ROWS_PER_GROUP, USUAL, find_prepared, place, prepare
+from joblot_sirene.stock.source import BLOCK_BYTES, SourceError, Span, open_source
 from sirene.stock import CODE, NAMES, STATE, full_width, row, table, write
 from sirene.test_scan import CODES, request, run
 
@@ -79,9 +79,9 @@ def several_runs(path):
 PROGRAM = """
 import sys
 from pathlib import Path
-from joblot_sirene.source import limit_threads
+from joblot_sirene.stock.source import limit_threads
 limit_threads(int(sys.argv[3]))
-from joblot_sirene.prepare import prepare
+from joblot_sirene.stock.prepare import prepare
 prepare(sys.argv[1], Path(sys.argv[2]), max_ram_bytes=256 * 2**20)
 """
 
@@ -143,7 +143,7 @@ def test_a_copy_holds_what_any_dataset_and_any_filter_looks_at():
 
 @pytest.mark.parametrize(("loaded", "kept"), [("", True), ("import polars", False)])
 def test_the_engine_keeps_what_it_freed_only_where_it_is_not_yet_loaded(loaded, kept):
-    program = f"{loaded}\nimport os\nfrom joblot_sirene.memory import keep_freed_memory\nkeep_freed_memory()\n"
+    program = f"{loaded}\nimport os\nfrom joblot_sirene.stock.memory import keep_freed_memory\nkeep_freed_memory()\n"
     words = [sys.executable, "-c", program + "print(os.environ.get('_RJEM_MALLOC_CONF', ''))"]
     env = {name: value for name, value in os.environ.items() if name != "_RJEM_MALLOC_CONF"}
     found = subprocess.run(words, env=env, check=True, capture_output=True, text=True).stdout
@@ -220,7 +220,7 @@ def test_a_disk_without_room(tmp_path):
     path = write(table([row(1)]), tmp_path / "s.csv")
     program = (
         "import resource, sys\nresource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))\n"
-        "from joblot_sirene.prepare import SourceError, prepare\n"
+        "from joblot_sirene.stock.prepare import SourceError, prepare\n"
         "try:\n    prepare(sys.argv[1])\nexcept SourceError as error:\n    print(error.message)"
     )
     found = subprocess.run([sys.executable, "-c", program, path], check=True, capture_output=True, text=True).stdout

@@ -6,9 +6,9 @@ import polars as pl
 import pytest
 
 from joblot import ConfigError
-from joblot_sirene import privacy
-from joblot_sirene.layout import COLUMNS, UNIT_COLUMNS
-from joblot_sirene.privacy import (
+from joblot_sirene.register import privacy
+from joblot_sirene.register.layout import COLUMNS, UNIT_COLUMNS
+from joblot_sirene.register.privacy import (
     ADDRESS_COLUMNS,
     MASK,
     MASKED_COLUMNS,

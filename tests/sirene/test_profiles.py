@@ -6,11 +6,12 @@ import polars as pl
 import pytest
 
 from joblot import ConfigError
-from joblot_sirene import filters, profiles, vector
-from joblot_sirene.privacy import MASK, Policy
-from joblot_sirene.profiles import NAMES, load, run, with_parameters
-from joblot_sirene.sample import establishments, legal_units
+from joblot_sirene.jobs import profiles
+from joblot_sirene.jobs.profiles import NAMES, load, run, with_parameters
+from joblot_sirene.register import filters, vector
+from joblot_sirene.register.privacy import MASK, Policy
 from joblot_sirene.steps.model import COLUMNS, Inputs
+from joblot_sirene.synthetic.sample import establishments, legal_units
 
 TODAY = dt.date(2026, 11, 20)
 

@@ -6,7 +6,7 @@ import json
 import pytest
 
 from joblot_sirene.errors import SireneError
-from joblot_sirene.purging import purge
+from joblot_sirene.package.purging import purge
 
 TODAY = dt.date(2026, 11, 27)
 

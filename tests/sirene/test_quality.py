@@ -5,10 +5,12 @@ import json
 
 import pytest
 
-from joblot_sirene import naf, profiles, quality, vector
-from joblot_sirene.privacy import Policy
-from joblot_sirene.sample import establishments, legal_units
+from joblot_sirene.jobs import profiles
+from joblot_sirene.package import quality
+from joblot_sirene.register import naf, vector
+from joblot_sirene.register.privacy import Policy
 from joblot_sirene.steps.model import Inputs
+from joblot_sirene.synthetic.sample import establishments, legal_units
 
 TODAY = dt.date(2026, 11, 20)
 

@@ -6,12 +6,12 @@ import zipfile
 import polars as pl
 import pytest
 
-from joblot_sirene import identifiers, naf, vector
-from joblot_sirene.layout import COLUMNS, ESTABLISHMENT_LAYOUTS, HISTORY_COLUMNS, UNIT_COLUMNS, recognise
-from joblot_sirene.periods import ABSURD_DATES
-from joblot_sirene.privacy import MASK, MASKED_COLUMNS
-from joblot_sirene.sample import establishments, history, legal_units, write_sample
-from joblot_sirene.source import open_source
+from joblot_sirene.register import identifiers, naf, vector
+from joblot_sirene.register.layout import COLUMNS, ESTABLISHMENT_LAYOUTS, HISTORY_COLUMNS, UNIT_COLUMNS, recognise
+from joblot_sirene.register.privacy import MASK, MASKED_COLUMNS
+from joblot_sirene.stock.source import open_source
+from joblot_sirene.synthetic.periods import ABSURD_DATES
+from joblot_sirene.synthetic.sample import establishments, history, legal_units, write_sample
 
 ROWS = 60_000
 

@@ -10,20 +10,20 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from joblot_sirene import filters, naf, vector
-from joblot_sirene.memory import BESIDES, Budget, MemoryLimitError
-from joblot_sirene.routing import Request
-from joblot_sirene.scan import scan
-from joblot_sirene.source import ParquetSource, ScanCancelledError, open_source
-from joblot_sirene.spool import Spool, SpoolError
-from joblot_sirene.writers import cut, whole_file, write_csv, write_parquet
+from joblot_sirene.register import filters, naf, vector
+from joblot_sirene.stock.memory import BESIDES, Budget, MemoryLimitError
+from joblot_sirene.stock.routing import RowRequest
+from joblot_sirene.stock.scan import scan
+from joblot_sirene.stock.source import ParquetSource, ScanCancelledError, open_source
+from joblot_sirene.stock.spool import Spool, SpoolError
+from joblot_sirene.stock.writers import cut, whole_file, write_csv, write_parquet
 from sirene.stock import CODE, CODE25, NAMES, NOMENCLATURE, STATE, full_width, row, table, write
 
 CODES = ["69.20Z", "69.10Z", "43.29A", "43.21A", "69.20Y", "69.12", None]
 
 
 def request(code, *, where=None, limit=None, nomenclature=None):
-    return Request(code, naf.matching_rule(naf.parse_code(code, nomenclature)), where, limit)
+    return RowRequest(code, naf.matching_rule(naf.parse_code(code, nomenclature)), where, limit)
 
 
 def run(path, requests, tmp_path, *, columns=NAMES, build=lambda _request, rows: rows.frame(), **options):
@@ -99,7 +99,7 @@ def test_what_matched_by_code_is_counted_before_filters(tmp_path, name):
 @pytest.fixture
 def unguarded(monkeypatch):
     """What this process holds by now, after hundreds of tests, is not what a scan took."""
-    monkeypatch.setattr("joblot_sirene.memory.resident_bytes", lambda: 0)
+    monkeypatch.setattr("joblot_sirene.stock.memory.resident_bytes", lambda: 0)
 
 
 def spied(path, monkeypatch):
@@ -216,11 +216,11 @@ def test_rows_that_take_more_than_anybody_could_foresee_end_the_scan_by_name(tmp
     path = tmp_path / "s.parquet"
     table([row(number) for number in range(100)]).write_parquet(path)
     allowed = 128 * 2**20
-    monkeypatch.setattr("joblot_sirene.memory.resident_bytes", lambda: allowed + BESIDES + 1)
+    monkeypatch.setattr("joblot_sirene.stock.memory.resident_bytes", lambda: allowed + BESIDES + 1)
     with pytest.raises(MemoryLimitError) as caught:
         run(path, [request("69.20Z")], tmp_path, max_ram_bytes=allowed)
     assert str(caught.value) == "the rows need more memory than the 128 MiB that are allowed"
-    monkeypatch.setattr("joblot_sirene.memory.resident_bytes", lambda: allowed + BESIDES)
+    monkeypatch.setattr("joblot_sirene.stock.memory.resident_bytes", lambda: allowed + BESIDES)
     assert run(path, [request("69.20Z")], tmp_path, max_ram_bytes=allowed)["69.20Z"].height == 100
 
 
@@ -272,20 +272,20 @@ def test_a_folder_that_cannot_hold_temporary_rows(tmp_path):
 PROGRAM = """
 import sys
 from pathlib import Path
-from joblot_sirene import naf
-from joblot_sirene.routing import Request
-from joblot_sirene.source import limit_threads, open_source
+from joblot_sirene.register import naf
+from joblot_sirene.stock.routing import RowRequest
+from joblot_sirene.stock.source import limit_threads, open_source
 path, out, threads = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
 limit_threads(threads)
-from joblot_sirene.scan import scan
-from joblot_sirene.writers import write_csv, write_parquet
+from joblot_sirene.stock.scan import scan
+from joblot_sirene.stock.writers import write_csv, write_parquet
 source = open_source(path)
 def build(request, rows):
     write_csv(rows.frames(), out / f"{request.name}.csv")
     write_parquet(rows.frames(), out / f"{request.name}.parquet", schema=rows.schema)
 def done(request, result):
     assert result is None, result
-scan(source, [Request(c, naf.matching_rule(naf.parse_code(c))) for c in ("69", "43.29A")],
+scan(source, [RowRequest(c, naf.matching_rule(naf.parse_code(c))) for c in ("69", "43.29A")],
      columns=[n for n in source.columns if not n.startswith("nic")], build=build, on_done=done, folder=out, threads=threads,
      max_ram_bytes=int(sys.argv[4]) * 2**20)
 """

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from joblot_sirene.csvtext import SourceError
 from joblot_sirene.errors import LayoutError
-from joblot_sirene.footer import read_footer, rows_per_group
-from joblot_sirene.source import ORDER, Span, glance, open_source
+from joblot_sirene.stock.csvtext import SourceError
+from joblot_sirene.stock.footer import read_footer, rows_per_group
+from joblot_sirene.stock.source import ORDER, Span, glance, open_source
 from sirene.stock import CODE, NAMES, STATE, row, table, text, write
 
 ROWS = [

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from joblot_sirene import identifiers as numbers
-from joblot_sirene.privacy import MASK, Policy
+from joblot_sirene.register import identifiers as numbers
+from joblot_sirene.register.privacy import MASK, Policy
 from joblot_sirene.steps import (
     checks,
     comparison,

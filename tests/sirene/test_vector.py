@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from joblot_sirene import filters, identifiers, naf, vector
-from joblot_sirene.layout import COLUMNS
+from joblot_sirene.register import filters, identifiers, naf, vector
+from joblot_sirene.register.layout import COLUMNS
 
 CODES = ["69.20Z", "69.20Y", "69.12", "52.4Y", "43.29A", "43.23Y", "", None]
 ROWS = st.fixed_dictionaries(

@@ -24,9 +24,10 @@ from joblot.errors import StateError
 from joblot.journal.folder import StateFolder
 from joblot.journal.recover import recover
 from joblot.journal.runfile import read_rows
-from joblot.launch import Options, start_run
-from joblot.model import Config, JobSpec
-from joblot.plan import expand
+from joblot.runner.options import Options
+from joblot.runner.launch import start_run
+from joblot.core.model import Config, JobSpec
+from joblot.core.plan import expand
 
 
 def make_run(path: Path) -> None:

@@ -41,17 +41,18 @@ import msgspec
 from joblot import Batch
 from joblot.actions.registry import ACTIONS, action
 from joblot.config.load import decode, encode, load_text
-from joblot.config.template import LITERAL, OPENING, substitute
+from joblot.core.references import LITERAL, OPENING, substitute
 from joblot.errors import ConfigError, JoblotError
-from joblot.executors import RunContext
+from joblot.executors.protocol import RunContext
 from joblot.executors.command import CommandBuilder
-from joblot.fingerprint import Made
+from joblot.core.fingerprint import Made
 from joblot.journal.folder import RunFolder
 from joblot.journal.sqlite import SqliteJournal
-from joblot.launch import Options, start_run
-from joblot.model import Attempt
+from joblot.runner.options import Options
+from joblot.runner.launch import start_run
+from joblot.core.model import Attempt
 from joblot.outputs import Hashes, OutputWatch
-from joblot.plan import expand
+from joblot.core.plan import expand
 
 FRAGMENTS = (
     "'", '"', "`", "\\", "\\\\", "$", "$()", "$(touch owned)", "`touch owned`", "${HOME}", "$IFS", "\n", "\r", "\r\n", "\t", " ", "  ",

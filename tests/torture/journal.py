@@ -19,7 +19,7 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from joblot import events as ev
+from joblot.core import events as ev
 from joblot.journal.folder import StateFolder
 
 

@@ -33,13 +33,13 @@ import plans
 
 TRAPPED = """
 import os, signal, sys
-import joblot.growth
+import joblot.runner.growth
 from joblot.__main__ import main
-from joblot.events import PlanExtended
+from joblot.core.events import PlanExtended
 from joblot.journal.sqlite import SqliteJournal
 
 moment, left = sys.argv[1], int(sys.argv[2])
-find_items, append = joblot.growth.find_items, SqliteJournal.append
+find_items, append = joblot.runner.growth.find_items, SqliteJournal.append
 
 def reached(what):
     global left
@@ -60,7 +60,7 @@ def appending(journal, run_id, events, at):
         reached("grown")
     return record
 
-joblot.growth.find_items, SqliteJournal.append = finding, appending
+joblot.runner.growth.find_items, SqliteJournal.append = finding, appending
 sys.exit(main(sys.argv[3:]))
 """
 """A runner that is killed when it looks for the items that its plan grows by, when it has found them, or when they have been recorded."""
@@ -164,9 +164,9 @@ def check_history(folder: Path, run_id: str, tally: Counter, *, status: str) -> 
     """The whole record against the state machine's rules: every event must be a legal move, and the end must be where they lead."""
     from joblot.config.load import decode
     from joblot.journal.folder import StateFolder
-    from joblot.plan import expand
-    from joblot.limits import Limits
-    from joblot.runstate import RunState
+    from joblot.core.plan import expand
+    from joblot.core.limits import Limits
+    from joblot.core.runstate import RunState
     from joblot.testing import audit
 
     state = StateFolder(folder / "state", read_only=True)

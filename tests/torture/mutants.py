@@ -24,7 +24,7 @@ from pathlib import Path
 REPOSITORY = Path(__file__).resolve().parents[2]
 CORE = ("tests/unit/core", "tests/simulation")
 JOURNAL = ("tests/contract/test_chain.py", "tests/contract/test_journal_on_disk.py")
-UP_TO_DATE = ("tests/unit/test_fingerprint.py", "tests/integration/test_up_to_date.py")
+UP_TO_DATE = ("tests/unit/core/test_fingerprint.py", "tests/integration/test_up_to_date.py")
 
 
 @dataclass(frozen=True)
@@ -41,62 +41,62 @@ class Bug:
 BUGS = (
     Bug(
         "news of an earlier attempt ends the current one",
-        "runstate.py",
+        "core/runstate.py",
         "if states[job] == RUNNING and attempts[job] == outcome.number:",
         "if states[job] == RUNNING:",
     ),
     Bug(
         "an interrupted attempt uses up a try",
-        "runstate.py",
+        "core/runstate.py",
         "elif outcome in RETRIABLE and state not in (CANCELLED, ABORTED):",
         'elif outcome in (*RETRIABLE, "interrupted") and state not in (CANCELLED, ABORTED):',
     ),
     Bug(
         "what needs a growing job does not wait for the jobs that it finds",
-        "runstate.py",
+        "core/runstate.py",
         "self.open_needs[dependent] += count",
         "self.open_needs[dependent] += 0",
     ),
     Bug(
         "a bundle that failed is tried again as large as it was",
-        "bundles.py",
+        "core/bundles.py",
         "bundle.half = max(1, bundle.open // 2)",
         "bundle.half = bundle.open",
     ),
     Bug(
         "an attempt that never began keeps its number",
-        "runstate.py",
+        "core/runstate.py",
         "self.attempts[job] -= 1  # it",
         "self.attempts[job] -= 0  # it",
     ),
     Bug(
         "a kill is sent again with the same grace",
-        "runstate.py",
+        "core/runstate.py",
         "if job in self.kills and grace >= self._graces[job]:",
         "if job in self.kills and grace > self._graces[job]:",
     ),
     Bug(
         "a job that a person wants again is passed over when it is up to date",
-        "runstate.py",
+        "core/runstate.py",
         "if self.states[job] == READY and job not in self._insisted]",
         "if self.states[job] == READY]",
         UP_TO_DATE,
     ),
     Bug(
         "a named limit looks at the newcomer only",
-        "resources.py",
+        "core/resources.py",
         "if held and held + share > self._limits[name]:",
         "if held and share > self._limits[name]:",
     ),
     Bug(
         "a large job that waits for slots lets all others pass",
-        "ready.py",
+        "core/ready.py",
         'if lacking == "slots":\n                break',
         'if lacking == "slots":\n                continue',
     ),
     Bug(
         "one try too many",
-        "retry.py",
+        "core/retry.py",
         "failed_tries >= policy.max_attempts",
         "failed_tries > policy.max_attempts",
     ),
@@ -109,7 +109,7 @@ BUGS = (
     ),
     Bug(
         "the time of change alone tells whether a file is as it was",
-        "uptodate.py",
+        "runner/uptodate.py",
         "if now[0] != fact.size or not fact.sha256 or self._fact(path, seen).sha256 != fact.sha256:",
         "if now[0] != fact.size or not fact.sha256:",
         UP_TO_DATE,

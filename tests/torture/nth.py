@@ -31,7 +31,7 @@ import joblot.cli.run
 import joblot.executors.inline
 import joblot.executors.processes
 import joblot.journal.memory
-import joblot.launch
+import joblot.runner.launch
 import joblot.reports.report  # noqa: F401 - imported before the forks, so that each costs little
 from joblot.__main__ import main as joblot_main
 from joblot.journal.runfile import read_rows

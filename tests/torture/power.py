@@ -25,7 +25,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from joblot import events as ev
+from joblot.core import events as ev
 from joblot.errors import StateError
 from joblot.journal import runfile
 from joblot.journal.codec import CHAIN_START, encode_events, link

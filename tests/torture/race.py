@@ -22,9 +22,9 @@ from pathlib import Path
 
 from joblot.config.load import load
 from joblot.journal.folder import StateFolder
-from joblot.plan import expand
-from joblot.limits import Limits
-from joblot.runstate import RunState
+from joblot.core.plan import expand
+from joblot.core.limits import Limits
+from joblot.core.runstate import RunState
 
 JOBS = 3
 BATCH = {

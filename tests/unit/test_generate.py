@@ -581,7 +581,7 @@ def test_prune_removes_what_the_same_template_made_and_no_item_asks_for(tmp_path
 )
 def test_a_file_name_is_a_name_in_the_folder(tmp_path, code, reason):
     """R74: `../x` is rejected; D13: a value never leaves the folder."""
-    from joblot.config.tree import shorten
+    from joblot.core.written import shorten
 
     with pytest.raises(ConfigError) as caught:
         plan(tmp_path, [code], name="{code}", text="fixed: 1\n")

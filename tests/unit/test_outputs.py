@@ -5,10 +5,10 @@ import os
 
 import pytest
 
-from joblot.fingerprint import FileFact
-from joblot.model import Artifact, Config, JobSpec, Outcome
+from joblot.core.fingerprint import FileFact
+from joblot.core.model import Artifact, Config, JobSpec, Outcome
+from joblot.core.plan import expand
 from joblot.outputs import HASHED_MOST, Hashes, OutputWatch, content, stamp
-from joblot.plan import expand
 
 
 class World:

@@ -10,8 +10,8 @@ import os
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
+from joblot.core.model import Artifact, LogLine
 from joblot.errors import ActionError
-from joblot.model import Artifact, LogLine
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

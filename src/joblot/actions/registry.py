@@ -16,7 +16,7 @@ from joblot.digest import blake2b
 from joblot.errors import ActionError, JoblotError, UnknownActionError, UsageError, did_you_mean
 
 if TYPE_CHECKING:
-    from joblot.model import Signature
+    from joblot.core.model import Signature
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -24,14 +24,14 @@ ENTRY_POINTS: Final = "joblot.actions"
 """The entry point group in which a package names its actions: `my.load = my_package.actions:load`."""
 
 BUILT_IN: Final[Mapping[str, str]] = {
-    "copy": "joblot.actions.files:copy",
-    "count_lines": "joblot.actions.text:count_lines",
-    "file_stats": "joblot.actions.text:file_stats",
-    "process_items": "joblot.actions.text:process_items",
-    "python": "joblot.actions.command:python",
-    "search_pattern": "joblot.actions.search:search_pattern",
-    "shell": "joblot.actions.command:shell",
-    "word_frequency": "joblot.actions.words:word_frequency",
+    "copy": "joblot.actions.builtin.files:copy",
+    "count_lines": "joblot.actions.builtin.text:count_lines",
+    "file_stats": "joblot.actions.builtin.text:file_stats",
+    "process_items": "joblot.actions.builtin.text:process_items",
+    "python": "joblot.actions.builtin.command:python",
+    "search_pattern": "joblot.actions.builtin.search:search_pattern",
+    "shell": "joblot.actions.builtin.command:shell",
+    "word_frequency": "joblot.actions.builtin.words:word_frequency",
 }
 
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, get_args, get_origin, get_type_hints
 
+from joblot.core.model import Parameter, Signature
 from joblot.errors import UsageError
-from joblot.model import Parameter, Signature
 
 if TYPE_CHECKING:
     import inspect

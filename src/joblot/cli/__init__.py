@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from joblot import __version__
 from joblot.errors import UsageError, did_you_mean
+from joblot.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

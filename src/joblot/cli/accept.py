@@ -33,7 +33,7 @@ def command(
     from joblot.clock import SystemClock
     from joblot.errors import UsageError
     from joblot.journal.folder import StateFolder
-    from joblot.uptodate import batch_key, matching
+    from joblot.runner.uptodate import batch_key, matching
 
     plan, warnings = batches.read((batch,), variables, strict=False)
     batches.warn(output, warnings)

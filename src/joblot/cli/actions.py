@@ -12,7 +12,7 @@ from joblot.errors import EXIT_OK
 if TYPE_CHECKING:
     from joblot.actions.registry import Action
     from joblot.cli.output import Output
-    from joblot.model import Parameter
+    from joblot.core.model import Parameter
 
 
 @click.command(

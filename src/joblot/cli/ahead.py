@@ -6,19 +6,19 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from joblot.cli.runs import folder_if_any
+from joblot.core.fingerprint import always_runs
+from joblot.core.limits import Limits
+from joblot.core.runstate import RunState
 from joblot.errors import StateError
-from joblot.fingerprint import always_runs
-from joblot.limits import Limits
 from joblot.outputs import Hashes
-from joblot.runstate import RunState
-from joblot.uptodate import LASTING_ID, UpToDate, Verdict, batch_key, matching
-from joblot.values import Values
+from joblot.runner.uptodate import LASTING_ID, UpToDate, Verdict, batch_key, matching
+from joblot.runner.values import Values
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
-    from joblot.fingerprint import Made
-    from joblot.plan import Plan
+    from joblot.core.fingerprint import Made
+    from joblot.core.plan import Plan
 
 
 def verdicts(plan: Plan, state: str | None, force: Sequence[str] = (), left_out: Collection[int] = ()) -> list[Verdict]:

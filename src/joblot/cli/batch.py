@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Any, Final
 
 from joblot.actions.registry import ACTIONS, import_modules
 from joblot.config.load import load
+from joblot.core.plan import expand
 from joblot.errors import UsageError
-from joblot.plan import expand
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from joblot.cli.output import Output
+    from joblot.core.plan import Plan
     from joblot.errors import Diagnostic
-    from joblot.plan import Plan
 
 NAMES: Final = ("joblot.yaml", "joblot.yml", "joblot.json", "joblot.toml")
 _WARNINGS: Final = 20

@@ -9,9 +9,9 @@ from msgspec import Struct
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from joblot.fusing import Fusing
-    from joblot.plan import Plan
-    from joblot.uptodate import Verdict
+    from joblot.core.fusing import Fusing
+    from joblot.core.plan import Plan
+    from joblot.runner.uptodate import Verdict
 
 
 class PlannedBundles(Struct, frozen=True):
@@ -37,7 +37,7 @@ class PlannedBundles(Struct, frozen=True):
 def planned_bundles(plan: Plan, tiers: Sequence[Sequence[int]], found: Sequence[Verdict]) -> list[PlannedBundles]:
     """The bundles in which the jobs of these tiers that would run would be run, if all jobs of a tier were ready at once."""
     from joblot.actions.registry import ACTIONS
-    from joblot.fusing import Fusing
+    from joblot.core.fusing import Fusing
 
     names = {spec.action for spec in plan.config.jobs if spec.action is not None}
     fusing = Fusing(plan, ACTIONS.fuse_rules(names))
@@ -45,7 +45,7 @@ def planned_bundles(plan: Plan, tiers: Sequence[Sequence[int]], found: Sequence[
 
 
 def _planned(tiers: Sequence[Sequence[int]], found: Sequence[Verdict], fusing: Fusing) -> Iterator[PlannedBundles]:
-    from joblot.limits import MAX_BUNDLE
+    from joblot.core.limits import MAX_BUNDLE
 
     for tier in tiers:
         together: dict[int, list[int]] = {}

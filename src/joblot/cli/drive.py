@@ -9,20 +9,20 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from joblot.cli.progress import EventLines, LiveProgress, PlainProgress
+from joblot.core.selection import EVERYTHING
 from joblot.errors import EXIT_JOBS_FAILED, JoblotError
+from joblot.files import check_writable
 from joblot.journal.folder import DEFAULT, RunFolder, StateFolder, state_path
-from joblot.launch import Options
-from joblot.reports.files import check_writable
 from joblot.reports.text import closing, summary
-from joblot.selection import EVERYTHING
+from joblot.runner.options import Options
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from joblot.cli.output import Output
-    from joblot.engine import Observer
+    from joblot.core.selection import Selection
     from joblot.reports.report import Report
-    from joblot.selection import Selection
+    from joblot.runner.engine import Observer
 
 
 class Choices(msgspec.Struct, frozen=True, kw_only=True):

@@ -12,7 +12,7 @@ from joblot.reports.text import one_line
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from joblot.events import Record
+    from joblot.core.events import Record
 
 _MANY: Final = 10
 """Of longer lists of jobs only the beginning is shown."""

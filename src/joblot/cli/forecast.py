@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import msgspec
 
-from joblot import graph
 from joblot.cli.runs import folder_if_any
+from joblot.core import graph
 from joblot.units import format_duration
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
     from pathlib import Path
 
-    from joblot.plan import Plan
+    from joblot.core.plan import Plan
 
 _NAMED: Final = 12
 _UNKNOWN: Final = -1.0

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from joblot.cli.options import batch_argument, batch_help, variables_option
+from joblot.core.fan_out import pattern_of
 from joblot.errors import EXIT_OK
-from joblot.fan_out import pattern_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from joblot.cli.output import Output
-    from joblot.plan import Plan
+    from joblot.core.plan import Plan
 
 
 LISTED: Final = 100

@@ -153,6 +153,6 @@ def _views(run: Run, job: int) -> Iterator[RunView]:
 
 
 def _has_ended(view: RunView, job: int) -> bool:
-    from joblot.model import FINAL, STATE_OF
+    from joblot.core.model import FINAL, STATE_OF
 
     return STATE_OF[view.state(job)] in FINAL

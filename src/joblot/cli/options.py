@@ -16,7 +16,7 @@ from joblot.errors import UsageError
 from joblot.units import parse_duration, parse_size
 
 if TYPE_CHECKING:
-    from joblot.selection import Selection
+    from joblot.core.selection import Selection
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -67,7 +67,7 @@ class Place(click.ParamType):  # type: ignore[type-arg]  # not generic in click 
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         """See `check_on`."""
-        from joblot.executors.places import check_on
+        from joblot.cluster.places import check_on
 
         try:
             return check_on(value)
@@ -203,7 +203,7 @@ def selection_of(
     *, only: tuple[str, ...], upto: tuple[str, ...], from_: tuple[str, ...], exclude: tuple[str, ...]
 ) -> Selection:
     """What these options say together."""
-    from joblot.selection import Selection, selectors
+    from joblot.core.selection import Selection, selectors
 
     def apart(texts: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(selector for text in texts for selector in selectors(text))

@@ -28,10 +28,10 @@ if TYPE_CHECKING:
 
     from joblot.cli.forecast import Forecast
     from joblot.cli.output import Output
-    from joblot.model import JobSpec
-    from joblot.plan import Plan
-    from joblot.selection import Selection
-    from joblot.uptodate import Verdict
+    from joblot.core.model import JobSpec
+    from joblot.core.plan import Plan
+    from joblot.core.selection import Selection
+    from joblot.runner.uptodate import Verdict
 
 LISTED: Final = 100
 """Plans of at most this many jobs are listed job by job."""
@@ -92,8 +92,8 @@ def show(
     """Print a plan, or the part of it that is selected; also what `run --dry-run` prints."""
     from joblot.cli.ahead import verdicts
     from joblot.cli.forecast import forecast
-    from joblot.selection import leave_out
-    from joblot.uptodate import NOT_SELECTED
+    from joblot.core.selection import leave_out
+    from joblot.runner.uptodate import NOT_SELECTED
 
     unknown = _unknown_actions(plan)
     left_out = frozenset(leave_out(plan, selection))
@@ -139,7 +139,7 @@ def _unknown_actions(plan: Plan) -> set[str]:
 
 
 def _judged(spec: JobSpec, unknown: set[str], verdict: Verdict) -> Verdict:
-    from joblot.uptodate import Verdict
+    from joblot.runner.uptodate import Verdict
 
     if spec.action not in unknown:
         return verdict

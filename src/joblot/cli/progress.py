@@ -9,14 +9,14 @@ import time
 from itertools import groupby
 from typing import TYPE_CHECKING, Final
 
-from joblot import events as ev
 from joblot.cli.eventtext import event_lines
 from joblot.cli.tail import last_lines
-from joblot.model import FINAL, READY, RUNNING, SKIPPED, STATES, WAITING
+from joblot.core import events as ev
+from joblot.core.model import FINAL, READY, RUNNING, SKIPPED, STATES, WAITING
+from joblot.core.runstate import BUNDLE_FAILED
 from joblot.reports.report import Report
 from joblot.reports.text import one_line, plain, taking_part
 from joblot.reports.view import RunView
-from joblot.runstate import BUNDLE_FAILED
 from joblot.units import format_duration
 
 if TYPE_CHECKING:
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from rich.live import Live
 
     from joblot.cli.output import Output
+    from joblot.core.runstate import RunState
     from joblot.journal.folder import RunFolder
-    from joblot.runstate import RunState
 
 SMALL: Final = 200
 """In runs of at most this many jobs every job that ends has a line."""

@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 
     from joblot.cli.output import Output
     from joblot.cli.runs import Run
-    from joblot.executors import RunContext
+    from joblot.core.model import Attempt, Outcome
+    from joblot.core.plan import Plan
     from joblot.executors.mask import Mask
-    from joblot.model import Attempt, Outcome
-    from joblot.plan import Plan
+    from joblot.executors.protocol import RunContext
 
 _HELP = f"""Run one job of a past run alone, in this process: with the same input and parameters, and the results of its needs as they
 were recorded. What it prints goes to the terminal, and nothing is recorded. It writes the files that it writes in a run.
@@ -63,7 +63,7 @@ def command(output: Output, run: str, job: str, state: str | None, *, debug: boo
 
 
 def _plan(found: Run, job: str) -> Plan:
-    from joblot.launch import sound_plan, stored_plan
+    from joblot.journal.stored_plan import sound_plan, stored_plan
 
     found.job(job)
     return stored_plan(sound_plan(found.folder, found.id), found.id)
@@ -71,10 +71,10 @@ def _plan(found: Run, job: str) -> Plan:
 
 def _attempt(found: Run, plan: Plan, name: str) -> Attempt:
     """The job's last attempt, with everything filled in as the run's records say."""
-    from joblot.limits import Limits
-    from joblot.model import Attempt
-    from joblot.runstate import RunState
-    from joblot.values import Values
+    from joblot.core.limits import Limits
+    from joblot.core.model import Attempt
+    from joblot.core.runstate import RunState
+    from joblot.runner.values import Values
 
     state = RunState(plan, Limits(slots=1, limits=plan.config.limits))
     for record in found.records():
@@ -91,9 +91,9 @@ def _attempt(found: Run, plan: Plan, name: str) -> Attempt:
 
 
 def _perform(plan: Plan, attempt: Attempt, run_id: str, folder: Path, *, debug: bool) -> Outcome:
-    from joblot.executors import RunContext
     from joblot.executors.command import is_command
     from joblot.executors.mask import Mask
+    from joblot.executors.protocol import RunContext
 
     context = RunContext(run_id, plan, folder, capture=False)
     (folder / "live").mkdir()
@@ -126,7 +126,7 @@ def _perform(plan: Plan, attempt: Attempt, run_id: str, folder: Path, *, debug: 
 
 
 def _run_command(context: RunContext, attempt: Attempt) -> Outcome:
-    from joblot.commands import Kill
+    from joblot.core.commands import Kill
     from joblot.executors.inline import InlineExecutor
 
     spec = context.plan.spec(attempt.job)

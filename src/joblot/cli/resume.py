@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from joblot.cli.output import Output
-    from joblot.runstate import RunState
+    from joblot.core.runstate import RunState
 
 _HELP = f"""Go on with a run: everything without a recorded success runs, nothing with one.
 
@@ -36,7 +36,7 @@ def go_on(
     """Resume a run, after taking the jobs that `reopen` chooses back to the beginning."""
     from joblot.cli.drive import Choices, drive
     from joblot.cli.runs import open_run
-    from joblot.launch import resume_run
+    from joblot.runner.launch import resume_run
 
     choices = Choices(**driving)
     with open_run(name, choices.state) as found:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from joblot.cli.output import Output
-    from joblot.runstate import RunState
+    from joblot.core.runstate import RunState
 
 _HELP = f"""Run again what did not succeed in a run (`--failed`, the default), or single jobs and everything that needs them.
 
@@ -41,7 +41,7 @@ def command(output: Output, /, run: str, names: tuple[str, ...], *, failed: bool
 
 
 def _unsuccessful(state: RunState) -> list[int]:
-    from joblot.model import CACHED, FINAL, SUCCESS
+    from joblot.core.model import CACHED, FINAL, SUCCESS
 
     return [
         job
@@ -52,8 +52,8 @@ def _unsuccessful(state: RunState) -> list[int]:
 
 def _downstream(chosen: list[int]) -> Callable[[RunState], Iterable[int]]:
     def reopen(state: RunState) -> Iterable[int]:
-        from joblot.model import FINAL
-        from joblot.selection import refuse_missing_results
+        from joblot.core.model import FINAL
+        from joblot.core.selection import refuse_missing_results
 
         found, left_out = dict.fromkeys(chosen), state.left_out
         for job in (waiting := list(found)):

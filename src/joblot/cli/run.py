@@ -63,7 +63,7 @@ def command(
         return show(output, plan, state, workers, force=forced, selection=selection, fuse=fuse)
     from joblot.cli.drive import Choices, drive
     from joblot.clock import SystemClock, new_run_id
-    from joblot.launch import start_run
+    from joblot.runner.launch import start_run
 
     choices = Choices(**driving)
     chosen = run_id or new_run_id(SystemClock().wall())

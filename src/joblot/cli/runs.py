@@ -11,18 +11,18 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from joblot.config.load import decode
+from joblot.core.events import PlanExtended
+from joblot.core.model import Config
+from joblot.core.plan import Plan, expand
 from joblot.errors import JoblotError, StateError
-from joblot.events import PlanExtended
 from joblot.journal.folder import StateFolder, state_path
-from joblot.model import Config
-from joblot.plan import Plan, expand
 from joblot.reports.report import Report
 from joblot.reports.view import RunView
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from joblot.events import Record
+    from joblot.core.events import Record
     from joblot.journal import RunInfo
 
 

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 from joblot.config.fields import BATCH, MISSING, VARIABLE_NAME, Mismatch, mapping, read_fields, whole
 from joblot.config.jobs import CONSEQUENCE, JobReader
-from joblot.config.tree import Keys, Problem, describe, inspect, plain, shorten
+from joblot.config.tree import Keys, Problem, describe, inspect
 from joblot.config.variables import read_variables
+from joblot.core.model import Config, Signature
+from joblot.core.written import plain, shorten
 from joblot.errors import ConfigError, Diagnostic, JoblotError
-from joblot.model import Config, Signature
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping

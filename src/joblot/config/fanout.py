@@ -12,14 +12,15 @@ from itertools import product
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any, Final
 
-from joblot.config import template
 from joblot.config.fields import VARIABLE_NAME, Mismatch, Sink, label, mapping
 from joblot.config.items import SOURCES, Columns, ItemsError, read_items, rows_to_columns, source_of
 from joblot.config.params import convert_params
-from joblot.config.template import OF_ITEM, Reference, TemplateError
-from joblot.config.tree import Keys, Written, describe, inspect, plain, shorten
+from joblot.config.tree import Keys, describe, inspect
+from joblot.core import references as template
+from joblot.core.model import VARYING, FanOut, Signature
+from joblot.core.references import OF_ITEM, Reference, TemplateError
+from joblot.core.written import Written, plain, shorten
 from joblot.errors import did_you_mean
-from joblot.model import VARYING, FanOut, Signature
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

@@ -11,19 +11,15 @@ from typing import Any, Final
 
 from msgspec import Struct
 
-from joblot.config.tree import Keys, Problem, Written, describe, plain, shorten
+from joblot.config.tree import Keys, Problem, describe
+from joblot.core.model import RETRIABLE
+from joblot.core.names import JOB_NAME, NAME_RULE, RESERVED_NAME
+from joblot.core.written import Written, plain, shorten
 from joblot.errors import did_you_mean
-from joblot.model import RETRIABLE
 from joblot.units import parse_duration, parse_size
 
-JOB_NAME: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_-]|\.(?!\.|$)){0,99}", re.ASCII)
-"""What a job may be called; names that Windows keeps for itself are refused as well."""
 VARIABLE_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,99}", re.ASCII)
 ENVIRONMENT_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,254}", re.ASCII)
-_RESERVED: Final = re.compile(r"(?:con|prn|aux|nul|com[0-9]|lpt[0-9])(?:\.|$)", re.IGNORECASE)
-_NAME_RULE: Final = (
-    "a name is 1 to 100 of `A-Z a-z 0-9 . _ -`, begins with a letter or a digit, has no `..` and no `.` at its end"
-)
 _TRUTH_WORDS: Final = frozenset({"yes", "no", "on", "off", "y", "n", "true", "false"})
 
 MISSING: Final = object()
@@ -223,17 +219,12 @@ def job_name(sink: Sink, value: Any, keys: Keys) -> str:
     odd = next((char for char in found if not char.isascii()), "")
     if odd:
         message = f"cannot be `{shorten(found)}`: `{shorten(odd)}` (U+{ord(odd):04X}) is not an ASCII character"
-        raise Mismatch(message, hint=_NAME_RULE, code="name")
+        raise Mismatch(message, hint=NAME_RULE, code="name")
     if not JOB_NAME.fullmatch(found):
-        raise Mismatch(f"cannot be `{shorten(found)}`", hint=_NAME_RULE, code="name")
-    if _RESERVED.match(found):
+        raise Mismatch(f"cannot be `{shorten(found)}`", hint=NAME_RULE, code="name")
+    if RESERVED_NAME.match(found):
         raise Mismatch(f"cannot be `{found}`", hint="Windows keeps this name for itself", code="name")
     return found
-
-
-def is_job_name(name: str) -> bool:
-    """Whether a job may be called so."""
-    return bool(JOB_NAME.fullmatch(name)) and not _RESERVED.match(name)
 
 
 def environment_name(sink: Sink, value: Any, keys: Keys) -> str:

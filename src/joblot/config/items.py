@@ -9,7 +9,8 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any, Final
 
-from joblot.config.tree import describe, shorten
+from joblot.config.tree import describe
+from joblot.core.written import shorten
 from joblot.errors import did_you_mean
 
 if TYPE_CHECKING:

@@ -15,7 +15,6 @@ from typing import Any, Final
 
 from msgspec.structs import replace
 
-from joblot.config import template
 from joblot.config.fanout import WAYS, check_items, find_column, read_fan_out
 from joblot.config.fields import (
     JOB,
@@ -29,10 +28,12 @@ from joblot.config.fields import (
     size,
 )
 from joblot.config.params import fit_params
-from joblot.config.template import LATER, OF_ITEM, OPENING, Kept, Reference, TemplateError
-from joblot.config.tree import MAX_INT, MAX_TEXT, Keys, Problem, Spot, describe, inspect, plain, shorten
+from joblot.config.tree import MAX_INT, MAX_TEXT, Keys, Problem, Spot, describe, inspect
+from joblot.core import references as template
+from joblot.core.model import ONCE_ONLY, VARYING, FanOut, JobSpec, Place, Retry, Signature
+from joblot.core.references import LATER, OF_ITEM, OPENING, Kept, Reference, TemplateError
+from joblot.core.written import plain, shorten
 from joblot.errors import did_you_mean
-from joblot.model import ONCE_ONLY, VARYING, FanOut, JobSpec, Place, Retry, Signature
 
 if typing.TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping

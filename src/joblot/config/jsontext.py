@@ -10,7 +10,8 @@ import re
 from json import JSONDecodeError, JSONDecoder
 from typing import TYPE_CHECKING, Any, Final
 
-from joblot.config.tree import MAX_DEPTH, BrokenTextError, Keys, Problem, Spot, Spots, Wanted, shorten, too_long_number
+from joblot.config.tree import MAX_DEPTH, BrokenTextError, Keys, Problem, Spot, Spots, Wanted, too_long_number
+from joblot.core.written import shorten
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

@@ -13,9 +13,9 @@ import msgspec
 
 from joblot.config.check import Asked, check, simple
 from joblot.config.source import Document, Format, decode_text, format_of, parse, read_bytes
+from joblot.core.model import Config, Signature
 from joblot.digest import blake2b
 from joblot.errors import ConfigError, Diagnostic
-from joblot.model import Config, Signature
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -16,12 +16,13 @@ from typing import Any, Final
 
 import msgspec
 
-from joblot.config.template import OPENING
-from joblot.config.tree import Keys, Written, describe, path_text, plain
+from joblot.config.tree import Keys, describe, path_text
+from joblot.core.references import OPENING
+from joblot.core.written import Written, plain
 from joblot.errors import did_you_mean
 
 if typing.TYPE_CHECKING:
-    from joblot.model import Signature
+    from joblot.core.model import Signature
 
 _NAMES: Final = {str: "text", bool: "`true` or `false`", int: "a whole number", float: "a number", type(None): "null"}
 _LISTS: Final = (list, tuple, set, frozenset, Sequence, Iterable, Collection, AbstractSet)

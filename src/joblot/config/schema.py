@@ -19,7 +19,7 @@ from joblot.config.fields import BATCH, JOB, SHARED, Field
 from joblot.config.variables import DECLARATION
 
 if typing.TYPE_CHECKING:
-    from joblot.model import Parameter, Signature
+    from joblot.core.model import Parameter, Signature
 
 _REFERENCE: Final = {"type": "string", "pattern": r"\$\{\{"}
 _SIMPLE: Final = {str: "string", bool: "boolean", int: "integer", float: "number", type(None): "null"}

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 from msgspec.structs import replace
 
-from joblot.config.fields import is_job_name
 from joblot.config.load import load
-from joblot.config.template import LITERAL, OPENING, Reference, protect, split
-from joblot.config.tree import shorten
+from joblot.core.model import Config, JobSpec, Place
+from joblot.core.names import is_job_name
+from joblot.core.references import LITERAL, OPENING, Reference, protect, split
+from joblot.core.written import shorten
 from joblot.errors import ConfigError, Diagnostic, UsageError, did_you_mean
-from joblot.model import Config, JobSpec, Place
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

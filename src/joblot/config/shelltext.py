@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from joblot.config.template import Piece, Reference
+from joblot.core.references import Piece, Reference
 
 _MARK: Final = "\ue000"
 _HERE: Final = re.compile(r"<<-?[ \t]*(?:'([^'\n]+)'|\"([^\"\n]+)\"|\\?([\w.-]+))")

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from msgspec import Struct
 
+from joblot.core.written import Written, shorten
 from joblot.errors import Diagnostic
 
 MAX_DEPTH: Final = 64
@@ -30,13 +31,6 @@ Spots = dict[Keys, tuple[Spot, Spot]]
 _UNFIT_CHARACTER: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 
 _LONG_NUMBER: Final = re.compile(r"[0-9][0-9_]{3999,}")
-
-
-class Written(Struct, frozen=True):
-    """A number or a truth value from a format where the place decides whether it is a text: `6920`, `01.10`, `1e3`, `true`."""
-
-    text: str
-    value: bool | float
 
 
 class Problem(Struct, frozen=True):
@@ -69,23 +63,6 @@ def path_text(keys: Keys) -> str:
     """`jobs[3].retry.max_attempts` for the keys to a value."""
     parts = [f"[{key}]" if isinstance(key, int) else f".{key}" for key in keys]
     return "".join(parts).removeprefix(".")
-
-
-def plain(value: Any) -> Any:
-    """The value with each `Written` replaced by what it stands for where no text is asked for."""
-    if isinstance(value, Written):
-        return value.value
-    if isinstance(value, dict):
-        return {key: plain(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [plain(item) for item in value]
-    return value
-
-
-def shorten(text: str, limit: int = 60) -> str:
-    """The text on one line, cut after `limit` characters, with whatever cannot be shown escaped."""
-    cut = text if len(text) <= limit else text[: limit - 3] + "..."
-    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in cut)
 
 
 def describe(value: Any) -> str:

@@ -25,7 +25,8 @@ from joblot.config.fields import (
     read_fields,
     text,
 )
-from joblot.config.tree import MAX_INT, Keys, Written, describe, inspect, plain, shorten
+from joblot.config.tree import MAX_INT, Keys, describe, inspect
+from joblot.core.written import Written, plain, shorten
 from joblot.errors import did_you_mean
 
 if TYPE_CHECKING:

@@ -10,19 +10,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, Final
 
-from joblot.config.tree import (
-    MAX_DEPTH,
-    MAX_NODES,
-    MAX_TEXT,
-    BrokenTextError,
-    Keys,
-    Problem,
-    Spot,
-    Spots,
-    Wanted,
-    Written,
-    shorten,
-)
+from joblot.config.tree import MAX_DEPTH, MAX_NODES, MAX_TEXT, BrokenTextError, Keys, Problem, Spot, Spots, Wanted
+from joblot.core.written import Written, shorten
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

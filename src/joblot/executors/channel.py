@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from joblot.core.model import Attempt, Outcome
 from joblot.executors import command
 from joblot.executors.worker import FROM_WORKER, TO_WORKER
-from joblot.model import Attempt, Outcome
 
 if TYPE_CHECKING:
     from pathlib import Path

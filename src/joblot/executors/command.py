@@ -18,12 +18,12 @@ import msgspec
 
 from joblot.actions.registry import ACTIONS
 from joblot.config.params import convert_params
+from joblot.core.model import Outcome
 from joblot.errors import JoblotError
-from joblot.model import Outcome
 
 if TYPE_CHECKING:
-    from joblot.executors import RunContext
-    from joblot.model import Attempt, JobSpec
+    from joblot.core.model import Attempt, JobSpec
+    from joblot.executors.protocol import RunContext
 
 _PLAIN: Final = re.compile(r"[A-Za-z0-9_@%+:,./ -][A-Za-z0-9_@%+=:,./ -]*")
 """Commands of these characters mean the same to a shell and to `execve`, apart from the words below."""

@@ -16,17 +16,17 @@ from collections import deque
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, Self, TextIO
 
+from joblot.core.model import Attempt, Outcome
 from joblot.errors import JoblotError
 from joblot.executors import command, processes
 from joblot.executors.perform import Performer
 from joblot.executors.spool import Spool, share
-from joblot.model import Attempt, Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from joblot.commands import Kill
-    from joblot.executors import RunContext
+    from joblot.core.commands import Kill
+    from joblot.executors.protocol import RunContext
 
 SLICE_S: Final = 0.02
 """How long `wait` works through short attempts before it reports: a kill repeats at most this much."""

@@ -14,6 +14,7 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING, Any, Final
 
+from joblot.core.model import Attempt, Outcome
 from joblot.errors import JoblotError
 from joblot.executors import command, processes, warden
 from joblot.executors.channel import BrokenFrameError, Channel, died
@@ -21,14 +22,13 @@ from joblot.executors.mask import Mask
 from joblot.executors.shortage import Shortage
 from joblot.executors.spool import adopt, path_of, share, unshow_quiet
 from joblot.executors.worker import LOOK, SPIN_BELOW_S, Spin, Worker
-from joblot.model import Attempt, Outcome
 from joblot.outputs import Hashes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from joblot.commands import Kill
-    from joblot.executors import RunContext
+    from joblot.core.commands import Kill
+    from joblot.executors.protocol import RunContext
 
 MOST_AHEAD: Final = 64
 """Attempts queued ahead in one worker, at the most."""

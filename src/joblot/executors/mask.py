@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from joblot.model import LogLine, Outcome
+    from joblot.core.model import LogLine, Outcome
 
 STARS: Final = b"***"
 SHORTEST: Final = 4
@@ -70,7 +70,7 @@ class Mask:
             outcome.logs = tuple(self._line(line) for line in outcome.logs)
 
     def _line(self, line: LogLine) -> LogLine:
-        from joblot.model import LogLine
+        from joblot.core.model import LogLine
 
         return LogLine(self.text(line.level), self.text(line.message), self._value(line.data))
 

@@ -19,16 +19,16 @@ from msgspec.structs import replace
 from joblot.actions.context import Context
 from joblot.actions.registry import ACTIONS, Action
 from joblot.config.params import convert_params
+from joblot.core.model import Attempt, LogLine, Outcome
 from joblot.errors import ActionError, JoblotError
 from joblot.executors.mask import Mask
-from joblot.model import Attempt, LogLine, Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from joblot.actions.bundle import FusedJob
-    from joblot.executors import RunContext
-    from joblot.model import JobSpec
+    from joblot.core.model import JobSpec
+    from joblot.executors.protocol import RunContext
 
 _DEEPEST: Final = 20
 MAX_RESULT: Final = 2**20

@@ -24,17 +24,17 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from joblot.core.model import Attempt, Outcome
 from joblot.executors import processes
 from joblot.executors.perform import Performer, Stopped
 from joblot.executors.spool import Spool, share
 from joblot.executors.surroundings import Surroundings
-from joblot.model import Attempt, Outcome
 from joblot.outputs import Hashes
 
 if TYPE_CHECKING:
     from types import FrameType
 
-    from joblot.executors import RunContext
+    from joblot.executors.protocol import RunContext
 
 TO_WORKER: Final = struct.Struct(">IB")
 _GROWN: Final = 16 * 2**20

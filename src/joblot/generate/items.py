@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from unicodedata import normalize
 
 from joblot.config.items import delimiter_of
-from joblot.config.tree import shorten
+from joblot.core.written import shorten
 from joblot.errors import ConfigError, Diagnostic, UsageError, did_you_mean
 from joblot.generate.text import NAME, read_text, unfit
 

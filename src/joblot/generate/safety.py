@@ -12,8 +12,8 @@ import re
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from joblot.config.source import Document, Format, parse
-from joblot.config.template import OPENING
-from joblot.config.tree import Written, shorten
+from joblot.core.references import OPENING
+from joblot.core.written import Written, shorten
 from joblot.errors import ConfigError, Diagnostic
 from joblot.generate.header import KEY
 from joblot.generate.text import unfit

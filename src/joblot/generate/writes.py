@@ -15,12 +15,12 @@ from unicodedata import normalize
 from msgspec import Struct, structs
 
 from joblot.config.source import Format
-from joblot.config.tree import shorten
+from joblot.core.written import shorten
 from joblot.errors import ConfigError, Diagnostic, JoblotError, UsageError
+from joblot.files import write_atomically
 from joblot.generate.header import read_header, seal
 from joblot.generate.safety import Shape, kind_of
 from joblot.generate.text import Template, unfit
-from joblot.reports.files import write_atomically
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -57,7 +57,7 @@ def check_batch(text: str, file: str, kind: Format) -> list[Diagnostic]:
     from joblot.actions.registry import ACTIONS, import_modules
     from joblot.config.load import load_text
     from joblot.config.source import parse
-    from joblot.plan import expand
+    from joblot.core.plan import expand
 
     data = parse(text, file, kind).data
     if not isinstance(data, dict) or "jobs" not in data:

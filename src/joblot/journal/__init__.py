@@ -12,8 +12,8 @@ from msgspec import Struct
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from joblot.events import AnyEvent, Record
-    from joblot.fingerprint import Made
+    from joblot.core.events import AnyEvent, Record
+    from joblot.core.fingerprint import Made
 
 
 class RunInfo(Struct, frozen=True, kw_only=True):

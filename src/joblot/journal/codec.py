@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from joblot.core.events import AnyEvent, Record
 from joblot.digest import blake2b
 from joblot.errors import JournalDamagedError
-from joblot.events import AnyEvent, Record
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

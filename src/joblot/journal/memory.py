@@ -6,16 +6,16 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from joblot.core.events import Record
 from joblot.errors import StateError
-from joblot.events import Record
 from joblot.journal import Request, RunInfo
 from joblot.journal.codec import CHAIN_START, encode_events, link, verified
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from joblot.events import AnyEvent
-    from joblot.fingerprint import Made
+    from joblot.core.events import AnyEvent
+    from joblot.core.fingerprint import Made
 
 
 class MemoryJournal:

@@ -15,10 +15,10 @@ import msgspec
 from msgspec import Struct
 
 from joblot.config.load import decode
+from joblot.core.events import SCHEMA
+from joblot.core.fan_out import count_jobs
 from joblot.digest import blake2b
 from joblot.errors import StateError
-from joblot.events import SCHEMA
-from joblot.fan_out import count_jobs
 from joblot.journal.codec import CHAIN_START, jsonl_line, link
 from joblot.journal.folder import JOURNAL_FILE, Hold, RunFolder
 from joblot.journal.runfile import read_lines, read_rows

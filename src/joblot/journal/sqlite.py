@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 import msgspec
 
+from joblot.core.events import SCHEMA, Record
+from joblot.core.fingerprint import Made
 from joblot.errors import JournalDamagedError, JournalWriteError, NoRunsError, StateError
-from joblot.events import SCHEMA, Record
-from joblot.fingerprint import Made
 from joblot.journal import Request, RunInfo
 from joblot.journal.codec import CHAIN_START, encode_events, jsonl_line, link, verified
 from joblot.journal.runfile import RunFile, read_rows
@@ -29,7 +29,7 @@ from joblot.journal.runfile import RunFile, read_rows
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from joblot.events import AnyEvent
+    from joblot.core.events import AnyEvent
 
 TABLES: Final = 2
 """The number of `schema.sql`."""

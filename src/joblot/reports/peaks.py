@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-    from joblot.plan import Plan
+    from joblot.core.plan import Plan
 
 SMALLEST: Final = 64 * 2**20
 """Bytes. Jobs that took less are not weighed: a Python process alone takes about half of it."""

@@ -14,17 +14,17 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
-from joblot import __version__
 from joblot.clock import iso_utc
+from joblot.core.model import Artifact  # noqa: TC001 - a field of a struct
 from joblot.errors import EXIT_JOBS_FAILED, EXIT_OK, EXIT_SIGINT, EXIT_SIGTERM, EXIT_TIME_LIMIT, BatchFailedError
-from joblot.model import Artifact  # noqa: TC001 - a field of a struct
+from joblot.version import __version__
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from joblot.events import AttemptEnded
-    from joblot.model import JobSpec
-    from joblot.plan import Plan
+    from joblot.core.events import AttemptEnded
+    from joblot.core.model import JobSpec
+    from joblot.core.plan import Plan
     from joblot.reports.view import JobFacts, RunView
 
 SCHEMA: Final = 1
@@ -290,7 +290,7 @@ class Report:
         Raises:
             JoblotError: the file cannot be written.
         """
-        from joblot.reports.files import write_atomically
+        from joblot.files import write_atomically
 
         write_atomically(path, self._chunks())
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from joblot import events as ev
 from joblot.clock import iso_utc
+from joblot.core import events as ev
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -125,7 +125,7 @@ class RunLog:
         Raises:
             JoblotError: the file cannot be written.
         """
-        from joblot.reports.files import write_atomically
+        from joblot.files import write_atomically
 
         write_atomically(path, self._chunks())
 

@@ -13,7 +13,7 @@ from joblot.units import format_duration
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from joblot.model import JobSpec
+    from joblot.core.model import JobSpec
     from joblot.reports.report import Failure, JobReport, Report
 
 SMALL: Final = 30
@@ -124,7 +124,7 @@ def _fan_outs(report: Report, paint: Callable[[str, str], str]) -> Iterator[str]
 
 def fan_out_words(spec: JobSpec, count: int) -> str:
     """A fan-out in a few words: `build-*: 12 jobs (matrix code x day)`."""
-    from joblot.fan_out import pattern_of
+    from joblot.core.fan_out import pattern_of
 
     names = [name for name in spec.fan_out.columns if name] if spec.fan_out is not None else []
     product = spec.fan_out is not None and spec.fan_out.kind == "matrix"

@@ -18,13 +18,13 @@ from typing import TYPE_CHECKING, Any
 from msgspec import Struct
 from msgspec.structs import replace
 
-from joblot import events as ev
-from joblot.model import CACHED, FAILED, READY, RUNNING, STATE_OF, STATES, SUCCESS, WAITING
+from joblot.core import events as ev
+from joblot.core.model import CACHED, FAILED, READY, RUNNING, STATE_OF, STATES, SUCCESS, WAITING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from joblot.model import Artifact
+    from joblot.core.model import Artifact
 
 
 class Bundle(Struct, frozen=True):

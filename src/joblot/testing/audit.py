@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from joblot.model import BACKING_OFF, CACHED, FAILED, FINAL, READY, RUNNING, SKIPPED, STATES, SUCCESS
-from joblot.resources import Resources
+from joblot.core.model import BACKING_OFF, CACHED, FAILED, FINAL, READY, RUNNING, SKIPPED, STATES, SUCCESS
+from joblot.core.resources import Resources
 
 if TYPE_CHECKING:
-    from joblot.runstate import RunState
+    from joblot.core.runstate import RunState
 
 _STARTED = (READY, RUNNING, SUCCESS, FAILED, BACKING_OFF)
 

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from joblot.model import Config, JobSpec, Retry
+from joblot.core.model import Config, JobSpec, Retry
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from joblot import events as ev
-    from joblot.plan import Plan
+    from joblot.core import events as ev
+    from joblot.core.plan import Plan
 
 _RETRY_WORDS: Final = {"max_attempts": int, "delay": float, "backoff": float, "max_delay": float, "jitter": float}
 FUSED: Final = {"fused": {"input": None}}

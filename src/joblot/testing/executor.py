@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from joblot.model import Outcome
+from joblot.core.model import Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from joblot.clock import ManualClock
-    from joblot.commands import Kill
-    from joblot.model import Attempt
-    from joblot.plan import Plan
+    from joblot.core.commands import Kill
+    from joblot.core.model import Attempt
+    from joblot.core.plan import Plan
 
 
 class ScriptedExecutor:

@@ -8,15 +8,15 @@ from __future__ import annotations
 from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING, Final
 
-from joblot import events as ev
-from joblot.model import RETRIABLE, STATES
+from joblot.core import events as ev
+from joblot.core.model import RETRIABLE, STATES
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
 
-    from joblot.commands import Kill
-    from joblot.limits import Limits
-    from joblot.plan import Plan
+    from joblot.core.commands import Kill
+    from joblot.core.limits import Limits
+    from joblot.core.plan import Plan
 
 GOOD: Final = frozenset({"success", "cached"})
 ENDED: Final = frozenset(STATES[4:])

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 from msgspec import Struct
 
-from joblot import events as ev
+from joblot.core import events as ev
+from joblot.core.limits import Limits
+from joblot.core.model import RETRIABLE, STATES, Outcome
+from joblot.core.runstate import RunState
 from joblot.journal.codec import encode_events
-from joblot.limits import Limits
-from joblot.model import RETRIABLE, STATES, Outcome
-from joblot.runstate import RunState
 from joblot.testing.audit import audit, snapshot
 from joblot.testing.declare import FUSED, story
 from joblot.testing.referee import ENDED, GOOD, Referee
@@ -25,8 +25,8 @@ from joblot.testing.referee import ENDED, GOOD, Referee
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from joblot.commands import Decision, Kill
-    from joblot.plan import Plan
+    from joblot.core.commands import Decision, Kill
+    from joblot.core.plan import Plan
 
 _NEVER: Final = float("inf")
 _SECONDS: Final = (0.0, 0.001, 0.5, 1.0, 1.0, 2.0, 7.0, 30.0)

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from joblot import events as ev
 from joblot.clock import ManualClock
+from joblot.core import events as ev
+from joblot.core.limits import Limits
+from joblot.core.model import STATES, Config, Outcome
+from joblot.core.plan import expand
+from joblot.core.runstate import RunState
 from joblot.journal.memory import MemoryJournal
-from joblot.limits import Limits
-from joblot.model import STATES, Config, Outcome
-from joblot.plan import expand
-from joblot.runstate import RunState
 from joblot.testing.audit import audit, snapshot
 from joblot.testing.declare import FUSED, declare, story
 from joblot.testing.referee import GOOD, Referee
@@ -20,7 +20,7 @@ from joblot.testing.referee import GOOD, Referee
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from joblot.commands import Decision, Kill
+    from joblot.core.commands import Decision, Kill
 
 RUN_ID: Final = "world"
 

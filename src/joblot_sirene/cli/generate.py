@@ -12,7 +12,7 @@ from joblot_sirene.cli.options import FilePath
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from joblot_sirene.naf import Selection
+    from joblot_sirene.register.naf import Selection
 
 _SAID = {
     "generated": "generated",

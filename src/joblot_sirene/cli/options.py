@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from joblot import ConfigError, JoblotError
-from joblot_sirene.naf import NAF25, REV2, Nomenclature
+from joblot_sirene.register.naf import NAF25, REV2, Nomenclature
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -77,7 +77,7 @@ def lists(nomenclature: str | None) -> tuple[Nomenclature | None, Nomenclature]:
     """The list that was asked for, and the one that codes without a letter are read in when none was."""
     import datetime as dt
 
-    from joblot_sirene.naf import default_nomenclature
+    from joblot_sirene.register.naf import default_nomenclature
 
     asked = None if nomenclature is None else _LISTS[nomenclature]
     return asked, asked or default_nomenclature(dt.datetime.now(dt.UTC).date())
@@ -111,7 +111,7 @@ def own_profiles(path: Path | None) -> str | None:
 
 def check_profile(name: str, own: str | None, file: Path | None) -> None:
     """Refuse a profile that is not there before any file is looked at."""
-    from joblot_sirene import profiles
+    from joblot_sirene.jobs import profiles
 
     profiles.load(name, text=own, file="" if file is None else str(file))
 

@@ -41,8 +41,8 @@ def command(*, file: Path, out: Path | None, max_ram_mb: int, workers: int | Non
     with options.errors_as_json(wanted=as_json):
         from joblot_sirene import batch
         from joblot_sirene.errors import need_engine
-        from joblot_sirene.prepare import prepare
-        from joblot_sirene.source import limit_threads
+        from joblot_sirene.stock.prepare import prepare
+        from joblot_sirene.stock.source import limit_threads
 
         need_engine()
         limit_threads(workers or 0)

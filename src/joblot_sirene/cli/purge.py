@@ -29,7 +29,7 @@ def command(*, folder: Path, dry_run: bool, today: str | None, as_json: bool) ->
         import datetime as dt
 
         from joblot_sirene import batch
-        from joblot_sirene.purging import purge
+        from joblot_sirene.package.purging import purge
 
         try:
             day = dt.date.fromisoformat(today) if today else dt.datetime.now(dt.UTC).date()

@@ -55,7 +55,7 @@ def command(*, out: Path, as_json: bool, **given: Any) -> int:
         from joblot_sirene.errors import SireneError, need_engine
 
         need_engine()
-        from joblot_sirene.sample import write_sample
+        from joblot_sirene.synthetic.sample import write_sample
 
         given["layout"] = int(given.pop("columns"))
         try:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 import polars as pl
 
-from joblot_sirene import naf
-from joblot_sirene.privacy import MASK
+from joblot_sirene.register import naf
+from joblot_sirene.register.privacy import MASK
 from joblot_sirene.steps.model import Inputs, Outcome
 from joblot_sirene.steps.parameters import KPIS, Checks
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
 
-from joblot_sirene import vector
-from joblot_sirene.identifiers import CORSICA, MAINLAND, OVERSEAS, coordinates
+from joblot_sirene.register import vector
+from joblot_sirene.register.identifiers import CORSICA, MAINLAND, OVERSEAS, coordinates
 from joblot_sirene.steps.model import Inputs, Outcome
 
 if TYPE_CHECKING:

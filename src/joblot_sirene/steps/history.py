@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
 
-from joblot_sirene.filters import UNKNOWN_CREATION
+from joblot_sirene.register.filters import UNKNOWN_CREATION
 from joblot_sirene.steps.model import Inputs, Outcome
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from joblot_sirene import vector
+from joblot_sirene.register import vector
 from joblot_sirene.steps.model import Inputs, Outcome
 
 if TYPE_CHECKING:

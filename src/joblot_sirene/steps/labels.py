@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from joblot_sirene import codes, naf
+from joblot_sirene.register import codes, naf
 from joblot_sirene.steps.model import Inputs, Outcome
 
 if TYPE_CHECKING:

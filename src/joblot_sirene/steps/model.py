@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import msgspec
 
-from joblot_sirene.privacy import Policy
+from joblot_sirene.register.privacy import Policy
 
 if TYPE_CHECKING:
     import datetime as dt

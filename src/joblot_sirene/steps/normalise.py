@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
 
-from joblot_sirene import codes, identifiers, naf, vector
-from joblot_sirene.filters import UNKNOWN_CREATION
-from joblot_sirene.identifiers import repair_siren, repair_siret
-from joblot_sirene.layout import COLUMNS as REGISTER
-from joblot_sirene.layout import UNIT_COLUMNS
-from joblot_sirene.privacy import MASK
+from joblot_sirene.register import codes, identifiers, naf, vector
+from joblot_sirene.register.filters import UNKNOWN_CREATION
+from joblot_sirene.register.identifiers import repair_siren, repair_siret
+from joblot_sirene.register.layout import COLUMNS as REGISTER
+from joblot_sirene.register.layout import UNIT_COLUMNS
+from joblot_sirene.register.privacy import MASK
 from joblot_sirene.steps.model import Inputs, Outcome, in_order
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 import polars as pl
 
-from joblot_sirene.privacy import MASK
+from joblot_sirene.register.privacy import MASK
 from joblot_sirene.steps.model import Inputs, Outcome
 
 if TYPE_CHECKING:

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
 
-from joblot_sirene import vector
-from joblot_sirene.layout import UNIT_COLUMNS
-from joblot_sirene.privacy import UNIT_STATUS_COLUMN
+from joblot_sirene.register import vector
+from joblot_sirene.register.layout import UNIT_COLUMNS
+from joblot_sirene.register.privacy import UNIT_STATUS_COLUMN
 from joblot_sirene.steps.model import Inputs, Outcome
 
 if TYPE_CHECKING:

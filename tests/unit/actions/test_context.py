@@ -6,8 +6,8 @@ import os
 import pytest
 
 from joblot.actions.context import Context
+from joblot.core.model import Artifact, LogLine
 from joblot.errors import ActionError
-from joblot.model import Artifact, LogLine
 
 
 def test_g4_an_output_is_complete_under_its_name_and_recorded(tmp_path):

@@ -8,8 +8,8 @@ import pytest
 
 from joblot.actions.context import Context
 from joblot.actions.registry import ACTIONS
+from joblot.core.model import Artifact
 from joblot.errors import ActionError
-from joblot.model import Artifact
 
 
 def test_copy_is_complete_and_recorded(tmp_path):

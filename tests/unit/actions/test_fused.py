@@ -11,10 +11,10 @@ import re2
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from joblot.actions import search
+from joblot.actions.builtin import search
+from joblot.actions.builtin.literals import plain
 from joblot.actions.bundle import BundleContext
 from joblot.actions.context import Context
-from joblot.actions.literals import plain
 from joblot.actions.registry import ACTIONS
 from joblot.errors import ActionError
 

@@ -200,7 +200,7 @@ def test_built_in_actions_all_have_a_signature_and_a_summary():
 def test_built_in_actions_are_only_imported_when_asked_for():
     code = (
         "import sys; from joblot.actions.registry import ACTIONS; ACTIONS.get('copy'); loaded = set(sys.modules);"
-        "print('joblot.actions.files' in loaded, loaded & {'joblot.actions.text', 'joblot.actions.words', 're2', 'importlib.metadata'})"
+        "print('joblot.actions.builtin.files' in loaded, loaded & {'joblot.actions.builtin.text', 'joblot.actions.builtin.words', 're2', 'importlib.metadata'})"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "True set()\n"

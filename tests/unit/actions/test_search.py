@@ -8,12 +8,12 @@ import re2
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from joblot.actions import search
+from joblot.actions.builtin import search
+from joblot.actions.builtin.literals import required
+from joblot.actions.builtin.reading import line_blocks
+from joblot.actions.builtin.search import LineSearch
 from joblot.actions.context import Context
-from joblot.actions.literals import required
-from joblot.actions.reading import line_blocks
 from joblot.actions.registry import ACTIONS
-from joblot.actions.search import LineSearch
 from joblot.errors import ActionError
 
 SAMPLE = Path(__file__).parents[3] / "examples/configurable-batch-runner/data/app.log"
@@ -172,7 +172,7 @@ def test_blocks_of_lines_hold_the_lines_of_the_file(tmp_path_factory, text):
     folder = tmp_path_factory.mktemp("lines")
     (folder / "x").write_bytes(text.encode())
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("joblot.actions.reading.BLOCK_BYTES", 5)
+        patch.setattr("joblot.actions.builtin.reading.BLOCK_BYTES", 5)
         blocks = list(line_blocks(folder / "x", Context.for_test(folder)))
     whole = text.replace("\r\n", "\n")
     assert [line for block in blocks for line in block.decode().split("\n")] == (

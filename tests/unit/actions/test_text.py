@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from joblot.actions import reading, text
+from joblot.actions.builtin import reading, text
 from joblot.actions.context import Context
 from joblot.actions.registry import ACTIONS
 from joblot.errors import ActionError

@@ -12,10 +12,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from joblot.actions import reading, words
+from joblot.actions.builtin import reading, words
+from joblot.actions.builtin.counting import Tally, merged, read_run
 from joblot.actions.context import Context
 from joblot.actions.registry import ACTIONS
-from joblot.actions.tally import Tally, merged, read_run
 from joblot.errors import ActionError
 from joblot.executors import processes
 

@@ -3,8 +3,8 @@
 import pytest
 from msgspec import Raw
 
-from joblot import events as ev
 from joblot.cli.eventtext import event_lines
+from joblot.core import events as ev
 
 NAMES = ["fetch", "count", "report"] + [f"j{n}" for n in range(20)]
 

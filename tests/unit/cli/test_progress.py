@@ -3,12 +3,12 @@
 import pytest
 
 from joblot import Batch
-from joblot import events as ev
 from joblot.cli.progress import DETAILED, PlainProgress
 from joblot.clock import ManualClock
-from joblot.limits import Limits
-from joblot.model import Outcome
-from joblot.runstate import RunState
+from joblot.core import events as ev
+from joblot.core.limits import Limits
+from joblot.core.model import Outcome
+from joblot.core.runstate import RunState
 
 
 class Lines:

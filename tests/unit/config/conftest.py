@@ -9,8 +9,8 @@ from collections.abc import Callable
 import pytest
 
 from joblot.config.load import load_text
+from joblot.core.model import Config
 from joblot.errors import ConfigError, Diagnostic
-from joblot.model import Config
 from messages.signatures import SIGNATURES
 
 

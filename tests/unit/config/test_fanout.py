@@ -6,8 +6,8 @@ import os
 import pytest
 
 from joblot.config.load import load_text
+from joblot.core.plan import expand
 from joblot.errors import ConfigError
-from joblot.plan import expand
 from messages.signatures import SIGNATURES
 
 
@@ -214,7 +214,7 @@ def test_items_are_one_word_of_a_command_each_whatever_they_hold(tmp_path):
 
 
 def test_items_that_look_like_references_stay_what_they_are_beside_references_that_are_filled_in_later(tmp_path):
-    from joblot.config.template import substitute
+    from joblot.core.references import substitute
 
     (tmp_path / "t.csv").write_text("v\n${{ run.id }}\n${{ jobs.k.result }}\n${{ oops\n")
     text = """

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from joblot.config.load import load_text
-from joblot.config.template import substitute
+from joblot.core.model import Retry
+from joblot.core.references import substitute
 from joblot.errors import ConfigError
-from joblot.model import Retry
 from messages.signatures import SIGNATURES
 
 

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from joblot.config.load import decode, encode, from_data, load, load_text
+from joblot.core.model import Config, JobSpec, Place, Retry
 from joblot.errors import ConfigError, JoblotError
-from joblot.model import Config, JobSpec, Place, Retry
 from messages.signatures import SIGNATURES
 
 ACTIONS = {"lookup": SIGNATURES.get, "names": lambda: SIGNATURES}

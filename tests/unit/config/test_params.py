@@ -13,8 +13,8 @@ import msgspec
 import pytest
 
 from joblot.config.params import check_params, convert_params, fit_params
-from joblot.config.tree import Written
-from joblot.model import Parameter, Signature
+from joblot.core.model import Parameter, Signature
+from joblot.core.written import Written
 
 
 class Colour(enum.Enum):

@@ -13,7 +13,7 @@ import pytest
 
 from joblot.config.fields import BATCH, JOB
 from joblot.config.schema import json_schema, type_schema
-from joblot.model import Parameter, Signature
+from joblot.core.model import Parameter, Signature
 from messages.signatures import SIGNATURES
 
 

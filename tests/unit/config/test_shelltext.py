@@ -7,7 +7,7 @@ import subprocess
 import pytest
 
 from joblot.config.shelltext import misplaced
-from joblot.config.template import split, substitute
+from joblot.core.references import split, substitute
 
 REF = "${{ vars.x }}"
 

@@ -6,8 +6,9 @@ import time
 
 import pytest
 
-from joblot.config.tree import BrokenTextError, Written, plain
+from joblot.config.tree import BrokenTextError
 from joblot.config.yaml12 import parse
+from joblot.core.written import Written, plain
 
 
 def value(text: str):

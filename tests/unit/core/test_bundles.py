@@ -2,10 +2,10 @@
 
 import pytest
 
-from joblot import events as ev
-from joblot.fusing import Fusing
-from joblot.model import Config, FanOut, JobSpec
-from joblot.plan import expand
+from joblot.core import events as ev
+from joblot.core.fusing import Fusing
+from joblot.core.model import Config, FanOut, JobSpec
+from joblot.core.plan import expand
 from joblot.testing import World
 from joblot.testing.declare import FUSED, declare
 

@@ -2,10 +2,10 @@
 
 import pytest
 
+from joblot.core.fan_out import FanOutJobs, count_items, named, pattern_of, shortened, word
+from joblot.core.model import Config, FanOut, JobSpec
+from joblot.core.plan import expand
 from joblot.errors import ConfigError
-from joblot.fan_out import FanOutJobs, count_items, named, pattern_of, shortened, word
-from joblot.model import Config, FanOut, JobSpec
-from joblot.plan import expand
 
 CODES = FanOut("matrix", {"code": ["6920Z", "01.10"], "day": ["1", "02"]})
 
@@ -166,7 +166,7 @@ def test_two_jobs_of_a_fan_out_that_write_one_file():
 
 
 def test_too_many_pairs_of_needs_are_refused(monkeypatch):
-    monkeypatch.setattr("joblot.plan.MOST_PAIRS", 5)
+    monkeypatch.setattr("joblot.core.plan.MOST_PAIRS", 5)
     assert refused(
         fan("a-${{ item }}", list("abc"), run="x"), fan("b-${{ item }}", list("abc"), run="x", needs=("a-*",))
     ) == [

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from joblot import graph
-from joblot.graph import Relation
+from joblot.core import graph
+from joblot.core.graph import Relation
 
 DIAMOND = [[], [0], [0], [1, 2]]
 

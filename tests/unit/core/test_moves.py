@@ -4,11 +4,11 @@ from itertools import product
 
 import pytest
 
-from joblot import events as ev
-from joblot.limits import Limits
-from joblot.model import CACHED, FINAL, STATES, WAITING
-from joblot.plan import expand
-from joblot.runstate import NEXT, IllegalMoveError, RunState
+from joblot.core import events as ev
+from joblot.core.limits import Limits
+from joblot.core.model import CACHED, FINAL, STATES, WAITING
+from joblot.core.plan import expand
+from joblot.core.runstate import NEXT, IllegalMoveError, RunState
 from joblot.testing import Faults, declare, simulate
 from simulation.cases import case_from
 

@@ -2,9 +2,9 @@
 
 import pytest
 
+from joblot.core.model import Config, JobSpec, Place, Retry
+from joblot.core.plan import expand
 from joblot.errors import ConfigError, CyclicDependencyError
-from joblot.model import Config, JobSpec, Place, Retry
-from joblot.plan import expand
 from joblot.testing import declare
 
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from joblot.resources import PLAIN, Resources
+from joblot.core.resources import PLAIN, Resources
 
 
 def demand(**amounts):

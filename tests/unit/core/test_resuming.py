@@ -1,6 +1,6 @@
 """A run in the hands of another process: after a kill, and when it is taken up again after its end."""
 
-from joblot import events as ev
+from joblot.core import events as ev
 from joblot.testing import World
 
 

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from joblot.model import RETRIABLE, Retry
-from joblot.retry import retry_delay
+from joblot.core.model import RETRIABLE, Retry
+from joblot.core.retry import retry_delay
 
 
 def delays(policy, kind="error", seed="s", job=0):

@@ -2,9 +2,9 @@
 
 import pytest
 
-from joblot import events as ev
-from joblot.commands import Kill
-from joblot.model import Outcome
+from joblot.core import events as ev
+from joblot.core.commands import Kill
+from joblot.core.model import Outcome
 from joblot.testing import World
 
 

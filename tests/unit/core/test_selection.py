@@ -4,12 +4,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from joblot import events as ev
+from joblot.core import events as ev
+from joblot.core.limits import Limits
+from joblot.core.model import Config, FanOut, JobSpec, Place
+from joblot.core.plan import expand
+from joblot.core.selection import Selection, leave_out, match, refuse_missing_results, selectors
 from joblot.errors import UsageError
-from joblot.limits import Limits
-from joblot.model import Config, FanOut, JobSpec, Place
-from joblot.plan import expand
-from joblot.selection import Selection, leave_out, match, refuse_missing_results, selectors
 from joblot.testing import ROUGH, World, declare, simulate
 from simulation.cases import limits as any_limits
 from simulation.cases import plans

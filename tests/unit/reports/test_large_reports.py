@@ -2,9 +2,9 @@
 
 import json
 
-from joblot import events as ev
-from joblot.model import Config, FanOut, JobSpec
-from joblot.plan import expand
+from joblot.core import events as ev
+from joblot.core.model import Config, FanOut, JobSpec
+from joblot.core.plan import expand
 from joblot.reports.report import Report
 from joblot.reports.text import closing, digest, fan_out_words
 from joblot.reports.view import RunView

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 
-from joblot.model import Config, JobSpec
-from joblot.plan import expand
+from joblot.core.model import Config, JobSpec
+from joblot.core.plan import expand
 from joblot.reports.peaks import observed_peaks
 
 MIB = 2**20

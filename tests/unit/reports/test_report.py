@@ -6,10 +6,10 @@ import os
 import pytest
 
 from joblot import __version__
-from joblot import events as ev
+from joblot.core import events as ev
+from joblot.core.model import Artifact, Config, JobSpec
+from joblot.core.plan import expand
 from joblot.errors import BatchFailedError, JoblotError
-from joblot.model import Artifact, Config, JobSpec
-from joblot.plan import expand
 from joblot.reports.report import JobReport, Report
 from joblot.reports.view import RunView
 

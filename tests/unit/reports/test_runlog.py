@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import json
 
-from joblot import events as ev
+from joblot.core import events as ev
 from joblot.reports.runlog import RunLog
 
 T0 = 1_800_000_000.0

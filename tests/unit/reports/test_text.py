@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from joblot import events as ev
-from joblot.model import Config, JobSpec
-from joblot.plan import expand
+from joblot.core import events as ev
+from joblot.core.model import Config, JobSpec
+from joblot.core.plan import expand
 from joblot.reports.report import Report
 from joblot.reports.text import Cause, closing, digest, normalise, one_line, plain, summary
 from joblot.reports.view import RunView

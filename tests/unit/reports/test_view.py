@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from joblot import events as ev
-from joblot.model import FINAL, STATES, Artifact
+from joblot.core import events as ev
+from joblot.core.model import FINAL, STATES, Artifact
 from joblot.reports.view import RunView
 
 T0 = 1_800_000_000.0

@@ -1,0 +1,1 @@
+"""The actions that joblot brings, and what they share."""

@@ -1,0 +1,1 @@
+"""Runs on Dask: the executor, the agents on the workers, and the messages between them."""

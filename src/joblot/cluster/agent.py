@@ -1,0 +1,457 @@
+"""The part of joblot that lives inside a Dask worker: one site for each run that uses the worker.
+
+A site is a process that is started, not forked, since a Dask worker has threads; below it stands the same warden as on one machine. The
+functions here are called by the runner: `greet`, `claim`, `end_attempts` and `leave` beside Dask's tasks, `carry` as a task. All of them
+run on the worker's event loop and take and return bytes.
+
+What keeps an attempt from running twice: a parcel names the one site that it is for, a site takes each parcel's number once, and whoever
+claims a run ends all sites of its earlier sessions on the machine before the new ones begin. When the runner, the scheduler or the Dask
+worker is gone, the site's socket closes or the task sees itself cancelled, and the warden kills everything.
+
+It does not know plans, retries or the journal.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING, Any, Final
+
+from joblot.cluster import messages as words
+from joblot.cluster.versions import versions
+from joblot.executors import processes
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+
+    from joblot.cluster.messages import Answer, Claim, Hello, Order, Parcel, Receipt
+
+MARK: Final = "JOBLOT_SITE"
+"""In the environment of everything below a site: run token, session, site."""
+LOOK_S: Final = 0.03
+"""How often a task looks whether it was cancelled: how long attempts may outlive their runner."""
+TELL_S: Final = 0.1
+"""How long what has ended waits for the rest of its parcel before it is told."""
+_UNHEARD_S: Final = 30.0
+"""After this long without a task that asks, whoever sent a parcel is taken to be gone."""
+_IDLE_S: Final = 60.0
+"""After this long without work a site's process ends; with the next parcel it begins again."""
+_BEGIN_S: Final = 60.0
+_END_S: Final = 0.2
+_AT_WORK: Final = ("running", "paused", "closing_gracefully")
+_SITES: Final[dict[str, Site]] = {}
+"""By their own names."""
+_UNDER_WAY: Final[set[asyncio.Task[None]]] = set()
+_CLAIMS: Final[dict[str, Claim]] = {}
+"""The newest claim of each run that this worker has heard of."""
+
+
+def dask_setup(_worker: Any) -> None:
+    """Dask calls this in a worker that begins with the run: Ctrl-C at a terminal is for the runner, who lets what runs end."""
+    os.setpgid(0, 0)
+
+
+async def greet(hello: bytes, dask_worker: Any) -> bytes:
+    """Make a site. Nothing is ended and nothing runs yet."""
+    said = words.decode(hello, words.Hello)
+    problem = _differing(said)
+    if problem:
+        return words.encode(words.Answer(problem=problem, hint="install the same versions on both sides"))
+    try:
+        site = Site(said, dask_worker)
+        answer = await site.begin()
+    except Exception as error:  # noqa: BLE001 - Dask would write what we were called with, secrets and all, to its log
+        answer = words.Answer(problem=f"{type(error).__name__}: {error}")
+    if answer.site:
+        _SITES[site.name] = site
+        site.rest()
+    return words.encode(answer)
+
+
+async def claim(claim: bytes) -> str:
+    """End what earlier sessions of the run have left on this machine, and take nothing from them any more. Returns what forbids it."""
+    said = words.decode(claim, words.Claim)
+    known = _CLAIMS.get(said.token)
+    if known is not None and (
+        known.epoch > said.epoch or (known.epoch == said.epoch and known.session != said.session)
+    ):
+        return "the run is driven by a later process"
+    _CLAIMS[said.token] = said
+    earlier = [site for site in _SITES.values() if site.token == said.token and site.session != said.session]
+    for site in earlier:
+        await site.end()
+        _SITES.pop(site.name, None)
+    mine, run = f"{said.token}:{said.session}:", f"{said.token}:"
+    await asyncio.to_thread(
+        processes.sweep_marked, MARK, lambda mark: mark.startswith(run) and not mark.startswith(mine)
+    )
+    return ""
+
+
+async def carry(parcel: bytes) -> bytes:
+    """Dask's task: run the parcel's attempts, or go on with them, and say what is new."""
+    from distributed import get_worker
+
+    said, worker = words.decode(parcel, words.Parcel), get_worker()
+    site = _SITES.get(said.site)
+    if site is None:
+        receipt = words.Receipt(number=said.number, lost="the site is there no more")
+    else:
+        receipt = await site.carry(said, lambda: is_orphaned(worker, said.key))
+    receipt.now = time.monotonic()
+    return words.encode(receipt)
+
+
+async def end_attempts(order: bytes) -> list[tuple[int, int, int]]:
+    """End attempts. Returns those that have not begun here and never will: parcel, job, number."""
+    said = words.decode(order, words.Order)
+    site = _SITES.get(said.site)
+    return site.end_attempts(said) if site is not None else []
+
+
+async def clear(name: str) -> None:
+    """End what a site of a Dask worker that is gone has left on this machine; back when there is nothing of it."""
+    await asyncio.to_thread(processes.sweep_marked, MARK, lambda mark: mark.split(":")[2:3] == [name])
+
+
+async def leave(session: str) -> None:
+    """The session is over: end its site."""
+    for site in [site for site in _SITES.values() if site.session == session]:
+        await site.end()
+        _SITES.pop(site.name, None)
+
+
+def is_orphaned(worker: Any, key: str) -> bool:
+    """Whether nobody waits for a running task any more: it was cancelled, its client is gone, or the worker closes.
+
+    This looks into the worker's own state, which is not part of Dask's interface; a test holds it.
+    """
+    task = worker.state.tasks.get(key)
+    return task is None or task.state in ("cancelled", "resumed") or worker.status.name not in _AT_WORK
+
+
+def _differing(hello: Hello) -> str:
+    """What the runner has in another version than this worker."""
+    mine = versions()
+    if hello.wire != words.WIRE and hello.versions == mine:
+        return "the worker has another joblot of the same version"
+    apart = [
+        f"{what} {mine.get(what, 'none')} instead of {version}"
+        for what, version in hello.versions.items()
+        if mine.get(what) != version
+    ]
+    return f"the worker has {', '.join(apart)}" if apart else ""
+
+
+class Site:
+    """A site's process, and the parcels that it has."""
+
+    def __init__(self, hello: Hello, worker: Any) -> None:
+        self.token, self.session = hello.token, hello.session
+        self.name = os.urandom(8).hex()
+        self._hello = hello
+        self._slots = min(worker.state.nthreads, hello.slots or worker.state.nthreads)
+        self._totals = dict(worker.state.total_resources)
+        if worker.memory_manager.memory_limit:
+            self._totals.setdefault("memory", float(worker.memory_manager.memory_limit))
+        self._folder = os.path.join(worker.local_directory, f"joblot-{self.name}")
+        self._process: subprocess.Popen[bytes] | None = None
+        self._reader: asyncio.StreamReader | None = None
+        self._writer: asyncio.StreamWriter | None = None
+        self._listener: asyncio.Task[None] | None = None
+        self._open: dict[int, _Carried] = {}
+        self._owner: dict[tuple[int, int], _Carried] = {}
+        """By job and number, the parcel of an attempt that runs."""
+        self._taken: set[int] = set()
+        """Numbers of parcels that were taken and may come again."""
+        self._settled = 0
+        self._refused: dict[int, set[tuple[int, int]]] = {}
+        """By the number of a parcel that has not come yet, those of its attempts that are not to begin."""
+        self._ended = False
+        self._idle: asyncio.TimerHandle | None = None
+        self._begun = 0
+        """How many processes it has had."""
+        self._beginning = asyncio.Lock()
+
+    async def begin(self) -> Answer:
+        """Start the process."""
+        ours, theirs = socket.socketpair()
+        self._process = self._launch(theirs)
+        ours.setblocking(False)
+        self._reader, self._writer = await asyncio.open_connection(sock=ours)
+        body = words.encode(self._hello)
+        self._writer.write(len(body).to_bytes(words.LENGTH_BYTES, "big") + body)
+        try:
+            said = await asyncio.wait_for(self._receive(), _BEGIN_S)
+        except (TimeoutError, asyncio.IncompleteReadError, ConnectionError) as error:
+            said = words.Refused(f"the site's process did not begin: {error or type(error).__name__}")
+        if not isinstance(said, words.Ready):
+            await self._stop()
+            return words.Answer(problem=getattr(said, "problem", "BUG: no answer"), hint=getattr(said, "hint", ""))
+        self._listener = asyncio.create_task(self._listen())
+        return words.Answer(
+            site=self.name,
+            folder=self._folder,
+            threads=self._slots,
+            totals=self._totals,
+            boot=boot(),
+            now=time.monotonic(),
+        )
+
+    def _launch(self, theirs: socket.socket) -> subprocess.Popen[bytes]:
+        self._begun += 1
+        channel = theirs.fileno()
+        with theirs:
+            return subprocess.Popen(
+                [sys.executable, "-m", "joblot.cluster.agent_process", str(channel), str(self._slots)],
+                stdin=subprocess.DEVNULL,
+                pass_fds=[channel],
+                env={**os.environ, MARK: self._mark(), "JOBLOT_SITE_FOLDER": self._folder},
+                start_new_session=True,  # Ctrl-C at a terminal is for the runner, not for what it runs
+            )
+
+    def _mark(self) -> str:
+        return f"{self.token}:{self.session}:{self.name}:{self._begun}"
+
+    async def carry(self, parcel: Parcel, orphaned: Callable[[], bool]) -> Receipt:
+        """Run a parcel until there is something to tell of it."""
+        carried = self._open.get(parcel.number)
+        if carried is None and parcel.attempts:
+            if not self._accepts(parcel):
+                return words.Receipt(number=parcel.number, lost="the task came a second time")
+            carried = await self._take(parcel)
+        if carried is None:
+            return words.Receipt(number=parcel.number, lost="the site has ended")
+        carried.heard()
+        try:
+            while not carried.is_worth_telling():
+                await carried.wait(LOOK_S)
+                if orphaned():
+                    await self.end()
+                    break
+        except asyncio.CancelledError:  # the Dask worker closes
+            self.cut()
+            raise
+        receipt = carried.receipt()
+        if not receipt.more:
+            self._forget(carried)
+        else:
+            carried.await_the_next(self)
+        return receipt
+
+    def end_attempts(self, order: Order) -> list[tuple[int, int, int]]:
+        """End what runs; what has not come is refused when it comes."""
+        here, early = [], []
+        for number, kill in order.kills:
+            carried = self._open.get(number)
+            if carried is not None and carried.begun:
+                here.append(kill)
+            elif carried is not None or not self._has_taken(number):
+                early.append((number, kill.job, kill.number))
+                self._refused.setdefault(number, set()).add((kill.job, kill.number))
+        if here and not order.take_back:
+            self._send(words.End(here))
+        return early
+
+    async def end(self) -> None:
+        """Kill everything, and come back when nothing is left of it."""
+        self._ended = True
+        await self._stop()
+        await asyncio.to_thread(shutil.rmtree, self._folder, ignore_errors=True)
+        self._break("the site has ended")
+
+    def cut(self) -> None:
+        """Have everything killed, without waiting for it."""
+        self._ended = True
+        if self._writer is not None:
+            self._writer.transport.abort()
+
+    def rest(self) -> None:
+        """Nothing to do: after a while the process may end."""
+        if self._idle is None and not self._open and not self._ended:
+            loop = asyncio.get_running_loop()
+            self._idle = loop.call_later(_IDLE_S, lambda: _begin(self._pause()))
+
+    async def _pause(self) -> None:
+        self._idle = None
+        if not self._open:
+            await self._stop()
+            if _CLAIMS.get(self.token) is None:  # its runner never came to the beginning
+                _SITES.pop(self.name, None)
+
+    def _has_taken(self, number: int) -> bool:
+        return number < self._settled or number in self._taken
+
+    def _accepts(self, parcel: Parcel) -> bool:
+        """Whether this is the first time that the parcel comes."""
+        if parcel.settled > self._settled:
+            self._settled = parcel.settled
+            self._taken = {number for number in self._taken if number >= self._settled}
+            self._refused = {number: places for number, places in self._refused.items() if number >= self._settled}
+        if self._ended or self._has_taken(parcel.number):
+            return False
+        claimed = _CLAIMS.get(self.token)
+        if claimed is None or claimed.session != self.session:
+            return False
+        self._taken.add(parcel.number)
+        return True
+
+    async def _take(self, parcel: Parcel) -> _Carried:
+        carried = _Carried(parcel)
+        self._open[parcel.number] = carried
+        if self._idle is not None:
+            self._idle.cancel()
+            self._idle = None
+        async with self._beginning:
+            answer = await self.begin() if self._process is None else None
+        if answer is not None and not answer.site:
+            carried.lose(answer.problem)
+            return carried
+        carried.begun = True
+        begin, refused = [], self._refused.pop(parcel.number, ())
+        for attempt in parcel.attempts:
+            place = (attempt.job, attempt.number)
+            if place in refused:
+                carried.left.discard(place)
+            else:
+                self._owner[place] = carried
+                begin.append(attempt)
+        if begin:
+            self._send(words.Start(begin))
+        return carried
+
+    def _forget(self, carried: _Carried) -> None:
+        self._open.pop(carried.number, None)
+        for place in carried.left:
+            self._owner.pop(place, None)
+        self.rest()
+
+    def _send(self, message: Any) -> None:
+        if self._writer is not None:
+            self._writer.write(words.frame(message))
+
+    async def _receive(self) -> Any:
+        assert self._reader is not None
+        length = int.from_bytes(await self._reader.readexactly(words.LENGTH_BYTES), "big")
+        return words.from_site(await self._reader.readexactly(length))
+
+    async def _listen(self) -> None:
+        try:
+            while True:
+                said = await self._receive()
+                if isinstance(said, words.News):
+                    for told in said.told:
+                        place = (told.outcome.job, told.outcome.number)
+                        carried = self._owner.pop(place, None)
+                        if carried is not None:
+                            carried.tell(told)
+        except (asyncio.IncompleteReadError, ConnectionError):
+            pass
+        self._listener = None
+        await self._stop()
+        self._break("the site's process has died")
+
+    async def _stop(self) -> None:
+        """End the process and what is below it. Its warden does that by itself; here it is made sure of."""
+        process, self._process = self._process, None
+        if self._listener is not None:
+            self._listener.cancel()
+            self._listener = None
+        if self._writer is not None:
+            self._writer.transport.abort()
+            self._writer = None
+        if process is not None:
+            await asyncio.to_thread(_make_sure, process, self._mark())
+
+    def _break(self, why: str) -> None:
+        """What ran here has ended, and nobody knows how."""
+        for carried in self._open.values():
+            carried.lose(why)
+        self._owner.clear()
+
+
+def _make_sure(process: subprocess.Popen[bytes], mark: str) -> None:
+    try:
+        process.wait(_END_S)  # it ends by itself when its socket closes, and takes its folder along
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+    processes.sweep_marked(MARK, lambda value: value == mark)
+
+
+class _Carried:
+    """A parcel at its site."""
+
+    def __init__(self, parcel: Parcel) -> None:
+        self.number = parcel.number
+        self.left = {(attempt.job, attempt.number) for attempt in parcel.attempts}
+        self.begun = False
+        """Whether its attempts were handed to the site's process."""
+        self._told: list[words.Told] = []
+        self._lost = ""
+        self._news = asyncio.Event()
+        self._tell_by = 0.0
+        self._unheard: asyncio.TimerHandle | None = None
+
+    def tell(self, told: words.Told) -> None:
+        """An attempt has ended."""
+        if not self._told:
+            self._tell_by = time.monotonic() + TELL_S
+        self._told.append(told)
+        self.left.discard((told.outcome.job, told.outcome.number))
+        self._news.set()
+
+    def lose(self, why: str) -> None:
+        """Nothing more will come."""
+        self._lost = self._lost or why
+        self._news.set()
+
+    def is_worth_telling(self) -> bool:
+        """Whether to send a receipt now."""
+        return not self.left or bool(self._lost) or bool(self._told and time.monotonic() >= self._tell_by)
+
+    async def wait(self, seconds: float) -> None:
+        """Until there is news, but not for long."""
+        self._news.clear()
+        try:
+            await asyncio.wait_for(self._news.wait(), seconds)
+        except TimeoutError:
+            pass
+
+    def receipt(self) -> Receipt:
+        """What is new."""
+        told, self._told = self._told, []
+        lost = self._lost if self.left else ""
+        return words.Receipt(number=self.number, told=told, more=bool(self.left) and not lost, lost=lost)
+
+    def heard(self) -> None:
+        """A task asks for it."""
+        if self._unheard is not None:
+            self._unheard.cancel()
+            self._unheard = None
+
+    def await_the_next(self, site: Site) -> None:
+        """Somebody must ask again soon."""
+        loop = asyncio.get_running_loop()
+        self._unheard = loop.call_later(_UNHEARD_S, lambda: _begin(site.end()))
+
+
+def _begin(coroutine: Coroutine[Any, Any, None]) -> None:
+    """Have something done beside. The loop alone would not keep it from being collected as garbage."""
+    task = asyncio.get_running_loop().create_task(coroutine)
+    _UNDER_WAY.add(task)
+    task.add_done_callback(_UNDER_WAY.discard)
+
+
+def boot() -> str:
+    """The machine's boot, or an empty text where the system does not tell."""
+    try:
+        with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
+            return file.read().strip()
+    except OSError:
+        return ""

@@ -1,0 +1,219 @@
+"""A site's own process: runs attempts with the executor of one machine, and tells of them over a socket. `python -m` begins it.
+
+It has one thread, so that the warden can be forked from it. It ends when its socket closes, and everything below it ends first. It does
+not know Dask: the other end of its socket is `site`.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import sys
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from joblot.cluster import messages as words
+from joblot.config.load import decode
+from joblot.core.plan import expand
+from joblot.errors import JoblotError, UsageError, did_you_mean
+from joblot.executors.local import LocalExecutor
+from joblot.executors.protocol import RunContext
+
+if TYPE_CHECKING:
+    from joblot.core.model import Attempt, Outcome
+    from joblot.core.plan import Plan
+
+_READ_BYTES: Final = 1 << 18
+_HAVE_IT_THERE: Final = (
+    "workers import what the batch names by themselves: install it there, or share its folder (`PYTHONPATH`)"
+)
+
+
+class UnfitError(JoblotError):
+    """What the batch needs is not on this machine."""
+
+
+def main() -> None:
+    """Greet, then run what comes until the socket closes."""
+    with socket.socket(fileno=int(sys.argv[1])) as sock:
+        sock.set_inheritable(False)
+        hello = words.decode(_read_one(sock), words.Hello)
+        folder = Path(os.environ.pop("JOBLOT_SITE_FOLDER"))
+        try:
+            plan = _prepare(hello)
+        except JoblotError as error:
+            sock.sendall(words.frame(words.Refused(error.message, error.hint)))
+            return
+        context = RunContext(hello.run_id, plan, folder, max_log=hello.max_log, warn=_say)
+        executor = LocalExecutor(context, int(sys.argv[2]))
+        try:
+            sock.sendall(words.frame(words.Ready()))
+            _Loop(sock, executor, context).run()
+        except OSError:
+            pass  # the Dask worker is gone
+        finally:
+            executor.close()
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _prepare(hello: words.Hello) -> Plan:
+    """Have in memory what the attempts need, before anything is forked."""
+    from joblot.actions.registry import ACTIONS, import_modules
+
+    os.environ.update(hello.secrets)
+    config = decode(hello.batch)
+    if not os.path.isdir(config.folder):
+        raise UnfitError(
+            f"the batch's folder `{config.folder}` is not there",
+            hint="workers see the batch's files under the same path: put them on a shared file system",
+        )
+    if config.folder not in sys.path:
+        sys.path.insert(0, config.folder)
+    try:
+        import_modules(config.imports)
+    except UsageError as error:
+        raise UnfitError(error.message, hint=error.hint or _HAVE_IT_THERE) from None
+    for name in hello.modules:
+        _import(name)
+    for name in hello.actions:
+        if ACTIONS.signature(name) is None:
+            raise UnfitError(
+                f"there is no action `{name}`",
+                hint=did_you_mean(name, ACTIONS.names()) or "install the package that has it on the workers too",
+            )
+    return expand(config)
+
+
+def _import(name: str) -> None:
+    try:
+        import_module(name)
+    except Exception as error:  # noqa: BLE001 - whatever a module does when it is imported
+        raise UnfitError(
+            f"module `{name}` cannot be imported: {type(error).__name__}: {error}",
+            hint=_HAVE_IT_THERE,
+        ) from None
+
+
+class _Loop:
+    """Between the socket and the executor."""
+
+    def __init__(self, sock: socket.socket, executor: LocalExecutor, context: RunContext) -> None:
+        self._sock = sock
+        self._executor = executor
+        self._plan = context.plan
+        assert context.run_dir is not None
+        self._logs = context.run_dir / "logs"
+        self._buffer = bytearray()
+        self._bundles: dict[tuple[int, int], _Bundle] = {}
+        """By job and number, the bundle of an attempt that runs in one."""
+        executor.wake_on(sock.fileno())
+
+    def run(self) -> None:
+        """Until the socket closes."""
+        while True:
+            outcomes = self._executor.wait(None)
+            if outcomes:
+                self._sock.sendall(words.frame(words.News([self._told(outcome) for outcome in outcomes])))
+            if not self._receive():
+                return
+
+    def _receive(self) -> bool:
+        try:
+            data = self._sock.recv(_READ_BYTES, socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return True
+        self._buffer += data
+        while (message := _take(self._buffer)) is not None:
+            said = words.to_site(message)
+            if isinstance(said, words.Start):
+                self._start(said.attempts)
+            else:
+                self._executor.kill(said.kills)
+        return bool(data)
+
+    def _start(self, attempts: list[Attempt]) -> None:
+        bundle = _Bundle(0, "", 0)
+        for attempt in attempts:
+            assert attempt.spec is not None, "BUG: an attempt without its job"
+            self._plan.adopt(attempt.job, attempt.spec)
+            if attempt.bundle:
+                if attempt.bundle != bundle.number:
+                    bundle = _Bundle(attempt.bundle, attempt.spec.name, attempt.number)
+                bundle.jobs.append(attempt.job)
+                bundle.left += 1
+                self._bundles[attempt.job, attempt.number] = bundle
+        self._executor.start(attempts)
+
+    def _told(self, outcome: Outcome) -> words.Told:
+        """The outcome with its log. What a bundle printed is there when the last of its attempts has ended."""
+        job, number = self._plan.name(outcome.job), outcome.number
+        bundle = self._bundles.pop((outcome.job, number), None)
+        log = b""
+        if bundle is None:
+            log = self._log(job, number)
+            self._plan.forget(outcome.job)
+        else:
+            bundle.left -= 1
+            if not bundle.left:
+                log = self._log(bundle.job, bundle.attempt)
+                for member in bundle.jobs:
+                    self._plan.forget(member)
+        return words.Told(outcome, log)
+
+    def _log(self, job: str, number: int) -> bytes:
+        path = f"{self._logs}/{job}/{number}.log"
+        try:
+            with open(path, "rb") as file:
+                log = file.read()
+            os.unlink(path)
+        except OSError:
+            return b""  # it printed nothing
+        return log
+
+
+class _Bundle:
+    """Attempts that run as one: whose name their log has, and how many of them have not ended."""
+
+    def __init__(self, number: int, job: str, attempt: int) -> None:
+        self.number = number
+        self.job = job
+        self.attempt = attempt
+        self.jobs: list[int] = []
+        self.left = 0
+
+
+def _take(buffer: bytearray) -> bytes | None:
+    """Take a whole message's body from the front."""
+    if len(buffer) < words.LENGTH_BYTES:
+        return None
+    end = words.LENGTH_BYTES + int.from_bytes(buffer[: words.LENGTH_BYTES], "big")
+    if len(buffer) < end:
+        return None
+    body = bytes(buffer[words.LENGTH_BYTES : end])
+    del buffer[:end]
+    return body
+
+
+def _read_one(sock: socket.socket) -> bytes:
+    buffer = bytearray()
+    while (body := _take(buffer)) is None:
+        data = sock.recv(_READ_BYTES)
+        if not data:
+            sys.exit(0)
+        buffer += data
+    return body
+
+
+def _say(message: str) -> None:
+    print(f"joblot: {message}", file=sys.stderr)  # noqa: T201 - the Dask worker's own log is where this can be read
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except (msgspec.MsgspecError, KeyError) as error:
+        _say(f"BUG: {error!r}")

@@ -1,0 +1,187 @@
+"""Which sites a run has on a cluster, what runs at each, and where there is room. Pure bookkeeping: no cluster, no clock, no attempts.
+
+Dask is told where each task goes. So a task can only ever run in the one process that its parcel names, and no worker gets more than it
+can begin at once, but for short attempts: of those a few more are sent ahead, so that it need not wait for news to travel.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from joblot.core.model import JobSpec
+
+_ROUNDING: Final = 1e-9
+
+
+class Demand:
+    """What an attempt takes of a worker: places (threads) and amounts by name."""
+
+    __slots__ = ("amounts", "places")
+
+    def __init__(self, resources: Mapping[str, float], named: Iterable[str] = ()) -> None:
+        self.places = max(1, math.ceil(resources.get("cpu", 1.0) - _ROUNDING))
+        known = {"memory", *named}
+        self.amounts = {name: amount for name, amount in resources.items() if name in known}
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether any free place will do."""
+        return self.places == 1 and not self.amounts
+
+
+PLAIN: Final = Demand({})
+
+
+class RemoteSite:
+    """A site as the runner sees it. `totals` are amounts that its worker has, by name; what stands not there is not counted."""
+
+    def __init__(
+        self, address: str, name: str, threads: int, totals: Mapping[str, float], *, ahead_s: float = 0.0
+    ) -> None:
+        self.address = address
+        self.host = address.partition("://")[2].rpartition(":")[0]
+        self.name = name
+        self.threads = threads
+        self.totals = dict(totals)
+        self.ahead_s = ahead_s
+        """What its clock is to be moved by to be ours."""
+        self.busy = 0
+        self.parcels: dict[int, Demand] = {}
+        """What is there, by the number of the parcel."""
+        self.heard = 0.0
+        """When it was last given work while idle, or last sent a receipt."""
+        self._held = dict.fromkeys(self.totals, 0.0)
+        self.gone = False
+        self.offered = False
+        """Whether it stands among those with a free place."""
+
+    def could_take(self, demand: Demand, named: Iterable[str] = ()) -> bool:
+        """Whether it has room for this when it has nothing else to do; of the names of Dask resources it must have what is asked for."""
+        return demand.places <= self.threads and all(
+            amount <= self.totals.get(name, 0.0 if name in named else math.inf)
+            for name, amount in demand.amounts.items()
+        )
+
+    def has_room(self, demand: Demand, named: Iterable[str] = ()) -> bool:
+        """Whether it has room for this now."""
+        if self.busy + demand.places > self.threads or not self.could_take(demand, named):
+            return False
+        return all(
+            self._held[name] + amount <= self.totals[name] + _ROUNDING
+            for name, amount in demand.amounts.items()
+            if name in self.totals
+        )
+
+    def take(self, parcel: int, demand: Demand) -> None:
+        """A parcel goes there."""
+        self.parcels[parcel] = demand
+        self._move(demand, 1)
+
+    def give_back(self, parcel: int) -> int:
+        """A parcel has ended. Returns how many places that frees."""
+        demand = self.parcels.pop(parcel)
+        self._move(demand, -1)
+        return demand.places
+
+    def _move(self, demand: Demand, sign: int) -> None:
+        self.busy += sign * demand.places
+        for name, amount in demand.amounts.items():
+            if name in self._held:
+                self._held[name] += sign * amount
+
+
+class Fleet:
+    """All sites of a run. `most` bounds how many places are used at once."""
+
+    def __init__(self, most: int | None) -> None:
+        self._most = most
+        self.sites: dict[str, RemoteSite] = {}
+        """By the addresses of their workers."""
+        self.named: set[str] = set()
+        """Names of Dask resources that any worker has, `memory` aside."""
+        self._free: deque[RemoteSite] = deque()
+        """Every site with a free place stands here once; whether it still has one is asked when it is taken from here."""
+        self.busy = 0
+        self._threads = 0
+
+    @property
+    def places(self) -> int:
+        """How many attempts can run at once."""
+        return self._threads if self._most is None else min(self._most, self._threads)
+
+    @property
+    def may_spread(self) -> bool:
+        """Whether the attempts of a parcel may use all of a site: there are no more slots than may be used, or only one at each site."""
+        return self._most is None or self._threads <= self._most or self._threads == len(self.sites)
+
+    @property
+    def may_run_ahead(self) -> bool:
+        """Whether more may be sent than runs at once: the workers run no more than may run."""
+        return self._most is None or self._threads <= self._most
+
+    def add(self, site: RemoteSite) -> None:
+        """A site has begun."""
+        self.sites[site.address] = site
+        self._threads += site.threads
+        self.named.update(name for name in site.totals if name != "memory")
+        self._offer(site)
+
+    def remove(self, address: str) -> RemoteSite | None:
+        """A site is gone; its parcels are still in it."""
+        site = self.sites.pop(address, None)
+        if site is not None:
+            site.gone = True
+            self._threads -= site.threads
+            self.busy -= site.busy
+        return site
+
+    def demand(self, spec: JobSpec) -> Demand:
+        """What a job takes of a worker. Names that no worker has are limits of the run only, which are looked after elsewhere."""
+        return Demand(spec.resources, self.named) if spec.resources else PLAIN
+
+    def could_ever(self, demand: Demand) -> bool:
+        """Whether any worker is large enough."""
+        return any(site.could_take(demand, self.named) for site in self.sites.values())
+
+    def room(self, demand: Demand, ahead: int = 0) -> RemoteSite | None:
+        """A site with room for this, if there is one. For each place of a plain demand there may be so many `ahead`."""
+        if self.busy and self.busy + demand.places > self.places * (1 + ahead):
+            return None
+        if not demand.is_plain:
+            fitting = (site for site in self.sites.values() if site.has_room(demand, self.named))
+            return min(fitting, key=lambda site: site.busy, default=None)
+        while self._free:
+            site = self._free[0]
+            if not site.gone and site.busy < site.threads * (1 + ahead):
+                return site
+            self._free.popleft()
+            site.offered = False
+        return None
+
+    def take(self, site: RemoteSite, parcel: int, demand: Demand) -> None:
+        """A parcel goes to a site with room for it."""
+        site.take(parcel, demand)
+        self.busy += demand.places
+        if self._free and self._free[0] is site:  # the next one goes to another
+            self._free.rotate(-1)
+
+    def give_back(self, site: RemoteSite, parcel: int) -> None:
+        """A parcel has ended."""
+        places = site.give_back(parcel)
+        if not site.gone:
+            self.busy -= places
+            self._offer(site)
+
+    def _offer(self, site: RemoteSite) -> None:
+        if not site.offered:
+            site.offered = True
+            self._free.append(site)
+
+    def free_places(self, ahead: int = 0) -> int:
+        """How many parcels of plain attempts can be sent now."""
+        return max(0, self.places * (1 + ahead) - self.busy)

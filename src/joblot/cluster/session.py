@@ -1,0 +1,71 @@
+"""A run's life on clusters: its token, which never changes, and a number that rises with each process that drives it there.
+
+Both stand in a file in the run's folder, so that a resumed run can end what an earlier process has left on the workers. Knows no cluster.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+from msgspec import Struct
+
+from joblot.cluster.messages import Claim
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+FILE: Final = "cluster.json"
+
+
+class Noted(Struct):
+    """What stands in the file."""
+
+    token: str
+    epoch: int = 0
+    on: str = ""
+    open: bool = False
+    """Whether the process that wrote it may have left something on the cluster."""
+
+
+class Voyage:
+    """The voyage of one process. Nothing is written before `begin`, which is called by whoever holds the run."""
+
+    def __init__(self, run_dir: Path | None, on: str) -> None:
+        self._path = run_dir / FILE if run_dir is not None else None
+        self._on = on
+        self._epoch = 0
+        noted = read(run_dir)
+        self.token = noted.token if noted is not None else os.urandom(12).hex()
+        self.session = os.urandom(8).hex()
+
+    def begin(self) -> Claim:
+        """Take the run."""
+        noted = read(self._path.parent) if self._path is not None else None
+        self._epoch = noted.epoch + 1 if noted is not None else 1
+        self._write(is_open=True)
+        return Claim(self.token, self._epoch, self.session)
+
+    def end(self) -> None:
+        """All that this process had on the cluster has ended."""
+        if self._epoch:
+            self._write(is_open=False)
+
+    def _write(self, *, is_open: bool) -> None:
+        if self._path is None or not self._path.parent.is_dir():
+            return
+        content = msgspec.json.encode(Noted(self.token, self._epoch, self._on, is_open))
+        part = self._path.with_suffix(".part")
+        part.write_bytes(content)
+        part.replace(self._path)
+
+
+def read(run_dir: Path | None) -> Noted | None:
+    """What a run's folder says of its voyages, if it has been on any."""
+    if run_dir is None:
+        return None
+    try:
+        return msgspec.json.decode((run_dir / FILE).read_bytes(), type=Noted)
+    except (OSError, msgspec.MsgspecError):
+        return None

@@ -1,0 +1,117 @@
+"""How a cluster is reached: the settings file, the kinds of `--on`, certificates, and which addresses are safe. Connects to nothing."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import msgspec
+
+from joblot.cluster.places import DEPLOYERS, is_loopback, refuse_plain
+from joblot.config.source import decode_text, format_of, parse, read_bytes
+from joblot.core.written import plain
+from joblot.errors import ConfigError, UsageError
+from joblot.units import parse_duration
+
+MOST_IN_TASK: Final = 256
+
+
+class Tls(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Certificates, as paths of PEM files."""
+
+    ca: str
+    cert: str
+    key: str
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The settings file of a cluster.
+
+    `tls` are certificates, or `temporary`: made for this run, for clusters that begin with it; `workers` is how many workers a cluster
+    that begins with the run gets; `min_workers` for how many to wait before the start, and `wait` how long; `jobs_per_task` how many
+    short jobs travel as one task at the most; `options` go to the deployer's class as they are.
+    """
+
+    tls: Tls | Literal["temporary"] | None = None
+    workers: int | None = None
+    min_workers: int = 1
+    wait: float | str = 60.0
+    jobs_per_task: int = MOST_IN_TASK
+    options: dict[str, Any] = {}
+
+    @property
+    def wait_s(self) -> float:
+        """How long to wait for workers, and how long a run may be without any."""
+        return parse_duration(self.wait)
+
+
+def read_settings(path: str | Path | None) -> Settings:
+    """The settings in a file (YAML, JSON or TOML by its ending); paths in it are relative to its folder.
+
+    Raises:
+        UsageError: there is no such file, or something in it is not a setting.
+    """
+    if path is None:
+        return Settings()
+    shown = os.fspath(path)
+    try:
+        document = parse(decode_text(read_bytes(path), shown), shown, format_of(path))
+    except ConfigError as error:
+        raise UsageError(error.message, hint=error.hint) from None
+    try:
+        settings = msgspec.convert(plain(document.data), Settings)
+        _ = settings.wait_s
+    except (msgspec.ValidationError, ValueError) as error:
+        raise UsageError(
+            f"`{shown}`: {_said(error)}", hint=f"settings are: {', '.join(Settings.__struct_fields__)}"
+        ) from None
+    if isinstance(settings.tls, Tls):
+        settings = msgspec.structs.replace(settings, tls=_absolute(settings.tls, Path(path).absolute().parent, shown))
+    return settings
+
+
+def _absolute(tls: Tls, folder: Path, shown: str) -> Tls:
+    paths = {name: str(folder / getattr(tls, name)) for name in tls.__struct_fields__}
+    for name, path in paths.items():
+        if not os.access(path, os.R_OK):
+            raise UsageError(f"`{shown}`: cannot read `tls.{name}`: `{path}`")
+    return Tls(**paths)
+
+
+def _said(error: Exception) -> str:
+    text = str(error)
+    return text[:1].lower() + text[1:]
+
+
+def check_safe(on: str, settings: Settings) -> None:
+    """Refuse what would send jobs, secrets and code in plain text over a network.
+
+    Raises:
+        UsageError: with the reason and the way out.
+    """
+    if on == "dask":
+        return
+    if on in DEPLOYERS:
+        _check_deployer(on, settings)
+        return
+    refuse_plain(on, "the scheduler's address")
+    if on.startswith("tls:") and not isinstance(settings.tls, Tls):
+        raise UsageError(
+            f"`{on}` needs certificates",
+            hint="write `tls: {ca: ca.pem, cert: client.pem, key: client-key.pem}` into a settings file (`--cluster FILE`)",
+        )
+
+
+def _check_deployer(on: str, settings: Settings) -> None:
+    hosts = settings.options.get("hosts") if on == "ssh" else None
+    if settings.tls is None and not (isinstance(hosts, list) and all(map(is_loopback, hosts))):
+        raise UsageError(
+            f"`--on {on}` needs certificates: jobs and their secrets go over the network, and whoever reaches a scheduler runs code",
+            hint="write `tls:` into the settings file (`--cluster FILE`)",
+        )
+    if on == "ssh" and settings.tls == "temporary":
+        raise UsageError(
+            "`--on ssh` needs certificates in files: temporary ones would stand in the command lines of other machines",
+            hint="write `tls: {ca: ca.pem, cert: cluster.pem, key: cluster-key.pem}`, with files that all hosts have under these paths",
+        )

@@ -1,0 +1,281 @@
+"""Jobs made from items: a declaration with a `FanOut` stands for as many jobs as it has items. Part of the core: pure.
+
+Texts of the declaration are compiled once, to what is the same for all jobs and what an item gives; a job is then made on demand, by its
+number. Where items come from and whether they are right is the configuration's affair.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import product, repeat
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from joblot.core.model import VARYING
+from joblot.core.references import LATER, LITERAL, OPENING, Reference, as_text, descend, protect, quoted, split
+from joblot.digest import blake2b
+
+if TYPE_CHECKING:
+    from joblot.core.model import FanOut, JobSpec
+
+Item = Sequence[Any]
+"""The values of one item, in the order of the columns."""
+Fill = Callable[[Item], Any]
+
+_TUPLES: Final = frozenset({"needs", "outputs"})
+_LISTS: Final = frozenset({*_TUPLES, "run", "input"})
+_FILLED_LATER: Final = frozenset({"run", "input", "params", "env"})
+"""The fields in which a job that starts fills in what is known only then."""
+LONGEST_NAME: Final = 100
+_RESERVED: Final = ("con", "prn", "aux", "nul", "com", "lpt")
+"""How the names begin that Windows keeps for itself."""
+_PLAIN_WORD: Final = re.compile(r"[A-Za-z0-9_-]+", re.ASCII).fullmatch
+_NOT_IN_NAMES: Final = re.compile(r"[^A-Za-z0-9._-]+|\.(?=\.)")
+_HASH_LENGTH: Final = 8
+
+
+class FanOutJobs:
+    """The jobs that one declaration stands for, numbered from 0."""
+
+    def __init__(self, spec: JobSpec) -> None:
+        fan = spec.fan_out
+        assert fan is not None, "BUG: not a fan-out"
+        self._spec = spec
+        self._fan = fan
+        self._columns = list(fan.columns)
+        self._values = list(fan.columns.values())
+        self._fills = {
+            field: self._fill_of(field, value)
+            for field, value in ((field, getattr(spec, field)) for field in VARYING if field != "name")
+            if _varies(value)
+        }
+        filled = _has_reference(spec.name)
+        self._name = _compiled_name(spec.name, self._column) if filled else self._name_and_item()
+        self.varying = frozenset(self._fills)
+        """The fields that are not the same for all."""
+
+    def __len__(self) -> int:
+        return count_items(self._fan)
+
+    def item(self, number: int) -> tuple[Any, ...]:
+        """The values of an item, in the order of the columns."""
+        if self._fan.kind == "rows":
+            return tuple([column[number] for column in self._values])
+        found = []
+        for axis in reversed(self._values):  # the last axis turns fastest, as nested loops do
+            number, place = divmod(number, len(axis))
+            found.append(axis[place])
+        return tuple(found[::-1])
+
+    def items(self) -> Iterator[Item]:
+        """All items, in order."""
+        return zip(*self._values, strict=True) if self._fan.kind == "rows" else product(*self._values)
+
+    def shown(self, number: int) -> str:
+        """An item for people: `code=6920Z, day=1`."""
+        pairs = zip(self._columns, self.item(number), strict=True)
+        return ", ".join(f"{name}={as_text(value)}" if name else as_text(value) for name, value in pairs)
+
+    def names(self) -> list[str]:
+        """The names of all jobs."""
+        pieces = split(self._spec.name)
+        columns = [self._column(piece) for piece in pieces if isinstance(piece, Reference)]
+        if not columns or any(way for _, way in columns):
+            return list(map(self._name, self.items()))
+        # Most names are made of plain columns: each value becomes a word once, however many jobs it gives.
+        words = {index: list(map(word, self._values[index])) for index, _ in columns}
+        text = "".join("%s" if isinstance(piece, Reference) else piece.replace("%", "%%") for piece in pieces)
+        if self._fan.kind == "rows":
+            made = list(map(text.__mod__, zip(*(words[index] for index, _ in columns), strict=True)))
+        else:
+            axes = product(*(words.get(index, values) for index, values in enumerate(self._values)))
+            taken = [index for index, _ in columns]
+            inorder = taken == list(range(len(self._values)))
+            made = [text % (axis if inorder else tuple([axis[index] for index in taken])) for axis in axes]
+        return made if max(map(len, made), default=0) <= LONGEST_NAME else list(map(shortened, made))
+
+    @property
+    def pattern(self) -> str:
+        """The names of all jobs as a pattern."""
+        return pattern_of(self._spec.name)
+
+    @property
+    def names_are_fit(self) -> bool:
+        """Whether the names are right whatever the items are."""
+        first = split(self._spec.name)[0]
+        if not isinstance(first, str) or not first[:1].isalnum():
+            return False
+        begin = first.lower()
+        return not any(begin.startswith(name) or name.startswith(begin) for name in _RESERVED)
+
+    def values(self, field: str) -> Iterator[Any]:
+        """What a field holds in each job, in order."""
+        fill = self._fills.get(field)
+        if fill is None:
+            return repeat(getattr(self._spec, field), len(self))
+        if field in _TUPLES:
+            return (tuple(_texts(field, fill(item))) for item in self.items())
+        return (_texts(field, fill(item)) for item in self.items())
+
+    def spec(self, number: int, name: str) -> JobSpec:
+        """A job of its own, with everything that the item gives filled in."""
+        if not self._fills:
+            return msgspec.structs.replace(self._spec, name=name, fan_out=None)
+        item = self.item(number)
+        changes: dict[str, Any] = {
+            field: fill(item) if field == "params" else _texts(field, fill(item)) for field, fill in self._fills.items()
+        }
+        for field in _TUPLES & changes.keys():
+            changes[field] = tuple(changes[field])
+        return msgspec.structs.replace(self._spec, name=name, fan_out=None, **changes)
+
+    def _fill_of(self, field: str, value: Any) -> Fill:
+        if field == "needs":
+            needs = [_compiled_name(need, self._column) if _has_reference(need) else _constant(need) for need in value]
+            return lambda item: [need(item) for need in needs]
+        keep = self._spec.deferred and field in _FILLED_LATER
+        return _compiled(value, self._column, shell=field == "run" and isinstance(value, str), keep=keep)
+
+    def _name_and_item(self) -> Callable[[Item], str]:
+        """Names that say nothing of the item have it behind them: as a whole, or all its values."""
+        name = self._spec.name
+        if "" in self._columns:
+            whole = self._columns.index("")
+            return lambda item: named(name, (item[whole],))
+        return lambda item: named(name, item)
+
+    def _column(self, reference: Reference) -> tuple[int, list[str]]:
+        """Which column a reference means, and the way into its values."""
+        parts = reference.parts[1:]
+        if parts and parts[0] in self._columns:
+            return self._columns.index(parts[0]), parts[1:]
+        return self._columns.index(""), parts
+
+
+def count_items(fan: FanOut) -> int:
+    """How many jobs a fan-out stands for."""
+    sizes = [len(column) for column in fan.columns.values()]
+    if fan.kind == "rows":
+        return sizes[0] if sizes else 0
+    count = 1
+    for size in sizes:
+        count *= size
+    return count if sizes else 0
+
+
+def count_jobs(specs: Iterable[JobSpec]) -> int:
+    """How many jobs declarations stand for, before any is made from a result."""
+    fans = (spec.fan_out for spec in specs)
+    return sum(1 if fan is None or fan.kind == "result" else count_items(fan) for fan in fans)
+
+
+def pattern_of(name: str) -> str:
+    """The names of a fan-out's jobs as a pattern: what an item gives may be anything."""
+    pieces = split(name)
+    text = "".join("*" if isinstance(piece, Reference) else piece for piece in pieces)
+    return text if len(pieces) > 1 or any(isinstance(piece, Reference) for piece in pieces) else f"{text}-*"
+
+
+def _texts(field: str, value: Any) -> Any:
+    """What stands in a field, with texts for all that an item gave. Only `input` may be nothing, or become a list."""
+    if isinstance(value, str) or (value is None and field == "input"):
+        return value
+    if isinstance(value, list) and field in _LISTS:
+        return [as_text(item) for item in value]
+    return {key: as_text(item) for key, item in value.items()} if field == "env" else as_text(value)
+
+
+def _has_reference(text: str) -> bool:
+    return OPENING in text and any(isinstance(piece, Reference) for piece in split(text))
+
+
+def _constant(value: Any) -> Fill:
+    return lambda _: value
+
+
+def _varies(value: Any) -> bool:
+    if isinstance(value, str):
+        return OPENING in value
+    if isinstance(value, dict):
+        return any(_varies(item) for item in value.values())
+    return isinstance(value, (list, tuple)) and any(_varies(item) for item in value)
+
+
+def _compiled(value: Any, column: Callable[[Reference], Any], *, shell: bool, keep: bool) -> Fill:
+    """A function from an item to the value with the item filled in. With `keep` what it makes is a template again."""
+    if isinstance(value, str) and OPENING in value:
+        return _compiled_text(value, column, shell, keep)
+    if isinstance(value, dict):
+        fills = {key: _compiled(item, column, shell=shell, keep=keep) for key, item in value.items()}
+        return lambda item: {key: fill(item) for key, fill in fills.items()}
+    if isinstance(value, (list, tuple)):
+        each = [_compiled(item, column, shell=shell, keep=keep) for item in value]
+        return lambda item: [fill(item) for fill in each]
+    return lambda _: value
+
+
+def _compiled_text(text: str, column: Callable[[Reference], Any], shell: bool, keep: bool) -> Fill:
+    parts = [_compiled_piece(piece, column, keep=keep) for piece in split(text)]
+    if len(parts) == 1 and not shell:
+        only = parts[0]
+        return only if callable(only) else lambda _: only
+    show = quoted if shell else as_text
+
+    def fill(item: Item) -> str:
+        return "".join([show(part(item)) if callable(part) else part for part in parts])
+
+    return fill
+
+
+def _compiled_piece(piece: str | Reference, column: Callable[[Reference], Any], *, keep: bool) -> str | Fill:
+    if isinstance(piece, str):
+        return piece.replace(OPENING, LITERAL) if keep else piece
+    if piece.root in LATER:
+        return f"{OPENING} {piece.text} }}}}"
+    index, way = column(piece)
+
+    def value(item: Item) -> Any:
+        found = descend(piece, piece.root, way, item[index]) if way else item[index]
+        return protect(found) if keep else found
+
+    return value
+
+
+def _compiled_name(name: str, column: Callable[[Reference], Any]) -> Callable[[Item], str]:
+    """A function from an item to a job's name."""
+    parts = [_compiled_piece(piece, column, keep=False) for piece in split(name)]
+
+    def fill(item: Item) -> str:
+        made = "".join([part if type(part) is str else word(part(item)) for part in parts])  # type: ignore[operator]
+        return made if len(made) <= LONGEST_NAME else shortened(made)
+
+    return fill
+
+
+def named(name: str, item: Item) -> str:
+    """The name of an item's job: the declaration's, and the item's values behind it, but for those that are null."""
+    words = [word(value) for value in item if value is not None] or [word(None)]
+    return shortened("-".join([name, *words]))
+
+
+def word(value: Any) -> str:
+    """A value as a part of a name: what a name cannot hold becomes `-`, accents are dropped; never empty."""
+    text = as_text(value)
+    if _PLAIN_WORD(text):
+        return text
+    if not text.isascii():
+        from unicodedata import normalize
+
+        text = "".join(char for char in normalize("NFKD", text) if char.isascii() or char.isspace())
+    made = _NOT_IN_NAMES.sub("-", text).strip("-.")
+    return made or blake2b(as_text(value).encode("utf-8", "surrogatepass"), digest_size=_HASH_LENGTH // 2).hexdigest()
+
+
+def shortened(name: str) -> str:
+    """A name that is not too long: the end of one that is becomes a hash of the whole."""
+    if len(name) <= LONGEST_NAME:
+        return name
+    mark = blake2b(name.encode(), digest_size=_HASH_LENGTH // 2).hexdigest()
+    return f"{name[: LONGEST_NAME - _HASH_LENGTH - 1].rstrip('.')}-{mark}"

@@ -1,0 +1,158 @@
+"""What a job is made of, in a form that can be kept and compared: what `up to date` means.
+
+Parts and facts about files go in, differences in words come out. Pure: it reads no files, it knows no runs and no store.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+from msgspec import UNSET, Struct, UnsetType
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator
+
+    from joblot.core.model import JobSpec
+    from joblot.core.plan import Plan
+
+ABSENT: Final = -1
+"""The size of a file that does not exist."""
+_SHOWN: Final = 60
+
+
+class Parts(Struct, frozen=True, gc=False, omit_defaults=True):
+    """What decides what a job makes, but for the contents of files. `code` stands for the action's own code."""
+
+    action: str | None = None
+    code: str = ""
+    run: str | list[str] | None = None
+    params: dict[str, Any] = {}
+    env: dict[str, str] = {}
+    cwd: str | None = None
+    input: Any = None
+    outputs: tuple[str, ...] = ()
+
+
+class FileFact(Struct, frozen=True, gc=False, array_like=True):
+    """A file or folder as it was: the path as the batch writes it, bytes, time of its last change, SHA-256 (empty when not taken)."""
+
+    path: str
+    size: int = ABSENT
+    mtime_ns: int = 0
+    sha256: str = ""
+
+
+class Files(Struct, frozen=True, gc=False, array_like=True):
+    """The files around one success of a job: what it read, as it was before it began, and what it made."""
+
+    inputs: list[FileFact]
+    outputs: list[FileFact]
+
+
+class Made(Struct, frozen=True, gc=False):
+    """A job's last success, as it is kept: `parts` and `files` as JSON, the result as JSON (empty: none), the run, seconds since the epoch."""
+
+    job: str
+    parts: bytes
+    files: bytes
+    result: bytes = b""
+    run: str = ""
+    at: float = 0.0
+
+
+class Change(Struct, frozen=True):
+    """One thing that is not as it was. What was not there before, or is not there now, is unset."""
+
+    what: str
+    old: Any | UnsetType = UNSET
+    new: Any | UnsetType = UNSET
+
+    def __str__(self) -> str:
+        """Such as `params.pattern 'a' -> 'b'`."""
+        if self.what == "code":
+            return "code of the action"
+        return f"{self.what} {_shown(self.old)} -> {_shown(self.new)}"
+
+
+_encode = msgspec.json.Encoder().encode
+_sorted = msgspec.json.Encoder(order="deterministic").encode
+_decode_parts = msgspec.json.Decoder(Parts).decode
+_decode_files = msgspec.json.Decoder(Files).decode
+
+
+def encoded(parts: Parts | Files) -> bytes:
+    """As it is kept."""
+    return _encode(parts)
+
+
+def decoded_files(kept: bytes) -> Files:
+    """What `encoded` made of files.
+
+    Raises:
+        msgspec.MsgspecError: it is something else.
+    """
+    return _decode_files(kept)
+
+
+def parts_of(
+    plan: Plan, job: int, code: str, values: dict[str, Any] | None = None, tuning: Collection[str] = ()
+) -> Parts:
+    """The parts of a job. `values` are its texts with references filled in, where it has any; parameters of `tuning` are no part of it."""
+    spec, env = plan.spec(job), plan.config.env
+    own, params, run, given = spec.env, spec.params, spec.run, spec.input
+    if values is not None:
+        own, params = values["env"], values["params"]
+        run, given = values.get("run"), values.get("input")
+    if tuning:
+        params = {name: value for name, value in params.items() if name not in tuning}
+    return Parts(spec.action, code, run, params, {**env, **own} if env else own, spec.cwd, given, spec.outputs)
+
+
+def paths_read(plan: Plan, job: int, given: Any) -> list[str]:
+    """The files that a job reads, as far as the batch says so: its input, and what its needs make. Each once, in that order."""
+    paths = [given] if isinstance(given, str) else [one for one in given or () if isinstance(one, str)]
+    needs = plan.needs[job]
+    if needs:
+        paths += [path for need in needs if need not in plan.growing for path in plan.spec(need).outputs]
+    return paths if len(paths) < 2 else list(dict.fromkeys(paths))
+
+
+def changes(old: bytes, new: bytes) -> list[Change]:
+    """What differs between two encoded `Parts`, in words of the batch file; empty when they mean the same."""
+    if old == new:
+        return []
+    try:
+        before = _decode_parts(old)
+    except msgspec.MsgspecError:
+        return [Change("what was kept of it cannot be read:")]
+    after = _decode_parts(new)
+    return [
+        change
+        for name in Parts.__struct_fields__
+        for change in _differing(name, getattr(before, name), getattr(after, name))
+    ]
+
+
+def _differing(what: str, old: Any, new: Any) -> Iterator[Change]:
+    if isinstance(old, dict) and isinstance(new, dict):
+        for key in {**old, **new}:
+            yield from _differing(f"{what}.{key}", old.get(key, UNSET), new.get(key, UNSET))
+    elif UNSET in (old, new) or _sorted(old) != _sorted(new):  # `==` would take 1 for `True`
+        yield Change(what, old, new)
+
+
+def _shown(value: Any) -> str:
+    if value is UNSET:
+        return "(none)"
+    text = repr(list(value) if isinstance(value, tuple) else value)
+    return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 3]}..."
+
+
+def always_runs(spec: JobSpec) -> str:
+    """Why a job runs whatever is there, in words; empty when it can be up to date."""
+    if not spec.outputs:
+        return "no outputs declared"
+    if spec.function is not None:
+        return "a plain Python function: joblot cannot see what it depends on"
+    return ""

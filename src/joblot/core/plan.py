@@ -1,0 +1,549 @@
+"""The plan: a batch expanded into numbered jobs and what each needs. No file system, no clock.
+
+Jobs are numbers, `0 .. len(plan)-1`, in the order of the batch; needs and dependents are compact arrays. A declaration that stands for
+many jobs is kept once: its jobs have names, everything else about one of them is made on demand, so that a plan of a million jobs stays
+small.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from bisect import bisect_right
+from functools import cached_property
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from joblot.core import graph
+from joblot.core.fan_out import FanOutJobs, pattern_of
+from joblot.core.references import LATER, split_result
+from joblot.core.resources import ONE_SLOT, PLAIN, Demand
+from joblot.digest import blake2b
+from joblot.errors import ConfigError, CyclicDependencyError, Diagnostic, did_you_mean
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from joblot.core.model import Config, JobSpec
+
+    Columns = dict[str, list[Any]]
+
+_SHORT_S: Final = 2.0
+PATTERN: Final = re.compile(r"[*?\[]")
+MOST_PAIRS: Final = 50_000_000
+"""So many pairs of a job and its need fit into a plan."""
+_MOST_SHOWN: Final = 20
+_LATER_IN: Final = re.compile(rf"\$\{{\{{\s*({'|'.join(sorted(LATER))})\b")
+_RESULT_OF: Final = re.compile(r"\$\{\{\s*jobs\.([A-Za-z0-9][A-Za-z0-9._-]*)")
+
+
+class Plan:
+    """A graph of jobs. It never changes, but for `extend`: jobs may be added behind those that there are."""
+
+    def __init__(self, config: Config, jobs: _Jobs, needs: graph.Relation) -> None:
+        self.config = config
+        self._grown: dict[int, Columns] = {}
+        self._adopted: dict[int, JobSpec] = {}
+        self._tried: tuple[int, Columns, tuple[_Jobs, graph.Relation]] | None = None
+        self._take(jobs, needs)
+        self.growing = frozenset(jobs.growing)
+        """The jobs that are no work of their own: from a result they find the items of a fan-out, and then the plan grows by its jobs."""
+
+    def _take(self, jobs: _Jobs, needs: graph.Relation) -> None:
+        self.needs = needs
+        self.dependents = needs.inverse()
+        self.declarations: Sequence[JobSpec] = jobs.declarations
+        """By job, what declares it: for the jobs of a fan-out the same, with references to the item where they differ."""
+        self._names = jobs.names
+        self._numbers = jobs.numbers
+        self._fans = jobs.fans
+        self._starts = jobs.starts
+        self._ranges = jobs.grown
+        self._made: tuple[int, JobSpec] | None = None
+
+    def __len__(self) -> int:
+        return len(self.declarations)
+
+    def name(self, job: int) -> str:
+        """The job's name."""
+        return self._names[job] if job < len(self._names) else self._adopted[job].name
+
+    def names(self) -> Sequence[str]:
+        """The names of all jobs, in order."""
+        return self._names
+
+    def spec(self, job: int) -> JobSpec:
+        """What the batch declares for the job, with its item filled in."""
+        if job >= len(self.declarations):
+            return self._adopted[job]
+        declared = self.declarations[job]
+        return declared if declared.fan_out is None or declared.fan_out.kind == "result" else self._make(job)
+
+    def _make(self, job: int) -> JobSpec:
+        made = self._made
+        if made is None or made[0] != job:
+            number = bisect_right(self._starts, job) - 1
+            spec = self._fans[number].spec(job - self._starts[number], self._names[job])
+            self._made = made = (job, spec)
+        return made[1]
+
+    def item(self, job: int) -> str:
+        """The item of a fan-out's job, for people; empty for other jobs."""
+        if self.declarations[job].fan_out is None or job in self.growing:
+            return ""
+        number = bisect_right(self._starts, job) - 1
+        return self._fans[number].shown(job - self._starts[number])
+
+    def fresh(self) -> Plan:
+        """The plan of a run that begins: what has grown in another run is not in it."""
+        return expand(self.config) if self.growing else self
+
+    @property
+    def fan_outs(self) -> list[tuple[JobSpec, range]]:
+        """The declarations that stand for many jobs, each with the numbers of its jobs."""
+        pairs = zip(self._starts, self._fans, strict=True)
+        return [(self.declarations[start], range(start, start + len(fan))) for start, fan in pairs if len(fan)]
+
+    def adopt(self, job: int, spec: JobSpec) -> None:
+        """Know a job by its number that another process added to its copy of the plan; its needs are not known here."""
+        self._adopted[job] = spec
+
+    def forget(self, job: int) -> None:
+        """Drop an adopted job."""
+        self._adopted.pop(job, None)
+
+    def extend(self, job: int, columns: Columns) -> range:
+        """Add the jobs for the items that a growing job found, as columns. Done a second time it changes nothing.
+
+        They need the growing job, and whatever needs that one needs them as well. Returns their numbers.
+
+        Raises:
+            ConfigError: names or outputs that cannot be; the plan is what it was.
+        """
+        if job not in self._grown:
+            jobs, needs = self.try_to_extend(job, columns)
+            self._grown = {**self._grown, job: columns}
+            self._tried = None
+            self._take(jobs, needs)
+            self.__dict__.pop("tiers", None)
+        return self._ranges[job]
+
+    def try_to_extend(self, job: int, columns: Columns) -> tuple[_Jobs, graph.Relation]:
+        """What `extend` would make of the plan, without changing it.
+
+        Raises:
+            ConfigError: as `extend`.
+        """
+        if self._tried is None or self._tried[:2] != (job, columns):
+            self._tried = (job, columns, _expanded(self.config, {**self._grown, job: columns}))
+        return self._tried[2]
+
+    def items_of(self, job: int) -> Columns:
+        """The items that a growing job has found, as columns."""
+        return self._grown[job]
+
+    @property
+    def grown(self) -> dict[int, range]:
+        """By growing job, the numbers of the jobs that were made of its items."""
+        return self._ranges
+
+    def find(self, name: str) -> int | None:
+        """The number of the job of that name."""
+        return self._numbers.get(name)
+
+    def match(self, pattern: str) -> list[int]:
+        """The numbers of the jobs whose names match a pattern (`*`, `?`, `[...]`), in order; a plain name matches itself."""
+        if not PATTERN.search(pattern):
+            number = self._numbers.get(pattern)
+            return [] if number is None else [number]
+        return _matching(pattern, self._numbers)
+
+    def demand(self, job: int) -> Demand:
+        """What the job holds while it runs; the same for all jobs of a declaration.
+
+        A job that may run only once, or has little time, must not be queued behind others in a worker: it asks for a slot of its own.
+        """
+        spec = self.declarations[job]
+        if spec.fan_out is not None and spec.fan_out.kind == "result":
+            return PLAIN
+        resources = spec.resources
+        if spec.fan_out is not None and spec.fan_out.max_parallel is not None:
+            resources = {**resources, _share_of(spec): 1.0}
+        if resources:
+            return tuple(sorted(resources.items()))
+        if spec.once or (spec.timeout_s is not None and spec.timeout_s < _SHORT_S):
+            return ONE_SLOT
+        return PLAIN
+
+    @cached_property
+    def limits(self) -> dict[str, int]:
+        """The named resources: those of the batch, and one for each fan-out that bounds how many of its jobs run at a time."""
+        limits = dict(self.config.limits)
+        for spec in self.config.jobs:
+            if spec.fan_out is not None and spec.fan_out.max_parallel is not None:
+                limits[_share_of(spec)] = spec.fan_out.max_parallel
+        return limits
+
+    @cached_property
+    def tiers(self) -> list[list[int]]:
+        """The jobs in tiers; for display, never a barrier."""
+        return graph.tiers(self.needs, self.dependents)
+
+    @cached_property
+    def wanted_results(self) -> frozenset[int]:
+        """The jobs whose results some other job refers to."""
+        specs = (spec for spec in self.config.jobs if spec.deferred)
+        names = (name for spec in specs for name in self.results_in(spec))
+        return frozenset(self._numbers[name] for name in names if name in self._numbers)
+
+    def results_in(self, spec: JobSpec) -> list[str]:
+        """The names of the jobs whose results stand in the texts of a declaration, whether there are such jobs or not."""
+        source = spec.fan_out.source if spec.fan_out is not None else ""
+        text = msgspec.json.encode([spec.input, spec.params, spec.run, spec.env, source]).decode()
+        ways = (split_result(way.split("."), self._numbers.__contains__) for way in _RESULT_OF.findall(text))
+        return [way[0] for way in ways if way is not None]
+
+    @cached_property
+    def encoded(self) -> bytes:
+        """The batch as JSON, as it is stored beside a run's events. Python callables stand as their qualified names."""
+        return msgspec.json.encode(self.config, enc_hook=_callable_name)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """What this plan would do, as a short hash: equal for equal plans, whatever file they came from."""
+        return blake2b(self.encoded, digest_size=16).hexdigest()
+
+
+class _Jobs:
+    """The numbered jobs of a batch's declarations: names, what declares each, and the makers of those made from items."""
+
+    def __init__(self, specs: Sequence[JobSpec], grown: Mapping[int, Columns]) -> None:
+        self.specs = list(specs)
+        self.declarations: list[JobSpec] = []
+        self.names: list[str] = []
+        self.fans: list[FanOutJobs] = []
+        self.starts: list[int] = []
+        self.growing: list[int] = []
+        self.grown: dict[int, range] = {}
+        for spec in specs:
+            if spec.fan_out is None:
+                self.declarations.append(spec)
+                self.names.append(spec.name)
+            elif spec.fan_out.kind == "result":
+                self.growing.append(len(self.names))
+                self.declarations.append(spec)
+                self.names.append(pattern_of(spec.name))
+            else:
+                self._add(spec)
+        self.declared = len(self.names)
+        """How many jobs the batch itself declares; behind them stand those that a result gave."""
+        for job, columns in grown.items():
+            made = _of_items(self.declarations[job], columns)
+            self.specs.append(made)
+            self._add(made)
+            self.grown[job] = range(self.starts[-1], len(self.names))
+        self.numbers = dict(zip(self.names, range(len(self.names)), strict=True))
+
+    def _add(self, spec: JobSpec) -> None:
+        """The jobs of one fan-out, behind those that there are."""
+        jobs = FanOutJobs(spec)
+        self.starts.append(len(self.names))
+        self.fans.append(jobs)
+        self.names += jobs.names()
+        self.declarations += [spec] * len(jobs)
+
+    def each(self, field: str) -> Iterator[Any]:
+        """A field of every job, in order. Growing jobs make nothing themselves: they have their needs only."""
+        fans = iter(self.fans)
+        for spec in self.specs:
+            if spec.fan_out is None:
+                yield getattr(spec, field)
+            elif spec.fan_out.kind == "result":
+                yield getattr(spec, field) if field == "needs" else ()
+            else:
+                yield from next(fans).values(field)
+
+
+def expand(config: Config) -> Plan:
+    """The plan of a batch.
+
+    Raises:
+        ConfigError: duplicate names, needs that name no job, a job that needs itself. All of them at once.
+        CyclicDependencyError: jobs that need each other.
+    """
+    jobs, needs = _expanded(config, {})
+    plan = Plan(config, jobs, needs)
+    unknown = [problem for spec in config.jobs if spec.deferred for problem in _unknown_results(plan, spec)]
+    if unknown:
+        raise ConfigError(unknown)
+    cycle = graph.find_cycle(plan.needs, plan.dependents) if needs.partners else []
+    if cycle:
+        raise _cyclic(plan, cycle)
+    return plan
+
+
+def _expanded(config: Config, grown: Mapping[int, Columns]) -> tuple[_Jobs, graph.Relation]:
+    """The jobs of a batch and what they need; `grown` are the items that growing jobs have found, in the order in which they did."""
+    jobs = _Jobs(config.jobs, grown)
+    problems = _name_problems(jobs)
+    needs = _needs(config, jobs, problems)
+    if any(spec.outputs for spec in config.jobs):
+        problems += _output_conflicts(config, jobs)
+    if problems:
+        raise ConfigError(problems)
+    return jobs, needs
+
+
+def _of_items(spec: JobSpec, columns: Columns) -> JobSpec:
+    """The declaration of the jobs that a growing job's items make. What the growing job waited for, they need not wait for."""
+    from msgspec.structs import replace
+
+    assert spec.fan_out is not None, "BUG: not a fan-out"
+    fan = replace(spec.fan_out, kind="rows", columns=columns, source="")
+    return replace(spec, fan_out=fan, needs=(), when="success", deferred=_is_deferred(spec))
+
+
+def _is_deferred(spec: JobSpec) -> bool:
+    """Whether something but the item is filled in when a job starts."""
+    text = msgspec.json.encode([spec.input, spec.params, spec.run, spec.env]).decode()
+    return bool(_LATER_IN.search(text))
+
+
+def _unknown_results(plan: Plan, spec: JobSpec) -> list[Diagnostic]:
+    """References to results of jobs that there are not: those that are found while the run goes on have none that can be named before."""
+    problems = []
+    for name in plan.results_in(spec):
+        if plan.find(name) is None:
+            growing = next((plan.name(job) for job in sorted(plan.growing) if _matching(plan.name(job), {name: 0})), "")
+            message = f"job `{spec.name}` refers to the result of `{name}`, and no job has that name"
+            hint = f"jobs of `{growing}` are found while the run goes on, and cannot be named before" if growing else ""
+            problems.append(_problem("reference", spec, message, hint=hint or did_you_mean(name, plan.names())))
+    return problems
+
+
+def _name_problems(jobs: _Jobs) -> list[Diagnostic]:
+    """Names that cannot be, or that two jobs have. Those of single jobs have been looked at one by one."""
+    problems = []
+    if jobs.fans:
+        for start, made in zip(jobs.starts, jobs.fans, strict=True):
+            problems += _unfit_names(jobs, start, made)
+    if len(jobs.numbers) != len(jobs.names) or (jobs.fans and len(set(map(str.lower, jobs.names))) != len(jobs.names)):
+        problems += _duplicates(jobs)
+    return problems
+
+
+def _unfit_names(jobs: _Jobs, start: int, made: FanOutJobs) -> list[Diagnostic]:
+    problems = []
+    if not made.names_are_fit:
+        from joblot.core.names import is_job_name
+
+        for number in range(len(made)):
+            name = jobs.names[start + number]
+            if not is_job_name(name):
+                message = f"cannot name a job `{name}` (item {number + 1}: {made.shown(number)})"
+                hint = "begin the name with a word of its own, such as `build-`"
+                problems.append(_problem("name", jobs.declarations[start], message, hint=hint))
+                if len(problems) == _MOST_SHOWN:
+                    break
+    return problems
+
+
+def _duplicates(jobs: _Jobs) -> list[Diagnostic]:
+    problems: list[Diagnostic] = []
+    first: dict[str, int] = {}
+    for number, name in enumerate(jobs.names):
+        other = first.setdefault(name.lower(), number)
+        if other != number:
+            problems.append(_duplicate(jobs, other, number))
+            if len(problems) == _MOST_SHOWN:
+                break
+    return problems
+
+
+def _needs(config: Config, jobs: _Jobs, problems: list[Diagnostic]) -> graph.Relation:
+    if not jobs.grown and not any(spec.needs for spec in config.jobs):
+        return graph.Relation.empty(len(jobs.names))
+    matches: dict[str, list[int]] = {}
+    rows: list[Sequence[int]] = []
+    alike: dict[tuple[str, ...], Sequence[int]] = {(): ()}
+    pairs = 0
+    for number, wanted in enumerate(islice(jobs.each("needs"), jobs.declared)):
+        row = alike.get(wanted)
+        if row is None:
+            row = _need_numbers(jobs, number, wanted, matches, problems)
+            if jobs.grown:
+                row += [job for need in row if need in jobs.grown for job in jobs.grown[need]]
+            if jobs.fans and not any(map(PATTERN.search, wanted)):
+                alike[wanted] = row
+        rows.append(row)
+        pairs += len(row)
+        if pairs > MOST_PAIRS:
+            message = f"the needs of all jobs come to more than {MOST_PAIRS:,} pairs".replace(",", " ")
+            hint = "put one job between the two groups: it needs the first, and the second needs it"
+            problems.append(_problem("needs", jobs.declarations[number], message, hint=hint))
+            break
+        if problems and len(problems) > _MOST_SHOWN * 5:
+            break
+    for growing, made in jobs.grown.items():
+        rows += [(growing,)] * len(made)
+    return graph.Relation(rows) if not problems else graph.Relation.empty(len(jobs.names))
+
+
+def _matching(pattern: str, numbers: dict[str, int]) -> list[int]:
+    import fnmatch
+
+    match = re.compile(fnmatch.translate(pattern)).match
+    return [number for name, number in numbers.items() if match(name)]
+
+
+def _need_numbers(
+    jobs: _Jobs, number: int, wanted: Sequence[str], matches: dict[str, list[int]], problems: list[Diagnostic]
+) -> list[int]:
+    """The numbers of a job's needs, each once, in the order written."""
+    numbers = jobs.numbers
+    try:
+        plain = [numbers[need] for need in wanted]
+    except KeyError:
+        plain = [len(jobs.names)]  # a pattern, or a mistake
+    if max(plain, default=0) < jobs.declared:
+        return plain if len(plain) < 2 else list(dict.fromkeys(plain))
+    found: dict[int, None] = {}
+    name, spec = jobs.names[number], jobs.declarations[number]
+    for need in wanted:
+        single = numbers.get(need, jobs.declared)
+        if single < jobs.declared:
+            found[single] = None
+        elif PATTERN.search(need):
+            if need not in matches:
+                matches[need] = [other for other in _matching(need, numbers) if other < jobs.declared]
+            others = [other for other in matches[need] if other != number]
+            if not others and not _is_empty(jobs, need):
+                problems.append(
+                    _problem("unknown_need", spec, f"job `{name}` needs `{need}`, which matches no other job")
+                )
+            found.update(dict.fromkeys(others))
+        else:
+            hint = _all_of(jobs, need) or did_you_mean(need, numbers)
+            problems.append(_problem("unknown_need", spec, f"job `{name}` needs unknown job `{need}`", hint=hint))
+    return list(found)
+
+
+def _is_empty(jobs: _Jobs, need: str) -> bool:
+    """Whether a pattern means a fan-out that has no items."""
+    from fnmatch import fnmatchcase
+
+    empty = (fan.pattern for fan in jobs.fans if not len(fan))
+    return any(fnmatchcase(pattern, need) for pattern in empty)
+
+
+def _all_of(jobs: _Jobs, need: str) -> str:
+    """What to write for all jobs of a fan-out, when its own name was written."""
+    for spec in (jobs.declarations[start] for start in jobs.starts if start < len(jobs.names)):
+        if need == spec.name or f"{need}-*" == pattern_of(spec.name):
+            return f"write `{pattern_of(spec.name)}` for all its jobs"
+    return ""
+
+
+def _problem(code: str, spec: JobSpec, message: str, *, hint: str = "") -> Diagnostic:
+    place = spec.place
+    if place is None:
+        return Diagnostic(code, message, hint=hint)
+    return Diagnostic(code, message, file=place.file, line=place.line, column=place.column, hint=hint)
+
+
+def _duplicate(jobs: _Jobs, first: int, second: int) -> Diagnostic:
+    one, two = jobs.declarations[first], jobs.declarations[second]
+    name, other = jobs.names[second], jobs.names[first]
+    clash = f"duplicate job name `{name}`" if name == other else f"job names `{other}` and `{name}` differ only in case"
+    hint = "give each job its own name"
+    if two.fan_out is not None and one is two:
+        start = jobs.starts[bisect_right(jobs.starts, first) - 1]
+        made = jobs.fans[bisect_right(jobs.starts, first) - 1]
+        items = f"items {first - start + 1} and {second - start + 1}"
+        same = made.item(first - start) == made.item(second - start)
+        hint = "the item stands there twice" if same else "put more of the item into `name`"
+        return _problem("duplicate_name", two, f"{clash} ({items})", hint=hint)
+    where = f"on line {one.place.line}" if one.place and one.place.line else f"jobs[{first}]"
+    return _problem("duplicate_name", two, f"{clash} (also {where})", hint=hint)
+
+
+def _output_conflicts(config: Config, jobs: _Jobs) -> list[Diagnostic]:
+    """Two jobs that write one path, or one into what another makes; and outputs that cannot be told from what is there anyway."""
+    problems: list[Diagnostic] = []
+    owners: dict[str, int] = {}
+    paths: dict[str, str] = {}
+    folder = _path_key(config.folder, "/")
+    inputs = jobs.each("input")
+    for number, (outputs, given) in enumerate(zip(jobs.each("outputs"), inputs, strict=True)):
+        read = (given,) if isinstance(given, str) else given or ()
+        for path in outputs:
+            spec, name = jobs.declarations[number], jobs.names[number]
+            key = _path_key(path, config.folder)
+            if key == folder or folder.startswith(f"{key.rstrip('/')}/"):
+                message = f"output `{path}` of job `{name}` is the batch's own folder, or one above it"
+                problems.append(_problem("output_conflict", spec, message, hint="name files, or a folder of its own"))
+                continue
+            if path in read:
+                message = f"job `{name}` reads and writes `{path}`"
+                problems.append(_problem("output_conflict", spec, message, hint="write to another file"))
+            first = owners.setdefault(key, number)
+            if first != number:
+                problems.append(_both_write(jobs, first, number, path, "writes too"))
+            else:
+                paths[key] = path
+        if len(problems) > _MOST_SHOWN:
+            return problems
+    for key, number in owners.items():
+        above = _owner_above(key, owners)
+        if above is not None and above != number:
+            problems.append(_both_write(jobs, above, number, paths[key], "makes the folder of"))
+    return problems
+
+
+def _owner_above(key: str, owners: dict[str, int]) -> int | None:
+    end = key.rfind("/")
+    while end > 0:
+        if key[:end] in owners:
+            return owners[key[:end]]
+        end = key.rfind("/", 0, end)
+    return None
+
+
+def _path_key(path: str, folder: str) -> str:
+    """Equal for paths that some file system takes for the same: whatever the case, and however accents are written."""
+    plain = not path.startswith(("/", ".")) and "/." not in path and "//" not in path and not path.endswith("/")
+    key = f"{folder}/{path}" if plain else posixpath.normpath(posixpath.join(folder, path))
+    if not key.isascii():
+        from unicodedata import normalize
+
+        key = normalize("NFKC", normalize("NFKC", key).casefold())
+    return key.casefold()
+
+
+def _both_write(jobs: _Jobs, first: int, second: int, path: str, how: str) -> Diagnostic:
+    spec, other = jobs.declarations[second], jobs.declarations[first]
+    if spec.fan_out is not None and spec is other:
+        message = f"jobs `{jobs.names[first]}` and `{jobs.names[second]}` both write `{path}`"
+        return _problem("output_conflict", spec, message, hint="let the item stand in `outputs`")
+    where = f"line {other.place.line}" if other.place and other.place.line else f"jobs[{first}]"
+    message = f"job `{jobs.names[second]}` writes `{path}`, which job `{jobs.names[first]}` ({where}) {how}"
+    return _problem("output_conflict", spec, message, hint="give each job files of its own")
+
+
+def _share_of(spec: JobSpec) -> str:
+    """The name of the resource that bounds how many jobs of a fan-out run at a time; no resource of a batch can have it."""
+    return f"max_parallel of {pattern_of(spec.name)}"
+
+
+def _cyclic(plan: Plan, cycle: list[int]) -> CyclicDependencyError:
+    names = [plan.name(job) for job in [*cycle, cycle[0]]]
+    spec = plan.declarations[cycle[0]]
+    message = f"jobs need each other: {' -> '.join(names)}"
+    hint = "`a -> b` means that `a` needs `b`; remove one of these needs"
+    return CyclicDependencyError([_problem("cycle", spec, message, hint=hint)], names)
+
+
+def _callable_name(value: Any) -> str:
+    return f"{getattr(value, '__module__', '?')}:{getattr(value, '__qualname__', type(value).__qualname__)}"

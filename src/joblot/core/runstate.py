@@ -1,0 +1,705 @@
+"""The state of one run.
+
+Everything that decides what happens next in a run is in this file, and only here. It is pure: no clock, no I/O, no randomness, no
+logging. Time comes in as `now` (monotonic seconds); the engine records the events and carries out the commands.
+
+Theory of operation
+-------------------
+A job is in exactly one state; NEXT lists the legal moves. Every input method decides, turns its decisions into events, applies them and
+adds the commands that follow. `apply` is the only code that changes a job's state, and it decides nothing: resuming a run is applying
+its journal, then `resume`. The events of one input are recorded together, so a reader of the journal never sees half of a decision.
+
+What `apply` derives without an event of its own is only arithmetic: a waiting job becomes ready when the last of its needs has ended as
+its `when` asks. Everything else that happens to a job is written down.
+
+Timers (deadlines, waits before a retry) and the queues of ready jobs (`ready`) are indexes. Timers belong to one process and are made
+again by `resume`.
+
+Jobs that can be run together (`fusing`) start as a bundle, which holds what one of them asks for; each ends for itself. A bundle whose
+process fails as a whole tells nothing of the jobs that were not done: they are ready again, without a try counted, in bundles of half as
+many (`bundles`), down to single jobs, for which the ordinary rules hold.
+
+What this file does not know: executors, processes, files, values, the text of the batch.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections import deque
+from heapq import heappop, heappush
+from itertools import repeat
+from typing import TYPE_CHECKING, Any, Final
+
+from msgspec import Raw
+
+from joblot.core import events as ev
+from joblot.core.bundles import Bundles
+from joblot.core.commands import Decision, Kill
+from joblot.core.fusing import Fusing
+from joblot.core.model import (
+    ABORTED,
+    BACKING_OFF,
+    CACHED,
+    CANCELLED,
+    FAILED,
+    FINAL,
+    READY,
+    RETRIABLE,
+    RUNNING,
+    SKIPPED,
+    STATE_OF,
+    STATES,
+    SUCCESS,
+    WAITING,
+    Outcome,
+)
+from joblot.core.ready import Picked, ReadyQueues
+from joblot.core.resources import Resources
+from joblot.core.retry import retry_delay
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Mapping, Sequence
+
+    from joblot.core.fusing import Rules
+    from joblot.core.limits import Limits
+    from joblot.core.plan import Plan
+
+NEXT: Final[dict[int, frozenset[int]]] = {
+    WAITING: frozenset({READY, SKIPPED, CACHED, CANCELLED, ABORTED}),
+    READY: frozenset({RUNNING, SKIPPED, CACHED, CANCELLED, ABORTED}),
+    RUNNING: frozenset({SUCCESS, FAILED, BACKING_OFF, READY, WAITING, CANCELLED, ABORTED}),
+    BACKING_OFF: frozenset({READY, CANCELLED, ABORTED}),
+    SUCCESS: frozenset(),
+    FAILED: frozenset(),
+    SKIPPED: frozenset(),
+    CACHED: frozenset(),
+    CANCELLED: frozenset(),
+    ABORTED: frozenset(),
+}
+"""The legal moves. A running job becomes ready again when its attempt was lost or never began, or is retried without a wait; it waits
+again when, by then, a person has taken jobs that it needs back to the beginning."""
+
+_BUNDLES: Final = frozenset({*RETRIABLE, "lost"})
+"""Outcomes that a bundle can have as a whole."""
+_GOOD: Final = frozenset({SUCCESS, CACHED})
+_BAD: Final = FINAL - _GOOD
+_WHEN: Final = {"success": 0, "failure": 1, "always": 2}
+BUNDLE_FAILED: Final = "bundle"
+"""The reason code of an end that is not the job's own: it shared a process that failed."""
+_STOPPED: Final = {"cancelled": CANCELLED, "fail_fast": ABORTED, "max_failures": ABORTED, "time_limit": ABORTED}
+
+
+class IllegalMoveError(AssertionError):
+    """BUG: an event asked for a move that NEXT does not list. The text carries the job's story so far."""
+
+
+class RunState:
+    """The state machine of one run of one plan."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        limits: Limits,
+        *,
+        unknown_actions: Collection[int] = (),
+        checkable: Collection[int] = (),
+        fuse_rules: Rules | None = None,
+    ) -> None:
+        count = len(plan)
+        self.plan = plan
+        self.limits = limits
+        self.states = bytearray(count)
+        self.attempts = array("i", bytes(4 * count))
+        """Number of the last attempt handed out; 0 before the first."""
+        self.failed_tries: dict[int, int] = {}
+        self.losses: dict[int, int] = {}
+        """How often the jobs were lost; those that were too often run alone, so that the next loss can only be their own doing."""
+        self.results: dict[int, bytes] = {}
+        """Results as JSON of the jobs that others refer to."""
+        self.counts = [0] * len(STATES)
+        self.counts[WAITING] = count
+        self.open_needs = plan.needs.counts()
+        """How many needs of a job have not ended."""
+        self.soured = bytearray(count)
+        """Whether some need of the job ended otherwise than well."""
+        self.fell = bytearray(count)
+        """Whether the job failed, was stopped, or was skipped because of one that did."""
+        self.alarmed = bytearray(count)
+        """Whether some need of the job fell."""
+        self.left_out: set[int] = set()
+        """Jobs that were not selected: they end as skipped, and whatever needs them takes them as they are."""
+        self.resources = Resources(limits.slots, limits.limits)
+        self.stopping = ""
+        """Why nothing starts any more; empty while things do."""
+        self.status = ""
+        """The run's final status; empty until it has one."""
+        self.kills: dict[int, str] = {}
+        """Running jobs that are to be killed, and the outcome that this will be."""
+        self._graces: dict[int, float] = {}
+        """For these, the shortest time that they were given."""
+        self._unknown = sorted(unknown_actions)
+        self._checkable = set(checkable)
+        """Jobs that may be up to date: asked about when they become ready."""
+        self._questions: dict[int, None] = {}
+        """Jobs to ask about; nothing starts while there are any. An index, as timers are."""
+        self._insisted: set[int] = set()
+        """Jobs that were done and that a person wants to run again, up to date or not."""
+        self.was_reopened = False
+        self._began: float | None = None
+        """When the run began, if that was in this process."""
+        self._when = bytearray(_WHEN[spec.when] for spec in plan.declarations)
+        declared = plan.config.jobs
+        self._has_handlers = any(spec.when == "failure" for spec in declared)
+        """Whether any job starts only when a need of it fell, and so has no use for a need that ends well."""
+        self._has_timeouts = any(spec.timeout_s is not None for spec in declared)
+        self.fusing = Fusing(plan, fuse_rules or {})
+        self.ready = ReadyQueues(plan, limits.expected_memory, self.fusing)
+        self.bundles = Bundles(limits.max_bundle)
+        self._sharing = self.bundles.running
+        self._deadlines: list[tuple[float, int]] = []
+        self._deadline_of: dict[int, float] = {}
+        """By job, the deadline of its last attempt: an attempt that was given back leaves its own behind, under the same number."""
+        self._backoffs: list[tuple[float, int]] = []
+        self._end_by: float | None = None
+        for job in range(count):
+            if not self.open_needs[job] and self._comes_true(job):
+                self._move(job, READY)
+
+    # --- inputs ---------------------------------------------------------------------------------
+
+    def start(
+        self,
+        now: float,
+        capacity: int,
+        *,
+        by: dict[str, Any] | None = None,
+        settings: dict[str, Any] | None = None,
+        left_out: Collection[int] = (),
+    ) -> Decision:
+        """Begin the run; the jobs in `left_out` take no part in it."""
+        decision = Decision([], [], [])
+        started = ev.RunStarted(self.plan.fingerprint, len(self.plan), settings or {}, by or {})
+        self._emit(decision, started)
+        if left_out:
+            self._emit(decision, ev.JobsEnded(sorted(left_out), "skipped", ev.NOT_SELECTED))
+        self._began = now
+        self._begin(now)
+        self._skip_what_cannot_start(decision)
+        return self._finish(decision, now, capacity)
+
+    def resume(
+        self, now: float, capacity: int, *, by: dict[str, Any] | None = None, settings: dict[str, Any] | None = None
+    ) -> Decision:
+        """Go on with a run whose journal was applied: attempts without an end are lost and their jobs run again."""
+        decision = Decision([], [], [])
+        self._emit(decision, ev.RunResumed(by or {}, settings or {}))
+        self._begin(now)
+        for job in range(len(self.plan)):
+            if self.states[job] == RUNNING:
+                self._lost(decision, job, "the runner ended while it ran", 0, counted=False)
+            elif self.states[job] == BACKING_OFF:
+                heappush(self._backoffs, (now + self.plan.declarations[job].retry.delay_s, job))
+        # A journal that ends inside a run can leave a consequence unrecorded only if a decision was cut, which cannot be. But reopened jobs
+        # may stand behind needs that were not reopened with them.
+        self._skip_what_cannot_start(decision)
+        return self._finish(decision, now, capacity)
+
+    def reopen(self, jobs: Iterable[int]) -> Decision:
+        """Take jobs back to the beginning, and the run with them; `resume` then goes on. Nothing starts yet.
+
+        Jobs that have not ended go on anyway and are left as they are.
+        """
+        decision = Decision([], [], [])
+        self._emit(decision, ev.RunReopened(sorted(job for job in jobs if self.states[job] in FINAL)))
+        return decision
+
+    def attempts_ended(self, outcomes: Iterable[Outcome], now: float, capacity: int) -> Decision:
+        """Attempts came to an end. News of an attempt that is not the current one is ignored."""
+        decision = Decision([], [], [])
+        states, attempts, company = self.states, self.attempts, self.in_flight - 1
+        for outcome in outcomes:
+            job = outcome.job
+            if states[job] == RUNNING and attempts[job] == outcome.number:
+                if outcome.items is not None and self.stopping:
+                    outcome.kind = "cancelled"  # nothing is added to a run that is to end: the next process looks again
+                if outcome.kind == "ok":
+                    if outcome.items is not None:
+                        self._grow(decision, job, outcome.items)
+                    self._emit(decision, ev.ended_well(outcome))
+                    self._after(decision, job)
+                else:
+                    self._ended_badly(decision, outcome, now, company)
+        return self._finish(decision, now, capacity)
+
+    def _grow(self, decision: Decision, job: int, items: dict[str, list[Any]]) -> None:
+        """Add the jobs for the items that a growing job found. Those of an earlier attempt stand."""
+        if job not in self.plan.grown:
+            jobs = len(next(iter(items.values()), ()))
+            self._emit(decision, ev.PlanExtended(job, len(self.plan), jobs, items))
+
+    def attempts_lost(self, lost: Iterable[tuple[int, int]], now: float, capacity: int, message: str) -> Decision:
+        """The machinery around running attempts (job and attempt number) died; how they ended is not known."""
+        decision = Decision([], [], [])
+        company = self.in_flight - 1
+        for job, number in lost:
+            if self.states[job] == RUNNING and self.attempts[job] == number:
+                self._lost(decision, job, message, company, counted=True)
+        return self._finish(decision, now, capacity)
+
+    def checked(self, jobs: Iterable[int], current: Mapping[int, bytes], now: float, capacity: int) -> Decision:
+        """Ready jobs were looked at. Those in `current` are up to date and have ended; the values are their results as JSON, empty for none."""
+        decision = Decision([], [], [])
+        for job in jobs:
+            self._questions.pop(job, None)
+        done = [job for job in current if self.states[job] == READY and job not in self._insisted]
+        if done:
+            results = {job: Raw(current[job]) for job in done if current[job]}
+            self._emit(decision, ev.JobsEnded(done, "cached", "up_to_date", results=results))
+            for job in done:
+                self._after(decision, job)
+        return self._finish(decision, now, capacity)
+
+    def tick(self, now: float, capacity: int) -> Decision:
+        """Time has passed: waits end, deadlines strike, and free capacity is used."""
+        decision = Decision([], [], [])
+        return self._finish(decision, now, capacity)
+
+    def stop(self, reason: str, now: float, capacity: int, *, by: str = "") -> Decision:
+        """Start nothing any more; what runs may end. `reason`: `cancelled` or `time_limit`."""
+        decision = Decision([], [], [])
+        if not self.status:
+            self._stop(decision, reason, by=by)
+        return self._finish(decision, now, capacity)
+
+    def kill_running(self, now: float, capacity: int, *, grace_s: float | None = None) -> Decision:
+        """Kill what still runs after `stop`, with each job's own grace unless another is given."""
+        decision = Decision([], [], [])
+        self._kill_all(decision, "cancelled", grace_s)
+        return self._finish(decision, now, capacity)
+
+    # --- questions ------------------------------------------------------------------------------
+
+    @property
+    def ended(self) -> bool:
+        """Whether every job is in a final state and the run has its status."""
+        return bool(self.status)
+
+    @property
+    def in_flight(self) -> int:
+        """How many attempts are out."""
+        return self.counts[RUNNING]
+
+    def next_due(self) -> float | None:
+        """When `tick` has something to do, if that is known: monotonic seconds."""
+        if not self._deadlines and not self._backoffs and self._end_by is None:
+            return None
+        while self._deadlines and not self._is_current(self._deadlines[0]):
+            heappop(self._deadlines)
+        while self._backoffs and self.states[self._backoffs[0][1]] != BACKING_OFF:
+            heappop(self._backoffs)
+        due = [heap[0][0] for heap in (self._deadlines, self._backoffs) if heap]
+        if self._end_by is not None and not self.stopping and not self.status:
+            due.append(self._end_by)
+        return min(due, default=None)
+
+    def state_of(self, name: str) -> str:
+        """The name of the state of the job of that name."""
+        job = self.plan.find(name)
+        assert job is not None, name
+        return STATES[self.states[job]]
+
+    # --- deciding -------------------------------------------------------------------------------
+
+    def _begin(self, now: float) -> None:
+        if self.limits.timeout_s is not None:
+            self._end_by = now + self.limits.timeout_s
+
+    def _finish(self, decision: Decision, now: float, capacity: int) -> Decision:
+        """The end of every input: timers that are due, starts, and the end of the run."""
+        if self._backoffs or self._deadlines or self._end_by is not None:
+            self._timers(decision, now)
+        if decision.kills:
+            decision.kills = self._wanted_kills(decision.kills)
+        if not self.stopping:
+            self._start_ready(decision, now, capacity)
+        if not self.status and not self._open():
+            lasted = 0.0 if self._began is None else round(now - self._began, 6)
+            self._emit(decision, ev.RunEnded(self._final_status(), lasted))
+        return decision
+
+    def _wanted_kills(self, kills: Sequence[Kill]) -> list[Kill]:
+        """Each process once. What one outcome asked to kill may have ended by a later one, or with the process before this one."""
+        wanted, met = [], set[int]()
+        for kill in kills:
+            bundle = self.bundles.number(kill.job)
+            if self.states[kill.job] == RUNNING and bundle not in met:
+                wanted.append(kill)
+                met |= {bundle} - {0}
+        return wanted
+
+    def _open(self) -> int:
+        counts = self.counts
+        return counts[WAITING] + counts[READY] + counts[RUNNING] + counts[BACKING_OFF]
+
+    def _final_status(self) -> str:
+        if self.stopping == "cancelled":
+            return "cancelled"
+        return "failed" if self.counts[FAILED] or self.counts[ABORTED] else "success"
+
+    def _timers(self, decision: Decision, now: float) -> None:
+        if self._end_by is not None and now >= self._end_by and not self.stopping and self._open():
+            self._stop(decision, "time_limit")
+            self._kill_all(decision, "cancelled", None)
+        while self._backoffs and self._backoffs[0][0] <= now:
+            job = heappop(self._backoffs)[1]
+            if self.states[job] == BACKING_OFF:
+                self._emit(decision, ev.BackoffEnded(job))
+        while self._deadlines and self._deadlines[0][0] <= now:
+            entry = heappop(self._deadlines)
+            if self._is_current(entry):
+                self._kill(decision, entry[1], "timeout", None)
+
+    def _is_current(self, entry: tuple[float, int]) -> bool:
+        moment, job = entry
+        return self.states[job] == RUNNING and self._deadline_of[job] == moment and job not in self.kills
+
+    def _start_ready(self, decision: Decision, now: float, capacity: int) -> None:
+        if self._questions:
+            decision.checks = [job for job in self._questions if self.states[job] == READY]
+            if decision.checks:
+                return
+            self._questions.clear()
+        picked, sizes = self._picked(capacity)
+        if not picked:
+            return
+        self._emit(decision, ev.AttemptsStarted(picked, sizes))
+        decision.starts.extend(picked)
+        if not self._has_timeouts:
+            return
+        for job in picked:
+            timeout = self.plan.declarations[job].timeout_s
+            if timeout is not None:
+                self._deadline_of[job] = now + timeout
+                heappush(self._deadlines, (now + timeout, job))
+
+    def _picked(self, capacity: int) -> Picked:
+        """The ready jobs that start now, and the bundles that they form. One that was lost too often has the machine to itself."""
+        if self.losses:
+            limit, open_states = self.limits.crash_limit, (READY, RUNNING)
+            suspects = [job for job, times in self.losses.items() if times >= limit and self.states[job] in open_states]
+            if suspects:
+                return [] if self.in_flight else suspects[:1], []
+        out = self.counts[RUNNING] - (self.bundles.processes_saved if self._sharing else 0)
+        return self.ready.pick(self.resources, max(capacity, self.limits.slots) - out, capacity, self.bundles.most)
+
+    def _ended_badly(self, decision: Decision, outcome: Outcome, now: float, company: int) -> None:
+        job, kind, reason = outcome.job, outcome.kind, outcome.reason
+        if reason == BUNDLE_FAILED:
+            reason = ""  # an action may say anything, but not this
+        asked = self.kills.get(job)
+        if asked is not None and kind != "returned":
+            kind, reason = asked, asked if asked == "timeout" else ""
+        if self.bundles.size(job) > 1 and kind in _BUNDLES and (outcome.shared or asked == "timeout"):
+            self._split(decision, outcome, kind)
+            return
+        if kind == "lost":
+            self._lost(decision, job, outcome.message, company, counted=True)
+            return
+        state, delay, message = FAILED, 0.0, outcome.message
+        if asked == "timeout" == kind:
+            message = f"timed out after {self.plan.declarations[job].timeout_s:g} s"
+        if kind in ("cancelled", "returned"):
+            state = _STOPPED[self.stopping] if self.stopping else READY
+            reason, message = self.stopping, ""
+        else:
+            tries = self.failed_tries.get(job, 0) + 1
+            wait = retry_delay(self.plan.declarations[job].retry, tries, kind, seed=self.limits.seed, job=job)
+            if wait is not None and not self.stopping:
+                state, delay = (BACKING_OFF, wait) if wait > 0 else (READY, 0.0)
+        self._emit(decision, ev.ended(outcome, kind, STATES[state], reason or kind, message, delay))
+        if state == BACKING_OFF:
+            heappush(self._backoffs, (now + delay, job))
+        elif state in FINAL:
+            self._ended_for_good(decision, job)
+
+    def _split(self, decision: Decision, outcome: Outcome, kind: str) -> None:
+        """The bundle failed as a whole, and nobody knows by which of its jobs: again, with fewer others."""
+        state = _STOPPED[self.stopping] if self.stopping else READY
+        message = f"a bundle of {self.bundles.size(outcome.job)} jobs ended: {outcome.message or kind}"
+        if kind == "timeout" and outcome.job in self.kills:
+            timeout = self.plan.declarations[outcome.job].timeout_s
+            message = f"a bundle of {self.bundles.size(outcome.job)} jobs timed out after {timeout:g} s"
+        self._emit(decision, ev.ended(outcome, kind, STATES[state], self.stopping or BUNDLE_FAILED, message, 0.0))
+        if state in FINAL:
+            self._ended_for_good(decision, outcome.job)
+
+    def _ended_for_good(self, decision: Decision, job: int) -> None:
+        """What follows from a job's last end, when it was not a success: for its dependents, and perhaps for the whole run."""
+        self._after(decision, job)
+        if self.states[job] == FAILED and not self.stopping and self._too_many_failures():
+            self._stop(decision, "fail_fast" if self.limits.fail_fast else "max_failures", job=job)
+            self._kill_all(decision, "cancelled", None)
+
+    def _too_many_failures(self) -> bool:
+        allowed = self.limits.max_failures
+        return allowed is not None and self.counts[FAILED] >= allowed
+
+    def _lost(self, decision: Decision, job: int, message: str, company: int, *, counted: bool) -> None:
+        """Nobody knows how the attempt ended: again, unless it must run at most once, or was lost too often and now without company.
+
+        `company` is how many other attempts were out: one of those may have been the cause.
+        """
+        if counted and self.bundles.size(job) > 1:
+            self._split(decision, Outcome(job, self.attempts[job], "lost", message=message), "lost")
+            return
+        times = self.losses.get(job, 0) + 1
+        state, reason = WAITING if self.open_needs[job] else READY, "lost"
+        if self.stopping:
+            state, reason = _STOPPED[self.stopping], self.stopping
+        elif self.plan.declarations[job].once:
+            state, reason, message = FAILED, "unknown", f"{message}; it may run only once, so it is not started again"
+        elif counted and not company and times >= self.limits.crash_limit:
+            state, message = FAILED, f"{message}; lost {times} times"
+        outcome = "lost" if counted else "interrupted"
+        number = self.attempts[job]
+        self._emit(decision, ev.AttemptEnded(job, number, outcome, STATES[state], message=message, reason=reason))
+        if state in FINAL:
+            self._ended_for_good(decision, job)
+
+    def _after(self, decision: Decision, job: int) -> None:
+        """The dependents that can no longer start, now that a job has ended."""
+        good = self.states[job] in _GOOD
+        if good and not self._has_handlers:
+            return
+        for dependent in self.plan.dependents[job]:
+            if self.states[dependent] != WAITING:
+                continue
+            when = self._when[dependent]
+            if when == 0:
+                if not good:
+                    reason = "need_failed" if self.states[job] == FAILED else "need_skipped"
+                    self._skip_all(decision, [dependent], reason, job)
+            elif when == 1 and not self.open_needs[dependent]:
+                self._skip_all(decision, [dependent], "condition", -1)
+
+    def _skip_what_cannot_start(self, decision: Decision) -> None:
+        """Skip jobs whose actions are unknown, and those whose needs have ended so that their `when` never comes true."""
+        if self._unknown:
+            self._skip_all(decision, self._unknown, "unknown_action", -1)
+        for job, state in enumerate(self.states):
+            if state != WAITING:
+                continue
+            if self._when[job] == 0 and self.soured[job]:
+                bad = [need for need in self.plan.needs[job] if self._is_bad(need)]
+                cause = next((need for need in bad if self.fell[need]), bad[0])
+                self._skip_all(
+                    decision, [job], "need_failed" if self.states[cause] == FAILED else "need_skipped", cause
+                )
+            elif not self.open_needs[job]:
+                self._skip_all(decision, [job], "condition", -1)
+
+    def _skip_all(self, decision: Decision, jobs: Sequence[int], reason: str, cause: int) -> None:
+        """Skip jobs, then everything that only they kept waiting; without recursion, chains are long."""
+        left = deque([(list(jobs), reason, cause)])
+        while left:
+            skipped, reason, cause = left.popleft()
+            skipped = [job for job in skipped if self.states[job] in (WAITING, READY)]
+            if not skipped:
+                continue
+            self._emit(decision, ev.JobsEnded(skipped, "skipped", reason, cause))
+            for job in skipped:
+                # Downstream of a failure every skipped job names the failure itself, not the skipped job before it.
+                origin = cause if reason == "need_failed" else job
+                inherited = reason if reason == "need_failed" else "need_skipped"
+                waiting = [d for d in self.plan.dependents[job] if self.states[d] == WAITING]
+                left.append(([d for d in waiting if self._when[d] == 0], inherited, origin))
+                left.append(([d for d in waiting if self._when[d] == 1 and not self.open_needs[d]], "condition", -1))
+
+    def _stop(self, decision: Decision, reason: str, *, by: str = "", job: int = -1) -> None:
+        if self.stopping:
+            return
+        self._emit(decision, ev.RunStopping(reason, by, job))
+        idle = [number for number, state in enumerate(self.states) if state in (WAITING, READY, BACKING_OFF)]
+        if idle:
+            self._emit(decision, ev.JobsEnded(idle, STATES[_STOPPED[reason]], reason, job))
+
+    def _kill_all(self, decision: Decision, kind: str, grace_s: float | None) -> None:
+        for job, state in enumerate(self.states):
+            if state == RUNNING:
+                self._kill(decision, job, kind, grace_s)
+
+    def _kill(self, decision: Decision, job: int, kind: str, grace_s: float | None) -> None:
+        """Ask for the end of a running attempt. Asked again it is passed on only when it shall be quicker."""
+        grace = self.plan.declarations[job].grace_s if grace_s is None else grace_s
+        if job in self.kills and grace >= self._graces[job]:
+            return
+        self.kills.setdefault(job, kind)
+        self._graces[job] = grace
+        decision.kills.append(Kill(job, self.attempts[job], kind, grace))
+
+    def _emit(self, decision: Decision, event: ev.AnyEvent) -> None:
+        self.apply(event)
+        decision.events.append(event)
+
+    # --- applying -------------------------------------------------------------------------------
+
+    def apply(self, event: ev.AnyEvent) -> None:
+        """Change the state as a recorded event says. The only code that does."""
+        if isinstance(event, ev.AttemptEnded):
+            self._apply_attempt_ended(event)
+        elif isinstance(event, ev.AttemptsStarted):
+            if event.bundles:
+                self.bundles.begin(event.jobs, event.bundles)
+            for job in event.jobs:
+                self._move(job, RUNNING)
+                self.attempts[job] += 1
+        elif isinstance(event, ev.JobsEnded):
+            state, left_out = STATE_OF[event.state], event.reason == ev.NOT_SELECTED
+            if left_out:
+                self.left_out.update(event.jobs)
+            for job in event.jobs:
+                self._move(job, state)
+                if state == CACHED and job in self.plan.wanted_results:
+                    self.results[job] = bytes(event.results.get(job, ev.NO_RESULT))
+                if state not in _GOOD:
+                    self.fell[job] = self._is_fall(event, state)
+            for job in event.jobs:
+                self._settle(job, good=left_out or state in _GOOD)
+        elif isinstance(event, ev.BackoffEnded):
+            self._move(event.job, READY)
+        elif isinstance(event, ev.PlanExtended):
+            self._apply_extended(event)
+        elif isinstance(event, ev.RunStopping):
+            self.stopping = event.reason
+        elif isinstance(event, ev.RunEnded):
+            self.status = event.status
+        elif isinstance(event, ev.RunReopened):
+            self._apply_reopened(event.jobs)
+
+    def _apply_attempt_ended(self, event: ev.AttemptEnded) -> None:
+        job, outcome = event.job, event.outcome
+        state = STATE_OF[event.state]
+        if event.reason == BUNDLE_FAILED:
+            self.bundles.failed(job)
+        self._move(job, state)
+        if self.kills:
+            self.kills.pop(job, None)
+            self._graces.pop(job, None)
+        if state == SUCCESS:
+            if job in self.plan.wanted_results:
+                self.results[job] = bytes(event.result)
+            self._settle(job, good=True)
+            return
+        if event.reason == BUNDLE_FAILED:
+            return
+        if outcome == "lost":
+            self.losses[job] = self.losses.get(job, 0) + 1
+        elif outcome == "returned":
+            self.attempts[job] -= 1  # it never began, so nothing else will ever be heard of that number
+        elif outcome in RETRIABLE and state not in (CANCELLED, ABORTED):
+            self.failed_tries[job] = self.failed_tries.get(job, 0) + 1
+        if state in FINAL:
+            self.fell[job] = 1
+            self._settle(job, good=False)
+
+    def _is_fall(self, event: ev.JobsEnded, state: int) -> bool:
+        """Whether jobs that ended without an attempt were stopped, or skipped because of a failure."""
+        if state != SKIPPED or event.reason == "need_failed":
+            return True
+        return event.reason == "need_skipped" and bool(self.fell[event.cause])
+
+    def _apply_extended(self, event: ev.PlanExtended) -> None:
+        """Make room for jobs that were added: they wait for the one that found them, and its dependents wait for them."""
+        made = self.plan.extend(event.job, event.columns)
+        assert made.start == len(self.states), "BUG: a run begins with a plan that has not grown"
+        count = len(made)
+        for column in (self.states, self.soured, self.fell, self.alarmed):
+            column.extend(bytes(count))
+        self.attempts.extend(repeat(0, count))
+        self.open_needs.extend(repeat(1, count))
+        self.counts[WAITING] += count
+        self._when.extend(bytes(count))
+        self.fusing.extend(made)
+        self.ready.extend(made)
+        if event.job in self._checkable:
+            self._checkable.update(made)
+        for dependent in self.plan.dependents[event.job]:
+            if dependent < made.start:
+                self.open_needs[dependent] += count
+
+    def _apply_reopened(self, jobs: Sequence[int]) -> None:
+        """The only way out of a final state. The indexes are computed anew: this happens once in the life of a process."""
+        self.stopping = self.status = ""
+        self.was_reopened = True
+        for job in jobs:
+            if self.states[job] in _GOOD:
+                self._insisted.add(job)
+            self.counts[self.states[job]] -= 1
+            self.counts[WAITING] += 1
+            self.states[job] = WAITING
+            self.fell[job] = 0
+            self.left_out.discard(job)
+            self.bundles.forget(job)
+            for memory in (self.failed_tries, self.losses, self.results):
+                memory.pop(job, None)
+        for job in range(len(self.plan)):
+            needs = self.plan.needs[job]
+            self.open_needs[job] = sum(self.states[need] not in FINAL for need in needs)
+            self.soured[job] = any(map(self._is_bad, needs))
+            self.alarmed[job] = any(self.fell[need] for need in needs)
+            if self.open_needs[job] and self.states[job] in (READY, BACKING_OFF):
+                if self.states[job] == READY:
+                    self.ready.leave(job)
+                self.counts[self.states[job]] -= 1
+                self.counts[WAITING] += 1
+                self.states[job] = WAITING
+        for job in jobs:
+            if not self.open_needs[job] and self._comes_true(job):
+                self._move(job, READY)
+
+    def _move(self, job: int, state: int) -> None:
+        """Put a job into a state, with everything that is counted by state."""
+        before = self.states[job]
+        if state not in NEXT[before]:
+            raise IllegalMoveError(self._story(job, state))
+        self.states[job] = state
+        self.counts[before] -= 1
+        self.counts[state] += 1
+        if before == READY:
+            self.ready.leave(job)
+        elif before == RUNNING and (not self._sharing or self.bundles.leave(job)):
+            self.resources.give_back(self.ready.demand(job))
+        if state == RUNNING:
+            if not self._sharing or self.bundles.leads(job):
+                self.resources.take(self.ready.demand(job))
+        elif state == READY:
+            self.ready.put(job)
+            if job in self._checkable and job not in self.plan.growing:
+                self._questions[job] = None
+
+    def _settle(self, job: int, *, good: bool) -> None:
+        """Count a job's end down in its dependents; those with no need left become ready if their `when` came true."""
+        open_needs, soured = self.open_needs, self.soured
+        for dependent in self.plan.dependents[job]:
+            open_needs[dependent] -= 1
+            if not good:
+                soured[dependent] = 1
+                self.alarmed[dependent] |= self.fell[job]
+            if not open_needs[dependent] and self.states[dependent] == WAITING and self._comes_true(dependent):
+                self._move(dependent, READY)
+
+    def _is_bad(self, job: int) -> bool:
+        """Whether a job has ended otherwise than well, for those that need it."""
+        return self.states[job] in _BAD and job not in self.left_out
+
+    def _comes_true(self, job: int) -> bool:
+        """Whether a job whose needs have all ended may start."""
+        when = self._when[job]
+        return when == 2 or bool(self.alarmed[job]) if when else not self.soured[job]
+
+    def _story(self, job: int, state: int) -> str:
+        return (
+            f"BUG: job `{self.plan.name(job)}` cannot go from {STATES[self.states[job]]} to {STATES[state]}"
+            f" (attempt {self.attempts[job]}, failed tries {self.failed_tries.get(job, 0)}, open needs {self.open_needs[job]},"
+            f" stopping {self.stopping!r}, status {self.status!r})"
+        )

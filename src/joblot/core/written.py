@@ -1,0 +1,31 @@
+"""Values as a file gives them, where the place decides what they are; how a text is shown in one line."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from msgspec import Struct
+
+
+class Written(Struct, frozen=True):
+    """A number or a truth value from a format where the place decides whether it is a text: `6920`, `01.10`, `1e3`, `true`."""
+
+    text: str
+    value: bool | float
+
+
+def plain(value: Any) -> Any:
+    """The value with each `Written` replaced by what it stands for where no text is asked for."""
+    if isinstance(value, Written):
+        return value.value
+    if isinstance(value, dict):
+        return {key: plain(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [plain(item) for item in value]
+    return value
+
+
+def shorten(text: str, limit: int = 60) -> str:
+    """The text on one line, cut after `limit` characters, with whatever cannot be shown escaped."""
+    cut = text if len(text) <= limit else text[: limit - 3] + "..."
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in cut)

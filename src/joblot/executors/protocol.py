@@ -1,0 +1,65 @@
+"""What the engine asks of a way of running attempts, and what that must know of the run. One contract test suite holds them all."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Protocol
+
+from msgspec import Struct
+
+from joblot.executors.spool import CAP
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from joblot.core.commands import Kill
+    from joblot.core.model import Attempt, Outcome
+    from joblot.core.plan import Plan
+
+
+class RunContext(Struct):
+    """What an executor must know of the run whose attempts it runs."""
+
+    run_id: str
+    plan: Plan
+    run_dir: Path | None = None
+    """The run's own folder; None: nothing that is printed is kept."""
+    capture: bool = True
+    """Whether what attempts print goes to their logs instead of this process's own output (`inline` only)."""
+    max_log: int = CAP
+    """Bytes that are kept of each log."""
+    warn: Callable[[str], None] | None = None
+    """Takes a sentence that a person should read."""
+
+    @property
+    def cookie(self) -> str:
+        """What marks the run's processes: no other run has it, whatever its id and state folder."""
+        return str(self.run_dir) if self.run_dir is not None else f"{self.run_id}:{os.getpid()}"
+
+
+class Executor(Protocol):
+    """A way of running attempts. Used by one thread, from the first call on."""
+
+    @property
+    def slots(self) -> int:
+        """How many attempts run at once."""
+
+    @property
+    def capacity(self) -> int:
+        """How many attempts it is good to hand over at once: the slots, or more while attempts are short."""
+
+    def start(self, attempts: Sequence[Attempt]) -> None:
+        """Take these attempts, to be run in this order as slots are free. Each comes back from `wait` exactly once."""
+
+    def kill(self, kills: Sequence[Kill]) -> None:
+        """End these attempts; each comes back from `wait`. What has not begun comes back as `returned`, at once."""
+
+    def wait(self, timeout: float | None) -> list[Outcome]:
+        """What has ended, as soon as something has, or an empty list after `timeout` seconds or when the wake descriptor is readable."""
+
+    def wake_on(self, fd: int) -> None:
+        """Let `wait` return when this descriptor becomes readable."""
+
+    def close(self) -> None:
+        """Kill what runs and leave nothing behind."""

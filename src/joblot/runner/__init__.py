@@ -1,0 +1,1 @@
+"""What drives one run: puts the parts together, carries out what the core decides, takes them apart again."""

@@ -1,0 +1,301 @@
+"""The loop: wait for outcomes, a timer or a signal; ask RunState; record; act.
+
+One thread. Every decision is recorded before any of its commands is carried out, so nothing has ever begun that the journal does not
+know of. The engine decides nothing and prints nothing; observers are told of every record.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, Protocol
+
+from joblot.core import events as ev
+from joblot.core.model import Attempt, Outcome
+from joblot.errors import JoblotError, JournalWriteError
+from joblot.runner.values import Values
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from joblot.clock import Clock
+    from joblot.core.commands import Decision
+    from joblot.core.runstate import RunState
+    from joblot.executors.protocol import Executor
+    from joblot.journal import Journal
+    from joblot.outputs import OutputWatch
+    from joblot.runner.interrupts import Interrupts
+    from joblot.runner.uptodate import UpToDate
+
+POLL_S: Final = 0.25
+"""How often a waiting engine looks for requests of other processes and lets observers refresh."""
+STOP_GRACE_S: Final = 10.0
+"""How long running jobs may go on after the first Ctrl-C."""
+DISK_WAIT_S: Final = 60.0
+"""How long a run waits for room when its facts cannot be written."""
+_FIRST_PAUSE_S: Final = 0.1
+_LONGEST_PAUSE_S: Final = 2.0
+
+
+class Observer(Protocol):
+    """Is told what happens. Called on the engine's thread, so it has to be quick."""
+
+    def started(self, run_id: str, state: RunState) -> None:
+        """Before the first decision of this process is carried out. The state is to be read, not changed."""
+
+    def recorded(self, record: ev.Record) -> None:
+        """These events are in the journal now."""
+
+    def idle(self) -> None:
+        """Some time has passed (about POLL_S), with or without news."""
+
+    def warned(self, message: str) -> None:
+        """Something that a person should know and that is not an event."""
+
+    def ended(self, status: str) -> None:
+        """The run has ended or this process lets go of it."""
+
+
+class Engine:
+    """Drives one run in this process.
+
+    `began_at` is the wall time of the run's own start, its first record: events tell when attempts began relative to it. None: the run
+    starts with the first decision here. `known` is how many jobs the plan had when the executor began, whose processes know of no others;
+    by default all that there are. `watch` looks after the files that jobs declare, `current` says which jobs are up to date.
+    """
+
+    def __init__(
+        self,
+        *,
+        run_id: str,
+        state: RunState,
+        journal: Journal,
+        executor: Executor,
+        clock: Clock,
+        began_at: float | None,
+        observers: Sequence[Observer] = (),
+        stop_grace_s: float = STOP_GRACE_S,
+        disk_wait_s: float = 0.0,
+        watch: OutputWatch | None = None,
+        current: UpToDate | None = None,
+        known: int | None = None,
+    ) -> None:
+        self._run_id = run_id
+        self._state = state
+        self._plan = state.plan
+        self._known = len(state.plan) if known is None else known
+        self._journal = journal
+        self._executor = executor
+        self._clock = clock
+        self._zero = clock.now() - (clock.wall() - began_at if began_at is not None else 0.0)
+        self._observers = list(observers)
+        self._stop_grace_s = stop_grace_s
+        self._disk_wait_s = disk_wait_s
+        self._interrupts: Interrupts | None = None
+        self._early: list[Outcome] = []
+        self._kill_by: float | None = None
+        self._look_at = 0.0
+        self._broken: list[Outcome] = []
+        self._once = any(spec.once for spec in self._plan.config.jobs)
+        self._values = Values(state.plan, state, run_id)
+        self._watch = watch
+        self._current = current
+        limits = state.limits
+        self._ahead = limits.max_failures is None
+
+    @property
+    def capacity(self) -> int:
+        """What RunState may hand over: no more than can really run at once where a failure must stop the next start."""
+        executor = self._executor
+        return executor.capacity if self._ahead else executor.slots
+
+    def drive(self, first: Decision, interrupts: Interrupts | None = None) -> str:
+        """Carry on from a first decision (`RunState.start` or `resume`) to the end. Returns the run's status.
+
+        Raises:
+            JournalWriteError: facts could not be recorded in `disk_wait_s`. Nothing that was not recorded has been acted on.
+        """
+        state = self._state
+        self._interrupts = interrupts
+        for observer in self._observers:
+            observer.started(self._run_id, state)
+        self._carry_out(first)
+        while not state.ended:
+            outcomes = self._wait()
+            now = self._clock.now()
+            if outcomes:
+                self._carry_out(state.attempts_ended(outcomes, now, self.capacity), outcomes)
+            else:
+                self._carry_out(state.tick(now, self.capacity))
+            if now >= self._look_at:
+                self._look_at = now + POLL_S
+                self._look_for_requests()
+                if self._current is not None:
+                    self._keep(self._current)
+                for observer in self._observers:
+                    observer.idle()
+            if interrupts is not None and (interrupts.count or not outcomes) and interrupts.news():
+                self._interrupted(interrupts)
+            if self._kill_by is not None and now >= self._kill_by:
+                self._kill_by = None
+                self._carry_out(state.kill_running(now, self.capacity))
+        return state.status
+
+    def _wait(self) -> list[Outcome]:
+        if self._broken:
+            broken, self._broken = self._broken, []
+            return broken
+        if self._early:
+            early, self._early = self._early, []
+            return early
+        due = self._state.next_due()
+        if self._kill_by is not None:
+            due = self._kill_by if due is None else min(due, self._kill_by)
+        timeout = POLL_S if due is None else max(0.0, min(POLL_S, due - self._clock.now()))
+        return self._arrived(timeout)
+
+    def _arrived(self, timeout: float) -> list[Outcome]:
+        outcomes = self._executor.wait(timeout)
+        zero = self._zero
+        for outcome in outcomes:
+            if self._watch is not None:
+                self._watch.ended(outcome)
+            # To the microsecond; `round` takes twice as long, and this is done for every attempt.
+            if outcome.began is not None:
+                outcome.began = int((outcome.began - zero) * 1e6 + 0.5) / 1e6
+            outcome.wall_s = int(outcome.wall_s * 1e6 + 0.5) / 1e6
+            outcome.cpu_s = int(outcome.cpu_s * 1e6 + 0.5) / 1e6
+        return outcomes
+
+    def _carry_out(self, decision: Decision, outcomes: Sequence[Outcome] = ()) -> None:
+        """Record, then act; then look at what may be up to date, which leads to the next decision."""
+        self._carry_out_one(decision, outcomes)
+        while decision.checks:
+            assert self._current is not None
+            decision = self._state.checked(
+                decision.checks, self._current.judge(decision.checks), self._clock.now(), self.capacity
+            )
+            self._carry_out_one(decision)
+
+    def _carry_out_one(self, decision: Decision, outcomes: Sequence[Outcome] = ()) -> None:
+        events = decision.events
+        said = [line for outcome in outcomes if outcome.logs for line in _logged(outcome)]
+        if said:
+            events = [*said, *events]
+        if events:
+            record = self._record(events)
+            for observer in self._observers:
+                observer.recorded(record)
+            if self._current is not None:
+                self._keep_made(self._current, events)
+        if decision.starts:
+            self._start(decision.starts)
+        if decision.kills:
+            # A growing job is no attempt of the executor's; its end is on its way already.
+            self._executor.kill([kill for kill in decision.kills if kill.job not in self._plan.growing])
+
+    def _record(self, events: Sequence[ev.AnyEvent]) -> ev.Record:
+        try:
+            return self._journal.append(self._run_id, events, self._clock.wall())
+        except JournalWriteError as error:
+            if not self._disk_wait_s:
+                raise
+            return self._record_when_it_can(events, error)
+
+    def _record_when_it_can(self, events: Sequence[ev.AnyEvent], error: JournalWriteError) -> ev.Record:
+        """Try again and again, for as long as the run may wait. What ends meanwhile is kept; nothing starts. Any signal ends the wait."""
+        since = self._clock.now()
+        self._warn(f"{error.message}: starting nothing, trying again for {self._disk_wait_s:g} s")
+        pause = _FIRST_PAUSE_S
+        while (left := since + self._disk_wait_s - self._clock.now()) > 0:
+            again_at = self._clock.now() + min(pause, left)
+            while (rest := again_at - self._clock.now()) > 0:
+                self._early += self._arrived(rest)
+                if self._interrupts is not None and self._interrupts.news():
+                    raise error
+            pause = min(pause * 2, _LONGEST_PAUSE_S)
+            try:
+                record = self._journal.append(self._run_id, events, self._clock.wall())
+            except JournalWriteError as latest:
+                error = latest
+            else:
+                self._warn(f"the journal takes facts again, after {self._clock.now() - since:.1f} s: going on")
+                return record
+        raise error
+
+    def _keep_made(self, current: UpToDate, events: Sequence[ev.AnyEvent]) -> None:
+        assert self._watch is not None
+        for event in events:
+            if isinstance(event, ev.AttemptEnded) and event.job in self._watch.made:
+                files = self._watch.made.pop(event.job)
+                if event.state == "success":
+                    current.made(event.job, files, bytes(event.result), self._run_id, self._clock.wall())
+        self._keep(current, all=self._state.ended)
+
+    def _keep(self, current: UpToDate, *, all: bool = True) -> None:
+        """Keep what was made. If it cannot be kept now, it waits; if it never can, those jobs run again some day."""
+        try:
+            current.keep(self._journal, all=all)
+        except JournalWriteError:
+            pass
+
+    def _warn(self, message: str) -> None:
+        for observer in self._observers:
+            observer.warned(message)
+
+    def _start(self, jobs: Sequence[int]) -> None:
+        numbers, bundled = self._state.attempts, self._state.bundles.running
+        if self._once and any(self._plan.declarations[job].once for job in jobs):
+            self._journal.force()
+        attempts = []
+        for job in jobs:
+            attempt = Attempt(job, numbers[job], None, bundled[job].number if job in bundled else 0)
+            if job in self._plan.growing:
+                from joblot.runner.growth import find_items  # seldom needed, and it needs a lot
+
+                found = find_items(self._plan, self._values, job, numbers[job], self._clock.now() - self._zero)
+                if found.kind == "ok" and found.message:
+                    self._warn(f"{self._plan.name(job)}: {found.message}")
+                self._broken.append(found)
+                continue
+            if job >= self._known:
+                attempt.spec = self._plan.spec(job)
+            if self._plan.declarations[job].deferred:
+                try:
+                    attempt.values = self._values.of(job)
+                except (JoblotError, ValueError, RecursionError) as error:
+                    message = error.message if isinstance(error, JoblotError) else str(error)
+                    self._broken.append(
+                        Outcome(job, numbers[job], "error", None, message=message, reason="bad_reference")
+                    )
+                    continue
+            if self._watch is not None:
+                self._watch.began(job)
+            attempts.append(attempt)
+        self._executor.start(attempts)
+
+    def _look_for_requests(self) -> None:
+        for request in self._journal.requests(self._run_id):
+            self._stop(
+                f"`joblot cancel{' --kill' if request.kind == 'kill' else ''}` by {request.by}",
+                at_once=request.kind == "kill",
+            )
+
+    def _interrupted(self, interrupts: Interrupts) -> None:
+        self._stop(interrupts.name, at_once=interrupts.count == 2)
+
+    def _stop(self, by: str, *, at_once: bool) -> None:
+        state, now = self._state, self._clock.now()
+        if not state.stopping:
+            self._carry_out(state.stop("cancelled", now, self.capacity, by=by))
+        if state.ended:
+            return
+        if at_once:
+            self._kill_by = None
+            self._carry_out(state.kill_running(now, self.capacity, grace_s=0.0))
+        else:
+            self._kill_by = now + self._stop_grace_s
+            message = f"{by}: starting nothing more; {state.in_flight} running may end within {self._stop_grace_s:g} s (once more: kill them)"
+            self._warn(message)
+
+
+def _logged(outcome: Outcome) -> list[ev.Logged]:
+    return [ev.Logged("log", line.level, outcome.job, outcome.number, line.message, line.data) for line in outcome.logs]

@@ -1,0 +1,88 @@
+"""The items that a growing job finds in a result: made columns, and held against what the jobs made of them will do.
+
+It reads the plan and the results of a run; whether and when the plan grows is for `RunState` to say.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from joblot.actions.registry import ACTIONS
+from joblot.config.fanout import check_items, find_column, inspect_values
+from joblot.config.fields import Sink
+from joblot.config.items import ItemsError, rows_to_columns
+from joblot.config.tree import describe
+from joblot.core.model import VARYING, FanOut, Outcome
+from joblot.core.references import TemplateError, references
+from joblot.errors import ConfigError, JoblotError
+
+if TYPE_CHECKING:
+    from joblot.core.plan import Plan
+    from joblot.runner.values import Values
+
+_CHANGED: Final = "the items have changed since they were found, and this run keeps those: a new run takes the new ones"
+BAD_ITEMS: Final = "bad_items"
+"""The reason code of a growing job that found nothing that jobs can be made of."""
+
+
+def find_items(plan: Plan, values: Values, job: int, number: int, now: float) -> Outcome:
+    """The outcome of a growing job's attempt: with the items it found, or with what is wrong with them.
+
+    A run keeps the items that it found first. When a later attempt finds others, the message says so.
+    """
+    try:
+        columns = _columns(values.source_of(job))
+        if job in plan.grown:  # an earlier attempt found them
+            changed = columns != plan.items_of(job)
+            return Outcome(
+                job, number, "ok", now, result=_counted(len(plan.grown[job])), message=_CHANGED if changed else ""
+            )
+        _check(plan, job, columns)
+        plan.try_to_extend(job, columns)
+    except (ConfigError, ItemsError) as error:
+        message = error.diagnostics[0].message if isinstance(error, ConfigError) else error.message
+        return Outcome(job, number, "error", now, message=message, reason=BAD_ITEMS)
+    except (JoblotError, ValueError) as error:
+        message = error.message if isinstance(error, (JoblotError, TemplateError)) else str(error)
+        reason = BAD_ITEMS if isinstance(error, TemplateError) else "bad_reference"
+        return Outcome(job, number, "error", now, message=message, reason=reason)
+    count = len(next(iter(columns.values()), ()))
+    return Outcome(job, number, "ok", now, result=_counted(count), items=columns)
+
+
+def _counted(jobs: int) -> bytes:
+    return msgspec.json.encode({"jobs": jobs})
+
+
+def _columns(found: Any) -> dict[str, list[Any]]:
+    if not isinstance(found, list):
+        raise ItemsError(f"the items must be a list, not {describe(found)}")
+    return rows_to_columns(found) or {"": []}
+
+
+def _check(plan: Plan, job: int, columns: dict[str, list[Any]]) -> None:
+    """Hold the items against the declaration, as those of a batch file are.
+
+    Raises:
+        ItemsError: the first thing that is wrong.
+    """
+    spec = plan.declarations[job]
+    sink = Sink()
+    inspect_values(sink, columns, ())
+    if not sink.problems and any(columns.values()):
+        declared = {name: getattr(spec, name) for name in VARYING}
+        fields = {name: value for name, value in declared.items() if value is not None}
+        signature = ACTIONS.signature(spec.action) if spec.action is not None else None
+        fan = FanOut("rows", columns)
+        for reference in (found for value in fields.values() for found in references(_as_list(value))):
+            if reference.root == "item":
+                find_column(reference, fan)
+        check_items(sink, fan, fields, signature, ())
+    if sink.problems:
+        raise ItemsError(sink.problems[0].message)
+
+
+def _as_list(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value

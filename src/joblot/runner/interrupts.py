@@ -1,0 +1,70 @@
+"""SIGINT, SIGTERM and SIGHUP while a run is driven."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from typing import TYPE_CHECKING, Any, Self
+
+from joblot.errors import EXIT_SIGINT, EXIT_SIGTERM
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+
+class Interrupts:
+    """SIGINT, SIGTERM and SIGHUP while a run is driven: the first asks for an orderly stop, the second kills, the third exits.
+
+    A context manager, for the main thread; elsewhere it does nothing. `fd` becomes readable when a signal has come.
+    """
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.name = ""
+        self.exit_code = EXIT_SIGINT
+        self._taken = 0
+        self._before: dict[int, Any] = {}
+        self._before_fd = -1
+        self.fd = -1
+        self._write_fd = -1
+
+    def __enter__(self) -> Self:
+        if threading.current_thread() is not threading.main_thread():
+            return self
+        self.fd, self._write_fd = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC) if hasattr(os, "pipe2") else os.pipe()
+        os.set_blocking(self.fd, False)
+        os.set_blocking(self._write_fd, False)
+        self._before_fd = signal.set_wakeup_fd(self._write_fd, warn_on_full_buffer=False)
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            if signal.getsignal(number) is not signal.SIG_IGN:  # nohup stays nohup
+                self._before[number] = signal.signal(number, self._came)
+        return self
+
+    def _came(self, number: int, _frame: FrameType | None) -> None:
+        self.count += 1
+        self.name = signal.Signals(number).name
+        self.exit_code = EXIT_SIGINT if number == signal.SIGINT else EXIT_SIGTERM
+        if self.count >= 3:
+            os._exit(self.exit_code)  # here and now, whatever hangs; the warden sweeps up
+
+    def news(self) -> bool:
+        """Whether a signal has come since the last time this was asked. Empties what woke the loop, whichever signal it was."""
+        try:
+            os.read(self.fd, 512)
+        except OSError:
+            pass  # nothing there, or not the main thread
+        if self.count == self._taken:
+            return False
+        self._taken = self.count
+        return True
+
+    def __exit__(self, *_: object) -> None:
+        if self.fd < 0:
+            return
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+        signal.set_wakeup_fd(self._before_fd)
+        os.close(self.fd)
+        os.close(self._write_fd)
+        self.fd = -1

@@ -1,0 +1,572 @@
+"""Puts a run together, drives it, and takes it apart again in the right order.
+
+It knows all the parts: the executor comes first, because it forks and what is forked must not hold the journal's descriptors; then the
+journal, the hold on the run, the state, and the engine. It decides nothing about how a run goes.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from joblot.clock import SystemClock, new_run_id
+from joblot.cluster.places import check_on, is_cluster
+from joblot.core.events import RunStarted
+from joblot.core.limits import Limits
+from joblot.core.model import RUNNING
+from joblot.core.runstate import RunState
+from joblot.core.selection import Selection, leave_out
+from joblot.errors import ConfigError, JoblotError, StateError, UsageError, did_you_mean
+from joblot.executors.protocol import RunContext
+from joblot.journal.stored_plan import sound_plan, stored_plan
+from joblot.outputs import Hashes, OutputWatch
+from joblot.runner.engine import Engine, Observer
+from joblot.runner.interrupts import Interrupts
+from joblot.runner.uptodate import LASTING_ID, UpToDate, batch_key, matching
+from joblot.runner.values import Values
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from joblot.core.commands import Decision
+    from joblot.core.fingerprint import Made
+    from joblot.core.plan import Plan
+    from joblot.executors.protocol import Executor
+    from joblot.journal import Journal
+    from joblot.journal.folder import Hold, StateFolder
+    from joblot.reports.report import Report
+    from joblot.runner.options import Options
+
+SELECTION_FILE: Final = "selection.json"
+"""Beside a run's events: which jobs were asked for, where not all were."""
+MOST_WORKERS: Final = 10_000
+_LOOK_BACK: Final = 200
+_LEARN_FROM: Final = 5
+"""So many runs of the same batch, among the last so many of all, tell how much memory jobs take."""
+_ELSEWHERE_S: Final = 2.0
+"""A worker ends the attempts of a runner that is gone within a tenth of a second of its scheduler's noticing."""
+_RUN_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+
+
+def start_run(plan: Plan, options: Options, *, observers: Sequence[Observer] = ()) -> Report:
+    """Begin a new run of a plan and drive it to its end."""
+    clock = SystemClock()
+    run_id = options.run_id or new_run_id(clock.wall())
+    if not _RUN_ID.fullmatch(run_id) or ".." in run_id:
+        raise UsageError(
+            f"bad run id `{run_id}`", hint="letters, digits, `.`, `_` and `-`, at most 100, a letter or digit first"
+        )
+    plan = plan.fresh()
+    left_out = leave_out(plan, options.selection)
+    with _faults_in_one_line():
+        return _Driver(plan, options, run_id, observers).start(left_out)
+
+
+def resume_run(
+    name: str | None,
+    options: Options,
+    *,
+    observers: Sequence[Observer] = (),
+    plan: Plan | None = None,
+    reopen: Callable[[RunState], Iterable[int]] | None = None,
+) -> Report:
+    """Go on with a run: everything without a recorded success runs, nothing with one.
+
+    `plan` is needed for runs of Python batches, whose functions cannot be stored. `reopen` chooses the jobs to take back to the
+    beginning when the run has ended; by default all that did not succeed.
+
+    Raises:
+        StateError: no such run, or it cannot be resumed like this.
+        RunHeldError: it is being driven.
+    """
+    from joblot.journal.folder import StateFolder
+
+    if options.state is False:
+        raise UsageError("a run that was kept nowhere cannot be resumed")
+    if options.selection:
+        raise UsageError(
+            "which jobs take part in a run is said when it begins, and cannot be said again when it goes on",
+            hint="`joblot retry RUN --job NAME` takes in a job that was left out",
+        )
+    folder = StateFolder(options.state, read_only=True)
+    try:
+        info = folder.resolve(name)
+        stored = sound_plan(folder, info.run_id)
+    finally:
+        folder.close()
+    if plan is None:
+        plan = stored_plan(stored, info.run_id)
+    elif plan.encoded != stored:
+        raise StateError(
+            f"run `{info.run_id}` is of another plan than this batch",
+            hint="run the batch anew, or bring back what it was",
+        )
+    else:
+        plan = plan.fresh()
+    with _faults_in_one_line():
+        return _Driver(plan, options, info.run_id, observers).resume(reopen)
+
+
+class _Driver:
+    """Puts a run together, drives it, and takes it apart again in the right order."""
+
+    def __init__(self, plan: Plan, options: Options, run_id: str, observers: Sequence[Observer]) -> None:
+        from joblot.actions.registry import ACTIONS
+
+        self._plan = plan
+        self._options = options
+        self._run_id = run_id
+        self._observers = observers
+        self._clock = SystemClock()
+        self._on = check_on(options.on)
+        self._slots = _slots(plan, options)
+        names = {spec.action for spec in plan.config.jobs if spec.action is not None}
+        missing = {name for name in names if ACTIONS.signature(name) is None}
+        self._unknown = [n for n, spec in enumerate(plan.declarations) if spec.action in missing] if missing else []
+        if missing and options.strict:
+            hint = did_you_mean(min(missing), ACTIONS.names())
+            raise ConfigError(f"unknown action `{min(missing)}`", hint=hint)
+        self._folder: StateFolder | None = None
+        self._hold: Hold | None = None
+        declaring = [job for job, spec in enumerate(plan.declarations) if spec.outputs]
+        self._checkable = declaring if options.state is not False else []
+        self._watch = OutputWatch(plan, self._run_dir(), Hashes(plan.config.folder)) if declaring else None
+        self._current: UpToDate | None = None
+        self._left_out: Sequence[int] = ()
+        self._selection = options.selection
+
+    def start(self, left_out: Sequence[int]) -> Report:
+        """A new run, without the jobs that are left out."""
+        self._left_out = left_out
+        at = self._clock.wall()
+        executor = (
+            self._executor(self._on) if is_cluster(self._on) else None
+        )  # only then is known how much can run at once
+        try:
+            state = self._state()
+            first = self._first(state)
+            if self._checkable:
+                first = self._decide_ahead(state)
+            # The executor comes first: it forks, and what is forked must not hold the journal's descriptors. For nothing, nothing is forked.
+            executor = executor or self._executor("inline" if state.ended else self._on)
+            journal = self._open()
+            source = self._plan.config.source
+            self._take_hold()
+            self._refuse_what_has_events(journal)
+            self._note_selection(journal)
+            journal.create(
+                self._run_id,
+                batch=self._plan.config.name,
+                source=source,
+                jobs=len(self._plan) - len(left_out),
+                plan=self._plan.encoded,
+                at=at,
+            )
+            self._attach(self._plan.encoded)
+            return self._drive(state, journal, executor, None, first)
+        finally:
+            if executor is not None:
+                executor.close()
+            self._let_go()
+
+    def _first(self, state: RunState) -> Callable[[float, int], Decision]:
+        """What a run begins with."""
+        return lambda now, room: state.start(now, room, left_out=self._left_out, **self._words())
+
+    def _decide_ahead(self, state: RunState) -> Callable[[float, int], Decision]:
+        """What a run begins with, decided before there is an executor or a journal: perhaps nothing has to run."""
+        current = self._look_at_files(state, self._glance())
+        room = self._slots
+        decision = self._first(state)(self._clock.now(), room)
+        while decision.checks:
+            up_to_date = current.judge(decision.checks)
+            more = state.checked(decision.checks, up_to_date, self._clock.now(), room)
+            decision.events += more.events
+            decision.starts, decision.checks = more.starts, more.checks
+        return lambda _now, _room: decision
+
+    def _glance(self) -> dict[str, Made]:
+        """What was made in earlier runs; the journal is closed again."""
+        from joblot.journal.folder import past_runs
+
+        with past_runs(self._options.state or None) as folder:
+            return folder.journal.made(batch_key(self._plan)) if folder is not None else {}
+
+    def _look_at_files(self, state: RunState, made: dict[str, Made], force: Sequence[str] | None = None) -> UpToDate:
+        values = Values(self._plan, state, LASTING_ID)
+        forced = matching(self._plan, self._options.force if force is None else force)
+        assert self._watch is not None
+        self._current = UpToDate(self._plan, made, self._watch.hashes, values.of, forced=forced)
+        return self._current
+
+    def _clear_after_crash(self, state: RunState, began_at: float) -> None:
+        """Nobody saw the end of what ran when the runner died: nothing half made may keep its final name."""
+        assert self._watch is not None and self._current is not None
+        for job in self._checkable:
+            if state.states[job] == RUNNING:
+                self._watch.clear_after_crash(job, state.attempts[job], self._current.outputs_of(job), began_at)
+
+    def resume(self, reopen: Callable[[RunState], Iterable[int]] | None) -> Report:
+        """An earlier run."""
+        from joblot.executors.processes import sweep
+        from joblot.reports.view import RunView
+
+        executor = self._executor(self._on)
+        try:
+            journal = self._open()
+            assert self._folder is not None
+            self._take_hold()
+            run_dir = self._run_dir()
+            sweep(str(run_dir), f"{run_dir}/live")
+            self._await_other_cluster()
+            self._attach()
+            info = journal.info(self._run_id)
+            assert info is not None
+            state, view, recorded = self._state(), RunView(self._plan.name, len(self._plan)), False
+            force: list[str] = []
+            for record in journal.records(self._run_id):
+                view.apply(record)
+                for event in record.events:
+                    state.apply(event)
+                    if isinstance(event, RunStarted):
+                        force = event.settings.get("force", [])
+                recorded = True
+            if self._checkable:
+                self._look_at_files(state, journal.made(batch_key(self._plan)), force if recorded else None)
+                self._clear_after_crash(state, view.started_at or info.started_at)
+            if not recorded:  # killed before its first record: nothing has begun
+                self._left_out = leave_out(self._plan, self._noted_selection())
+                return self._drive(state, journal, executor, None, self._first(state), view)
+            again = (
+                sorted((reopen or _unsuccessful)(state)) if state.ended or state.stopping or reopen is not None else []
+            )
+            if again:
+                record = journal.append(self._run_id, state.reopen(again).events, self._clock.wall())
+                view.apply(record)
+            if state.ended:
+                return self._keep_books(journal, view, view.ended_at)
+            journal.requests(self._run_id)  # what was asked of the process that is gone
+            journal.summarise(self._run_id, status="running", ended_at=None, counts={})
+            began = view.started_at or info.started_at
+            return self._drive(
+                state, journal, executor, began, lambda now, room: state.resume(now, room, **self._words()), view
+            )
+        finally:
+            executor.close()
+            self._let_go()
+
+    def _await_other_cluster(self) -> None:
+        """Where the run goes on now, nobody can be asked what a killed process has left on the cluster that it used: that ends by itself."""
+        from joblot.cluster.session import read
+
+        noted = read(self._run_dir())
+        if noted is not None and noted.open and noted.on != self._on:
+            self._warn(
+                f"the run was on `{noted.on}` when its runner was killed: waiting {_ELSEWHERE_S:g} s for what may still end there"
+            )
+            time.sleep(_ELSEWHERE_S)
+
+    def _drive(
+        self,
+        state: RunState,
+        journal: Journal,
+        executor: Executor,
+        began_at: float | None,
+        first: Callable[[float, int], Any],
+        view: Any = None,
+    ) -> Report:
+        from joblot.reports.view import RunView
+
+        view = view or RunView(self._plan.name, len(self._plan))
+        interrupts, began_cpu_s = Interrupts(), time.process_time()
+        with interrupts:
+            if interrupts.fd >= 0:
+                executor.wake_on(interrupts.fd)
+            engine = Engine(
+                run_id=self._run_id,
+                state=state,
+                journal=journal,
+                executor=executor,
+                clock=self._clock,
+                began_at=began_at,
+                observers=[_Feed(view), *self._observers],
+                stop_grace_s=self._options.stop_grace_s,
+                disk_wait_s=self._options.disk_wait_s,
+                watch=self._watch,
+                current=self._current,
+                known=self._known,
+            )
+            engine.drive(first(self._clock.now(), engine.capacity), interrupts)
+        report = self._keep_books(journal, view, self._clock.wall(), time.process_time() - began_cpu_s)
+        for observer in self._observers:
+            observer.ended(report.status)
+        return report
+
+    def _keep_books(self, journal: Journal, view: Any, ended_at: float | None, cpu_s: float = 0.0) -> Report:
+        """What is kept of a run that has ended, beside its events. `cpu_s` is what this process took, jobs that it ran itself included."""
+        report = self._report(view)
+        report.own_cpu_s = max(0.0, cpu_s - (view.cpu_s if self._on == "inline" else 0.0))
+        journal.summarise(self._run_id, status=report.status, ended_at=ended_at, counts=report.counts)
+        if self._hold is not None:
+            try:
+                report.write(self._hold.folder.report)
+            except JoblotError as error:  # the journal has all that it says
+                self._warn(error.message)
+        return report
+
+    def _report(self, view: Any) -> Report:
+        from joblot.reports.report import Report
+
+        log = None
+        if self._hold is not None:
+            folder = self._hold.folder
+
+            printed = frozenset(path.name for path in folder.logs.iterdir()) if folder.logs.is_dir() else frozenset()
+
+            def log(job: str, attempt: int) -> str:
+                if job not in printed:
+                    return ""
+                path = folder.log_path(job, attempt)
+                return str(path) if path.exists() else ""
+
+        return Report(self._plan, view, run_id=self._run_id, log=log)
+
+    def _run_dir(self) -> Path | None:
+        if self._options.state is False:
+            return None
+        from joblot.journal.folder import state_path
+
+        return state_path(self._options.state or None) / "runs" / self._run_id
+
+    def _executor(self, on: str) -> Executor:
+        options = self._options
+        self._known = len(self._plan)
+        context = RunContext(
+            self._run_id, self._plan, self._run_dir(), options.capture, max_log=options.max_log, warn=self._warn
+        )
+        if on == "inline":
+            from joblot.executors.inline import InlineExecutor
+
+            return InlineExecutor(context)
+        if on == "local":
+            from joblot.executors.local import LocalExecutor
+
+            return LocalExecutor(context, self._slots)
+        return self._on_cluster(context)
+
+    def _on_cluster(self, context: RunContext) -> Executor:
+        from joblot.cluster.connect import open_cluster
+        from joblot.cluster.dask import DaskExecutor
+        from joblot.cluster.settings import read_settings
+
+        most = self._options.workers or self._plan.config.max_workers
+        executor = DaskExecutor(
+            context, open_cluster(self._on, read_settings(self._options.cluster), self._slots), most
+        )
+        self._slots = executor.slots
+        return executor
+
+    def _open(self) -> Journal:
+        if self._options.state is False:
+            from joblot.journal.memory import MemoryJournal
+
+            return MemoryJournal()
+        from joblot.journal.folder import StateFolder
+
+        self._folder = StateFolder(
+            self._options.state,
+            durability=self._plan.config.durability,
+            network_ok=self._options.allow_network_fs,
+        )
+        return self._folder.journal
+
+    def _take_hold(self) -> None:
+        if self._folder is not None:
+            self._hold = self._folder.hold(self._run_id)
+
+    def _refuse_what_has_events(self, journal: Journal) -> None:
+        """A run that the journal has lost must not be written on as a new one."""
+        if self._hold is not None and self._hold.folder.events.exists() and journal.info(self._run_id) is None:
+            raise StateError(
+                f"run `{self._run_id}` exists already",
+                hint=f"the journal has lost it, its files have not: `joblot recover {self._run_id}`",
+            )
+
+    def _note_selection(self, journal: Journal) -> None:
+        """Keep which jobs were asked for where a resume finds it, if this process is killed before the run's first record."""
+        if self._hold is None or journal.info(self._run_id) is not None:  # that run keeps its own
+            return
+        from joblot.files import write_atomically
+
+        path = self._hold.folder.path / SELECTION_FILE
+        if self._selection:
+            write_atomically(path, [msgspec.json.encode(self._selection)])
+        else:
+            path.unlink(missing_ok=True)  # of a run of the same id that never began
+
+    def _noted_selection(self) -> Selection:
+        assert self._hold is not None
+        path = self._hold.folder.path / SELECTION_FILE
+        if path.exists():
+            try:
+                self._selection = msgspec.json.decode(path.read_bytes(), type=Selection)
+            except msgspec.MsgspecError as error:
+                raise StateError(f"`{path}` is damaged: {error}", hint="nothing has run: begin a new run") from None
+        return self._selection
+
+    def _attach(self, plan: bytes = b"") -> None:
+        if self._folder is None or self._hold is None:
+            return
+        aside = self._hold.attach(self._folder.journal, self._plan.config.durability, plan=plan)
+        if aside is not None:
+            message = f"the run's own `{self._hold.folder.events.name}` was damaged; it was made again, the old one is kept as `{aside}`"
+            self._warn(message)
+
+    def _warn(self, message: str) -> None:
+        for observer in self._observers:
+            observer.warned(message)
+
+    def _let_go(self) -> None:
+        if self._hold is not None:
+            # Whoever does not hold the run must leave these to the one who does.
+            _remove_flat(self._hold.folder.path / "live")
+            self._hold.release()
+        if self._folder is not None:
+            self._folder.close()
+
+    def _state(self) -> RunState:
+        config, options = self._plan.config, self._options
+        caps: dict[str, float] = dict(self._plan.limits)
+        if options.max_memory is not None:
+            caps["memory"] = options.max_memory
+        limits = Limits(
+            slots=self._slots,
+            limits=caps,
+            fail_fast=config.fail_fast if options.fail_fast is None else options.fail_fast,
+            max_failures=config.max_failures if options.max_failures is None else options.max_failures,
+            timeout_s=config.timeout_s if options.timeout_s is None else options.timeout_s,
+            seed=self._run_id,
+            expected_memory=self._expected_memory(),
+        )
+        return RunState(
+            self._plan, limits, unknown_actions=self._unknown, checkable=self._checkable, fuse_rules=self._fuse_rules()
+        )
+
+    def _fuse_rules(self) -> dict[str, dict[str, Any]]:
+        """The actions of the plan that can do many jobs in one call, if that is wanted."""
+        from joblot.actions.registry import ACTIONS
+
+        names = {spec.action for spec in self._plan.config.jobs if spec.action is not None}
+        return ACTIONS.fuse_rules(names) if self._options.fuse else {}
+
+    def _expected_memory(self) -> dict[int, int]:
+        """What the last runs of this batch tell of the jobs that do not declare how much memory they need."""
+        if self._options.max_memory is None or self._options.state is False:
+            return {}
+        from joblot.journal.folder import past_runs
+        from joblot.reports.peaks import observed_peaks
+
+        with past_runs(self._options.state or None) as folder:
+            if folder is None:
+                return {}
+            name = self._plan.config.name
+            past = [run.run_id for run in folder.journal.runs(limit=_LOOK_BACK) if run.batch == name]
+            return observed_peaks(self._plan, [folder.run_folder(run_id).report for run_id in past[:_LEARN_FROM]])
+
+    def _words(self) -> dict[str, Any]:
+        from joblot.journal.folder import owner
+        from joblot.version import __version__
+
+        config, options = self._plan.config, self._options
+        settings: dict[str, Any] = {
+            "on": self._on,
+            "workers": self._slots,
+            "fail_fast": config.fail_fast if options.fail_fast is None else options.fail_fast,
+        }
+        if not options.fuse:
+            settings["fuse"] = False
+        if options.force:
+            settings["force"] = list(options.force)
+        settings |= msgspec.to_builtins(self._selection)
+        return {"by": {**owner(), "joblot": __version__, "python": _python_version()}, "settings": settings}
+
+
+def _python_version() -> str:
+    """The version of this Python, such as `3.11.7`."""
+    return ".".join(map(str, sys.version_info[:3]))
+
+
+@contextmanager
+def _faults_in_one_line() -> Iterator[None]:
+    """What the system refuses to the machinery of a run (no more files, a folder that is gone) as an error that a person can read."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        what = (
+            f"cannot use `{error.filename}`" if error.filename is not None else "the system refused what the run needs"
+        )
+        reason = os.strerror(error.errno).lower() if error.errno else str(error)
+        raise StateError(
+            f"{what}: {reason}", hint="nothing recorded is lost; `joblot resume` goes on from there"
+        ) from error
+
+
+def _remove_flat(folder: Path) -> None:
+    """Remove a folder of plain files, if it is there."""
+    try:
+        for entry in os.scandir(folder):
+            Path(entry.path).unlink()
+        folder.rmdir()
+    except OSError:
+        pass  # it was not there, or something holds on to it: the next run of the same id clears it
+
+
+class _Feed:
+    """Keeps the view in step with the journal."""
+
+    def __init__(self, view: Any) -> None:
+        self.recorded = view.apply
+
+    def started(self, run_id: str, state: RunState) -> None:
+        """Nothing to do."""
+
+    def idle(self) -> None:
+        """Nothing to do."""
+
+    def warned(self, message: str) -> None:
+        """Nothing to do."""
+
+    def ended(self, status: str) -> None:
+        """Nothing to do."""
+
+
+def _unsuccessful(state: RunState) -> list[int]:
+    """What a resume takes back to the beginning: all that did not succeed, but for what may run once and may have run."""
+    from joblot.core.model import CACHED, FAILED, SUCCESS
+
+    return [
+        job
+        for job, code in enumerate(state.states)
+        if code not in (SUCCESS, CACHED)
+        and job not in state.left_out
+        and not (code == FAILED and state.plan.declarations[job].once and job not in state.failed_tries)
+    ]
+
+
+def _slots(plan: Plan, options: Options) -> int:
+    asked = options.workers
+    if asked is not None and (type(asked) is not int or not 1 <= asked <= MOST_WORKERS):
+        raise UsageError(f"`workers` must be a whole number between 1 and {MOST_WORKERS}, got {asked!r}")
+    if options.on == "inline":
+        return 1
+    chosen = options.workers or plan.config.max_workers
+    return chosen or len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else chosen or os.cpu_count() or 1

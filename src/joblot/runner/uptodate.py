@@ -1,0 +1,342 @@
+"""Which jobs need not run, because what they make is there and nothing that it was made from has changed.
+
+A job is up to date when its parts, the contents of what it reads and the contents of what it made are those of its last success. The run's
+state asks about ready jobs, so what the needs of a job made is looked at after they have made it.
+
+It knows files, fingerprints and the store of what was made; it does not know how runs go.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+import msgspec
+from msgspec import Struct
+
+from joblot.actions.registry import ACTIONS
+from joblot.core.fingerprint import (
+    Change,
+    FileFact,
+    Files,
+    Made,
+    always_runs,
+    changes,
+    decoded_files,
+    encoded,
+    parts_of,
+    paths_read,
+)
+from joblot.digest import blake2b
+from joblot.errors import JoblotError, UsageError, did_you_mean
+from joblot.outputs import Hashes, Stamp, stamp
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+
+    from joblot.core.plan import Plan
+
+CURRENT: Final = "up to date"
+LASTING_ID: Final = "${{ run.id }}"
+"""Stands for the run's id in what is compared: another run is no reason to run a job again."""
+_KEEP_AT: Final = 512
+_NO_FILES: Final = Files([], [])
+
+
+class Store(Protocol):
+    """Where it is kept what was made."""
+
+    def keep_made(self, batch: str, made: Sequence[Made]) -> None:
+        """Keep these, each in place of what was kept of that job."""
+
+
+class Verdict(Struct, frozen=True):
+    """Whether a job is up to date, and why or why not: one line, and the changes that it speaks of."""
+
+    current: bool
+    why: str
+    changes: tuple[Change, ...] = ()
+
+
+UP_TO_DATE: Final = Verdict(True, CURRENT)
+NOT_SELECTED: Final = Verdict(True, "not selected")
+
+
+def batch_key(plan: Plan) -> str:
+    """What the successes of a batch are kept under: its folder and its name."""
+    return f"{plan.config.folder}/{plan.config.name}"
+
+
+def matching(plan: Plan, patterns: Iterable[str]) -> frozenset[int]:
+    """The jobs that are named, or whose names match.
+
+    Raises:
+        UsageError: a name or pattern stands for no job.
+    """
+    found: set[int] = set()
+    for pattern in patterns:
+        jobs = plan.match(pattern)
+        if not jobs:
+            names = map(plan.name, range(len(plan)))
+            raise UsageError(f"no job is called `{pattern}`", hint=did_you_mean(pattern, names))
+        found.update(jobs)
+    return frozenset(found)
+
+
+class UpToDate:
+    """Judges the jobs of one plan. `kept` is what the store has of them, `forced` are those that run whatever is there.
+
+    `values` fills in the references of a job, in a way that does not differ from run to run.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        kept: Mapping[str, Made],
+        hashes: Hashes,
+        values: Callable[[int], dict[str, Any]],
+        *,
+        forced: Collection[int] = (),
+    ) -> None:
+        self._plan = plan
+        self._values = values
+        self._base = f"{plan.config.folder}/"
+        self._kept = kept
+        self._hashes = hashes
+        self._forced = forced
+        self._codes: dict[str, tuple[str, frozenset[str]]] = {}
+        self._begun: dict[int, tuple[bytes, list[FileFact]]] = {}
+        self._fresh: list[Made] = []
+
+    def judge(self, jobs: Iterable[int]) -> dict[int, bytes]:
+        """Those of the jobs that are up to date, with what they resulted in.
+
+        What is found out about the others is kept until they have made what they make.
+        """
+        seen: dict[str, Stamp | None] = {}
+        current = {}
+        for job in jobs:
+            if self.verdict(job, seen) is UP_TO_DATE:
+                current[job] = self._kept[self._plan.name(job)].result
+        return current
+
+    def verdict(self, job: int, seen: dict[str, Stamp | None], awaited: str = "") -> Verdict:
+        """Whether one job is up to date. `seen` keeps glances at files; `awaited` names a need that will run and may change what is read."""
+        spec = self._plan.spec(job)
+        never = always_runs(spec)
+        if never:
+            return Verdict(current=False, why=never)
+        if awaited and spec.deferred:
+            return Verdict(current=False, why=f"need will run: {awaited}")
+        try:
+            filled = self._values(job) if spec.deferred else None
+        except (JoblotError, ValueError):
+            return Verdict(current=False, why="new")  # the attempt says what is wrong
+        code, tuning = self._code(spec.action)
+        parts = encoded(parts_of(self._plan, job, code, filled, tuning))
+        read = paths_read(self._plan, job, filled.get("input") if filled is not None else spec.input)
+        made = self._kept.get(spec.name)
+        files = _files(made)
+        found = self._compare(job, made, parts, read, files, seen, awaited)
+        if found is not UP_TO_DATE:
+            for fact in files.inputs:
+                self._hashes.learn(fact)
+            self._begun[job] = (parts, [self._fact(path, seen) for path in read])
+        return found
+
+    def _compare(
+        self,
+        job: int,
+        made: Made | None,
+        parts: bytes,
+        read: list[str],
+        files: Files,
+        seen: dict[str, Stamp | None],
+        awaited: str,
+    ) -> Verdict:
+        if job in self._forced:
+            return Verdict(current=False, why="forced")
+        if made is None or not _is_json(made.result):
+            return Verdict(current=False, why="new")
+        if parts != made.parts:
+            found = changes(made.parts, parts)
+            if found:
+                return Verdict(current=False, why="changed: " + ", ".join(map(str, found)), changes=tuple(found))
+        why, touched = self._differing("output", files.outputs, seen)
+        if not why and awaited:
+            why = f"need will run: {awaited}"
+        if not why:
+            why, touched_too = self._inputs_differ(read, files, seen)
+            touched = touched or touched_too
+        if why:
+            return Verdict(current=False, why=why)
+        if touched:
+            self._refresh(made, files, seen)
+        return UP_TO_DATE
+
+    def _inputs_differ(self, read: list[str], files: Files, seen: dict[str, Stamp | None]) -> tuple[str, bool]:
+        inputs = files.inputs
+        if read != [fact.path for fact in inputs]:
+            known = {fact.path for fact in inputs}
+            added = next((path for path in read if path not in known), None)
+            gone = next((fact.path for fact in inputs if fact.path not in read), None)
+            if added is not None or gone is not None:
+                return f"input added: {added}" if added is not None else f"input removed: {gone}", False
+        return self._differing("input", inputs, seen)
+
+    def _differing(self, what: str, facts: list[FileFact], seen: dict[str, Stamp | None]) -> tuple[str, bool]:
+        """The first of these files that is not as it was, in words, and whether any was touched without a change of its contents."""
+        touched = False
+        for fact in facts:
+            path = fact.path
+            now = seen[path] if path in seen else self._look(path, seen)
+            if now is None:
+                return f"{what} missing: {path}", touched
+            if now[0] != fact.size or now[1] != fact.mtime_ns:
+                if now[0] != fact.size or not fact.sha256 or self._fact(path, seen).sha256 != fact.sha256:
+                    return f"{what} changed: {path}", touched
+                touched = True
+        return "", touched
+
+    def _look(self, path: str, seen: dict[str, Stamp | None]) -> Stamp | None:
+        if path not in seen:
+            seen[path] = stamp(path if path.startswith("/") else self._base + path)
+        return seen[path]
+
+    def _fact(self, path: str, seen: dict[str, Stamp | None]) -> FileFact:
+        return self._hashes.fact(path, self._look(path, seen))
+
+    def _refresh(self, made: Made, files: Files, seen: dict[str, Stamp | None]) -> None:
+        """Keep the new times of files whose contents are the same, or they would be read again every time."""
+        fresh = Files(*([self._fact(fact.path, seen) for fact in facts] for facts in (files.inputs, files.outputs)))
+        self._fresh.append(msgspec.structs.replace(made, files=encoded(fresh)))
+
+    def _code(self, name: str | None) -> tuple[str, frozenset[str]]:
+        """What stands for the code of an action, and which of its parameters change nothing."""
+        if name is None:
+            return "", frozenset()
+        if name not in self._codes:
+            known = ACTIONS.signature(name) is not None
+            self._codes[name] = code_of(name), ACTIONS[name].tuning if known else frozenset()
+        return self._codes[name]
+
+    # --- what was made ----------------------------------------------------------------------------
+
+    def made(self, job: int, outputs: list[FileFact], result: bytes, run: str, at: float) -> None:
+        """A job that was judged has made its outputs."""
+        begun = self._begun.pop(job, None)
+        if begun is not None:
+            parts, inputs = begun
+            self._fresh.append(Made(self._plan.name(job), parts, encoded(Files(inputs, outputs)), result, run, at))
+
+    def accept(self, job: int, at: float) -> None:
+        """Take what is there for what the job makes now.
+
+        Raises:
+            JoblotError: it declares no outputs, or one of its files is not there, or a reference leads nowhere.
+        """
+        spec, seen = self._plan.spec(job), dict[str, "Stamp | None"]()
+        never = always_runs(spec)
+        if never:
+            raise JoblotError(f"there is nothing to accept of job `{spec.name}`: {never}")
+        if spec.deferred:
+            self._values(job)
+        self.verdict(job, seen)
+        old = self._kept.get(spec.name)
+        if job not in self._begun:
+            assert old is not None
+            self._fresh.append(msgspec.structs.replace(old, at=at))
+            return
+        outputs = [self._fact(path, seen) for path in spec.outputs]
+        for what, facts in (("output", outputs), ("input", self._begun[job][1])):
+            gone = next((fact.path for fact in facts if fact.size < 0), None)
+            if gone is not None:
+                raise JoblotError(
+                    f"cannot accept job `{spec.name}`: {what} `{gone}` does not exist", hint="`joblot run` makes it"
+                )
+        self.made(job, outputs, old.result if old else b"", old.run if old else "", at)
+
+    def keep(self, store: Store, *, all: bool = True) -> None:
+        """Hand over what is new; with `all=False` only when it has become much."""
+        if self._fresh and (all or len(self._fresh) >= _KEEP_AT):
+            store.keep_made(batch_key(self._plan), self._fresh)
+            self._fresh = []
+
+    def outputs_of(self, job: int) -> list[FileFact]:
+        """What the last success of a job left."""
+        return _files(self._kept.get(self._plan.name(job))).outputs
+
+    # --- looking ahead ------------------------------------------------------------------------------
+
+    def forecast(self, left_out: Collection[int] = ()) -> list[Verdict]:
+        """The verdicts on all jobs, as they look before anything has run. What is left out does not run."""
+        plan, seen = self._plan, dict[str, "Stamp | None"]()
+        found: dict[int, Verdict] = {}
+        for tier in plan.tiers:
+            for job in tier:
+                awaited = "" if job in left_out else self._awaited(job, found)
+                found[job] = NOT_SELECTED if job in left_out else self.verdict(job, seen, awaited)
+        return [found[job] for job in range(len(plan))]
+
+    def _awaited(self, job: int, found: Mapping[int, Verdict]) -> str:
+        """A need that will run and whose files or result this job uses."""
+        plan = self._plan
+        for need in plan.needs[job]:
+            if (
+                need not in plan.growing
+                and not found[need].current
+                and (plan.spec(need).outputs or (plan.spec(job).deferred and need in plan.wanted_results))
+            ):
+                return plan.name(need)
+        return ""
+
+
+def _files(made: Made | None) -> Files:
+    if made is None:
+        return _NO_FILES
+    try:
+        return decoded_files(made.files)
+    except msgspec.MsgspecError:
+        return _NO_FILES
+
+
+def _is_json(result: bytes) -> bool:
+    """Whether a result can go into the journal as it is: what was kept may have been damaged."""
+    if not result:
+        return True
+    try:
+        msgspec.json.decode(result)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return False
+    return True
+
+
+def code_of(name: str) -> str:
+    """What stands for the code of an action: its version, and a hash of the file that defines it (of joblot's own: joblot's version)."""
+    from joblot.version import __version__
+
+    signature = ACTIONS.signature(name)
+    if signature is None:
+        return ""
+    action = ACTIONS[name]
+    if action.origin.startswith("joblot."):
+        return f"{action.version} joblot {__version__}"
+    return f"{action.version} {_digest_of(_source(action.function))}"
+
+
+def _source(function: Any) -> str:
+    while hasattr(function, "__wrapped__"):
+        function = function.__wrapped__
+    code = getattr(function, "__code__", None)
+    if code is not None:
+        return str(code.co_filename)
+    module = sys.modules.get(getattr(function, "__module__", None) or type(function).__module__)
+    return str(getattr(module, "__file__", "") or "")
+
+
+def _digest_of(path: str) -> str:
+    if not os.path.isfile(path):
+        return ""
+    with open(path, "rb") as file:
+        return blake2b(file.read(), digest_size=16).hexdigest()

@@ -1,0 +1,93 @@
+"""The values of a job whose texts refer to its run or to results of its needs, filled in when they are known.
+
+It reads a run's state and changes nothing.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from joblot.core.model import STATES
+from joblot.core.references import as_text, substitute
+from joblot.errors import ActionError
+
+if TYPE_CHECKING:
+    from joblot.core.plan import Plan
+    from joblot.core.runstate import RunState
+
+
+class Values:
+    """What references of one run stand for. `run_id` is what `run.id` gives."""
+
+    def __init__(self, plan: Plan, state: RunState, run_id: str) -> None:
+        self._plan = plan
+        self._state = state
+        self._run_id = run_id
+        self._results: dict[int, Any] = {}
+
+    def of(self, job: int) -> dict[str, Any]:
+        """`params` and `env`, and `input` and `run` where the job has them.
+
+        Raises:
+            JoblotError: something that is referred to is not there.
+            ValueError: a value cannot stand where it is wanted.
+        """
+        spec = self._plan.spec(job)
+        scope = {"run": {"id": self._run_id}, "jobs": _Results(self)}
+        values: dict[str, Any] = {
+            "params": substitute(spec.params, scope),
+            "env": {key: as_text(substitute(value, scope)) for key, value in spec.env.items()},
+        }
+        if spec.input is not None:
+            values["input"] = substitute(spec.input, scope)
+        if spec.run is not None:
+            if isinstance(spec.run, str):
+                values["run"] = substitute(spec.run, scope, shell=True)  # noqa: S604 - quotes for a shell, starts none
+            else:
+                values["run"] = [as_text(substitute(word, scope)) for word in spec.run]
+        return values
+
+    def source_of(self, job: int) -> Any:
+        """The result that a growing job finds its items in.
+
+        Raises:
+            JoblotError: it is not there.
+            ValueError: it has no such part.
+        """
+        fan = self._plan.spec(job).fan_out
+        assert fan is not None, "BUG: not a fan-out"
+        return substitute(fan.source, {"run": {"id": self._run_id}, "jobs": _Results(self)})
+
+    def knows(self, name: str) -> bool:
+        """Whether the plan has a job of that name."""
+        return self._plan.find(name) is not None
+
+    def result_of(self, name: str) -> Any:
+        """The result of an ended job.
+
+        Raises:
+            ActionError: it has none.
+        """
+        job = self._plan.find(name)
+        if job is None or job not in self._state.results:
+            state = "unknown" if job is None else STATES[self._state.states[job]]
+            raise ActionError(f"job `{name}` has no result to refer to (it is {state})", reason="bad_reference")
+        if job not in self._results:
+            encoded = self._state.results[job]
+            self._results[job] = msgspec.json.decode(encoded) if encoded else None
+        return self._results[job]
+
+
+class _Results:
+    """The `jobs` of a reference: `jobs.NAME.result...`, looked up when asked for."""
+
+    def __init__(self, values: Values) -> None:
+        self._values = values
+
+    def __contains__(self, name: str) -> bool:
+        return self._values.knows(name)
+
+    def __getitem__(self, name: str) -> dict[str, Any]:
+        return {"result": self._values.result_of(name)}

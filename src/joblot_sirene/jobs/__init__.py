@@ -1,0 +1,1 @@
+"""What is asked for: job files, profiles, and the request that they come to."""

@@ -1,0 +1,428 @@
+"""Profiles: which steps a dataset goes through, as data that a user can copy and change.
+
+A profile is a description and a list of steps with parameters (`data/profiles.yaml`). What cannot be left out is no step: `run` applies the
+privacy policy and the filters on legal units itself. Nothing here reads or writes datasets.
+"""
+
+from __future__ import annotations
+
+from itertools import takewhile
+from time import monotonic
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from joblot_sirene.document import Checker, Document, did_you_mean, plain, read, refuse, shown
+from joblot_sirene.register import privacy
+from joblot_sirene.register.filters import Filters, unit_part
+from joblot_sirene.steps import parameters as parameters_of_steps
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from pathlib import Path
+
+    import polars as pl
+
+    from joblot_sirene.steps.model import Inputs, Step
+
+NAMES: Final = ("quick", "standard", "deep")
+"""The profiles that are shipped."""
+ROW_BY_ROW: Final = frozenset({"units", "normalise", "identifiers"})
+"""Steps that look at each row for itself. Their modules have a function `warn`, and their facts are counts or the same for all rows."""
+FILES: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "quality": "quality.json and quality.md: what the steps found",
+        "places": "places.geojson: the located rows",
+        "page": "report.html: the same for people, with pictures",
+    }
+)
+"""What a package may hold beside the dataset, its manifest, its data dictionary, its checksums and its log."""
+
+# a step's name, its module, its function, the struct of its parameters, what it does, and the step that must come before it
+_STEPS: Final[Mapping[str, tuple[str, str, str, str, str]]] = MappingProxyType(
+    {
+        "units": ("units", "run", "Units", "join names, legal form and category from the file of legal units", ""),
+        "normalise": (
+            "normalise",
+            "run",
+            "Normalise",
+            "types, zeros, one address line, one name, real dates, department and region",
+            "",
+        ),
+        "identifiers": (
+            "identifiers",
+            "run",
+            "Identifiers",
+            "check SIREN and SIRET (La Poste included), compute VAT numbers",
+            "normalise",
+        ),
+        "duplicates": ("duplicates", "run", "Duplicates", "number repeats, drop rows that repeat a SIRET", "normalise"),
+        "likeness": (
+            "duplicates",
+            "run_fuzzy",
+            "Likeness",
+            "flag establishments of a commune whose name and address look alike",
+            "normalise",
+        ),
+        "labels": (
+            "labels",
+            "run",
+            "Labels",
+            "labels of activities, sections, legal forms, headcounts, departments; age",
+            "normalise",
+        ),
+        "coordinates": (
+            "coordinates",
+            "run",
+            "Coordinates",
+            "longitude and latitude, places outside their territory, counts by commune",
+            "normalise",
+        ),
+        "comparison": ("comparison", "run", "Comparison", "what changed since an earlier dataset", "normalise"),
+        "history": ("history", "run", "History", "openings and closings per year", "normalise"),
+        "checks": (
+            "checks",
+            "run",
+            "Checks",
+            "count what is missing or doubtful, hold it against the targets",
+            "normalise",
+        ),
+        "score": ("score", "run", "Score", "a score for each row by weights", "normalise"),
+    }
+)
+
+
+class StepCall(msgspec.Struct, frozen=True):
+    """A step of a profile and its parameters (its module's own struct)."""
+
+    name: str
+    parameters: Any
+
+    @property
+    def purpose(self) -> str:
+        """What the step does, in one line."""
+        return _STEPS[self.name][3]
+
+
+class Profile(msgspec.Struct, frozen=True):
+    """What is done to a dataset, in order, and which files (keys of `FILES`) are made beside it."""
+
+    name: str
+    description: str
+    steps: tuple[StepCall, ...]
+    files: tuple[str, ...] = ()
+
+    @property
+    def compares(self) -> bool:
+        """Whether an earlier dataset is looked at."""
+        return any(call.name == "comparison" for call in self.steps)
+
+    def explain(self) -> list[str]:
+        """One line a step: its name, what it does, its parameters that are not the default; then the files beside the dataset."""
+        steps = [
+            f"{number}. {call.name}: {call.purpose}{_changed(call.parameters)}"
+            for number, call in enumerate(self.steps, 1)
+        ]
+        return steps + [f"-  {FILES[name]}" for name in self.files]
+
+
+class StepReport(msgspec.Struct, frozen=True):
+    """What one step told: rows before and after, facts, warnings; and how long it took."""
+
+    name: str
+    rows_in: int
+    rows_out: int
+    facts: dict[str, Any]
+    warnings: tuple[str, ...]
+    duration_ms: int = 0
+
+
+class Result(msgspec.Struct, frozen=True):
+    """A finished dataset, who was left out of it, and what its steps told."""
+
+    frame: pl.DataFrame
+    counts: privacy.Counts
+    steps: tuple[StepReport, ...]
+
+
+def load(name: str, *, text: str | None = None, file: str = "") -> Profile:
+    """A profile by its name, from the shipped file or from the text of a user's own.
+
+    Raises:
+        ConfigError: there is no such profile, or what is written in it means nothing.
+    """
+    document = read(shipped() if text is None else text, file=file)
+    if not isinstance(document.tree, dict):
+        refuse(document, (), "a file of profiles is a mapping of names to profiles")
+    if name not in document.tree:
+        known = ", ".join(f"`{known}`" for known in document.tree)
+        place = document if text is not None else Document(None)
+        refuse(place, (), f"there is no profile `{name}`", did_you_mean(name, document.tree) or f"profiles: {known}")
+    checker = Checker(document, (name,))
+    profile = Profile(name, checker.text("description", "") or "", _steps(checker), _files(checker))
+    checker.finish()
+    checker.done()
+    return profile
+
+
+def load_file(name: str, path: Path) -> Profile:
+    """A profile by its name from a user's own file."""
+    return load(name, text=path.read_text(encoding="utf-8"), file=str(path))
+
+
+def shipped() -> str:
+    """The text of the file of profiles, for a user to copy."""
+    from importlib.resources import files
+
+    return (files("joblot_sirene") / "data" / "profiles.yaml").read_text(encoding="utf-8")
+
+
+def with_parameters(profile: Profile, changes: Mapping[str, Mapping[str, Any]]) -> Profile:
+    """The profile with other parameters of some of its steps, such as a job's own weights, keys or targets.
+
+    Raises:
+        ConfigError: a step that the profile does not have, or a parameter that means nothing.
+    """
+    for step in changes:
+        if step not in {call.name for call in profile.steps}:
+            refuse(
+                Document({}),
+                (step,),
+                f"the profile `{profile.name}` has no step `{step}`",
+                f"steps: {', '.join(call.name for call in profile.steps)}",
+            )
+    checker = Checker(Document(dict(changes)))
+    steps = tuple(
+        StepCall(
+            call.name, _convert(checker, call.name, {**msgspec.to_builtins(call.parameters), **changes[call.name]})
+        )
+        if call.name in changes
+        else call
+        for call in profile.steps
+    )
+    checker.done()
+    return msgspec.structs.replace(profile, steps=steps)
+
+
+def arranged(
+    profile: Profile, *, order: Sequence[str] | None = None, add: Sequence[str] = (), likeness: bool | None = None
+) -> Profile:
+    """The profile with other steps: only those of `order`, in that order; those of `add` at their place when they are not there.
+
+    `likeness` says whether establishments that look alike are looked for; None leaves it as it is.
+
+    Raises:
+        ConfigError: a step of `order` is unknown, there twice, or before the step that it needs.
+    """
+    calls = {call.name: call for call in profile.steps}
+    wanted = [*calls, *(name for name in add if name not in calls)]
+    if likeness is not None:
+        wanted = [name for name in wanted if name != "likeness"] + (["likeness"] if likeness else [])
+    names = list(order) if order else sorted(wanted, key=list(_STEPS).index)
+    checker = Checker(Document({"steps_order": {"steps": names}}), ("steps_order",))
+    fresh = _steps(checker)
+    checker.done()
+    return msgspec.structs.replace(profile, steps=tuple(calls.get(call.name, call) for call in fresh))
+
+
+def run(
+    profile: Profile,
+    frame: pl.DataFrame,
+    inputs: Inputs,
+    filters: Filters | None = None,
+    *,
+    most_rows: int | None = None,
+) -> Result:
+    """Take rows with canonical columns through a profile; with `most_rows` only the first so many that may be shown.
+
+    Who may not be shown is taken out or masked as soon as the legal units are joined, whatever the profile says.
+    """
+    return run_in_frames(profile, [frame], inputs, filters, most_rows=most_rows)
+
+
+def run_in_frames(
+    profile: Profile,
+    frames: Iterable[pl.DataFrame],
+    inputs: Inputs,
+    filters: Filters | None = None,
+    *,
+    most_rows: int | None = None,
+) -> Result:
+    """As `run`, for rows that come in several frames, one at least: the same result, and the rows as they came are never all in memory.
+
+    The steps that look at each row for itself are done frame by frame, up to the first that looks at all rows.
+    """
+    import polars as pl
+
+    from joblot_sirene.steps import model
+
+    alone = list(takewhile(lambda call: call.name in ROW_BY_ROW, profile.steps))
+    begun: dict[str, list[StepReport]] = {call.name: [] for call in alone}
+    shown: list[pl.DataFrame] = []
+    counts: list[privacy.Counts] = []
+    for frame in frames:
+        left = None if most_rows is None else most_rows - sum(part.height for part in shown)
+        part, counted = _row_by_row(alone, frame, inputs, filters, begun, left)
+        shown.append(part)
+        counts.append(counted)
+    whole = pl.concat(shown)
+    del shown
+    reports = [_together(call, begun[call.name]) for call in alone]
+    for call in profile.steps[len(alone) :]:
+        whole, report = _do(call, whole, inputs)
+        reports.append(report)
+    return Result(model.in_order(whole), privacy.total(counts), tuple(reports))
+
+
+def _row_by_row(
+    calls: Sequence[StepCall],
+    frame: pl.DataFrame,
+    inputs: Inputs,
+    filters: Filters | None,
+    begun: dict[str, list[StepReport]],
+    most_rows: int | None,
+) -> tuple[pl.DataFrame, privacy.Counts]:
+    """The first steps of a profile for some of the rows, and who was left out of them."""
+    calls = list(calls)
+    if calls and calls[0].name == "units":
+        frame, report = _do(calls.pop(0), frame, inputs)
+        begun["units"].append(report)
+    frame = _of_units(frame, filters)
+    if most_rows is not None and inputs.policy.partial_diffusion == "mask":
+        frame = frame.head(most_rows)
+    frame, counts = privacy.protect(frame, inputs.policy)
+    if most_rows is not None and frame.height > most_rows:
+        frame = frame.head(most_rows)
+        counts = msgspec.structs.replace(counts, kept=most_rows, natural_persons=privacy.natural_persons(frame))
+    for call in calls:
+        frame, report = _do(call, frame, inputs)
+        begun[call.name].append(report)
+    return frame, counts
+
+
+def _together(call: StepCall, parts: Sequence[StepReport]) -> StepReport:
+    """What a step told of several frames as if they had been one: all its facts are counts, or the same for all."""
+    facts = dict(parts[0].facts)
+    for part in parts[1:]:
+        for key, value in part.facts.items():
+            facts[key] = value if isinstance(value, bool) else facts[key] + value
+    return StepReport(
+        call.name,
+        sum(part.rows_in for part in parts),
+        sum(part.rows_out for part in parts),
+        facts,
+        _module(call.name).warn(facts, call.parameters),
+        sum(part.duration_ms for part in parts),
+    )
+
+
+def _of_units(frame: pl.DataFrame, filters: Filters | None) -> pl.DataFrame:
+    if filters is None or not filters.needs_unit:
+        return frame
+    from joblot_sirene.register import vector
+
+    return frame.filter(vector.keeps(unit_part(filters)))
+
+
+def _do(call: StepCall, frame: pl.DataFrame, inputs: Inputs) -> tuple[pl.DataFrame, StepReport]:
+    began = monotonic()
+    step: Step = getattr(_module(call.name), _STEPS[call.name][1])
+    outcome = step(frame, call.parameters, inputs)
+    took = round((monotonic() - began) * 1000)
+    report = StepReport(call.name, frame.height, outcome.frame.height, outcome.facts, outcome.warnings, took)
+    return outcome.frame, report
+
+
+def _module(name: str) -> Any:
+    """A step's module, imported when it is needed: the data engine takes a while to load."""
+    from importlib import import_module
+
+    return import_module(f"joblot_sirene.steps.{_STEPS[name][0]}")
+
+
+def _steps(checker: Checker) -> tuple[StepCall, ...]:
+    items = checker.raw("steps")
+    if not isinstance(items, list) or not items:
+        checker.wrong("steps", f"`{checker.path[0]}.steps` must be a list of steps")
+        return ()
+    calls: list[StepCall] = []
+    for number, item in enumerate(items):
+        found = _step(checker, number, item, [call.name for call in calls])
+        if found is not None:
+            calls.append(found)
+    return tuple(calls)
+
+
+def _files(checker: Checker) -> tuple[str, ...]:
+    return checker.words("files", lambda word: word if word in FILES else None, f"one of {', '.join(FILES)}")
+
+
+def _step(checker: Checker, number: int, item: Any, before: list[str]) -> StepCall | None:
+    name, parameters = (
+        (item, {})
+        if isinstance(item, str)
+        else next(iter(item.items()))
+        if isinstance(item, dict) and len(item) == 1
+        else ("", {})
+    )
+    place = Checker(checker.document, (), checker.problems)
+    here = (*checker.path, "steps", number)
+    place.path = here
+    if not name:
+        place.wrong(None, f"a step is a name, or a name with parameters, not {shown(item)}")
+    elif name not in _STEPS:
+        place.wrong(None, f"unknown step `{name}`", did_you_mean(name, _STEPS) or f"steps: {', '.join(_STEPS)}")
+    elif name in before:
+        place.wrong(None, f"the step `{name}` is there twice", "keep one of them")
+    elif _STEPS[name][4] and _STEPS[name][4] not in before:
+        place.wrong(None, f"the step `{name}` must come after `{_STEPS[name][4]}`")
+    elif name == "units" and before:
+        place.wrong(None, "the step `units` must come first", "whether somebody may be shown depends on it")
+    else:
+        converted = _convert(place, name, parameters or {})
+        return None if converted is None else StepCall(name, converted)
+    return None
+
+
+def _convert(checker: Checker, name: str, parameters: Any) -> Any:
+    kind = getattr(parameters_of_steps, _STEPS[name][2])
+    if not isinstance(parameters, dict):
+        checker.wrong(name, f"parameters of `{name}` must be a mapping, not {shown(parameters)}")
+        return None
+    unknown = [key for key in parameters if key not in kind.__struct_fields__]
+    if unknown:
+        known = kind.__struct_fields__
+        hint = did_you_mean(unknown[0], known) or (f"parameters: {', '.join(known)}" if known else "")
+        checker.wrong(name, f"`{name}` has no parameter `{unknown[0]}`", hint)
+        return None
+    try:
+        return msgspec.convert(plain(parameters), kind)
+    except msgspec.ValidationError as error:
+        checker.wrong(name, f"`{name}`: {_plain(str(error))}")
+        return None
+
+
+def _plain(text: str) -> str:
+    """Msgspec's words in ours: lower case, the place in backticks."""
+    message, _, place = text.partition(" - at `$")
+    message = message[:1].lower() + message[1:]
+    return f"{message} (at `{place.rstrip('`').lstrip('.')}`)" if place.rstrip("`") else message
+
+
+def _changed(parameters: Any) -> str:
+    default = msgspec.to_builtins(type(parameters)())
+    changed = {key: value for key, value in msgspec.to_builtins(parameters).items() if value != default[key]}
+    return f" ({', '.join(f'{key}: {_short(value)}' for key, value in changed.items())})" if changed else ""
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {item}" for key, item in value.items())
+    return (
+        ", ".join(str(item) for item in value)
+        if isinstance(value, list)
+        else str(value).lower()
+        if isinstance(value, bool)
+        else str(value)
+    )

@@ -1,0 +1,251 @@
+"""A finished dataset as a folder: CSV and Parquet, manifest, data dictionary, checksums, step log, and what the profile asks for beside.
+
+Every file is whole or absent, and none takes its name before all are written. It knows files and their order; how rows were found and what
+was done to them it is told.
+"""
+
+from __future__ import annotations
+
+import json
+from contextlib import contextmanager
+from fnmatch import fnmatchcase
+from glob import escape
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from joblot import ActionError
+from joblot_sirene.package import quality
+from joblot_sirene.register import privacy
+from joblot_sirene.steps import model
+from joblot_sirene.stock.csvtext import SourceError
+from joblot_sirene.stock.writers import ROWS_PER_GROUP, write_csv, write_parquet
+
+if TYPE_CHECKING:
+    import datetime as dt
+    from collections.abc import Iterable, Iterator, Mapping
+    from pathlib import Path
+
+    import polars as pl
+
+    from joblot import Context
+    from joblot_sirene.jobs.jobfile import Job
+    from joblot_sirene.jobs.profiles import Profile, Result
+
+CSV: Final = "dataset.csv"
+PARQUET: Final = "dataset.parquet"
+MANIFEST: Final = "manifest.json"
+SUMS: Final = "SHA256SUMS"
+DICTIONARY: Final = "data_dictionary.json"
+LOGS: Final = "logs"
+ALWAYS: Final = (CSV, PARQUET, DICTIONARY, SUMS, MANIFEST)
+"""What every package has, beside its log."""
+BESIDE: Final = ("quality.json", "quality.md", "places.geojson", "report.html")
+"""What a package has when its profile asks for it."""
+_CHUNK: Final = 2**20
+
+
+def made_files(profile: Profile) -> list[str]:
+    """The files of a package with this profile, its log aside, as far as they do not depend on its rows."""
+    steps = {call.name for call in profile.steps}
+    named = {
+        "quality": ["quality.json", "quality.md"],
+        "places": ["places.geojson"] if "coordinates" in steps else [],
+        "page": ["report.html"],
+    }
+    return [*ALWAYS, *(name for kind in profile.files for name in named[kind])]
+
+
+class Provenance(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the rows of a package come from: the file as the manifest names it, and the date of its stock."""
+
+    file: str
+    digest: str
+    rows: int | None
+    layout: str
+    missing_columns: tuple[str, ...]
+    unreadable_values: dict[str, int]
+    stock_date: dt.date | None
+
+
+class Made(msgspec.Struct, frozen=True, kw_only=True):
+    """What `write` needs to know of a dataset beside its rows: its job, where they come from, which were left out, when it was made."""
+
+    job: Job
+    provenance: Provenance
+    left_out: dict[str, Any]
+    warnings: tuple[str, ...]
+    made_at: dt.datetime
+    sample: int | None
+
+
+def write(folder: Path, result: Result, made: Made, ctx: Context) -> dict[str, Any]:
+    """Write the package of a dataset into a folder, and return its manifest.
+
+    Raises:
+        ActionError: a file cannot be written.
+    """
+    job, frame = made.job, result.frame
+    report = quality.report(
+        result,
+        job.profile,
+        job.policy,
+        selections=job.filters.naf_include,
+        stock_date=made.provenance.stock_date,
+        left_out=made.left_out,
+    )
+    beside = dict(_beside(job.profile.files, report, frame))
+    log = f"{LOGS}/{ctx.run_id}.jsonl"
+    names = [CSV, PARQUET, DICTIONARY, *beside, log, SUMS, MANIFEST]
+    for path in leftovers(folder, [*names, *BESIDE]):
+        path.unlink(missing_ok=True)
+    with telling(folder), ctx.outputs(*(folder / name for name in names)) as paths:
+        parts = dict(zip(names, paths, strict=True))
+        write_csv(_frames(frame), parts[CSV], separator=job.output.delimiter, bom=job.output.bom)
+        write_parquet(_frames(frame), parts[PARQUET], schema=dict(frame.schema))
+        for name, texts in {
+            DICTIONARY: [_json(model.dictionary(frame))],
+            **beside,
+            log: _log(result, made, ctx),
+        }.items():
+            _write(parts[name], texts)
+        files = [_described(name, parts[name]) for name in names[:-2]]
+        _write(parts[SUMS], [f"{file['sha256']}  {file['path']}\n" for file in files if file["path"] != log])
+        manifest = {**_manifest(result, made, report, ctx), "files": files}
+        _write(parts[MANIFEST], [_json(manifest)])
+    for name in BESIDE:
+        if name not in beside:
+            (folder / name).unlink(missing_ok=True)
+    return manifest
+
+
+def leftovers(folder: Path, names: Iterable[str]) -> Iterator[Path]:
+    """Unfinished files that an attempt at writing some files left behind when it was killed: whole rows of people may be in them."""
+    by_folder: dict[Path, list[str]] = {}
+    for path in (folder / name for name in names if "\0" not in name and (folder / name).name):
+        by_folder.setdefault(path.parent, []).append(f".{escape(path.name)}.*.part")
+    for parent, patterns in by_folder.items():
+        for part in sorted(parent.glob(".*.part")):
+            if any(fnmatchcase(part.name, pattern) for pattern in patterns):
+                yield part
+
+
+@contextmanager
+def telling(folder: Path) -> Iterator[None]:
+    """That a file cannot be written, in one line that names the folder."""
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or str(error).partition(" (os error")[0]
+        raise ActionError(f"cannot write to `{folder}`: {reason.lower()}") from error
+
+
+def _write(path: Path, texts: Iterable[str]) -> None:
+    with path.open("w", encoding="utf-8", newline="\n") as file:
+        file.writelines(texts)
+
+
+def _described(name: str, path: Path) -> dict[str, Any]:
+    digest = sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(_CHUNK):
+            digest.update(chunk)
+        return {"path": name, "bytes": file.tell(), "sha256": digest.hexdigest()}
+
+
+def _frames(frame: pl.DataFrame) -> Iterator[pl.DataFrame]:
+    """The rows in the frames that are written, one at least, each in one piece: large datasets come in several."""
+    for start in range(0, max(frame.height, 1), ROWS_PER_GROUP):
+        yield frame.slice(start, ROWS_PER_GROUP).rechunk()
+
+
+def _beside(
+    wanted: Iterable[str], report: Mapping[str, Any], frame: pl.DataFrame
+) -> Iterator[tuple[str, Iterable[str]]]:
+    for name in wanted:
+        if name == "quality":
+            yield "quality.json", [_json(report)]
+            yield "quality.md", (f"{line}\n" for line in quality.markdown(report))
+        elif name == "places" and "longitude" in frame.columns:
+            from joblot_sirene.steps.coordinates import geojson
+
+            yield "places.geojson", geojson(frame)
+        elif name == "page":
+            from joblot_sirene.package.page import html_page
+
+            yield "report.html", html_page(report, frame)
+
+
+def _log(result: Result, made: Made, ctx: Context) -> Iterator[str]:
+    """A line for each step: its rows, its time, its facts, `OK` or `WARN`."""
+    for step in result.steps:
+        line = {
+            "time": made.made_at.isoformat(),
+            "run_id": ctx.run_id,
+            "job": ctx.job,
+            "attempt": ctx.attempt,
+            "step": step.name,
+            "status": "WARN" if step.warnings else "OK",
+            "rows_in": step.rows_in,
+            "rows_out": step.rows_out,
+            "duration_ms": step.duration_ms,
+            "warnings": list(step.warnings),
+        }
+        yield json.dumps(line, ensure_ascii=False) + "\n"
+
+
+def _manifest(result: Result, made: Made, report: Mapping[str, Any], ctx: Context) -> dict[str, Any]:
+    job, provenance = made.job, made.provenance
+    expires = privacy.expires(made.made_at.date(), job.policy)
+    return {
+        "dataset": job.niche,
+        "dataset_id": f"{job.niche}@{provenance.digest[:12]}",
+        "run_id": ctx.run_id,
+        "job": ctx.job,
+        "made_at": made.made_at.isoformat(),
+        "expires": None if expires is None else expires.isoformat(),
+        "records": result.frame.height,
+        "sample": made.sample,
+        "codes": [selection.code for selection in job.filters.naf_include],
+        "nomenclatures": sorted({selection.nomenclature for selection in job.filters.naf_include}),
+        "label": report["label"],
+        "profile": job.profile.name,
+        "steps": [call.name for call in job.profile.steps],
+        "source": {
+            "file": provenance.file,
+            "digest": provenance.digest,
+            "rows": provenance.rows,
+            "layout": provenance.layout,
+            "missing_columns": list(provenance.missing_columns),
+            "unreadable_values": provenance.unreadable_values,
+        },
+        "left_out": made.left_out,
+        "rights": report["rights"],
+        "verdict": report["verdict"],
+        "score": report["score"],
+        "warnings": list(made.warnings),
+    }
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, indent=2) + "\n"
+
+
+def read_earlier(path: Path | None) -> pl.DataFrame | None:
+    """The earlier dataset, if there is one: of a folder its Parquet file.
+
+    Raises:
+        SourceError: it is damaged.
+    """
+    if path is None:
+        return None
+    import polars as pl
+
+    file = path / PARQUET if path.is_dir() else path
+    if not file.exists():
+        return None
+    try:
+        return pl.read_parquet(file, glob=False)
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise SourceError(f"cannot read the earlier dataset `{file}`: it is damaged") from error

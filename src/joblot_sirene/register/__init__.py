@@ -1,0 +1,1 @@
+"""What the register says: codes, columns, identifiers, and who may be shown."""

@@ -1,0 +1,324 @@
+"""Which establishments a job takes: the keys of `filters` in a job file, checked, and what they mean for one row.
+
+`keeps` is the reference. Engines do the same in bulk (`vector.keeps`) and are tested against it. Who may be shown at all is another matter:
+see `privacy`.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+import unicodedata
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from joblot_sirene.document import Checker, Document
+from joblot_sirene.errors import NafError
+from joblot_sirene.register.codes import DEPARTMENTS, HEADCOUNTS, NATURAL_PERSON, REGION_OF, REGIONS
+from joblot_sirene.register.identifiers import department, whole_code
+from joblot_sirene.register.naf import (
+    CODE_COLUMN,
+    NAF25,
+    NAF25_COLUMN,
+    NOMENCLATURE_COLUMN,
+    REV2,
+    Nomenclature,
+    Selection,
+    matches,
+    parse_code,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from joblot import Diagnostic
+
+UNKNOWN_CREATION: Final = dt.date(1900, 1, 1)
+"""What the register writes for a date of creation that nobody knows."""
+
+LEGAL_FORM_COLUMN: Final = "categorieJuridiqueUniteLegale"
+
+# a city's own commune code, and the codes of its districts that stand in the files instead
+_DISTRICTS: Final[Mapping[str, frozenset[str]]] = {
+    "75056": frozenset(str(code) for code in range(75101, 75121)),
+    "69123": frozenset(str(code) for code in range(69381, 69390)),
+    "13055": frozenset(str(code) for code in range(13201, 13217)),
+}
+
+
+class Filters(msgspec.Struct, frozen=True, kw_only=True):
+    """Which rows a job takes. Empty tuples and sets and None ask for nothing.
+
+    The areas (departments, communes, postal prefixes) add up: a place is taken when it lies in any of them. `headcounts` are bands
+    (`codes.HEADCOUNTS`), `legal_forms` beginnings of legal forms of the legal unit.
+    """
+
+    naf_include: tuple[Selection, ...] = ()
+    naf_exclude: tuple[Selection, ...] = ()
+    active_only: bool = True
+    departments: frozenset[str] = frozenset()
+    communes: frozenset[str] = frozenset()
+    postal_prefixes: tuple[str, ...] = ()
+    headcounts: frozenset[str] = frozenset()
+    created_from: dt.date | None = None
+    created_to: dt.date | None = None
+    head_office_only: bool = False
+    employers_only: bool = False
+    legal_forms: tuple[str, ...] = ()
+    natural_persons: bool = True
+
+    @property
+    def has_area(self) -> bool:
+        """Whether places are restricted at all."""
+        return bool(self.departments or self.communes or self.postal_prefixes)
+
+    @property
+    def needs_unit(self) -> bool:
+        """Whether the legal unit's form must be known."""
+        return bool(self.legal_forms) or not self.natural_persons
+
+
+def parse(tree: Any, *, default: Nomenclature = REV2) -> Filters:
+    """The filters of a plain mapping, such as a job file's `filters`.
+
+    Raises:
+        ConfigError: keys or values that mean nothing, all of them.
+    """
+    checker = Checker(Document({"filters": tree}), ("filters",))
+    filters = read(checker, default=default)
+    checker.done()
+    return filters
+
+
+def read(checker: Checker, *, default: Nomenclature = REV2) -> Filters:
+    """The filters that a checker stands on; what is wrong is noted there."""
+    naf = checker.choice("nomenclature", (REV2, NAF25), None)
+    asked: Nomenclature | None = NAF25 if naf == NAF25 else REV2 if naf == REV2 else None
+    areas = checker.words(
+        "regions", _region, "a region's name or the beginning of a postal code", known=REGIONS.values()
+    )
+    created = checker.section("created")
+    filters = Filters(
+        naf_include=_selections(checker, "naf_include", asked, default),
+        naf_exclude=_selections(checker, "naf_exclude", asked, default),
+        active_only=checker.flag("active_only", default=True),
+        departments=frozenset(checker.words("departments", _department, "a department's code (`35`, `2A`, `974`)"))
+        | {code for code, region in REGION_OF.items() if region in areas},
+        communes=_with_districts(
+            checker.words("communes", _commune, "a commune's code of five characters (`35238`, not its postal code)")
+        ),
+        postal_prefixes=_merged(
+            [area[1:] for area in areas if area.startswith("=")],
+            checker.words("postal_prefixes", _prefix, "the beginning of a postal code (one to five digits)"),
+        ),
+        headcounts=_headcounts(checker),
+        created_from=_date(created, "from"),
+        created_to=_date(created, "to"),
+        head_office_only=checker.flag("head_office_only", default=False),
+        employers_only=checker.flag("employers_only", default=False),
+        legal_forms=checker.words(
+            "legal_forms", _legal_form, "the beginning of a legal form (one to four digits, such as `57` or `5499`)"
+        ),
+        natural_persons=checker.flag("natural_persons", default=True),
+    )
+    if filters.created_from and filters.created_to and filters.created_from > filters.created_to:
+        created.wrong("to", "`filters.created.to` lies before `filters.created.from`", "swap them")
+    created.finish()
+    checker.finish()
+    return filters
+
+
+def keeps(row: Mapping[str, Any], filters: Filters) -> bool:
+    """Whether a row is taken: canonical names, canonical types (dates as dates, the head office as a boolean).
+
+    A value that is missing never satisfies a filter that asks for one.
+    """
+    return (
+        _keeps_activity(row, filters)
+        and (not filters.active_only or row.get("etatAdministratifEtablissement") == "A")
+        and (not filters.has_area or _keeps_place(row, filters))
+        and (not filters.headcounts or row.get("trancheEffectifsEtablissement") in filters.headcounts)
+        and _keeps_creation(row.get("dateCreationEtablissement"), filters)
+        and (not filters.head_office_only or row.get("etablissementSiege") is True)
+        and (not filters.employers_only or row.get("caractereEmployeurEtablissement") == "O")
+        and (not filters.needs_unit or _keeps_form(row.get(LEGAL_FORM_COLUMN), filters))
+    )
+
+
+def establishment_part(filters: Filters) -> Filters:
+    """What is asked of an establishment's own row beside the codes to include, which engines match by their rules."""
+    return msgspec.structs.replace(filters, naf_include=(), legal_forms=(), natural_persons=True)
+
+
+def unit_part(filters: Filters) -> Filters:
+    """What is asked of the legal unit: to be applied where its columns are."""
+    return Filters(active_only=False, legal_forms=filters.legal_forms, natural_persons=filters.natural_persons)
+
+
+def needed_columns(filters: Filters) -> tuple[str, ...]:
+    """The canonical columns that `keeps` looks at."""
+    activity = filters.naf_include + filters.naf_exclude
+    columns = {
+        CODE_COLUMN: bool(activity),
+        NOMENCLATURE_COLUMN: bool(activity),
+        NAF25_COLUMN: any(selection.nomenclature == NAF25 for selection in activity),
+        "etatAdministratifEtablissement": filters.active_only,
+        "codeCommuneEtablissement": filters.has_area,
+        "codePostalEtablissement": bool(filters.departments or filters.postal_prefixes),
+        "trancheEffectifsEtablissement": bool(filters.headcounts),
+        "dateCreationEtablissement": filters.created_from is not None or filters.created_to is not None,
+        "etablissementSiege": filters.head_office_only,
+        "caractereEmployeurEtablissement": filters.employers_only,
+        LEGAL_FORM_COLUMN: filters.needs_unit,
+    }
+    return tuple(name for name, needed in columns.items() if needed)
+
+
+def _keeps_activity(row: Mapping[str, Any], filters: Filters) -> bool:
+    if filters.naf_include and not any(matches(row, selection) for selection in filters.naf_include):
+        return False
+    return not any(matches(row, selection) for selection in filters.naf_exclude)
+
+
+def _keeps_place(row: Mapping[str, Any], filters: Filters) -> bool:
+    commune, post = (
+        None if code is None else whole_code(code)
+        for code in (row.get("codeCommuneEtablissement"), row.get("codePostalEtablissement"))
+    )
+    return (
+        commune in filters.communes
+        or department(commune, post) in filters.departments
+        or (post is not None and post.startswith(filters.postal_prefixes))
+    )
+
+
+def _keeps_creation(created: dt.date | None, filters: Filters) -> bool:
+    if filters.created_from is None and filters.created_to is None:
+        return True
+    if created is None or created == UNKNOWN_CREATION:
+        return False
+    return (filters.created_from or dt.date.min) <= created <= (filters.created_to or dt.date.max)
+
+
+def _keeps_form(form: str | None, filters: Filters) -> bool:
+    if form is None:
+        return False
+    return (filters.natural_persons or not form.startswith(NATURAL_PERSON)) and (
+        not filters.legal_forms or form.startswith(filters.legal_forms)
+    )
+
+
+def _selections(checker: Checker, key: str, asked: Nomenclature | None, default: Nomenclature) -> tuple[Selection, ...]:
+    found: dict[str, Selection] = {}
+
+    def one(text: str) -> str | None:
+        try:
+            selection = parse_code(text, asked, default=default)
+        except NafError:
+            return None
+        found.setdefault(selection.name, selection)
+        return selection.name
+
+    before = len(checker.problems)
+    names = checker.words(key, one, "an activity code")
+    _explain(checker.problems, before, asked, default)
+    return tuple(found[name] for name in names)
+
+
+def _explain(problems: list[Diagnostic], before: int, asked: Nomenclature | None, default: Nomenclature) -> None:
+    """Give each refused code the reason that the parser has for it."""
+    for index in range(before, len(problems)):
+        problem = problems[index]
+        refused = re.search(r": `(.*)` is not an activity code$", problem.message)
+        try:
+            parse_code(refused[1] if refused else "", asked, default=default)
+        except NafError as error:
+            problems[index] = problem._replace(message=error.message, hint=error.hint)
+
+
+def _headcounts(checker: Checker) -> frozenset[str]:
+    value = checker.raw("headcount")
+    if not isinstance(value, dict):
+        return frozenset(checker.words("headcount", _band, f"a headcount band ({', '.join(HEADCOUNTS)})"))
+    bounds = checker.section("headcount")
+    least = bounds.number("min", 0, whole=True)
+    most = bounds.number("max", None, whole=True)
+    bounds.finish()
+    if most is not None and most < least:
+        bounds.wrong("max", "`filters.headcount.max` is less than `filters.headcount.min`", "swap them")
+        return frozenset()
+    found = frozenset(
+        band
+        for band, (low, high, _) in HEADCOUNTS.items()
+        if low >= least and (most is None or (high is not None and high <= most))
+    )
+    if not found:
+        hint = "the register knows bands only, such as 10 to 19 and 20 to 49, the last one from 10000"
+        checker.wrong("headcount", "no band of the register lies within `filters.headcount`", hint)
+    return found
+
+
+def _date(checker: Checker, key: str) -> dt.date | None:
+    text = checker.raw(key)
+    if text is None:
+        return None
+    try:
+        return (
+            dt.date.fromisoformat(str(text)) if re.fullmatch(r"\d{4}-\d\d-\d\d", str(text)) else _year(str(text), key)
+        )
+    except ValueError:
+        checker.wrong(key, f"`filters.created.{key}` must be a date such as `2020-01-31` or a year, not `{text}`")
+        return None
+
+
+def _year(text: str, key: str) -> dt.date:
+    if re.fullmatch(r"\d{4}", text) is None:
+        raise ValueError(text)
+    return dt.date(int(text), 1, 1) if key == "from" else dt.date(int(text), 12, 31)
+
+
+def _plain(text: str) -> str:
+    letters = unicodedata.normalize("NFD", text.casefold())
+    return re.sub(r"[^a-z0-9]", "", letters)
+
+
+def _region(text: str) -> str | None:
+    """The region's code, or `=` and a postal prefix: digits mean what they meant to the program that this replaces."""
+    if text.isascii() and text.isdigit():
+        prefix = _prefix(text)
+        return None if prefix is None else f"={prefix}"
+    return next((code for code, name in REGIONS.items() if _plain(name) == _plain(text)), None)
+
+
+def _department(text: str) -> str | None:
+    code = text.strip().upper()
+    code = code.zfill(2) if code.isdigit() else code
+    return code if code in DEPARTMENTS else None
+
+
+def _commune(text: str) -> str | None:
+    code = text.strip().upper()
+    return whole_code(code) if re.fullmatch(r"[0-9]{4,5}|2[AB][0-9]{3}", code) else None
+
+
+def _with_districts(codes: tuple[str, ...]) -> frozenset[str]:
+    return frozenset(codes).union(*(_DISTRICTS.get(code, frozenset()) for code in codes))
+
+
+def _merged(*lists: Iterable[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(item for items in lists for item in items))
+
+
+def _prefix(text: str) -> str | None:
+    return text if re.fullmatch(r"[0-9]{1,5}", text) else None
+
+
+def _band(text: str) -> str | None:
+    code = text.strip().upper()
+    code = code.zfill(2) if code.isdigit() else code
+    return code if code in HEADCOUNTS else None
+
+
+def _legal_form(text: str) -> str | None:
+    return text if re.fullmatch(r"[1-9][0-9]{0,3}", text) else None

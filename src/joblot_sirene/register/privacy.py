@@ -1,0 +1,257 @@
+"""Who may be shown, as data: partial diffusion, natural persons, the licence, and how long a package may be kept.
+
+Persons with partial diffusion (status P, N in files before March 2023) must not be fully re-diffused nor used for prospecting (article
+R123-232-1 of the French code of commerce): their rows are left out and counted unless a job asks to keep them for statistics; then every
+name and address field is masked here, because the files mask irregularly. Individual entrepreneurs are personal data whatever their
+status. Nothing is ever rebuilt from other columns. This module knows columns and rows; it opens no file and knows no profile's steps.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+import msgspec
+
+from joblot_sirene.document import Checker, Document
+from joblot_sirene.register.codes import NATURAL_PERSON
+from joblot_sirene.register.layout import COLUMNS
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import polars as pl
+
+MASK: Final = "[ND]"
+"""What stands in a masked field, in the register and in ours."""
+
+STATUS_COLUMN: Final = "statutDiffusionEtablissement"
+UNIT_STATUS_COLUMN: Final = "statutDiffusionUniteLegale"
+LEGAL_FORM_COLUMN: Final = "categorieJuridiqueUniteLegale"
+
+_SHOWN_PLACE: Final = frozenset(
+    {
+        "libelleCommuneEtablissement",
+        "libelleCommuneEtrangerEtablissement",
+        "codeCommuneEtablissement",
+        "codePaysEtrangerEtablissement",
+        "libellePaysEtrangerEtablissement",
+    }
+)
+_ADDRESS_START: Final = tuple(COLUMNS).index("complementAdresseEtablissement")
+_ADDRESS_END: Final = tuple(COLUMNS).index("dateDebut")
+
+ADDRESS_COLUMNS: Final = tuple(
+    name
+    for name in tuple(COLUMNS)[_ADDRESS_START:_ADDRESS_END]
+    if name not in _SHOWN_PLACE and name.replace("2Etablissement", "Etablissement") not in _SHOWN_PLACE
+)
+"""Address and coordinate columns of an establishment that are masked; the commune and the country stay."""
+
+NAME_COLUMNS: Final = (
+    "enseigne1Etablissement",
+    "enseigne2Etablissement",
+    "enseigne3Etablissement",
+    "denominationUsuelleEtablissement",
+)
+"""Names of a place that may be a person's name."""
+
+UNIT_NAME_COLUMNS: Final = (
+    "sigleUniteLegale",
+    "denominationUniteLegale",
+    "denominationUsuelle1UniteLegale",
+    "denominationUsuelle2UniteLegale",
+    "denominationUsuelle3UniteLegale",
+)
+"""Names of a legal unit."""
+
+PERSON_COLUMNS: Final = (
+    "sexeUniteLegale",
+    "prenom1UniteLegale",
+    "prenom2UniteLegale",
+    "prenom3UniteLegale",
+    "prenom4UniteLegale",
+    "prenomUsuelUniteLegale",
+    "pseudonymeUniteLegale",
+    "nomUniteLegale",
+    "nomUsageUniteLegale",
+)
+"""Names and sex of a natural person: in a dataset only when a job asks for them."""
+
+MASKED_COLUMNS: Final = frozenset((*ADDRESS_COLUMNS, *NAME_COLUMNS, *UNIT_NAME_COLUMNS, *PERSON_COLUMNS))
+"""Every column that is masked in a row with partial diffusion."""
+
+LICENCE: Final = "Licence Ouverte 2.0 (Etalab)"
+LICENCE_URL: Final = "https://www.etalab.gouv.fr/licence-ouverte-open-licence/"
+
+ATTRIBUTION: Final = "Source: INSEE, base Sirene, stock of {date}"
+
+_RULES: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "partial_diffusion": "rows with partial diffusion are left out and counted, or kept with every name and address field masked",
+        "natural_persons": "names of natural persons are in the dataset only when the job asks for them",
+        "masked_names": "a masked name is never rebuilt from signs, history or older files",
+        "prospecting": "rows with partial diffusion must not be used for prospecting",
+    }
+)
+
+
+class Policy(msgspec.Struct, frozen=True, kw_only=True):
+    """What a job asks for. `partial_diffusion` is `exclude` or `mask`; `person_names` asks for natural persons' names.
+
+    `retention_days` is how long a package may be kept; None: as long as its owner wants.
+    """
+
+    partial_diffusion: Literal["exclude", "mask"] = "exclude"
+    person_names: bool = False
+    retention_days: int | None = None
+
+
+class Counts(msgspec.Struct, frozen=True, kw_only=True):
+    """What a selection held: rows kept, rows left out or masked for partial diffusion, rows of natural persons (None: unknown)."""
+
+    kept: int
+    excluded: int = 0
+    masked: int = 0
+    natural_persons: int | None = None
+
+
+def parse(tree: Any) -> Policy:
+    """The policy of a plain mapping, such as a job file's `privacy`.
+
+    Raises:
+        ConfigError: keys or values that mean nothing.
+    """
+    checker = Checker(Document({"privacy": tree}), ("privacy",))
+    policy = read(checker)
+    checker.done()
+    return policy
+
+
+def read(checker: Checker) -> Policy:
+    """The policy that a checker stands on; what is wrong is noted there."""
+    policy = Policy(
+        partial_diffusion="mask"
+        if checker.choice("partial_diffusion", ("exclude", "mask"), "exclude") == "mask"
+        else "exclude",
+        person_names=checker.flag("person_names", default=False),
+        retention_days=checker.number("retention_days", None, least=1, whole=True),
+    )
+    checker.finish()
+    return policy
+
+
+def is_public(row: Mapping[str, Any]) -> bool:
+    """Whether a row may be shown in full: status O of the establishment and, where it is known, of the legal unit.
+
+    A missing status is not public.
+    """
+    return row.get(STATUS_COLUMN) == "O" and row.get(UNIT_STATUS_COLUMN, "O") in {"O", None}
+
+
+def masked(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A row with every name and address field masked, whatever the file shows. The reference for `protect`."""
+    return {name: MASK if name in MASKED_COLUMNS else value for name, value in row.items()}
+
+
+def protect(frame: pl.DataFrame, policy: Policy) -> tuple[pl.DataFrame, Counts]:
+    """The rows that the policy lets through, masked where it says so, and the counts. Column names are canonical.
+
+    Columns of natural persons' names are dropped unless asked for; when asked for, they are kept for natural persons with status O.
+
+    Raises:
+        ValueError: the frame has no status column, so nobody can be told to be public.
+    """
+    import polars as pl
+
+    if STATUS_COLUMN not in frame.columns:
+        raise ValueError(f"BUG: `{STATUS_COLUMN}` is needed to tell who may be shown")
+    public = pl.col(STATUS_COLUMN).eq_missing("O")
+    if UNIT_STATUS_COLUMN in frame.columns:
+        public = public & (pl.col(UNIT_STATUS_COLUMN).is_null() | (pl.col(UNIT_STATUS_COLUMN) == "O"))
+    shown = int(frame.select(public.sum()).item()) if frame.height else 0
+    hidden = frame.height - shown
+    if policy.partial_diffusion == "exclude":
+        kept = frame.filter(public) if hidden else frame
+    else:
+        columns = [name for name in frame.columns if name in MASKED_COLUMNS]
+        kept = (
+            frame.with_columns(
+                pl.when(public).then(pl.col(name)).otherwise(pl.lit(MASK)).alias(name) for name in columns
+            )
+            if hidden
+            else frame
+        )
+    if not policy.person_names:
+        kept = kept.drop(PERSON_COLUMNS, strict=False)
+    excluded = hidden if policy.partial_diffusion == "exclude" else 0
+    return kept, Counts(
+        kept=kept.height, excluded=excluded, masked=hidden - excluded, natural_persons=natural_persons(kept)
+    )
+
+
+def natural_persons(frame: pl.DataFrame) -> int | None:
+    """How many rows are of natural persons; None where the legal forms are not there."""
+    import polars as pl
+
+    if LEGAL_FORM_COLUMN not in frame.columns:
+        return None
+    return int(frame.select(pl.col(LEGAL_FORM_COLUMN).str.starts_with(NATURAL_PERSON).sum()).item())
+
+
+def total(counts: Sequence[Counts]) -> Counts:
+    """The counts of several parts of a selection together."""
+    persons = [one.natural_persons for one in counts]
+    return Counts(
+        kept=sum(one.kept for one in counts),
+        excluded=sum(one.excluded for one in counts),
+        masked=sum(one.masked for one in counts),
+        natural_persons=None if None in persons else sum(number or 0 for number in persons),
+    )
+
+
+def describe(policy: Policy, counts: Counts, stock_date: dt.date | None) -> dict[str, Any]:
+    """What the manifest says of rights and persons. `personal_data` is `unknown` when legal forms are: then persons may be among the rows."""
+    persons = counts.natural_persons
+    return {
+        "source": attribution(stock_date),
+        "licence": LICENCE,
+        "licence_url": LICENCE_URL,
+        "stock_date": None if stock_date is None else stock_date.isoformat(),
+        "personal_data": "unknown" if persons is None and counts.kept else bool(persons),
+        "rows_of_natural_persons": persons,
+        "names_of_natural_persons": policy.person_names,
+        "partial_diffusion": policy.partial_diffusion,
+        "rows_excluded_for_partial_diffusion": counts.excluded,
+        "rows_masked_for_partial_diffusion": counts.masked,
+        "retention_days": policy.retention_days,
+        "rules": dict(_RULES),
+    }
+
+
+def attribution(stock_date: dt.date | None) -> str:
+    """The line that the licence asks for."""
+    return ATTRIBUTION.format(date="unknown date" if stock_date is None else stock_date.isoformat())
+
+
+def stock_date(newest_treatment: dt.datetime | dt.date | None) -> dt.date | None:
+    """The date of a stock from its newest treatment: stocks are made at the beginning of a month from what was treated before it."""
+    if newest_treatment is None:
+        return None
+    day = newest_treatment.date() if isinstance(newest_treatment, dt.datetime) else newest_treatment
+    return day if day.day == 1 else (day.replace(day=28) + dt.timedelta(days=4)).replace(day=1)
+
+
+def expires(made: dt.date, policy: Policy) -> dt.date | None:
+    """The first day on which a package made on that day must be gone, or None."""
+    return None if policy.retention_days is None else made + dt.timedelta(days=policy.retention_days)
+
+
+def is_expired(manifest: Mapping[str, Any], today: dt.date) -> bool:
+    """Whether a package's manifest (`expires`: an ISO date or null) says that it must be gone."""
+    text = manifest.get("expires")
+    try:
+        return isinstance(text, str) and dt.date.fromisoformat(text) <= today
+    except ValueError:
+        return False  # no manifest of ours

@@ -1,0 +1,215 @@
+"""The rules of single rows as expressions over whole columns.
+
+Each has its reference elsewhere (`filters.keeps`, `identifiers`), and a test that holds the two together.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import cache
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from joblot_sirene.register import identifiers
+from joblot_sirene.register.codes import NATURAL_PERSON
+from joblot_sirene.register.filters import LEGAL_FORM_COLUMN, UNKNOWN_CREATION, Filters, establishment_part
+from joblot_sirene.register.naf import Selection, matching_rule
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+def matches(selection: Selection) -> pl.Expr:
+    """Whether rows match an activity code (`naf.matches`)."""
+    return _any(
+        pl.col(rule.code_column).is_in(sorted(rule.codes)).fill_null(value=False)
+        & (
+            pl.lit(value=True)
+            if rule.nomenclature_column is None
+            else pl.col(rule.nomenclature_column).fill_null("").is_in(sorted(rule.nomenclatures))
+        )
+        for rule in matching_rule(selection)
+    )
+
+
+def keeps(filters: Filters) -> pl.Expr:
+    """Whether rows are taken (`filters.keeps`): never null."""
+    parts = [*_activity(filters), *_area(filters), *_creation(filters), *_form(filters)]
+    if filters.active_only:
+        parts.append(pl.col("etatAdministratifEtablissement") == "A")
+    if filters.headcounts:
+        parts.append(pl.col("trancheEffectifsEtablissement").is_in(sorted(filters.headcounts)))
+    if filters.head_office_only:
+        parts.append(pl.col("etablissementSiege"))
+    if filters.employers_only:
+        parts.append(pl.col("caractereEmployeurEtablissement") == "O")
+    return pl.all_horizontal(part.fill_null(value=False) for part in parts) if parts else pl.lit(value=True)
+
+
+def residual(filters: Filters) -> pl.Expr | None:
+    """What is left to ask of establishments once rows match by the codes that are included; None when nothing is.
+
+    What needs the legal unit is left out: see `filters.unit_part`.
+    """
+    asked = establishment_part(filters)
+    return None if asked == Filters(active_only=False) else keeps(asked)
+
+
+def whole_code(code: pl.Expr) -> pl.Expr:
+    """Commune or postal codes with their zeros (`identifiers.whole_code`)."""
+    lost = code.str.contains(r"^([0-9]{4}|[0-9]{4,5}\.0+)$")
+    return pl.when(lost).then(code.str.replace(r"\.0+$", "").str.zfill(5)).otherwise(code)
+
+
+def department(commune: pl.Expr, postal_code: pl.Expr) -> pl.Expr:
+    """The department of places (`identifiers.department`)."""
+    commune, postal_code = whole_code(commune), whole_code(postal_code)
+    overseas = commune.str.slice(0, 2).is_in(["97", "98"])
+    by_commune = (
+        pl.when(overseas)
+        .then(commune.str.slice(0, 3))
+        .when(commune.str.starts_with("99"))
+        .then(None)
+        .otherwise(commune.str.slice(0, 2))
+    )
+    two = postal_code.str.slice(0, 2)
+    by_post = (
+        pl.when(~postal_code.str.contains(r"^[0-9]{5}$"))
+        .then(None)
+        .when(two == "20")
+        .then(pl.when(postal_code < "20200").then(pl.lit("2A")).otherwise(pl.lit("2B")))
+        .when(postal_code == "97133")
+        .then(pl.lit("977"))
+        .when(postal_code == "97150")
+        .then(pl.lit("978"))
+        .when(postal_code.str.starts_with("980"))
+        .then(None)
+        .when(two.is_in(["97", "98"]))
+        .then(postal_code.str.slice(0, 3))
+        .when(two.is_between(pl.lit("01"), pl.lit("95")))
+        .then(two)
+    )
+    return pl.when(commune.is_not_null() & (commune != "")).then(by_commune).otherwise(by_post)
+
+
+def numbers(text: pl.Series) -> pl.Series:
+    """SIREN or SIRET numbers as numbers, whether a spreadsheet took their zeros or added spaces and decimals; what is none is missing."""
+    found = text.cast(pl.UInt64, strict=False)
+    odd = found.is_null() & text.is_not_null()
+    if not odd.any():
+        return found
+    plain = text.filter(odd).str.replace_all(r"\s|[.,]0+\s*$", "").cast(pl.UInt64, strict=False)
+    return found.scatter(odd.arg_true(), plain)
+
+
+def siren_numbers(rows: pl.DataFrame) -> pl.Series:
+    """The legal units of establishments as numbers: from the SIREN, without one from the SIRET."""
+    siren = (
+        numbers(rows["siren"]) if "siren" in rows.columns else pl.repeat(None, rows.height, dtype=pl.UInt64, eager=True)
+    )
+    if not siren.null_count() or "siret" not in rows.columns:
+        return siren
+    return siren.zip_with(siren.is_not_null(), numbers(rows["siret"]) // 100_000)
+
+
+def digits(text: pl.Expr, length: int) -> pl.Expr:
+    """The numbers of texts that are so many digits; null for others."""
+    whole = (text.str.len_bytes() == length) & ~text.str.starts_with("+")  # which a cast to a number lets through
+    return pl.when(whole).then(text.cast(pl.UInt64, strict=False))
+
+
+def siren_valid(siren: pl.Expr) -> pl.Expr:
+    """Whether texts are SIREN numbers (`identifiers.siren_valid`): never null."""
+    return (_sum(digits(siren, 9), 9, _luhn_table()) % 10 == 0).fill_null(value=False)
+
+
+def siret_valid(siret: pl.Expr) -> pl.Expr:
+    """Whether texts are SIRET numbers, La Poste included (`identifiers.siret_valid`): never null."""
+    number = digits(siret, 14)
+    siren = number // 100_000
+    by_rule = _sum(number, 14, _luhn_table()) % 10 == 0
+    by_digits = _sum(number, 14, _digits_table()) % 5 == 0
+    post_office = (siren == int(identifiers.LA_POSTE)) & (number != int(identifiers.LA_POSTE_HEAD_OFFICE))
+    return (
+        pl.when(post_office).then(by_digits).otherwise(by_rule) & (_sum(siren, 9, _luhn_table()) % 10 == 0)
+    ).fill_null(value=False)
+
+
+def vat_number(siren: pl.Expr) -> pl.Expr:
+    """The VAT numbers of SIREN numbers (`identifiers.vat_number`); null for what is not nine digits."""
+    key = (12 + 3 * (digits(siren, 9) % 97)) % 97
+    return pl.concat_str(pl.lit("FR"), key.cast(pl.String).str.zfill(2), siren)
+
+
+def lambert93(x: pl.Expr, y: pl.Expr) -> tuple[pl.Expr, pl.Expr]:
+    """Longitude and latitude in degrees of points in Lambert-93 metres (`identifiers.lambert93`)."""
+    east, south = x - identifiers.X_POLE, identifiers.Y_POLE - y
+    longitude = 3 + pl.arctan2(east, south).degrees() / identifiers.CONE
+    isometric = (-((east * east + south * south).sqrt() / identifiers.SCALE).log() / identifiers.CONE).exp()
+    latitude = 2 * isometric.arctan() - math.pi / 2
+    half = identifiers.ECCENTRICITY / 2
+    for _ in range(5):
+        sine = identifiers.ECCENTRICITY * latitude.sin()
+        latitude = 2 * (((1 + sine) / (1 - sine)).pow(half) * isometric).arctan() - math.pi / 2
+    return longitude, latitude.degrees()
+
+
+def _any(parts: Iterable[pl.Expr]) -> pl.Expr:
+    return pl.any_horizontal(list(parts))
+
+
+def _activity(filters: Filters) -> list[pl.Expr]:
+    parts = [_any(matches(selection) for selection in filters.naf_include)] if filters.naf_include else []
+    return [*parts, *(~matches(selection) for selection in filters.naf_exclude)]
+
+
+def _area(filters: Filters) -> list[pl.Expr]:
+    if not filters.has_area:
+        return []
+    commune = whole_code(pl.col("codeCommuneEtablissement"))
+    post = whole_code(pl.col("codePostalEtablissement"))
+    parts = [commune.is_in(sorted(filters.communes))] if filters.communes else []
+    if filters.departments:
+        parts.append(department(commune, post).is_in(sorted(filters.departments)))
+    parts += [post.str.starts_with(prefix) for prefix in filters.postal_prefixes]
+    return [_any(part.fill_null(value=False) for part in parts)]
+
+
+def _creation(filters: Filters) -> list[pl.Expr]:
+    if filters.created_from is None and filters.created_to is None:
+        return []
+    created = pl.col("dateCreationEtablissement")
+    parts = [created != UNKNOWN_CREATION]
+    parts += [created >= filters.created_from] if filters.created_from else []
+    return parts + ([created <= filters.created_to] if filters.created_to else [])
+
+
+def _form(filters: Filters) -> list[pl.Expr]:
+    if not filters.needs_unit:
+        return []
+    form = pl.col(LEGAL_FORM_COLUMN)
+    parts = [form.is_not_null()] if filters.natural_persons else [~form.str.starts_with(NATURAL_PERSON)]
+    return parts + (
+        [_any(form.str.starts_with(prefix) for prefix in filters.legal_forms)] if filters.legal_forms else []
+    )
+
+
+def _sum(number: pl.Expr, length: int, table: pl.Series) -> pl.Expr:
+    """The sum over a number's digits, four at a time from the right by a table of all blocks of four."""
+    blocks = [(number // 10**place % 10_000).cast(pl.UInt32) for place in range(0, length, 4)]
+    return pl.sum_horizontal(*(pl.lit(table).gather(block) for block in blocks), ignore_nulls=False)
+
+
+@cache
+def _luhn_table() -> pl.Series:
+    """Luhn's sum of four digits: the second and the fourth from the right are doubled, and 9 taken away above 9."""
+    doubled = (0, 2, 4, 6, 8, 1, 3, 5, 7, 9)
+    return pl.Series(
+        [doubled[n // 1000] + n // 100 % 10 + doubled[n // 10 % 10] + n % 10 for n in range(10_000)], dtype=pl.UInt8
+    )
+
+
+@cache
+def _digits_table() -> pl.Series:
+    return pl.Series([n // 1000 + n // 100 % 10 + n // 10 % 10 + n % 10 for n in range(10_000)], dtype=pl.UInt8)

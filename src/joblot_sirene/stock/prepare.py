@@ -1,0 +1,244 @@
+"""A copy of a stock file sorted by activity code, so that a later scan reads only the codes it wants.
+
+The copy stands beside the file and names the file's digest; a copy of another state of the file is ignored. It is sorted in runs: as
+many rows as memory allows are read, sorted by code and written, so every row is moved once and encoded once, and nothing is kept
+elsewhere meanwhile. A scan reads a piece of each run. Within a code rows keep the order of the file, in a run and from run to run,
+and every row remembers its place in it.
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+from collections import Counter
+from itertools import accumulate
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from joblot_sirene.register.layout import COLUMNS
+from joblot_sirene.register.naf import CODE_COLUMN
+from joblot_sirene.stock.csvtext import SourceError
+from joblot_sirene.stock.memory import Budget, keep_freed_memory
+from joblot_sirene.stock.source import (
+    ORDER,
+    ParquetSource,
+    ScanCancelledError,
+    Source,
+    Span,
+    data_type,
+    open_source,
+)
+from joblot_sirene.stock.writers import whole_file, write_parquet
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from pathlib import Path
+
+    import polars as pl
+
+SUFFIX: Final = ".by-code.parquet"
+_RARE: Final = (
+    "2Etablissement", "dernierNumeroVoie", "DernierNumeroVoie", "RegistreMetiers", "nombrePeriodes", "anneeEffectifs",
+    "identifiantAdresse", "Cedex", "enseigne3", "codePaysEtranger",
+)  # fmt: skip
+USUAL: Final = tuple(name for name in COLUMNS if not any(part in name for part in _RARE))
+"""What a copy holds unless asked otherwise: not the second address and other columns that datasets hardly ever show."""
+ROWS_PER_GROUP: Final = 2**16
+_KEY: Final = "joblot_sirene"
+
+
+class Contents(msgspec.Struct, frozen=True):
+    """What a copy says of itself.
+
+    Attributes:
+        digest: of its source.
+        codes: all codes in order, with the rows of each.
+        ends: of each run the place where each of these codes ends, as 4 bytes, the lowest first; tens of thousands of numbers cost
+            a scan nothing as long as nobody asks for them.
+    """
+
+    digest: str
+    codes: list[tuple[str, int]]
+    ends: bytes
+
+
+class Prepared:
+    """A sorted copy that can be used.
+
+    Attributes:
+        path: where it is.
+        source: the copy, opened.
+        rows_of: how many rows each code has.
+    """
+
+    def __init__(self, path: Path, contents: Contents) -> None:
+        self.path = path
+        self.source: Source = ParquetSource(path, None, ROWS_PER_GROUP)
+        self.rows_of: dict[str, int] = dict(contents.codes)
+        self._place = {code: place for place, (code, _) in enumerate(contents.codes)}
+        self._ends = memoryview(contents.ends).cast("I")
+        self._rows = sum(self.rows_of.values())
+
+    def spans(self, codes: Iterable[str]) -> list[Span]:
+        """Where the rows of these codes are, with the whole row groups around them: parts of one are slow to decode."""
+        places = sorted(self._place[code] for code in codes if code in self._place)
+        found: list[Span] = []
+        base = 0
+        for run in range(0, len(self._ends), len(self._place) or 1):
+            ends = self._ends[run : run + len(self._place)]
+            for place in places:
+                first, end = base + (ends[place - 1] if place else 0), base + ends[place]
+                if first < end:
+                    _join(found, first - first % ROWS_PER_GROUP, min(end + -end % ROWS_PER_GROUP, self._rows))
+            base += ends[-1]
+        return found
+
+
+def _join(spans: list[Span], start: int, end: int) -> None:
+    """Append what is not there yet; neighbours become one."""
+    if spans and start <= spans[-1].start + spans[-1].rows:
+        start = spans.pop().start
+    spans.append(Span(start, end - start))
+
+
+def place(path: Path) -> Path:
+    """Where the sorted copy of a file is looked for."""
+    return path.with_name(path.name + SUFFIX)
+
+
+def find_prepared(source: Source) -> Prepared | None:
+    """The sorted copy of a file as it is now; None when there is none, or only one of another state."""
+    import polars as pl
+
+    path = place(source.path)
+    if not path.exists():
+        return None
+    try:
+        said = pl.read_parquet_metadata(path).get(_KEY, "{}")
+        contents = msgspec.json.decode(said, type=Contents)
+        return Prepared(path, contents) if contents.digest == source.digest else None
+    except (pl.exceptions.PolarsError, OSError, msgspec.MsgspecError):
+        return None  # whatever it is, the file itself can be read
+
+
+def prepare(
+    path: str | Path,
+    out: Path | None = None,
+    *,
+    max_ram_bytes: int = 0,
+    columns: Sequence[str] = USUAL,
+    cancelled: Callable[[], bool] = bool,
+    progress: Callable[[float], None] | None = None,
+) -> Path:
+    """Write the sorted copy of a file, whole or not at all, and return its path.
+
+    `out` is another place for it than beside the file; there it is not found by itself. Scans that ask for a column that is not
+    among `columns` read the file itself.
+
+    Raises:
+        SourceError: the file is damaged, or the copy cannot be written.
+        LayoutError: its columns are not those of a stock file of establishments.
+        MemoryLimitError: `max_ram_bytes` is too little to work with.
+    """
+    keep_freed_memory()
+    import polars as pl
+
+    source = open_source(path, expected="establishment")
+    target = out or place(source.path)
+    present = [name for name in columns if name in source.columns]
+    present = list(dict.fromkeys([*present, CODE_COLUMN]))
+    budget = Budget(max_ram_bytes, len(present))
+    digest = source.digest
+    runs = _Runs()
+
+    def read() -> Iterator[pl.DataFrame]:
+        batches = source.batches(present, budget.rows_per_slice, order=True)
+        for rows in map(_whole, _together(batches, budget.rows_per_slice)):
+            if cancelled():
+                raise ScanCancelledError
+            budget.check()
+            yield rows
+            if progress is not None:
+                progress(source.done)
+
+    try:
+        with whole_file(target) as part:
+            schema = {name: data_type(name) for name in present} | {ORDER: pl.UInt32()}
+            write_parquet(
+                runs.sorted(read(), schema),
+                part,
+                schema=schema,
+                rows_per_group=ROWS_PER_GROUP,
+                compression="lz4",  # a third more bytes than zstd, and a third less CPU time for a scan of one code
+                statistics=False,
+                metadata=lambda _: {_KEY: msgspec.json.encode(runs.contents(digest)).decode()},
+            )
+    except (OSError, pl.exceptions.PolarsError) as error:  # of the source's own errors `batches` makes others
+        reason = getattr(error, "strerror", None) or re.sub(r".*IO error: | \(os error.*", "", str(error))
+        raise SourceError(
+            f"cannot write `{target}`: {reason.lower()}", hint="make room there, or choose another place"
+        ) from error
+    return target
+
+
+class _Runs:
+    """Slices of the file, each sorted by code, and how many rows of each code it has."""
+
+    def __init__(self) -> None:
+        self._rows: list[dict[str, int]] = []  # a missing code counts as an empty one: both sort first
+
+    def sorted(self, slices: Iterable[pl.DataFrame], schema: dict[str, pl.DataType]) -> Iterator[pl.DataFrame]:
+        """The rows of each slice by code, of a code in the order of the file, in frames as large as row groups, but the last."""
+        import polars as pl
+
+        rest = pl.DataFrame(schema=schema)
+        for rows in slices:
+            by_code = rows.select(CODE_COLUMN).with_row_index("at").group_by(CODE_COLUMN).agg("at").sort(CODE_COLUMN)
+            codes = by_code.select(pl.col(CODE_COLUMN).fill_null(""), pl.col("at").list.len())
+            self._rows.append(dict(codes.iter_rows()))
+            places = by_code["at"].explode()
+            start, end = 0, ROWS_PER_GROUP - rest.height
+            while end <= rows.height:
+                # gathered as much at a time as is written at once: the memory of larger columns would leave the caches
+                yield _joined(rest, rows[places[start:end]])
+                rest = rest.clear()
+                start, end = end, end + ROWS_PER_GROUP
+            rest = _joined(rest, rows[places[start:]])
+        yield rest
+
+    def contents(self, digest: str) -> Contents:
+        """What has been written."""
+        total = Counter[str]()
+        for rows in self._rows:
+            total.update(rows)
+        codes = sorted(total.items())
+        ends = [end for rows in self._rows for end in accumulate(rows.get(code, 0) for code, _ in codes)]
+        return Contents(digest, codes, struct.pack(f"<{len(ends)}I", *ends))
+
+
+def _together(batches: Iterable[pl.DataFrame], most: int) -> Iterator[pl.DataFrame]:
+    """The rows in frames of at most `most`, when no batch is larger than the one before: blocks of text are small."""
+    held = None
+    for rows in batches:
+        held = rows if held is None else held.vstack(rows)
+        if held.height + rows.height > most:
+            del rows  # what is handed on is used up, and nothing else may hold it
+            yield held
+            held = None
+    if held is not None:
+        yield held
+
+
+def _whole(rows: pl.DataFrame) -> pl.DataFrame:
+    """The same rows with every column in one piece: texts in several are gathered at three times the cost.
+
+    `rows` is used up, so that no more than one column is there twice.
+    """
+    import polars as pl
+
+    return pl.DataFrame([rows.drop_in_place(name).rechunk() for name in rows.columns])
+
+
+def _joined(rest: pl.DataFrame, rows: pl.DataFrame) -> pl.DataFrame:
+    return rest.vstack(rows).rechunk() if rest.height else rows

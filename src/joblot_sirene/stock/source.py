@@ -1,0 +1,446 @@
+"""A stock file as batches of rows: Parquet, CSV or zipped CSV, of any layout, under the register's own column names.
+
+Everything is streamed: memory follows the rows of a batch, not the file. It knows files and types; it does not know codes,
+filters or what becomes of the rows.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from contextlib import suppress
+from datetime import date, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from joblot import ActionError
+from joblot_sirene.register.layout import COLUMNS, HISTORY_COLUMNS, UNIT_COLUMNS, Layout, recognise
+from joblot_sirene.stock.csvtext import ROW_BYTES, CsvText, SourceError, open_text
+from joblot_sirene.stock.footer import read_footer, rows_per_group
+from joblot_sirene.stock.memory import keep_freed_memory
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    import polars as pl
+
+    from joblot_sirene.register.layout import Kind
+
+ORDER: Final = "__row"
+"""The name of the column with a row's place in the file, in batches that are asked for it."""
+BLOCK_BYTES: Final = 16 * 2**20
+"""Of CSV text parsed at once: large enough for both cores, small beside any sensible limit."""
+TREATED: Final = "dateDernierTraitementEtablissement"
+"""The column with the moment at which the register last changed a row: the newest one dates the stock."""
+_PARQUET: Final = b"PAR1"
+_ZIP: Final = b"PK\x03\x04"
+_EMPTY_ZIP: Final = b"PK\x05\x06"
+_EDGE_BYTES: Final = 2**20
+_TRUTH: Final = {
+    "true": True,
+    "1": True,
+    "vrai": True,
+    "oui": True,
+    "false": False,
+    "0": False,
+    "faux": False,
+    "non": False,
+}
+
+
+class ScanCancelledError(ActionError):
+    """Whoever asked for the scan asked for its end."""
+
+    def __init__(self) -> None:
+        super().__init__("the scan was cancelled", reason="cancelled")
+
+
+class Span(NamedTuple):
+    """`rows` rows from `start`, counted from 0."""
+
+    start: int
+    rows: int
+
+
+def limit_threads(threads: int) -> None:
+    """Let the data engine use so many threads, in a process that has not loaded it yet; later it keeps what it has."""
+    import sys
+
+    keep_freed_memory()
+    if "polars" not in sys.modules and threads > 0:
+        os.environ["POLARS_MAX_THREADS"] = str(threads)
+
+
+class Glance(NamedTuple):
+    """What a look at a file's first and last bytes tells: its format (`Parquet`, `CSV`, `zipped CSV`), layout and rows (None: unknown)."""
+
+    format: str
+    layout: Layout
+    rows: int | None
+
+
+def glance(path: str | Path, *, expected: Kind | None = None) -> Glance:
+    """Look at a file without a data engine, so that processes may still be forked afterwards.
+
+    Raises:
+        SourceError: the file cannot be read, or is not Parquet, CSV or a zip with one stock file in it.
+        LayoutError: its columns are not those of a stock file (of the `expected` kind).
+    """
+    path = Path(path)
+    head = _head(path)
+    if head != _PARQUET:
+        zipped = head in (_ZIP, _EMPTY_ZIP)
+        names = open_text(path, zipped=zipped, expected=expected).names
+        return Glance("zipped CSV" if zipped else "CSV", recognise(names, expected=expected), None)
+    found = read_footer(path)
+    if found is None:
+        raise _unreadable(path)
+    return Glance("Parquet", recognise(found.names, expected=expected), found.rows)
+
+
+def open_source(path: str | Path, *, expected: Kind | None = None) -> Source:
+    """Look at a file's first bytes and columns; no rows are read.
+
+    Raises:
+        SourceError: the file cannot be read, or is not Parquet, CSV or a zip with one stock file in it.
+        LayoutError: its columns are not those of a stock file (of the `expected` kind).
+    """
+    path = Path(path)
+    head = _head(path)
+    if head == _PARQUET:
+        return ParquetSource(path, expected)
+    return CsvSource(path, open_text(path, zipped=head in (_ZIP, _EMPTY_ZIP), expected=expected), expected)
+
+
+def _head(path: Path) -> bytes:
+    """A file's first four bytes."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(4)
+    except OSError as error:
+        raise SourceError(f"cannot read `{path}`: {(error.strerror or str(error)).lower()}") from error
+    if not head:
+        raise SourceError(f"`{path}` is empty", hint="download the stock file again")
+    return head
+
+
+def _unreadable(path: Path) -> SourceError:
+    return SourceError(
+        f"`{path}` is damaged: it begins like Parquet, but its list of contents cannot be read",
+        hint="download the stock file again",
+    )
+
+
+class Source:
+    """An open stock file.
+
+    Attributes:
+        path: where it is.
+        layout: which columns it has, by canonical name.
+        rows: how many rows it has; None when only reading it would tell.
+        unreadable: by column, the values that were no date, number or truth value and were read as missing, in the
+            batches so far.
+        done: the share of the file that the last `batches` has gone through, from 0 to 1.
+        spannable: whether rows can be read from the middle (`spans`).
+    """
+
+    spannable = False
+    _newest: datetime | date | None = None
+
+    def __init__(self, path: Path, layout: Layout, types: dict[str, pl.DataType], rows: int | None) -> None:
+        self.path = path
+        self.layout = layout
+        self.rows = rows
+        self.unreadable: Counter[str] = Counter()
+        self.done = 0.0
+        self._types = types
+        self._own = {canonical: own for own, canonical in layout.canonical.items()}
+
+    @property
+    def newest(self) -> datetime | date | None:
+        """The newest treatment of any row, of text only when the last `batches` has come to its end; None when it is not known."""
+        return self._newest
+
+    @property
+    def columns(self) -> list[str]:
+        """The canonical names of the columns that are there, in canonical order."""
+        known = HISTORY_COLUMNS if self.layout.kind == "history" else dict.fromkeys((*COLUMNS, *UNIT_COLUMNS))
+        return [name for name in known if name in self._own]
+
+    @property
+    def digest(self) -> str:
+        """A key that changes when the file does: of its size, its time of change, its first and its last MiB.
+
+        The last bytes of Parquet are the list of its row groups. 32 hexadecimal digits.
+
+        Raises:
+            SourceError: the file cannot be read any more.
+        """
+        from hashlib import sha256
+
+        try:
+            with self.path.open("rb") as file:
+                found = os.fstat(file.fileno())
+                key = sha256(f"{found.st_size} {found.st_mtime_ns}\n".encode())
+                key.update(file.read(_EDGE_BYTES))
+                file.seek(max(found.st_size - _EDGE_BYTES, 0))
+                key.update(file.read(_EDGE_BYTES))
+        except OSError as error:
+            raise SourceError(f"cannot read `{self.path}`: {(error.strerror or str(error)).lower()}") from error
+        return key.hexdigest()[:32]
+
+    def batches(
+        self,
+        columns: Sequence[str],
+        rows_per_batch: int,
+        *,
+        where: pl.Expr | None = None,
+        spans: Sequence[Span] | None = None,
+        order: bool = False,
+    ) -> Iterator[pl.DataFrame]:
+        """The rows that meet `where`, in the order of the file, as frames with these columns in canonical types.
+
+        A frame comes of at most `rows_per_batch` rows of the file (of CSV: about, and of at most `BLOCK_BYTES`), so it may be
+        empty. Columns that the file lacks are null, and so is a text of length 0. `spans` restricts the reading to
+        parts of a Parquet file (none of them: to nothing); `order` adds the column `ORDER`.
+
+        Raises:
+            SourceError: the file turns out to be damaged.
+        """
+        raise NotImplementedError
+
+    def _frame(self, part: pl.LazyFrame, columns: Sequence[str], where: pl.Expr | None, order: bool) -> pl.DataFrame:
+        """The rows of a part that are asked for. Values that cannot be what their column says are counted, then missing."""
+        import polars as pl
+
+        asked = where.meta.root_names() if where is not None else []
+        converted = [name for name in columns if self._is_converted(name)]
+        whole, part = (
+            part,
+            part.select(
+                *(self._column(name) for name in dict.fromkeys([*columns, *asked])),
+                *(pl.col(self._own[name]).alias(f"__text_{name}") for name in converted),
+                *([ORDER] if order else []),
+            ),
+        )
+        try:
+            frame = self._collected(part.filter(where) if where is not None else part, whole)
+        except (pl.exceptions.PolarsError, OSError) as error:
+            raise self._damaged(error) from error
+        for name in converted:
+            lost = frame[name].null_count() - frame[f"__text_{name}"].replace("", None).null_count()
+            if lost:
+                self.unreadable[name] += lost
+        return _tidied(frame.select(*columns, *([ORDER] if order else [])))
+
+    def _collected(self, rows: pl.LazyFrame, part: pl.LazyFrame) -> pl.DataFrame:  # noqa: ARG002 - text looks at both
+        """The rows, of a part of the file."""
+        return rows.collect()
+
+    def _is_converted(self, name: str) -> bool:
+        import polars as pl
+
+        own = self._own.get(name)
+        return own is not None and self._types[own] == pl.String and data_type(name) != pl.String
+
+    def _column(self, name: str) -> pl.Expr:
+        import polars as pl
+
+        own, wanted = self._own.get(name), data_type(name)
+        if own is None:
+            return pl.lit(None, wanted).alias(name)
+        found = self._types[own]
+        column = pl.col(own)
+        return column.alias(name) if found == wanted else as_type(column, found, wanted).alias(name)
+
+    def _damaged(self, error: BaseException) -> SourceError:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+        return SourceError(f"`{self.path}` is damaged: {reason}", hint="download the stock file again")
+
+
+class ParquetSource(Source):
+    """A stock file in Parquet. Only the columns and row groups that are asked for are decoded."""
+
+    spannable = True
+
+    def __init__(self, path: Path, expected: Kind | None, rows_in_group: int | None = None) -> None:
+        import polars as pl
+
+        try:
+            self._scan = pl.scan_parquet(path, glob=False)
+            types = dict(self._scan.collect_schema())
+            rows = self._scan.select(pl.len()).collect().item()
+        except (pl.exceptions.PolarsError, OSError) as error:
+            raise _unreadable(path) from error
+        super().__init__(path, recognise(list(types), expected=expected), types, rows)
+        self._group = rows_per_group(path) if rows_in_group is None else rows_in_group
+
+    @property
+    def newest(self) -> datetime | date | None:
+        """From the list of contents; where that is silent, from the column. Neither is looked at before somebody asks."""
+        if self._newest is None:
+            self._newest = self._newest_treatment()
+        return self._newest
+
+    def _newest_treatment(self) -> datetime | date | None:
+        own = self._own.get(TREATED)
+        if own is None:
+            return None
+        found = read_footer(self.path, own)
+        moments = [_moment(value) for value in found.newest] if found is not None else []
+        known = [moment for moment in moments if moment is not None]
+        if known and len(known) == len(moments):
+            return max(known)
+        import polars as pl
+
+        try:
+            newest = self._scan.select(self._column(TREATED).max()).collect().item()
+        except (pl.exceptions.PolarsError, OSError) as error:
+            raise self._damaged(error) from error
+        return newest  # type: ignore[no-any-return]
+
+    def batches(
+        self,
+        columns: Sequence[str],
+        rows_per_batch: int,
+        *,
+        where: pl.Expr | None = None,
+        spans: Sequence[Span] | None = None,
+        order: bool = False,
+    ) -> Iterator[pl.DataFrame]:
+        """See `Source.batches`."""
+        most = rows_per_batch - rows_per_batch % self._group if 0 < self._group <= rows_per_batch else rows_per_batch
+        parts = [Span(0, self.rows or 0)] if spans is None else spans
+        read, wanted = 0, sum(rows for _, rows in parts)
+        for start, rows in _steps(parts, most):
+            part = self._scan.slice(start, rows)
+            if order and ORDER not in self._types:
+                part = part.with_row_index(ORDER, start)
+            read += rows
+            self.done = read / wanted
+            yield self._frame(part, columns, where, order)
+
+
+class CsvSource(Source):
+    """A stock file as text, plain or inside a zip, read from its beginning to its end in blocks of whole rows."""
+
+    def __init__(self, path: Path, text: CsvText, expected: Kind | None) -> None:
+        import polars as pl
+
+        layout = recognise(text.names, expected=expected)
+        super().__init__(path, layout, dict.fromkeys(_apart(text.names), pl.String()), None)
+        self._text = text
+
+    def batches(
+        self,
+        columns: Sequence[str],
+        rows_per_batch: int,
+        *,
+        where: pl.Expr | None = None,
+        spans: Sequence[Span] | None = None,
+        order: bool = False,
+    ) -> Iterator[pl.DataFrame]:
+        """See `Source.batches`."""
+        import polars as pl
+
+        assert spans is None, "text is read from its beginning"
+        seen = 0
+        self._newest = None
+        for block in self._text.blocks(max(min(BLOCK_BYTES, rows_per_batch * ROW_BYTES), 2**12)):
+            part = pl.scan_csv(
+                block, has_header=False, separator=self._text.delimiter, schema=self._types, infer_schema=False
+            )
+            if order:
+                part = part.with_row_index(ORDER, seen)
+                seen += part.select(pl.len()).collect().item()
+            self.done = self._text.done
+            yield self._frame(part, columns, where, order)
+
+    def _collected(self, rows: pl.LazyFrame, part: pl.LazyFrame) -> pl.DataFrame:
+        """The newest treatment is looked for in the same pass: the texts of moments are in their order."""
+        import polars as pl
+
+        own = self._own.get(TREATED)
+        if own is None:
+            return rows.collect()
+        frame, newest = pl.collect_all([rows, part.select(pl.col(own).str.slice(0, 10).max())])
+        self._note(newest.item())
+        return frame
+
+    def _note(self, day: str | None) -> None:
+        with suppress(ValueError):
+            found = date.fromisoformat(day or "")
+            self._newest = found if self._newest is None else max(self._newest, found)
+
+    def _damaged(self, error: BaseException) -> SourceError:
+        return self._text.damaged(error)
+
+
+def data_type(name: str) -> pl.DataType:
+    """The type of a canonical column in memory; what is no canonical column is text."""
+    import polars as pl
+
+    kinds: dict[str, pl.DataType] = {
+        "text": pl.String(),
+        "date": pl.Date(),
+        "bigint": pl.Int64(),
+        "boolean": pl.Boolean(),
+        "timestamp": pl.Datetime("ms"),
+    }
+    return kinds[COLUMNS.get(name) or UNIT_COLUMNS.get(name) or HISTORY_COLUMNS.get(name, "text")]
+
+
+def as_type(column: pl.Expr, found: pl.DataType, wanted: pl.DataType) -> pl.Expr:
+    """A column as another type; what cannot be that is missing."""
+    import polars as pl
+
+    if found != pl.String:
+        return column.cast(wanted, strict=False)
+    text = column.str.strip_chars()
+    if wanted == pl.Date:
+        return text.str.slice(0, 10).str.to_date("%Y-%m-%d", strict=False)
+    if wanted == pl.Boolean:
+        return text.str.to_lowercase().replace_strict(_TRUTH, default=None, return_dtype=pl.Boolean)
+    if wanted == pl.Int64:
+        return text.cast(pl.Int64, strict=False)
+    return text.str.replace(" ", "T", literal=True).str.to_datetime(
+        "%Y-%m-%dT%H:%M:%S%.f", time_unit="ms", strict=False
+    )
+
+
+def _apart(names: Sequence[str]) -> list[str]:
+    """The names, those that were there before with their place added: columns without a meaning may share a name."""
+    return [name if name not in names[:place] else f"{name}__{place}" for place, name in enumerate(names)]
+
+
+def _tidied(frame: pl.DataFrame) -> pl.DataFrame:
+    """Empty texts are missing values, whatever the file's format."""
+    import polars as pl
+
+    texts = [name for name, kind in frame.schema.items() if kind == pl.String]
+    if not texts or not frame.height:
+        return frame
+    found = frame.select((pl.col(name) == "").any() for name in texts).row(0)
+    empty = [name for name, has in zip(texts, found, strict=True) if has]
+    return frame.with_columns(pl.col(name).replace("", None) for name in empty) if empty else frame
+
+
+def _moment(value: bytes | None) -> datetime | date | None:
+    """The moment that a list of contents gives as a text, or as a number of days, milli-, micro- or nanoseconds since 1970."""
+    if value is None:
+        return None
+    with suppress(ValueError, OverflowError):
+        if len(value) == 8 and not value[:4].isdigit():
+            number = int.from_bytes(value, "little", signed=True)
+            unit = next(unit for unit in (10**3, 10**6, 10**9) if abs(number) < 10**11 * unit)
+            return datetime(1970, 1, 1) + timedelta(seconds=number / unit)  # noqa: DTZ001 - the register's clock
+        if len(value) == 4:
+            return date(1970, 1, 1) + timedelta(days=int.from_bytes(value, "little", signed=True))
+        return date.fromisoformat(value[:10].decode("ascii"))
+    return None
+
+
+def _steps(spans: Iterable[Span], most: int) -> Iterator[Span]:
+    for start, rows in spans:
+        for offset in range(0, rows, most):
+            yield Span(start + offset, min(most, rows - offset))

@@ -1,0 +1,1 @@
+"""Files of the register's form without a real person."""

@@ -1,0 +1,119 @@
+"""Where there is room on a cluster: bookkeeping without one."""
+
+import pytest
+
+from joblot.cluster.fleet import PLAIN, Demand, Fleet, RemoteSite
+from joblot.core.model import JobSpec
+
+
+def fleet(*threads, most=None, **totals):
+    made = Fleet(most)
+    for number, count in enumerate(threads):
+        made.add(RemoteSite(f"tls://10.0.0.{number}:1", f"site{number}", count, totals))
+    return made
+
+
+def fill(made, demand=PLAIN, ahead=0):
+    """Send until there is no room. Where each went."""
+    went = []
+    while (site := made.room(demand, ahead)) is not None:
+        made.take(site, len(went) + 1, demand)
+        went.append(site.name)
+    return went
+
+
+def test_every_thread_is_a_place_and_workers_take_turns():
+    made = fleet(2, 1, 2)
+    assert made.places == 5
+    assert fill(made) == ["site0", "site1", "site2", "site0", "site2"]
+    assert (made.busy, made.free_places()) == (5, 0)
+
+
+def test_a_place_that_is_given_back_is_taken_again():
+    made = fleet(1, 1)
+    fill(made)
+    site = made.sites["tls://10.0.0.1:1"]
+    made.give_back(site, 2)
+    assert made.room(PLAIN) is site
+    assert made.free_places() == 1
+
+
+def test_no_more_than_may_run_at_once():
+    made = fleet(2, 2, most=3)
+    assert (made.places, made.may_run_ahead, made.may_spread) == (3, False, False)
+    assert len(fill(made)) == 3
+
+
+@pytest.mark.parametrize(("most", "ahead", "spread"), [(None, True, True), (4, True, True), (1, False, False)])
+def test_what_may_be_sent_ahead(most, ahead, spread):
+    made = fleet(2, 2, most=most)
+    assert (made.may_run_ahead, made.may_spread) == (ahead, spread)
+
+
+def test_with_one_slot_at_each_site_a_parcel_runs_one_after_the_other():
+    assert fleet(1, 1, most=1).may_spread
+
+
+def test_short_attempts_are_sent_ahead_evenly():
+    made = fleet(1, 2)
+    assert sorted(fill(made, ahead=1)) == ["site0"] * 2 + ["site1"] * 4
+    assert made.free_places(1) == 0
+
+
+def test_a_job_of_several_slots_waits_for_one_worker_that_has_them():
+    made = fleet(2, 4)
+    wide = Demand({"cpu": 3})
+    assert made.room(wide).name == "site1"
+    for number in (1, 2):
+        made.take(made.sites["tls://10.0.0.1:1"], number, PLAIN)
+    assert made.room(wide) is None
+    assert made.could_ever(wide)
+    assert not made.could_ever(Demand({"cpu": 5}))
+
+
+def test_a_share_of_a_slot_is_a_place():
+    assert Demand({"cpu": 0.5}).places == 1
+    assert Demand({"cpu": 1.5}).places == 2
+    assert Demand({"cpu": 2.0}).places == 2
+
+
+def test_memory_is_counted_for_each_worker():
+    made = fleet(4, memory=1000.0)
+    large = Demand({"memory": 400})
+    assert len(fill(made, large)) == 2
+    assert made.room(PLAIN) is not None
+    assert not made.could_ever(Demand({"memory": 1001}))
+
+
+def test_a_worker_whose_memory_is_not_known_takes_any():
+    made = fleet(2)
+    assert len(fill(made, Demand({"memory": 10**15}))) == 2
+
+
+def test_a_name_is_a_dask_resource_where_any_worker_has_it():
+    made = fleet(2)
+    spec = JobSpec(name="a", run="true", resources={"gpu": 1, "db": 1})
+    assert made.demand(spec).is_plain, "limits of the run only"
+    made.add(RemoteSite("tls://10.0.1.1:1", "with", 2, {"gpu": 1.0, "memory": 5.0}))
+    demand = made.demand(spec)
+    assert demand.amounts == {"gpu": 1}
+    assert fill(made, demand) == ["with"]
+    assert not made.could_ever(made.demand(JobSpec(name="b", run="true", resources={"gpu": 2})))
+
+
+def test_a_worker_that_is_gone_takes_its_places_along():
+    made = fleet(2, 2)
+    fill(made)
+    gone = made.remove("tls://10.0.0.0:1")
+    assert (made.places, made.busy, gone.gone) == (2, 2, True)
+    for number in list(gone.parcels):
+        made.give_back(gone, number)
+    assert (made.busy, made.room(PLAIN)) == (2, None)
+    assert made.remove("tls://10.0.0.0:1") is None
+
+
+def test_demands_above_all_that_may_run_start_when_nothing_else_does():
+    made = fleet(4, most=2)
+    assert made.room(Demand({"cpu": 3})) is not None
+    made.take(made.room(PLAIN), 1, PLAIN)
+    assert made.room(Demand({"cpu": 3})) is None
