@@ -89,17 +89,28 @@ def test_the_design_has_the_layers_that_the_linter_holds():
         "contracts"
     ]
     layers = next(one["layers"] for one in contracts if one["type"] == "layers")
-    shown = " > ".join(", ".join(f"`{name.strip()}`" for name in layer.split("|")) for layer in layers)
+    shown = " > ".join(", ".join(f"`{name.strip()}`" for name in re.split(r"[|:]", layer)) for layer in layers)
     assert shown in (DOCS / "design.md").read_text(encoding="utf-8")
 
 
 def test_the_design_says_what_every_part_does():
-    page = section((DOCS / "design.md").read_text(encoding="utf-8"), "## The parts")
+    page = section((DOCS / "design.md").read_text(encoding="utf-8"), "## The house")
     listed = {name.removesuffix("/") for name in first_cells(page)}
     source = ROOT / "src" / "joblot"
-    parts = {path.stem for path in source.iterdir() if path.suffix == ".py" and not path.name.startswith("_")}
+    rooms = (source, source / "runner", source / "core")
+    parts = {path.stem for room in rooms for path in room.glob("*.py") if not path.name.startswith("_")}
     parts |= {path.parent.name for path in source.glob("*/__init__.py")}
     assert listed == parts
+
+
+def test_the_design_counts_the_house_right():
+    """Few things at the top, and no import upward."""
+    import count_rooms
+
+    figures = count_rooms.sentence()
+    assert f"> {figures}\n" in (DOCS / "design.md").read_text(encoding="utf-8")
+    assert int(figures.split()[0]) <= 26
+    assert figures.endswith(" 0 upward")
 
 
 def test_every_guarantee_names_what_holds_it():

@@ -39,7 +39,7 @@ def test_every_code_of_an_error_in_a_batch_file_is_explained():
         "type",
         "reference",
     }  # defaults of `ConfigError` and `Mismatch`, and one that is chosen beforehand
-    for path in [*(ROOT / "src" / "joblot" / "config").glob("*.py"), ROOT / "src" / "joblot" / "plan.py"]:
+    for path in [*(ROOT / "src" / "joblot" / "config").glob("*.py"), *(ROOT / "src" / "joblot" / "core").glob("*.py")]:
         for name, call in _calls(path):
             if name in ("Problem", "Diagnostic", "_problem") or (name == "add" and len(call.args) >= 3):
                 used |= _texts(call.args[0]) if call.args else set()
