@@ -3,7 +3,7 @@
     python benchmarks/cluster.py [--jobs 2000] [--many 20000] [--workers 2] [--rounds 3]
 
 The cluster is of separate processes on this machine, with a thread in each worker. A run's time is that from its first record to its last,
-journal and all; what connecting and beginning the sites takes is printed beside it. CPU is that of all processes together, within the same
+journal and all; what connecting and beginning the agents takes is printed beside it. CPU is that of all processes together, within the same
 span. Rounds take turns, and each is the ratio of two runs that followed each other.
 """
 
@@ -143,7 +143,7 @@ def measure(cluster: DaskProcesses, folder: Path, options: argparse.Namespace) -
             middle(one.cpu_s / base.cpu_s for one, base in pairs),
         )
         print(f"| {what} | {' | '.join(f'{figure:.3f}' for figure in figures)} |")
-    print(f"connecting, beginning the sites and leaving: {middle(one.around_s for one in took['batched']):.2f} s")
+    print(f"connecting, beginning the agents and leaving: {middle(one.around_s for one in took['batched']):.2f} s")
     shares("one a task", took["one a task"][-1], options.jobs)
     shares(f"batched, {options.many} jobs", through_joblot(cluster, options.many, batched), options.many)
 

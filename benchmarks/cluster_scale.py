@@ -18,7 +18,7 @@ import time
 from pathlib import Path
 
 import joblot
-from joblot.cluster.fleet import PLAIN, Fleet, RemoteSite
+from joblot.cluster.fleet import PLAIN, Fleet, RemoteAgent
 from joblot.core.limits import Limits
 from joblot.core.model import Outcome
 from joblot.core.plan import expand
@@ -46,11 +46,11 @@ class World:
     def __init__(self, workers: int, threads: int, seconds: float) -> None:
         self.fleet = Fleet(None)
         for number in range(workers):
-            self.fleet.add(RemoteSite(f"tls://w{number}:1", f"s{number}", threads, {}))
+            self.fleet.add(RemoteAgent(f"tls://w{number}:1", f"s{number}", threads, {}))
         self.now = 0.0
         self._dice = random.Random(1)
         self._seconds = seconds
-        self._due: list[tuple[float, int, RemoteSite, list[int]]] = []
+        self._due: list[tuple[float, int, RemoteAgent, list[int]]] = []
         self._parcels = 0
         self._waiting: list[int] = []
         self.busy_s = 0.0
@@ -59,14 +59,14 @@ class World:
         """Place attempts, `size` in a parcel."""
         self._waiting += jobs
         placed = 0
-        while placed < len(self._waiting) and (site := self.fleet.room(PLAIN)) is not None:
+        while placed < len(self._waiting) and (agent := self.fleet.room(PLAIN)) is not None:
             parcel = self._waiting[placed : placed + size]
             placed += len(parcel)
             self._parcels += 1
-            self.fleet.take(site, self._parcels, PLAIN)
+            self.fleet.take(agent, self._parcels, PLAIN)
             took = sum(self._seconds * self._dice.uniform(0.5, 1.5) for _ in parcel)
             self.busy_s += took
-            heapq.heappush(self._due, (self.now + took + 2 * NEWS_S, self._parcels, site, parcel))
+            heapq.heappush(self._due, (self.now + took + 2 * NEWS_S, self._parcels, agent, parcel))
         del self._waiting[:placed]
 
     def wait(self) -> list[int]:
@@ -74,8 +74,8 @@ class World:
         self.now = max(self.now, self._due[0][0]) + GATHER_S
         ended: list[int] = []
         while self._due and self._due[0][0] <= self.now:
-            _, number, site, parcel = heapq.heappop(self._due)
-            self.fleet.give_back(site, number)
+            _, number, agent, parcel = heapq.heappop(self._due)
+            self.fleet.give_back(agent, number)
             ended += parcel
         return ended
 

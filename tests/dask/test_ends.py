@@ -14,7 +14,7 @@ from contract.test_executors import Bench, call, gone, living_sleeps, run
 from dask_bench import OnCluster
 from dask_cluster import DaskProcesses, cmdline
 from joblot.cluster import agent as remote
-from joblot.cluster import messages as parcel
+from joblot.cluster import messages
 from joblot.cluster.connect import open_cluster
 from joblot.cluster.settings import Settings
 from joblot.core.commands import Kill
@@ -67,7 +67,7 @@ def sleeping(marker):
     return [pid for pid in living_sleeps(marker) if cmdline(pid).startswith(b"sleep\0")]
 
 
-def site_pids(marker):
+def agent_pids(marker):
     return [pid for pid in living_sleeps("joblot.cluster.agent_process") if marker in processes_mark(pid)]
 
 
@@ -128,16 +128,16 @@ def test_a_killed_scheduler_loses_every_attempt_and_is_one_clear_error(dask):
     assert gone(marker)
 
 
-def test_a_site_s_process_that_is_killed_costs_what_it_ran(dask):
+def test_a_agent_s_process_that_is_killed_costs_what_it_ran(dask):
     marker = f"614{os.getpid()}"
     world = dask(run("a", f"sleep {marker}"), run("after", "true"))
     world.start("a")
     until(lambda: living_sleeps(marker), world)
-    session = world.executor._voyage.session
-    for pid in site_pids(session):
+    session = world.executor._session.id
+    for pid in agent_pids(session):
         os.kill(pid, signal.SIGKILL)
     outcome = world.wait()["a"]
-    assert (outcome.kind, outcome.message) == ("lost", "the site's process has died")
+    assert (outcome.kind, outcome.message) == ("lost", "the agent's process has died")
     assert not living_sleeps(marker)
     world.start("after")
     assert world.wait()["after"].kind == "ok"
@@ -187,7 +187,7 @@ def test_what_a_killed_runner_has_left_on_the_workers_dies(dask, runner):
     """The tasks see themselves cancelled."""
     runner.kill()
     until(lambda: not sleeping(runner.marker))
-    until(lambda: not site_pids(str(dask.processes.folder)))
+    until(lambda: not agent_pids(str(dask.processes.folder)))
 
 
 def test_who_takes_a_run_over_ends_what_lives_of_it_before_anything_begins(dask, runner):
@@ -227,9 +227,9 @@ def test_a_claim_that_is_older_than_the_newest_is_refused(dask, tmp_path):
     first.run_dir.mkdir()
     second = Taker(dask.processes.address, "dask", tmp_path / "batch0", run("a", "true"))
     try:
-        first.executor._voyage._epoch = 0
-        second.executor._voyage.token = first.executor._voyage.token
-        second.executor._voyage.begin()
+        first.executor._session._epoch = 0
+        second.executor._session.token = first.executor._session.token
+        second.executor._session.begin()
         second.start("a")
         second.wait()
         (first.run_dir / "cluster.json").unlink()
@@ -247,35 +247,35 @@ def test_a_task_that_comes_a_second_time_runs_nothing(dask, tmp_path):
     world.start("a")
     assert world.wait()["a"].kind == "ok"
     executor = world.executor
-    here, elsewhere = executor._fleet.sites.values()
-    if here.name != executor_site(world):
+    here, elsewhere = executor._fleet.agents.values()
+    if here.name != executor_agent(world):
         here, elsewhere = elsewhere, here
-    again = parcel.encode(
-        parcel.Parcel(
+    again = messages.encode(
+        messages.Parcel(
             key="again",
-            session=executor._voyage.session,
-            site=here.name,
+            session=executor._session.id,
+            agent=here.name,
             number=1,
             attempts=[Attempt(0, 1, spec=world.plan.spec(0))],
         )
     )
     for address in (here.address, elsewhere.address):
         future = executor._client.submit(remote.carry, again, key=f"again-{address}", workers=[address], pure=False)
-        receipt = parcel.decode(future.result(), parcel.Receipt)
+        receipt = messages.decode(future.result(), messages.Receipt)
         assert (receipt.told, bool(receipt.lost)) == ([], True)
     assert log.read_text() == "ran\n"
 
 
-def executor_site(world):
-    """The site that ran the only parcel: the other one has taken none."""
+def executor_agent(world):
+    """The agent that ran the only parcel: the other one has taken none."""
     taken = world.executor._client.run(taken_by)
-    return next(site for sites in taken.values() for site, count in sites.items() if count)
+    return next(agent for agents in taken.values() for agent, count in agents.items() if count)
 
 
 def taken_by():
-    from joblot.cluster.agent import _SITES
+    from joblot.cluster.agent import _AGENTS
 
-    return {name: len(site._taken) + site._settled for name, site in _SITES.items()}
+    return {name: len(agent._taken) + agent._settled for name, agent in _AGENTS.items()}
 
 
 def test_a_task_sees_in_its_worker_that_it_was_cancelled(dask):
@@ -314,11 +314,11 @@ def test_close_leaves_no_process_and_no_folder(dask):
     world = dask(run("a", f"sleep {marker}"), call("b", lambda: time.sleep(60)))
     world.start("a", "b")
     until(lambda: living_sleeps(marker), world)
-    session = world.executor._voyage.session
-    assert site_pids(session)
+    session = world.executor._session.id
+    assert agent_pids(session)
     world.close()
     assert not living_sleeps(marker)
-    assert not site_pids(session)
+    assert not agent_pids(session)
     assert not list((dask.processes.folder).rglob("joblot-*"))
 
 
@@ -326,19 +326,21 @@ def test_an_attempt_that_is_ended_before_its_task_comes_never_begins(dask, tmp_p
     log = tmp_path / "ran"
     world = dask(run("a", f"echo ran >> {log}"), run("b", "sleep 0.3"), slots=2)
     world.start("b")
-    site = next(iter(world.executor._fleet.sites.values()))
-    order = parcel.encode(parcel.Order(world.executor._voyage.session, site.name, [(77, Kill(0, 1, "cancelled", 0.0))]))
-    early = world.executor._client.run(remote.end_attempts, order, workers=[site.address])
-    assert early == {site.address: [(77, 0, 1)]}
-    late = parcel.Parcel(
+    agent = next(iter(world.executor._fleet.agents.values()))
+    order = messages.encode(
+        messages.Order(world.executor._session.id, agent.name, [(77, Kill(0, 1, "cancelled", 0.0))])
+    )
+    early = world.executor._client.run(remote.end_attempts, order, workers=[agent.address])
+    assert early == {agent.address: [(77, 0, 1)]}
+    late = messages.Parcel(
         key="late",
-        session=world.executor._voyage.session,
-        site=site.name,
+        session=world.executor._session.id,
+        agent=agent.name,
         number=77,
         attempts=[Attempt(0, 1, spec=world.plan.spec(0))],
     )
-    future = world.executor._client.submit(remote.carry, parcel.encode(late), workers=[site.address], pure=False)
-    receipt = parcel.decode(future.result(), parcel.Receipt)
+    future = world.executor._client.submit(remote.carry, messages.encode(late), workers=[agent.address], pure=False)
+    receipt = messages.decode(future.result(), messages.Receipt)
     assert (receipt.told, receipt.more, receipt.lost) == ([], False, "")
     assert not log.exists()
     assert world.wait()["b"].kind == "ok"

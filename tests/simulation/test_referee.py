@@ -79,7 +79,7 @@ def test_the_referee_objects_when_a_job_is_given_up_for_a_loss_in_company_or_not
     plan, limits = expand(declare("a; b")), Limits(slots=2, crash_limit=2)
     both_lost = [ev.AttemptEnded(0, 1, "lost", "ready"), ev.AttemptEnded(1, 1, "lost", "failed")]
     story = [[STARTED, ev.AttemptsStarted([0, 1])], both_lost]
-    assert objection_to(plan, limits, story) == "given up after a loss in company: job `b` (open, attempt 1)"
+    assert objection_to(plan, limits, story) == "given up after a loss with others in flight: job `b` (open, attempt 1)"
     alone = [ev.AttemptsStarted([0]), ev.AttemptEnded(0, 1, "lost", "ready")]
     story = [[STARTED], alone, [ev.AttemptsStarted([0])], [ev.AttemptEnded(0, 2, "lost", "ready")]]
     assert objection_to(plan, limits, story) == "lost alone once more than allowed: job `a` (open, attempt 2)"

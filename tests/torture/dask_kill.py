@@ -179,7 +179,7 @@ def one_run(folder: Path, cluster: Cluster, settings: Path, rng, jobs: int, budg
     if code != made.exit_code:
         print(f"exit {code} instead of {made.exit_code}: {(folder / 'stderr').read_text()}")
         tally["manual steps"] += 1
-    tally["processes left"] += sites_left(cluster)
+    tally["processes left"] += agents_left(cluster)
     kill.check_history(folder, "victim", tally, status="success")
     books = kill.Books(made, tally)
     for number, events in enumerate(kill.records(folder, "victim")):
@@ -199,8 +199,8 @@ def one_run(folder: Path, cluster: Cluster, settings: Path, rng, jobs: int, budg
     kill.check_report(folder, "victim", made, tally)
 
 
-def sites_left(cluster: Cluster) -> int:
-    """Processes of the cluster's sites that are there a second after their run."""
+def agents_left(cluster: Cluster) -> int:
+    """Processes of the cluster's agents that are there a second after their run."""
     until = time.monotonic() + 1.0
     mark = f"JOBLOT_SITE_FOLDER={cluster.folder}".encode()
     while True:

@@ -1,12 +1,12 @@
-"""The part of joblot that lives inside a Dask worker: one site for each run that uses the worker.
+"""The part of joblot that lives inside a Dask worker: one agent for each run that uses the worker.
 
-A site is a process that is started, not forked, since a Dask worker has threads; below it stands the same warden as on one machine. The
+An agent is a process that is started, not forked, since a Dask worker has threads; below it stands the same warden as on one machine. The
 functions here are called by the runner: `greet`, `claim`, `end_attempts` and `leave` beside Dask's tasks, `carry` as a task. All of them
 run on the worker's event loop and take and return bytes.
 
-What keeps an attempt from running twice: a parcel names the one site that it is for, a site takes each parcel's number once, and whoever
-claims a run ends all sites of its earlier sessions on the machine before the new ones begin. When the runner, the scheduler or the Dask
-worker is gone, the site's socket closes or the task sees itself cancelled, and the warden kills everything.
+What keeps an attempt from running twice: a parcel names the one agent that it is for, an agent takes each parcel's number once, and whoever
+claims a run ends all agents of its earlier sessions on the machine before the new ones begin. When the runner, the scheduler or the Dask
+worker is gone, the agent's socket closes or the task sees itself cancelled, and the warden kills everything.
 
 It does not know plans, retries or the journal.
 """
@@ -22,7 +22,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any, Final
 
-from joblot.cluster import messages as words
+from joblot.cluster import messages
 from joblot.cluster.versions import versions
 from joblot.executors import processes
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from joblot.cluster.messages import Answer, Claim, Hello, Order, Parcel, Receipt
 
 MARK: Final = "JOBLOT_SITE"
-"""In the environment of everything below a site: run token, session, site."""
+"""In the environment of everything below an agent: run token, session, agent."""
 LOOK_S: Final = 0.03
 """How often a task looks whether it was cancelled: how long attempts may outlive their runner."""
 TELL_S: Final = 0.1
@@ -40,11 +40,11 @@ TELL_S: Final = 0.1
 _UNHEARD_S: Final = 30.0
 """After this long without a task that asks, whoever sent a parcel is taken to be gone."""
 _IDLE_S: Final = 60.0
-"""After this long without work a site's process ends; with the next parcel it begins again."""
+"""After this long without work an agent's process ends; with the next parcel it begins again."""
 _BEGIN_S: Final = 60.0
 _END_S: Final = 0.2
 _AT_WORK: Final = ("running", "paused", "closing_gracefully")
-_SITES: Final[dict[str, Site]] = {}
+_AGENTS: Final[dict[str, Agent]] = {}
 """By their own names."""
 _UNDER_WAY: Final[set[asyncio.Task[None]]] = set()
 _CLAIMS: Final[dict[str, Claim]] = {}
@@ -57,35 +57,35 @@ def dask_setup(_worker: Any) -> None:
 
 
 async def greet(hello: bytes, dask_worker: Any) -> bytes:
-    """Make a site. Nothing is ended and nothing runs yet."""
-    said = words.decode(hello, words.Hello)
+    """Make an agent. Nothing is ended and nothing runs yet."""
+    said = messages.decode(hello, messages.Hello)
     problem = _differing(said)
     if problem:
-        return words.encode(words.Answer(problem=problem, hint="install the same versions on both sides"))
+        return messages.encode(messages.Answer(problem=problem, hint="install the same versions on both sides"))
     try:
-        site = Site(said, dask_worker)
-        answer = await site.begin()
+        agent = Agent(said, dask_worker)
+        answer = await agent.begin()
     except Exception as error:  # noqa: BLE001 - Dask would write what we were called with, secrets and all, to its log
-        answer = words.Answer(problem=f"{type(error).__name__}: {error}")
-    if answer.site:
-        _SITES[site.name] = site
-        site.rest()
-    return words.encode(answer)
+        answer = messages.Answer(problem=f"{type(error).__name__}: {error}")
+    if answer.agent:
+        _AGENTS[agent.name] = agent
+        agent.rest()
+    return messages.encode(answer)
 
 
 async def claim(claim: bytes) -> str:
     """End what earlier sessions of the run have left on this machine, and take nothing from them any more. Returns what forbids it."""
-    said = words.decode(claim, words.Claim)
+    said = messages.decode(claim, messages.Claim)
     known = _CLAIMS.get(said.token)
     if known is not None and (
         known.epoch > said.epoch or (known.epoch == said.epoch and known.session != said.session)
     ):
         return "the run is driven by a later process"
     _CLAIMS[said.token] = said
-    earlier = [site for site in _SITES.values() if site.token == said.token and site.session != said.session]
-    for site in earlier:
-        await site.end()
-        _SITES.pop(site.name, None)
+    earlier = [agent for agent in _AGENTS.values() if agent.token == said.token and agent.session != said.session]
+    for agent in earlier:
+        await agent.end()
+        _AGENTS.pop(agent.name, None)
     mine, run = f"{said.token}:{said.session}:", f"{said.token}:"
     await asyncio.to_thread(
         processes.sweep_marked, MARK, lambda mark: mark.startswith(run) and not mark.startswith(mine)
@@ -97,33 +97,33 @@ async def carry(parcel: bytes) -> bytes:
     """Dask's task: run the parcel's attempts, or go on with them, and say what is new."""
     from distributed import get_worker
 
-    said, worker = words.decode(parcel, words.Parcel), get_worker()
-    site = _SITES.get(said.site)
-    if site is None:
-        receipt = words.Receipt(number=said.number, lost="the site is there no more")
+    said, worker = messages.decode(parcel, messages.Parcel), get_worker()
+    agent = _AGENTS.get(said.agent)
+    if agent is None:
+        receipt = messages.Receipt(number=said.number, lost="the agent is there no more")
     else:
-        receipt = await site.carry(said, lambda: is_orphaned(worker, said.key))
+        receipt = await agent.carry(said, lambda: is_orphaned(worker, said.key))
     receipt.now = time.monotonic()
-    return words.encode(receipt)
+    return messages.encode(receipt)
 
 
 async def end_attempts(order: bytes) -> list[tuple[int, int, int]]:
     """End attempts. Returns those that have not begun here and never will: parcel, job, number."""
-    said = words.decode(order, words.Order)
-    site = _SITES.get(said.site)
-    return site.end_attempts(said) if site is not None else []
+    said = messages.decode(order, messages.Order)
+    agent = _AGENTS.get(said.agent)
+    return agent.end_attempts(said) if agent is not None else []
 
 
 async def clear(name: str) -> None:
-    """End what a site of a Dask worker that is gone has left on this machine; back when there is nothing of it."""
+    """End what an agent of a Dask worker that is gone has left on this machine; back when there is nothing of it."""
     await asyncio.to_thread(processes.sweep_marked, MARK, lambda mark: mark.split(":")[2:3] == [name])
 
 
 async def leave(session: str) -> None:
-    """The session is over: end its site."""
-    for site in [site for site in _SITES.values() if site.session == session]:
-        await site.end()
-        _SITES.pop(site.name, None)
+    """The session is over: end its agent."""
+    for agent in [agent for agent in _AGENTS.values() if agent.session == session]:
+        await agent.end()
+        _AGENTS.pop(agent.name, None)
 
 
 def is_orphaned(worker: Any, key: str) -> bool:
@@ -138,7 +138,7 @@ def is_orphaned(worker: Any, key: str) -> bool:
 def _differing(hello: Hello) -> str:
     """What the runner has in another version than this worker."""
     mine = versions()
-    if hello.wire != words.WIRE and hello.versions == mine:
+    if hello.wire != messages.WIRE and hello.versions == mine:
         return "the worker has another joblot of the same version"
     apart = [
         f"{what} {mine.get(what, 'none')} instead of {version}"
@@ -148,8 +148,8 @@ def _differing(hello: Hello) -> str:
     return f"the worker has {', '.join(apart)}" if apart else ""
 
 
-class Site:
-    """A site's process, and the parcels that it has."""
+class Agent:
+    """An agent's process, and the parcels that it has."""
 
     def __init__(self, hello: Hello, worker: Any) -> None:
         self.token, self.session = hello.token, hello.session
@@ -184,18 +184,18 @@ class Site:
         self._process = self._launch(theirs)
         ours.setblocking(False)
         self._reader, self._writer = await asyncio.open_connection(sock=ours)
-        body = words.encode(self._hello)
-        self._writer.write(len(body).to_bytes(words.LENGTH_BYTES, "big") + body)
+        body = messages.encode(self._hello)
+        self._writer.write(len(body).to_bytes(messages.LENGTH_BYTES, "big") + body)
         try:
             said = await asyncio.wait_for(self._receive(), _BEGIN_S)
         except (TimeoutError, asyncio.IncompleteReadError, ConnectionError) as error:
-            said = words.Refused(f"the site's process did not begin: {error or type(error).__name__}")
-        if not isinstance(said, words.Ready):
+            said = messages.Refused(f"the agent's process did not begin: {error or type(error).__name__}")
+        if not isinstance(said, messages.Ready):
             await self._stop()
-            return words.Answer(problem=getattr(said, "problem", "BUG: no answer"), hint=getattr(said, "hint", ""))
+            return messages.Answer(problem=getattr(said, "problem", "BUG: no answer"), hint=getattr(said, "hint", ""))
         self._listener = asyncio.create_task(self._listen())
-        return words.Answer(
-            site=self.name,
+        return messages.Answer(
+            agent=self.name,
             folder=self._folder,
             threads=self._slots,
             totals=self._totals,
@@ -223,10 +223,10 @@ class Site:
         carried = self._open.get(parcel.number)
         if carried is None and parcel.attempts:
             if not self._accepts(parcel):
-                return words.Receipt(number=parcel.number, lost="the task came a second time")
+                return messages.Receipt(number=parcel.number, lost="the task came a second time")
             carried = await self._take(parcel)
         if carried is None:
-            return words.Receipt(number=parcel.number, lost="the site has ended")
+            return messages.Receipt(number=parcel.number, lost="the agent has ended")
         carried.heard()
         try:
             while not carried.is_worth_telling():
@@ -255,7 +255,7 @@ class Site:
                 early.append((number, kill.job, kill.number))
                 self._refused.setdefault(number, set()).add((kill.job, kill.number))
         if here and not order.take_back:
-            self._send(words.End(here))
+            self._send(messages.End(here))
         return early
 
     async def end(self) -> None:
@@ -263,7 +263,7 @@ class Site:
         self._ended = True
         await self._stop()
         await asyncio.to_thread(shutil.rmtree, self._folder, ignore_errors=True)
-        self._break("the site has ended")
+        self._break("the agent has ended")
 
     def cut(self) -> None:
         """Have everything killed, without waiting for it."""
@@ -282,7 +282,7 @@ class Site:
         if not self._open:
             await self._stop()
             if _CLAIMS.get(self.token) is None:  # its runner never came to the beginning
-                _SITES.pop(self.name, None)
+                _AGENTS.pop(self.name, None)
 
     def _has_taken(self, number: int) -> bool:
         return number < self._settled or number in self._taken
@@ -309,7 +309,7 @@ class Site:
             self._idle = None
         async with self._beginning:
             answer = await self.begin() if self._process is None else None
-        if answer is not None and not answer.site:
+        if answer is not None and not answer.agent:
             carried.lose(answer.problem)
             return carried
         carried.begun = True
@@ -322,7 +322,7 @@ class Site:
                 self._owner[place] = carried
                 begin.append(attempt)
         if begin:
-            self._send(words.Start(begin))
+            self._send(messages.Start(begin))
         return carried
 
     def _forget(self, carried: _Carried) -> None:
@@ -333,18 +333,18 @@ class Site:
 
     def _send(self, message: Any) -> None:
         if self._writer is not None:
-            self._writer.write(words.frame(message))
+            self._writer.write(messages.frame(message))
 
     async def _receive(self) -> Any:
         assert self._reader is not None
-        length = int.from_bytes(await self._reader.readexactly(words.LENGTH_BYTES), "big")
-        return words.from_site(await self._reader.readexactly(length))
+        length = int.from_bytes(await self._reader.readexactly(messages.LENGTH_BYTES), "big")
+        return messages.from_agent(await self._reader.readexactly(length))
 
     async def _listen(self) -> None:
         try:
             while True:
                 said = await self._receive()
-                if isinstance(said, words.News):
+                if isinstance(said, messages.News):
                     for told in said.told:
                         place = (told.outcome.job, told.outcome.number)
                         carried = self._owner.pop(place, None)
@@ -354,7 +354,7 @@ class Site:
             pass
         self._listener = None
         await self._stop()
-        self._break("the site's process has died")
+        self._break("the agent's process has died")
 
     async def _stop(self) -> None:
         """End the process and what is below it. Its warden does that by itself; here it is made sure of."""
@@ -385,20 +385,20 @@ def _make_sure(process: subprocess.Popen[bytes], mark: str) -> None:
 
 
 class _Carried:
-    """A parcel at its site."""
+    """A parcel at its agent."""
 
     def __init__(self, parcel: Parcel) -> None:
         self.number = parcel.number
         self.left = {(attempt.job, attempt.number) for attempt in parcel.attempts}
         self.begun = False
-        """Whether its attempts were handed to the site's process."""
-        self._told: list[words.Told] = []
+        """Whether its attempts were handed to the agent's process."""
+        self._told: list[messages.Told] = []
         self._lost = ""
         self._news = asyncio.Event()
         self._tell_by = 0.0
         self._unheard: asyncio.TimerHandle | None = None
 
-    def tell(self, told: words.Told) -> None:
+    def tell(self, told: messages.Told) -> None:
         """An attempt has ended."""
         if not self._told:
             self._tell_by = time.monotonic() + TELL_S
@@ -427,7 +427,7 @@ class _Carried:
         """What is new."""
         told, self._told = self._told, []
         lost = self._lost if self.left else ""
-        return words.Receipt(number=self.number, told=told, more=bool(self.left) and not lost, lost=lost)
+        return messages.Receipt(number=self.number, told=told, more=bool(self.left) and not lost, lost=lost)
 
     def heard(self) -> None:
         """A task asks for it."""
@@ -435,10 +435,10 @@ class _Carried:
             self._unheard.cancel()
             self._unheard = None
 
-    def await_the_next(self, site: Site) -> None:
+    def await_the_next(self, agent: Agent) -> None:
         """Somebody must ask again soon."""
         loop = asyncio.get_running_loop()
-        self._unheard = loop.call_later(_UNHEARD_S, lambda: _begin(site.end()))
+        self._unheard = loop.call_later(_UNHEARD_S, lambda: _begin(agent.end()))
 
 
 def _begin(coroutine: Coroutine[Any, Any, None]) -> None:

@@ -1,7 +1,7 @@
-"""A site's own process: runs attempts with the executor of one machine, and tells of them over a socket. `python -m` begins it.
+"""An agent's own process: runs attempts with the executor of one machine, and tells of them over a socket. `python -m` begins it.
 
 It has one thread, so that the warden can be forked from it. It ends when its socket closes, and everything below it ends first. It does
-not know Dask: the other end of its socket is `site`.
+not know Dask: the other end of its socket is `agent`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from joblot.cluster import messages as words
+from joblot.cluster import messages
 from joblot.config.load import decode
 from joblot.core.plan import expand
 from joblot.errors import JoblotError, UsageError, did_you_mean
@@ -41,17 +41,17 @@ def main() -> None:
     """Greet, then run what comes until the socket closes."""
     with socket.socket(fileno=int(sys.argv[1])) as sock:
         sock.set_inheritable(False)
-        hello = words.decode(_read_one(sock), words.Hello)
+        hello = messages.decode(_read_one(sock), messages.Hello)
         folder = Path(os.environ.pop("JOBLOT_SITE_FOLDER"))
         try:
             plan = _prepare(hello)
         except JoblotError as error:
-            sock.sendall(words.frame(words.Refused(error.message, error.hint)))
+            sock.sendall(messages.frame(messages.Refused(error.message, error.hint)))
             return
         context = RunContext(hello.run_id, plan, folder, max_log=hello.max_log, warn=_say)
         executor = LocalExecutor(context, int(sys.argv[2]))
         try:
-            sock.sendall(words.frame(words.Ready()))
+            sock.sendall(messages.frame(messages.Ready()))
             _Loop(sock, executor, context).run()
         except OSError:
             pass  # the Dask worker is gone
@@ -60,7 +60,7 @@ def main() -> None:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def _prepare(hello: words.Hello) -> Plan:
+def _prepare(hello: messages.Hello) -> Plan:
     """Have in memory what the attempts need, before anything is forked."""
     from joblot.actions.registry import ACTIONS, import_modules
 
@@ -117,7 +117,7 @@ class _Loop:
         while True:
             outcomes = self._executor.wait(None)
             if outcomes:
-                self._sock.sendall(words.frame(words.News([self._told(outcome) for outcome in outcomes])))
+                self._sock.sendall(messages.frame(messages.News([self._told(outcome) for outcome in outcomes])))
             if not self._receive():
                 return
 
@@ -128,8 +128,8 @@ class _Loop:
             return True
         self._buffer += data
         while (message := _take(self._buffer)) is not None:
-            said = words.to_site(message)
-            if isinstance(said, words.Start):
+            said = messages.to_agent(message)
+            if isinstance(said, messages.Start):
                 self._start(said.attempts)
             else:
                 self._executor.kill(said.kills)
@@ -148,7 +148,7 @@ class _Loop:
                 self._bundles[attempt.job, attempt.number] = bundle
         self._executor.start(attempts)
 
-    def _told(self, outcome: Outcome) -> words.Told:
+    def _told(self, outcome: Outcome) -> messages.Told:
         """The outcome with its log. What a bundle printed is there when the last of its attempts has ended."""
         job, number = self._plan.name(outcome.job), outcome.number
         bundle = self._bundles.pop((outcome.job, number), None)
@@ -162,7 +162,7 @@ class _Loop:
                 log = self._log(bundle.job, bundle.attempt)
                 for member in bundle.jobs:
                     self._plan.forget(member)
-        return words.Told(outcome, log)
+        return messages.Told(outcome, log)
 
     def _log(self, job: str, number: int) -> bytes:
         path = f"{self._logs}/{job}/{number}.log"
@@ -188,12 +188,12 @@ class _Bundle:
 
 def _take(buffer: bytearray) -> bytes | None:
     """Take a whole message's body from the front."""
-    if len(buffer) < words.LENGTH_BYTES:
+    if len(buffer) < messages.LENGTH_BYTES:
         return None
-    end = words.LENGTH_BYTES + int.from_bytes(buffer[: words.LENGTH_BYTES], "big")
+    end = messages.LENGTH_BYTES + int.from_bytes(buffer[: messages.LENGTH_BYTES], "big")
     if len(buffer) < end:
         return None
-    body = bytes(buffer[words.LENGTH_BYTES : end])
+    body = bytes(buffer[messages.LENGTH_BYTES : end])
     del buffer[:end]
     return body
 

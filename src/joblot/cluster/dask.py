@@ -1,6 +1,6 @@
 """Runs attempts on a Dask cluster: the runner's side of it.
 
-Dask carries parcels to the sites in its workers and receipts back, and nothing else: it never decides that something runs again, or where.
+Dask carries parcels to the agents in its workers and receipts back, and nothing else: it never decides that something runs again, or where.
 Short attempts travel many to a task, a bundle as one task, everything else alone. What Dask's own threads hear comes to the engine's
 thread through one queue.
 
@@ -22,11 +22,11 @@ from typing import TYPE_CHECKING, Any, Final, get_type_hints
 from msgspec.structs import replace
 
 from joblot.cluster import agent as remote
-from joblot.cluster import messages as words
+from joblot.cluster import messages
 from joblot.cluster.connect import said
-from joblot.cluster.fleet import PLAIN, Demand, Fleet, RemoteSite
+from joblot.cluster.fleet import PLAIN, Demand, Fleet, RemoteAgent
 from joblot.cluster.places import refuse_plain
-from joblot.cluster.session import Voyage
+from joblot.cluster.session import Session
 from joblot.cluster.versions import versions
 from joblot.config.load import encode as encode_batch
 from joblot.core.commands import Kill
@@ -57,11 +57,11 @@ _MOST_AHEAD: Final = 16
 _STUCK_S: Final = 0.25
 """After this long without a receipt what was sent ahead is taken back."""
 _LEAST_S: Final = 0.0001
-"""What an attempt costs at its site even when it does nothing."""
+"""What an attempt costs at its agent even when it does nothing."""
 _CALL_S: Final = 30.0
 _LEAVE_S: Final = 5.0
 _MOST_GREETINGS: Final = 3
-"""So often a worker is asked for a site again after it has lost one."""
+"""So often a worker is asked for an agent again after it has lost one."""
 
 
 class DaskExecutor:
@@ -79,7 +79,7 @@ class DaskExecutor:
         self._loop = cluster.client.loop
         self._logs = context.run_dir / "logs" if context.run_dir is not None else None
         self._fleet = Fleet(most)
-        self._voyage = Voyage(context.run_dir, cluster.on)
+        self._session = Session(context.run_dir, cluster.on)
         self._claimed: bytes = b""
         self._plain: deque[Attempt] = deque()
         self._special: deque[_Unit] = deque()
@@ -93,8 +93,8 @@ class DaskExecutor:
         """Ends that are kept back until it is certain that nothing lives."""
         self._typical_s = _SHORT_S
         self._greetings: dict[str, int] = {}
-        self._fed: set[RemoteSite] = set()
-        """Sites that have more than they can begin."""
+        self._fed: set[RemoteAgent] = set()
+        """Agents that have more than they can begin."""
         self._looked = 0.0
         """When it was last looked at what is stuck there."""
         self._done: list[tuple[int, Any]] = []
@@ -110,7 +110,7 @@ class DaskExecutor:
             os.set_blocking(fd, False)
         self._poll = select.poll()
         self._poll.register(self._bell_r, select.POLLIN)
-        self._hello = words.encode(_hello(context, self._voyage, _slots_at_a_site(context.plan, cluster, most)))
+        self._hello = messages.encode(_hello(context, self._session, _slots_of_agent(context.plan, cluster, most)))
         try:
             self._client.subscribe_topic("all", self._heard)
             self._begin()
@@ -168,12 +168,12 @@ class DaskExecutor:
             if number is None:
                 waiting.append(kill)
             else:
-                orders.setdefault(self._parcels[number].site.address, []).append((number, kill))
+                orders.setdefault(self._parcels[number].agent.address, []).append((number, kill))
         if waiting:
             self._withdraw({(kill.job, kill.number) for kill in waiting})
         for address, numbered in orders.items():
-            site = self._fleet.sites[address]
-            order = words.encode(words.Order(self._voyage.session, site.name, numbered))
+            agent = self._fleet.agents[address]
+            order = messages.encode(messages.Order(self._session.id, agent.name, numbered))
             self._loop.add_callback(self._send_order, address, order)
 
     def wait(self, timeout: float | None) -> list[Outcome]:
@@ -198,19 +198,19 @@ class DaskExecutor:
         if self._cluster.is_there:
             for submitted in self._parcels.values():
                 submitted.cancel(self._loop)
-            if self._fleet.sites:
+            if self._fleet.agents:
                 self._call(
-                    self._client.run(remote.leave, self._voyage.session, asynchronous=True, on_error="ignore"), _LEAVE_S
+                    self._client.run(remote.leave, self._session.id, asynchronous=True, on_error="ignore"), _LEAVE_S
                 )
-            self._voyage.end()
+            self._session.end()
         self._cluster.close()
         for fd in (self._bell_r, self._bell_w):
             os.close(fd)
 
-    # --- sites ----------------------------------------------------------------------------------
+    # --- agents ----------------------------------------------------------------------------------
 
     def _begin(self) -> None:
-        """Have a site in every worker, and see that all jobs can run."""
+        """Have an agent in every worker, and see that all jobs can run."""
         asked = time.monotonic()
         answers = self._call(self._client.run(remote.greet, self._hello, asynchronous=True, on_error="return"))
         heard = time.monotonic()
@@ -218,7 +218,7 @@ class DaskExecutor:
         hint = ""
         for address, found in (answers or {}).items():
             answer = _answer(found)
-            if answer.site:
+            if answer.agent:
                 self._add(address, answer, asked, heard)
             else:
                 problems.setdefault(answer.problem, []).append(address)
@@ -227,19 +227,19 @@ class DaskExecutor:
             what, where = next(iter(problems.items()))
             more = f" and {len(where) - 1} more" if len(where) > 1 else ""
             raise ClusterError(f"worker `{where[0]}`{more} cannot run this batch: {what}", hint=hint)
-        if not self._fleet.sites:
+        if not self._fleet.agents:
             raise ClusterError(f"no worker of `{self._cluster.on}` has answered")
         _check_demands(self._plan, self._fleet)
 
-    def _add(self, address: str, answer: words.Answer, asked: float, heard: float) -> None:
+    def _add(self, address: str, answer: messages.Answer, asked: float, heard: float) -> None:
         refuse_plain(address, "the address of worker")
         ahead_s = 0.0 if answer.boot and answer.boot == remote.boot() else (asked + heard) / 2 - answer.now
-        self._fleet.add(RemoteSite(address, answer.site, answer.threads, answer.totals, ahead_s=ahead_s))
+        self._fleet.add(RemoteAgent(address, answer.agent, answer.threads, answer.totals, ahead_s=ahead_s))
         self._alone_since = None
 
     def _claim(self) -> None:
         """Take the run for this process, on every worker, before the first attempt."""
-        self._claimed = words.encode(self._voyage.begin())
+        self._claimed = messages.encode(self._session.begin())
         said_ = self._call(self._client.run(remote.claim, self._claimed, asynchronous=True, on_error="return"))
         if said_ is None:
             raise ClusterError(f"the workers of `{self._cluster.on}` do not answer", hint="nothing has begun there")
@@ -247,10 +247,10 @@ class DaskExecutor:
             if isinstance(problem, str) and problem:
                 raise RunHeldError(f"worker `{address}`: {problem}")
             if isinstance(problem, BaseException):
-                self._lose_site(address)
+                self._lose_agent(address)
 
     def _greet(self, address: str) -> None:
-        """Ask a worker that has come, or has lost its site."""
+        """Ask a worker that has come, or has lost its agent."""
         count = self._greetings[address] = self._greetings.get(address, 0) + 1
         if count <= _MOST_GREETINGS:
             self._loop.add_callback(self._greet_there, address)
@@ -264,43 +264,43 @@ class DaskExecutor:
                 remote.greet, self._hello, workers=[address], asynchronous=True, on_error="return"
             )
             answer = _answer(found[address])
-            if answer.site and self._claimed:
+            if answer.agent and self._claimed:
                 problem = (await self._client.run(remote.claim, self._claimed, workers=[address], asynchronous=True))[
                     address
                 ]
                 if problem:
-                    answer = words.Answer(problem=problem)
+                    answer = messages.Answer(problem=problem)
         except Exception as error:  # noqa: BLE001 - the worker may be gone again, in whatever way
-            answer = words.Answer(problem=said(error))
+            answer = messages.Answer(problem=said(error))
         self._ring("greeted", address, answer, asked, time.monotonic())
 
-    def _greeted(self, address: str, answer: words.Answer, asked: float, heard: float) -> None:
-        if answer.site and address not in self._fleet.sites:
+    def _greeted(self, address: str, answer: messages.Answer, asked: float, heard: float) -> None:
+        if answer.agent and address not in self._fleet.agents:
             self._add(address, answer, asked, heard)
-        elif not answer.site:
+        elif not answer.agent:
             self._warn(f"worker `{address}` is not used: {answer.problem}")
 
-    def _lose_site(self, address: str, why: str = "", *, lives: bool = False) -> None:
+    def _lose_agent(self, address: str, why: str = "", *, lives: bool = False) -> None:
         """A worker is gone, with all that ran there; or it lives, and what it has of us is not to be trusted any more."""
-        site = self._fleet.remove(address)
-        if site is None:
+        agent = self._fleet.remove(address)
+        if agent is None:
             return
         for waiting in [one for one in self._held if one.asked == address]:
             self._ask_about(waiting)
-        if not site.parcels:
+        if not agent.parcels:
             return
-        held = _Held(site, time.monotonic())
-        for number in list(site.parcels):
+        held = _Held(agent, time.monotonic())
+        for number in list(agent.parcels):
             held.outcomes += self._lost(number, why or f"worker `{address}` was lost")
         self._held.append(held)
-        self._ask_about(held, site.address if lives else "")
+        self._ask_about(held, agent.address if lives else "")
 
     def _ask_about(self, held: _Held, own: str = "") -> None:
         """Ask another worker of the machine, or else its own, to see to it that nothing lives; with nobody to ask time has to do."""
-        others = (other.address for other in self._fleet.sites.values() if other.host == held.site.host)
+        others = (other.address for other in self._fleet.agents.values() if other.host == held.agent.host)
         held.asked = next(others, own)
         if held.asked:
-            self._loop.add_callback(self._clear, held.asked, held.site.name)
+            self._loop.add_callback(self._clear, held.asked, held.agent.name)
 
     # --- what Dask's threads call ---------------------------------------------------------------
 
@@ -356,7 +356,7 @@ class DaskExecutor:
         self._ring("early", early.get(address, ()))
 
     async def _clear(self, address: str, name: str) -> None:
-        """Have a worker of the machine see to it that nothing lives of a site: another one, or the same, should it live after all."""
+        """Have a worker of the machine see to it that nothing lives of an agent: another one, or the same, should it live after all."""
         with suppress(Exception):  # that one is gone too, in whatever way: then time has to do
             await self._client.run(remote.clear, name, workers=[address], asynchronous=True)
         self._ring("cleared", name, address)
@@ -398,9 +398,9 @@ class DaskExecutor:
             elif kind == "greeted":
                 self._greeted(*rest)
             elif kind == "remove-worker":
-                self._lose_site(*rest)
+                self._lose_agent(*rest)
                 self._greetings.pop(rest[0], None)
-            elif rest[0] not in self._fleet.sites:
+            elif rest[0] not in self._fleet.agents:
                 self._greet(*rest)
         now = time.monotonic()
         for held in [held for held in self._held if held.due <= now]:
@@ -409,18 +409,18 @@ class DaskExecutor:
         if not self._cluster.is_there:
             self._scheduler_lost()
 
-    def _cleared(self, site: str, asked: str) -> None:
+    def _cleared(self, agent: str, asked: str) -> None:
         for held in self._held:
-            if held.site.name == site and held.asked == asked:
+            if held.agent.name == agent and held.asked == asked:
                 held.asked = ""
 
     def _received(self, number: int, data: bytes) -> None:
         submitted = self._parcels.get(number)
         if submitted is None:
             return
-        receipt = words.decode(data, words.Receipt)
-        submitted.site.heard = time.monotonic()
-        ahead_s = submitted.site.ahead_s
+        receipt = messages.decode(data, messages.Receipt)
+        submitted.agent.heard = time.monotonic()
+        ahead_s = submitted.agent.ahead_s
         for told in receipt.told:
             outcome = told.outcome
             attempt = submitted.left.pop((outcome.job, outcome.number), None)
@@ -436,12 +436,12 @@ class DaskExecutor:
                 self._typical_s = max(self._typical_s, _SHORT_S)
             self._ended.append(outcome)
         if receipt.more:
-            self._submit(number, submitted.site, [])
+            self._submit(number, submitted.agent, [])
             self._flush()
         elif receipt.lost:
             self._ended += self._lost(number, receipt.lost)
-            self._lose_site(submitted.site.address, receipt.lost)
-            self._greet(submitted.site.address)
+            self._lose_agent(submitted.agent.address, receipt.lost)
+            self._greet(submitted.agent.address)
         else:
             self._close_parcel(number)
             for attempt in submitted.left.values():  # they were taken back before they came there
@@ -462,9 +462,9 @@ class DaskExecutor:
         submitted = self._parcels.pop(number)
         for place in [*submitted.left, *((attempt.job, attempt.number) for attempt in submitted.bundle)]:
             self._where.pop(place, None)
-        self._fleet.give_back(submitted.site, number)
-        if submitted.site.busy <= submitted.site.threads:
-            self._fed.discard(submitted.site)
+        self._fleet.give_back(submitted.agent, number)
+        if submitted.agent.busy <= submitted.agent.threads:
+            self._fed.discard(submitted.agent)
         return submitted
 
     def _lost(self, number: int, why: str) -> list[Outcome]:
@@ -478,10 +478,10 @@ class DaskExecutor:
         ]
 
     def _broken(self, number: int, lives: bool) -> None:
-        """A task has ended without a receipt: whatever became of its worker, the site that it was for is not used again."""
+        """A task has ended without a receipt: whatever became of its worker, the agent that it was for is not used again."""
         if number in self._parcels and self._cluster.is_there:
-            address = self._parcels[number].site.address
-            self._lose_site(address, lives=lives)
+            address = self._parcels[number].agent.address
+            self._lose_agent(address, lives=lives)
             if lives:
                 self._greet(address)
 
@@ -505,7 +505,7 @@ class DaskExecutor:
                 self._down,
                 hint="what ran there is recorded as lost; `joblot resume` goes on when there is a cluster again",
             )
-        if self._fleet.sites or not (self._plain or self._special):
+        if self._fleet.agents or not (self._plain or self._special):
             return
         now, wait_s = time.monotonic(), self._cluster.settings.wait_s
         if self._alone_since is None:
@@ -552,9 +552,9 @@ class DaskExecutor:
             return
         ahead = self._ahead()
         size = max(1, min(self._depth(), -(-len(self._plain) // max(1, self._fleet.free_places(ahead)))))
-        while self._plain and (site := self._fleet.room(PLAIN, ahead)) is not None:
+        while self._plain and (agent := self._fleet.room(PLAIN, ahead)) is not None:
             count = min(size, len(self._plain))
-            self._send([self._plain.popleft() for _ in range(count)], site, PLAIN)
+            self._send([self._plain.popleft() for _ in range(count)], agent, PLAIN)
         self._flush()
 
     def _hand_out_special(self) -> None:
@@ -562,9 +562,9 @@ class DaskExecutor:
         full: set[int] = set()
         """Places asked for that no worker has now: who asks for as many need not be looked at."""
         for unit in self._special:
-            site = None if unit.demand.places in full else self._fleet.room(unit.demand)
-            if site is not None:
-                self._send(unit.attempts, site, unit.demand)
+            agent = None if unit.demand.places in full else self._fleet.room(unit.demand)
+            if agent is not None:
+                self._send(unit.attempts, agent, unit.demand)
                 continue
             if not unit.demand.amounts:
                 full.add(unit.demand.places)
@@ -572,7 +572,7 @@ class DaskExecutor:
         self._special = stay
         self._flush()
 
-    def _send(self, attempts: list[Attempt], site: RemoteSite, demand: Demand) -> None:
+    def _send(self, attempts: list[Attempt], agent: RemoteAgent, demand: Demand) -> None:
         """Submit a parcel."""
         ready = []
         for attempt in attempts:
@@ -587,27 +587,27 @@ class DaskExecutor:
             return
         self._numbers += 1
         number = self._numbers
-        self._parcels[number] = _Submitted(ready, site)
+        self._parcels[number] = _Submitted(ready, agent)
         for attempt in ready:
             self._where[attempt.job, attempt.number] = number
-        if not site.busy:
-            site.heard = time.monotonic()
-        self._fleet.take(site, number, demand)
-        if site.busy > site.threads:
-            self._fed.add(site)
-        self._submit(number, site, ready)
+        if not agent.busy:
+            agent.heard = time.monotonic()
+        self._fleet.take(agent, number, demand)
+        if agent.busy > agent.threads:
+            self._fed.add(agent)
+        self._submit(number, agent, ready)
 
-    def _submit(self, number: int, site: RemoteSite, attempts: list[Attempt]) -> None:
+    def _submit(self, number: int, agent: RemoteAgent, attempts: list[Attempt]) -> None:
         submitted = self._parcels[number]
         submitted.tasks += 1
-        key = f"joblot-{self._voyage.session}-{number}-{submitted.tasks}"
+        key = f"joblot-{self._session.id}-{number}-{submitted.tasks}"
         settled = next(iter(self._parcels), number)
-        parcel = words.Parcel(
-            key=key, session=self._voyage.session, site=site.name, number=number, settled=settled, attempts=attempts
+        parcel = messages.Parcel(
+            key=key, session=self._session.id, agent=agent.name, number=number, settled=settled, attempts=attempts
         )
-        taken = site.parcels[number].amounts
+        taken = agent.parcels[number].amounts
         amounts = tuple((name, amount) for name, amount in taken.items() if name in self._fleet.named)
-        self._to_submit.setdefault((site.address, amounts), []).append((number, key, words.encode(parcel)))
+        self._to_submit.setdefault((agent.address, amounts), []).append((number, key, messages.encode(parcel)))
 
     def _flush(self) -> None:
         """Submit what stands ready. Tasks that go to the same worker are submitted together, which is much cheaper."""
@@ -653,7 +653,7 @@ class DaskExecutor:
         self._plain = stay
 
     def _withdrawn(self, early: Iterable[tuple[int, int, int]]) -> None:
-        """The site has taken these back before they came there."""
+        """The agent has taken these back before they came there."""
         for parcel, job, number in early:
             submitted = self._parcels.get(parcel)
             attempt = submitted.left.pop((job, number), None) if submitted is not None else None
@@ -667,16 +667,16 @@ class DaskExecutor:
         if not self._fed or now - self._looked < _STUCK_S / 2:
             return
         self._looked = now
-        for site in [site for site in self._fed if now - site.heard > _STUCK_S]:
-            self._fed.discard(site)
+        for agent in [agent for agent in self._fed if now - agent.heard > _STUCK_S]:
+            self._fed.discard(agent)
             self._typical_s = max(self._typical_s, _SHORT_S)
             kills = [
                 (number, Kill(attempt.job, attempt.number, "cancelled", 0.0))
-                for number in site.parcels
+                for number in agent.parcels
                 for attempt in self._parcels[number].left.values()
             ]
-            order = words.Order(self._voyage.session, site.name, kills, take_back=True)
-            self._loop.add_callback(self._send_order, site.address, words.encode(order))
+            order = messages.Order(self._session.id, agent.name, kills, take_back=True)
+            self._loop.add_callback(self._send_order, agent.address, messages.encode(order))
 
 
 class _Unit:
@@ -688,10 +688,10 @@ class _Unit:
 
 
 class _Held:
-    """Ends of what ran at a site that is gone. Its processes die with it within milliseconds, but elsewhere than where we hear of it."""
+    """Ends of what ran at an agent that is gone. Its processes die with it within milliseconds, but elsewhere than where we hear of it."""
 
-    def __init__(self, site: RemoteSite, since: float) -> None:
-        self.site = site
+    def __init__(self, agent: RemoteAgent, since: float) -> None:
+        self.agent = agent
         self.outcomes: list[Outcome] = []
         self.since = since
         self.asked = ""
@@ -704,12 +704,12 @@ class _Held:
 
 
 class _Submitted:
-    """A parcel on its way or at its site."""
+    """A parcel on its way or at its agent."""
 
-    def __init__(self, attempts: list[Attempt], site: RemoteSite) -> None:
+    def __init__(self, attempts: list[Attempt], agent: RemoteAgent) -> None:
         self.left = {(attempt.job, attempt.number): attempt for attempt in attempts}
         self.bundle = attempts if attempts[0].bundle else []
-        self.site = site
+        self.agent = agent
         self.tasks = 0
         self.future: Any = None
 
@@ -728,21 +728,21 @@ async def _error_of(future: Any) -> BaseException | None:
     return error
 
 
-def _slots_at_a_site(plan: Plan, cluster: Cluster, most: int | None) -> int:
-    """How many attempts may run at once at a site, so that all together run no more than `most`; 0: as many as its worker has threads."""
+def _slots_of_agent(plan: Plan, cluster: Cluster, most: int | None) -> int:
+    """How many attempts may run at once at an agent, so that all together run no more than `most`; 0: as many as its worker has threads."""
     threads = cluster.threads
     if most is None or most >= sum(threads) or any(spec.resources for spec in plan.config.jobs):
         return 0
     return max(1, most // max(1, len(threads)))
 
 
-def _hello(context: RunContext, voyage: Voyage, slots: int) -> words.Hello:
+def _hello(context: RunContext, session: Session, slots: int) -> messages.Hello:
     config = context.plan.config
     functions = [spec.function for spec in config.jobs if spec.function is not None]
-    return words.Hello(
+    return messages.Hello(
         run_id=context.run_id,
-        token=voyage.token,
-        session=voyage.session,
+        token=session.token,
+        session=session.id,
         batch=encode_batch(replace(config, jobs=[], vars={}, files={})),
         secrets={name: os.environ[name] for name in config.secrets if name in os.environ},
         actions=tuple(sorted({spec.action for spec in config.jobs if spec.action is not None})),
@@ -791,17 +791,17 @@ def _portable(function: Any) -> Any:
     return copy
 
 
-def _answer(found: Any) -> words.Answer:
+def _answer(found: Any) -> messages.Answer:
     """A worker's answer. One that has no joblot can only raise."""
     if isinstance(found, bytes):
-        answer: words.Answer = words.decode(found, words.Answer)
+        answer: messages.Answer = messages.decode(found, messages.Answer)
         return answer
     hint = (
         "install joblot on the workers, in the same version: pip install 'joblot[dask]'"
         if isinstance(found, ImportError)
         else ""
     )
-    return words.Answer(problem=said(found), hint=hint)
+    return messages.Answer(problem=said(found), hint=hint)
 
 
 def _check_demands(plan: Plan, fleet: Fleet) -> None:
@@ -816,8 +816,8 @@ def _check_demands(plan: Plan, fleet: Fleet) -> None:
 
 
 def _largest(fleet: Fleet) -> str:
-    most: dict[str, float] = {"cpu": max(site.threads for site in fleet.sites.values())}
-    for site in fleet.sites.values():
-        for name, amount in site.totals.items():
+    most: dict[str, float] = {"cpu": max(agent.threads for agent in fleet.agents.values())}
+    for agent in fleet.agents.values():
+        for name, amount in agent.totals.items():
             most[name] = max(most.get(name, 0.0), amount)
     return ", ".join(f"{name}: {amount:g}" for name, amount in most.items())

@@ -1,4 +1,4 @@
-"""Which sites a run has on a cluster, what runs at each, and where there is room. Pure bookkeeping: no cluster, no clock, no attempts.
+"""Which agents a run has on a cluster, what runs at each, and where there is room. Pure bookkeeping: no cluster, no clock, no attempts.
 
 Dask is told where each task goes. So a task can only ever run in the one process that its parcel names, and no worker gets more than it
 can begin at once, but for short attempts: of those a few more are sent ahead, so that it need not wait for news to travel.
@@ -37,8 +37,8 @@ class Demand:
 PLAIN: Final = Demand({})
 
 
-class RemoteSite:
-    """A site as the runner sees it. `totals` are amounts that its worker has, by name; what stands not there is not counted."""
+class RemoteAgent:
+    """An agent as the runner sees it. `totals` are amounts that its worker has, by name; what stands not there is not counted."""
 
     def __init__(
         self, address: str, name: str, threads: int, totals: Mapping[str, float], *, ahead_s: float = 0.0
@@ -96,16 +96,16 @@ class RemoteSite:
 
 
 class Fleet:
-    """All sites of a run. `most` bounds how many places are used at once."""
+    """All agents of a run. `most` bounds how many places are used at once."""
 
     def __init__(self, most: int | None) -> None:
         self._most = most
-        self.sites: dict[str, RemoteSite] = {}
+        self.agents: dict[str, RemoteAgent] = {}
         """By the addresses of their workers."""
         self.named: set[str] = set()
         """Names of Dask resources that any worker has, `memory` aside."""
-        self._free: deque[RemoteSite] = deque()
-        """Every site with a free place stands here once; whether it still has one is asked when it is taken from here."""
+        self._free: deque[RemoteAgent] = deque()
+        """Every agent with a free place stands here once; whether it still has one is asked when it is taken from here."""
         self.busy = 0
         self._threads = 0
 
@@ -116,29 +116,29 @@ class Fleet:
 
     @property
     def may_spread(self) -> bool:
-        """Whether the attempts of a parcel may use all of a site: there are no more slots than may be used, or only one at each site."""
-        return self._most is None or self._threads <= self._most or self._threads == len(self.sites)
+        """Whether the attempts of a parcel may use all of an agent: there are no more slots than may be used, or only one at each agent."""
+        return self._most is None or self._threads <= self._most or self._threads == len(self.agents)
 
     @property
     def may_run_ahead(self) -> bool:
         """Whether more may be sent than runs at once: the workers run no more than may run."""
         return self._most is None or self._threads <= self._most
 
-    def add(self, site: RemoteSite) -> None:
-        """A site has begun."""
-        self.sites[site.address] = site
-        self._threads += site.threads
-        self.named.update(name for name in site.totals if name != "memory")
-        self._offer(site)
+    def add(self, agent: RemoteAgent) -> None:
+        """An agent has begun."""
+        self.agents[agent.address] = agent
+        self._threads += agent.threads
+        self.named.update(name for name in agent.totals if name != "memory")
+        self._offer(agent)
 
-    def remove(self, address: str) -> RemoteSite | None:
-        """A site is gone; its parcels are still in it."""
-        site = self.sites.pop(address, None)
-        if site is not None:
-            site.gone = True
-            self._threads -= site.threads
-            self.busy -= site.busy
-        return site
+    def remove(self, address: str) -> RemoteAgent | None:
+        """An agent is gone; its parcels are still in it."""
+        agent = self.agents.pop(address, None)
+        if agent is not None:
+            agent.gone = True
+            self._threads -= agent.threads
+            self.busy -= agent.busy
+        return agent
 
     def demand(self, spec: JobSpec) -> Demand:
         """What a job takes of a worker. Names that no worker has are limits of the run only, which are looked after elsewhere."""
@@ -146,41 +146,41 @@ class Fleet:
 
     def could_ever(self, demand: Demand) -> bool:
         """Whether any worker is large enough."""
-        return any(site.could_take(demand, self.named) for site in self.sites.values())
+        return any(agent.could_take(demand, self.named) for agent in self.agents.values())
 
-    def room(self, demand: Demand, ahead: int = 0) -> RemoteSite | None:
-        """A site with room for this, if there is one. For each place of a plain demand there may be so many `ahead`."""
+    def room(self, demand: Demand, ahead: int = 0) -> RemoteAgent | None:
+        """An agent with room for this, if there is one. For each place of a plain demand there may be so many `ahead`."""
         if self.busy and self.busy + demand.places > self.places * (1 + ahead):
             return None
         if not demand.is_plain:
-            fitting = (site for site in self.sites.values() if site.has_room(demand, self.named))
-            return min(fitting, key=lambda site: site.busy, default=None)
+            fitting = (agent for agent in self.agents.values() if agent.has_room(demand, self.named))
+            return min(fitting, key=lambda agent: agent.busy, default=None)
         while self._free:
-            site = self._free[0]
-            if not site.gone and site.busy < site.threads * (1 + ahead):
-                return site
+            agent = self._free[0]
+            if not agent.gone and agent.busy < agent.threads * (1 + ahead):
+                return agent
             self._free.popleft()
-            site.offered = False
+            agent.offered = False
         return None
 
-    def take(self, site: RemoteSite, parcel: int, demand: Demand) -> None:
-        """A parcel goes to a site with room for it."""
-        site.take(parcel, demand)
+    def take(self, agent: RemoteAgent, parcel: int, demand: Demand) -> None:
+        """A parcel goes to an agent with room for it."""
+        agent.take(parcel, demand)
         self.busy += demand.places
-        if self._free and self._free[0] is site:  # the next one goes to another
+        if self._free and self._free[0] is agent:  # the next one goes to another
             self._free.rotate(-1)
 
-    def give_back(self, site: RemoteSite, parcel: int) -> None:
+    def give_back(self, agent: RemoteAgent, parcel: int) -> None:
         """A parcel has ended."""
-        places = site.give_back(parcel)
-        if not site.gone:
+        places = agent.give_back(parcel)
+        if not agent.gone:
             self.busy -= places
-            self._offer(site)
+            self._offer(agent)
 
-    def _offer(self, site: RemoteSite) -> None:
-        if not site.offered:
-            site.offered = True
-            self._free.append(site)
+    def _offer(self, agent: RemoteAgent) -> None:
+        if not agent.offered:
+            agent.offered = True
+            self._free.append(agent)
 
     def free_places(self, ahead: int = 0) -> int:
         """How many parcels of plain attempts can be sent now."""

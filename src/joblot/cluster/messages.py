@@ -1,6 +1,6 @@
 """What goes to a cluster and what comes back, as plain bytes: nothing of joblot is pickled on the way.
 
-Words: a *site* is what runs attempts for one run in one Dask worker; a *parcel* is attempts that travel as one Dask task; a *receipt* is
+Words: a *agent* is what runs attempts for one run in one Dask worker; a *parcel* is attempts that travel as one Dask task; a *receipt* is
 what comes back of it. Knows no cluster, no process and no clock.
 """
 
@@ -36,7 +36,7 @@ class Hello(Struct, frozen=True, kw_only=True):
     """The modules that Python functions among the jobs come from."""
     max_log: int
     slots: int = 0
-    """How many attempts run at once at a site, at the most; 0: as many as the worker has threads."""
+    """How many attempts run at once at an agent, at the most; 0: as many as the worker has threads."""
     versions: dict[str, str] = {}
     wire: int = WIRE
 
@@ -50,9 +50,9 @@ class Claim(Struct, frozen=True):
 
 
 class Answer(Struct, kw_only=True):
-    """What a worker says to a `Hello`: a site, or why there is none."""
+    """What a worker says to a `Hello`: an agent, or why there is none."""
 
-    site: str = ""
+    agent: str = ""
     problem: str = ""
     hint: str = ""
     folder: str = ""
@@ -69,7 +69,7 @@ class Parcel(Struct, frozen=True, kw_only=True):
 
     key: str
     session: str
-    site: str
+    agent: str
     number: int
     settled: int = 0
     """All parcels below this number have ended."""
@@ -96,47 +96,47 @@ class Receipt(Struct, kw_only=True):
 
 
 class Order(Struct, frozen=True):
-    """End attempts at a site, or only take back what has not begun there."""
+    """End attempts at an agent, or only take back what has not begun there."""
 
     session: str
-    site: str
+    agent: str
     kills: list[tuple[int, Kill]]
     """Each with the number of its attempt's parcel."""
     take_back: bool = False
 
 
 class Start(Struct, frozen=True, tag=True):
-    """To a site's process: run these."""
+    """To an agent's process: run these."""
 
     attempts: list[Attempt]
 
 
 class End(Struct, frozen=True, tag=True):
-    """To a site's process: end these."""
+    """To an agent's process: end these."""
 
     kills: list[Kill]
 
 
 class Ready(Struct, frozen=True, tag=True):
-    """From a site's process: it can begin."""
+    """From an agent's process: it can begin."""
 
 
 class Refused(Struct, frozen=True, tag=True):
-    """From a site's process: it cannot."""
+    """From an agent's process: it cannot."""
 
     problem: str
     hint: str = ""
 
 
 class News(Struct, frozen=True, tag=True):
-    """From a site's process: these have ended."""
+    """From an agent's process: these have ended."""
 
     told: list[Told]
 
 
 encode: Final = msgspec.msgpack.Encoder().encode
-_TO_SITE: Final[msgspec.msgpack.Decoder[Start | End]] = msgspec.msgpack.Decoder(Start | End)
-_FROM_SITE: Final[msgspec.msgpack.Decoder[Ready | Refused | News]] = msgspec.msgpack.Decoder(Ready | Refused | News)
+_TO_AGENT: Final[msgspec.msgpack.Decoder[Start | End]] = msgspec.msgpack.Decoder(Start | End)
+_FROM_AGENT: Final[msgspec.msgpack.Decoder[Ready | Refused | News]] = msgspec.msgpack.Decoder(Ready | Refused | News)
 LENGTH_BYTES: Final = 4
 
 
@@ -146,16 +146,16 @@ def decode(data: bytes, kind: type[Any]) -> Any:
 
 
 def frame(message: Struct) -> bytes:
-    """A message as it goes to or comes from a site's process."""
+    """A message as it goes to or comes from an agent's process."""
     body = encode(message)
     return len(body).to_bytes(LENGTH_BYTES, "big") + body
 
 
-def to_site(body: bytes) -> Start | End:
-    """The message to a site's process in the body of a frame."""
-    return _TO_SITE.decode(body)
+def to_agent(body: bytes) -> Start | End:
+    """The message to an agent's process in the body of a frame."""
+    return _TO_AGENT.decode(body)
 
 
-def from_site(body: bytes) -> Ready | Refused | News:
-    """The message from a site's process in the body of a frame."""
-    return _FROM_SITE.decode(body)
+def from_agent(body: bytes) -> Ready | Refused | News:
+    """The message from an agent's process in the body of a frame."""
+    return _FROM_AGENT.decode(body)

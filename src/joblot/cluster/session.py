@@ -29,8 +29,8 @@ class Noted(Struct):
     """Whether the process that wrote it may have left something on the cluster."""
 
 
-class Voyage:
-    """The voyage of one process. Nothing is written before `begin`, which is called by whoever holds the run."""
+class Session:
+    """The session of one process. Nothing is written before `begin`, which is called by whoever holds the run."""
 
     def __init__(self, run_dir: Path | None, on: str) -> None:
         self._path = run_dir / FILE if run_dir is not None else None
@@ -38,14 +38,14 @@ class Voyage:
         self._epoch = 0
         noted = read(run_dir)
         self.token = noted.token if noted is not None else os.urandom(12).hex()
-        self.session = os.urandom(8).hex()
+        self.id = os.urandom(8).hex()
 
     def begin(self) -> Claim:
         """Take the run."""
         noted = read(self._path.parent) if self._path is not None else None
         self._epoch = noted.epoch + 1 if noted is not None else 1
         self._write(is_open=True)
-        return Claim(self.token, self._epoch, self.session)
+        return Claim(self.token, self._epoch, self.id)
 
     def end(self) -> None:
         """All that this process had on the cluster has ended."""
@@ -62,7 +62,7 @@ class Voyage:
 
 
 def read(run_dir: Path | None) -> Noted | None:
-    """What a run's folder says of its voyages, if it has been on any."""
+    """What a run's folder says of its sessions, if it has been on any."""
     if run_dir is None:
         return None
     try:

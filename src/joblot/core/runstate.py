@@ -120,12 +120,12 @@ class RunState:
         self.counts[WAITING] = count
         self.open_needs = plan.needs.counts()
         """How many needs of a job have not ended."""
-        self.soured = bytearray(count)
+        self.need_unsuccessful = bytearray(count)
         """Whether some need of the job ended otherwise than well."""
-        self.fell = bytearray(count)
+        self.counts_as_failure = bytearray(count)
         """Whether the job failed, was stopped, or was skipped because of one that did."""
-        self.alarmed = bytearray(count)
-        """Whether some need of the job fell."""
+        self.need_failed = bytearray(count)
+        """Whether some need of the job counts as a failure."""
         self.left_out: set[int] = set()
         """Jobs that were not selected: they end as skipped, and whatever needs them takes them as they are."""
         self.resources = Resources(limits.slots, limits.limits)
@@ -150,7 +150,7 @@ class RunState:
         self._when = bytearray(_WHEN[spec.when] for spec in plan.declarations)
         declared = plan.config.jobs
         self._has_handlers = any(spec.when == "failure" for spec in declared)
-        """Whether any job starts only when a need of it fell, and so has no use for a need that ends well."""
+        """Whether any job starts only when a need of it failed, and so has no use for a need that ends well."""
         self._has_timeouts = any(spec.timeout_s is not None for spec in declared)
         self.fusing = Fusing(plan, fuse_rules or {})
         self.ready = ReadyQueues(plan, limits.expected_memory, self.fusing)
@@ -216,7 +216,7 @@ class RunState:
     def attempts_ended(self, outcomes: Iterable[Outcome], now: float, capacity: int) -> Decision:
         """Attempts came to an end. News of an attempt that is not the current one is ignored."""
         decision = Decision([], [], [])
-        states, attempts, company = self.states, self.attempts, self.in_flight - 1
+        states, attempts, others_in_flight = self.states, self.attempts, self.in_flight - 1
         for outcome in outcomes:
             job = outcome.job
             if states[job] == RUNNING and attempts[job] == outcome.number:
@@ -228,7 +228,7 @@ class RunState:
                     self._emit(decision, ev.ended_well(outcome))
                     self._after(decision, job)
                 else:
-                    self._ended_badly(decision, outcome, now, company)
+                    self._ended_badly(decision, outcome, now, others_in_flight)
         return self._finish(decision, now, capacity)
 
     def _grow(self, decision: Decision, job: int, items: dict[str, list[Any]]) -> None:
@@ -240,10 +240,10 @@ class RunState:
     def attempts_lost(self, lost: Iterable[tuple[int, int]], now: float, capacity: int, message: str) -> Decision:
         """The machinery around running attempts (job and attempt number) died; how they ended is not known."""
         decision = Decision([], [], [])
-        company = self.in_flight - 1
+        others_in_flight = self.in_flight - 1
         for job, number in lost:
             if self.states[job] == RUNNING and self.attempts[job] == number:
-                self._lost(decision, job, message, company, counted=True)
+                self._lost(decision, job, message, others_in_flight, counted=True)
         return self._finish(decision, now, capacity)
 
     def checked(self, jobs: Iterable[int], current: Mapping[int, bytes], now: float, capacity: int) -> Decision:
@@ -392,7 +392,7 @@ class RunState:
         out = self.counts[RUNNING] - (self.bundles.processes_saved if self._sharing else 0)
         return self.ready.pick(self.resources, max(capacity, self.limits.slots) - out, capacity, self.bundles.most)
 
-    def _ended_badly(self, decision: Decision, outcome: Outcome, now: float, company: int) -> None:
+    def _ended_badly(self, decision: Decision, outcome: Outcome, now: float, others_in_flight: int) -> None:
         job, kind, reason = outcome.job, outcome.kind, outcome.reason
         if reason == BUNDLE_FAILED:
             reason = ""  # an action may say anything, but not this
@@ -403,7 +403,7 @@ class RunState:
             self._split(decision, outcome, kind)
             return
         if kind == "lost":
-            self._lost(decision, job, outcome.message, company, counted=True)
+            self._lost(decision, job, outcome.message, others_in_flight, counted=True)
             return
         state, delay, message = FAILED, 0.0, outcome.message
         if asked == "timeout" == kind:
@@ -444,10 +444,10 @@ class RunState:
         allowed = self.limits.max_failures
         return allowed is not None and self.counts[FAILED] >= allowed
 
-    def _lost(self, decision: Decision, job: int, message: str, company: int, *, counted: bool) -> None:
-        """Nobody knows how the attempt ended: again, unless it must run at most once, or was lost too often and now without company.
+    def _lost(self, decision: Decision, job: int, message: str, others_in_flight: int, *, counted: bool) -> None:
+        """Nobody knows how the attempt ended: again, unless it must run at most once, or was lost too often and now with no other in flight.
 
-        `company` is how many other attempts were out: one of those may have been the cause.
+        `others_in_flight` is how many other attempts were out: one of those may have been the cause.
         """
         if counted and self.bundles.size(job) > 1:
             self._split(decision, Outcome(job, self.attempts[job], "lost", message=message), "lost")
@@ -458,7 +458,7 @@ class RunState:
             state, reason = _STOPPED[self.stopping], self.stopping
         elif self.plan.declarations[job].once:
             state, reason, message = FAILED, "unknown", f"{message}; it may run only once, so it is not started again"
-        elif counted and not company and times >= self.limits.crash_limit:
+        elif counted and not others_in_flight and times >= self.limits.crash_limit:
             state, message = FAILED, f"{message}; lost {times} times"
         outcome = "lost" if counted else "interrupted"
         number = self.attempts[job]
@@ -489,9 +489,9 @@ class RunState:
         for job, state in enumerate(self.states):
             if state != WAITING:
                 continue
-            if self._when[job] == 0 and self.soured[job]:
+            if self._when[job] == 0 and self.need_unsuccessful[job]:
                 bad = [need for need in self.plan.needs[job] if self._is_bad(need)]
-                cause = next((need for need in bad if self.fell[need]), bad[0])
+                cause = next((need for need in bad if self.counts_as_failure[need]), bad[0])
                 self._skip_all(
                     decision, [job], "need_failed" if self.states[cause] == FAILED else "need_skipped", cause
                 )
@@ -562,7 +562,7 @@ class RunState:
                 if state == CACHED and job in self.plan.wanted_results:
                     self.results[job] = bytes(event.results.get(job, ev.NO_RESULT))
                 if state not in _GOOD:
-                    self.fell[job] = self._is_fall(event, state)
+                    self.counts_as_failure[job] = self._is_failure(event, state)
             for job in event.jobs:
                 self._settle(job, good=left_out or state in _GOOD)
         elif isinstance(event, ev.BackoffEnded):
@@ -599,21 +599,21 @@ class RunState:
         elif outcome in RETRIABLE and state not in (CANCELLED, ABORTED):
             self.failed_tries[job] = self.failed_tries.get(job, 0) + 1
         if state in FINAL:
-            self.fell[job] = 1
+            self.counts_as_failure[job] = 1
             self._settle(job, good=False)
 
-    def _is_fall(self, event: ev.JobsEnded, state: int) -> bool:
+    def _is_failure(self, event: ev.JobsEnded, state: int) -> bool:
         """Whether jobs that ended without an attempt were stopped, or skipped because of a failure."""
         if state != SKIPPED or event.reason == "need_failed":
             return True
-        return event.reason == "need_skipped" and bool(self.fell[event.cause])
+        return event.reason == "need_skipped" and bool(self.counts_as_failure[event.cause])
 
     def _apply_extended(self, event: ev.PlanExtended) -> None:
         """Make room for jobs that were added: they wait for the one that found them, and its dependents wait for them."""
         made = self.plan.extend(event.job, event.columns)
         assert made.start == len(self.states), "BUG: a run begins with a plan that has not grown"
         count = len(made)
-        for column in (self.states, self.soured, self.fell, self.alarmed):
+        for column in (self.states, self.need_unsuccessful, self.counts_as_failure, self.need_failed):
             column.extend(bytes(count))
         self.attempts.extend(repeat(0, count))
         self.open_needs.extend(repeat(1, count))
@@ -637,7 +637,7 @@ class RunState:
             self.counts[self.states[job]] -= 1
             self.counts[WAITING] += 1
             self.states[job] = WAITING
-            self.fell[job] = 0
+            self.counts_as_failure[job] = 0
             self.left_out.discard(job)
             self.bundles.forget(job)
             for memory in (self.failed_tries, self.losses, self.results):
@@ -645,8 +645,8 @@ class RunState:
         for job in range(len(self.plan)):
             needs = self.plan.needs[job]
             self.open_needs[job] = sum(self.states[need] not in FINAL for need in needs)
-            self.soured[job] = any(map(self._is_bad, needs))
-            self.alarmed[job] = any(self.fell[need] for need in needs)
+            self.need_unsuccessful[job] = any(map(self._is_bad, needs))
+            self.need_failed[job] = any(self.counts_as_failure[need] for need in needs)
             if self.open_needs[job] and self.states[job] in (READY, BACKING_OFF):
                 if self.states[job] == READY:
                     self.ready.leave(job)
@@ -679,12 +679,12 @@ class RunState:
 
     def _settle(self, job: int, *, good: bool) -> None:
         """Count a job's end down in its dependents; those with no need left become ready if their `when` came true."""
-        open_needs, soured = self.open_needs, self.soured
+        open_needs, need_unsuccessful = self.open_needs, self.need_unsuccessful
         for dependent in self.plan.dependents[job]:
             open_needs[dependent] -= 1
             if not good:
-                soured[dependent] = 1
-                self.alarmed[dependent] |= self.fell[job]
+                need_unsuccessful[dependent] = 1
+                self.need_failed[dependent] |= self.counts_as_failure[job]
             if not open_needs[dependent] and self.states[dependent] == WAITING and self._comes_true(dependent):
                 self._move(dependent, READY)
 
@@ -695,7 +695,7 @@ class RunState:
     def _comes_true(self, job: int) -> bool:
         """Whether a job whose needs have all ended may start."""
         when = self._when[job]
-        return when == 2 or bool(self.alarmed[job]) if when else not self.soured[job]
+        return when == 2 or bool(self.need_failed[job]) if when else not self.need_unsuccessful[job]
 
     def _story(self, job: int, state: int) -> str:
         return (

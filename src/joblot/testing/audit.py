@@ -45,12 +45,12 @@ def audit(run: RunState) -> None:
 def _audit_needs(run: RunState, job: int) -> None:
     name, needs, states = run.plan.name(job), run.plan.needs[job], run.states
     bad = [need for need in needs if states[need] in FINAL - {SUCCESS, CACHED} and need not in run.left_out]
-    alarmed = any(run.fell[need] for need in needs)
+    need_failed = any(run.counts_as_failure[need] for need in needs)
     assert run.open_needs[job] == sum(states[need] not in FINAL for need in needs), f"open needs of {name}"
-    assert bool(run.soured[job]) == bool(bad), f"soured {name}"
-    assert bool(run.alarmed[job]) == alarmed, f"alarmed {name}"
+    assert bool(run.need_unsuccessful[job]) == bool(bad), f"need_unsuccessful {name}"
+    assert bool(run.need_failed[job]) == need_failed, f"need_failed {name}"
     if states[job] in _STARTED and not run.was_reopened:
-        may = {"success": not bad, "failure": alarmed, "always": True}[run.plan.declarations[job].when]
+        may = {"success": not bad, "failure": need_failed, "always": True}[run.plan.declarations[job].when]
         assert not run.open_needs[job] and may, f"{name} is ahead of its needs"
 
 
@@ -64,9 +64,9 @@ def snapshot(run: RunState) -> dict[str, Any]:
         "results": dict(run.results),
         "counts": list(run.counts),
         "open_needs": run.open_needs.tolist(),
-        "soured": bytes(run.soured),
-        "fell": bytes(run.fell),
-        "alarmed": bytes(run.alarmed),
+        "need_unsuccessful": bytes(run.need_unsuccessful),
+        "counts_as_failure": bytes(run.counts_as_failure),
+        "need_failed": bytes(run.need_failed),
         "left_out": sorted(run.left_out),
         "held": run.resources.snapshot(),
         "ready": run.ready.contents(),

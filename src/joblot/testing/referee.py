@@ -61,13 +61,13 @@ class Referee:
 
     def recorded(self, events: Iterable[ev.AnyEvent], capacity: int) -> None:
         """Judge the events of one decision. `capacity` is what the executor took at once when it was made."""
-        company = len(self._live) - 1
+        others_in_flight = len(self._live) - 1
         for event in events:
             match event:
                 case ev.AttemptsStarted():
                     self._started(event, capacity)
                 case ev.AttemptEnded():
-                    self._attempt_ended(event, company)
+                    self._attempt_ended(event, others_in_flight)
                 case ev.JobsEnded():
                     self._jobs_ended(event)
                 case ev.PlanExtended():
@@ -161,10 +161,10 @@ class Referee:
     def _may_start(self, job: int) -> bool:
         needs = self._ends_of_needs(job)
         good = all(state in GOOD for state in needs)
-        comes_true = {"success": good, "failure": self._alarmed(job), "always": True}
+        comes_true = {"success": good, "failure": self._need_failed(job), "always": True}
         return all(state in ENDED for state in needs) and comes_true[self._plan.spec(job).when]
 
-    def _alarmed(self, job: int) -> bool:
+    def _need_failed(self, job: int) -> bool:
         return any(need in self._fell for need in self._plan.needs[job])
 
     def _judge_resources(self, capacity: int) -> None:
@@ -181,7 +181,7 @@ class Referee:
             held = [demand[name] for demand in demands if name in demand]
             assert len(held) <= 1 or sum(held) <= limit + 1e-6, f"{sum(held):g} of {limit:g} `{name}` in use"
 
-    def _attempt_ended(self, event: ev.AttemptEnded, company: int) -> None:
+    def _attempt_ended(self, event: ev.AttemptEnded, others_in_flight: int) -> None:
         job, spec = event.job, self._plan.spec(event.job)
         self._rule(job, job in self._live, "an end of what does not run")
         self._rule(job, event.attempt == self._numbers[job], "an end of another attempt")
@@ -203,7 +203,7 @@ class Referee:
         elif event.outcome in ("lost", "interrupted") and spec.once:
             self._unknown_end.add(job)
         elif event.outcome == "lost" and not self._stopping:
-            self._judge_loss(event, company)
+            self._judge_loss(event, others_in_flight)
         self._put(job, event.state)
 
     def _judge_split(self, event: ev.AttemptEnded, together: list[int], left: int) -> None:
@@ -214,13 +214,13 @@ class Referee:
         half = self._halves.setdefault(id(together), (max(1, left // 2), together))[0]
         self._most[job] = half
 
-    def _judge_loss(self, event: ev.AttemptEnded, company: int) -> None:
+    def _judge_loss(self, event: ev.AttemptEnded, others_in_flight: int) -> None:
         job = event.job
         self._losses[job] += 1
         if event.state == "failed":
-            self._rule(job, not company, "given up after a loss in company")
+            self._rule(job, not others_in_flight, "given up after a loss with others in flight")
         else:
-            allowed = bool(company) or self._losses[job] < self._limits.crash_limit
+            allowed = bool(others_in_flight) or self._losses[job] < self._limits.crash_limit
             self._rule(job, allowed, "lost alone once more than allowed")
 
     def _put(self, job: int, state: str) -> None:
@@ -258,7 +258,7 @@ class Referee:
             case "unknown_action":
                 return job in self._unknown
             case "condition":
-                return spec.when == "failure" and all(state in ENDED for state in needs) and not self._alarmed(job)
+                return spec.when == "failure" and all(state in ENDED for state in needs) and not self._need_failed(job)
             case "need_failed":
                 return spec.when == "success" and ended_badly and self._states[event.cause] == "failed"
             case _ if event.cause in self._left_out:

@@ -2,39 +2,39 @@
 
 import pytest
 
-from joblot.cluster.fleet import PLAIN, Demand, Fleet, RemoteSite
+from joblot.cluster.fleet import PLAIN, Demand, Fleet, RemoteAgent
 from joblot.core.model import JobSpec
 
 
 def fleet(*threads, most=None, **totals):
     made = Fleet(most)
     for number, count in enumerate(threads):
-        made.add(RemoteSite(f"tls://10.0.0.{number}:1", f"site{number}", count, totals))
+        made.add(RemoteAgent(f"tls://10.0.0.{number}:1", f"agent{number}", count, totals))
     return made
 
 
 def fill(made, demand=PLAIN, ahead=0):
     """Send until there is no room. Where each went."""
     went = []
-    while (site := made.room(demand, ahead)) is not None:
-        made.take(site, len(went) + 1, demand)
-        went.append(site.name)
+    while (agent := made.room(demand, ahead)) is not None:
+        made.take(agent, len(went) + 1, demand)
+        went.append(agent.name)
     return went
 
 
 def test_every_thread_is_a_place_and_workers_take_turns():
     made = fleet(2, 1, 2)
     assert made.places == 5
-    assert fill(made) == ["site0", "site1", "site2", "site0", "site2"]
+    assert fill(made) == ["agent0", "agent1", "agent2", "agent0", "agent2"]
     assert (made.busy, made.free_places()) == (5, 0)
 
 
 def test_a_place_that_is_given_back_is_taken_again():
     made = fleet(1, 1)
     fill(made)
-    site = made.sites["tls://10.0.0.1:1"]
-    made.give_back(site, 2)
-    assert made.room(PLAIN) is site
+    agent = made.agents["tls://10.0.0.1:1"]
+    made.give_back(agent, 2)
+    assert made.room(PLAIN) is agent
     assert made.free_places() == 1
 
 
@@ -50,22 +50,22 @@ def test_what_may_be_sent_ahead(most, ahead, spread):
     assert (made.may_run_ahead, made.may_spread) == (ahead, spread)
 
 
-def test_with_one_slot_at_each_site_a_parcel_runs_one_after_the_other():
+def test_with_one_slot_at_each_agent_a_parcel_runs_one_after_the_other():
     assert fleet(1, 1, most=1).may_spread
 
 
 def test_short_attempts_are_sent_ahead_evenly():
     made = fleet(1, 2)
-    assert sorted(fill(made, ahead=1)) == ["site0"] * 2 + ["site1"] * 4
+    assert sorted(fill(made, ahead=1)) == ["agent0"] * 2 + ["agent1"] * 4
     assert made.free_places(1) == 0
 
 
 def test_a_job_of_several_slots_waits_for_one_worker_that_has_them():
     made = fleet(2, 4)
     wide = Demand({"cpu": 3})
-    assert made.room(wide).name == "site1"
+    assert made.room(wide).name == "agent1"
     for number in (1, 2):
-        made.take(made.sites["tls://10.0.0.1:1"], number, PLAIN)
+        made.take(made.agents["tls://10.0.0.1:1"], number, PLAIN)
     assert made.room(wide) is None
     assert made.could_ever(wide)
     assert not made.could_ever(Demand({"cpu": 5}))
@@ -94,7 +94,7 @@ def test_a_name_is_a_dask_resource_where_any_worker_has_it():
     made = fleet(2)
     spec = JobSpec(name="a", run="true", resources={"gpu": 1, "db": 1})
     assert made.demand(spec).is_plain, "limits of the run only"
-    made.add(RemoteSite("tls://10.0.1.1:1", "with", 2, {"gpu": 1.0, "memory": 5.0}))
+    made.add(RemoteAgent("tls://10.0.1.1:1", "with", 2, {"gpu": 1.0, "memory": 5.0}))
     demand = made.demand(spec)
     assert demand.amounts == {"gpu": 1}
     assert fill(made, demand) == ["with"]

@@ -2,46 +2,46 @@
 
 import json
 
-from joblot.cluster.session import FILE, Voyage, read
+from joblot.cluster.session import FILE, Session, read
 
 
 def test_a_run_has_one_token_and_each_process_a_higher_number(tmp_path):
-    first = Voyage(tmp_path, "tls://a:1")
+    first = Session(tmp_path, "tls://a:1")
     one = first.begin()
     first.end()
-    second = Voyage(tmp_path, "tls://a:1")
+    second = Session(tmp_path, "tls://a:1")
     two = second.begin()
     assert (one.token, one.epoch, two.epoch) == (two.token, 1, 2)
     assert one.session != two.session
 
 
 def test_to_look_writes_nothing(tmp_path):
-    Voyage(tmp_path, "dask").end()
+    Session(tmp_path, "dask").end()
     assert list(tmp_path.iterdir()) == []
 
 
 def test_whether_something_may_be_left_is_known(tmp_path):
-    voyage = Voyage(tmp_path, "dask")
-    voyage.begin()
+    session = Session(tmp_path, "dask")
+    session.begin()
     assert (read(tmp_path).open, read(tmp_path).on) == (True, "dask")
-    voyage.end()
+    session.end()
     assert not read(tmp_path).open
 
 
 def test_who_began_before_another_finds_a_higher_number_than_its_own(tmp_path):
-    first, second = Voyage(tmp_path, "dask"), Voyage(tmp_path, "dask")
+    first, second = Session(tmp_path, "dask"), Session(tmp_path, "dask")
     assert (first.begin().epoch, second.begin().epoch) == (1, 2)
 
 
 def test_a_damaged_file_is_as_none(tmp_path):
     (tmp_path / FILE).write_text("{")
     assert read(tmp_path) is None
-    assert Voyage(tmp_path, "dask").begin().epoch == 1
+    assert Session(tmp_path, "dask").begin().epoch == 1
     assert json.loads((tmp_path / FILE).read_text())["epoch"] == 1
 
 
 def test_a_run_that_keeps_nothing_has_no_file():
-    voyage = Voyage(None, "dask")
-    assert voyage.begin().epoch == 1
-    voyage.end()
+    session = Session(None, "dask")
+    assert session.begin().epoch == 1
+    session.end()
     assert read(None) is None
