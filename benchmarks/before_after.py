@@ -3,9 +3,11 @@
 Both are taken out of the repository into a temporary folder and byte-compiled; the environment is this one. Each case runs `--rounds` times,
 old and new by turns and the order changing, so that a busy moment of the machine meets both. Printed: the best CPU seconds of each (user and
 system, the whole tree of processes), their ratio, the median ratio of the pairs, and the best wall seconds. Only ratios say something when
-the machine has other work as well.
+the machine has other work as well. With `--instructions` the instructions that all processes carry out are counted instead (valgrind's
+callgrind), once a side: that says the same on a busy machine, and takes fifty times as long; kernel time is not in it.
 
     python benchmarks/before_after.py OLD_REV NEW_REV [--rounds 5] [--jobs 10000] [--large 100000]
+    python benchmarks/before_after.py OLD_REV NEW_REV --instructions --jobs 2000 --large 10000
 """
 
 from __future__ import annotations
@@ -13,6 +15,8 @@ from __future__ import annotations
 import argparse
 import compileall
 import json
+import os
+import re
 import shutil
 import statistics
 import subprocess
@@ -82,6 +86,29 @@ def measure(case: Case, sources: dict[str, Path], folder: Path) -> None:
             shutil.rmtree(state, ignore_errors=True)
 
 
+def instructions(words: list[str], source: Path, folder: Path) -> int:
+    """What a program and all that it starts carry out, in instructions."""
+    counted = folder / "counted"
+    counted.mkdir()
+    environment = os.environ | {"PYTHONPATH": str(source), "JOBLOT_STATE": str(folder / "state"), "PYTHONHASHSEED": "0"}
+    valgrind = ["valgrind", "--tool=callgrind", "--trace-children=yes", f"--callgrind-out-file={counted}/%p", *words]
+    done = subprocess.run(valgrind, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode:
+        sys.exit(f"{' '.join(words)[:200]} ended with {done.returncode}: {done.stderr[-500:]}")
+    totals = [re.search(r"^(?:totals|summary): (\d+)", file.read_text(), re.MULTILINE) for file in counted.iterdir()]
+    for made in (counted, folder / "state"):
+        shutil.rmtree(made)
+    return sum(int(total[1]) for total in totals if total is not None)
+
+
+def count(cases: list[Case], sources: dict[str, Path], folder: Path) -> None:
+    """Print how many million instructions each case takes on both sides, and their ratio."""
+    print("| | million instructions, old | new | ratio |\n|---|---|---|---|")
+    for case in cases:
+        old, new = (instructions(case.words, sources[side], folder) / 1e6 for side in SIDES)
+        print(f"| {case.name} | {old:,.0f} | {new:,.0f} | {new / old:.3f} |", flush=True)
+
+
 def row(case: Case) -> str:
     old, new = (case.figures[side] for side in SIDES)
     cpu = [min(figure.cpu for figure in side) for side in (old, new)]
@@ -100,17 +127,22 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--jobs", type=int, default=10_000)
     parser.add_argument("--large", type=int, default=100_000)
+    parser.add_argument("--instructions", action="store_true")
     options = parser.parse_args()
     print(f"old: {revision(options.old)}\nnew: {revision(options.new)}\n")
-    print(
-        "| | CPU s, old | new | ratio | median of pairs | wall s, old | new | ratio |\n|---|---|---|---|---|---|---|---|"
-    )
     with tempfile.TemporaryDirectory(prefix="joblot-bench-") as name:
         folder = Path(name)
         sources = {
             side: take_out(rev, folder / side) for side, rev in zip(SIDES, (options.old, options.new), strict=True)
         }
-        for case in cases(folder, options.jobs, options.large, options.rounds):
+        measured = cases(folder, options.jobs, options.large, options.rounds)
+        if options.instructions:
+            count(measured, sources, folder)
+            return
+        print(
+            "| | CPU s, old | new | ratio | median of pairs | wall s, old | new | ratio |\n|---|---|---|---|---|---|---|---|"
+        )
+        for case in measured:
             measure(case, sources, folder)
             print(row(case), flush=True)
 
