@@ -122,7 +122,7 @@ def read_codes(
 
 
 def codes_of_file(path: Path) -> list[str]:
-    """The codes of a text file: the first word of each line, without what follows `#`.
+    """The codes of a text file: what stands on each line before a comma, a semicolon, a tab or a `#`.
 
     Raises:
         SireneError: it cannot be read.
