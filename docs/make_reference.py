@@ -179,12 +179,8 @@ def sirene_commands() -> str:
 
 
 def _command(name: str, command: click.Command) -> str:
-    arguments = [one for one in command.params if isinstance(one, click.Argument)]
-    words = [
-        one.metavar or (f"[{one.name.upper()}]" if not one.required else one.name.upper())
-        for one in arguments
-        if one.name
-    ]
+    context = click.Context(command)
+    words = [one.make_metavar(context) for one in command.params if isinstance(one, click.Argument)]
     usage = " ".join(["joblot", name, "[OPTIONS]", *words])
     paragraphs = inspect.cleandoc(command.help or "").split("\n\n")
     about = "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)

@@ -1,4 +1,4 @@
-"""`python builder_cli.py batch ...`: the command of document 003, which is `joblot sirene batch ...`."""
+"""`python builder_cli.py batch ...`: the same as `joblot sirene batch ...`, under the name that it had before."""
 
 import os
 import sys

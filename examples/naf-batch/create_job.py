@@ -1,4 +1,4 @@
-"""`python create_job.py OUT --naf CODE [--batch]`: the job files alone, which is `joblot sirene generate ...`."""
+"""`python create_job.py OUT --naf CODE [--batch]`: the job files alone, the same as `joblot sirene generate ...`."""
 
 import os
 import sys

@@ -1,4 +1,4 @@
-"""A batch of datasets: from codes to job files, from job files to a joblot run, from its report to what document 003 calls the result.
+"""A batch of datasets: from codes to job files, from job files to a joblot run, from its report to the result that is printed and kept.
 
 It knows jobs and folders; what a dataset is made of, and how a run goes, it leaves to others. Nothing here loads the data engine: workers
 are forked from this process.
@@ -122,7 +122,7 @@ def read_codes(
 
 
 def codes_of_file(path: Path) -> list[str]:
-    """The codes of a text file: the first word of each line, without what follows `#`.
+    """The codes of a text file: what stands on each line before a comma, a semicolon, a tab or a `#`.
 
     Raises:
         SireneError: it cannot be read.
@@ -283,7 +283,7 @@ def _digest(paths: Sequence[Path | None]) -> str:
 
 
 def status_of(report: JobReport) -> str:
-    """A job's end in the words of document 003: SUCCESS, TIMEOUT, FAILED (its own fault), ERROR (the machine's), NOT_STARTED."""
+    """A job's end in a word: SUCCESS, TIMEOUT, FAILED (its own fault), ERROR (the machine's), NOT_STARTED."""
     if report.ok:
         return "SUCCESS"
     if report.reason == "timeout":
@@ -294,7 +294,7 @@ def status_of(report: JobReport) -> str:
 
 
 def result_of(report: Report, jobs: Sequence[JobFile], settings: Settings) -> dict[str, Any]:
-    """The result of a batch as document 003 writes it: every code, in the order given."""
+    """The result of a batch, as `--json` prints it: every code, in the order given."""
     items = [_item(report.jobs[job_name(one)], one, settings) for one in jobs]
     successes = sum(item["status"] == "SUCCESS" for item in items)
     failed = len(items) - successes

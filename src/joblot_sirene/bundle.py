@@ -333,7 +333,7 @@ def open_sources(paths: Sequence[Path]) -> dict[str, Source]:
 
 
 def _left_out(rows: Rows, job: Job) -> dict[str, Any]:
-    """How many rows have the job's codes, how many of these are closed, and which share that is (D10)."""
+    """How many rows have the job's codes, how many of these are closed, and which share that is."""
     counts = rows.counts
     total = closed = 0
     if counts is not None and counts.height:

@@ -74,7 +74,7 @@ def test_the_second_run_knows_what_the_first_one_took(tmp_path):
 
 
 def test_the_size_of_logs_can_be_chosen(tmp_path):
-    """D15: `--max-log`"""
+    """S15: `--max-log`"""
     (tmp_path / "joblot.yaml").write_text("jobs: [{name: a, run: 'head -c 5000 /dev/zero | tr \"\\\\0\" x'}]\n")
     done = subprocess.run(
         [sys.executable, "-m", "joblot", "run", "-q", "--run-id", "r", "--max-log", "1KiB"], cwd=tmp_path, check=True

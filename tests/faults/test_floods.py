@@ -40,7 +40,7 @@ def test_a_log_up_to_the_cap_is_kept_whole(tmp_path):
 
 
 def test_a_longer_log_keeps_both_ends_and_says_how_much_is_left_out(tmp_path):
-    """D15"""
+    """S15"""
     spool = Spool(tmp_path / "logs", "s", Mask(), cap=10)
     fill(spool, b"abcde" + b"x" * 90 + b"vwxyz")
     spool.collect("job", 1)
@@ -123,7 +123,7 @@ def test_a_small_file_is_left_as_it_is(tmp_path):
 
 
 def test_the_log_of_a_flood_is_bounded_whoever_prints_it(bench):
-    """T17, D15"""
+    """T17, S15"""
 
     def flood():
         for _ in range(80):

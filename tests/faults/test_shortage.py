@@ -51,7 +51,7 @@ def finish(batch, **options):
 
 @pytest.mark.parametrize("kind", ["command", "action"])
 def test_with_few_descriptors_fewer_jobs_run_at_once(tmp_path, kind):
-    """D16: RLIMIT_NOFILE 64, sixty jobs at once."""
+    """S16: RLIMIT_NOFILE 64, sixty jobs at once."""
     add = (
         "batch.command(f'j{n}', 'sleep 0.05; echo x')"
         if kind == "command"
@@ -95,7 +95,7 @@ def open_folder():
 @only_root
 @pytest.mark.parametrize("kind", ["command", "action"])
 def test_with_few_processes_fewer_jobs_run_at_once(open_folder, kind):
-    """D16: fork and spawn fail with EAGAIN."""
+    """S16: fork and spawn fail with EAGAIN."""
     add = (
         "batch.command(f'j{n}', ['sleep', '0.05'])"
         if kind == "command"
@@ -114,7 +114,7 @@ finish(batch, workers=20, state="state")
 
 @only_root
 def test_without_room_for_any_process_a_run_ends_with_one_error(open_folder):
-    """D16, G7"""
+    """S16, G7"""
     text = """
 from joblot import JoblotError
 from joblot.executors import shortage

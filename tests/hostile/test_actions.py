@@ -85,7 +85,7 @@ def test_an_exception_whose_text_ends_the_program_is_its_jobs_failure(hostile: A
 
 
 def test_bytes_written_to_strange_descriptors_do_not_end_the_run(hostile: Any) -> None:
-    """W8, G7: what a worker sends is checked; a broken frame is that worker's end, not the run's."""
+    """P16, G7: what a worker sends is checked; a broken frame is that worker's end, not the run's."""
     report = hostile.batch("""
         def garble():
             for fd in range(3, 30):

@@ -33,7 +33,7 @@ def test_a_result_file_made_a_pipe_does_not_stop_the_run(hostile: Any) -> None:
 
 
 def test_a_failed_job_that_printed_only_nul_bytes_does_not_end_the_run(hostile: Any) -> None:
-    """D15, G7: binary output."""
+    """S15, G7: binary output."""
     batch = hostile.yaml("""
         jobs:
           - {name: a, run: "head -c 100000 /dev/zero; exit 1"}
@@ -46,7 +46,7 @@ def test_a_failed_job_that_printed_only_nul_bytes_does_not_end_the_run(hostile: 
 
 
 def test_the_tail_of_a_log_of_nul_bytes_can_be_shown(hostile: Any) -> None:
-    """D15: `joblot logs --tail`."""
+    """S15: `joblot logs --tail`."""
     batch = hostile.yaml("jobs: [{name: a, run: head -c 100000 /dev/zero}]")
     assert hostile.joblot("run", batch).code == 0
     ended = hostile.joblot("logs", "last", "a", "--tail", "3")
@@ -137,7 +137,7 @@ def test_a_job_that_deletes_the_runs_files_does_not_take_its_neighbours_along(ho
 
 @pytest.mark.parametrize("kind", ["command", "python"])
 def test_few_descriptors_make_a_run_slower_and_not_fail(hostile: Any, kind: str) -> None:
-    """D16: RLIMIT_NOFILE 64."""
+    """S16: RLIMIT_NOFILE 64."""
     added = (
         "batch.command(f'j{n}', 'sleep 0.1; echo x')"
         if kind == "command"

@@ -21,7 +21,7 @@ JOBLOT = [sys.executable, "-m", "joblot"]
 
 @pytest.mark.parametrize("second", [["resume", "R"], ["run", "batch.yaml", "--run-id", "R"]])
 def test_a_second_runner_leaves_the_run_of_the_first_alone(hostile: Any, second: list[str]) -> None:
-    """D1, G5: it is refused, and the running jobs go on: one attempt each, result and log whole."""
+    """S1, G5: it is refused, and the running jobs go on: one attempt each, result and log whole."""
     hostile.yaml("""
         jobs: [{name: a, run: "echo one; echo a >> ran; sleep 1; echo two; echo r=1 > $JOBLOT_OUTPUT", once: true}]
     """)
@@ -257,7 +257,7 @@ def test_the_third_interrupt_ends_an_inline_run_whose_action_hangs(hostile: Any)
     ids=["a program's own signal handler", "a timeout inline"],
 )
 def test_a_signal_that_is_not_a_stop_does_not_keep_the_processor_busy(hostile: Any, text: str) -> None:
-    """performance.md: a waiting run costs next to nothing; the wake-up pipe is emptied whatever signal filled it."""
+    """A waiting run costs next to nothing; the wake-up pipe is emptied whatever signal filled it."""
     hostile.batch(f"""
         import atexit
         before = time.process_time()
@@ -344,7 +344,7 @@ def test_an_inline_run_needs_no_working_folder(hostile: Any) -> None:
 
 
 def test_a_locked_database_does_not_hold_up_timeouts(hostile: Any) -> None:
-    """G6, D2: the run's own file takes the records; another program's lock on the database is not the engine's affair."""
+    """G6, S2: the run's own file takes the records; another program's lock on the database is not the engine's affair."""
     hostile.yaml("""
         jobs:
           - {name: a, run: "echo a > began; sleep 0.3"}

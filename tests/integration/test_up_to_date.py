@@ -433,7 +433,7 @@ def test_without_a_state_folder_outputs_are_checked_and_nothing_is_cached(tmp_pa
     ],
 )
 def test_two_jobs_cannot_write_one_path(joblot, first, second, said):
-    """D12"""
+    """S12"""
     joblot.write(
         "joblot.yaml",
         f'jobs:\n  - {{name: a, run: "true", outputs: ["{first}"]}}\n  - {{name: b, run: "true", outputs: ["{second}"]}}\n',

@@ -1,4 +1,4 @@
-"""`joblot sirene batch` does what document 003 says: its options, its tree, its words, its exit codes."""
+"""`joblot sirene batch`: its options, its tree, its words, its exit codes."""
 
 import hashlib
 import json
@@ -30,7 +30,7 @@ def datasets(folder):
     return {path.parent.name: path.read_bytes() for path in sorted(folder.glob("*/dataset.csv"))}
 
 
-def test_r53_r77_a_dataset_for_each_code_in_the_tree_of_the_document(sirene, stock):
+def test_r53_r77_a_dataset_for_each_code_in_its_tree(sirene, stock):
     done = batch(sirene, stock)
     assert done.code == 0, done.err
     assert names(sirene.folder / "out") == {"naf_6820B", "naf_43", "batch_report.json"}
@@ -44,7 +44,7 @@ def test_r53_r77_a_dataset_for_each_code_in_the_tree_of_the_document(sirene, sto
     )
 
 
-def test_r93_progress_is_told_on_stderr_in_the_documents_words(sirene, stock):
+def test_r93_progress_is_told_on_stderr(sirene, stock):
     done = batch(sirene, stock)
     lines = [line for line in done.err.splitlines() if not line.startswith(("run ", "Generated"))]
     assert lines == [
@@ -291,7 +291,7 @@ def test_d1_strict_makes_a_failure_count(sirene, stock, one_bad):
     assert done.code == 1
 
 
-def test_r82_a_job_over_its_time_is_ended(sirene, stock):
+def test_r82_d8_a_job_over_its_time_is_ended(sirene, stock):
     """The job waits for an earlier dataset that never comes: it is a pipe that nobody writes to."""
     pipe = sirene.folder / "earlier" / "naf_43" / "dataset.parquet"
     pipe.parent.mkdir(parents=True)
@@ -326,7 +326,7 @@ def test_r82_the_limit_is_that_of_the_job_file_and_0_is_none(sirene, stock):
         ("cancelled", "cancelled", "NOT_STARTED"),
     ],
 )
-def test_r68_ends_of_jobs_have_the_documents_words(state, reason, said):
+def test_r68_ends_of_jobs_have_their_words(state, reason, said):
     report = SimpleNamespace(ok=state in ("success", "cached"), state=state, reason=reason)
     assert status_of(report) == said
 

@@ -1,7 +1,7 @@
 """How exactly timeouts are kept: jobs that ignore TERM, as commands and as Python actions (one of them hung outside the interpreter).
 
 For each attempt, how long after its deadline plus its grace it was gone, by the kernel's word to the warden. Prints p50, p99 and the
-largest; exits 1 when p99 is above 100 ms (reliability T8 allows 250).
+largest; exits 1 when p99 is above 100 ms (T8 in `docs/requirements.md` allows 250).
 
     python tests/torture/timeouts.py --jobs 100 [--at-once 4] [--load]     (--load: with as many busy loops beside it as processors)
 """

@@ -43,7 +43,7 @@ _WIDE: Final = 60
 
 @click.command(
     "plan",
-    help=f"Show what would run, why, and how long it may take. Nothing runs and nothing is written.\n\n{batch_help}",
+    help=f"Show what would run, why, and how long it may take. No job runs and nothing is written.\n\n{batch_help}",
 )
 @batch_argument
 @variables_option

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from joblot.cli.runs import Run
 
 
-@click.command("show", help=f"Show one run: how it went, and every job that did not go well.\n\n{run_help}")
+@click.command("show", help=f"Show one run, job by job; of more than 30 jobs failures and fan-outs only.\n\n{run_help}")
 @run_argument()
 @click.option("--events", is_flag=True, help="print every event instead (with `--json` the run log)")
 @state_option

@@ -1,6 +1,6 @@
 """The words of joblot as data: what a batch declares, what a job is, what an attempt came to.
 
-Frozen structs without behaviour. `design.md` section 3 defines each word once.
+Frozen structs without behaviour. `docs/concepts/glossary.md` explains the words.
 """
 
 from __future__ import annotations
@@ -246,7 +246,7 @@ class Outcome(Struct, gc=False):
     message: str = ""
     """One line: what went wrong."""
     reason: str = ""
-    """The reason code: `exception`, `exit_code`, `missing_input`, `timeout`, ... (decision D3)."""
+    """The reason code: `exception`, `exit_code`, `missing_input`, `timeout`, ..., for programs; `docs/reference/messages.md` lists them."""
     exit_code: int | None = None
     signal: int | None = None
     logs: tuple[LogLine, ...] = ()

@@ -311,7 +311,7 @@ def _tell(result: dict[str, Any]) -> None:
 
 
 def _exit_code(code: int, failed: bool, *, go_on: bool, strict: bool) -> int:
-    """0 with failures when they were allowed for (document 003), unless that is not wanted; a signal or a time limit is told in any case."""
+    """0 with failures when `--continue-on-error` allows for them, 1 with `--strict` all the same; a signal or a time limit is told in any case."""
     if failed and code == 1 and go_on and not strict:
         options.warn("some codes failed; the exit code is 0 because of `--continue-on-error` (`--strict` makes it 1)")
         return 0

@@ -70,7 +70,7 @@ naf_option = click.option(
     multiple=True,
     help="an activity code of any level; may be given often",
 )
-naf_file_option = option("--naf-file", metavar="FILE", help="a file with a code on each line")
+naf_file_option = option("--naf-file", metavar="FILE", help="a file with a code at the start of each line")
 
 
 def lists(nomenclature: str | None) -> tuple[Nomenclature | None, Nomenclature]:

@@ -1,4 +1,4 @@
-"""What a batch shows while it runs, in the words of document 003. It is told of every record, and asks for nothing."""
+"""What a batch shows on standard error while it runs. It is told of every record, and asks for nothing."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ def delays(policy, kind="error", seed="s", job=0):
 
 
 def test_once_is_once():
-    """R102: `max_attempts` counts all attempts, 1 means no retry."""
+    """R102 D4: `max_attempts` counts all attempts, 1 means no retry."""
     assert delays(Retry()) == []
 
 

@@ -362,7 +362,7 @@ def test_a_timeout_kills_and_fails():
 
 
 def test_a_timeout_counts_per_attempt():
-    """R110: a timed-out attempt may be tried again, with the whole time."""
+    """R110 D8: a timed-out attempt may be tried again, with the whole time."""
     world = begun("a timeout=5 max_attempts=2")
     world.advance(5)
     world.fail("a", "crash")

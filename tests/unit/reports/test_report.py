@@ -132,7 +132,7 @@ def test_a_job_that_did_not_run_says_why_in_words_r108(reason, cause, message):
     ],
 )
 def test_the_exit_code_says_how_the_run_ended_r26_r126(events, status, code):
-    """R26 R126, decision D1."""
+    """R26 R126 D1"""
     report = report_of([ev.RunStarted("f", 4)], events)
     assert (report.status, report.exit_code, report.ok) == (status, code, code == 0)
 

@@ -583,7 +583,7 @@ def test_verbose_prints_each_event_when_it_happens_r44(capsys):
 
 
 def test_events_may_be_shown_elsewhere_and_cannot_drive_the_terminal():
-    """Decision D6 and I15."""
+    """D6 I15"""
     screen = io.StringIO()
     with RunLogger("r1", verbose=screen, clock=ManualClock()) as run:
         run.log_event("x\x1b[31m", text="\x9b31mred\x7f")

@@ -95,7 +95,7 @@ def test_many_failures_are_counted_not_listed():
 
 
 def test_nothing_to_do_is_said_so():
-    """Decision D16."""
+    """D16"""
     report = report_of([], [ev.RunStarted("f", 0)], [ev.RunEnded("success")])
     assert closing(report) == "Batch nightly: success\nno jobs: nothing to do"
 

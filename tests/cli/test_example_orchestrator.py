@@ -1,4 +1,4 @@
-"""The example of document 004: the orchestrator's words over joblot, and the demo run as its README says."""
+"""The example `run-orchestrator`: its words over joblot, and the demo run as its README says."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def without_times(text):
 # --- the command ------------------------------------------------------------------------------------
 
 
-def test_the_demo_prints_what_the_document_says_r96_r97(folder):
+def test_the_demo_prints_what_the_readme_says_r96_r97(folder):
     """R96 R97: header, a line for each step, total; times aside."""
     done = project(folder)
     assert (done.returncode, done.stderr) == (0, "")
@@ -195,7 +195,7 @@ def failing_first(folder, times):
 
 
 def test_a_retry_that_succeeds_r102(tmp_path):
-    """R102: `max_retries` counts every try."""
+    """R102 D4: `max_retries` counts every try."""
     result = only(Workflow([step("a", action=failing_first(tmp_path, 1), max_retries=3)]).run())
     assert (result.status, result.attempts, result.output, result.error) == (StepStatus.SUCCESS, 2, "at last", "")
 
@@ -286,7 +286,7 @@ def test_continue_mode_skips_only_what_depends_on_a_failure_r107_r108():
 
 
 def test_a_step_over_its_time_fails_r109():
-    """R109."""
+    """R109 D8."""
     began = time.monotonic()
     result = only(Workflow([step("a", action=partial(time.sleep, 5), timeout_ms=100)]).run())
     assert time.monotonic() - began < 1

@@ -1,4 +1,4 @@
-"""The example of document 002, run as its README says."""
+"""The example `operational-run-logger`, run as its README says."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def test_items_are_the_stripped_lines_in_order_r33_r34(folder):
 
 
 def test_verbose_shows_each_event_and_leaves_stdout_to_the_summary_r44(folder):
-    """R44 as decision D6 has it: stdout carries JSON here, so the events go to stderr."""
+    """R44 D6: stdout carries JSON here, so the events go to stderr."""
     done = project(folder, *DOCUMENTED, "--verbose")
     assert json.loads(done.stdout)["events"] == len(done.stderr.splitlines()) == 23
     assert (
@@ -121,7 +121,7 @@ def test_input_that_cannot_be_read_r45_r49(folder, make, message):
 
 @pytest.mark.parametrize("text", ["", "\n \n\t\n"])
 def test_empty_input_is_a_success_that_says_so_r46_r49(folder, text):
-    """R46 R49, decision D16."""
+    """R46 R49 D16."""
     (folder / "in.txt").write_text(text)
     done = project(folder, "--input", "in.txt", "--run-id", "r1")
     assert (done.returncode, done.stderr) == (0, "")

@@ -1,4 +1,4 @@
-"""The example of document 003: its command lines word for word, the tree, the exit codes and the JSON that it asks for."""
+"""The example `naf-batch`: its command lines word for word, the tree, the exit codes and the JSON that its README shows."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def folder(tmp_path):
 
 
 def run(folder, line, *more):
-    """A command line of the document, with the Python of these tests."""
+    """A command line of the README, with the Python of these tests."""
     program, *words = shlex.split(line.replace("\\\n", " "))
     assert program == "python"
     command = [sys.executable, *words, *more]
@@ -74,11 +74,11 @@ def shown(text):
 
 
 @pytest.mark.parametrize("line", [START, BASIC, DRY, TOLERANT, AS_JSON, ALONE])
-def test_the_readme_has_the_documents_command_lines(line):
+def test_the_readme_has_the_command_lines(line):
     assert line.rstrip() in README
 
 
-def test_a_dataset_for_each_code_in_the_documents_tree_r53_r59_r77_r92_r93(folder):
+def test_a_dataset_for_each_code_in_its_tree_r53_r59_r77_r92_r93(folder):
     """R53 R59 R77 R92 R93; and the README shows what is printed and what is there then."""
     done = run(folder, START)
     assert done.returncode == 0, done.stderr
@@ -97,7 +97,7 @@ def test_a_dataset_for_each_code_in_the_documents_tree_r53_r59_r77_r92_r93(folde
 
 
 def test_a_dry_run_writes_job_files_only_and_edits_take_effect_r60_r64_r66_r76(folder):
-    """R60 R64 R76: generate, review, execute. R66: with `--json` the keys of the original program, and two more."""
+    """R60 R64 R76: generate, review, execute. R66: with `--json` the three keys of R60, and two more."""
     done = run(folder, DRY)
     assert (done.returncode, done.stdout in README) == (0, True), done.stdout
     assert "Generated job file: jobs_generated/naf_6920Z.yaml\n" in done.stderr

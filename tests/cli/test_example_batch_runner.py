@@ -1,4 +1,4 @@
-"""The example of document 000, run as its README says."""
+"""The example `configurable-batch-runner`, run as its README says."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def test_the_readme_shows_what_is_printed(folder):
     assert f"python project.py {' '.join(DOCUMENTED)}" in readme
 
 
-def test_the_report_has_the_documents_keys_r3_r4_r5_r17(folder):
+def test_the_report_has_its_keys_r3_r4_r5_r17(folder):
     """R3 R4 R5 R17: folders are made, the numbers add up, a duration stands on every result."""
     _, report = run_jobs(folder, job("good"), job("bad", source="no.txt"), job("odd", action="count_lynes"))
     assert list(report) == ["total_jobs", "succeeded", "failed", "skipped", "results"]
@@ -181,7 +181,7 @@ def test_an_unknown_action_is_skipped_whatever_its_input_r15(folder):
 
 
 def test_zero_jobs_are_a_success_that_says_so_r3_r16(folder):
-    """R3 R16, decision D16."""
+    """R3 R16 D16."""
     done, report = run_jobs(folder)
     assert (done.returncode, json.loads(done.stdout)) == (0, {"total_jobs": 0, "succeeded": 0, "failed": 0})
     assert report == {"total_jobs": 0, "succeeded": 0, "failed": 0, "skipped": 0, "results": []}
