@@ -23,6 +23,8 @@ _TRUTHS: Final = {"true": True, "True": True, "TRUE": True, "false": False, "Fal
 _CORE: Final = "tag:yaml.org,2002:"
 _MAX_DIGITS: Final = 4000
 """Longer numbers would be refused by `int` itself, with an error of its own."""
+_TEXT_SHIFT: Final = 6
+"""Each 64 characters of a text count as a value: a long one that aliases repeat costs its readers as much as many short ones."""
 
 _HINTS: Final = (
     ("cannot start any token", "indent with spaces, and quote a text that begins with a special character"),
@@ -39,13 +41,14 @@ _HINTS: Final = (
 class _Open:
     """A list or mapping that is being filled."""
 
-    __slots__ = ("anchor", "in_jobs", "items", "key", "weight")
+    __slots__ = ("anchor", "height", "in_jobs", "items", "key", "weight")
 
     def __init__(self, items: Any, anchor: str | None, in_jobs: bool) -> None:
         self.items = items
         self.anchor = anchor
         self.key: Any = _NO_KEY
-        self.weight = 1
+        self.weight = 1  # how many values it expands to
+        self.height = 1  # how many levels
         self.in_jobs = in_jobs
 
 
@@ -67,7 +70,7 @@ class _Builder:
     def __init__(self, problems: list[Problem]) -> None:
         self.problems = problems
         self.stack: list[_Open] = []
-        self.anchors: dict[str, tuple[Any, int]] = {}
+        self.anchors: dict[str, tuple[Any, int, int]] = {}
         self.root: Any = None
         self.nodes = 0
         self.job_spots: list[Spot] = []
@@ -80,19 +83,18 @@ class _Builder:
             kind = type(event)
             if kind is yaml.ScalarEvent:
                 self._note_job(event)
-                self._place(self._scalar(event), 1, event)
+                self._place(self._scalar(event), 1 + (len(event.value) >> _TEXT_SHIFT), 0, event)
             elif kind is yaml.MappingStartEvent or kind is yaml.SequenceStartEvent:
                 self._note_job(event)
                 self._open(event, {} if kind is yaml.MappingStartEvent else [])
             elif kind is yaml.MappingEndEvent or kind is yaml.SequenceEndEvent:
                 done = self.stack.pop()
                 if done.anchor:
-                    self.anchors[done.anchor] = (done.items, done.weight)
-                self._place(done.items, done.weight, event)
+                    self.anchors[done.anchor] = (done.items, done.weight, done.height)
+                self._place(done.items, done.weight, done.height, event)
             elif kind is yaml.AliasEvent:
                 self._note_job(event)
-                value, weight = self._alias(event)
-                self._place(value, weight, event)
+                self._place(*self._alias(event), event)
             elif kind is yaml.DocumentStartEvent:
                 documents += 1
                 if documents > 1:
@@ -110,21 +112,25 @@ class _Builder:
         in_jobs = isinstance(items, list) and len(self.stack) == 1 and self.stack[0].key == "jobs"
         self.stack.append(_Open(items, event.anchor, in_jobs))
 
-    def _alias(self, event: Any) -> tuple[Any, int]:
+    def _alias(self, event: Any) -> tuple[Any, int, int]:
         name = event.anchor
         if any(item.anchor == name for item in self.stack):
             raise _broken(event, f"alias `*{name}` stands inside the value that it names", "alias")
         if name not in self.anchors:
             raise _broken(event, f"alias `*{name}` has no anchor `&{name}` before it", "alias")
+        if len(self.stack) + self.anchors[name][2] > MAX_DEPTH:
+            raise _broken(event, f"nested deeper than {MAX_DEPTH} levels", "limit")
         return self.anchors[name]
 
-    def _place(self, value: Any, weight: int, event: Any) -> None:
+    def _place(self, value: Any, weight: int, height: int, event: Any) -> None:
         self.nodes += 1
         if not self.stack:
             self.root = value
             return
         top = self.stack[-1]
         top.weight += weight
+        if height >= top.height:
+            top.height = height + 1
         if top.weight > MAX_NODES or self.nodes > MAX_NODES:
             raise _broken(event, f"aliases expand to more than {MAX_NODES} values", "limit")
         if isinstance(top.items, list):
@@ -171,7 +177,7 @@ class _Builder:
         else:
             value = self._resolve(event.value, event) if event.implicit[0] and event.tag is None else event.value
         if event.anchor:
-            self.anchors[event.anchor] = (value, 1)
+            self.anchors[event.anchor] = (value, 1 + (len(event.value) >> _TEXT_SHIFT), 0)
         return value
 
     def _resolve(self, text: str, event: Any) -> Any:
