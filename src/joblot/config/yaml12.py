@@ -57,18 +57,19 @@ _DROPPED: Final = object()
 """Stands for a key that was refused: its value is read and forgotten."""
 
 
-def parse(text: str, problems: list[Problem]) -> tuple[Any, list[Spot]]:
-    """The document, and the spots of the items of `jobs`.
+def parse(text: str, problems: list[Problem], noun: str = "batch file") -> tuple[Any, list[Spot]]:
+    """The document, and the spots of the items of `jobs`. `noun` is what messages call it.
 
     Raises:
         BrokenTextError: the text cannot be read to its end.
     """
-    return _Builder(problems).build(text)
+    return _Builder(problems, noun).build(text)
 
 
 class _Builder:
-    def __init__(self, problems: list[Problem]) -> None:
+    def __init__(self, problems: list[Problem], noun: str) -> None:
         self.problems = problems
+        self.noun = noun
         self.stack: list[_Open] = []
         self.anchors: dict[str, tuple[Any, int, int]] = {}
         self.root: Any = None
@@ -98,7 +99,7 @@ class _Builder:
             elif kind is yaml.DocumentStartEvent:
                 documents += 1
                 if documents > 1:
-                    raise _broken(event, "a second document begins here: a batch file holds one", "limit")
+                    raise _broken(event, f"a second document begins here: a {self.noun} holds one", "limit")
         return self.root, self.job_spots
 
     def _note_job(self, event: Any) -> None:
@@ -151,7 +152,8 @@ class _Builder:
             return _DROPPED
         if value == "<<" and event.implicit[0]:
             message = "merge key `<<` is not part of YAML 1.2"
-            hint = "write what all jobs share under `defaults`"
+            in_batch = self.noun == "batch file"
+            hint = "write what all jobs share under `defaults`" if in_batch else "write the keys themselves"
             self.problems.append(Problem("key", message, self._keys(), hint, spot=spot))
             return _DROPPED
         if value in items:
@@ -224,9 +226,8 @@ class _Builder:
 
     def _refuse_tag(self, event: Any) -> None:
         shown = event.tag.replace(_CORE, "!!")
-        self._complain(
-            event, Problem("tag", f"unknown tag `{shorten(shown)}`", hint="a batch file needs no tags: remove it")
-        )
+        hint = f"a {self.noun} needs no tags: remove it"
+        self._complain(event, Problem("tag", f"unknown tag `{shorten(shown)}`", hint=hint))
 
     def _complain(self, event: Any, problem: Problem) -> None:
         self.problems.append(
