@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from joblot.actions.context import Context
     from joblot.actions.registry import ACTIONS, action, fused
     from joblot.api import Batch, generate_files, load, run
+    from joblot.config.document import Document
     from joblot.errors import (
         ActionError,
         BatchFailedError,
@@ -38,6 +39,7 @@ _HOMES = {
     "Context": "actions.context",
     "CyclicDependencyError": "errors",
     "Diagnostic": "errors",
+    "Document": "config.document",
     "FusedJob": "actions.bundle",
     "JobReport": "reports.report",
     "JoblotError": "errors",
@@ -63,6 +65,7 @@ __all__ = [
     "Context",
     "CyclicDependencyError",
     "Diagnostic",
+    "Document",
     "FusedJob",
     "JobReport",
     "JoblotError",

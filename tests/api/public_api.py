@@ -13,6 +13,7 @@ from joblot import (
     ConfigError,
     Context,
     CyclicDependencyError,
+    Document,
     FusedJob,
     Report,
     RunLogger,
@@ -88,6 +89,20 @@ def refuse() -> tuple[str, str]:
     except CyclicDependencyError as error:
         cycle = " -> ".join(error.cycle)
     return unknown, cycle
+
+
+def read_codes(text: str) -> list[str]:
+    """A file of a package's own: plain data, what was typed, and everything that is wrong at once."""
+    document = Document.parse(text, file="codes.yaml", format="yaml")
+    found: list[str] = []
+    for number, _ in enumerate(document.data["codes"]):
+        code: str | None = document.written(("codes", number))
+        if code is None:
+            document.add_problem(("codes", number), "a code is a text", hint="such as `01.10`", code="type")
+        else:
+            found.append(code)
+    document.raise_problems()
+    return found
 
 
 def log_something(path: Path) -> dict[str, object]:

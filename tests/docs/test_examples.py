@@ -10,6 +10,7 @@ from docs.pages import DOCS, PAGES, ROOT, prose, text
 from joblot.actions.registry import ACTIONS
 from joblot.cli import cli
 from joblot.config.load import load_text
+from joblot.errors import ConfigError
 
 _BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 _JOBLOT = re.compile(r"^(?:\$ )?joblot (.*)$")
@@ -132,6 +133,17 @@ def test_the_run_logger_of_the_how_to_writes_its_log(tmp_path, monkeypatch):
     block = next(block for block in python_of("from-python.md") if "RunLogger" in block)
     exec(block, {})
     assert '"rows_loaded"' in (tmp_path / "run_log.json").read_text()
+
+
+def test_the_file_that_users_write_is_read_and_refused_as_the_how_to_says():
+    scope = {}
+    block = next(block for block in python_of("from-python.md") if "Document" in block)
+    exec(block, scope)
+    assert scope["read_codes"]("codes: [01.10, 43]\n", "shop.yaml") == ["01.10", "43"]
+    with pytest.raises(ConfigError) as caught:
+        scope["read_codes"]("codes: [01.10, F]\ncodes: [43]\n", "shop.yaml")
+    shown = "\n".join(found.render() for found in caught.value.diagnostics)
+    assert f"```text\n{shown}\n```\n" in (DOCS / "howto" / "from-python.md").read_text()
 
 
 def test_the_options_of_run_are_all_listed():

@@ -4,9 +4,9 @@ import datetime as dt
 
 import pytest
 
-from joblot import ConfigError
-from joblot_sirene.document import Checker, read
+from joblot import ConfigError, Document
 from joblot_sirene.register import filters
+from joblot_sirene.register.fields import Fields
 from joblot_sirene.register.filters import Filters, keeps, needed_columns, parse
 
 ROW = {
@@ -25,12 +25,16 @@ ROW = {
 }
 
 
+def read(text):
+    document = Document.parse(text, file="job.yaml")
+    found = filters.read(Fields(document, "filters"))
+    document.raise_problems()
+    return found
+
+
 def errors(text):
-    document = read(text, file="job.yaml")
-    checker = Checker(document, ("filters",))
-    filters.read(checker)
     with pytest.raises(ConfigError) as caught:
-        checker.done()
+        read(text)
     return [(problem.line, problem.message, problem.hint) for problem in caught.value.diagnostics]
 
 
@@ -148,17 +152,22 @@ def test_every_mistake_is_found_at_once_in_the_order_of_the_file():
 
 
 def test_codes_keep_their_zeros():
-    assert read("a: [01, 04000, 43.20, 1.5, 12]").tree == {"a": ["01", "04000", 43.20, 1.5, 12]}
-    assert code_of("43.20") == "4320"
+    """As they were typed without quotes: `43.20` is a number to YAML, and `01.10` is none."""
+    found = read("filters: {naf_include: [43.20, 01.10, 01], postal_prefixes: [04000, 35], departments: 01}")
+    assert [selection.code for selection in found.naf_include] == ["4320", "0110", "01"]
+    assert found.postal_prefixes == ("04000", "35")
+    assert found.departments == {"01"}
+    assert errors("filters: {naf_include: [1e3]}")[0][1] == "`1e3` is not an activity code"
 
 
-def code_of(text):
-    """The code that an unquoted scalar of a job file stands for: `43.20` is a number to YAML."""
-    [selection] = parse(read(f"naf_include: [{text}]").tree).naf_include
-    return selection.code
+def test_a_number_beyond_64_bits_is_refused_as_in_batch_files():
+    message = "a number is too large: whole numbers have 64 bits"
+    assert errors("filters:\n  headcount: {min: 99999999999999999999}\n") == [
+        (2, message, "quote it if a text is meant")
+    ]
 
 
-@pytest.mark.parametrize("bounds", ["min: 20000", "min: 11, max: 18", "min: 99999999999999999999"])
+@pytest.mark.parametrize("bounds", ["min: 20000", "min: 11, max: 18", "min: 9999999999999999"])
 def test_bounds_that_no_band_meets_are_refused_and_do_not_take_every_row(bounds):
     assert errors(f"filters:\n  headcount: {{{bounds}}}\n") == [
         (

@@ -1,10 +1,13 @@
 """Job files: every key has an effect or is refused with its line."""
 
+import random
+
 import pytest
 
 from joblot import ConfigError
-from joblot_sirene.jobs import jobfile
+from joblot_sirene.jobs import jobfile, profiles
 from joblot_sirene.jobs.jobfile import parse
+from unit.config.test_fuzz import mutilated
 
 HEAD = "niche: naf_6920Z\nfilters: {naf_include: [69.20Z]}\n"
 
@@ -107,7 +110,8 @@ def test_r76_an_edited_filter_takes_effect():
         ("niche: x\nfilters: {active_only: true}", 2, "a job needs a code to include"),
         (HEAD + "retention_days: 36526", 3, "`retention_days` must be a whole number from 1 to 36525, not `36526`"),
         (HEAD + "budgets: {time_minutes: 527041}", 3, "`budgets.time_minutes` must be a number from 0 to 527040, not `527041`"),
-        (HEAD + "budgets: {max_ram_mb: 99999999999999999999}", 3, "`budgets.max_ram_mb` must be a whole number from 0 to 2147483648, not `99999999999999999999`"),
+        (HEAD + "budgets: {max_ram_mb: 9999999999999999}", 3, "`budgets.max_ram_mb` must be a whole number from 0 to 2147483648, not `9999999999999999`"),
+        (HEAD + "budgets: {max_ram_mb: 99999999999999999999}", 3, "a number is too large: whole numbers have 64 bits"),
         (HEAD + "dedupe: {keys: [siret, score]}", 3, "`duplicates`: `keys` must name columns that `normalise` makes, not `score`"),
         (HEAD + "output: {dir: Batch_Report.json}", 3, "`Batch_Report.json` is the name of the batch's own report"),
         ("niche: batch_report.json/x\nfilters: {naf_include: [69]}", 1, "`batch_report.json/x` is the name of the batch's own report"),
@@ -122,9 +126,42 @@ def test_r88_what_means_nothing_is_refused_with_its_line(text, line, message):
     assert (line, message) in errors(text)
 
 
+def test_r88_everything_is_told_at_once_also_what_the_reader_finds():
+    assert errors("niche: a b\nniche: c\ncolour: red\noutput: {dir: ../x, dir: y}\n") == [
+        (1, "a job needs a code to include"),
+        (1, "`niche` must be a word of letters, digits, `_`, `-` and dots"),
+        (2, "duplicate key `niche` (first on line 1)"),
+        (3, "unknown key `colour`"),
+        (4, "`output.dir` must be a folder below the output folder"),
+        (4, "duplicate key `dir` (first on line 4)"),
+    ]
+    assert errors("[1]") == [(1, "`the document` must be a mapping of keys, not a list")]
+
+
+def test_texts_are_as_they_were_typed():
+    job = parse("niche: 01.10\nfilters: {naf_include: [01.10, 43.20]}\noutput: {dir: 2024}\n")
+    assert (job.niche, job.output.folder) == ("01.10", "2024")
+    assert [selection.code for selection in job.filters.naf_include] == ["0110", "4320"]
+
+
 def test_masked_rows_are_not_for_prospecting():
     masked = HEAD + "privacy: {partial_diffusion: mask}\n"
     assert parse(masked).policy.partial_diffusion == "mask"
     message = "rows with partial diffusion must not be used for prospecting, and this job scores how well people can be reached"
     assert errors(masked + "profile: standard") == [(3, message)]
     assert parse(masked + "profile: standard\nscoring: {weights: {contactability: 0}}").niche == "naf_6920Z"
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_mutilated_job_files_and_profiles_are_read_or_refused_with_a_line(seed):
+    """Whatever stands in them, nothing but `ConfigError` comes out."""
+    rng = random.Random(seed)
+    template = jobfile.template().replace("{niche_name}", "x").replace("{naf_code}", "43").replace("{profile}", "deep")
+    for _ in range(300):
+        text, own = rng.choice([(mutilated(template, rng), None), (template, mutilated(profiles.shipped(), rng))])
+        try:
+            parse(text, file="job.yaml", own_profiles=own)
+        except ConfigError as error:
+            for problem in error.diagnostics:
+                assert problem.line, (text, own)
+                assert "\n" not in problem.message, (text, own)

@@ -49,6 +49,12 @@ def test_the_logger_writes_its_log(api, tmp_path):
     assert json.loads((tmp_path / "log.json").read_text())["warning_count"] == 1
 
 
+def test_a_package_reads_a_file_of_its_own(api):
+    assert api.read_codes("codes: [01.10, 1.10, 6920Z]") == ["01.10", "1.10", "6920Z"]
+    with pytest.raises(joblot.ConfigError, match=r"codes.yaml:1:9: error: a code is a text \(and 1 more\)"):
+        api.read_codes("codes: [[], {}]")
+
+
 def test_no_module_hides_a_public_name():
     """A submodule of the same name would take the name's place as soon as anything imports it."""
     import pkgutil

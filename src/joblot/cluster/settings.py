@@ -9,8 +9,8 @@ from typing import Any, Final, Literal
 import msgspec
 
 from joblot.cluster.places import DEPLOYERS, is_loopback, refuse_plain
-from joblot.config.source import decode_text, format_of, parse, read_bytes
-from joblot.core.written import plain
+from joblot.config.document import Document
+from joblot.config.source import decode_text, format_of, read_bytes
 from joblot.errors import ConfigError, UsageError
 from joblot.units import parse_duration
 
@@ -56,11 +56,12 @@ def read_settings(path: str | Path | None) -> Settings:
         return Settings()
     shown = os.fspath(path)
     try:
-        document = parse(decode_text(read_bytes(path), shown), shown, format_of(path))
+        document = Document.parse(decode_text(read_bytes(path), shown), file=shown, format=format_of(path))
+        document.raise_problems()
     except ConfigError as error:
         raise UsageError(error.message, hint=error.hint) from None
     try:
-        settings = msgspec.convert(plain(document.data), Settings)
+        settings = msgspec.convert(document.data, Settings)
         _ = settings.wait_s
     except (msgspec.ValidationError, ValueError) as error:
         raise UsageError(

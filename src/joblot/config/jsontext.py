@@ -51,7 +51,7 @@ class _Pairs:
         return built
 
 
-def parse(text: str, problems: list[Problem]) -> tuple[Any, list[Spot]]:
+def parse(text: str, problems: list[Problem], _noun: str = "") -> tuple[Any, list[Spot]]:
     """The document, and the spots of the items of `jobs`.
 
     Raises:

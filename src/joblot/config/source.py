@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 Format = Literal["yaml", "json", "toml"]
 
-_MIB: Final = 1 << 20
-_SIZE_LIMITS: Final[dict[str, int]] = {"json": 256 * _MIB, "yaml": 16 * _MIB, "toml": 16 * _MIB}
+MIB: Final = 1 << 20
+SIZE_LIMITS: Final[dict[str, int]] = {"json": 256 * MIB, "yaml": 16 * MIB, "toml": 16 * MIB}
 _ESCAPES: Final[dict[str, tuple[str, ...]]] = {
     "json": ("\\u", "\\b", "\\f", "\\r", "\x7f"),
     "yaml": ("\\",),
@@ -58,7 +58,7 @@ def read_bytes(path: str | os.PathLike[str]) -> bytes:
         ConfigError: there is no such file, or it cannot be read, or it is too large.
     """
     shown = os.fspath(path)
-    limit = _SIZE_LIMITS[format_of(path)]
+    limit = SIZE_LIMITS[format_of(path)]
     try:
         with open(path, "rb") as stream:  # noqa: PTH123
             content = stream.read(limit + 1)
@@ -71,7 +71,7 @@ def read_bytes(path: str | os.PathLike[str]) -> bytes:
         raise _refused(f"cannot read `{shown}`: {reason[:1].lower() + reason[1:]}") from None
     if len(content) > limit:
         raise _refused(
-            f"larger than {limit // _MIB} MiB: `{shown}`", hint="large batches are read from JSON, up to 256 MiB"
+            f"larger than {limit // MIB} MiB: `{shown}`", hint="large batches are read from JSON, up to 256 MiB"
         )
     return content
 
@@ -92,8 +92,10 @@ def decode_text(content: bytes, shown: str) -> str:
         raise _refused(f"not UTF-8 text: `{shown}` (byte {error.start})", hint="save the file as UTF-8") from None
 
 
-def parse(text: str, file: str, kind: Format) -> Document:
+def parse(text: str, file: str, kind: Format, noun: str = "batch file") -> Document:
     """The document that a text holds; what can be reported together with other problems stands in its `problems`.
+
+    `noun` is what messages call it.
 
     Raises:
         ConfigError: the text cannot be read to its end.
@@ -108,7 +110,7 @@ def parse(text: str, file: str, kind: Format) -> Document:
     lines = lambda: reader.lines(text)  # noqa: E731
     locate = lambda wanted: reader.locate(text, wanted)  # noqa: E731
     try:
-        data, spots = reader.parse(text, problems)
+        data, spots = reader.parse(text, problems, noun)
     except BrokenTextError as error:
         found = [*problems, error.problem]
         raise ConfigError(to_diagnostics(found, file=file, lines=lines, locate=locate)) from None

@@ -21,7 +21,7 @@ _TOKEN: Final = re.compile(
 _AT_END: Final = re.compile(r"\(at line (\d+), column (\d+)\)|\(at end of document\)")
 
 
-def parse(text: str, problems: list[Problem]) -> tuple[Any, list[Spot]]:
+def parse(text: str, problems: list[Problem], _noun: str = "") -> tuple[Any, list[Spot]]:
     """The document, and the spots of the items of `jobs`.
 
     Raises:

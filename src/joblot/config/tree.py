@@ -83,8 +83,12 @@ def describe(value: Any) -> str:
 
 
 def inspect(value: Any, keys: Keys, problems: list[Problem]) -> None:
-    """Report what no batch may hold, wherever it stands: odd characters, huge numbers and texts, too deep nesting."""
+    """Report what no batch may hold, wherever it stands: odd characters, huge numbers and texts, too deep nesting.
+
+    What aliases repeat is looked at where it stands first: a hundred bytes of them stand for millions of values.
+    """
     stack: list[tuple[Any, Keys]] = [(value, keys)]
+    seen: set[int] = set()
     while stack:
         item, at = stack.pop()
         if isinstance(item, str):
@@ -93,6 +97,9 @@ def inspect(value: Any, keys: Keys, problems: list[Problem]) -> None:
             if len(at) >= MAX_DEPTH:
                 problems.append(Problem("limit", f"nested deeper than {MAX_DEPTH} levels", at))
                 continue
+            if id(item) in seen:
+                continue
+            seen.add(id(item))
             pairs: Iterable[tuple[Any, Any]] = item.items() if isinstance(item, dict) else enumerate(item)
             for key, inner in pairs:
                 if isinstance(key, str) and _UNFIT_CHARACTER.search(key):

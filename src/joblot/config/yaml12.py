@@ -23,6 +23,8 @@ _TRUTHS: Final = {"true": True, "True": True, "TRUE": True, "false": False, "Fal
 _CORE: Final = "tag:yaml.org,2002:"
 _MAX_DIGITS: Final = 4000
 """Longer numbers would be refused by `int` itself, with an error of its own."""
+_TEXT_SHIFT: Final = 6
+"""Each 64 characters of a text count as a value: a long one that aliases repeat costs its readers as much as many short ones."""
 
 _HINTS: Final = (
     ("cannot start any token", "indent with spaces, and quote a text that begins with a special character"),
@@ -39,13 +41,14 @@ _HINTS: Final = (
 class _Open:
     """A list or mapping that is being filled."""
 
-    __slots__ = ("anchor", "in_jobs", "items", "key", "weight")
+    __slots__ = ("anchor", "height", "in_jobs", "items", "key", "weight")
 
     def __init__(self, items: Any, anchor: str | None, in_jobs: bool) -> None:
         self.items = items
         self.anchor = anchor
         self.key: Any = _NO_KEY
-        self.weight = 1
+        self.weight = 1  # how many values it expands to
+        self.height = 1  # how many levels
         self.in_jobs = in_jobs
 
 
@@ -54,20 +57,21 @@ _DROPPED: Final = object()
 """Stands for a key that was refused: its value is read and forgotten."""
 
 
-def parse(text: str, problems: list[Problem]) -> tuple[Any, list[Spot]]:
-    """The document, and the spots of the items of `jobs`.
+def parse(text: str, problems: list[Problem], noun: str = "batch file") -> tuple[Any, list[Spot]]:
+    """The document, and the spots of the items of `jobs`. `noun` is what messages call it.
 
     Raises:
         BrokenTextError: the text cannot be read to its end.
     """
-    return _Builder(problems).build(text)
+    return _Builder(problems, noun).build(text)
 
 
 class _Builder:
-    def __init__(self, problems: list[Problem]) -> None:
+    def __init__(self, problems: list[Problem], noun: str) -> None:
         self.problems = problems
+        self.noun = noun
         self.stack: list[_Open] = []
-        self.anchors: dict[str, tuple[Any, int]] = {}
+        self.anchors: dict[str, tuple[Any, int, int]] = {}
         self.root: Any = None
         self.nodes = 0
         self.job_spots: list[Spot] = []
@@ -80,23 +84,22 @@ class _Builder:
             kind = type(event)
             if kind is yaml.ScalarEvent:
                 self._note_job(event)
-                self._place(self._scalar(event), 1, event)
+                self._place(self._scalar(event), 1 + (len(event.value) >> _TEXT_SHIFT), 0, event)
             elif kind is yaml.MappingStartEvent or kind is yaml.SequenceStartEvent:
                 self._note_job(event)
                 self._open(event, {} if kind is yaml.MappingStartEvent else [])
             elif kind is yaml.MappingEndEvent or kind is yaml.SequenceEndEvent:
                 done = self.stack.pop()
                 if done.anchor:
-                    self.anchors[done.anchor] = (done.items, done.weight)
-                self._place(done.items, done.weight, event)
+                    self.anchors[done.anchor] = (done.items, done.weight, done.height)
+                self._place(done.items, done.weight, done.height, event)
             elif kind is yaml.AliasEvent:
                 self._note_job(event)
-                value, weight = self._alias(event)
-                self._place(value, weight, event)
+                self._place(*self._alias(event), event)
             elif kind is yaml.DocumentStartEvent:
                 documents += 1
                 if documents > 1:
-                    raise _broken(event, "a second document begins here: a batch file holds one", "limit")
+                    raise _broken(event, f"a second document begins here: a {self.noun} holds one", "limit")
         return self.root, self.job_spots
 
     def _note_job(self, event: Any) -> None:
@@ -110,21 +113,25 @@ class _Builder:
         in_jobs = isinstance(items, list) and len(self.stack) == 1 and self.stack[0].key == "jobs"
         self.stack.append(_Open(items, event.anchor, in_jobs))
 
-    def _alias(self, event: Any) -> tuple[Any, int]:
+    def _alias(self, event: Any) -> tuple[Any, int, int]:
         name = event.anchor
         if any(item.anchor == name for item in self.stack):
             raise _broken(event, f"alias `*{name}` stands inside the value that it names", "alias")
         if name not in self.anchors:
             raise _broken(event, f"alias `*{name}` has no anchor `&{name}` before it", "alias")
+        if len(self.stack) + self.anchors[name][2] > MAX_DEPTH:
+            raise _broken(event, f"nested deeper than {MAX_DEPTH} levels", "limit")
         return self.anchors[name]
 
-    def _place(self, value: Any, weight: int, event: Any) -> None:
+    def _place(self, value: Any, weight: int, height: int, event: Any) -> None:
         self.nodes += 1
         if not self.stack:
             self.root = value
             return
         top = self.stack[-1]
         top.weight += weight
+        if height >= top.height:
+            top.height = height + 1
         if top.weight > MAX_NODES or self.nodes > MAX_NODES:
             raise _broken(event, f"aliases expand to more than {MAX_NODES} values", "limit")
         if isinstance(top.items, list):
@@ -145,7 +152,8 @@ class _Builder:
             return _DROPPED
         if value == "<<" and event.implicit[0]:
             message = "merge key `<<` is not part of YAML 1.2"
-            hint = "write what all jobs share under `defaults`"
+            in_batch = self.noun == "batch file"
+            hint = "write what all jobs share under `defaults`" if in_batch else "write the keys themselves"
             self.problems.append(Problem("key", message, self._keys(), hint, spot=spot))
             return _DROPPED
         if value in items:
@@ -171,7 +179,7 @@ class _Builder:
         else:
             value = self._resolve(event.value, event) if event.implicit[0] and event.tag is None else event.value
         if event.anchor:
-            self.anchors[event.anchor] = (value, 1)
+            self.anchors[event.anchor] = (value, 1 + (len(event.value) >> _TEXT_SHIFT), 0)
         return value
 
     def _resolve(self, text: str, event: Any) -> Any:
@@ -218,9 +226,8 @@ class _Builder:
 
     def _refuse_tag(self, event: Any) -> None:
         shown = event.tag.replace(_CORE, "!!")
-        self._complain(
-            event, Problem("tag", f"unknown tag `{shorten(shown)}`", hint="a batch file needs no tags: remove it")
-        )
+        hint = f"a {self.noun} needs no tags: remove it"
+        self._complain(event, Problem("tag", f"unknown tag `{shorten(shown)}`", hint=hint))
 
     def _complain(self, event: Any, problem: Problem) -> None:
         self.problems.append(

@@ -14,15 +14,23 @@ class Written(Struct, frozen=True):
     value: bool | float
 
 
-def plain(value: Any) -> Any:
-    """The value with each `Written` replaced by what it stands for where no text is asked for."""
+def plain(value: Any, done: dict[int, Any] | None = None) -> Any:
+    """The value with each `Written` replaced by what it stands for where no text is asked for.
+
+    What stands in it at several places stays one object: copied for each, a hundred bytes of aliases would become millions of values.
+    """
     if isinstance(value, Written):
         return value.value
-    if isinstance(value, dict):
-        return {key: plain(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [plain(item) for item in value]
-    return value
+    if not isinstance(value, (dict, list)):
+        return value
+    done = {} if done is None else done
+    if id(value) not in done:
+        done[id(value)] = (
+            {key: plain(item, done) for key, item in value.items()}
+            if isinstance(value, dict)
+            else [plain(item, done) for item in value]
+        )
+    return done[id(value)]
 
 
 def shorten(text: str, limit: int = 60) -> str:

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from joblot import ConfigError
-from joblot_sirene.document import Checker, plain, read
+from joblot import ConfigError, Document
 from joblot_sirene.jobs import profiles
 from joblot_sirene.register import filters, privacy
+from joblot_sirene.register.fields import Fields
 from joblot_sirene.register.naf import REV2, Nomenclature
 
 if TYPE_CHECKING:
@@ -84,30 +84,33 @@ def parse(text: str, *, file: str = "", own_profiles: str | None = None, default
     Raises:
         ConfigError: everything that means nothing, in the order of the file.
     """
-    document = read(text, file=file)
-    checker = Checker(document)
-    niche = checker.text("niche") or ""
-    if not checker.has("niche"):
-        checker.wrong(None, "a job needs a `niche`", "add `niche: naf_6920Z`: it names the dataset and its folder")
+    document = Document.parse(text, file=file)
+    fields = Fields(document)
+    if not isinstance(document.data or {}, dict):
+        document.raise_problems()
+    niche = fields.text("niche") or ""
+    if not fields.raw("niche") is not None:
+        fields.wrong(None, "a job needs a `niche`", "add `niche: naf_6920Z`: it names the dataset and its folder")
     elif niche and (_NAME.fullmatch(niche) is None or len(niche) > _NAME_MOST):
-        checker.wrong(
+        fields.wrong(
             "niche",
             "`niche` must be a word of letters, digits, `_`, `-` and dots",
             f"it names the job and its folder: without accents, a letter or digit first, at most {_NAME_MOST}",
         )
     elif _is_taken(niche):
-        checker.wrong("niche", f"`{niche}` is the name of the batch's own report")
-    chosen = filters.read(checker.section("filters"), default=default)
-    policy = _policy(checker)
-    profile = _profile(checker, own_profiles)
-    output = _output(checker.section("output"), niche)
-    budgets = _budgets(checker.section("budgets"))
-    if not chosen.naf_include and not checker.problems:
-        checker.wrong("filters", "a job needs a code to include", "add `filters.naf_include`")
-    checker.finish()
+        fields.wrong("niche", f"`{niche}` is the name of the batch's own report")
+    asked = fields.section("filters")
+    chosen = filters.read(asked, default=default)
+    policy = _policy(fields)
+    profile = _profile(fields, own_profiles)
+    output = _output(fields.section("output"), niche)
+    budgets = _budgets(fields.section("budgets"))
+    if asked.raw("naf_include") in (None, []):
+        fields.wrong("filters", "a job needs a code to include", "add `filters.naf_include`", at_key=True)
+    fields.finish()
     if profile is not None:
-        _refuse_prospecting(checker, profile, policy)
-    checker.done()
+        _refuse_prospecting(fields, profile, policy)
+    document.raise_problems()
     assert profile is not None
     return Job(niche, profile, chosen, policy, output, budgets)
 
@@ -116,19 +119,19 @@ def _is_taken(folder: str) -> bool:
     return folder.partition("/")[0].casefold() in _TAKEN
 
 
-def _policy(checker: Checker) -> Policy:
-    retention = checker.number("retention_days", None, least=1, most=_CENTURY_DAYS, whole=True)
-    section = checker.section("privacy")
-    if section.has("retention_days"):
-        section.wrong("retention_days", "`retention_days` stands at the top of a job", "move it there")
+def _policy(fields: Fields) -> Policy:
+    retention = fields.number("retention_days", None, least=1, most=_CENTURY_DAYS, whole=True)
+    section = fields.section("privacy")
+    if section.raw("retention_days") is not None:
+        section.wrong("retention_days", "`retention_days` stands at the top of a job", "move it there", at_key=True)
     policy = privacy.read(section)
     return msgspec.structs.replace(policy, retention_days=retention)
 
 
-def _profile(checker: Checker, own: str | None) -> Profile | None:
-    name = checker.text("profile", "quick") or "quick"
-    order = checker.words("steps_order", str, "a step")
-    changes, likeness = _changes(checker)
+def _profile(fields: Fields, own: str | None) -> Profile | None:
+    name = fields.text("profile", "quick") or "quick"
+    order = fields.words("steps_order", str, "a step")
+    changes, likeness = _changes(fields)
     try:
         profile = profiles.load(name, text=own)
         profile = profiles.arranged(profile, order=order or None, add=tuple(changes), likeness=likeness)
@@ -136,7 +139,7 @@ def _profile(checker: Checker, own: str | None) -> Profile | None:
     except ConfigError as error:
         for problem in error.diagnostics:
             key = _KEY_OF.get(problem.path.partition(".")[0].partition("[")[0], "profile")
-            checker.wrong(key if checker.has(key) else None, problem.message, problem.hint)
+            fields.wrong(None if fields.raw(key) is None else key, problem.message, problem.hint, at_key=True)
         return None
 
 
@@ -149,60 +152,62 @@ _KEY_OF: Final[Mapping[str, str]] = {
 }
 
 
-def _changes(checker: Checker) -> tuple[dict[str, dict[str, Any]], bool | None]:
+def _changes(fields: Fields) -> tuple[dict[str, dict[str, Any]], bool | None]:
     """Parameters of steps that the job's own keys decide, and whether likenesses are looked for (None: as the profile says)."""
     changes: dict[str, dict[str, Any]] = {}
-    dedupe = checker.section("dedupe")
+    dedupe = fields.section("dedupe")
     keys = dedupe.words("keys", str, "a column")
-    if dedupe.has("keys"):
+    if dedupe.raw("keys") is not None:
         changes["duplicates"] = {"keys": list(keys)}
     fuzzy = dedupe.raw("fuzzy")
     if isinstance(fuzzy, (int, float)) and not isinstance(fuzzy, bool):
         changes["likeness"] = {"threshold": float(fuzzy)}
     elif fuzzy is not None and not isinstance(fuzzy, bool):
-        dedupe.wrong("fuzzy", f"`dedupe.fuzzy` must be `true`, `false` or a likeness from 50 to 100, not `{fuzzy}`")
+        dedupe.misfit("fuzzy", "`true`, `false` or a likeness from 50 to 100")
     dedupe.finish()
-    scoring = checker.section("scoring")
+    scoring = fields.section("scoring")
     weights = scoring.raw("weights")
     scoring.finish()
     if weights is not None:
-        changes["score"] = plain(weights) if isinstance(weights, dict) else {"weights": weights}
-    targets = checker.raw("kpi_targets")
+        changes["score"] = weights if isinstance(weights, dict) else {"weights": weights}
+    targets = fields.raw("kpi_targets")
     if targets is not None:
-        changes["checks"] = {"kpi_targets": plain(targets)}
+        changes["checks"] = {"kpi_targets": targets}
     return changes, None if fuzzy is None else fuzzy is not False
 
 
-def _output(checker: Checker, niche: str) -> Output:
-    folder = checker.text("dir") or niche
-    if _FOLDER.fullmatch(folder) is None and checker.has("dir"):
-        checker.wrong(
+def _output(fields: Fields, niche: str) -> Output:
+    folder = fields.text("dir") or niche
+    given = fields.raw("dir") is not None
+    if given and _FOLDER.fullmatch(folder) is None:
+        fields.wrong(
             "dir",
             "`output.dir` must be a folder below the output folder",
             "write it without `..` and without a `/` in front",
         )
-    elif checker.has("dir") and _is_taken(folder):
-        checker.wrong("dir", f"`{folder}` is the name of the batch's own report")
-    checker.choice("lang", ("fr",), "fr")
-    delimiter = checker.choice("delimiter", (",", ";", "\t"), ",") or ","
-    output = Output(folder, delimiter, checker.flag("bom", default=False))
-    checker.finish()
+    elif given and _is_taken(folder):
+        fields.wrong("dir", f"`{folder}` is the name of the batch's own report")
+    fields.choice("lang", ("fr",), "fr")
+    delimiter = fields.choice("delimiter", (",", ";", "\t"), ",") or ","
+    output = Output(folder, delimiter, fields.flag("bom", default=False))
+    fields.finish()
     return output
 
 
-def _budgets(checker: Checker) -> Budgets:
-    minutes = checker.number("time_minutes", Budgets().time_minutes, most=_YEAR_MINUTES)
-    budgets = Budgets(checker.number("max_ram_mb", 0, most=2**31, whole=True), float(minutes))
-    checker.finish()
+def _budgets(fields: Fields) -> Budgets:
+    minutes = fields.number("time_minutes", Budgets().time_minutes, most=_YEAR_MINUTES)
+    budgets = Budgets(fields.number("max_ram_mb", 0, most=2**31, whole=True), float(minutes))
+    fields.finish()
     return budgets
 
 
-def _refuse_prospecting(checker: Checker, profile: Profile, policy: Policy) -> None:
+def _refuse_prospecting(fields: Fields, profile: Profile, policy: Policy) -> None:
     """Rows with partial diffusion must not be used for prospecting: no score of how well people can be reached."""
     reach = next((call.parameters.contactability for call in profile.steps if call.name == "score"), 0)
     if policy.partial_diffusion == "mask" and reach:
-        checker.wrong(
+        fields.wrong(
             "privacy",
             "rows with partial diffusion must not be used for prospecting, and this job scores how well people can be reached",
             "set `scoring.weights.contactability` to 0, or leave these rows out (`partial_diffusion: exclude`)",
+            at_key=True,
         )

@@ -13,18 +13,20 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from joblot_sirene.document import Checker, Document, did_you_mean, plain, read, refuse, shown
+from joblot import ConfigError, Diagnostic, Document
 from joblot_sirene.register import privacy
+from joblot_sirene.register.fields import CODE, Fields, did_you_mean, shown
 from joblot_sirene.register.filters import Filters, unit_part
 from joblot_sirene.steps import parameters as parameters_of_steps
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
-    from pathlib import Path
 
     import polars as pl
 
     from joblot_sirene.steps.model import Inputs, Step
+
+Keys = tuple[str | int, ...]
 
 NAMES: Final = ("quick", "standard", "deep")
 """The profiles that are shipped."""
@@ -152,23 +154,20 @@ def load(name: str, *, text: str | None = None, file: str = "") -> Profile:
     Raises:
         ConfigError: there is no such profile, or what is written in it means nothing.
     """
-    document = read(shipped() if text is None else text, file=file)
-    if not isinstance(document.tree, dict):
-        refuse(document, (), "a file of profiles is a mapping of names to profiles")
-    if name not in document.tree:
-        known = ", ".join(f"`{known}`" for known in document.tree)
+    document = Document.parse(shipped() if text is None else text, file=file)
+    if not isinstance(document.data, dict):
+        document.add_problem((), "a file of profiles is a mapping of names to profiles", code=CODE)
+        document.raise_problems()
+    elif name not in document.data:
+        hint = did_you_mean(name, document.data) or f"profiles: {', '.join(map(shown, document.data))}"
         place = document if text is not None else Document(None)
-        refuse(place, (), f"there is no profile `{name}`", did_you_mean(name, document.tree) or f"profiles: {known}")
-    checker = Checker(document, (name,))
-    profile = Profile(name, checker.text("description", "") or "", _steps(checker), _files(checker))
-    checker.finish()
-    checker.done()
+        place.add_problem((), f"there is no profile {shown(name)}", hint=hint, code=CODE)
+        place.raise_problems()
+    fields = Fields(document, name)
+    profile = Profile(name, fields.text("description", "") or "", _steps(fields), _files(fields))
+    fields.finish()
+    document.raise_problems()
     return profile
-
-
-def load_file(name: str, path: Path) -> Profile:
-    """A profile by its name from a user's own file."""
-    return load(name, text=path.read_text(encoding="utf-8"), file=str(path))
 
 
 def shipped() -> str:
@@ -186,22 +185,20 @@ def with_parameters(profile: Profile, changes: Mapping[str, Mapping[str, Any]]) 
     """
     for step in changes:
         if step not in {call.name for call in profile.steps}:
-            refuse(
-                Document({}),
-                (step,),
-                f"the profile `{profile.name}` has no step `{step}`",
-                f"steps: {', '.join(call.name for call in profile.steps)}",
-            )
-    checker = Checker(Document(dict(changes)))
+            message = f"the profile `{profile.name}` has no step `{step}`"
+            hint = f"steps: {', '.join(call.name for call in profile.steps)}"
+            raise ConfigError([Diagnostic(CODE, message, step, hint=hint)])
+    document = Document(dict(changes))
     steps = tuple(
         StepCall(
-            call.name, _convert(checker, call.name, {**msgspec.to_builtins(call.parameters), **changes[call.name]})
+            call.name,
+            _convert(document, (), call.name, {**msgspec.to_builtins(call.parameters), **changes[call.name]}),
         )
         if call.name in changes
         else call
         for call in profile.steps
     )
-    checker.done()
+    document.raise_problems()
     return msgspec.structs.replace(profile, steps=steps)
 
 
@@ -220,9 +217,9 @@ def arranged(
     if likeness is not None:
         wanted = [name for name in wanted if name != "likeness"] + (["likeness"] if likeness else [])
     names = list(order) if order else sorted(wanted, key=list(_STEPS).index)
-    checker = Checker(Document({"steps_order": {"steps": names}}), ("steps_order",))
-    fresh = _steps(checker)
-    checker.done()
+    document = Document({"steps_order": {"steps": names}})
+    fresh = _steps(Fields(document, "steps_order"))
+    document.raise_problems()
     return msgspec.structs.replace(profile, steps=tuple(calls.get(call.name, call) for call in fresh))
 
 
@@ -341,24 +338,24 @@ def _module(name: str) -> Any:
     return import_module(f"joblot_sirene.steps.{_STEPS[name][0]}")
 
 
-def _steps(checker: Checker) -> tuple[StepCall, ...]:
-    items = checker.raw("steps")
+def _steps(fields: Fields) -> tuple[StepCall, ...]:
+    items = fields.raw("steps")
     if not isinstance(items, list) or not items:
-        checker.wrong("steps", f"`{checker.path[0]}.steps` must be a list of steps")
+        fields.wrong("steps", f"`{fields.path[0]}.steps` must be a list of steps")
         return ()
     calls: list[StepCall] = []
     for number, item in enumerate(items):
-        found = _step(checker, number, item, [call.name for call in calls])
+        found = _step(fields.document, (*fields.path, "steps", number), item, [call.name for call in calls])
         if found is not None:
             calls.append(found)
     return tuple(calls)
 
 
-def _files(checker: Checker) -> tuple[str, ...]:
-    return checker.words("files", lambda word: word if word in FILES else None, f"one of {', '.join(FILES)}")
+def _files(fields: Fields) -> tuple[str, ...]:
+    return fields.words("files", lambda word: word if word in FILES else None, f"one of {', '.join(FILES)}")
 
 
-def _step(checker: Checker, number: int, item: Any, before: list[str]) -> StepCall | None:
+def _step(document: Document, keys: Keys, item: Any, before: list[str]) -> StepCall | None:
     name, parameters = (
         (item, {})
         if isinstance(item, str)
@@ -366,41 +363,40 @@ def _step(checker: Checker, number: int, item: Any, before: list[str]) -> StepCa
         if isinstance(item, dict) and len(item) == 1
         else ("", {})
     )
-    place = Checker(checker.document, (), checker.problems)
-    here = (*checker.path, "steps", number)
-    place.path = here
+    message, hint = "", ""
     if not name:
-        place.wrong(None, f"a step is a name, or a name with parameters, not {shown(item)}")
+        message = f"a step is a name, or a name with parameters, not {shown(item)}"
     elif name not in _STEPS:
-        place.wrong(None, f"unknown step `{name}`", did_you_mean(name, _STEPS) or f"steps: {', '.join(_STEPS)}")
+        message, hint = f"unknown step {shown(name)}", did_you_mean(name, _STEPS) or f"steps: {', '.join(_STEPS)}"
     elif name in before:
-        place.wrong(None, f"the step `{name}` is there twice", "keep one of them")
+        message, hint = f"the step `{name}` is there twice", "keep one of them"
     elif _STEPS[name][4] and _STEPS[name][4] not in before:
-        place.wrong(None, f"the step `{name}` must come after `{_STEPS[name][4]}`")
+        message = f"the step `{name}` must come after `{_STEPS[name][4]}`"
     elif name == "units" and before:
-        place.wrong(None, "the step `units` must come first", "whether somebody may be shown depends on it")
+        message, hint = "the step `units` must come first", "whether somebody may be shown depends on it"
     else:
-        converted = _convert(place, name, parameters or {})
+        converted = _convert(document, keys, name, parameters or {})
         return None if converted is None else StepCall(name, converted)
+    document.add_problem(keys, message, hint=hint, code=CODE)
     return None
 
 
-def _convert(checker: Checker, name: str, parameters: Any) -> Any:
+def _convert(document: Document, keys: Keys, name: str, parameters: Any) -> Any:
     kind = getattr(parameters_of_steps, _STEPS[name][2])
+    known = kind.__struct_fields__
+    hint = ""
     if not isinstance(parameters, dict):
-        checker.wrong(name, f"parameters of `{name}` must be a mapping, not {shown(parameters)}")
-        return None
-    unknown = [key for key in parameters if key not in kind.__struct_fields__]
-    if unknown:
-        known = kind.__struct_fields__
-        hint = did_you_mean(unknown[0], known) or (f"parameters: {', '.join(known)}" if known else "")
-        checker.wrong(name, f"`{name}` has no parameter `{unknown[0]}`", hint)
-        return None
-    try:
-        return msgspec.convert(plain(parameters), kind)
-    except msgspec.ValidationError as error:
-        checker.wrong(name, f"`{name}`: {_plain(str(error))}")
-        return None
+        message = f"parameters of `{name}` must be a mapping, not {shown(parameters)}"
+    elif (unknown := next((key for key in parameters if key not in known), None)) is not None:
+        message = f"`{name}` has no parameter {shown(unknown)}"
+        hint = did_you_mean(unknown, known) or (f"parameters: {', '.join(known)}" if known else "")
+    else:
+        try:
+            return msgspec.convert(parameters, kind)
+        except msgspec.ValidationError as error:
+            message = f"`{name}`: {_plain(str(error))}"
+    document.add_problem((*keys, name), message, hint=hint, code=CODE, at_key=True)
+    return None
 
 
 def _plain(text: str) -> str:

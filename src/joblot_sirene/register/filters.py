@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from joblot_sirene.document import Checker, Document
-from joblot_sirene.errors import NafError
+from joblot import Document
 from joblot_sirene.register.codes import DEPARTMENTS, HEADCOUNTS, NATURAL_PERSON, REGION_OF, REGIONS
+from joblot_sirene.register.fields import Fields
 from joblot_sirene.register.identifiers import department, whole_code
 from joblot_sirene.register.naf import (
     CODE_COLUMN,
@@ -31,8 +31,6 @@ from joblot_sirene.register.naf import (
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
-
-    from joblot import Diagnostic
 
 UNKNOWN_CREATION: Final = dt.date(1900, 1, 1)
 """What the register writes for a date of creation that nobody knows."""
@@ -85,47 +83,47 @@ def parse(tree: Any, *, default: Nomenclature = REV2) -> Filters:
     Raises:
         ConfigError: keys or values that mean nothing, all of them.
     """
-    checker = Checker(Document({"filters": tree}), ("filters",))
-    filters = read(checker, default=default)
-    checker.done()
+    document = Document({"filters": tree})
+    filters = read(Fields(document, "filters"), default=default)
+    document.raise_problems()
     return filters
 
 
-def read(checker: Checker, *, default: Nomenclature = REV2) -> Filters:
-    """The filters that a checker stands on; what is wrong is noted there."""
-    naf = checker.choice("nomenclature", (REV2, NAF25), None)
+def read(fields: Fields, *, default: Nomenclature = REV2) -> Filters:
+    """The filters of a job file; what is wrong is noted in its document."""
+    naf = fields.choice("nomenclature", (REV2, NAF25), None)
     asked: Nomenclature | None = NAF25 if naf == NAF25 else REV2 if naf == REV2 else None
-    areas = checker.words(
+    areas = fields.words(
         "regions", _region, "a region's name or the beginning of a postal code", known=REGIONS.values()
     )
-    created = checker.section("created")
+    created = fields.section("created")
     filters = Filters(
-        naf_include=_selections(checker, "naf_include", asked, default),
-        naf_exclude=_selections(checker, "naf_exclude", asked, default),
-        active_only=checker.flag("active_only", default=True),
-        departments=frozenset(checker.words("departments", _department, "a department's code (`35`, `2A`, `974`)"))
+        naf_include=_selections(fields, "naf_include", asked, default),
+        naf_exclude=_selections(fields, "naf_exclude", asked, default),
+        active_only=fields.flag("active_only", default=True),
+        departments=frozenset(fields.words("departments", _department, "a department's code (`35`, `2A`, `974`)"))
         | {code for code, region in REGION_OF.items() if region in areas},
         communes=_with_districts(
-            checker.words("communes", _commune, "a commune's code of five characters (`35238`, not its postal code)")
+            fields.words("communes", _commune, "a commune's code of five characters (`35238`, not its postal code)")
         ),
         postal_prefixes=_merged(
             [area[1:] for area in areas if area.startswith("=")],
-            checker.words("postal_prefixes", _prefix, "the beginning of a postal code (one to five digits)"),
+            fields.words("postal_prefixes", _prefix, "the beginning of a postal code (one to five digits)"),
         ),
-        headcounts=_headcounts(checker),
+        headcounts=_headcounts(fields),
         created_from=_date(created, "from"),
         created_to=_date(created, "to"),
-        head_office_only=checker.flag("head_office_only", default=False),
-        employers_only=checker.flag("employers_only", default=False),
-        legal_forms=checker.words(
+        head_office_only=fields.flag("head_office_only", default=False),
+        employers_only=fields.flag("employers_only", default=False),
+        legal_forms=fields.words(
             "legal_forms", _legal_form, "the beginning of a legal form (one to four digits, such as `57` or `5499`)"
         ),
-        natural_persons=checker.flag("natural_persons", default=True),
+        natural_persons=fields.flag("natural_persons", default=True),
     )
     if filters.created_from and filters.created_to and filters.created_from > filters.created_to:
         created.wrong("to", "`filters.created.to` lies before `filters.created.from`", "swap them")
     created.finish()
-    checker.finish()
+    fields.finish()
     return filters
 
 
@@ -209,39 +207,22 @@ def _keeps_form(form: str | None, filters: Filters) -> bool:
     )
 
 
-def _selections(checker: Checker, key: str, asked: Nomenclature | None, default: Nomenclature) -> tuple[Selection, ...]:
+def _selections(fields: Fields, key: str, asked: Nomenclature | None, default: Nomenclature) -> tuple[Selection, ...]:
     found: dict[str, Selection] = {}
 
-    def one(text: str) -> str | None:
-        try:
-            selection = parse_code(text, asked, default=default)
-        except NafError:
-            return None
-        found.setdefault(selection.name, selection)
-        return selection.name
+    def read_code(text: str) -> str:
+        selection = parse_code(text, asked, default=default)
+        return found.setdefault(selection.name, selection).name
 
-    before = len(checker.problems)
-    names = checker.words(key, one, "an activity code")
-    _explain(checker.problems, before, asked, default)
-    return tuple(found[name] for name in names)
+    fields.words(key, read_code, "an activity code")
+    return tuple(found.values())
 
 
-def _explain(problems: list[Diagnostic], before: int, asked: Nomenclature | None, default: Nomenclature) -> None:
-    """Give each refused code the reason that the parser has for it."""
-    for index in range(before, len(problems)):
-        problem = problems[index]
-        refused = re.search(r": `(.*)` is not an activity code$", problem.message)
-        try:
-            parse_code(refused[1] if refused else "", asked, default=default)
-        except NafError as error:
-            problems[index] = problem._replace(message=error.message, hint=error.hint)
-
-
-def _headcounts(checker: Checker) -> frozenset[str]:
-    value = checker.raw("headcount")
+def _headcounts(fields: Fields) -> frozenset[str]:
+    value = fields.raw("headcount")
     if not isinstance(value, dict):
-        return frozenset(checker.words("headcount", _band, f"a headcount band ({', '.join(HEADCOUNTS)})"))
-    bounds = checker.section("headcount")
+        return frozenset(fields.words("headcount", _band, f"a headcount band ({', '.join(HEADCOUNTS)})"))
+    bounds = fields.section("headcount")
     least = bounds.number("min", 0, whole=True)
     most = bounds.number("max", None, whole=True)
     bounds.finish()
@@ -255,20 +236,18 @@ def _headcounts(checker: Checker) -> frozenset[str]:
     )
     if not found:
         hint = "the register knows bands only, such as 10 to 19 and 20 to 49, the last one from 10000"
-        checker.wrong("headcount", "no band of the register lies within `filters.headcount`", hint)
+        fields.wrong("headcount", "no band of the register lies within `filters.headcount`", hint)
     return found
 
 
-def _date(checker: Checker, key: str) -> dt.date | None:
-    text = checker.raw(key)
-    if text is None:
+def _date(fields: Fields, key: str) -> dt.date | None:
+    if fields.raw(key) is None:
         return None
+    text = fields.written(key) or ""
     try:
-        return (
-            dt.date.fromisoformat(str(text)) if re.fullmatch(r"\d{4}-\d\d-\d\d", str(text)) else _year(str(text), key)
-        )
+        return dt.date.fromisoformat(text) if re.fullmatch(r"\d{4}-\d\d-\d\d", text) else _year(text, key)
     except ValueError:
-        checker.wrong(key, f"`filters.created.{key}` must be a date such as `2020-01-31` or a year, not `{text}`")
+        fields.misfit(key, "a date such as `2020-01-31` or a year")
         return None
 
 

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 import msgspec
 
-from joblot_sirene.document import Checker, Document
+from joblot import Document
 from joblot_sirene.register.codes import NATURAL_PERSON
+from joblot_sirene.register.fields import Fields
 from joblot_sirene.register.layout import COLUMNS
 
 if TYPE_CHECKING:
@@ -123,22 +124,22 @@ def parse(tree: Any) -> Policy:
     Raises:
         ConfigError: keys or values that mean nothing.
     """
-    checker = Checker(Document({"privacy": tree}), ("privacy",))
-    policy = read(checker)
-    checker.done()
+    document = Document({"privacy": tree})
+    policy = read(Fields(document, "privacy"))
+    document.raise_problems()
     return policy
 
 
-def read(checker: Checker) -> Policy:
-    """The policy that a checker stands on; what is wrong is noted there."""
+def read(fields: Fields) -> Policy:
+    """The policy of a job file; what is wrong is noted in its document."""
     policy = Policy(
         partial_diffusion="mask"
-        if checker.choice("partial_diffusion", ("exclude", "mask"), "exclude") == "mask"
+        if fields.choice("partial_diffusion", ("exclude", "mask"), "exclude") == "mask"
         else "exclude",
-        person_names=checker.flag("person_names", default=False),
-        retention_days=checker.number("retention_days", None, least=1, whole=True),
+        person_names=fields.flag("person_names", default=False),
+        retention_days=fields.number("retention_days", None, least=1, whole=True),
     )
-    checker.finish()
+    fields.finish()
     return policy
 
 

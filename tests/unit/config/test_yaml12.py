@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 
 import pytest
@@ -66,6 +67,30 @@ def test_i1_alias_bomb_is_refused_at_once():
     started = time.process_time()
     assert broken("a: &a [x,x,x,x,x,x,x,x,x]\n" + levels) == "aliases expand to more than 2000000 values"
     assert time.process_time() - started < 1
+
+
+@pytest.mark.parametrize(
+    "level", ["&{0} {{k: *{1}, l: *{1}}}", "&{0} [*{1}, {{k: *{1}}}]"], ids=["mappings", "lists and mappings"]
+)
+def test_i1_aliases_of_mappings_multiply_no_further(level):
+    """I1: the place is the end of the first value that is too large."""
+    names = [f"a{number}" for number in range(64)]
+    lines = ["x: &a0 {k: v}", *(f"x{n}: {level.format(n, m)}" for m, n in itertools.pairwise(names))]
+    assert broken("\n".join(lines)) == "aliases expand to more than 2000000 values"
+
+
+def test_i1_long_text_that_aliases_repeat_counts_for_its_length():
+    """I1: a megabyte that stands in a list two hundred times is two hundred megabytes to whoever reads the list."""
+    text = "x: &a " + "x" * (1 << 20) + "\ny: [" + ",".join(["*a"] * 200) + "]\n"
+    assert broken(text) == "aliases expand to more than 2000000 values"
+    assert problems_of("x: &a " + "x" * 1000 + "\ny: [" + ",".join(["*a"] * 2000) + "]\n") == []
+
+
+def test_i2_levels_behind_aliases_count():
+    """I2: each of a thousand values is only nine levels deep where it is written."""
+    lines = ["x0: &a0 " + "[" * 8 + "]" * 8, *(f"x{n}: &a{n} {'[' * 8}*a{n - 1}{']' * 8}" for n in range(1, 1000))]
+    assert broken("\n".join(lines)) == "nested deeper than 64 levels"
+    assert problems_of("\n".join(lines[:7])) == []
 
 
 def test_i2_two_hundred_thousand_brackets_are_one_quick_error():
