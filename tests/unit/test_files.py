@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import ast
 import errno
 import os
 import stat
+from pathlib import Path
 
 import pytest
 
@@ -18,6 +20,16 @@ from joblot.files import (
     system_error,
     write_atomically,
 )
+
+SRC = Path(__file__).parents[2] / "src"
+ALONE = {
+    ("joblot/journal/runfile.py", "fdatasync"): "the journal's own descriptor, which is appended to and never replaced",
+    ("joblot/journal/recover.py", "rename"): "moves the old journal's log aside, which is no finished file",
+    ("joblot/outputs.py", "rename"): "moves leftovers of a failed attempt aside, whole folders too",
+    ("joblot/outputs.py", "move"): "the same, to another disk",
+    ("joblot_sirene/steps/normalise.py", "replace"): "the values of a column",
+}
+"""What modules other than `files` do by themselves, and why."""
 
 
 def test_a_failure_half_way_leaves_the_old_file_and_nothing_else_r127(tmp_path):
@@ -186,3 +198,30 @@ def test_files_and_folders_are_forced_to_disk_and_what_is_missing_is_an_error(tm
     with pytest.raises(FileNotFoundError):
         force_to_disk(tmp_path / "no")
     assert os.listdir("/proc/self/fd") == before
+
+
+def of_files_alone(tree):
+    """Where a module forces to disk, asks for the text of an error's number, or renames a file: the words."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module in ("os", "shutil"):
+            yield from (name.name for name in node.names)
+        elif isinstance(node, ast.Attribute) and node.attr in ("fsync", "fdatasync", "strerror", "renames"):
+            yield node.attr
+        elif isinstance(node, ast.Constant) and node.value == "strerror":
+            yield node.value
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+            word, owner = node.func.attr, getattr(node.func.value, "id", "")
+            # A path's method takes one argument that is no dictionary, a text's two, that of a time or a struct keywords.
+            one = len(node.args) == 1 and not node.keywords and not isinstance(node.args[0], ast.Dict | ast.DictComp)
+            if (word in ("replace", "rename") and (one or owner == "os")) or (word == "move" and owner == "shutil"):
+                yield word
+
+
+def test_files_are_forced_renamed_and_their_errors_told_in_one_module():
+    found = {
+        (str(path.relative_to(SRC)), word)
+        for path in SRC.rglob("*.py")
+        if path != SRC / "joblot" / "files.py"
+        for word in of_files_alone(ast.parse(path.read_text(encoding="utf-8")))
+    }
+    assert found == set(ALONE)
