@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         RunHeldError,
         StateError,
     )
+    from joblot.files import atomic_write, reason_of
     from joblot.reports.report import JobReport, Report
     from joblot.reports.runlogger import RunLogger
     from joblot.runner.options import Options
@@ -49,9 +50,11 @@ _HOMES = {
     "RunLogger": "reports.runlogger",
     "StateError": "errors",
     "action": "actions.registry",
+    "atomic_write": "files",
     "fused": "actions.registry",
     "generate_files": "api",
     "load": "api",
+    "reason_of": "files",
     "run": "api",
 }
 
@@ -75,9 +78,11 @@ __all__ = [
     "RunLogger",
     "StateError",
     "action",
+    "atomic_write",
     "fused",
     "generate_files",
     "load",
+    "reason_of",
     "run",
 ]
 

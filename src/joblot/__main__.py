@@ -118,7 +118,9 @@ def _unforeseen(error: Exception, output: Output) -> int:
 
         output.note("".join(format_exception(error)).rstrip())
     if isinstance(error, OSError) and error.filename is None and error.errno in _FULL:
-        output.error(f"cannot write to standard output: {(error.strerror or '').lower()}")
+        from joblot.files import reason_of
+
+        output.error(f"cannot write to standard output: {reason_of(error)}")
         return EXIT_JOBS_FAILED
     if isinstance(error, FileNotFoundError) and _is_homeless():
         output.error("the working folder does not exist any more", "change to another, or give absolute paths")

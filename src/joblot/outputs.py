@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from joblot.core.fingerprint import FileFact
 from joblot.core.model import Artifact
+from joblot.files import reason_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -159,7 +160,7 @@ class OutputWatch:
             try:
                 self._clear(outcome.job, outcome.number, before)
             except OSError as error:
-                why = f"cannot move `{error.filename}` aside: {(error.strerror or str(error)).lower()}"
+                why = f"cannot move `{error.filename}` aside: {reason_of(error)}"
                 outcome.message = f"{outcome.message}; {why}" if outcome.message else why
 
     def clear_after_crash(self, job: int, number: int, left: Sequence[FileFact], began_at: float) -> None:

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from joblot import Batch, ConfigError, Diagnostic, generate_files
+from joblot import Batch, ConfigError, Diagnostic, atomic_write, generate_files, reason_of
 from joblot_sirene.errors import NafError, SireneError
 from joblot_sirene.jobs import jobfile
-from joblot_sirene.jobs.request import needs_units
+from joblot_sirene.jobs.request import needs_units, read_text
 from joblot_sirene.package import package
 from joblot_sirene.register import naf
 from joblot_sirene.stock.csvtext import SourceError
@@ -127,13 +127,8 @@ def codes_of_file(path: Path) -> list[str]:
     Raises:
         SireneError: it cannot be read.
     """
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise SireneError(
-            f"cannot read `{path}`: {getattr(error, 'strerror', None) or 'not UTF-8 text'}".lower()
-        ) from None
-    firsts = (line.partition("#")[0].replace(";", ",").replace("\t", ",").partition(",")[0].strip() for line in lines)
+    lines = (line.partition("#")[0].replace(";", ",").replace("\t", ",") for line in read_text(path).splitlines())
+    firsts = (line.partition(",")[0].strip() for line in lines)
     return [first for first in firsts if first]
 
 
@@ -176,12 +171,7 @@ def read_job_file(path: Path, code: str = "", *, own_profiles: str | None, nomen
         ConfigError: everything in it that means nothing.
         SireneError: it cannot be read.
     """
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError:
-        raise SireneError(f"`{path}` is not UTF-8 text", hint="save the file as UTF-8") from None
-    except OSError as error:
-        raise SireneError(f"cannot read `{path}`: {(error.strerror or str(error)).lower()}") from None
+    text = read_text(path)
     job = jobfile.parse(text, file=str(path), own_profiles=own_profiles, default=nomenclature)
     return JobFile(path, text, job, code or ", ".join(selection.code for selection in job.filters.naf_include))
 
@@ -335,14 +325,12 @@ def write_result(result: Mapping[str, Any], folder: Path) -> None:
     Raises:
         SireneError: it cannot be written.
     """
-    from joblot_sirene.stock.writers import whole_file
-
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with whole_file(folder / REPORT) as part:
+        with atomic_write(folder / REPORT) as part:
             part.write_text(as_json(result), encoding="utf-8")
     except OSError as error:
-        raise SireneError(f"cannot write `{folder / REPORT}`: {(error.strerror or str(error)).lower()}") from None
+        raise SireneError(f"cannot write `{folder / REPORT}`: {reason_of(error)}") from None
 
 
 def as_json(value: Any) -> str:

@@ -18,7 +18,9 @@ from joblot import (
     Report,
     RunLogger,
     action,
+    atomic_write,
     fused,
+    reason_of,
 )
 
 
@@ -111,6 +113,16 @@ def log_something(path: Path) -> dict[str, object]:
         logger.log_event("thing_done", {"n": 1})
         logger.log_warning("careful", n=2)
     return dict(logger.summary or {})
+
+
+def write_down(path: Path, text: str) -> str:
+    """A file that is whole or absent, and what is in the way of it."""
+    try:
+        with atomic_write(path) as part:
+            part.write_text(text, encoding="utf-8")
+    except OSError as error:
+        return reason_of(error)
+    return ""
 
 
 VERSION: str = joblot.__version__

@@ -4,6 +4,7 @@ import json
 import resource
 import subprocess
 import sys
+from functools import partial
 
 import pytest
 
@@ -25,6 +26,12 @@ def test_init_writes_a_file_that_runs_and_overwrites_nothing(joblot):
     assert joblot("init") == (2, "", f"error: `joblot.yaml` exists already\n{hint}")
     assert joblot("init", "b.yaml").out == "wrote `b.yaml`; next: joblot run b.yaml\n"
     assert joblot("init", "no/b.yaml").err == "error: cannot write `no/b.yaml`: no such file or directory\n"
+
+
+def test_init_on_a_full_disk_names_the_file(joblot):
+    """It said that standard output cannot be written."""
+    limit = partial(resource.setrlimit, resource.RLIMIT_FSIZE, (0, 0))
+    assert joblot("init", preexec_fn=limit) == (2, "", "error: cannot write `joblot.yaml`: file too large\n")
 
 
 # --- validate -----------------------------------------------------------------------------------------

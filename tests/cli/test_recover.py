@@ -76,15 +76,18 @@ def test_an_end_that_the_list_of_runs_does_not_know_is_put_there(failed):
 
 
 def test_a_lost_journal_is_made_again_from_the_files(failed):
-    """G1, G6: plan, events and what `ls` shows come back; the rest runs."""
+    """G1, G6: plan, events and what `ls` shows come back; the rest runs. What a recovery that was killed has left goes."""
     listed = json.loads(failed("ls", "--json").out)
     records = len(events(failed).read_text().splitlines())
     for file in state(failed).glob("journal.db*"):
         file.unlink()
+    for left in (".joblot-0123456789abcdef.part", ".joblot-0123456789abcdef.part-wal"):
+        (state(failed) / left).touch()
     assert said(failed("recover")) == (
         0,
         f"run r1: {records} records (0 in the journal, {records} in its file); plan from plan.json\n",
     )
+    assert sorted(os.listdir(state(failed))) == [".gitignore", "journal.db", "runs"]
     again = json.loads(failed("ls", "--json").out)
     assert [drop_times(one) for one in again] == [drop_times(one) for one in listed]
     goes_on(failed)

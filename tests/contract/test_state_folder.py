@@ -38,7 +38,7 @@ def test_a_folder_that_cannot_be_made_is_one_line(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(StateError) as caught:
         StateFolder(tmp_path / "file" / "state")
-    assert str(caught.value) == f"cannot make the state folder `{tmp_path}/file/state`: Not a directory"
+    assert str(caught.value) == f"cannot make the state folder `{tmp_path}/file/state`: not a directory"
 
 
 def test_a_run_is_meant_by_its_id_its_beginning_its_end_or_as_the_last(folder):

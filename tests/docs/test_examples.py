@@ -10,7 +10,7 @@ from docs.pages import DOCS, PAGES, ROOT, prose, text
 from joblot.actions.registry import ACTIONS
 from joblot.cli import cli
 from joblot.config.load import load_text
-from joblot.errors import ConfigError
+from joblot.errors import ConfigError, JoblotError
 
 _BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 _JOBLOT = re.compile(r"^(?:\$ )?joblot (.*)$")
@@ -144,6 +144,15 @@ def test_the_file_that_users_write_is_read_and_refused_as_the_how_to_says():
         scope["read_codes"]("codes: [01.10, F]\ncodes: [43]\n", "shop.yaml")
     shown = "\n".join(found.render() for found in caught.value.diagnostics)
     assert f"```text\n{shown}\n```\n" in (DOCS / "howto" / "from-python.md").read_text()
+
+
+def test_the_file_of_the_how_to_is_written_whole(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    block = next(block for block in python_of("from-python.md") if "atomic_write" in block)
+    exec(block, {})
+    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("summary.txt", "12 rows\n")]
+    with pytest.raises(JoblotError, match=r"^cannot write `no/summary.txt`: no such file or directory$"):
+        exec(block.replace("summary.txt", "no/summary.txt"), {})
 
 
 def test_the_options_of_run_are_all_listed():

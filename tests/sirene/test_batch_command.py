@@ -11,6 +11,7 @@ import pytest
 
 from joblot import ActionError
 from joblot_sirene.batch import codes_of_file, status_of
+from joblot_sirene.errors import SireneError
 from joblot_sirene.package import package
 from joblot_sirene.register import naf
 
@@ -674,6 +675,20 @@ def test_codes_come_from_a_file_as_well(sirene, stock):
     assert codes_of_file(sirene.folder / "codes.csv") == ["4329A", "69.20z"]
     done = batch(sirene, stock, "--naf-file", "codes.csv", "--json", codes=())
     assert [item["naf_code"] for item in done.json["results"]] == ["4329A", "6920Z"]
+
+
+def test_a_file_of_codes_that_cannot_be_read_is_named_as_it_is(tmp_path):
+    """Its path was told in lower case."""
+    with pytest.raises(SireneError) as missing:
+        codes_of_file(tmp_path / "Codes.csv")
+    assert missing.value.message == f"cannot read `{tmp_path}/Codes.csv`: no such file or directory"
+    (tmp_path / "Codes.csv").write_bytes(b"\xff")
+    with pytest.raises(SireneError) as garbled:
+        codes_of_file(tmp_path / "Codes.csv")
+    assert (garbled.value.message, garbled.value.hint) == (
+        f"`{tmp_path}/Codes.csv` is not UTF-8 text",
+        "save the file as UTF-8",
+    )
 
 
 def test_it_is_a_joblot_run(sirene, stock):

@@ -16,7 +16,7 @@ from joblot_sirene.stock.routing import RowRequest
 from joblot_sirene.stock.scan import scan
 from joblot_sirene.stock.source import ParquetSource, ScanCancelledError, open_source
 from joblot_sirene.stock.spool import Spool, SpoolError
-from joblot_sirene.stock.writers import cut, whole_file, write_csv, write_parquet
+from joblot_sirene.stock.writers import cut, write_csv, write_parquet
 from sirene.stock import CODE, CODE25, NAMES, NOMENCLATURE, STATE, full_width, row, table, write
 
 CODES = ["69.20Z", "69.10Z", "43.29A", "43.21A", "69.20Y", "69.12", None]
@@ -341,13 +341,3 @@ def test_frames_are_cut_anew(heights, rows):
     found = list(cut(frames, rows))
     assert [frame.height for frame in found[:-1]] == [rows] * (len(found) - 1)
     assert pl.concat(found).equals(pl.concat(frames))
-
-
-def test_a_file_that_could_not_be_finished_leaves_what_was_there(tmp_path):
-    """R127: whole or not at all."""
-    path = tmp_path / "d.csv"
-    path.write_text("before")
-    with pytest.raises(ZeroDivisionError), whole_file(path) as part:
-        part.write_text(f"half {1 / 0}")
-    assert [file.name for file in tmp_path.iterdir()] == ["d.csv"]
-    assert path.read_text() == "before"

@@ -66,9 +66,6 @@ class Disk:
     def fdatasync(self, fd: int) -> None:
         self.durable = bytes(self.content)
 
-    def fsync(self, fd: int) -> None:
-        """Of what lies beside: taken as done."""
-
     def cut(self, rng: random.Random) -> bytes:
         """What the disk holds after the power went: the size may be the new one while sectors are not there yet."""
         size = rng.choice((len(self.durable), len(self.content), rng.randint(len(self.durable), len(self.content))))

@@ -55,6 +55,12 @@ def test_a_package_reads_a_file_of_its_own(api):
         api.read_codes("codes: [[], {}]")
 
 
+def test_a_file_is_written_or_the_reason_is_told(api, tmp_path):
+    assert api.write_down(tmp_path / "a.txt", "hello") == ""
+    assert (tmp_path / "a.txt").read_text() == "hello"
+    assert api.write_down(tmp_path / "a.txt" / "b", "hello") == "not a directory"
+
+
 def test_no_module_hides_a_public_name():
     """A submodule of the same name would take the name's place as soon as anything imports it."""
     import pkgutil

@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import errno
 import os
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from joblot.core.model import Artifact, LogLine
 from joblot.errors import ActionError
+from joblot.files import reason_of, rename_together
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 _DISK: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS)
@@ -116,65 +117,43 @@ class Context:
         Raises:
             ActionError: a folder or a file cannot be written, or the block did not write one of them.
         """
-        parts: list[Path] = []
-        try:
-            for path in paths:
-                with self._naming(path):
-                    parts.append(self._part(self.path(path)))
-            yield parts
-            self._complete(paths, parts)
-        except BaseException as error:
-            for path, part in zip(paths, parts, strict=False):
-                part.unlink(missing_ok=True)
-                if isinstance(error, OSError) and error.filename in (part, str(part)):
-                    raise self._cannot_write(path, error) from error
-            if isinstance(error, OSError) and error.errno in _DISK and paths:
-                raise self._cannot_write(paths[0], error) from error
-            raise
-
-    def _part(self, target: Path) -> Path:
-        """The temporary file of a target. What earlier attempts left when they were killed goes: none of them lives any more."""
-        target.parent.mkdir(parents=True, exist_ok=True)
-        for attempt in range(1, self.attempt + 1):
-            part = target.with_name(f".{target.name}.{attempt}.part")
-            part.unlink(missing_ok=True)
-        return part
-
-    def _complete(self, paths: Sequence[str | Path], parts: Sequence[Path]) -> None:
+        parts = [self._part(path) for path in paths]
         made = []
-        for path, part in zip(paths, parts, strict=True):
-            if not part.exists():
-                raise ActionError(f"nothing was written to `{self.shown(path)}`", reason="output")
-            _force(part)
-            made.append(Artifact(self.shown(path), part.stat().st_size))
-        folders: dict[Path, None] = {}
-        for path, part in zip(paths, parts, strict=True):
-            target = self.path(path)
-            with self._naming(path):
-                part.replace(target)
-            folders[target.parent] = None
-        for folder in folders:
-            _force(folder)
+        try:
+            yield parts
+            for path, part in zip(paths, parts, strict=True):
+                if not part.exists():
+                    raise ActionError(f"nothing was written to `{self.shown(path)}`", reason="output")
+                made.append(Artifact(self.shown(path), part.stat().st_size))
+            rename_together(dict(zip(parts, map(self.path, paths), strict=True)))
+        except BaseException as error:
+            for part in parts:
+                with suppress(OSError):
+                    part.unlink()
+            if not isinstance(error, OSError):
+                raise
+            named = [path for path, part in zip(paths, parts, strict=True) if error.filename in (part, str(part))]
+            if error.errno in _DISK:
+                named += paths
+            if not named:
+                raise
+            raise self._cannot_write(named[0], error) from error
         self.artifacts += made
 
-    @contextmanager
-    def _naming(self, path: str | Path) -> Iterator[None]:
-        """Errors of the system name the path that was asked for."""
+    def _part(self, path: str | Path) -> Path:
+        """The temporary file of an output. What earlier attempts left when they were killed goes: none of them lives any more.
+
+        The names say whose they are, unlike those in `files`: an attempt that is killed removes nothing, so the next one has to know them.
+        """
+        target = self.path(path)
         try:
-            yield
+            target.parent.mkdir(parents=True, exist_ok=True)
+            for attempt in range(1, self.attempt + 1):
+                part = target.with_name(f".{target.name}.{attempt}.part")
+                part.unlink(missing_ok=True)
         except OSError as error:
             raise self._cannot_write(path, error) from error
+        return part
 
     def _cannot_write(self, path: str | Path, error: OSError) -> ActionError:
-        return ActionError(
-            f"cannot write `{self.shown(path)}`: {(error.strerror or str(error)).lower()}", reason="output"
-        )
-
-
-def _force(path: Path) -> None:
-    """Make a file's contents, or a folder's entries, survive a power cut."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        return ActionError(f"cannot write `{self.shown(path)}`: {reason_of(error)}", reason="output")

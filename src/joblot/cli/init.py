@@ -56,15 +56,17 @@ jobs:
 @click.pass_obj
 def command(output: Output, file: str) -> int:
     """Write the file."""
-    import os
+    from pathlib import Path
+
+    from joblot.files import reason_of
 
     try:
-        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+        # Not beside and renamed: that would overwrite what has come to stand there in the meantime.
+        with Path(file).open("x", encoding="utf-8") as stream:
+            stream.write(STARTER)
     except FileExistsError:
         raise UsageError(f"`{file}` exists already", hint="give another name: `joblot init other.yaml`") from None
     except OSError as error:
-        raise UsageError(f"cannot write `{file}`: {(error.strerror or str(error)).lower()}") from None
-    with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
-        stream.write(STARTER)
+        raise UsageError(f"cannot write `{file}`: {reason_of(error)}") from None
     output.result(f"wrote `{file}`; next: joblot run{'' if file == 'joblot.yaml' else f' {file}'}")
     return EXIT_OK

@@ -58,8 +58,10 @@ class Output:
             _to_nowhere(self._stdout)
             raise
         except OSError as error:
+            from joblot.files import reason_of
+
             _to_nowhere(self._stdout)
-            raise StdoutError(f"cannot write to standard output: {(error.strerror or str(error)).lower()}") from None
+            raise StdoutError(f"cannot write to standard output: {reason_of(error)}") from None
 
     def document(self, value: object) -> None:
         """Write a value to standard output as indented JSON."""

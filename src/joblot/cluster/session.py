@@ -12,6 +12,7 @@ import msgspec
 from msgspec import Struct
 
 from joblot.cluster.messages import Claim
+from joblot.files import replace_file
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -55,10 +56,7 @@ class Session:
     def _write(self, *, is_open: bool) -> None:
         if self._path is None or not self._path.parent.is_dir():
             return
-        content = msgspec.json.encode(Noted(self.token, self._epoch, self._on, is_open))
-        part = self._path.with_suffix(".part")
-        part.write_bytes(content)
-        part.replace(self._path)
+        replace_file(self._path, [msgspec.json.encode(Noted(self.token, self._epoch, self._on, is_open))])
 
 
 def read(run_dir: Path | None) -> Noted | None:

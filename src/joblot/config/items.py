@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from joblot.config.tree import describe
 from joblot.core.written import shorten
 from joblot.errors import did_you_mean
+from joblot.files import reason_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -189,7 +190,7 @@ def _command(given: str, folder: str) -> Columns:
             start_new_session=True,  # so that all it started can be ended
         )
     except OSError as error:
-        raise ItemsError(f"`{shown}` cannot be run: {os.strerror(error.errno or 0).lower()}") from None
+        raise ItemsError(f"`{shown}` cannot be run: {reason_of(error)}") from None
     with process:
         try:
             printed, complained = _printed(process, shown)
@@ -273,7 +274,7 @@ def _opened(given: str, folder: str) -> Any:
         with open(path, "rb") as file:  # noqa: PTH123
             content = file.read()
     except OSError as error:
-        raise ItemsError(f"cannot read `{given}`: {os.strerror(error.errno or 0).lower()}") from None
+        raise ItemsError(f"cannot read `{given}`: {reason_of(error)}") from None
     try:
         return io.StringIO(content.decode("utf-8-sig"), newline=None)
     except UnicodeDecodeError as error:

@@ -12,6 +12,7 @@ from msgspec import Struct
 
 from joblot.config.tree import BrokenTextError, Problem, Spot, Spots, Wanted, to_diagnostics
 from joblot.errors import ConfigError, Diagnostic
+from joblot.files import reason_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -67,8 +68,7 @@ def read_bytes(path: str | os.PathLike[str]) -> bytes:
     except IsADirectoryError:
         raise _refused(f"a directory, not a batch file: `{shown}`") from None
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise _refused(f"cannot read `{shown}`: {reason[:1].lower() + reason[1:]}") from None
+        raise _refused(f"cannot read `{shown}`: {reason_of(error)}") from None
     if len(content) > limit:
         raise _refused(
             f"larger than {limit // MIB} MiB: `{shown}`", hint="large batches are read from JSON, up to 256 MiB"

@@ -21,6 +21,7 @@ import msgspec
 from joblot.core.model import Attempt, Outcome
 from joblot.executors import command
 from joblot.executors.worker import FROM_WORKER, TO_WORKER
+from joblot.files import system_error
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -43,7 +44,7 @@ class Channel:
             if self.theirs.fileno() >= most_fds:
                 self._sock.close()
                 self.theirs.close()
-                raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+                raise system_error(errno.EMFILE)
         except OSError:
             os.close(self.token_r)
             os.close(self._token_w)

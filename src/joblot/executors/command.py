@@ -20,6 +20,7 @@ from joblot.actions.registry import ACTIONS
 from joblot.config.params import convert_params
 from joblot.core.model import Outcome
 from joblot.errors import JoblotError
+from joblot.files import reason_of
 
 if TYPE_CHECKING:
     from joblot.core.model import Attempt, JobSpec
@@ -202,7 +203,7 @@ def not_started(attempt: Attempt, error: OSError, line: CommandLine, *, began: f
     elif error.errno == errno.ENOENT:
         outcome.exit_code, outcome.message = 127, f"command not found: `{line.argv[0]}`"
     else:
-        outcome.message = f"cannot execute `{line.argv[0]}`: {os.strerror(error.errno or 0).lower()}"
+        outcome.message = f"cannot execute `{line.argv[0]}`: {reason_of(error)}"
     return outcome
 
 

@@ -22,6 +22,7 @@ from joblot.executors.mask import Mask
 from joblot.executors.shortage import Shortage
 from joblot.executors.spool import adopt, path_of, share, unshow_quiet
 from joblot.executors.worker import LOOK, SPIN_BELOW_S, Spin, Worker
+from joblot.files import system_error
 from joblot.outputs import Hashes
 
 if TYPE_CHECKING:
@@ -421,8 +422,7 @@ class LocalExecutor:
     def _command_failed(self, ident: int, code: int) -> None:
         running = self._commands.pop(ident, None)
         if running is not None:
-            error = OSError(code, os.strerror(code))
-            outcome = command.not_started(running.attempt, error, running.line, began=time.monotonic())
+            outcome = command.not_started(running.attempt, system_error(code), running.line, began=time.monotonic())
             self._mask.outcome(outcome)
             self._ended.append(outcome)
 
@@ -470,7 +470,7 @@ class LocalExecutor:
         worker = self._workers[ident]
         self._waiting.extendleft(reversed(worker.outstanding))
         self._forget(worker)
-        self._shortage.met(OSError(code, os.strerror(code)), alone=not self._workers and not self._commands)
+        self._shortage.met(system_error(code), alone=not self._workers and not self._commands)
 
     def _worker_gone(self, ident: int, status: int, verdict: str) -> None:
         worker = self._workers.get(ident)

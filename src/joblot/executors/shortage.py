@@ -6,11 +6,11 @@ It knows no processes: the executor tells what was refused, and asks before it t
 from __future__ import annotations
 
 import errno
-import os
 import time
 from typing import TYPE_CHECKING, Final
 
 from joblot.errors import JoblotError
+from joblot.files import reason_of, system_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -48,14 +48,13 @@ class Shortage:
         elif not self._alone_since:
             self._alone_since = now
         elif now - self._alone_since > GIVE_UP_S:
-            reason = os.strerror(error.errno or 0).lower()
             raise JoblotError(
-                f"cannot start any process: {reason}", hint="see `ulimit -n`, `ulimit -u` and the free memory"
+                f"cannot start any process: {reason_of(error)}", hint="see `ulimit -n`, `ulimit -u` and the free memory"
             )
 
     def say(self, code: int) -> None:
         """Tell once that fewer jobs run than could, because of an error of this number."""
-        text = "`ulimit -n` is low" if code in _FILES else os.strerror(code).lower()
+        text = "`ulimit -n` is low" if code in _FILES else reason_of(system_error(code))
         if self._warn is not None and text not in self._told:
             self._told.add(text)
             self._warn(f"the system has no room for more processes ({text}): fewer jobs run at once")

@@ -15,6 +15,8 @@ import os
 import sys
 from typing import TYPE_CHECKING, Final
 
+from joblot.files import replace_file
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
@@ -104,16 +106,9 @@ class Spool:
             os.link(self._path, final)
 
     def _write(self, final: Path, size: int) -> None:
-        """Write the log anew: what is kept of it, and without secrets."""
+        """Write the log anew: what is kept of it, and without secrets. Not forced to disk: the warden would wait for it."""
         final.parent.mkdir(parents=True, exist_ok=True)
-        part = final.with_name(f".{final.name}.part")
-        try:
-            with open(part, "wb", opener=_private) as file:
-                file.writelines(self._worth_keeping(size))
-            part.replace(final)
-        except OSError:
-            part.unlink(missing_ok=True)
-            raise
+        replace_file(final, self._worth_keeping(size), mode=0o600, forced=False)
 
     def _worth_keeping(self, size: int) -> Iterator[bytes]:
         if size <= self._cap:
@@ -226,10 +221,6 @@ def _kept(cap: int, size: int) -> tuple[int, int]:
     return head, max(head, size - (cap - head))
 
 
-def _private(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)
-
-
 def adopt(logs: Path, slot: str, job: str, number: int, mask: Mask, cap: int) -> bool:
     """Give an attempt what is in the spool of a slot whose process has died. Returns whether that was anything."""
     try:
@@ -256,11 +247,8 @@ def share(logs: Path, job: str, number: int, others: Iterable[tuple[str, int]]) 
 def keep(logs: Path, job: str, number: int, log: bytes) -> None:
     """Write the log of an attempt that ran elsewhere."""
     final = logs / job / f"{number}.log"
-    part = final.with_name(f".{final.name}.part")
     try:
         final.parent.mkdir(parents=True, exist_ok=True)
-        with open(part, "wb", opener=_private) as file:
-            file.write(log)
-        part.replace(final)
+        replace_file(final, [log], mode=0o600, forced=False)
     except OSError:
-        part.unlink(missing_ok=True)  # the disk is full: its log is lost, nothing else
+        pass  # the disk is full: its log is lost, nothing else

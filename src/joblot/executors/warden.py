@@ -41,6 +41,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from joblot.executors import footprint, processes
 from joblot.executors.spool import Spool, path_of, trim_file
+from joblot.files import system_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -340,7 +341,7 @@ class Warden:
         copy = os.dup(self._null)
         os.close(copy)
         if copy >= self._most_fds:
-            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+            raise system_error(errno.EMFILE)
         self._spool_count += 1
         return Spool(self._logs, f"command-{os.getpid()}-{self._spool_count}", self._mask, cap=self._cap)
 

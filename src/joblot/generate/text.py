@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from unicodedata import category, normalize
 
 from joblot.errors import ConfigError, Diagnostic, UsageError, did_you_mean
+from joblot.files import reason_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
@@ -188,5 +189,4 @@ def read_text(path: str | os.PathLike[str]) -> str:
     except UnicodeDecodeError as error:
         raise UsageError(f"not UTF-8 text: `{shown}` (byte {error.start})", hint="save the file as UTF-8") from None
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise UsageError(f"cannot read `{shown}`: {reason[:1].lower()}{reason[1:]}") from None
+        raise UsageError(f"cannot read `{shown}`: {reason_of(error)}") from None

@@ -17,7 +17,7 @@ from msgspec import Struct, structs
 from joblot.config.source import Format
 from joblot.core.written import shorten
 from joblot.errors import ConfigError, Diagnostic, JoblotError, UsageError
-from joblot.files import write_atomically
+from joblot.files import reason_of, write_atomically
 from joblot.generate.header import read_header, seal
 from joblot.generate.safety import Shape, kind_of
 from joblot.generate.text import Template, unfit
@@ -280,7 +280,7 @@ def _content(path: str) -> bytes | None:
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise UsageError(f"cannot read `{path}`: {(error.strerror or str(error)).lower()}") from None
+        raise UsageError(f"cannot read `{path}`: {reason_of(error)}") from None
 
 
 def _write(path: str, text: str, values: Mapping[str, str], *, force: bool) -> Write:
@@ -319,7 +319,7 @@ def _entries(root: str) -> list[os.DirEntry[str]]:
     except FileNotFoundError:
         return []
     except OSError as error:
-        raise UsageError(f"cannot read `{root}`: {(error.strerror or str(error)).lower()}") from None
+        raise UsageError(f"cannot read `{root}`: {reason_of(error)}") from None
     return sorted(files, key=lambda entry: entry.name)
 
 
@@ -334,7 +334,7 @@ def _done(write: Write) -> Write:
     except JoblotError as error:
         return structs.replace(write, state="failed", reason=error.message)
     except OSError as error:
-        reason = f"cannot remove `{write.path}`: {(error.strerror or str(error)).lower()}"
+        reason = f"cannot remove `{write.path}`: {reason_of(error)}"
         return structs.replace(write, state="failed", reason=reason)
     return write
 

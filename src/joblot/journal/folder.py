@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import msgspec
 
 from joblot.errors import NoRunsError, RunHeldError, StateError
+from joblot.files import reason_of, replace_file
 from joblot.journal.mounts import MOUNTS, network_type
 from joblot.journal.runfile import RunFile
 from joblot.journal.sqlite import EVENTS_FILE, SqliteJournal
@@ -128,10 +129,11 @@ class StateFolder:
                 self.path.mkdir(parents=True, mode=0o700)
             ignore = self.path / ".gitignore"
             if not ignore.exists():
-                ignore.write_text("*\n", encoding="utf-8")
+                replace_file(ignore, [b"*\n"], forced=False)
         except OSError as error:
             raise StateError(
-                f"cannot make the state folder `{self.path}`: {error.strerror}", hint="choose another with `--state`"
+                f"cannot make the state folder `{self.path}`: {reason_of(error)}",
+                hint="choose another with `--state`",
             ) from None
 
     def run_folder(self, run_id: str) -> RunFolder:
@@ -149,7 +151,7 @@ class StateFolder:
             folder.path.mkdir(parents=True, exist_ok=True)
             return Hold(run_id, folder)
         except OSError as error:
-            raise StateError(f"cannot write to `{folder.path}`: {error.strerror}") from None
+            raise StateError(f"cannot write to `{folder.path}`: {reason_of(error)}") from None
 
     def is_held(self, run_id: str) -> bool:
         """Whether a live process drives the run."""
@@ -230,15 +232,13 @@ class Hold:
         folder = self.folder
         try:
             if plan:
-                part = folder.plan.with_name(".plan.json.part")
-                part.write_bytes(plan)
-                part.replace(folder.plan)
+                replace_file(folder.plan, [plan], forced=False)
             aside = journal.mend(self.run_id, folder.events)
             # Forced with the first record: without the plan, the names in the folders and the run's row it would be of no use.
             beside = [folder.plan, folder.path, folder.path.parent, Path(f"{journal.path}-wal"), journal.path.parent]
             journal.attach(self.run_id, RunFile(folder.events, durability=durability, beside=beside))
         except OSError as error:
-            raise StateError(f"cannot write to `{error.filename or folder.events}`: {_reason(error)}") from None
+            raise StateError(f"cannot write to `{error.filename or folder.events}`: {reason_of(error)}") from None
         return aside
 
     def release(self) -> None:
@@ -247,10 +247,6 @@ class Hold:
             os.ftruncate(self._fd, 0)
             os.close(self._fd)
             self._fd = -1
-
-
-def _reason(error: OSError) -> str:
-    return os.strerror(error.errno or 0).lower()
 
 
 def owner() -> dict[str, Any]:

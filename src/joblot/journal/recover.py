@@ -6,7 +6,6 @@ state folder, because it has to work where none can be opened, and it runs nothi
 
 from __future__ import annotations
 
-import os
 import sqlite3
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -19,10 +18,11 @@ from joblot.core.events import SCHEMA
 from joblot.core.fan_out import count_jobs
 from joblot.digest import blake2b
 from joblot.errors import StateError
+from joblot.files import atomic_write, reason_of, remove_parts, replace_file
 from joblot.journal.codec import CHAIN_START, jsonl_line, link
 from joblot.journal.folder import JOURNAL_FILE, Hold, RunFolder
 from joblot.journal.runfile import read_lines, read_rows
-from joblot.journal.sqlite import TABLES, SqliteJournal, keep_aside, refuse_device, write_file
+from joblot.journal.sqlite import TABLES, SqliteJournal, keep_aside, refuse_device
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -98,9 +98,7 @@ def recover(state: Path, run_id: str | None = None) -> Recovery:
         # A new journal has all runs in it, whichever was asked for.
         return Recovery(replaced, kept, [one.renew_file() for one in (found if replaced else wanted)])
     except OSError as error:
-        raise StateError(
-            f"cannot write to `{error.filename or state}`: {os.strerror(error.errno or 0).lower()}"
-        ) from None
+        raise StateError(f"cannot write to `{error.filename or state}`: {reason_of(error)}") from None
     except sqlite3.Error as error:
         raise StateError(f"cannot make the journal again: {error}") from None
     finally:
@@ -255,11 +253,9 @@ class _Found:
         if folder is not None:
             if self._in_file != len(self.rows) or _has_more(folder.events, self.rows):
                 kept = keep_aside(folder.events) if folder.events.exists() else None
-                write_file(folder.events, self.rows)
+                replace_file(folder.events, (jsonl_line(*row) for row in self.rows))
             if self._plan_from == "journal":
-                part = folder.plan.with_name(".plan.json.part")
-                part.write_bytes(self.plan)
-                part.replace(folder.plan)
+                replace_file(folder.plan, [self.plan])
         return Recovered(
             self.run_id,
             len(self.rows),
@@ -328,30 +324,29 @@ def _has_more(path: Path, rows: list[Row]) -> bool:
 
 def _replace_journal(path: Path, old: _Old, found: list[_Found]) -> Path | None:
     """Make a new journal of all runs and put it in the old one's place. Returns where the old one is."""
-    part = path.with_name(f".{path.name}.part")
-    for leftover in (part, Path(f"{part}-wal"), Path(f"{part}-shm")):
-        leftover.unlink(missing_ok=True)
-    SqliteJournal(part, durability="full").close()
-    database = sqlite3.connect(part, isolation_level=None)
-    try:
-        database.execute("BEGIN IMMEDIATE")
-        for number, one in enumerate(sorted(found, key=lambda one: _order(one, old)), 1):
-            one.insert(database, number)
-        database.executemany(f"INSERT OR REPLACE INTO made ({_MADE_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?)", old.made())  # noqa: S608 - a constant of ours
-        database.execute("COMMIT")
-        database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    finally:
-        database.close()
-    old.close()
+    remove_parts(path.parent)  # nobody else writes there: every run is held
     kept = None
-    if path.exists():
-        kept = keep_aside(path, "corrupt")
-        wal = Path(f"{path}-wal")
-        # The old log must be out of the way before the new journal is there: SQLite would take it for the new one's.
-        if wal.exists():
-            wal.rename(f"{kept}-wal")
-        Path(f"{path}-shm").unlink(missing_ok=True)
-    part.replace(path)
+    with atomic_write(path) as part:
+        SqliteJournal(part, durability="full").close()
+        database = sqlite3.connect(part, isolation_level=None)
+        try:
+            database.execute("BEGIN IMMEDIATE")
+            for number, one in enumerate(sorted(found, key=lambda one: _order(one, old)), 1):
+                one.insert(database, number)
+            made = f"INSERT OR REPLACE INTO made ({_MADE_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?)"  # noqa: S608 - a constant of ours
+            database.executemany(made, old.made())
+            database.execute("COMMIT")
+            database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        finally:
+            database.close()
+        old.close()
+        if path.exists():
+            kept = keep_aside(path, "corrupt")
+            wal = Path(f"{path}-wal")
+            # The old log must be out of the way before the new journal is there: SQLite would take it for the new one's.
+            if wal.exists():
+                wal.rename(f"{kept}-wal")
+            Path(f"{path}-shm").unlink(missing_ok=True)
     return kept
 
 

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import os
 import threading
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 import msgspec
 from msgspec import Raw, Struct
 
 from joblot.errors import JournalWriteError, StateError
+from joblot.files import force_to_disk, reason_of
 from joblot.journal.codec import CHAIN_START, jsonl_line, link
 
 if TYPE_CHECKING:
@@ -65,7 +67,7 @@ def read_lines(path: Path) -> Iterator[Row | None]:
     except FileNotFoundError:
         return
     except OSError as error:
-        raise StateError(f"cannot read `{path}`: {os.strerror(error.errno or 0).lower()}") from None
+        raise StateError(f"cannot read `{path}`: {reason_of(error)}") from None
     with file:
         for text in file:
             yield _row(text) if text.endswith(b"\n") else None
@@ -172,7 +174,7 @@ class _Forcer:
         """Raise what the last forcing failed with: after that the file cannot be trusted to reach the disk any more."""
         if self._error is not None:
             raise StateError(
-                f"cannot force the run's events to disk: {os.strerror(self._error.errno or 0).lower()}",
+                f"cannot force the run's events to disk: {reason_of(self._error)}",
                 hint="`joblot resume` goes on from what the disk has",
             )
 
@@ -191,7 +193,8 @@ class _Forcer:
         os.fdatasync(self._fd)
         if self._beside:
             for path in self._beside:
-                _force_path(path)
+                with suppress(FileNotFoundError):
+                    force_to_disk(path)
             self._beside = ()
 
     def _run(self) -> None:
@@ -212,17 +215,6 @@ class _Forcer:
             self._thread.join()
 
 
-def _force_path(path: Path) -> None:
-    try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
-
-
 def _not_written(path: Path, error: OSError) -> JournalWriteError:
     hint: Any = "make room on that disk, then `joblot resume`" if error.errno in (28, 122, 27) else ""
-    return JournalWriteError(f"cannot write to `{path}`: {os.strerror(error.errno or 0).lower()}", hint=hint)
+    return JournalWriteError(f"cannot write to `{path}`: {reason_of(error)}", hint=hint)

@@ -22,12 +22,13 @@ import msgspec
 from joblot.core.events import SCHEMA, Record
 from joblot.core.fingerprint import Made
 from joblot.errors import JournalDamagedError, JournalWriteError, NoRunsError, StateError
+from joblot.files import replace_file
 from joblot.journal import Request, RunInfo
 from joblot.journal.codec import CHAIN_START, encode_events, jsonl_line, link, verified
 from joblot.journal.runfile import RunFile, read_rows
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from joblot.core.events import AnyEvent
 
@@ -169,7 +170,7 @@ class SqliteJournal:
             pass
         known = chain == CHAIN_START or any(row[3] == chain for row in rows)
         aside = keep_aside(path) if not known or _has_lines(path, sound) else None
-        write_file(path, rows)
+        replace_file(path, (jsonl_line(*row) for row in rows))
         return aside
 
     def _gather(self, row: tuple[int, float, bytes, bytes]) -> None:
@@ -422,16 +423,6 @@ class SqliteJournal:
         if isinstance(error, sqlite3.OperationalError):
             return JournalWriteError(f"cannot write to journal `{self.path}`: {error}", hint=_advice(str(error)))
         return JournalDamagedError(f"journal `{self.path}` is damaged: {_one_line(error)}")
-
-
-def write_file(path: Path, rows: Iterable[tuple[int, float, bytes, bytes]]) -> None:
-    """Make a run's file of these records, whole or not at all."""
-    fresh = path.with_name(f".{path.name}.part")
-    with fresh.open("wb") as file:
-        file.writelines(jsonl_line(*row) for row in rows)
-        file.flush()
-        os.fsync(file.fileno())
-    fresh.replace(path)
 
 
 def refuse_device(path: Path) -> None:

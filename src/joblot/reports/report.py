@@ -17,6 +17,7 @@ from msgspec import UNSET, Raw, Struct, UnsetType
 from joblot.clock import iso_utc
 from joblot.core.model import Artifact  # noqa: TC001 - a field of a struct
 from joblot.errors import EXIT_JOBS_FAILED, EXIT_OK, EXIT_SIGINT, EXIT_SIGTERM, EXIT_TIME_LIMIT, BatchFailedError
+from joblot.files import write_atomically
 from joblot.version import __version__
 
 if TYPE_CHECKING:
@@ -290,8 +291,6 @@ class Report:
         Raises:
             JoblotError: the file cannot be written.
         """
-        from joblot.files import write_atomically
-
         write_atomically(path, self._chunks())
 
     def _head(self) -> dict[str, Any]:

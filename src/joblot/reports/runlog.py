@@ -12,6 +12,7 @@ import msgspec
 
 from joblot.clock import iso_utc
 from joblot.core import events as ev
+from joblot.files import write_atomically
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -125,8 +126,6 @@ class RunLog:
         Raises:
             JoblotError: the file cannot be written.
         """
-        from joblot.files import write_atomically
-
         write_atomically(path, self._chunks())
 
     def _chunks(self) -> Iterator[bytes | bytearray]:

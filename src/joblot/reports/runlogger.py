@@ -22,7 +22,7 @@ import msgspec
 from joblot.clock import Clock, SystemClock, new_run_id
 from joblot.core import events as ev
 from joblot.errors import EXIT_SIGTERM, JoblotError, UsageError
-from joblot.files import check_writable, make_folder_of
+from joblot.files import check_writable, make_folder_of, reason_of
 from joblot.reports.runlog import RunLog
 from joblot.reports.text import plain
 
@@ -285,7 +285,7 @@ class RunLogger:
             _write_all(self._stream, b"".join(line + b"\n" for line in lines))
         except OSError as error:
             self._close_stream()
-            raise JoblotError(f"cannot write the stream of run `{self.run_id}`: {_reason(error)}") from error
+            raise JoblotError(f"cannot write the stream of run `{self.run_id}`: {reason_of(error)}") from error
 
     def _close_stream(self) -> None:
         if self._stream >= 0:
@@ -375,15 +375,11 @@ def _describe(error: BaseException) -> str:
     if isinstance(error, FileNotFoundError) and error.filename is not None:
         return f"file not found: {error.filename}"
     if isinstance(error, OSError) and error.filename is not None:
-        return f"{_reason(error)}: {error.filename}"
+        return f"{reason_of(error)}: {error.filename}"
     if isinstance(error, JoblotError):
         return error.message
     said = " ".join(_text(error).split())
     return f"{type(error).__name__}: {said}" if said else type(error).__name__
-
-
-def _reason(error: OSError) -> str:
-    return (error.strerror or str(error)).lower()
 
 
 def _open_stream(path: str | Path) -> int:
@@ -394,7 +390,7 @@ def _open_stream(path: str | Path) -> int:
             _end_last_line(stream)
     except OSError as error:
         raise UsageError(
-            f"cannot write `{path}`: {_reason(error)}", hint="give a path to a file that you may write"
+            f"cannot write `{path}`: {reason_of(error)}", hint="give a path to a file that you may write"
         ) from error
     return stream
 

@@ -25,6 +25,7 @@ from joblot.core.runstate import RunState
 from joblot.core.selection import Selection, leave_out
 from joblot.errors import ConfigError, JoblotError, StateError, UsageError, did_you_mean
 from joblot.executors.protocol import RunContext
+from joblot.files import reason_of, write_atomically
 from joblot.journal.stored_plan import sound_plan, stored_plan
 from joblot.outputs import Hashes, OutputWatch
 from joblot.runner.engine import Engine, Observer
@@ -403,8 +404,6 @@ class _Driver:
         """Keep which jobs were asked for where a resume finds it, if this process is killed before the run's first record."""
         if self._hold is None or journal.info(self._run_id) is not None:  # that run keeps its own
             return
-        from joblot.files import write_atomically
-
         path = self._hold.folder.path / SELECTION_FILE
         if self._selection:
             write_atomically(path, [msgspec.json.encode(self._selection)])
@@ -514,9 +513,8 @@ def _faults_in_one_line() -> Iterator[None]:
         what = (
             f"cannot use `{error.filename}`" if error.filename is not None else "the system refused what the run needs"
         )
-        reason = os.strerror(error.errno).lower() if error.errno else str(error)
         raise StateError(
-            f"{what}: {reason}", hint="nothing recorded is lost; `joblot resume` goes on from there"
+            f"{what}: {reason_of(error)}", hint="nothing recorded is lost; `joblot resume` goes on from there"
         ) from error
 
 

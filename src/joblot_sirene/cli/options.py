@@ -98,15 +98,9 @@ def variables(constants: tuple[str, ...]) -> dict[str, str]:
 
 def own_profiles(path: Path | None) -> str | None:
     """The text of a file of profiles."""
-    from joblot_sirene.errors import SireneError
+    from joblot_sirene.jobs.request import read_text
 
-    if path is None:
-        return None
-    try:
-        return path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "not UTF-8 text"
-        raise SireneError(f"cannot read `{path}`: {reason.lower()}") from None
+    return None if path is None else read_text(path)
 
 
 def check_profile(name: str, own: str | None, file: Path | None) -> None:

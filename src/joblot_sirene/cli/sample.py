@@ -51,6 +51,7 @@ if TYPE_CHECKING:
 def command(*, out: Path, as_json: bool, **given: Any) -> int:
     """Make it up and write it."""
     with options.errors_as_json(wanted=as_json):
+        from joblot import reason_of
         from joblot_sirene import batch
         from joblot_sirene.errors import SireneError, need_engine
 
@@ -64,9 +65,7 @@ def command(*, out: Path, as_json: bool, **given: Any) -> int:
         except ValueError as error:
             raise SireneError(str(error)) from None
         except OSError as error:
-            raise SireneError(
-                f"cannot write `{error.filename or out}`: {(error.strerror or str(error)).lower()}"
-            ) from None
+            raise SireneError(f"cannot write `{error.filename or out}`: {reason_of(error)}") from None
         if as_json:
             click.echo(
                 batch.as_json({"status": "OK", "file": str(out), "rows": made.rows, "units": made.units}), nl=False

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from joblot import ActionError
+from joblot import ActionError, reason_of
 from joblot_sirene.package import quality
 from joblot_sirene.register import privacy
 from joblot_sirene.steps import model
@@ -137,8 +137,7 @@ def telling(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        reason = error.strerror or str(error).partition(" (os error")[0]
-        raise ActionError(f"cannot write to `{folder}`: {reason.lower()}") from error
+        raise ActionError(f"cannot write to `{folder}`: {reason_of(error)}") from error
 
 
 def _write(path: Path, texts: Iterable[str]) -> None:

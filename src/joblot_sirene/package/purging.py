@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from joblot import reason_of
 from joblot_sirene.errors import SireneError
 from joblot_sirene.package.package import LOGS, MANIFEST, SUMS, leftovers
 from joblot_sirene.register import privacy
@@ -69,7 +70,7 @@ def _remove(place: Path, manifest: dict[str, Any]) -> None:
                 path.unlink(missing_ok=True)
         (place / MANIFEST).unlink(missing_ok=True)
     except OSError as error:
-        raise SireneError(f"cannot remove `{error.filename}`: {(error.strerror or str(error)).lower()}") from None
+        raise SireneError(f"cannot remove `{error.filename}`: {reason_of(error)}") from None
     for empty in (logs, place):
         if empty.is_dir() and not empty.is_symlink() and not any(empty.iterdir()):
             empty.rmdir()

@@ -13,6 +13,7 @@ import zlib
 from contextlib import ExitStack
 from typing import IO, TYPE_CHECKING, Final
 
+from joblot import reason_of
 from joblot_sirene.errors import SireneError
 from joblot_sirene.register.layout import LayoutError, recognise
 
@@ -213,7 +214,7 @@ class CsvText:
             raise self._unreadable(error) from error
 
     def _unreadable(self, error: Exception) -> SourceError:
-        reason = (error.strerror or str(error)).lower() if isinstance(error, OSError) else str(error)
+        reason = reason_of(error) if isinstance(error, OSError) else str(error)
         return SourceError(f"cannot read `{self.shown}`: {reason}", hint="download the stock file again")
 
     def _decoded(self, text: bytes) -> str:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from joblot import atomic_write, reason_of
 from joblot_sirene.register.layout import COLUMNS
 from joblot_sirene.register.naf import CODE_COLUMN
 from joblot_sirene.stock.csvtext import SourceError
@@ -29,7 +30,7 @@ from joblot_sirene.stock.source import (
     data_type,
     open_source,
 )
-from joblot_sirene.stock.writers import whole_file, write_parquet
+from joblot_sirene.stock.writers import write_parquet
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -163,7 +164,7 @@ def prepare(
                 progress(source.done)
 
     try:
-        with whole_file(target) as part:
+        with atomic_write(target) as part:
             schema = {name: data_type(name) for name in present} | {ORDER: pl.UInt32()}
             write_parquet(
                 runs.sorted(read(), schema),
@@ -175,9 +176,9 @@ def prepare(
                 metadata=lambda _: {_KEY: msgspec.json.encode(runs.contents(digest)).decode()},
             )
     except (OSError, pl.exceptions.PolarsError) as error:  # of the source's own errors `batches` makes others
-        reason = getattr(error, "strerror", None) or re.sub(r".*IO error: | \(os error.*", "", str(error))
+        reason = re.sub(r".*io error: ", "", reason_of(error))
         raise SourceError(
-            f"cannot write `{target}`: {reason.lower()}", hint="make room there, or choose another place"
+            f"cannot write `{target}`: {reason}", hint="make room there, or choose another place"
         ) from error
     return target
 

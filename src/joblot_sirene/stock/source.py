@@ -13,7 +13,7 @@ from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from joblot import ActionError
+from joblot import ActionError, reason_of
 from joblot_sirene.register.layout import COLUMNS, HISTORY_COLUMNS, UNIT_COLUMNS, Layout, recognise
 from joblot_sirene.stock.csvtext import ROW_BYTES, CsvText, SourceError, open_text
 from joblot_sirene.stock.footer import read_footer, rows_per_group
@@ -118,7 +118,7 @@ def _head(path: Path) -> bytes:
         with path.open("rb") as file:
             head = file.read(4)
     except OSError as error:
-        raise SourceError(f"cannot read `{path}`: {(error.strerror or str(error)).lower()}") from error
+        raise SourceError(f"cannot read `{path}`: {reason_of(error)}") from error
     if not head:
         raise SourceError(f"`{path}` is empty", hint="download the stock file again")
     return head
@@ -186,7 +186,7 @@ class Source:
                 file.seek(max(found.st_size - _EDGE_BYTES, 0))
                 key.update(file.read(_EDGE_BYTES))
         except OSError as error:
-            raise SourceError(f"cannot read `{self.path}`: {(error.strerror or str(error)).lower()}") from error
+            raise SourceError(f"cannot read `{self.path}`: {reason_of(error)}") from error
         return key.hexdigest()[:32]
 
     def batches(

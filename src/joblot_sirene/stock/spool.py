@@ -10,6 +10,7 @@ import os
 from threading import Lock
 from typing import TYPE_CHECKING, Final, NamedTuple, Self
 
+from joblot import reason_of
 from joblot_sirene.errors import SireneError
 
 if TYPE_CHECKING:
@@ -159,7 +160,7 @@ class Spool:
 
     def _cannot(self, error: OSError) -> SpoolError:
         return SpoolError(
-            f"cannot write temporary rows to `{self._folder}`: {(error.strerror or str(error)).lower()}",
+            f"cannot write temporary rows to `{self._folder}`: {reason_of(error)}",
             hint="make room there, or choose another output folder",
         )
 

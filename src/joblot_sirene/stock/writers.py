@@ -1,13 +1,11 @@
 """Datasets as files: CSV and Parquet, written frame by frame, so memory follows a frame and not the dataset.
 
 The same rows give the same bytes, whatever number of threads, frames or megabytes there was: frames are cut anew into
-`ROWS_PER_GROUP` rows. Whoever calls gives a path that may be written to at once, such as that of `ctx.output`.
+`ROWS_PER_GROUP` rows. Whoever calls gives a path that may be written to at once, such as that of `ctx.output` or `atomic_write`.
 """
 
 from __future__ import annotations
 
-import os
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final, Literal
 
 if TYPE_CHECKING:
@@ -104,25 +102,3 @@ def cut(frames: Iterable[pl.DataFrame], rows: int = ROWS_PER_GROUP) -> Iterator[
         held = [whole.tail(height)] if height else []
     if height or not came:
         yield pl.concat(held).rechunk()
-
-
-@contextmanager
-def whole_file(path: Path) -> Iterator[Path]:
-    """The path of a temporary file in the same folder, which takes the name when the block ends well, and is removed otherwise."""
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        yield part
-        _force(part)
-        part.replace(path)
-        _force(path.parent)
-    finally:
-        part.unlink(missing_ok=True)
-
-
-def _force(path: Path) -> None:
-    """Make a file's contents, or a folder's entries, survive a power cut."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

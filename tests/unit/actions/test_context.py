@@ -78,6 +78,11 @@ def test_g4_files_that_belong_together_take_their_names_together(tmp_path):
     assert ctx.artifacts == [Artifact("a.csv", 1), Artifact("deep/a.json", 2)]
 
 
+def fail_after(written, unwritten):
+    written.write_text("new")
+    unwritten.read_text()
+
+
 def test_g4_of_files_that_belong_together_all_stay_as_they_were_or_none(tmp_path):
     """G4"""
     ctx = Context.for_test(tmp_path)
@@ -86,6 +91,12 @@ def test_g4_of_files_that_belong_together_all_stay_as_they_were_or_none(tmp_path
         first.write_text("new")
     with pytest.raises(ActionError, match=r"^cannot write `a/b`: file exists$"), ctx.outputs("c", "a/b"):
         pass
+    assert {name: (tmp_path / name).read_text() for name in os.listdir(tmp_path)} == {"a": "old"}
+    with (
+        pytest.raises(ActionError, match=r"^cannot write `c`: no such file or directory$"),
+        ctx.outputs("c", "a") as (first, second),
+    ):
+        fail_after(second, first)
     assert {name: (tmp_path / name).read_text() for name in os.listdir(tmp_path)} == {"a": "old"}
     assert ctx.artifacts == []
 

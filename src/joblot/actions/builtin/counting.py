@@ -13,6 +13,7 @@ from operator import itemgetter
 from typing import IO, TYPE_CHECKING, Final
 
 from joblot.errors import ActionError
+from joblot.files import reason_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -94,7 +95,7 @@ class Tally:
             self._file.writelines(b"%s %d\n" % (word.encode(), count) for word, count in sorted(words.items()))
             self._file.flush()
         except OSError as error:
-            message = f"cannot write temporary counts: {(error.strerror or str(error)).lower()}"
+            message = f"cannot write temporary counts: {reason_of(error)}"
             raise ActionError(message, reason="output") from error
         self.runs.append((start, self._file.tell()))
 

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 from joblot.errors import ActionError
+from joblot.files import reason_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -46,9 +47,7 @@ def reading(path: Path, ctx: Context) -> Iterator[int]:
     except PermissionError as error:
         raise ActionError(f"permission denied: {shown}", reason="bad_input") from error
     except OSError as error:
-        raise ActionError(
-            f"cannot read {shown}: {(error.strerror or str(error)).lower()}", reason="bad_input"
-        ) from error
+        raise ActionError(f"cannot read {shown}: {reason_of(error)}", reason="bad_input") from error
 
 
 def texts(path: Path, ctx: Context) -> Iterator[bytes]:
