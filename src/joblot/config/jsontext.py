@@ -22,8 +22,6 @@ _TOKEN: Final = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{}]', re.DOTALL)
 _REASONS: Final = {
     "Expecting value": "a value is missing here",
     "Expecting property name enclosed in double quotes": "a key in double quotes is missing here",
-    "Illegal trailing comma before end of object": "a key in double quotes is missing here",
-    "Illegal trailing comma before end of array": "a value is missing here",
     "Expecting ':' delimiter": "a `:` is missing here",
     "Expecting ',' delimiter": "a `,` is missing here",
     "Unterminated string starting at": "a text that begins here has no closing quote",
@@ -195,8 +193,11 @@ def _from_decoder(text: str, error: JSONDecodeError) -> Problem:
     reason = _REASONS.get(error.msg.removesuffix(": "), error.msg[:1].lower() + error.msg[1:])
     position, hint = error.pos, ""
     before = text[:position].rstrip()
-    if before.endswith(",") and text[position : position + 1] in ("]", "}"):
-        position, reason, hint = len(before) - 1, "a comma too many", "JSON has no comma after the last item: remove it"
+    # Python 3.13 stops at the comma and has a message for it; those before stop at the bracket that follows.
+    at_comma = error.msg.startswith("Illegal trailing comma")
+    if at_comma or (before.endswith(",") and text[position : position + 1] in ("]", "}")):
+        position = position if at_comma else len(before) - 1
+        reason, hint = "a comma too many", "JSON has no comma after the last item: remove it"
     elif text[position : position + 1] == "'":
         hint = "JSON texts stand in double quotes"
     elif text[position : position + 2] == "//" or text[position : position + 1] == "#":
