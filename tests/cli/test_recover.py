@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import sqlite3
+from contextlib import closing
 
 import pytest
 
@@ -66,7 +67,7 @@ def test_sound_copies_are_left_alone(failed):
 def test_an_end_that_the_list_of_runs_does_not_know_is_put_there(failed):
     """G1: a recovery that was killed before it had summed up the runs is completed by the next one."""
     listed = json.loads(failed("ls", "--json").out)
-    with sqlite3.connect(database(failed)) as journal:
+    with closing(sqlite3.connect(database(failed), isolation_level=None)) as journal:
         journal.execute("UPDATE run SET status = 'running', ended_at = NULL, counts = '{}'")
     assert json.loads(failed("ls", "--json").out)[0]["status"] == "interrupted"
     assert said(failed("recover")) == (0, "run r1: its end is in the list of runs again\n")
@@ -117,7 +118,7 @@ def test_a_journal_that_is_no_database_any_more_is_kept_beside_a_new_one(failed,
 )
 def test_a_journal_with_a_flipped_name_is_ours_all_the_same(failed, old, new):
     """SQLite finds such a file sound, and nothing can open it."""
-    with sqlite3.connect(database(failed)) as db:
+    with closing(sqlite3.connect(database(failed), isolation_level=None)) as db:
         db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     content = database(failed).read_bytes()
     place = content.rindex(old) if old == b"events" else content.index(old)
@@ -128,9 +129,8 @@ def test_a_journal_with_a_flipped_name_is_ours_all_the_same(failed, old, new):
 
 
 def test_a_changed_record_in_the_journal_is_taken_from_the_file(failed):
-    with sqlite3.connect(database(failed)) as db:
+    with closing(sqlite3.connect(database(failed), isolation_level=None)) as db:
         db.execute("UPDATE record SET at = at + 1 WHERE id = (SELECT min(id) FROM record)")
-    db.close()
     done = failed("resume", "r1")
     assert (done.code, done.err) == (
         4,
@@ -162,9 +162,8 @@ def test_damage_in_different_places_of_both_copies_loses_nothing(failed):
     before = events(failed).read_bytes()
     lines = before.splitlines(keepends=True)
     events(failed).write_bytes(b"".join([lines[0], b"?\n", *lines[2:]]))
-    with sqlite3.connect(database(failed)) as db:
+    with closing(sqlite3.connect(database(failed), isolation_level=None)) as db:
         db.execute("UPDATE record SET chain = x'00' WHERE id = (SELECT max(id) FROM record)")
-    db.close()
     assert failed("recover").code == 0
     assert events(failed).read_bytes() == before
     goes_on(failed)
@@ -172,9 +171,8 @@ def test_damage_in_different_places_of_both_copies_loses_nothing(failed):
 
 def test_a_changed_plan_is_found_and_taken_from_the_file(failed):
     """G1: the recorded plan is what runs, or nothing does."""
-    with sqlite3.connect(database(failed)) as db:
+    with closing(sqlite3.connect(database(failed), isolation_level=None)) as db:
         db.execute("UPDATE run SET plan = CAST(replace(CAST(plan AS TEXT), 'mended', 'nobody') AS BLOB)")
-    db.close()
     done = failed("resume", "r1")
     assert (done.code, done.err) == (
         4,
@@ -189,10 +187,9 @@ def test_a_changed_plan_is_found_and_taken_from_the_file(failed):
 
 def test_a_run_that_the_journal_has_lost_is_not_begun_anew_over_its_files(failed):
     shutil.copy(database(failed), failed.path / "kept.db")
-    with sqlite3.connect(database(failed)) as db:
+    with closing(sqlite3.connect(database(failed), isolation_level=None)) as db:
         db.execute("DELETE FROM run")
         db.execute("DELETE FROM record")
-    db.close()
     hint = "hint: the journal has lost it, its files have not: `joblot recover r1`\n"
     assert failed("run", "--run-id", "r1") == (4, "", f"error: run `r1` exists already\n{hint}")
     assert failed("resume", "r1") == (4, "", f"error: no run `r1` in `DIR/.joblot`\n{hint}")
@@ -226,9 +223,8 @@ def test_runs_of_programs_are_kept_when_the_journal_is_made_again(failed):
     import sys
 
     subprocess.run([sys.executable, "-c", code], cwd=failed.path, check=True)
-    with sqlite3.connect(database(failed)) as db:
+    with closing(sqlite3.connect(database(failed), isolation_level=None)) as db:
         db.execute("UPDATE record SET chain = x'00' WHERE id = (SELECT min(id) FROM record)")
-    db.close()
     assert failed("recover").code == 0
     shown = failed("show", "logged", "--events")
     assert shown.code == 0
@@ -276,16 +272,14 @@ def test_nothing_to_recover_from(joblot, words, message):
 
 def test_a_database_of_another_program_is_refused(joblot):
     state(joblot).mkdir()
-    with sqlite3.connect(database(joblot)) as db:
+    with closing(sqlite3.connect(database(joblot), isolation_level=None)) as db:
         db.execute("CREATE TABLE letters (body TEXT)")
-    db.close()
     assert joblot("recover") == (4, "", "error: `DIR/.joblot/journal.db` is not a joblot journal\n")
 
 
 def test_a_journal_of_a_newer_joblot_is_refused(failed):
-    with sqlite3.connect(database(failed)) as db:
+    with closing(sqlite3.connect(database(failed), isolation_level=None)) as db:
         db.execute("UPDATE meta SET value = value + 1 WHERE key = 'tables'")
-    db.close()
     assert failed("recover") == (
         4,
         "",

@@ -4,6 +4,7 @@ import os
 import signal
 import threading
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from contract.journals import STARTED, change, create, in_child, rows_in
 from joblot.core import events as ev
 from joblot.errors import RunHeldError, StateError
 from joblot.journal.folder import StateFolder
+from joblot.journal.recover import recover
 from joblot.journal.runfile import read_rows
 
 
@@ -329,3 +331,41 @@ def test_a_run_that_only_its_folder_knows_is_not_just_unknown(folder):
         folder.resolve("r9")
     assert str(caught.value) == f"no run `r9` in `{folder.path}`"
     assert caught.value.hint == "the journal has lost it, its files have not: `joblot recover r9`"
+
+
+def open_files(folder):
+    """The files below a folder that this process has open."""
+    links = [Path("/proc/self/fd", number) for number in os.listdir("/proc/self/fd")]
+    targets = [os.readlink(link) for link in links if link.is_symlink()]
+    return sorted(os.path.relpath(target, folder) for target in targets if target.startswith(f"{folder}/"))
+
+
+@pytest.mark.parametrize(
+    ("statement", "message"),
+    [
+        ("SELECT 1", "no run `r2` in `STATE`"),
+        ("UPDATE meta SET value = value + 1", "journal `STATE/journal.db` was written by a newer joblot"),
+    ],
+)
+def test_a_refused_recovery_leaves_nothing_open(two_copies, statement, message):
+    """Also while its error is being handled, which keeps all that its frames hold."""
+    path, _ = two_copies
+    change(path / "journal.db", statement)
+    with pytest.raises(StateError) as caught:
+        recover(path, "r2")
+    assert str(caught.value).replace(str(path), "STATE") == message
+    assert open_files(path) == []
+
+
+def test_a_recovery_that_finds_a_run_held_lets_go_of_the_others(two_copies):
+    path, _ = two_copies
+    with closing(StateFolder(path)) as state:
+        create(state.journal, "r0")
+        driven(state, "r0").release()
+        held = state.hold("r1")
+        with pytest.raises(RunHeldError, match=r"^run `r1` is held by process") as caught:
+            recover(path)
+        assert f"process {os.getpid()} " in str(caught.value)
+        state.hold("r0").release()
+        held.release()
+    assert open_files(path) == []

@@ -3,6 +3,7 @@
 import json
 import os
 import sqlite3
+from contextlib import closing
 
 import pytest
 
@@ -115,7 +116,7 @@ def test_a_touched_input_with_the_same_contents_is_no_change_and_is_read_once(jo
     older(joblot.path / "in.txt")
     assert joblot.why() == {"copy": "up to date"}
     assert joblot.run() == []
-    with sqlite3.connect(joblot.path / ".joblot" / "journal.db") as database:
+    with closing(sqlite3.connect(joblot.path / ".joblot" / "journal.db", isolation_level=None)) as database:
         ((files,),) = database.execute("SELECT CAST(files AS TEXT) FROM made").fetchall()
     assert json.loads(files)[0][0][:3] == ["in.txt", 4, 10**9]
 
@@ -471,7 +472,7 @@ def test_outputs_that_cannot_be_told_from_what_is_there(joblot, job, said, hint)
 def test_a_journal_without_the_table_gets_it(joblot):
     joblot.write("joblot.yaml", COPY)
     joblot.run()
-    with sqlite3.connect(joblot.path / ".joblot" / "journal.db") as database:
+    with closing(sqlite3.connect(joblot.path / ".joblot" / "journal.db", isolation_level=None)) as database:
         database.execute("DROP TABLE made")
         database.execute("UPDATE meta SET value = 1 WHERE key = 'tables'")
     assert joblot.why() == {"copy": "new"}
@@ -482,7 +483,7 @@ def test_what_was_kept_and_is_damaged_counts_as_never_made(joblot):
     joblot.write("joblot.yaml", COPY)
     for column, value in (("files", b"{"), ("result", b"no json"), ("parts", "a text"), ("parts", b"{")):
         joblot.run("--force")
-        with sqlite3.connect(joblot.path / ".joblot" / "journal.db") as database:
+        with closing(sqlite3.connect(joblot.path / ".joblot" / "journal.db", isolation_level=None)) as database:
             database.execute(f"UPDATE made SET {column} = ?", (value,))
         assert joblot.run() == ["ran"], column
 

@@ -7,6 +7,7 @@ state folder, because it has to work where none can be opened, and it runs nothi
 from __future__ import annotations
 
 import sqlite3
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -80,17 +81,19 @@ def recover(state: Path, run_id: str | None = None) -> Recovery:
         RunHeldError: a live process drives one of the runs.
     """
     old = _Old(state / JOURNAL_FILE)
-    folders = _run_folders(state)
-    names = sorted({*old.runs, *folders})
-    if run_id is not None:
-        if run_id not in names:
-            raise StateError(
-                f"no run `{run_id}` in `{state}`", hint="give the whole id: the name of its folder in `runs`"
-            )
-    elif not names:
-        raise StateError(f"nothing to recover in `{state}`: it has no runs", hint="choose another with `--state`")
-    holds = [Hold(name, folders[name]) for name in names if name in folders]
+    holds: list[Hold] = []
     try:
+        old.read()
+        folders = _run_folders(state)
+        names = sorted({*old.runs, *folders})
+        if run_id is not None:
+            if run_id not in names:
+                raise StateError(
+                    f"no run `{run_id}` in `{state}`", hint="give the whole id: the name of its folder in `runs`"
+                )
+        elif not names:
+            raise StateError(f"nothing to recover in `{state}`: it has no runs", hint="choose another with `--state`")
+        holds.extend(Hold(name, folders[name]) for name in names if name in folders)
         found = [_Found(name, old, folders.get(name)) for name in names]
         wanted = [one for one in found if run_id in (None, one.run_id)]
         replaced = not old.sound or any(one.journal_is_behind for one in wanted)
@@ -121,16 +124,20 @@ class _Old:
     def __init__(self, path: Path) -> None:
         self.runs: dict[str, tuple[Any, ...]] = {}
         self.sound = False
+        self._path = path
         self._db: sqlite3.Connection | None = None
         refuse_device(path)
         if path.exists():
-            try:
+            with suppress(sqlite3.Error):
                 self._db = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
                 self._db.text_factory = lambda value: value.decode("utf-8", "replace")
+
+    def read(self) -> None:
+        """Find out which runs there are and whether all is sound. Raises StateError when it is no journal, or a newer joblot's."""
+        if self._db is not None:
+            with suppress(*_FAULTS):
                 self.sound = self._db.execute("PRAGMA integrity_check(1)").fetchone()[0] == "ok"
-            except _FAULTS:
-                self.sound = False
-            self._refuse_what_is_not_ours(path)
+            self._refuse_what_is_not_ours(self._path)
         for row in self._rows(f"SELECT {_RUN_COLUMNS} FROM run ORDER BY number"):  # noqa: S608 - a constant of ours
             if isinstance(row[0], int) and isinstance(row[1], str):
                 self.runs.setdefault(row[1], row)

@@ -266,12 +266,14 @@ class SqliteJournal:
 
     def close(self) -> None:
         """See `Journal.close`."""
-        self._wait_for_locks(_PATIENCE_MS)
-        self._take_group()
-        if self._file is not None:
-            self._file.close()
-            self._file = None
-        self._db.close()
+        try:
+            self._wait_for_locks(_PATIENCE_MS)
+            self._take_group()
+        finally:
+            if self._file is not None:
+                self._file.close()
+                self._file = None
+            self._db.close()
 
     # --- reading --------------------------------------------------------------------------------
 
