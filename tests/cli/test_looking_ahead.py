@@ -212,6 +212,20 @@ def test_actions_shows_a_batchs_own_too(joblot):
     )
 
 
+def test_actions_shows_types_as_they_are_written_whatever_python_makes_of_them(joblot):
+    joblot.write(
+        "mine.py",
+        "from pathlib import Path\n"
+        "from typing import Annotated, Literal, Optional\n"
+        "from joblot import action\n\n"
+        "@action\n"
+        "def mine(*, a: Path, b: Path | None, c: list[Path], d: Optional[int], e: Literal['x'], f: Annotated[int, 'n']): ...\n",
+    )
+    described = json.loads(joblot("actions", "mine", "--import", "mine.py", "--json").out)
+    types = ["Path", "Path | None", "list[Path]", "int | None", "Literal['x']", "Annotated[int, 'n']"]
+    assert [one["type"] for one in described["parameters"]] == types
+
+
 def test_schema_prints_all_or_a_part(joblot):
     schema = json.loads(joblot("schema").out)
     assert schema["$schema"] == "https://json-schema.org/draft/2020-12/schema"

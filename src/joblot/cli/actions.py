@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import re
+from types import NoneType, UnionType
+from typing import TYPE_CHECKING, Any, Union, get_args, get_origin
 
 import click
 
@@ -12,7 +14,6 @@ from joblot.errors import EXIT_OK
 if TYPE_CHECKING:
     from joblot.actions.registry import Action
     from joblot.cli.output import Output
-    from joblot.core.model import Parameter
 
 
 @click.command(
@@ -59,7 +60,7 @@ def _as_data(action: Action) -> dict[str, Any]:
         "summary": signature.summary,
         "input": signature.input,
         "parameters": [
-            {"name": one.name, "type": _type(one), "required": one.required}
+            {"name": one.name, "type": _type(one.type), "required": one.required}
             | ({} if one.required else {"default": _plain(one.default)})
             | ({"doc": one.doc} if one.doc else {})
             for one in signature.parameters.values()
@@ -77,7 +78,7 @@ def _describe(action: Action) -> list[str]:
     signature = action.signature
     lines = [action.name, f"  {signature.summary}" if signature.summary else "", f"  input: {signature.input}"]
     rows = [
-        [one.name, _type(one), "required" if one.required else f"default {one.default!r}", one.doc]
+        [one.name, _type(one.type), "required" if one.required else f"default {one.default!r}", one.doc]
         for one in signature.parameters.values()
     ]
     if rows:
@@ -87,13 +88,13 @@ def _describe(action: Action) -> list[str]:
     return [*filter(None, lines), f"  from: {describe(action.function)}"]
 
 
-def _type(parameter: Parameter) -> str:
-    kind = parameter.type
-    return (
-        kind.__name__
-        if isinstance(kind, type) and not hasattr(kind, "__args__")
-        else str(kind).replace("typing.", "").replace("pathlib.", "")
-    )
+def _type(kind: Any) -> str:
+    """An annotation as people write it. What `str` makes of a union or of `Path` differs from one Python to the next."""
+    if get_origin(kind) in (Union, UnionType):
+        return " | ".join(map(_type, get_args(kind)))
+    if isinstance(kind, type) and not get_args(kind):
+        return "None" if kind is NoneType else kind.__name__
+    return re.sub(r"\b(typing|pathlib(\._local)?)\.", "", str(kind))
 
 
 def _plain(value: Any) -> Any:
