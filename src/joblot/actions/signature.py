@@ -5,6 +5,7 @@ Knows nothing of batches or of values; it neither checks nor converts them.
 
 from __future__ import annotations
 
+import sys
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, get_args, get_origin, get_type_hints
 
@@ -64,7 +65,7 @@ _STAR: Final = "put `*` before the parameters: `def action(input, *, name, ctx)`
 
 def read(name: str, function: Callable[..., Any]) -> Signature:
     """The signature of an action. Annotations that cannot be evaluated count as `Any`."""
-    hints = _hints(function)
+    known = hints(function)
     parameters: dict[str, Parameter] = {}
     takes_input: Literal["required", "optional", "none"] = "none"
     is_open = False
@@ -77,7 +78,7 @@ def read(name: str, function: Callable[..., Any]) -> Signature:
         elif parameter.kind is parameter.VAR_KEYWORD:
             is_open = True
         else:
-            hint = hints.get(parameter.name, Any)
+            hint = known.get(parameter.name, Any)
             default = None if required else parameter.default
             parameters[parameter.name] = Parameter(parameter.name, hint, required, default, _doc(hint))
     return Signature(name, parameters, takes_input, is_open, _summary(function))
@@ -87,7 +88,7 @@ def takes_one_path(function: Callable[..., Any]) -> bool:
     """Whether `input` is annotated as one path."""
     from pathlib import Path
 
-    return _hints(function).get(INPUT) in (Path, Path | None)
+    return hints(function).get(INPUT) in (Path, Path | None)
 
 
 def takes_paths(function: Callable[..., Any]) -> bool:
@@ -96,7 +97,7 @@ def takes_paths(function: Callable[..., Any]) -> bool:
     from types import UnionType
     from typing import Union, get_args, get_origin
 
-    hint = _hints(function).get(INPUT)
+    hint = hints(function).get(INPUT)
     options = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
     kinds = [get_origin(option) or option for option in options]
     return any(isinstance(kind, type) and issubclass(kind, Iterable) and not issubclass(kind, str) for kind in kinds)
@@ -117,13 +118,19 @@ def describe(function: Callable[..., Any]) -> str:
 def _parameters(function: Callable[..., Any]) -> list[inspect.Parameter]:
     import inspect
 
+    options: dict[str, Any] = {}
+    if sys.version_info >= (3, 14):
+        from annotationlib import Format
+
+        options["annotation_format"] = Format.FORWARDREF  # as in `_annotations`
     try:
-        return list(inspect.signature(function).parameters.values())
+        return list(inspect.signature(function, **options).parameters.values())
     except (TypeError, ValueError) as error:
         raise UsageError(f"{describe(function)} does not tell its parameters: wrap it in a function") from error
 
 
-def _hints(function: Callable[..., Any]) -> dict[str, Any]:
+def hints(function: Callable[..., Any]) -> dict[str, Any]:
+    """The annotations, evaluated. A name imported only for type checkers makes its own parameter `Any`, not the others."""
     try:
         return get_type_hints(function, include_extras=True)
     except Exception:  # noqa: BLE001 - evaluating an annotation runs the user's code
@@ -131,15 +138,23 @@ def _hints(function: Callable[..., Any]) -> dict[str, Any]:
 
 
 def _hints_one_by_one(function: Callable[..., Any]) -> dict[str, Any]:
-    """A name imported only for type checkers spoils its own parameter, not the others."""
-    hints: dict[str, Any] = {}
-    for name, annotation in getattr(function, "__annotations__", {}).items():
+    found: dict[str, Any] = {}
+    for name, annotation in _annotations(function).items():
         alone = SimpleNamespace(__annotations__={name: annotation})
         try:
-            hints |= get_type_hints(alone, getattr(function, "__globals__", {}), include_extras=True)
+            found |= get_type_hints(alone, getattr(function, "__globals__", {}), include_extras=True)
         except Exception:  # noqa: BLE001 - as above
-            hints[name] = Any
-    return hints
+            found[name] = Any
+    return found
+
+
+def _annotations(function: Callable[..., Any]) -> dict[str, Any]:
+    """The annotations as they stand. Python 3.14 evaluates them when they are asked for, which fails for a name that is not known."""
+    if sys.version_info >= (3, 14):
+        from annotationlib import Format, get_annotations
+
+        return get_annotations(function, format=Format.FORWARDREF)
+    return getattr(function, "__annotations__", {})
 
 
 def _doc(hint: Any) -> str:

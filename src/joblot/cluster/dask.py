@@ -17,10 +17,11 @@ from collections import deque
 from contextlib import suppress
 from functools import partial
 from types import FunctionType
-from typing import TYPE_CHECKING, Any, Final, get_type_hints
+from typing import TYPE_CHECKING, Any, Final
 
 from msgspec.structs import replace
 
+from joblot.actions.signature import hints
 from joblot.cluster import agent as remote
 from joblot.cluster import messages
 from joblot.cluster.connect import said
@@ -777,16 +778,13 @@ def _portable(function: Any) -> Any:
     """The function with its annotations evaluated: where it goes, what they name may not be known."""
     if not isinstance(function, FunctionType) or _module_of(function):
         return function
-    if not any(isinstance(hint, str) for hint in function.__annotations__.values()):
-        return function
-    try:
-        hints = get_type_hints(function, include_extras=True)
-    except Exception:  # noqa: BLE001 - they name what is not known here either
-        return function
+    with suppress(Exception):  # from Python 3.14 on they are evaluated here, and may name what is not known
+        if not any(isinstance(hint, str) for hint in function.__annotations__.values()):
+            return function
     copy = FunctionType(
         function.__code__, function.__globals__, function.__name__, function.__defaults__, function.__closure__
     )
-    copy.__kwdefaults__, copy.__annotations__ = function.__kwdefaults__, hints
+    copy.__kwdefaults__, copy.__annotations__ = function.__kwdefaults__, hints(function)
     copy.__qualname__, copy.__module__, copy.__doc__ = function.__qualname__, function.__module__, function.__doc__
     return copy
 

@@ -93,6 +93,22 @@ def test_annotations_that_cannot_be_evaluated_are_any_and_spoil_no_other():
     assert signature.open
 
 
+LAZY = "def load(*, amount: Decimal, count: int, rest: list[Decimal] | None = None): ..."
+
+
+@pytest.mark.skipif(sys.version_info < (3, 14), reason="annotations are evaluated where a function is defined")
+def test_annotations_that_python_evaluates_when_asked_for_are_any_and_spoil_no_other():
+    named: dict[str, Any] = {}
+    exec(compile(LAZY, "lazy.py", "exec", dont_inherit=True), named)
+    found = other_registry().action("load")(named["load"])
+    signature = Action("load", found).signature
+    assert [(p.name, p.type, p.required) for p in signature.parameters.values()] == [
+        ("amount", Any, True),
+        ("count", int, True),
+        ("rest", Any, False),
+    ]
+
+
 def positional(input, count): ...
 
 
