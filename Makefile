@@ -1,7 +1,9 @@
 # Two commands on a fresh machine: `make demo` and `make test`. Both make the environment if need be.
-PYTHON ?= python3
+# PYTHON: what it is made with; without it one that is there is used, whatever made it.
 VENV ?= .venv
 BIN := $(VENV)/bin
+PYTHON ?= $(or $(wildcard $(BIN)/python),python3)
+VERSION := $(or $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])'),unknown)
 KILLS ?= 200
 SEEDS ?= 2000
 ROUNDS ?= 3
@@ -12,8 +14,13 @@ SIZE_MB ?= 256
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
 
-$(VENV)/.run: pyproject.toml
-	$(PYTHON) -m venv $(VENV)
+# An environment of another version has no Python of that name, and is made anew.
+REMOVE_OTHER = $(if $(wildcard $(VENV)/pyvenv.cfg),rm -rf $(VENV) &&)
+$(VENV)/.python-$(VERSION):
+	$(if $(wildcard $(BIN)/python$(VERSION)),,$(PYTHON) --version && $(REMOVE_OTHER) $(PYTHON) -m venv $(VENV))
+	@touch $@
+
+$(VENV)/.run: pyproject.toml $(VENV)/.python-$(VERSION)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
 	@touch $@
 
