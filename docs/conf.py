@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import tomllib
-from pathlib import Path
+from joblot.version import __version__
 
-_ROOT = Path(__file__).resolve().parent.parent
-_PROJECT = tomllib.loads((_ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-
-project = _PROJECT["name"]
-release = version = _PROJECT["version"]
+project = "joblot"
+release = version = __version__
 copyright = "the joblot authors"
 extensions = ["myst_parser"]
 myst_enable_extensions = ["deflist"]
