@@ -12,7 +12,7 @@ from joblot.cli import COMMANDS
 
 ONE = "name: one\njobs:\n  - {name: a, run: 'true'}\n"
 
-MAY_IMPORT = {"joblot", "joblot.__main__", "joblot.errors", "joblot.cli", "joblot.cli.output"}
+MAY_IMPORT = {"joblot", "joblot.__main__", "joblot.errors", "joblot.version", "joblot.cli", "joblot.cli.output"}
 """What `joblot --help` and `joblot --version` may import of joblot."""
 OFFERED = {"joblot_sirene", "joblot_sirene.cli"}
 """What `joblot --help` may import beside: the group of commands that the installed package offers, and none of the commands."""
@@ -150,7 +150,7 @@ def test_errors_are_json_too_when_json_was_asked_for(joblot):
 
 def test_an_internal_error_is_one_line_and_a_traceback_only_on_request(joblot):
     joblot.write("joblot.yaml", ONE)
-    breaking = "import joblot.core.plan, sys\njoblot.plan.expand = None\nfrom joblot.__main__ import main\nsys.exit(main(['validate']))"
+    breaking = "import joblot.core.plan, sys\njoblot.core.plan.expand = None\nfrom joblot.__main__ import main\nsys.exit(main(['validate']))"
 
     def run(env):
         command = [sys.executable, "-c", breaking]
