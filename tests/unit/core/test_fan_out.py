@@ -200,7 +200,7 @@ def test_names_are_made_the_same_in_one_go_and_one_by_one(name, names):
     ],
 )  # fmt: skip
 def test_names_with_a_beginning_of_their_own_are_not_looked_at_one_by_one(name, fit):
-    assert FanOutJobs(fan(name, ["x"], run="x")).names_are_fit is fit
+    assert FanOutJobs(fan(name, ["x"], run="x")).names_always_valid is fit
 
 
 def test_a_name_without_the_item_has_the_whole_item_behind_it_and_not_its_parts():
