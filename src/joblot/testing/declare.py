@@ -1,4 +1,4 @@
-"""Batches in one line, and runs as one line an event: the small language of tests."""
+"""Batches in one line, and runs as one line an event: a small language for tests."""
 
 from __future__ import annotations
 
@@ -24,7 +24,8 @@ def declare(text: str, **settings: Any) -> Config:
     """A batch from a line such as `a; b needs a; c needs a, b when=failure max_attempts=2 timeout=5 db=1`.
 
     Words behind the needs: `when`, `max_attempts`, `delay`, `backoff`, `max_delay`, `jitter`, `only` (kinds with commas), `timeout`,
-    `grace`, `priority`, `once=yes`, `reads` (a job whose result is referred to), `fuse` (an input: jobs with the same one are run as one). Any other word is a resource and its amount.
+    `grace`, `priority`, `once=yes`, `reads` (a job whose result is referred to), `fuse` (an input: jobs with the same one are run
+    as one). Any other word is a resource and its amount.
     `settings` are fields of `Config`.
     """
     jobs = [_declared_job(part.split()) for part in text.split(";") if part.strip()]

@@ -1,4 +1,4 @@
-"""A run for one test with a story: no processes, no disk, no waiting."""
+"""A run whose steps a test takes itself: no processes, no disk, no waiting."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ class World:
         )
 
     def end(self, *outcomes: Outcome) -> Decision:
-        """News from the executor, as it is."""
+        """The executor reports outcomes, which may be of any attempt."""
         return self._record(self.state.attempts_ended(outcomes, self.now, self.capacity))
 
     def lose(self, *names: str) -> Decision:
@@ -151,10 +151,10 @@ class World:
 
     def bundles(self) -> list[list[str]]:
         """The names of the jobs that run in bundles, bundle by bundle."""
-        found: dict[int, list[str]] = {}
+        bundles: dict[int, list[str]] = {}
         for job in self.state.bundles.running:
-            found.setdefault(self.state.bundles.number(job), []).append(self.plan.name(job))
-        return list(found.values())
+            bundles.setdefault(self.state.bundles.number(job), []).append(self.plan.name(job))
+        return list(bundles.values())
 
     def attempts(self, name: str) -> int:
         """The number of the job's last attempt; 0 before the first."""
