@@ -142,7 +142,7 @@ class FanOutJobs:
         return _compiled(value, self._column, shell=field == "run" and isinstance(value, str), keep=keep)
 
     def _name_and_item(self) -> Callable[[Item], str]:
-        """Names that say nothing of the item have it behind them: as a whole, or all its values."""
+        """A name without references gets the item appended: as a whole, or all its values."""
         name = self._spec.name
         if "" in self._columns:
             whole = self._columns.index("")
@@ -182,7 +182,7 @@ def pattern_of(name: str) -> str:
 
 
 def _texts(field: str, value: Any) -> Any:
-    """What stands in a field, with texts for all that an item gave. Only `input` may be nothing, or become a list."""
+    """The value of a field, with all that an item gave as texts. Only `input` may be null, or become a list."""
     if isinstance(value, str) or (value is None and field == "input"):
         return value
     if isinstance(value, list) and field in _LISTS:

@@ -19,7 +19,6 @@ OPENING: Final = "${{"
 LITERAL: Final = '${{ "${{" }}'
 LATER: Final = frozenset({"run", "jobs"})
 """The roots whose values are known only when a job starts."""
-ROOTS: Final = ("vars", "env", "batch", "matrix", "item", "run", "jobs")
 OF_ITEM: Final = frozenset({"matrix", "item"})
 """The roots whose values differ from job to job of a fan-out."""
 

@@ -29,12 +29,7 @@ class Referee:
     """
 
     def __init__(
-        self,
-        plan: Plan,
-        limits: Limits,
-        *,
-        unknown_actions: Collection[int] = (),
-        left_out: Collection[int] = (),
+        self, plan: Plan, limits: Limits, *, unknown_actions: Collection[int] = (), left_out: Collection[int] = ()
     ) -> None:
         self._plan = plan
         self._limits = limits

@@ -19,7 +19,7 @@ from joblot.core.model import RETRIABLE, STATES, Outcome
 from joblot.core.runstate import RunState
 from joblot.journal.codec import encode_events
 from joblot.testing.audit import audit, snapshot
-from joblot.testing.declare import FUSED, story
+from joblot.testing.declare import FUSED, started, story
 from joblot.testing.referee import ENDED, GOOD, Referee
 
 if TYPE_CHECKING:
@@ -113,13 +113,7 @@ def simulate(
 
 class _Simulator:
     def __init__(
-        self,
-        plan: Plan,
-        seed: int,
-        limits: Limits,
-        faults: Faults,
-        unknown: Collection[int],
-        left_out: Collection[int],
+        self, plan: Plan, seed: int, limits: Limits, faults: Faults, unknown: Collection[int], left_out: Collection[int]
     ) -> None:
         self.records: list[ev.Record] = []
         self.plan = plan
@@ -165,20 +159,13 @@ class _Simulator:
 
     def result(self) -> Simulation:
         """How it went."""
-        name = self.plan.name
         return Simulation(
             seed=self._seed,
             status=self._state.status,
-            states={name(job): STATES[state] for job, state in enumerate(self._state.states)},
+            states={self.plan.name(job): STATES[state] for job, state in enumerate(self._state.states)},
             records=self.records,
             journal=bytes(self._journal),
-            starts=[
-                name(job)
-                for record in self.records
-                for event in record.events
-                if isinstance(event, ev.AttemptsStarted)
-                for job in event.jobs
-            ],
+            starts=started(self.plan, self.records),
             runners=self._runners,
             steps=self._steps,
             story=story(self.plan, self.records),

@@ -14,7 +14,7 @@ from joblot.core.plan import expand
 from joblot.core.runstate import RunState
 from joblot.journal.memory import MemoryJournal
 from joblot.testing.audit import audit, snapshot
-from joblot.testing.declare import FUSED, declare, story
+from joblot.testing.declare import FUSED, declare, started, story
 from joblot.testing.referee import GOOD, Referee
 
 if TYPE_CHECKING:
@@ -166,12 +166,7 @@ class World:
 
     def started(self) -> list[str]:
         """The names of the jobs in the order in which their attempts started."""
-        return [
-            self.plan.name(job)
-            for event in self.events()
-            if isinstance(event, ev.AttemptsStarted)
-            for job in event.jobs
-        ]
+        return started(self.plan, self.journal.records(RUN_ID))
 
     def why(self, name: str) -> tuple[str, str]:
         """The reason code of a job that did not run or failed, and the name of the job that caused it (empty: none)."""
