@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from msgspec import Struct
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -32,7 +34,7 @@ class Bundles:
         for size in sizes:
             if size > 1:
                 self._begun += 1
-                bundle = Bundle(self._begun, size, jobs[first])
+                bundle = Bundle(self._begun, size, jobs[first], size)
                 self.running.update(dict.fromkeys(jobs[first : first + size], bundle))
             first += size
 
@@ -87,16 +89,13 @@ class Bundles:
         return {"running": running, "max_sizes": dict(self._max_sizes), "begun": self._begun}
 
 
-class Bundle:
+class Bundle(Struct):
     """Jobs that began together in one process."""
 
-    __slots__ = ("first", "half", "number", "open", "size")
-
-    def __init__(self, number: int, size: int, first: int) -> None:
-        self.number = number
-        self.size = size
-        self.first = first
-        self.open = size
-        """How many of its jobs have not ended."""
-        self.half = 0
-        """Once it has failed, how many jobs the next bundle of those that were left may have."""
+    number: int
+    size: int
+    first: int
+    open: int
+    """How many of its jobs have not ended."""
+    half: int = 0
+    """Once it has failed, how many jobs the next bundle of those that were left may have."""

@@ -53,8 +53,6 @@ class FanOutJobs:
         }
         filled = _has_reference(spec.name)
         self._name = _compiled_name(spec.name, self._column) if filled else self._name_and_item()
-        self.varying = frozenset(self._fills)
-        """The fields that are not the same for all."""
 
     def __len__(self) -> int:
         return count_items(self._fan)

@@ -297,12 +297,6 @@ class RunState:
             due.append(self._end_by)
         return min(due, default=None)
 
-    def state_of(self, name: str) -> str:
-        """The name of the state of the job of that name."""
-        job = self.plan.find(name)
-        assert job is not None, name
-        return STATES[self.states[job]]
-
     # --- deciding -------------------------------------------------------------------------------
 
     def _begin(self, now: float) -> None:

@@ -68,7 +68,8 @@ def leave_out(plan: Plan, selection: Selection) -> list[int]:
     if not selection:
         return []
     excluded = _all_of(plan, selection.exclude)
-    chosen = (_chosen(plan, selection) if _is_positive(selection) else set(range(len(plan)))) - excluded
+    named = selection.only or selection.upto or selection.from_
+    chosen = (_chosen(plan, selection) if named else set(range(len(plan)))) - excluded
     if not chosen:
         raise UsageError("no job is selected: `exclude` takes away all that there is to run")
     left_out = [job for job in range(len(plan)) if job not in chosen]
@@ -89,10 +90,6 @@ def refuse_missing_results(plan: Plan, chosen: Iterable[int], left_out: Collecti
     missing = missing_results(plan, chosen, left_out)
     if missing:
         raise UsageError(_missing(plan, missing), hint=f"`--job {plan.name(missing[0][1])}` runs it as well")
-
-
-def _is_positive(selection: Selection) -> bool:
-    return bool(selection.only or selection.upto or selection.from_)
 
 
 def _chosen(plan: Plan, selection: Selection) -> set[int]:

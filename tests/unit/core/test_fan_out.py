@@ -129,7 +129,8 @@ def test_nothing_is_made_of_a_job_before_it_is_asked_for():
         )
     )
     assert jobs.spec(3, "j-b-d").name == "j-b-d"
-    assert (len(jobs), jobs.item(3), jobs.varying) == (4, ("b", "d"), frozenset())
+    assert (len(jobs), jobs.item(3)) == (4, ("b", "d"))
+    assert jobs.spec(3, "j-b-d").params is jobs.spec(0, "j-a-c").params  # what no item changes is the declaration's own
 
 
 def test_duplicate_names_of_items_are_refused():

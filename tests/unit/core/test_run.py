@@ -551,5 +551,5 @@ def test_the_story_can_be_read():
         "    3       1.500  attempt_ended    job=a attempt=1 outcome=exit state=ready wall_s=0.0 cpu_s=0.0"
         " message=it failed reason=exit delay_s=0.0"
     )
-    assert world.state.state_of("b") == "waiting"
+    assert world.states()["b"] == "waiting"
     assert world.state.in_flight == 1
