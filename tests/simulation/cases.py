@@ -29,60 +29,60 @@ def plan_of(jobs: list[JobSpec]) -> Plan:
 
 def case_from(seed: int) -> Case:
     """A case in which everything occurs, up to 40 jobs."""
-    dice = random.Random(seed)
-    count = dice.randint(1, dice.choice((4, 12, 40)))
-    jobs = [_job(dice, number) for number in range(count)]
+    rng = random.Random(seed)
+    count = rng.randint(1, rng.choice((4, 12, 40)))
+    jobs = [_job(rng, number) for number in range(count)]
     if seed % 5 < 2:
         jobs = _fused(random.Random(f"fused {seed}"), jobs)
     if seed % 3 == 1:
         jobs = _growing(random.Random(f"growing {seed}"), jobs)
-    if dice.random() < 0.5:
-        dice.shuffle(jobs)
+    if rng.random() < 0.5:
+        rng.shuffle(jobs)
     limits = Limits(
-        slots=dice.choice((1, 2, 4)),
-        limits=dice.choice(LIMITS),
-        fail_fast=dice.random() < 0.15,
-        max_failures=dice.choice((None, None, 2)),
-        timeout_s=dice.choice((None, None, None, 20.0)),
+        slots=rng.choice((1, 2, 4)),
+        limits=rng.choice(LIMITS),
+        fail_fast=rng.random() < 0.15,
+        max_failures=rng.choice((None, None, 2)),
+        timeout_s=rng.choice((None, None, None, 20.0)),
         seed=str(seed),
     )
-    unknown = [number for number in range(count) if dice.random() < 0.05]
+    unknown = [number for number in range(count) if rng.random() < 0.05]
     apart = random.Random(f"selected {seed}")
     share = apart.choice((0.1, 0.5, 0.9)) if seed % 4 == 3 else 0.0
     left_out = [number for number in range(count) if apart.random() < share]
     return Case(plan_of(jobs), limits, unknown, left_out)
 
 
-def _job(dice: random.Random, number: int) -> JobSpec:
-    needs = dice.sample(range(number), min(number, dice.choice((0, 0, 1, 1, 2, 3))))
+def _job(rng: random.Random, number: int) -> JobSpec:
+    needs = rng.sample(range(number), min(number, rng.choice((0, 0, 1, 1, 2, 3))))
     resources = {}
-    if dice.random() < 0.25:
-        resources["cpu"] = dice.choice(CPUS)
-    if dice.random() < 0.2:
-        resources[dice.choice(("db", "net"))] = dice.choice(AMOUNTS)
+    if rng.random() < 0.25:
+        resources["cpu"] = rng.choice(CPUS)
+    if rng.random() < 0.2:
+        resources[rng.choice(("db", "net"))] = rng.choice(AMOUNTS)
     return JobSpec(
         name=f"j{number}",
         action="test",
         needs=tuple(f"j{need}" for need in sorted(needs)),
-        when=dice.choice(WHENS) if needs else "success",
+        when=rng.choice(WHENS) if needs else "success",
         retry=Retry(
-            dice.choice((1, 1, 2, 3)),
-            dice.choice((0.0, 0.0, 1.0, 5.0)),
-            dice.choice((1.0, 2.0)),
-            jitter=dice.choice((0, 0.3)),
+            rng.choice((1, 1, 2, 3)),
+            rng.choice((0.0, 0.0, 1.0, 5.0)),
+            rng.choice((1.0, 2.0)),
+            jitter=rng.choice((0, 0.3)),
         ),
-        timeout_s=dice.choice((None, None, 1.0, 5.0)),
-        grace_s=dice.choice((0.0, 2.0)),
+        timeout_s=rng.choice((None, None, 1.0, 5.0)),
+        grace_s=rng.choice((0.0, 2.0)),
         resources=resources,
-        once=dice.random() < 0.05,
-        priority=dice.choice((0, 0, 0, 1, -1)),
+        once=rng.random() < 0.05,
+        priority=rng.choice((0, 0, 0, 1, -1)),
         outputs=(f"o{number}",) if number % 5 == 2 else (),
     )
 
 
-def _growing(dice: random.Random, jobs: list[JobSpec]) -> list[JobSpec]:
+def _growing(rng: random.Random, jobs: list[JobSpec]) -> list[JobSpec]:
     """The same jobs, some of which stand for as many as are found when they start."""
-    chosen = {job.name for job in jobs if dice.random() < 0.3}
+    chosen = {job.name for job in jobs if rng.random() < 0.3}
     found = FanOut("result", source="${{ jobs.j0.result }}")
     return [
         replace(
@@ -96,13 +96,13 @@ def _growing(dice: random.Random, jobs: list[JobSpec]) -> list[JobSpec]:
     ]
 
 
-def _fused(dice: random.Random, jobs: list[JobSpec]) -> list[JobSpec]:
+def _fused(rng: random.Random, jobs: list[JobSpec]) -> list[JobSpec]:
     """The same jobs, most of them runs of a fused action, and many of those alike."""
-    alike = {"timeout_s": dice.choice((None, 5.0)), "resources": {}, "priority": 0, "once": False, "grace_s": 2.0}
+    alike = {"timeout_s": rng.choice((None, 5.0)), "resources": {}, "priority": 0, "once": False, "grace_s": 2.0}
     made = []
     for job in jobs:
-        fields = {"action": "fused", "input": dice.choice("ab")} if dice.random() < 0.8 else {}
-        made.append(replace(job, **fields, **(alike if dice.random() < 0.7 else {})))
+        fields = {"action": "fused", "input": rng.choice("ab")} if rng.random() < 0.8 else {}
+        made.append(replace(job, **fields, **(alike if rng.random() < 0.7 else {})))
     return made
 
 

@@ -93,14 +93,14 @@ def test_fused_and_unfused_runs_end_alike(shapes, seed):
     assert results(fused) == results(unfused)
 
 
-def play(world, fates, dice, *, kills):
+def play(world, fates, rng, *, kills):
     """A whole run in which each try of a job meets its fate. In a bundle a crash or a timeout is met by all that are not done yet."""
     world.start()
     while not world.status:
-        if kills and dice.random() < 0.05:
+        if kills and rng.random() < 0.05:
             world.crash()
             continue
-        name = dice.choice(world.running())
+        name = rng.choice(world.running())
         fate = fates[name][world.state.failed_tries.get(world.plan.find(name), 0)]
         if fate == "ok":
             world.ok(name, {"of": name})

@@ -75,7 +75,7 @@ def test_the_referee_objects_to_an_alarm_for_a_need_that_its_condition_skipped()
     assert str(caught.value) == "a job started before its needs allow it: job `c` (open, attempt 0)"
 
 
-def test_the_referee_objects_when_a_job_is_given_up_for_a_loss_in_company_or_not_given_up_for_one_alone():
+def test_the_referee_objects_when_a_job_is_given_up_for_a_loss_with_others_in_flight_or_not_given_up_for_one_alone():
     plan, limits = expand(declare("a; b")), Limits(slots=2, crash_limit=2)
     both_lost = [ev.AttemptEnded(0, 1, "lost", "ready"), ev.AttemptEnded(1, 1, "lost", "failed")]
     story = [[STARTED, ev.AttemptsStarted([0, 1])], both_lost]
@@ -166,7 +166,7 @@ def test_a_broken_promise_comes_with_the_seed_and_the_story(monkeypatch):
     """A start that is not known to the state: the simulation says where, and how to see it again."""
     plan = expand(declare("a; b needs a"))
     monkeypatch.setattr("joblot.core.runstate.RunState._comes_true", lambda self, job: True)
-    monkeypatch.setattr("joblot.core.runstate.RunState._after", lambda self, decision, job: None)
+    monkeypatch.setattr("joblot.core.runstate.RunState._skip_dependents", lambda self, decision, job: None)
     with pytest.raises(SimulationError) as caught:
         simulate(plan, seed=7, faults=Faults(bad=1.0))
     first, *rest = str(caught.value).splitlines()

@@ -78,7 +78,7 @@ BUGS = (
     Bug(
         "a job that a person wants again is passed over when it is up to date",
         "core/runstate.py",
-        "if self.states[job] == READY and job not in self._insisted]",
+        "if self.states[job] == READY and job not in self._forced]",
         "if self.states[job] == READY]",
         UP_TO_DATE,
     ),

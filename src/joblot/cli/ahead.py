@@ -39,7 +39,7 @@ def verdicts(plan: Plan, state: str | None, force: Sequence[str] = (), left_out:
 def judge_of(plan: Plan, made: Mapping[str, Made], force: Sequence[str] = ()) -> UpToDate:
     """The judge of a plan of which nothing runs. References to results are taken from what the jobs made last."""
     state = RunState(plan, Limits())
-    for job in plan.wanted_results:
+    for job in plan.referenced_results:
         kept = made.get(plan.name(job))
         if kept is not None:
             state.results[job] = kept.result

@@ -50,7 +50,7 @@ def _planned(tiers: Sequence[Sequence[int]], found: Sequence[Verdict], fusing: F
     for tier in tiers:
         together: dict[int, list[int]] = {}
         for job in tier:
-            number = fusing.of(job)
+            number = fusing.group_of(job)
             if number >= 0 and not found[job].current:
                 together.setdefault(number, []).append(job)
         for number, jobs in together.items():

@@ -1,13 +1,15 @@
 """Which running jobs share a process, and with how many others a job may share one next. Part of the core: pure bookkeeping.
 
-Jobs that are run together in one attempt of a fused action form a bundle. When its process fails as a whole, nobody knows whose fault it
-was: the jobs that were not done may next be in bundles of half as many, so that a bad one is soon alone. It decides nothing about
-states, and does not know which jobs belong together: that is `fusing`.
+Jobs that are run together in one attempt of a fused action form a bundle. When its process fails as a whole, it is not known which job
+is to blame: the jobs that were not done may next be in bundles of half as many, so that a bad one is alone after log2(n) failures. It
+decides nothing about states, and does not know which jobs belong together: that is `fusing`.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,7 +22,7 @@ class Bundles:
         self._largest = largest
         self.running: dict[int, Bundle] = {}
         """The running jobs that began with others in one process. To be read only, as a quick way to see that there are none."""
-        self._most: dict[int, int] = {}
+        self._max_sizes: dict[int, int] = {}
         """Jobs that were in a bundle that failed, and how many the next one may have."""
         self._begun = 0
 
@@ -32,7 +34,7 @@ class Bundles:
         for size in sizes:
             if size > 1:
                 self._begun += 1
-                bundle = Bundle(self._begun, size, jobs[first])
+                bundle = Bundle(self._begun, size, jobs[first], size)
                 self.running.update(dict.fromkeys(jobs[first : first + size], bundle))
             first += size
 
@@ -41,7 +43,7 @@ class Bundles:
         bundle = self.running[job]
         if not bundle.half:
             bundle.half = max(1, bundle.open // 2)
-        self._most[job] = bundle.half
+        self._max_sizes[job] = bundle.half
 
     def leave(self, job: int) -> bool:
         """A running job has ended. Returns whether nothing else runs in its process."""
@@ -53,7 +55,7 @@ class Bundles:
 
     def forget(self, job: int) -> None:
         """The job begins anew, whatever happened to its bundles."""
-        self._most.pop(job, None)
+        self._max_sizes.pop(job, None)
 
     # --- questions ------------------------------------------------------------------------------
 
@@ -72,9 +74,9 @@ class Bundles:
         bundle = self.running.get(job)
         return bundle is None or bundle.first == job
 
-    def most(self, job: int) -> int:
+    def max_size(self, job: int) -> int:
         """How many jobs the job's next bundle may have."""
-        return self._most.get(job, self._largest)
+        return self._max_sizes.get(job, self._largest)
 
     @property
     def processes_saved(self) -> int:
@@ -83,20 +85,17 @@ class Bundles:
 
     def snapshot(self) -> dict[str, Any]:
         """Everything, in a form that can be compared."""
-        running = {job: (one.number, one.size, one.open, one.half) for job, one in self.running.items()}
-        return {"running": running, "most": dict(self._most), "begun": self._begun}
+        running = {job: (bundle.number, bundle.size, bundle.open, bundle.half) for job, bundle in self.running.items()}
+        return {"running": running, "max_sizes": dict(self._max_sizes), "begun": self._begun}
 
 
-class Bundle:
+class Bundle(Struct):
     """Jobs that began together in one process."""
 
-    __slots__ = ("first", "half", "number", "open", "size")
-
-    def __init__(self, number: int, size: int, first: int) -> None:
-        self.number = number
-        self.size = size
-        self.first = first
-        self.open = size
-        """How many of its jobs have not ended."""
-        self.half = 0
-        """Once it has failed, how many jobs the next bundle of those that were left may have."""
+    number: int
+    size: int
+    first: int
+    open: int
+    """How many of its jobs have not ended."""
+    half: int = 0
+    """Once it has failed, how many jobs the next bundle of those that were left may have."""

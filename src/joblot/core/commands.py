@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class Kill(Struct, frozen=True, gc=False):
-    """End an attempt: politely first, for good after `grace_s` seconds. `kind` is the outcome it then has."""
+    """End an attempt: with TERM first, with KILL after `grace_s` seconds. `kind` is the outcome it then has."""
 
     job: int
     number: int

@@ -148,18 +148,9 @@ class Logged(Event, frozen=True, tag="logged"):
 
 
 AnyEvent = (
-    RunStarted
-    | RunResumed
-    | RunStopping
-    | RunEnded
-    | RunReopened
-    | PlanExtended
-    | AttemptsStarted
-    | AttemptEnded
-    | BackoffEnded
-    | JobsEnded
-    | Logged
-)
+    RunStarted | RunResumed | RunStopping | RunEnded | RunReopened | PlanExtended
+    | AttemptsStarted | AttemptEnded | BackoffEnded | JobsEnded | Logged
+)  # fmt: skip
 
 
 class Record(Struct, frozen=True, gc=False):
@@ -176,36 +167,17 @@ class Record(Struct, frozen=True, gc=False):
 def ended_well(outcome: Outcome) -> AttemptEnded:
     """The event of an attempt that ended well."""
     return AttemptEnded(
-        outcome.job,
-        outcome.number,
-        "ok",
-        "success",
-        outcome.began,
-        outcome.wall_s,
-        outcome.cpu_s,
-        outcome.peak_bytes,
-        Raw(outcome.result) if outcome.result else NO_RESULT,
-        artifacts=outcome.artifacts,
-    )
+        outcome.job, outcome.number, "ok", "success", outcome.began, outcome.wall_s, outcome.cpu_s, outcome.peak_bytes,
+        Raw(outcome.result) if outcome.result else NO_RESULT, artifacts=outcome.artifacts,
+    )  # fmt: skip
 
 
 def ended(outcome: Outcome, kind: str, state: str, reason: str, message: str, delay_s: float) -> AttemptEnded:
     """The event of an attempt that ended otherwise: with its kind, the job's new state, why, and the wait before the next one."""
     return AttemptEnded(
-        outcome.job,
-        outcome.number,
-        kind,
-        state,
-        outcome.began,
-        outcome.wall_s,
-        outcome.cpu_s,
-        outcome.peak_bytes,
-        message=message,
-        reason=reason,
-        exit_code=outcome.exit_code,
-        signal=outcome.signal,
-        delay_s=delay_s,
-    )
+        outcome.job, outcome.number, kind, state, outcome.began, outcome.wall_s, outcome.cpu_s, outcome.peak_bytes,
+        message=message, reason=reason, exit_code=outcome.exit_code, signal=outcome.signal, delay_s=delay_s,
+    )  # fmt: skip
 
 
 def definition() -> str:

@@ -1,7 +1,7 @@
 """Jobs made from items: a declaration with a `FanOut` stands for as many jobs as it has items. Part of the core: pure.
 
 Texts of the declaration are compiled once, to what is the same for all jobs and what an item gives; a job is then made on demand, by its
-number. Where items come from and whether they are right is the configuration's affair.
+number. Where items come from, and checking them, is up to `config`.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _FILLED_LATER: Final = frozenset({"run", "input", "params", "env"})
 """The fields in which a job that starts fills in what is known only then."""
 LONGEST_NAME: Final = 100
 _RESERVED: Final = ("con", "prn", "aux", "nul", "com", "lpt")
-"""How the names begin that Windows keeps for itself."""
+"""How the names that Windows reserves begin."""
 _PLAIN_WORD: Final = re.compile(r"[A-Za-z0-9_-]+", re.ASCII).fullmatch
 _NOT_IN_NAMES: Final = re.compile(r"[^A-Za-z0-9._-]+|\.(?=\.)")
 _HASH_LENGTH: Final = 8
@@ -53,8 +53,6 @@ class FanOutJobs:
         }
         filled = _has_reference(spec.name)
         self._name = _compiled_name(spec.name, self._column) if filled else self._name_and_item()
-        self.varying = frozenset(self._fills)
-        """The fields that are not the same for all."""
 
     def __len__(self) -> int:
         return count_items(self._fan)
@@ -63,11 +61,11 @@ class FanOutJobs:
         """The values of an item, in the order of the columns."""
         if self._fan.kind == "rows":
             return tuple([column[number] for column in self._values])
-        found = []
+        values = []
         for axis in reversed(self._values):  # the last axis turns fastest, as nested loops do
-            number, place = divmod(number, len(axis))
-            found.append(axis[place])
-        return tuple(found[::-1])
+            number, index = divmod(number, len(axis))
+            values.append(axis[index])
+        return tuple(values[::-1])
 
     def items(self) -> Iterator[Item]:
         """All items, in order."""
@@ -82,19 +80,22 @@ class FanOutJobs:
         """The names of all jobs."""
         pieces = split(self._spec.name)
         columns = [self._column(piece) for piece in pieces if isinstance(piece, Reference)]
-        if not columns or any(way for _, way in columns):
+        if not columns or any(parts for _, parts in columns):
             return list(map(self._name, self.items()))
-        # Most names are made of plain columns: each value becomes a word once, however many jobs it gives.
-        words = {index: list(map(word, self._values[index])) for index, _ in columns}
         text = "".join("%s" if isinstance(piece, Reference) else piece.replace("%", "%%") for piece in pieces)
+        names = self._plain_names(text, [index for index, _ in columns])
+        return names if max(map(len, names), default=0) <= LONGEST_NAME else list(map(shortened, names))
+
+    def _plain_names(self, text: str, columns: list[int]) -> list[str]:
+        """The names of all jobs, of a format and the numbers of the columns whose values stand in it."""
+        # Most names are made of plain columns: each value becomes a word once, however many jobs have it.
+        words = {index: list(map(word, self._values[index])) for index in columns}
         if self._fan.kind == "rows":
-            made = list(map(text.__mod__, zip(*(words[index] for index, _ in columns), strict=True)))
-        else:
-            axes = product(*(words.get(index, values) for index, values in enumerate(self._values)))
-            taken = [index for index, _ in columns]
-            inorder = taken == list(range(len(self._values)))
-            made = [text % (axis if inorder else tuple([axis[index] for index in taken])) for axis in axes]
-        return made if max(map(len, made), default=0) <= LONGEST_NAME else list(map(shortened, made))
+            return list(map(text.__mod__, zip(*(words[index] for index in columns), strict=True)))
+        rows = product(*(words.get(index, values) for index, values in enumerate(self._values)))
+        if columns == list(range(len(self._values))):
+            return [text % row for row in rows]
+        return [text % tuple([row[index] for index in columns]) for row in rows]
 
     @property
     def pattern(self) -> str:
@@ -102,13 +103,13 @@ class FanOutJobs:
         return pattern_of(self._spec.name)
 
     @property
-    def names_are_fit(self) -> bool:
-        """Whether the names are right whatever the items are."""
+    def names_always_valid(self) -> bool:
+        """Whether the names are valid whatever the items are."""
         first = split(self._spec.name)[0]
         if not isinstance(first, str) or not first[:1].isalnum():
             return False
-        begin = first.lower()
-        return not any(begin.startswith(name) or name.startswith(begin) for name in _RESERVED)
+        start = first.lower()
+        return not any(start.startswith(name) or name.startswith(start) for name in _RESERVED)
 
     def values(self, field: str) -> Iterator[Any]:
         """What a field holds in each job, in order."""
@@ -139,7 +140,7 @@ class FanOutJobs:
         return _compiled(value, self._column, shell=field == "run" and isinstance(value, str), keep=keep)
 
     def _name_and_item(self) -> Callable[[Item], str]:
-        """Names that say nothing of the item have it behind them: as a whole, or all its values."""
+        """A name without references gets the item appended: as a whole, or all its values."""
         name = self._spec.name
         if "" in self._columns:
             whole = self._columns.index("")
@@ -147,7 +148,7 @@ class FanOutJobs:
         return lambda item: named(name, item)
 
     def _column(self, reference: Reference) -> tuple[int, list[str]]:
-        """Which column a reference means, and the way into its values."""
+        """Which column a reference means, and the parts that lead into its values."""
         parts = reference.parts[1:]
         if parts and parts[0] in self._columns:
             return self._columns.index(parts[0]), parts[1:]
@@ -179,7 +180,7 @@ def pattern_of(name: str) -> str:
 
 
 def _texts(field: str, value: Any) -> Any:
-    """What stands in a field, with texts for all that an item gave. Only `input` may be nothing, or become a list."""
+    """The value of a field, with all that an item gave as texts. Only `input` may be null, or become a list."""
     if isinstance(value, str) or (value is None and field == "input"):
         return value
     if isinstance(value, list) and field in _LISTS:
@@ -234,11 +235,11 @@ def _compiled_piece(piece: str | Reference, column: Callable[[Reference], Any], 
         return piece.replace(OPENING, LITERAL) if keep else piece
     if piece.root in LATER:
         return f"{OPENING} {piece.text} }}}}"
-    index, way = column(piece)
+    index, parts = column(piece)
 
     def value(item: Item) -> Any:
-        found = descend(piece, piece.root, way, item[index]) if way else item[index]
-        return protect(found) if keep else found
+        inner = descend(piece, piece.root, parts, item[index]) if parts else item[index]
+        return protect(inner) if keep else inner
 
     return value
 
@@ -248,8 +249,8 @@ def _compiled_name(name: str, column: Callable[[Reference], Any]) -> Callable[[I
     parts = [_compiled_piece(piece, column, keep=False) for piece in split(name)]
 
     def fill(item: Item) -> str:
-        made = "".join([part if type(part) is str else word(part(item)) for part in parts])  # type: ignore[operator]
-        return made if len(made) <= LONGEST_NAME else shortened(made)
+        text = "".join([part if type(part) is str else word(part(item)) for part in parts])  # type: ignore[operator]
+        return text if len(text) <= LONGEST_NAME else shortened(text)
 
     return fill
 
@@ -269,13 +270,13 @@ def word(value: Any) -> str:
         from unicodedata import normalize
 
         text = "".join(char for char in normalize("NFKD", text) if char.isascii() or char.isspace())
-    made = _NOT_IN_NAMES.sub("-", text).strip("-.")
-    return made or blake2b(as_text(value).encode("utf-8", "surrogatepass"), digest_size=_HASH_LENGTH // 2).hexdigest()
+    text = _NOT_IN_NAMES.sub("-", text).strip("-.")
+    return text or blake2b(as_text(value).encode("utf-8", "surrogatepass"), digest_size=_HASH_LENGTH // 2).hexdigest()
 
 
 def shortened(name: str) -> str:
     """A name that is not too long: the end of one that is becomes a hash of the whole."""
     if len(name) <= LONGEST_NAME:
         return name
-    mark = blake2b(name.encode(), digest_size=_HASH_LENGTH // 2).hexdigest()
-    return f"{name[: LONGEST_NAME - _HASH_LENGTH - 1].rstrip('.')}-{mark}"
+    digest = blake2b(name.encode(), digest_size=_HASH_LENGTH // 2).hexdigest()
+    return f"{name[: LONGEST_NAME - _HASH_LENGTH - 1].rstrip('.')}-{digest}"

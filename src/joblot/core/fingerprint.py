@@ -86,13 +86,13 @@ def encoded(parts: Parts | Files) -> bytes:
     return _encode(parts)
 
 
-def decoded_files(kept: bytes) -> Files:
+def decoded_files(stored: bytes) -> Files:
     """What `encoded` made of files.
 
     Raises:
         msgspec.MsgspecError: it is something else.
     """
-    return _decode_files(kept)
+    return _decode_files(stored)
 
 
 def parts_of(
@@ -100,18 +100,18 @@ def parts_of(
 ) -> Parts:
     """The parts of a job. `values` are its texts with references filled in, where it has any; parameters of `tuning` are no part of it."""
     spec, env = plan.spec(job), plan.config.env
-    own, params, run, given = spec.env, spec.params, spec.run, spec.input
+    own, params, run, job_input = spec.env, spec.params, spec.run, spec.input
     if values is not None:
         own, params = values["env"], values["params"]
-        run, given = values.get("run"), values.get("input")
+        run, job_input = values.get("run"), values.get("input")
     if tuning:
         params = {name: value for name, value in params.items() if name not in tuning}
-    return Parts(spec.action, code, run, params, {**env, **own} if env else own, spec.cwd, given, spec.outputs)
+    return Parts(spec.action, code, run, params, {**env, **own} if env else own, spec.cwd, job_input, spec.outputs)
 
 
-def paths_read(plan: Plan, job: int, given: Any) -> list[str]:
+def paths_read(plan: Plan, job: int, job_input: Any) -> list[str]:
     """The files that a job reads, as far as the batch says so: its input, and what its needs make. Each once, in that order."""
-    paths = [given] if isinstance(given, str) else [one for one in given or () if isinstance(one, str)]
+    paths = [job_input] if isinstance(job_input, str) else [path for path in job_input or () if isinstance(path, str)]
     needs = plan.needs[job]
     if needs:
         paths += [path for need in needs if need not in plan.growing for path in plan.spec(need).outputs]
@@ -119,7 +119,7 @@ def paths_read(plan: Plan, job: int, given: Any) -> list[str]:
 
 
 def changes(old: bytes, new: bytes) -> list[Change]:
-    """What differs between two encoded `Parts`, in words of the batch file; empty when they mean the same."""
+    """What differs between two encoded `Parts`, in terms of the batch file; empty when they mean the same."""
     if old == new:
         return []
     try:

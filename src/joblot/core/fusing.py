@@ -1,6 +1,6 @@
 """Which jobs can be run as one: those that run the same fused action and agree in all that one process or one call has only once.
 
-Pure, and without an opinion about when: jobs of a group may start together, they need not.
+Pure. It does not say when: jobs of a group may start together, they need not.
 """
 
 from __future__ import annotations
@@ -42,30 +42,31 @@ class Fusing:
         """Those of two jobs or more."""
         self._plan = plan
         self._rules = rules
-        self._of = array("i")
+        self._groups = array("i")
+        """By job, the number of its group; -1 for none."""
         if any(spec.action in rules for spec in plan.config.jobs):
             self.extend(range(len(plan)))
 
     def __bool__(self) -> bool:
         return bool(self.groups)
 
-    def of(self, job: int) -> int:
+    def group_of(self, job: int) -> int:
         """The number of the job's group; -1 when it runs alone."""
-        return self._of[job] if job < len(self._of) else -1
+        return self._groups[job] if job < len(self._groups) else -1
 
     def extend(self, jobs: range) -> None:
         """Take in jobs that were added to the plan: they can be run together with each other."""
-        found: dict[bytes, Group] = {}
-        for job, group in self._assigned(jobs, found):
+        groups: dict[bytes, Group] = {}
+        for job, group in self._assigned(jobs, groups):
             group.jobs.append(job)
-        self._of.extend([-1] * (jobs.stop - len(self._of)))
-        for group in found.values():
+        self._groups.extend([-1] * (jobs.stop - len(self._groups)))
+        for group in groups.values():
             if len(group.jobs) > 1:
                 for job in group.jobs:
-                    self._of[job] = len(self.groups)
+                    self._groups[job] = len(self.groups)
                 self.groups.append(group)
 
-    def _assigned(self, jobs: range, found: dict[bytes, Group]) -> Iterator[tuple[int, Group]]:
+    def _assigned(self, jobs: range, groups: dict[bytes, Group]) -> Iterator[tuple[int, Group]]:
         """Each job of a fused action and its group; what a declaration says for all its jobs is read once."""
         last: JobSpec | None = None
         group: Group | None = None
@@ -75,32 +76,32 @@ class Fusing:
             if rule is None or declared.once or job in self._plan.growing:
                 continue
             if declared is not last or group is None:
-                last, group = declared, self._join(job, rule, found)
+                last, group = declared, self._join(job, rule, groups)
             yield job, group
             if declared.fan_out is not None and not _are_alike(declared, group):
                 group = None
 
-    def _join(self, job: int, rule: Mapping[str, Any], found: dict[bytes, Group]) -> Group:
-        """The group that the job belongs to. References that its attempt fills in stand as they are: equal texts have equal values then."""
+    def _join(self, job: int, rule: Mapping[str, Any], groups: dict[bytes, Group]) -> Group:
+        """The group that the job belongs to. References that its attempt fills in are compared as texts: equal ones get equal values."""
         spec = self._plan.spec(job)
         on = {name: spec.input if name == "input" else spec.params.get(name, other) for name, other in rule.items()}
         demand = self._plan.demand(job)
-        equal = (spec.action, on, spec.priority, demand, spec.timeout_s, spec.grace_s, spec.env, spec.cwd)
-        return found.setdefault(msgspec.json.encode(equal, enc_hook=repr), Group(spec.action or "", on, []))
+        agreed = (spec.action, on, spec.priority, demand, spec.timeout_s, spec.grace_s, spec.env, spec.cwd)
+        return groups.setdefault(msgspec.json.encode(agreed, enc_hook=repr), Group(spec.action or "", on, []))
 
-    def levelled(self, amounts: Mapping[int, int]) -> Mapping[int, int]:
+    def with_group_maximum(self, amounts: Mapping[int, int]) -> Mapping[int, int]:
         """Amounts by job, made equal within each group: jobs that are run as one need what the neediest of them needs."""
         if not self.groups or not amounts:
             return amounts
-        level = dict(amounts)
+        raised = dict(amounts)
         for group in self.groups:
             known = [amounts[job] for job in group.jobs if job in amounts]
             if known:
-                level.update(dict.fromkeys(group.jobs, max(known)))
-        return level
+                raised.update(dict.fromkeys(group.jobs, max(known)))
+        return raised
 
 
 def _are_alike(declared: JobSpec, group: Group) -> bool:
-    """Whether the jobs of a declaration agree, whatever their items are: in what counts it refers to nothing."""
-    given = [declared.input if name == "input" else declared.params.get(name) for name in group.on]
-    return _REFERENCE not in msgspec.json.encode((given, declared.env, declared.cwd), enc_hook=repr)
+    """Whether the jobs of a declaration agree, whatever their items are: what they must agree in holds no reference."""
+    values = [declared.input if name == "input" else declared.params.get(name) for name in group.on]
+    return _REFERENCE not in msgspec.json.encode((values, declared.env, declared.cwd), enc_hook=repr)

@@ -62,11 +62,11 @@ class Relation:
         inverse = Relation(())
         inverse.starts = array("q", sizes)
         inverse.partners = array("i", bytes(4 * len(self.partners)))
-        place = sizes
+        free = sizes  # by partner, where its next node goes: a counting sort, linear and without a list for each node
         for node in range(nodes):
             for partner in self.partners[self.starts[node] : self.starts[node + 1]]:
-                inverse.partners[place[partner]] = node
-                place[partner] += 1
+                inverse.partners[free[partner]] = node
+                free[partner] += 1
         return inverse
 
 
@@ -77,9 +77,9 @@ def tiers(needs: Relation, dependents: Relation) -> list[list[int]]:
     """
     missing = needs.counts()
     tier = [node for node, count in enumerate(missing) if count == 0]
-    found: list[list[int]] = []
+    result: list[list[int]] = []
     while tier:
-        found.append(tier)
+        result.append(tier)
         following = []
         for node in tier:
             for dependent in dependents[node]:
@@ -88,7 +88,7 @@ def tiers(needs: Relation, dependents: Relation) -> list[list[int]]:
                     following.append(dependent)
         following.sort()
         tier = following
-    return found
+    return result
 
 
 def order(needs: Relation, dependents: Relation) -> list[int]:
@@ -107,14 +107,14 @@ def find_cycle(needs: Relation, dependents: Relation) -> list[int]:
     node = done.find(0)
     if node < 0:
         return []
-    # Every node left needs another one that is left, so walking along the needs must come back to a node already met.
-    met: dict[int, int] = {}
+    # Every node left needs another one that is left, so walking along the needs must come back to a node that it has passed.
+    steps: dict[int, int] = {}
     walk: list[int] = []
-    while node not in met:
-        met[node] = len(walk)
+    while node not in steps:
+        steps[node] = len(walk)
         walk.append(node)
         node = next(need for need in needs[node] if not done[need])
-    cycle = walk[met[node] :]
+    cycle = walk[steps[node] :]
     smallest = cycle.index(min(cycle))
     return cycle[smallest:] + cycle[:smallest]
 

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from collections.abc import Mapping  # noqa: TC003 - the fields of a struct can be read
+from typing import Final
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
+from msgspec import Struct
 
 MAX_BUNDLE: Final = 1000
 """Jobs that are run as one, at the most."""
 
 
-class Limits:
+class Limits(Struct, kw_only=True):
     """How a run is to be driven; fixed for its life in one process.
 
     `slots` attempts run at once; `seed` makes jitter repeatable; `crash_limit` is how often a job may be lost with the machinery
@@ -19,25 +19,16 @@ class Limits:
     that declare none are taken to need; `max_bundle` is how many jobs are run as one.
     """
 
-    def __init__(
-        self,
-        *,
-        slots: int = 1,
-        limits: Mapping[str, float] | None = None,
-        fail_fast: bool = False,
-        max_failures: int | None = None,
-        timeout_s: float | None = None,
-        crash_limit: int = 3,
-        seed: str = "",
-        expected_memory: Mapping[int, int] | None = None,
-        max_bundle: int = MAX_BUNDLE,
-    ) -> None:
-        self.slots = slots
-        self.limits = dict(limits or {})
-        self.fail_fast = fail_fast
-        self.max_failures = 1 if fail_fast else max_failures
-        self.timeout_s = timeout_s
-        self.crash_limit = crash_limit
-        self.seed = seed
-        self.expected_memory = expected_memory or {}
-        self.max_bundle = max_bundle
+    slots: int = 1
+    limits: Mapping[str, float] = {}
+    fail_fast: bool = False
+    max_failures: int | None = None
+    timeout_s: float | None = None
+    crash_limit: int = 3
+    seed: str = ""
+    expected_memory: Mapping[int, int] = {}
+    max_bundle: int = MAX_BUNDLE
+
+    def __post_init__(self) -> None:
+        if self.fail_fast:
+            self.max_failures = 1

@@ -6,7 +6,7 @@ import re
 from typing import Final
 
 JOB_NAME: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_-]|\.(?!\.|$)){0,99}", re.ASCII)
-"""What a job may be called; names that Windows keeps for itself are refused as well."""
+"""Names of jobs; names that Windows reserves are refused as well."""
 RESERVED_NAME: Final = re.compile(r"(?:con|prn|aux|nul|com[0-9]|lpt[0-9])(?:\.|$)", re.IGNORECASE)
 NAME_RULE: Final = (
     "a name is 1 to 100 of `A-Z a-z 0-9 . _ -`, begins with a letter or a digit, has no `..` and no `.` at its end"

@@ -47,11 +47,11 @@ class Plan:
         self._grown: dict[int, Columns] = {}
         self._adopted: dict[int, JobSpec] = {}
         self._tried: tuple[int, Columns, tuple[_Jobs, graph.Relation]] | None = None
-        self._take(jobs, needs)
+        self._set_jobs(jobs, needs)
         self.growing = frozenset(jobs.growing)
         """The jobs that are no work of their own: from a result they find the items of a fan-out, and then the plan grows by its jobs."""
 
-    def _take(self, jobs: _Jobs, needs: graph.Relation) -> None:
+    def _set_jobs(self, jobs: _Jobs, needs: graph.Relation) -> None:
         self.needs = needs
         self.dependents = needs.inverse()
         self.declarations: Sequence[JobSpec] = jobs.declarations
@@ -61,7 +61,8 @@ class Plan:
         self._fans = jobs.fans
         self._starts = jobs.starts
         self._ranges = jobs.grown
-        self._made: tuple[int, JobSpec] | None = None
+        self._last_spec: tuple[int, JobSpec] | None = None
+        """The job asked for last, and its spec: one is mostly asked for several times in a row."""
 
     def __len__(self) -> int:
         return len(self.declarations)
@@ -82,12 +83,12 @@ class Plan:
         return declared if declared.fan_out is None or declared.fan_out.kind == "result" else self._make(job)
 
     def _make(self, job: int) -> JobSpec:
-        made = self._made
-        if made is None or made[0] != job:
+        last = self._last_spec
+        if last is None or last[0] != job:
             number = bisect_right(self._starts, job) - 1
             spec = self._fans[number].spec(job - self._starts[number], self._names[job])
-            self._made = made = (job, spec)
-        return made[1]
+            self._last_spec = last = (job, spec)
+        return last[1]
 
     def item(self, job: int) -> str:
         """The item of a fan-out's job, for people; empty for other jobs."""
@@ -126,7 +127,7 @@ class Plan:
             jobs, needs = self.try_to_extend(job, columns)
             self._grown = {**self._grown, job: columns}
             self._tried = None
-            self._take(jobs, needs)
+            self._set_jobs(jobs, needs)
             self.__dict__.pop("tiers", None)
         return self._ranges[job]
 
@@ -170,7 +171,7 @@ class Plan:
             return PLAIN
         resources = spec.resources
         if spec.fan_out is not None and spec.fan_out.max_parallel is not None:
-            resources = {**resources, _share_of(spec): 1.0}
+            resources = {**resources, _parallel_limit(spec): 1.0}
         if resources:
             return tuple(sorted(resources.items()))
         if spec.once or (spec.timeout_s is not None and spec.timeout_s < _SHORT_S):
@@ -183,7 +184,7 @@ class Plan:
         limits = dict(self.config.limits)
         for spec in self.config.jobs:
             if spec.fan_out is not None and spec.fan_out.max_parallel is not None:
-                limits[_share_of(spec)] = spec.fan_out.max_parallel
+                limits[_parallel_limit(spec)] = spec.fan_out.max_parallel
         return limits
 
     @cached_property
@@ -192,7 +193,7 @@ class Plan:
         return graph.tiers(self.needs, self.dependents)
 
     @cached_property
-    def wanted_results(self) -> frozenset[int]:
+    def referenced_results(self) -> frozenset[int]:
         """The jobs whose results some other job refers to."""
         specs = (spec for spec in self.config.jobs if spec.deferred)
         names = (name for spec in specs for name in self.results_in(spec))
@@ -202,8 +203,8 @@ class Plan:
         """The names of the jobs whose results stand in the texts of a declaration, whether there are such jobs or not."""
         source = spec.fan_out.source if spec.fan_out is not None else ""
         text = msgspec.json.encode([spec.input, spec.params, spec.run, spec.env, source]).decode()
-        ways = (split_result(way.split("."), self._numbers.__contains__) for way in _RESULT_OF.findall(text))
-        return [way[0] for way in ways if way is not None]
+        pairs = (split_result(dotted.split("."), self._numbers.__contains__) for dotted in _RESULT_OF.findall(text))
+        return [pair[0] for pair in pairs if pair is not None]
 
     @cached_property
     def encoded(self) -> bytes:
@@ -240,9 +241,9 @@ class _Jobs:
         self.declared = len(self.names)
         """How many jobs the batch itself declares; behind them stand those that a result gave."""
         for job, columns in grown.items():
-            made = _of_items(self.declarations[job], columns)
-            self.specs.append(made)
-            self._add(made)
+            spec = _of_items(self.declarations[job], columns)
+            self.specs.append(spec)
+            self._add(spec)
             self.grown[job] = range(self.starts[-1], len(self.names))
         self.numbers = dict(zip(self.names, range(len(self.names)), strict=True))
 
@@ -312,7 +313,7 @@ def _is_deferred(spec: JobSpec) -> bool:
 
 
 def _unknown_results(plan: Plan, spec: JobSpec) -> list[Diagnostic]:
-    """References to results of jobs that there are not: those that are found while the run goes on have none that can be named before."""
+    """References to results of jobs that do not exist: jobs that are added while the run goes on cannot be named before."""
     problems = []
     for name in plan.results_in(spec):
         if plan.find(name) is None:
@@ -324,25 +325,25 @@ def _unknown_results(plan: Plan, spec: JobSpec) -> list[Diagnostic]:
 
 
 def _name_problems(jobs: _Jobs) -> list[Diagnostic]:
-    """Names that cannot be, or that two jobs have. Those of single jobs have been looked at one by one."""
+    """Invalid names, and those that two jobs have. The names of single jobs have been validated one by one."""
     problems = []
     if jobs.fans:
-        for start, made in zip(jobs.starts, jobs.fans, strict=True):
-            problems += _unfit_names(jobs, start, made)
+        for start, fan in zip(jobs.starts, jobs.fans, strict=True):
+            problems += _invalid_names(jobs, start, fan)
     if len(jobs.numbers) != len(jobs.names) or (jobs.fans and len(set(map(str.lower, jobs.names))) != len(jobs.names)):
         problems += _duplicates(jobs)
     return problems
 
 
-def _unfit_names(jobs: _Jobs, start: int, made: FanOutJobs) -> list[Diagnostic]:
+def _invalid_names(jobs: _Jobs, start: int, fan: FanOutJobs) -> list[Diagnostic]:
     problems = []
-    if not made.names_are_fit:
+    if not fan.names_always_valid:
         from joblot.core.names import is_job_name
 
-        for number in range(len(made)):
+        for number in range(len(fan)):
             name = jobs.names[start + number]
             if not is_job_name(name):
-                message = f"cannot name a job `{name}` (item {number + 1}: {made.shown(number)})"
+                message = f"cannot name a job `{name}` (item {number + 1}: {fan.shown(number)})"
                 hint = "begin the name with a word of its own, such as `build-`"
                 problems.append(_problem("name", jobs.declarations[start], message, hint=hint))
                 if len(problems) == _MOST_SHOWN:
@@ -363,20 +364,22 @@ def _duplicates(jobs: _Jobs) -> list[Diagnostic]:
 
 
 def _needs(config: Config, jobs: _Jobs, problems: list[Diagnostic]) -> graph.Relation:
+    """By job, the jobs that it needs; what is wrong with them is added to `problems`, and then the relation is empty."""
     if not jobs.grown and not any(spec.needs for spec in config.jobs):
         return graph.Relation.empty(len(jobs.names))
     matches: dict[str, list[int]] = {}
     rows: list[Sequence[int]] = []
-    alike: dict[tuple[str, ...], Sequence[int]] = {(): ()}
+    # The jobs of a fan-out mostly need the same: one row for all of them. Not with a pattern: it leaves out the job that has it.
+    same_needs: dict[tuple[str, ...], Sequence[int]] = {(): ()}
     pairs = 0
-    for number, wanted in enumerate(islice(jobs.each("needs"), jobs.declared)):
-        row = alike.get(wanted)
+    for number, needs in enumerate(islice(jobs.each("needs"), jobs.declared)):
+        row = same_needs.get(needs)
         if row is None:
-            row = _need_numbers(jobs, number, wanted, matches, problems)
+            row = _need_numbers(jobs, number, needs, matches, problems)
             if jobs.grown:
-                row += [job for need in row if need in jobs.grown for job in jobs.grown[need]]
-            if jobs.fans and not any(map(PATTERN.search, wanted)):
-                alike[wanted] = row
+                row += _grown_from(jobs, row)
+            if jobs.fans and not any(map(PATTERN.search, needs)):
+                same_needs[needs] = row
         rows.append(row)
         pairs += len(row)
         if pairs > MOST_PAIRS:
@@ -386,9 +389,14 @@ def _needs(config: Config, jobs: _Jobs, problems: list[Diagnostic]) -> graph.Rel
             break
         if problems and len(problems) > _MOST_SHOWN * 5:
             break
-    for growing, made in jobs.grown.items():
-        rows += [(growing,)] * len(made)
+    for growing, added in jobs.grown.items():
+        rows += [(growing,)] * len(added)
     return graph.Relation(rows) if not problems else graph.Relation.empty(len(jobs.names))
+
+
+def _grown_from(jobs: _Jobs, needs: Sequence[int]) -> list[int]:
+    """The jobs that were made of the items of growing ones: whatever needs a growing job needs its jobs as well."""
+    return [job for need in needs if need in jobs.grown for job in jobs.grown[need]]
 
 
 def _matching(pattern: str, numbers: dict[str, int]) -> list[int]:
@@ -399,35 +407,46 @@ def _matching(pattern: str, numbers: dict[str, int]) -> list[int]:
 
 
 def _need_numbers(
-    jobs: _Jobs, number: int, wanted: Sequence[str], matches: dict[str, list[int]], problems: list[Diagnostic]
+    jobs: _Jobs, number: int, needs: Sequence[str], matches: dict[str, list[int]], problems: list[Diagnostic]
 ) -> list[int]:
     """The numbers of a job's needs, each once, in the order written."""
     numbers = jobs.numbers
     try:
-        plain = [numbers[need] for need in wanted]
+        plain = [numbers[need] for need in needs]
     except KeyError:
         plain = [len(jobs.names)]  # a pattern, or a mistake
     if max(plain, default=0) < jobs.declared:
         return plain if len(plain) < 2 else list(dict.fromkeys(plain))
-    found: dict[int, None] = {}
+    row: dict[int, None] = {}
+    for need in needs:
+        others = _jobs_meant(jobs, number, need, matches)
+        row.update(dict.fromkeys(others))
+        if not others:
+            problems += _unknown_need(jobs, number, need)
+    return list(row)
+
+
+def _jobs_meant(jobs: _Jobs, number: int, need: str, matches: dict[str, list[int]]) -> Sequence[int]:
+    """The jobs that one need of a job stands for, among those that the batch declares; `matches` keeps those of patterns."""
+    single = jobs.numbers.get(need, jobs.declared)
+    if single < jobs.declared:
+        return (single,)
+    if not PATTERN.search(need):
+        return ()
+    if need not in matches:
+        matches[need] = [other for other in _matching(need, jobs.numbers) if other < jobs.declared]
+    return [other for other in matches[need] if other != number]
+
+
+def _unknown_need(jobs: _Jobs, number: int, need: str) -> list[Diagnostic]:
+    """What is wrong with a need that stands for no job: nothing, when it means a fan-out without items."""
     name, spec = jobs.names[number], jobs.declarations[number]
-    for need in wanted:
-        single = numbers.get(need, jobs.declared)
-        if single < jobs.declared:
-            found[single] = None
-        elif PATTERN.search(need):
-            if need not in matches:
-                matches[need] = [other for other in _matching(need, numbers) if other < jobs.declared]
-            others = [other for other in matches[need] if other != number]
-            if not others and not _is_empty(jobs, need):
-                problems.append(
-                    _problem("unknown_need", spec, f"job `{name}` needs `{need}`, which matches no other job")
-                )
-            found.update(dict.fromkeys(others))
-        else:
-            hint = _all_of(jobs, need) or did_you_mean(need, numbers)
-            problems.append(_problem("unknown_need", spec, f"job `{name}` needs unknown job `{need}`", hint=hint))
-    return list(found)
+    if not PATTERN.search(need):
+        hint = _all_of(jobs, need) or did_you_mean(need, jobs.numbers)
+        return [_problem("unknown_need", spec, f"job `{name}` needs unknown job `{need}`", hint=hint)]
+    if _is_empty(jobs, need):
+        return []
+    return [_problem("unknown_need", spec, f"job `{name}` needs `{need}`, which matches no other job")]
 
 
 def _is_empty(jobs: _Jobs, need: str) -> bool:
@@ -454,30 +473,30 @@ def _problem(code: str, spec: JobSpec, message: str, *, hint: str = "") -> Diagn
 
 
 def _duplicate(jobs: _Jobs, first: int, second: int) -> Diagnostic:
-    one, two = jobs.declarations[first], jobs.declarations[second]
+    spec, twin = jobs.declarations[second], jobs.declarations[first]
     name, other = jobs.names[second], jobs.names[first]
     clash = f"duplicate job name `{name}`" if name == other else f"job names `{other}` and `{name}` differ only in case"
     hint = "give each job its own name"
-    if two.fan_out is not None and one is two:
-        start = jobs.starts[bisect_right(jobs.starts, first) - 1]
-        made = jobs.fans[bisect_right(jobs.starts, first) - 1]
+    if spec.fan_out is not None and spec is twin:
+        index = bisect_right(jobs.starts, first) - 1
+        start, fan = jobs.starts[index], jobs.fans[index]
         items = f"items {first - start + 1} and {second - start + 1}"
-        same = made.item(first - start) == made.item(second - start)
+        same = fan.item(first - start) == fan.item(second - start)
         hint = "the item stands there twice" if same else "put more of the item into `name`"
-        return _problem("duplicate_name", two, f"{clash} ({items})", hint=hint)
-    where = f"on line {one.place.line}" if one.place and one.place.line else f"jobs[{first}]"
-    return _problem("duplicate_name", two, f"{clash} (also {where})", hint=hint)
+        return _problem("duplicate_name", spec, f"{clash} ({items})", hint=hint)
+    where = f"on line {twin.place.line}" if twin.place and twin.place.line else f"jobs[{first}]"
+    return _problem("duplicate_name", spec, f"{clash} (also {where})", hint=hint)
 
 
 def _output_conflicts(config: Config, jobs: _Jobs) -> list[Diagnostic]:
-    """Two jobs that write one path, or one into what another makes; and outputs that cannot be told from what is there anyway."""
+    """Two jobs that write one path, or one into what another makes; jobs that write their input, or the batch's own folder."""
     problems: list[Diagnostic] = []
     owners: dict[str, int] = {}
     paths: dict[str, str] = {}
     folder = _path_key(config.folder, "/")
     inputs = jobs.each("input")
-    for number, (outputs, given) in enumerate(zip(jobs.each("outputs"), inputs, strict=True)):
-        read = (given,) if isinstance(given, str) else given or ()
+    for number, (outputs, job_input) in enumerate(zip(jobs.each("outputs"), inputs, strict=True)):
+        read = (job_input,) if isinstance(job_input, str) else job_input or ()
         for path in outputs:
             spec, name = jobs.declarations[number], jobs.names[number]
             key = _path_key(path, config.folder)
@@ -493,7 +512,7 @@ def _output_conflicts(config: Config, jobs: _Jobs) -> list[Diagnostic]:
                 problems.append(_both_write(jobs, first, number, path, "writes too"))
             else:
                 paths[key] = path
-        if len(problems) > _MOST_SHOWN:
+        if len(problems) > _MOST_SHOWN:  # mostly one mistake in a fan-out, which each of its jobs repeats
             return problems
     for key, number in owners.items():
         above = _owner_above(key, owners)
@@ -503,6 +522,7 @@ def _output_conflicts(config: Config, jobs: _Jobs) -> list[Diagnostic]:
 
 
 def _owner_above(key: str, owners: dict[str, int]) -> int | None:
+    """The job that writes a folder around the path: a few look-ups a path, where comparing all pairs would take their square."""
     end = key.rfind("/")
     while end > 0:
         if key[:end] in owners:
@@ -532,7 +552,7 @@ def _both_write(jobs: _Jobs, first: int, second: int, path: str, how: str) -> Di
     return _problem("output_conflict", spec, message, hint="give each job files of its own")
 
 
-def _share_of(spec: JobSpec) -> str:
+def _parallel_limit(spec: JobSpec) -> str:
     """The name of the resource that bounds how many jobs of a fan-out run at a time; no resource of a batch can have it."""
     return f"max_parallel of {pattern_of(spec.name)}"
 

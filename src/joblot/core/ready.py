@@ -41,11 +41,12 @@ class ReadyQueues:
         self._keys: dict[int, Key] = {}
         """The keys of the jobs that are not ordinary."""
         self._plan = plan
-        self._expected_memory = fusing.levelled(expected_memory)
+        self._expected_memory = fusing.with_group_maximum(expected_memory)
         self.extend(range(len(plan)))
 
     def extend(self, jobs: range) -> None:
         """Take in jobs that were added to the plan."""
+        # Ordinary jobs have no entry, and the demand of a declaration is computed once: plans of a million plain jobs stay small.
         plan, expected_memory, fusing = self._plan, self._expected_memory, self._fusing
         self._fuses = bool(fusing)
         last, key = None, _ORDINARY  # the jobs of a fan-out stand side by side and are alike
@@ -60,7 +61,7 @@ class ReadyQueues:
             if job in expected_memory:
                 demand = tuple(sorted({**dict(key[1]), "memory": float(expected_memory[job])}.items()))
                 self._keys[job] = (key[0], demand)
-            elif fusing.of(job) >= 0:
+            elif fusing.group_of(job) >= 0:
                 self._keys[job] = (key[0], key[1] or ONE_SLOT)
             elif key != _ORDINARY:
                 self._keys[job] = key
@@ -77,7 +78,7 @@ class ReadyQueues:
             queue = self._queues[key] = OrderedDict()
         queue[job] = None
         if self._fuses:
-            group = self._fusing.of(job)
+            group = self._fusing.group_of(job)
             if group >= 0:
                 self._groups.setdefault(group, OrderedDict())[job] = None
 
@@ -85,36 +86,37 @@ class ReadyQueues:
         """A job is no longer ready."""
         del self._queues[self._keys.get(job, _ORDINARY)][job]
         if self._fuses:
-            group = self._fusing.of(job)
+            group = self._fusing.group_of(job)
             if group >= 0:
                 del self._groups[group][job]
 
-    def pick(self, resources: Resources, room: int, capacity: int, most: Callable[[int], int]) -> Picked:
+    def pick(self, resources: Resources, free: int, capacity: int, max_size: Callable[[int], int]) -> Picked:
         """The jobs to start now: by priority, then in the order in which they became ready. They stay in their queues until they start.
 
         A job that waits for slots holds back everything behind it, or it would never find enough of them free at once; one that waits for
-        a named limit holds back only those that ask for the same. `room` is how many plain jobs may start while only such jobs are about,
-        `capacity` how many attempts the executor takes at once. `most` tells of a job how many a bundle with it may have.
+        a named limit holds back only those that ask for the same. `free` is how many plain jobs may start while there are only plain ones,
+        `capacity` how many attempts the executor takes at once, `max_size` gives the largest size of a bundle with the job.
         """
         if len(self._queues) == 1:
             ((key, queue),) = self._queues.items()
             if key[1] is PLAIN:
-                return (list(islice(queue, room)) if room > 0 else []), []
-        return self._pick_by_demand(resources, capacity, most)
+                return (list(islice(queue, free)) if free > 0 else []), []
+        return self._pick_by_demand(resources, capacity, max_size)
 
-    def _pick_by_demand(self, resources: Resources, capacity: int, most: Callable[[int], int]) -> Picked:
+    def _pick_by_demand(self, resources: Resources, capacity: int, max_size: Callable[[int], int]) -> Picked:
+        # A heap of the queues' first jobs: picking costs by what starts, not by what waits.
         heads = []
-        for (urgency, demand), queue in self._queues.items():
+        for (rank, demand), queue in self._queues.items():
             waiting = iter(queue)
             head = next(waiting, None)
             if head is not None:
-                heads.append((urgency, head, demand, waiting))
+                heads.append((rank, head, demand, waiting))
         heapify(heads)
         picked: dict[int, None] = {}
         sizes: list[int] = []
         held: list[Demand] = []
         while heads:
-            urgency, job, demand, waiting = heappop(heads)
+            rank, job, demand, waiting = heappop(heads)
             lacking = resources.lacks(demand, capacity)
             if lacking == "slots":
                 break
@@ -122,24 +124,24 @@ class ReadyQueues:
                 resources.take(demand)
                 held.append(demand)
                 before = len(picked)
-                self._take_along(job, picked, most)
+                self._pick_bundle(job, picked, max_size)
                 sizes.append(len(picked) - before)
                 following = next((other for other in waiting if other not in picked), None)
                 if following is not None:
-                    heappush(heads, (urgency, following, demand, waiting))
-        for demand in held:  # taken only to see what fits beside what; they take it for good when they start
+                    heappush(heads, (rank, following, demand, waiting))
+        for demand in held:  # taken only to see what fits together: `RunState` takes it when they start
             resources.give_back(demand)
         return list(picked), sizes if len(sizes) < len(picked) else []
 
-    def _take_along(self, job: int, picked: dict[int, None], most: Callable[[int], int]) -> None:
+    def _pick_bundle(self, job: int, picked: dict[int, None], max_size: Callable[[int], int]) -> None:
         """Pick a job, and of those that can be run together with it as many as it and they allow."""
         picked[job] = None
-        group = self._fusing.of(job)
-        largest, size = most(job) if group >= 0 else 1, 1
+        group = self._fusing.group_of(job)
+        largest, size = max_size(job) if group >= 0 else 1, 1
         if largest == 1:
             return
         for other in self._groups[group]:
-            if other not in picked and (allowed := most(other)) > size:
+            if other not in picked and (allowed := max_size(other)) > size:
                 picked[other] = None
                 size += 1
                 largest = min(largest, allowed)

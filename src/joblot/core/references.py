@@ -19,7 +19,6 @@ OPENING: Final = "${{"
 LITERAL: Final = '${{ "${{" }}'
 LATER: Final = frozenset({"run", "jobs"})
 """The roots whose values are known only when a job starts."""
-ROOTS: Final = ("vars", "env", "batch", "matrix", "item", "run", "jobs")
 OF_ITEM: Final = frozenset({"matrix", "item"})
 """The roots whose values differ from job to job of a fan-out."""
 
@@ -104,18 +103,18 @@ def references(value: Any) -> list[Reference]:
     Raises:
         TemplateError: as `split`.
     """
-    found: list[Reference] = []
+    result: list[Reference] = []
     stack = [value]
     while stack:
         item = stack.pop()
         if isinstance(item, str):
             if OPENING in item:
-                found += [piece for piece in split(item) if isinstance(piece, Reference)]
+                result += [piece for piece in split(item) if isinstance(piece, Reference)]
         elif isinstance(item, dict):
             stack += item.values()
         elif isinstance(item, list):
             stack += item
-    return found
+    return result
 
 
 def lookup(reference: Reference, scope: Mapping[str, Any]) -> Any:
@@ -136,7 +135,7 @@ def lookup(reference: Reference, scope: Mapping[str, Any]) -> Any:
 
 
 def split_result(parts: list[str], known: Callable[[str], bool]) -> tuple[str, list[str]] | None:
-    """The job's name and the way into its result, from the parts behind `jobs`; a job's name may hold dots itself."""
+    """The job's name and the parts that lead into its result, from the parts behind `jobs`; a job's name may hold dots itself."""
     ends = [number for number, part in enumerate(parts) if part == "result" and number]
     for end in ends:
         name = ".".join(parts[:end])
@@ -146,19 +145,19 @@ def split_result(parts: list[str], known: Callable[[str], bool]) -> tuple[str, l
 
 
 def _lookup_result(reference: Reference, parts: list[str], jobs: Mapping[str, Any]) -> Any:
-    found = split_result(parts, jobs.__contains__)
-    if found is None:
+    name_and_rest = split_result(parts, jobs.__contains__)
+    if name_and_rest is None:
         raise TemplateError(
             f"`{reference.text}` does not name a result", hint="write `jobs.NAME.result` or `jobs.NAME.result.FIELD`"
         )
-    name, way = found
+    name, rest = name_and_rest
     if name not in jobs:
         raise TemplateError(f"no result of a job `{name}` is known here (in `{reference.text}`)")
-    return descend(reference, f"jobs.{name}.result", way, jobs[name]["result"])
+    return descend(reference, f"jobs.{name}.result", rest, jobs[name]["result"])
 
 
-def descend(reference: Reference, place: str, parts: list[str], value: Any) -> Any:
-    """What the names in `parts` lead to inside a value; `place` is what messages call the value.
+def descend(reference: Reference, label: str, parts: list[str], value: Any) -> Any:
+    """What the names in `parts` lead to inside a value; `label` is what messages call the value.
 
     Raises:
         TemplateError: there is no such part.
@@ -166,28 +165,28 @@ def descend(reference: Reference, place: str, parts: list[str], value: Any) -> A
     for part in parts:
         if isinstance(value, Mapping):
             if part not in value:
-                raise _missing(reference, place, part, value)
+                raise _missing(reference, label, part, value)
             value = value[part]
         elif isinstance(value, (list, tuple)) and part.isdecimal():
             if int(part) >= len(value):
                 raise TemplateError(
-                    f"`{place}` has {len(value)} items, so there is no `{part}` (in `{reference.text}`)"
+                    f"`{label}` has {len(value)} items, so there is no `{part}` (in `{reference.text}`)"
                 )
             value = value[int(part)]
         else:
-            raise TemplateError(f"`{place}` has no parts, so there is no `{part}` (in `{reference.text}`)")
-        place = f"{place}.{part}"
+            raise TemplateError(f"`{label}` has no parts, so there is no `{part}` (in `{reference.text}`)")
+        label = f"{label}.{part}"
     return value
 
 
-def _missing(reference: Reference, place: str, part: str, known: Mapping[str, Any]) -> TemplateError:
-    if place == "vars":
+def _missing(reference: Reference, label: str, part: str, known: Mapping[str, Any]) -> TemplateError:
+    if label == "vars":
         shown = ", ".join(f"`{name}`" for name in sorted(known)[:8])
         hint = did_you_mean(part, known) or (f"the batch has {shown}" if known else "the batch has no `vars`")
         return TemplateError(f"no variable `{part}`", hint=hint)
-    if place == "env":
+    if label == "env":
         return TemplateError(f"environment variable `{part}` is not set", hint=did_you_mean(part, known))
-    return TemplateError(f"`{place}` has no `{part}` (in `{reference.text}`)", hint=did_you_mean(part, known))
+    return TemplateError(f"`{label}` has no `{part}` (in `{reference.text}`)", hint=did_you_mean(part, known))
 
 
 def as_text(value: Any) -> str:
@@ -254,6 +253,7 @@ def fill(value: Any, resolve: Callable[[Reference], Any], *, shell: bool = False
 
 def _fill_text(text: str, resolve: Callable[[Reference], Any], shell: bool, keep: bool) -> Any:
     pieces = split(text)
+    # A text that is one reference keeps the type of its value. In a command there are no types, only words.
     if len(pieces) == 1 and isinstance(pieces[0], Reference) and not shell:
         value = resolve(pieces[0])
         if isinstance(value, Kept):

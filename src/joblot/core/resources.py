@@ -1,4 +1,4 @@
-"""What a run may use at once, and what its running jobs hold of it. Pure bookkeeping, without an opinion about order."""
+"""What a run may use at once, and what its running jobs hold of it. Pure bookkeeping: it does not decide what starts first."""
 
 from __future__ import annotations
 

@@ -69,17 +69,12 @@ NEXT: Final[dict[int, frozenset[int]]] = {
     READY: frozenset({RUNNING, SKIPPED, CACHED, CANCELLED, ABORTED}),
     RUNNING: frozenset({SUCCESS, FAILED, BACKING_OFF, READY, WAITING, CANCELLED, ABORTED}),
     BACKING_OFF: frozenset({READY, CANCELLED, ABORTED}),
-    SUCCESS: frozenset(),
-    FAILED: frozenset(),
-    SKIPPED: frozenset(),
-    CACHED: frozenset(),
-    CANCELLED: frozenset(),
-    ABORTED: frozenset(),
+    **dict.fromkeys((SUCCESS, FAILED, SKIPPED, CACHED, CANCELLED, ABORTED), frozenset()),
 }
 """The legal moves. A running job becomes ready again when its attempt was lost or never began, or is retried without a wait; it waits
 again when, by then, a person has taken jobs that it needs back to the beginning."""
 
-_BUNDLES: Final = frozenset({*RETRIABLE, "lost"})
+_OF_BUNDLES: Final = frozenset({*RETRIABLE, "lost"})
 """Outcomes that a bundle can have as a whole."""
 _GOOD: Final = frozenset({SUCCESS, CACHED})
 _BAD: Final = FINAL - _GOOD
@@ -139,10 +134,10 @@ class RunState:
         """For these, the shortest time that they were given."""
         self._unknown = sorted(unknown_actions)
         self._checkable = set(checkable)
-        """Jobs that may be up to date: asked about when they become ready."""
-        self._questions: dict[int, None] = {}
-        """Jobs to ask about; nothing starts while there are any. An index, as timers are."""
-        self._insisted: set[int] = set()
+        """Jobs that may be up to date: to be checked when they become ready."""
+        self._unchecked: dict[int, None] = {}
+        """Ready jobs still to be checked; nothing starts while there are any. An index, as timers are."""
+        self._forced: set[int] = set()
         """Jobs that were done and that a person wants to run again, up to date or not."""
         self.was_reopened = False
         self._began: float | None = None
@@ -226,7 +221,7 @@ class RunState:
                     if outcome.items is not None:
                         self._grow(decision, job, outcome.items)
                     self._emit(decision, ev.ended_well(outcome))
-                    self._after(decision, job)
+                    self._skip_dependents(decision, job)
                 else:
                     self._ended_badly(decision, outcome, now, others_in_flight)
         return self._finish(decision, now, capacity)
@@ -250,19 +245,18 @@ class RunState:
         """Ready jobs were looked at. Those in `current` are up to date and have ended; the values are their results as JSON, empty for none."""
         decision = Decision([], [], [])
         for job in jobs:
-            self._questions.pop(job, None)
-        done = [job for job in current if self.states[job] == READY and job not in self._insisted]
+            self._unchecked.pop(job, None)
+        done = [job for job in current if self.states[job] == READY and job not in self._forced]
         if done:
             results = {job: Raw(current[job]) for job in done if current[job]}
             self._emit(decision, ev.JobsEnded(done, "cached", "up_to_date", results=results))
             for job in done:
-                self._after(decision, job)
+                self._skip_dependents(decision, job)
         return self._finish(decision, now, capacity)
 
     def tick(self, now: float, capacity: int) -> Decision:
         """Time has passed: waits end, deadlines strike, and free capacity is used."""
-        decision = Decision([], [], [])
-        return self._finish(decision, now, capacity)
+        return self._finish(Decision([], [], []), now, capacity)
 
     def stop(self, reason: str, now: float, capacity: int, *, by: str = "") -> Decision:
         """Start nothing any more; what runs may end. `reason`: `cancelled` or `time_limit`."""
@@ -293,6 +287,7 @@ class RunState:
         """When `tick` has something to do, if that is known: monotonic seconds."""
         if not self._deadlines and not self._backoffs and self._end_by is None:
             return None
+        # Timers of what has ended since are dropped when they come up: to take one out of the middle of a heap is linear.
         while self._deadlines and not self._is_current(self._deadlines[0]):
             heappop(self._deadlines)
         while self._backoffs and self.states[self._backoffs[0][1]] != BACKING_OFF:
@@ -301,12 +296,6 @@ class RunState:
         if self._end_by is not None and not self.stopping and not self.status:
             due.append(self._end_by)
         return min(due, default=None)
-
-    def state_of(self, name: str) -> str:
-        """The name of the state of the job of that name."""
-        job = self.plan.find(name)
-        assert job is not None, name
-        return STATES[self.states[job]]
 
     # --- deciding -------------------------------------------------------------------------------
 
@@ -319,23 +308,23 @@ class RunState:
         if self._backoffs or self._deadlines or self._end_by is not None:
             self._timers(decision, now)
         if decision.kills:
-            decision.kills = self._wanted_kills(decision.kills)
+            decision.kills = self._distinct_kills(decision.kills)
         if not self.stopping:
             self._start_ready(decision, now, capacity)
         if not self.status and not self._open():
-            lasted = 0.0 if self._began is None else round(now - self._began, 6)
-            self._emit(decision, ev.RunEnded(self._final_status(), lasted))
+            wall_s = 0.0 if self._began is None else round(now - self._began, 6)
+            self._emit(decision, ev.RunEnded(self._final_status(), wall_s))
         return decision
 
-    def _wanted_kills(self, kills: Sequence[Kill]) -> list[Kill]:
+    def _distinct_kills(self, kills: Sequence[Kill]) -> list[Kill]:
         """Each process once. What one outcome asked to kill may have ended by a later one, or with the process before this one."""
-        wanted, met = [], set[int]()
+        distinct, bundles = [], set[int]()
         for kill in kills:
             bundle = self.bundles.number(kill.job)
-            if self.states[kill.job] == RUNNING and bundle not in met:
-                wanted.append(kill)
-                met |= {bundle} - {0}
-        return wanted
+            if self.states[kill.job] == RUNNING and bundle not in bundles:
+                distinct.append(kill)
+                bundles |= {bundle} - {0}
+        return distinct
 
     def _open(self) -> int:
         counts = self.counts
@@ -347,6 +336,7 @@ class RunState:
         return "failed" if self.counts[FAILED] or self.counts[ABORTED] else "success"
 
     def _timers(self, decision: Decision, now: float) -> None:
+        # The run's own limit first: what it kills is then not killed once more for a deadline that is due as well.
         if self._end_by is not None and now >= self._end_by and not self.stopping and self._open():
             self._stop(decision, "time_limit")
             self._kill_all(decision, "cancelled", None)
@@ -364,12 +354,12 @@ class RunState:
         return self.states[job] == RUNNING and self._deadline_of[job] == moment and job not in self.kills
 
     def _start_ready(self, decision: Decision, now: float, capacity: int) -> None:
-        if self._questions:
-            decision.checks = [job for job in self._questions if self.states[job] == READY]
+        if self._unchecked:
+            decision.checks = [job for job in self._unchecked if self.states[job] == READY]
             if decision.checks:
                 return
-            self._questions.clear()
-        picked, sizes = self._picked(capacity)
+            self._unchecked.clear()
+        picked, sizes = self._pick(capacity)
         if not picked:
             return
         self._emit(decision, ev.AttemptsStarted(picked, sizes))
@@ -382,31 +372,35 @@ class RunState:
                 self._deadline_of[job] = now + timeout
                 heappush(self._deadlines, (now + timeout, job))
 
-    def _picked(self, capacity: int) -> Picked:
+    def _pick(self, capacity: int) -> Picked:
         """The ready jobs that start now, and the bundles that they form. One that was lost too often has the machine to itself."""
         if self.losses:
             limit, open_states = self.limits.crash_limit, (READY, RUNNING)
             suspects = [job for job, times in self.losses.items() if times >= limit and self.states[job] in open_states]
             if suspects:
                 return [] if self.in_flight else suspects[:1], []
-        out = self.counts[RUNNING] - (self.bundles.processes_saved if self._sharing else 0)
-        return self.ready.pick(self.resources, max(capacity, self.limits.slots) - out, capacity, self.bundles.most)
+        processes = self.counts[RUNNING] - (self.bundles.processes_saved if self._sharing else 0)
+        return self.ready.pick(
+            self.resources, max(capacity, self.limits.slots) - processes, capacity, self.bundles.max_size
+        )
 
     def _ended_badly(self, decision: Decision, outcome: Outcome, now: float, others_in_flight: int) -> None:
         job, kind, reason = outcome.job, outcome.kind, outcome.reason
         if reason == BUNDLE_FAILED:
-            reason = ""  # an action may say anything, but not this
-        asked = self.kills.get(job)
-        if asked is not None and kind != "returned":
-            kind, reason = asked, asked if asked == "timeout" else ""
-        if self.bundles.size(job) > 1 and kind in _BUNDLES and (outcome.shared or asked == "timeout"):
+            reason = ""  # an action may give any reason code but this one, by which `apply` knows a bundle's end
+        # How a process ends that is being killed says nothing about its job: what counts is why it was killed. One that never began was not.
+        kill_kind = self.kills.get(job)
+        if kill_kind is not None and kind != "returned":
+            kind, reason = kill_kind, kill_kind if kill_kind == "timeout" else ""
+        # A deadline is the process's: whatever the executor says of one of its jobs, it was the bundle that took too long.
+        if self.bundles.size(job) > 1 and kind in _OF_BUNDLES and (outcome.shared or kill_kind == "timeout"):
             self._split(decision, outcome, kind)
             return
         if kind == "lost":
             self._lost(decision, job, outcome.message, others_in_flight, counted=True)
             return
         state, delay, message = FAILED, 0.0, outcome.message
-        if asked == "timeout" == kind:
+        if kill_kind == "timeout" == kind:
             message = f"timed out after {self.plan.declarations[job].timeout_s:g} s"
         if kind in ("cancelled", "returned"):
             state = _STOPPED[self.stopping] if self.stopping else READY
@@ -420,10 +414,10 @@ class RunState:
         if state == BACKING_OFF:
             heappush(self._backoffs, (now + delay, job))
         elif state in FINAL:
-            self._ended_for_good(decision, job)
+            self._ended_without_success(decision, job)
 
     def _split(self, decision: Decision, outcome: Outcome, kind: str) -> None:
-        """The bundle failed as a whole, and nobody knows by which of its jobs: again, with fewer others."""
+        """The bundle failed as a whole, and it is not known by which of its jobs: again, with fewer others."""
         state = _STOPPED[self.stopping] if self.stopping else READY
         message = f"a bundle of {self.bundles.size(outcome.job)} jobs ended: {outcome.message or kind}"
         if kind == "timeout" and outcome.job in self.kills:
@@ -431,11 +425,11 @@ class RunState:
             message = f"a bundle of {self.bundles.size(outcome.job)} jobs timed out after {timeout:g} s"
         self._emit(decision, ev.ended(outcome, kind, STATES[state], self.stopping or BUNDLE_FAILED, message, 0.0))
         if state in FINAL:
-            self._ended_for_good(decision, outcome.job)
+            self._ended_without_success(decision, outcome.job)
 
-    def _ended_for_good(self, decision: Decision, job: int) -> None:
-        """What follows from a job's last end, when it was not a success: for its dependents, and perhaps for the whole run."""
-        self._after(decision, job)
+    def _ended_without_success(self, decision: Decision, job: int) -> None:
+        """What follows for the dependents, and perhaps for the whole run, when a job has its final state and it is not a success."""
+        self._skip_dependents(decision, job)
         if self.states[job] == FAILED and not self.stopping and self._too_many_failures():
             self._stop(decision, "fail_fast" if self.limits.fail_fast else "max_failures", job=job)
             self._kill_all(decision, "cancelled", None)
@@ -445,7 +439,7 @@ class RunState:
         return allowed is not None and self.counts[FAILED] >= allowed
 
     def _lost(self, decision: Decision, job: int, message: str, others_in_flight: int, *, counted: bool) -> None:
-        """Nobody knows how the attempt ended: again, unless it must run at most once, or was lost too often and now with no other in flight.
+        """How the attempt ended is not known: again, unless it may run only once, or was lost too often and now with no other in flight.
 
         `others_in_flight` is how many other attempts were out: one of those may have been the cause.
         """
@@ -464,10 +458,10 @@ class RunState:
         number = self.attempts[job]
         self._emit(decision, ev.AttemptEnded(job, number, outcome, STATES[state], message=message, reason=reason))
         if state in FINAL:
-            self._ended_for_good(decision, job)
+            self._ended_without_success(decision, job)
 
-    def _after(self, decision: Decision, job: int) -> None:
-        """The dependents that can no longer start, now that a job has ended."""
+    def _skip_dependents(self, decision: Decision, job: int) -> None:
+        """Skip the dependents that can no longer start, now that a job has ended."""
         good = self.states[job] in _GOOD
         if good and not self._has_handlers:
             return
@@ -486,6 +480,7 @@ class RunState:
         """Skip jobs whose actions are unknown, and those whose needs have ended so that their `when` never comes true."""
         if self._unknown:
             self._skip_all(decision, self._unknown, "unknown_action", -1)
+        # Once, when a process begins: later on `_skip_dependents` looks at the neighbours of what has ended only.
         for job, state in enumerate(self.states):
             if state != WAITING:
                 continue
@@ -554,17 +549,7 @@ class RunState:
                 self._move(job, RUNNING)
                 self.attempts[job] += 1
         elif isinstance(event, ev.JobsEnded):
-            state, left_out = STATE_OF[event.state], event.reason == ev.NOT_SELECTED
-            if left_out:
-                self.left_out.update(event.jobs)
-            for job in event.jobs:
-                self._move(job, state)
-                if state == CACHED and job in self.plan.wanted_results:
-                    self.results[job] = bytes(event.results.get(job, ev.NO_RESULT))
-                if state not in _GOOD:
-                    self.counts_as_failure[job] = self._is_failure(event, state)
-            for job in event.jobs:
-                self._settle(job, good=left_out or state in _GOOD)
+            self._apply_jobs_ended(event)
         elif isinstance(event, ev.BackoffEnded):
             self._move(event.job, READY)
         elif isinstance(event, ev.PlanExtended):
@@ -582,16 +567,16 @@ class RunState:
         if event.reason == BUNDLE_FAILED:
             self.bundles.failed(job)
         self._move(job, state)
-        if self.kills:
+        if self.kills:  # mostly there are none, and this runs once for every attempt
             self.kills.pop(job, None)
             self._graces.pop(job, None)
         if state == SUCCESS:
-            if job in self.plan.wanted_results:
+            if job in self.plan.referenced_results:
                 self.results[job] = bytes(event.result)
             self._settle(job, good=True)
             return
         if event.reason == BUNDLE_FAILED:
-            return
+            return  # the end was not the job's own: it counts neither as a try nor as a loss
         if outcome == "lost":
             self.losses[job] = self.losses.get(job, 0) + 1
         elif outcome == "returned":
@@ -602,6 +587,20 @@ class RunState:
             self.counts_as_failure[job] = 1
             self._settle(job, good=False)
 
+    def _apply_jobs_ended(self, event: ev.JobsEnded) -> None:
+        state, left_out = STATE_OF[event.state], event.reason == ev.NOT_SELECTED
+        if left_out:
+            self.left_out.update(event.jobs)
+        for job in event.jobs:
+            self._move(job, state)
+            if state == CACHED and job in self.plan.referenced_results:
+                self.results[job] = bytes(event.results.get(job, ev.NO_RESULT))
+            if state not in _GOOD:
+                self.counts_as_failure[job] = self._is_failure(event, state)
+        # Only now: jobs of one event may need each other, and none of them may become ready in between.
+        for job in event.jobs:
+            self._settle(job, good=left_out or state in _GOOD)
+
     def _is_failure(self, event: ev.JobsEnded, state: int) -> bool:
         """Whether jobs that ended without an attempt were stopped, or skipped because of a failure."""
         if state != SKIPPED or event.reason == "need_failed":
@@ -610,21 +609,21 @@ class RunState:
 
     def _apply_extended(self, event: ev.PlanExtended) -> None:
         """Make room for jobs that were added: they wait for the one that found them, and its dependents wait for them."""
-        made = self.plan.extend(event.job, event.columns)
-        assert made.start == len(self.states), "BUG: a run begins with a plan that has not grown"
-        count = len(made)
+        added = self.plan.extend(event.job, event.columns)
+        assert added.start == len(self.states), "BUG: a run begins with a plan that has not grown"
+        count = len(added)
         for column in (self.states, self.need_unsuccessful, self.counts_as_failure, self.need_failed):
             column.extend(bytes(count))
         self.attempts.extend(repeat(0, count))
         self.open_needs.extend(repeat(1, count))
         self.counts[WAITING] += count
         self._when.extend(bytes(count))
-        self.fusing.extend(made)
-        self.ready.extend(made)
+        self.fusing.extend(added)
+        self.ready.extend(added)
         if event.job in self._checkable:
-            self._checkable.update(made)
+            self._checkable.update(added)
         for dependent in self.plan.dependents[event.job]:
-            if dependent < made.start:
+            if dependent < added.start:
                 self.open_needs[dependent] += count
 
     def _apply_reopened(self, jobs: Sequence[int]) -> None:
@@ -633,21 +632,22 @@ class RunState:
         self.was_reopened = True
         for job in jobs:
             if self.states[job] in _GOOD:
-                self._insisted.add(job)
+                self._forced.add(job)
             self.counts[self.states[job]] -= 1
             self.counts[WAITING] += 1
             self.states[job] = WAITING
             self.counts_as_failure[job] = 0
             self.left_out.discard(job)
             self.bundles.forget(job)
-            for memory in (self.failed_tries, self.losses, self.results):
-                memory.pop(job, None)
+            for by_job in (self.failed_tries, self.losses, self.results):
+                by_job.pop(job, None)
         for job in range(len(self.plan)):
             needs = self.plan.needs[job]
             self.open_needs[job] = sum(self.states[need] not in FINAL for need in needs)
             self.need_unsuccessful[job] = any(map(self._is_bad, needs))
             self.need_failed[job] = any(self.counts_as_failure[need] for need in needs)
             if self.open_needs[job] and self.states[job] in (READY, BACKING_OFF):
+                # Back to waiting without `_move`: NEXT lists no such move, so that only a person's reopening can make it.
                 if self.states[job] == READY:
                     self.ready.leave(job)
                 self.counts[self.states[job]] -= 1
@@ -659,6 +659,7 @@ class RunState:
 
     def _move(self, job: int, state: int) -> None:
         """Put a job into a state, with everything that is counted by state."""
+        # Counts, queues and resources follow the states here only, but for a reopening. `testing.audit` computes them anew and compares.
         before = self.states[job]
         if state not in NEXT[before]:
             raise IllegalMoveError(self._story(job, state))
@@ -675,7 +676,7 @@ class RunState:
         elif state == READY:
             self.ready.put(job)
             if job in self._checkable and job not in self.plan.growing:
-                self._questions[job] = None
+                self._unchecked[job] = None
 
     def _settle(self, job: int, *, good: bool) -> None:
         """Count a job's end down in its dependents; those with no need left become ready if their `when` came true."""

@@ -1,6 +1,6 @@
 """Which jobs of a plan take part in a run: selectors such as `build-*`, `tag:nightly` or `item:code=6920Z`, and what they choose.
 
-Part of the core: pure. It says which jobs are left out; what that means for those that need them is the run's affair.
+Part of the core: pure. It says which jobs are left out; what that means for those that need them is decided by `runstate`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from joblot.core.model import FanOut, JobSpec
     from joblot.core.plan import Plan
 
-    Words = Callable[[Plan, JobSpec], Sequence[str]]
+    Labels = Callable[[Plan, JobSpec], Sequence[str]]
 
 KINDS: Final = ("tag", "item", "action", "file")
 """The words that stand before the `:` of a selector."""
@@ -33,7 +33,7 @@ _FORMS: Final = (
     "name jobs, or write a pattern such as `build-*`, `tag:NAME`, `item:COLUMN=VALUE`, `action:NAME`, `file:NAME`"
 )
 _MOST_COMPARED: Final = 20_000
-"""So many words are looked at for the one that was meant."""
+"""How many names, labels or values are compared for a hint: a plan may have a million."""
 
 
 class Selection(Struct, frozen=True, omit_defaults=True, rename={"from_": "from"}):
@@ -54,9 +54,9 @@ class Selection(Struct, frozen=True, omit_defaults=True, rename={"from_": "from"
 EVERYTHING: Final = Selection()
 
 
-def selectors(given: str | Iterable[str]) -> tuple[str, ...]:
+def selectors(text: str | Iterable[str]) -> tuple[str, ...]:
     """Selectors from a text with commas between them, or as they are: an item's value may hold a comma."""
-    return tuple(part.strip() for part in given.split(",")) if isinstance(given, str) else tuple(given)
+    return tuple(part.strip() for part in text.split(",")) if isinstance(text, str) else tuple(text)
 
 
 def leave_out(plan: Plan, selection: Selection) -> list[int]:
@@ -68,7 +68,8 @@ def leave_out(plan: Plan, selection: Selection) -> list[int]:
     if not selection:
         return []
     excluded = _all_of(plan, selection.exclude)
-    chosen = (_wanted(plan, selection) if _is_positive(selection) else set(range(len(plan)))) - excluded
+    named = selection.only or selection.upto or selection.from_
+    chosen = (_chosen(plan, selection) if named else set(range(len(plan)))) - excluded
     if not chosen:
         raise UsageError("no job is selected: `exclude` takes away all that there is to run")
     left_out = [job for job in range(len(plan)) if job not in chosen]
@@ -91,31 +92,24 @@ def refuse_missing_results(plan: Plan, chosen: Iterable[int], left_out: Collecti
         raise UsageError(_missing(plan, missing), hint=f"`--job {plan.name(missing[0][1])}` runs it as well")
 
 
-def _is_positive(selection: Selection) -> bool:
-    return bool(selection.only or selection.upto or selection.from_)
-
-
-def _wanted(plan: Plan, selection: Selection) -> set[int]:
+def _chosen(plan: Plan, selection: Selection) -> set[int]:
     chosen = _all_of(plan, selection.only)
     chosen |= _closed(_all_of(plan, selection.upto), plan.needs.__getitem__)
     return chosen | _closed(_all_of(plan, selection.from_), plan.dependents.__getitem__)
 
 
-def _closed(jobs: set[int], beside: Callable[[int], Iterable[int]]) -> set[int]:
-    """The jobs, those beside them, those beside these, and so on."""
-    found, left = set(jobs), list(jobs)
+def _closed(jobs: set[int], related: Callable[[int], Iterable[int]]) -> set[int]:
+    """The jobs, those related to them, those related to these, and so on."""
+    reached, left = set(jobs), list(jobs)
     while left:
-        fresh = [other for other in beside(left.pop()) if other not in found]
-        found.update(fresh)
+        fresh = [other for other in related(left.pop()) if other not in reached]
+        reached.update(fresh)
         left += fresh
-    return found
+    return reached
 
 
 def _all_of(plan: Plan, selectors: Iterable[str]) -> set[int]:
-    found: set[int] = set()
-    for selector in selectors:
-        found.update(match(plan, selector))
-    return found
+    return {job for selector in selectors for job in match(plan, selector)}
 
 
 def match(plan: Plan, selector: str) -> Sequence[int]:
@@ -137,7 +131,7 @@ def match(plan: Plan, selector: str) -> Sequence[int]:
         raise UsageError(f"`{selector}` is no selector: nothing follows the `:`", hint=_FORMS)
     if kind == "item":
         return _by_item(plan, value) or _no_item(plan, value)
-    return _where(plan, value, _WORDS[kind][0]) or _no_word(plan, kind, value)
+    return _by_label(plan, value, _LABELS[kind][0]) or _no_label(plan, kind, value)
 
 
 # --- names ------------------------------------------------------------------------------------------
@@ -151,10 +145,7 @@ def _no_name(plan: Plan, name: str) -> list[int]:
                 raise UsageError(f"no job is called `{name}`", hint=f"`{pattern}` stands for all its jobs")
     growing = _growing_like(plan, name)
     if growing:
-        raise UsageError(
-            f"no job `{name}` is there before the run: `{growing}` finds its items on the way",
-            hint=f"select `{growing}` as a whole",
-        )
+        raise _not_before_the_run(f"job `{name}`", growing)
     names = map(plan.name, range(min(len(plan), _MOST_COMPARED)))
     what = f"no job's name matches `{name}`" if PATTERN.search(name) else f"no job is called `{name}`"
     raise UsageError(what, hint=did_you_mean(name, names))
@@ -168,6 +159,11 @@ def _growing_like(plan: Plan, name: str) -> str:
         if fnmatchcase(name, pattern) or (start != name and start.startswith(pattern.split("*")[0] or "*")):
             return pattern
     return ""
+
+
+def _not_before_the_run(what: str, growing: str) -> UsageError:
+    message = f"no {what} is there before the run: `{growing}` finds its items on the way"
+    return UsageError(message, hint=f"select `{growing}` as a whole")
 
 
 # --- tags, actions, files ---------------------------------------------------------------------------
@@ -189,88 +185,88 @@ def _files(plan: Plan, spec: JobSpec) -> Sequence[str]:
     return (posixpath.splitext(name)[0], name) if name else ()
 
 
-_WORDS: Final[dict[str, tuple[Words, str, str]]] = {
+_LABELS: Final[dict[str, tuple[Labels, str, str]]] = {
     "tag": (_tags, "no job has the tag `{}`", "no job has a tag that matches `{}`"),
     "action": (_action, "no job runs the action `{}`", "no job runs an action that matches `{}`"),
     "file": (_files, "no job stands in the file `{}`", "no job stands in a file that matches `{}`"),
 }
-"""By kind of selector: the words of a job that it is held against, and what is said when none fits."""
+"""By kind of selector: the labels of a job that it is compared with, and the messages when none matches."""
 
 
-def _where(plan: Plan, wanted: str, words: Words) -> list[int]:
-    """The jobs of whose words one is wanted; what is declared once is asked once."""
-    found: list[int] = []
-    last, kept = None, False
+def _by_label(plan: Plan, pattern: str, labels: Labels) -> list[int]:
+    """The jobs with a label that matches; each declaration is compared once, however many jobs it stands for."""
+    jobs: list[int] = []
+    last, matches = None, False
     for job, spec in enumerate(plan.declarations):
         if spec is not last:
-            last, kept = spec, any(_fits(word, wanted) for word in words(plan, spec))
-        if kept:
-            found.append(job)
-    return found
+            last, matches = spec, any(_matches(label, pattern) for label in labels(plan, spec))
+        if matches:
+            jobs.append(job)
+    return jobs
 
 
-def _fits(word: str, wanted: str) -> bool:
-    return word == wanted or (PATTERN.search(wanted) is not None and fnmatchcase(word, wanted))
+def _matches(text: str, pattern: str) -> bool:
+    return text == pattern or (PATTERN.search(pattern) is not None and fnmatchcase(text, pattern))
 
 
-def _no_word(plan: Plan, kind: str, wanted: str) -> list[int]:
-    words, exactly, like = _WORDS[kind]
-    known = dict.fromkeys(word for spec in plan.config.jobs for word in words(plan, spec))
-    message = like if PATTERN.search(wanted) else exactly
-    raise UsageError(message.format(wanted), hint=did_you_mean(wanted, islice(known, _MOST_COMPARED)))
+def _no_label(plan: Plan, kind: str, pattern: str) -> list[int]:
+    labels, exactly, like = _LABELS[kind]
+    known = dict.fromkeys(label for spec in plan.config.jobs for label in labels(plan, spec))
+    message = like if PATTERN.search(pattern) else exactly
+    raise UsageError(message.format(pattern), hint=did_you_mean(pattern, islice(known, _MOST_COMPARED)))
 
 
 # --- items ------------------------------------------------------------------------------------------
 
 
-def _by_item(plan: Plan, wanted: str) -> list[int]:
+def _by_item(plan: Plan, pattern: str) -> list[int]:
     """The jobs of a fan-out with a value in a column (`code=6920Z`), or whose items are one value (`6920Z`)."""
-    name, equals, value = wanted.partition("=")
-    found: list[int] = []
+    name, equals, value = pattern.partition("=")
+    chosen: list[int] = []
     for spec, jobs in plan.fan_outs:
         fan = spec.fan_out
         assert fan is not None, "BUG: not a fan-out"
         if equals and name in fan.columns:
-            found += _holding(fan, jobs, name, value)
+            chosen += _with_value(fan, jobs, name, value)
         elif len(fan.columns) == 1:
-            found += _holding(fan, jobs, next(iter(fan.columns)), wanted)
-    return found
+            chosen += _with_value(fan, jobs, next(iter(fan.columns)), pattern)
+    return chosen
 
 
-def _holding(fan: FanOut, jobs: range, name: str, wanted: str) -> list[int]:
-    """Those of a fan-out's jobs whose items have the value in a column."""
-    hits = [_fits(as_text(value), wanted) for value in fan.columns[name]]
+def _with_value(fan: FanOut, jobs: range, name: str, pattern: str) -> list[int]:
+    """Those of a fan-out's jobs whose items have a matching value in a column."""
+    hits = [_matches(as_text(value), pattern) for value in fan.columns[name]]
     if fan.kind == "rows":
         return [job for job, hit in zip(jobs, hits, strict=True) if hit]
-    turns = 1  # how many items follow one another with the same value: the last column turns fastest
+    repeats = 1  # how many items follow one another with the same value: the last column turns fastest
     for other in reversed(fan.columns):
         if other == name:
             break
-        turns *= len(fan.columns[other])
-    return [job for job in jobs if hits[(job - jobs.start) // turns % len(hits)]]
+        repeats *= len(fan.columns[other])
+    return [job for job in jobs if hits[(job - jobs.start) // repeats % len(hits)]]
 
 
-def _no_item(plan: Plan, wanted: str) -> list[int]:
-    name, equals, value = wanted.partition("=")
+def _no_item(plan: Plan, pattern: str) -> list[int]:
+    # The most that is known is said: that a column is right but not the value helps more than that the batch has growing jobs.
+    name, equals, value = pattern.partition("=")
     fans = [spec.fan_out for spec, _ in plan.fan_outs if spec.fan_out is not None]
     columns = dict.fromkeys(column for fan in fans for column in fan.columns if column)
-    if plan.growing and not (equals and name in columns):
-        pattern = plan.name(min(plan.growing))
-        raise UsageError(
-            f"no item `{wanted}` is there before the run: `{pattern}` finds its items on the way",
-            hint=f"select `{pattern}` as a whole",
-        )
-    if not fans:
-        raise UsageError(f"no job has an item `{wanted}`: no job of this batch is made from items")
     if equals and name in columns:
         raise UsageError(f"no item has `{value}` as its `{name}`", hint=did_you_mean(value, _values(fans, name)))
+    if plan.growing:
+        raise _not_before_the_run(f"item `{pattern}`", plan.name(min(plan.growing)))
+    if not fans:
+        raise UsageError(f"no job has an item `{pattern}`: no job of this batch is made from items")
     if equals and columns:
         listed = ", ".join(f"`{column}`" for column in columns)
         raise UsageError(f"no item has a `{name}`", hint=did_you_mean(name, columns) or f"items have {listed}")
-    holding = [column for column in columns if any(_fits(text, wanted) for text in _values(fans, column))]
-    if holding:
-        raise UsageError(f"no item is `{wanted}`", hint=f"write `item:{holding[0]}={wanted}`")
-    raise UsageError(f"no item is `{wanted}`", hint=did_you_mean(wanted, _values(fans, "")))
+    raise UsageError(f"no item is `{pattern}`", hint=_hint_for_value(fans, columns, pattern))
+
+
+def _hint_for_value(fans: Sequence[FanOut], columns: Iterable[str], pattern: str) -> str:
+    """The column that has the value, where it was not named; else the nearest item."""
+    matching = [column for column in columns if any(_matches(text, pattern) for text in _values(fans, column))]
+    return f"write `item:{matching[0]}={pattern}`" if matching else did_you_mean(pattern, _values(fans, ""))
 
 
 def _values(fans: Iterable[FanOut], column: str) -> list[str]:
@@ -284,19 +280,18 @@ def _values(fans: Iterable[FanOut], column: str) -> list[str]:
 
 def missing_results(plan: Plan, chosen: Iterable[int], left_out: Collection[int]) -> list[tuple[int, int]]:
     """Of each declaration with a chosen job that takes in the result of one that is left out: the job, and that one."""
-    found: list[tuple[int, int]] = []
-    met: set[int] = set()
+    pairs: list[tuple[int, int]] = []
+    checked: set[int] = set()  # by identity: specs hold mappings, so they have no hash
     for job in sorted(chosen):
         spec = plan.declarations[job]
-        if spec.deferred and id(spec) not in met:
-            met.add(id(spec))
-            found += [
-                (job, need) for need in map(plan.find, plan.results_in(spec)) if need is not None and need in left_out
-            ][:1]
-    return found
+        if spec.deferred and id(spec) not in checked:
+            checked.add(id(spec))
+            needs = map(plan.find, plan.results_in(spec))
+            pairs += [(job, need) for need in needs if need is not None and need in left_out][:1]
+    return pairs
 
 
 def _missing(plan: Plan, missing: Sequence[tuple[int, int]]) -> str:
     job, need = missing[0]
-    more = f" (and {len(missing) - 1} more such jobs)" if len(missing) > 1 else ""
-    return f"job `{plan.name(job)}` takes in the result of job `{plan.name(need)}`, which is not selected{more}"
+    others = f" (and {len(missing) - 1} more such jobs)" if len(missing) > 1 else ""
+    return f"job `{plan.name(job)}` takes in the result of job `{plan.name(need)}`, which is not selected{others}"

@@ -1,4 +1,4 @@
-"""Values as a file gives them, where the place decides what they are; how a text is shown in one line."""
+"""Values as a file gives them, before their field decides what they are; how a text is shown in one line."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from msgspec import Struct
 
 
 class Written(Struct, frozen=True):
-    """A number or a truth value from a format where the place decides whether it is a text: `6920`, `01.10`, `1e3`, `true`."""
+    """A number or a truth value from a file, which its field may still want as a text: `6920`, `01.10`, `1e3`, `true`."""
 
     text: str
     value: bool | float
 
 
 def plain(value: Any, done: dict[int, Any] | None = None) -> Any:
-    """The value with each `Written` replaced by what it stands for where no text is asked for.
+    """The value with each `Written` replaced by its number or truth value.
 
     What stands in it at several places stays one object: copied for each, a hundred bytes of aliases would become millions of values.
     """

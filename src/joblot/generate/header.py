@@ -39,10 +39,10 @@ def seal(body: str, label: str, *, in_json: bool) -> str:
 
 def read_header(text: str) -> Header | None:
     """The header of a file, None for one that joblot did not generate."""
-    text = _unix(text)
-    found = _JSON.match(text)
-    if found:
-        sentence, body = json.loads(found[2]), found[1] + text[found.end() :]
+    text = _unix_lines(text)
+    first_key = _JSON.match(text)
+    if first_key:
+        sentence, body = json.loads(first_key[2]), first_key[1] + text[first_key.end() :]
     else:
         start = text.find("\n") + 1 if text.startswith("#!") else 0
         line, _, rest = text[start:].partition("\n")
@@ -53,8 +53,8 @@ def read_header(text: str) -> Header | None:
 
 def _digest(body: str) -> str:
     """The hash of a body. Git may change the ends of lines, which is no edit."""
-    return sha256(_unix(body).encode()).hexdigest()
+    return sha256(_unix_lines(body).encode()).hexdigest()
 
 
-def _unix(text: str) -> str:
+def _unix_lines(text: str) -> str:
     return text.removeprefix("\ufeff").replace("\r\n", "\n")

@@ -34,25 +34,25 @@ class Axis(NamedTuple):
 
 class _Row(NamedTuple):
     values: tuple[str, ...]
-    place: str = ""
+    file: str = ""
     line: int = 0
 
 
-def read_axis(written: str) -> Axis:
+def read_axis(option: str) -> Axis:
     """What one `--each` says. Items that stand there twice are taken once, with a warning.
 
     Raises:
         UsageError: it is not written as one, or its file cannot be read.
         ConfigError: something in the file cannot be used.
     """
-    if written.startswith("@"):
-        return _from_table(written[1:], written)
-    name, equals, values = written.partition("=")
+    if option.startswith("@"):
+        return _from_table(option[1:], option)
+    name, equals, values = option.partition("=")
     if not equals:
-        raise UsageError(f"`{shorten(written)}` is not a list of items", hint=_FORM)
+        raise UsageError(f"`{shorten(option)}` is not a list of items", hint=_FORM)
     name = variable_name(name)
     if not values.startswith("@"):
-        return _axis([name], (_Row((value,)) for value in _listed(name, values)))
+        return _axis([name], (_Row((value,)) for value in _split_values(name, values)))
     path = values[1:]
     if path.lower().endswith(_TABLES):
         return _column(path, name)
@@ -92,7 +92,7 @@ def variable_name(name: str) -> str:
     return name
 
 
-def _listed(name: str, values: str) -> Iterator[str]:
+def _split_values(name: str, values: str) -> Iterator[str]:
     for value in values.split(","):
         if not value.strip():
             raise UsageError(
@@ -102,7 +102,7 @@ def _listed(name: str, values: str) -> Iterator[str]:
 
 
 def _axis(names: Sequence[str], rows: Iterator[_Row]) -> Axis:
-    """The rows without repeats; every value one that some place can take."""
+    """The rows without repeats; no value has a character that is refused everywhere."""
     kept: dict[tuple[str, ...], None] = {}
     warnings: list[str] = []
     problems: list[Diagnostic] = []
@@ -110,33 +110,33 @@ def _axis(names: Sequence[str], rows: Iterator[_Row]) -> Axis:
         for name, value in zip(names, row.values, strict=True):
             if reason := unfit(value):
                 message = f"the value `{shorten(value)}` of `{name}` {reason}"
-                problems.append(Diagnostic("value", message, file=row.place, line=row.line, column=int(row.line > 0)))
+                problems.append(Diagnostic("value", message, file=row.file, line=row.line, column=int(row.line > 0)))
         if row.values in kept:
-            place = f"{row.place}:{row.line}: " if row.place else ""
-            warnings.append(f"{place}`{shorten(', '.join(row.values))}` is there twice: taken once")
+            position = f"{row.file}:{row.line}: " if row.file else ""
+            warnings.append(f"{position}`{shorten(', '.join(row.values))}` is there twice: taken once")
         kept[row.values] = None
     if problems:
         raise ConfigError(problems)
     return Axis(tuple(names), tuple(kept), tuple(warnings))
 
 
-def _from_table(path: str, written: str) -> Axis:
+def _from_table(path: str, option: str) -> Axis:
     if not path.lower().endswith(_TABLES):
-        hint = f"name it: `NAME={shorten(written)}`; a `.csv` has the names in its first line"
-        raise UsageError(f"`{shorten(written)}` does not say which variable its lines are for", hint=hint)
+        hint = f"name it: `NAME={shorten(option)}`; a `.csv` has the names in its first line"
+        raise UsageError(f"`{shorten(option)}` does not say which variable its lines are for", hint=hint)
     header, rows = _table(path)
-    names = [_heading(path, name) for name in header]
+    names = [_column_name(path, name) for name in header]
     repeated = next((name for name in names if names.count(name) > 1), None)
     if repeated is not None:
-        raise _at(path, 1, f"column `{repeated}` is there twice", hint="give each column its own name")
+        raise _error(path, 1, f"column `{repeated}` is there twice", hint="give each column its own name")
     return _axis(names, rows)
 
 
-def _heading(path: str, name: str) -> str:
+def _column_name(path: str, name: str) -> str:
     try:
         return variable_name(name)
     except UsageError as error:
-        raise _at(path, 1, f"column {error.message}", hint=error.hint) from None
+        raise _error(path, 1, f"column {error.message}", hint=error.hint) from None
 
 
 def _column(path: str, name: str) -> Axis:
@@ -144,9 +144,9 @@ def _column(path: str, name: str) -> Axis:
     names = [normalize("NFC", column.strip()) for column in header]
     if name not in names:
         listed = ", ".join(f"`{shorten(column)}`" for column in names)
-        raise _at(path, 1, f"no column `{name}`", hint=did_you_mean(name, names) or f"it has {listed}")
+        raise _error(path, 1, f"no column `{name}`", hint=did_you_mean(name, names) or f"it has {listed}")
     number = names.index(name)
-    return _axis([name], (_Row((row.values[number],), row.place, row.line) for row in rows))
+    return _axis([name], (_Row((row.values[number],), row.file, row.line) for row in rows))
 
 
 def _table(path: str) -> tuple[list[str], Iterator[_Row]]:
@@ -156,11 +156,11 @@ def _table(path: str) -> tuple[list[str], Iterator[_Row]]:
 
     text = read_text(path)
     first = text.split("\n", 1)[0]
-    mark = "\t" if path.lower().endswith(".tsv") else delimiter_of(first)
-    reader = csv.reader(StringIO(text, newline=""), delimiter=mark, strict=True)
+    delimiter = "\t" if path.lower().endswith(".tsv") else delimiter_of(first)
+    reader = csv.reader(StringIO(text, newline=""), delimiter=delimiter, strict=True)
     header = _next(path, reader)
     if not header:
-        raise _at(path, 1, "no names of columns", hint="the first line names the columns: `code,label`")
+        raise _error(path, 1, "no names of columns", hint="the first line names the columns: `code,label`")
     return header, _cells(path, reader, len(header))
 
 
@@ -168,7 +168,7 @@ def _cells(path: str, reader: Iterator[list[str]], width: int) -> Iterator[_Row]
     while (cells := _next(path, reader)) is not None:
         line: int = reader.line_num  # type: ignore[attr-defined]  # typeshed hides the reader's own type
         if cells and len(cells) != width:
-            raise _at(
+            raise _error(
                 path, line, f"{len(cells)} cells, but there are {width} columns", hint="quote a cell with a comma"
             )
         if any(cells):
@@ -181,8 +181,8 @@ def _next(path: str, reader: Iterator[list[str]]) -> list[str] | None:
     try:
         return next(reader, None)
     except csv.Error as error:
-        raise _at(path, reader.line_num, f"not valid CSV: {error}") from None  # type: ignore[attr-defined]
+        raise _error(path, reader.line_num, f"not valid CSV: {error}") from None  # type: ignore[attr-defined]
 
 
-def _at(path: str, line: int, message: str, *, hint: str = "") -> ConfigError:
+def _error(path: str, line: int, message: str, *, hint: str = "") -> ConfigError:
     return ConfigError([Diagnostic("value", message, file=os.fspath(path), line=line, column=1, hint=hint)])

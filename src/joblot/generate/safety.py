@@ -2,7 +2,7 @@
 
 The template is read once with a harmless token for each variable. With the values in place of the tokens it must give the same tree: each
 text that held a token is the same text with the value, all else is as it was. Nothing has to be known of quotes and escapes for that, so
-nothing can be forgotten. A shell command in a batch is read by one more reader, and so looked at once more.
+nothing can be forgotten. A shell command in a batch is also read by the shell, and so is checked for that as well.
 """
 
 from __future__ import annotations
@@ -47,8 +47,8 @@ class Scalar(NamedTuple):
 
 def kind_of(name: str, otherwise: str = "") -> Format | None:
     """The format that a file name stands for, else what another name does; None for plain text."""
-    found = _KINDS.get(os.path.splitext(name)[1].lower())  # noqa: PTH122 - a name, not a path
-    return found or (kind_of(otherwise) if otherwise else None)
+    kind = _KINDS.get(os.path.splitext(name)[1].lower())  # noqa: PTH122 - a name, not a path
+    return kind or (kind_of(otherwise) if otherwise else None)
 
 
 def render(template: Template, values: Mapping[str, str], *, kind: Format | None) -> str:
@@ -97,19 +97,17 @@ class Shape:
         self._tokens = _Tokens(template, kind)
         self._tree = self._read_template() if kind else None
         self._styles = self._find_styles() if kind == "yaml" else {}
-        self._in_text = self._find_texts() if kind == "json" else frozenset[int]()
+        self._quoted = self._find_quoted() if kind == "json" else frozenset[int]()
 
     def render(self, values: Mapping[str, str]) -> str:
-        """See `render`."""
+        """The template with the values put in; the function `render` says what is refused."""
         problems = self.template.problems(values.keys()) or self._unfit(values)
         if problems:
             raise ConfigError(problems)
         texts = [values[piece.name] for piece in self.template.variables]
-        if self.kind:
-            reason = self._misfit(texts)
-            if reason:
-                raise ConfigError([self._blame(texts)])
-        return self.template.fill(self._written(texts))
+        if self.kind and self._rejection(texts):
+            raise ConfigError([self._first_rejected(texts)])
+        return self.template.fill(self._escaped(texts))
 
     def _unfit(self, values: Mapping[str, str]) -> list[Diagnostic]:
         reasons = {name: unfit(value) for name, value in values.items()}
@@ -128,7 +126,7 @@ class Shape:
         except ConfigError as error:
             problems = list(error.diagnostics)
         if problems:
-            raise ConfigError([self._in_template(one) for one in problems])
+            raise ConfigError([self._in_template(problem) for problem in problems])
         if self.kind == "json" and not isinstance(tree, dict):
             hint = f"the file says in its key `{KEY}` that it was generated"
             raise ConfigError([self._at(0, "a JSON template must be a mapping", hint=hint)])
@@ -137,14 +135,15 @@ class Shape:
             raise ConfigError([self._at(offset, f"a template cannot have the key `{KEY}`", hint="remove it")])
         return tree
 
-    def _in_template(self, found: Diagnostic) -> Diagnostic:
-        """What was found in the text with tokens, at its place in the template."""
+    def _in_template(self, problem: Diagnostic) -> Diagnostic:
+        """A problem of the text with tokens, at its position in the template."""
         filled = self.template.fill(self._tokens.all).split("\n")
-        offset = sum(len(line) + 1 for line in filled[: max(found.line - 1, 0)]) + max(found.column - 1, 0)
-        placed = self._at(self.template.origin(self._tokens.all, offset), self._named(found.message), hint=found.hint)
-        return placed._replace(code=found.code, path=self._named(found.path))
+        offset = sum(len(line) + 1 for line in filled[: max(problem.line - 1, 0)]) + max(problem.column - 1, 0)
+        origin, message = self.template.origin(self._tokens.all, offset), self._with_names(problem.message)
+        positioned = self._at(origin, message, hint=problem.hint)
+        return positioned._replace(code=problem.code, path=self._with_names(problem.path))
 
-    def _named(self, message: str) -> str:
+    def _with_names(self, message: str) -> str:
         return self._tokens.replace(message, [piece.text for piece in self.template.variables])
 
     def _find_styles(self) -> dict[int, str]:
@@ -159,49 +158,50 @@ class Shape:
             for number in self._tokens.numbers(event.value)
         }
 
-    def _find_texts(self) -> frozenset[int]:
-        """The tokens that stand inside quotes."""
+    def _find_quoted(self) -> frozenset[int]:
+        """The tokens that stand between quotes."""
         return frozenset(number for text in _texts_of(self._tree) for number in self._tokens.numbers(text))
 
     # --- values ---------------------------------------------------------------------------------
 
-    def _written(self, texts: Sequence[str]) -> list[str]:
+    def _escaped(self, texts: Sequence[str]) -> list[str]:
         """The values as they are put in: JSON has one kind of quotes only, so there they are escaped."""
-        return [_escaped(text) if number in self._in_text else text for number, text in enumerate(texts)]
+        return [_escaped(text) if number in self._quoted else text for number, text in enumerate(texts)]
 
-    def _misfit(self, texts: Sequence[str]) -> str:
+    def _rejection(self, texts: Sequence[str]) -> str:
         """Why these values cannot stand where they would; empty when they can."""
         try:
-            document, tree = _read(self.template.fill(self._written(texts)), "", self.kind)
+            document, tree = _read(self.template.fill(self._escaped(texts)), "", self.kind)
         except ConfigError as error:
             return error.diagnostics[0].message
         if document.problems:
             return document.problems[0].message
         return _Comparison(self._tokens, self._styles, texts).difference(self._tree, tree)
 
-    def _blame(self, texts: Sequence[str]) -> Diagnostic:
-        """The first variable whose value is one too many, found by halving."""
+    def _first_rejected(self, texts: Sequence[str]) -> Diagnostic:
+        """The first variable whose value cannot stand where it would, by bisection: a reading costs as much as the whole file."""
         good, bad = 0, len(texts)
         while bad - good > 1:
             middle = (good + bad) // 2
-            if self._misfit([*texts[:middle], *self._tokens.all[middle:]]):
+            if self._rejection([*texts[:middle], *self._tokens.all[middle:]]):
                 bad = middle
             else:
                 good = middle
-        reason = self._misfit([*texts[:bad], *self._tokens.all[bad:]])
+        reason = self._rejection([*texts[:bad], *self._tokens.all[bad:]])
         piece = self.template.variables[bad - 1]
         value = texts[bad - 1]
         shown = f"the value `{shorten(value)}`" if value else "the empty value"
-        message = f"{shown} of `{piece.name}` cannot stand here: {self._named(reason)}"
+        message = f"{shown} of `{piece.name}` cannot stand here: {self._with_names(reason)}"
         return self._at(piece.offset, message, hint=self._hint(bad - 1, value, reason))
 
     def _hint(self, number: int, value: str, reason: str) -> str:
+        # The simplest that is left to try: quotes in which the value needs no escape and does not stand already.
         if reason == _REFERENCE:
             return f"no value may begin one: leave out the `{OPENING}`"
         if reason == _SHELL:
             return _VARS
         if self.kind == "json":
-            return "" if number in self._in_text else _DOUBLE
+            return "" if number in self._quoted else _DOUBLE
         style = self._styles.get(number, "")
         fits_double = '"' not in value and "\\" not in value and style != '"'
         if fits_double and style not in ("|", ">"):
@@ -228,6 +228,7 @@ class _Comparison:
 
     def difference(self, before: Any, after: Any) -> str:
         """Why the trees are not what they should be; empty when they are."""
+        # `strict=False`: trees of unequal length have a reason already, so their rest is never looked at.
         stack: list[tuple[Any, Any, tuple[str | int, ...]]] = [(before, after, ())]
         seen: set[tuple[int, int, int]] = set()
         while stack:
@@ -259,6 +260,7 @@ class _Comparison:
         return next(filter(None, (self._scalar(Scalar("text", a), Scalar("text", b), ()) for a, b in pairs)), "")
 
     def _scalar(self, was: Scalar, now: Scalar, keys: tuple[str | int, ...]) -> str:
+        # From what surely is wrong to what only some readers get wrong, so that the message names the nearest reason.
         numbers = self.tokens.numbers(was.text)
         if not numbers:
             return "" if was == now else _CHANGES
@@ -279,6 +281,7 @@ class _Comparison:
             return ""
         import shlex
 
+        # A value may still be one word and do something (`$HOME`, `*`), so it is held to characters that mean only themselves.
         values = [self.texts[number] for number in numbers]
         try:
             same = [self.tokens.replace(word, self.texts) for word in shlex.split(was)] == shlex.split(now)
@@ -294,9 +297,9 @@ def _read(text: str, file: str, kind: Format | None) -> tuple[Document, Any]:
     if kind == "json":
         import json
 
-        whole = lambda digits: Written(digits, int(digits))  # noqa: E731
-        part = lambda digits: Written(digits, float(digits))  # noqa: E731
-        return document, json.loads(text, parse_int=whole, parse_float=part)
+        integer = lambda digits: Written(digits, int(digits))  # noqa: E731
+        decimal = lambda digits: Written(digits, float(digits))  # noqa: E731
+        return document, json.loads(text, parse_int=integer, parse_float=decimal)
     if kind == "toml":
         import tomllib
 

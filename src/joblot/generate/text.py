@@ -62,15 +62,15 @@ class Template:
         ]
 
     def problems(self, known: Collection[str]) -> list[Diagnostic]:
-        """The variables that are not known, and what could be the shell's as well as ours."""
+        """The variables that are not known, and those that could be the shell's as well as the template's."""
         unknown = [self._unknown(piece, known) for piece in self.variables if piece.name not in known]
         unclear = [self._unclear(piece) for piece in self._shell if piece.name in known]
-        return sorted(unknown + unclear, key=lambda one: (one.line, one.column))
+        return sorted(unknown + unclear, key=lambda problem: (problem.line, problem.column))
 
     def fill(self, texts: Sequence[str]) -> str:
         """The text with the variables replaced, `texts[n]` for the n-th of them."""
-        given = iter(texts)
-        return "".join(next(given) if piece.name else piece.text for piece in self.pieces)
+        values = iter(texts)
+        return "".join(next(values) if piece.name else piece.text for piece in self.pieces)
 
     def diagnostic(self, code: str, message: str, offset: int, *, hint: str = "") -> Diagnostic:
         """Something wrong at an offset of the template."""
@@ -82,10 +82,10 @@ class Template:
 
     def origin(self, texts: Sequence[str], offset: int) -> int:
         """Where in the template an offset of `fill(texts)` comes from."""
-        given = iter(texts)
+        values = iter(texts)
         at = 0
         for piece in self.pieces:
-            length = len(next(given)) if piece.name else len(piece.text)
+            length = len(next(values)) if piece.name else len(piece.text)
             if offset < at + length:
                 return piece.offset if piece.name else piece.offset + offset - at
             at += length
@@ -117,15 +117,15 @@ def _split(text: str) -> Iterator[Piece]:
             at = start + 1
             yield Piece("}", start)
         elif match["pair"]:
-            _note(doubled, mark)
+            _track(doubled, mark)
             yield Piece(mark[0], start + 1)
         else:
-            _note(doubled, mark)
+            _track(doubled, mark)
             yield Piece(mark, start)
     yield Piece(text[at:], at)
 
 
-def _note(doubled: list[bool], mark: str) -> None:
+def _track(doubled: list[bool], mark: str) -> None:
     if mark in ("{", "{{"):
         doubled.append(mark == "{{")
     elif doubled and doubled[-1] is (mark == "}}") and mark[0] == "}":
@@ -149,11 +149,11 @@ def _merged(pieces: Iterator[Piece]) -> Iterator[Piece]:
 
 
 def unfit(value: str) -> str:
-    """Why no place can take a value, to go on with after "the value ..."; empty when nothing is wrong with it."""
-    found = next((char for char in value if category(char) in _UNFIT or char == "\ufeff"), None)
-    if found is None:
+    """Why a value can stand nowhere, as the rest of a sentence after "the value ..."; empty when nothing is wrong with it."""
+    char = next((char for char in value if category(char) in _UNFIT or char == "\ufeff"), None)
+    if char is None:
         return ""
-    return f"holds {'a line break' if found in _BREAKS else 'a control character'} (U+{ord(found):04X})"
+    return f"holds {'a line break' if char in _BREAKS else 'a control character'} (U+{ord(char):04X})"
 
 
 _BREAKS: Final = "\n\r\x85\u2028\u2029"

@@ -15,6 +15,7 @@ from unicodedata import normalize
 from msgspec import Struct, structs
 
 from joblot.config.source import Format
+from joblot.core.names import RESERVED_NAME
 from joblot.core.written import shorten
 from joblot.errors import ConfigError, Diagnostic, JoblotError, UsageError
 from joblot.files import reason_of, write_atomically
@@ -33,8 +34,7 @@ Check = Callable[[str, str, Format], list[Diagnostic]]
 _MOST_BYTES_OF_A_NAME: Final = 255
 _SHOWN: Final = 5
 """How often one mistake is shown."""
-_ODD: Final = re.compile(r'[<>:"|?*]')
-_KEPT_BY_WINDOWS: Final = re.compile(r"(?:con|prn|aux|nul|com[0-9]|lpt[0-9])(?:\.|$)", re.IGNORECASE)
+_REFUSED_BY_WINDOWS: Final = re.compile(r'[<>:"|?*]')
 
 
 class Write(Struct, frozen=True):
@@ -70,12 +70,12 @@ def check_batch(text: str, file: str, kind: Format) -> list[Diagnostic]:
         )  # fmt: skip
         expand(config)
     except ConfigError as error:
-        return [one for one in error.diagnostics if not _known_by_a_run(one)]
+        return [problem for problem in error.diagnostics if not _known_by_a_run(problem)]
     return warnings
 
 
-def _known_by_a_run(found: Diagnostic) -> bool:
-    return found.message.endswith((" needs a value", " is not set")) and found.code in ("variable", "reference")
+def _known_by_a_run(problem: Diagnostic) -> bool:
+    return problem.message.endswith((" needs a value", " is not set")) and problem.code in ("variable", "reference")
 
 
 def plan_writes(
@@ -111,7 +111,7 @@ def plan_writes(
 def apply_writes(writes: Iterable[Write]) -> Iterator[Write]:
     """Do what was planned, file by file, each whole or not at all; a file that changed in the meantime counts as edited."""
     for write in writes:
-        yield _done(write) if write.state in ("generated", "pruned") else write
+        yield _apply(write) if write.state in ("generated", "pruned") else write
 
 
 def count(writes: Iterable[Write]) -> dict[State, int]:
@@ -160,15 +160,16 @@ def _paths(template: Template, items: Sequence[Mapping[str, str]], root: str, na
         unknown = name.problems(item.keys())
         if unknown:
             raise ConfigError(unknown)
-        made = name.fill([item[piece.name] for piece in name.variables])
-        path = os.path.join(root, made)  # noqa: PTH118
-        reason = _wrong_name(made) or _wrong_place(path, root, template.file)
+        file_name = name.fill([item[piece.name] for piece in name.variables])
+        path = os.path.join(root, file_name)  # noqa: PTH118
+        reason = _wrong_name(file_name) or _wrong_path(path, root, template.file)
         if reason:
-            problems.append(Diagnostic("name", f"file name `{shorten(made)}` {reason}", hint=_values_of(name, item)))
-        elif (folded := _folded(made)) in first:
-            problems.append(_twins(made, first[folded]))
+            message = f"file name `{shorten(file_name)}` {reason}"
+            problems.append(Diagnostic("name", message, hint=_values_of(name, item)))
+        elif (folded := _folded(file_name)) in first:
+            problems.append(_same_name(file_name, first[folded]))
         else:
-            first[folded] = made
+            first[folded] = file_name
         paths.append(path)
     if problems:
         raise ConfigError(problems)
@@ -176,39 +177,40 @@ def _paths(template: Template, items: Sequence[Mapping[str, str]], root: str, na
 
 
 def _folded(name: str) -> str:
-    """What is one name to a file system that is not particular about case and accents."""
+    """What is one name to a file system that ignores case and how accents are written."""
     return normalize("NFC", normalize("NFC", name).casefold())
 
 
-def _twins(made: str, twin: str) -> Diagnostic:
-    same = f"two items have the file name `{shorten(made)}`"
-    alike = f"file names `{shorten(twin)}` and `{shorten(made)}` are the same to some file systems"
+def _same_name(name: str, twin: str) -> Diagnostic:
+    same = f"two items have the file name `{shorten(name)}`"
+    alike = f"file names `{shorten(twin)}` and `{shorten(name)}` are the same to some file systems"
     return Diagnostic(
-        "name", same if made == twin else alike, hint="let `--name` hold every variable that tells items apart"
+        "name", same if name == twin else alike, hint="let `--name` hold every variable that tells items apart"
     )
 
 
 def _wrong_name(name: str) -> str:
     """Why no file should be called so, on this or another system; empty when it may."""
+    # Stricter than Linux: generated files are shared, and a name that one system cannot have breaks a whole checkout there.
     if not name:
         return "is empty"
     if name in (".", ".."):
         return "means a folder"
-    mark = next((mark for mark in ("/", "\\") if mark in name), "") or (_ODD.search(name) or [""])[0]
+    mark = next((mark for mark in ("/", "\\") if mark in name), "") or (_REFUSED_BY_WINDOWS.search(name) or [""])[0]
     if mark:
         return f"holds `{mark}`"
     if reason := unfit(name):
         return reason
     if name != name.strip() or name.endswith("."):
         return "begins or ends with a blank, or ends with a dot"
-    if _KEPT_BY_WINDOWS.match(name):
+    if RESERVED_NAME.match(name):
         return "is one that Windows keeps for itself"
     if len(name.encode()) > _MOST_BYTES_OF_A_NAME:
         return f"is longer than {_MOST_BYTES_OF_A_NAME} bytes"
     return ""
 
 
-def _wrong_place(path: str, root: str, template: str) -> str:
+def _wrong_path(path: str, root: str, template: str) -> str:
     real = os.path.realpath(path)
     if os.path.dirname(real) != os.path.realpath(root):  # noqa: PTH120
         return "is a link that leads out of the folder"
@@ -221,8 +223,7 @@ def _wrong_place(path: str, root: str, template: str) -> str:
 
 
 def _values_of(name: Template, item: Mapping[str, str]) -> str:
-    used = [f"`{one}` is `{shorten(item[one])}`" for one in sorted(name.names)]
-    return ", ".join(used)
+    return ", ".join(f"`{variable}` is `{shorten(item[variable])}`" for variable in sorted(name.names))
 
 
 # --- texts ------------------------------------------------------------------------------------------
@@ -239,34 +240,34 @@ def _render_all(
     shapes: dict[Format | None, Shape] = {}
     label = os.path.basename(template.file)  # noqa: PTH119
     texts: list[str] = []
-    found: dict[Diagnostic, None] = {}  # what is wrong with the template itself is found again and again
+    problems: dict[Diagnostic, None] = {}  # each once: what is wrong with the template itself is wrong for every item
     for item, path in zip(items, paths, strict=True):
         kind = kind_of(path, template.file)
         if kind not in shapes:
             shapes[kind] = Shape(template, kind)
         try:
             text = seal(shapes[kind].render(item), label, in_json=kind == "json")
-            found.update(dict.fromkeys(check(text, path, kind) if kind else ()))
+            problems.update(dict.fromkeys(check(text, path, kind) if kind else ()))
             texts.append(text)
         except ConfigError as error:
-            found.update(dict.fromkeys(error.diagnostics))
-    errors = [one for one in found if one.severity == "error"]
+            problems.update(dict.fromkeys(error.diagnostics))
+    errors = [problem for problem in problems if problem.severity == "error"]
     if errors:
         raise ConfigError(_summed_up(errors))
-    return texts, _summed_up(found)
+    return texts, _summed_up(problems)
 
 
-def _summed_up(found: Iterable[Diagnostic]) -> list[Diagnostic]:
-    """Of what is wrong in one place of the template for many items, the first few: it will be one mistake."""
-    places: dict[tuple[str, str, int], list[Diagnostic]] = {}
-    for one in found:
-        places.setdefault((one.code, one.path, one.line), []).append(one)
+def _summed_up(problems: Iterable[Diagnostic]) -> list[Diagnostic]:
+    """Of what is wrong at one position of the template for many items, the first few: it will be one mistake."""
+    by_position: dict[tuple[str, str, int], list[Diagnostic]] = {}
+    for problem in problems:
+        by_position.setdefault((problem.code, problem.path, problem.line), []).append(problem)
     shown: list[Diagnostic] = []
-    for same in places.values():
+    for same in by_position.values():
         shown += same[:_SHOWN]
         if len(same) > _SHOWN:
-            more = f"{len(same) - _SHOWN:,} more {'file' if len(same) == _SHOWN + 1 else 'files'}"
-            shown[-1] = shown[-1]._replace(message=f"{shown[-1].message} (and in {more})")
+            others = f"{len(same) - _SHOWN:,} more {'file' if len(same) == _SHOWN + 1 else 'files'}"
+            shown[-1] = shown[-1]._replace(message=f"{shown[-1].message} (and in {others})")
     return shown
 
 
@@ -301,9 +302,10 @@ def _state(before: bytes | None, text: str, *, force: bool) -> State:
 
 def _prunable(root: str, label: str, paths: Sequence[str], *, force: bool) -> Iterator[Write]:
     """The files of the folder that the template made and no item asks for."""
-    asked = {_folded(os.path.basename(path)): path for path in paths}  # noqa: PTH119
+    current = {_folded(os.path.basename(path)): path for path in paths}  # noqa: PTH119
     for entry in _entries(root):
-        twin = asked.get(_folded(entry.name))
+        twin = current.get(_folded(entry.name))
+        # Names that differ in case or accents only may be one file, or two: the file system decides.
         if twin and os.path.exists(twin) and os.path.samefile(twin, entry.path):  # noqa: PTH110, PTH121
             continue
         before = _content(entry.path)
@@ -323,7 +325,7 @@ def _entries(root: str) -> list[os.DirEntry[str]]:
     return sorted(files, key=lambda entry: entry.name)
 
 
-def _done(write: Write) -> Write:
+def _apply(write: Write) -> Write:
     try:
         if _content(write.path) != write.before:
             return structs.replace(write, state="edited")

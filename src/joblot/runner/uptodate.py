@@ -286,7 +286,7 @@ class UpToDate:
             if (
                 need not in plan.growing
                 and not found[need].current
-                and (plan.spec(need).outputs or (plan.spec(job).deferred and need in plan.wanted_results))
+                and (plan.spec(need).outputs or (plan.spec(job).deferred and need in plan.referenced_results))
             ):
                 return plan.name(need)
         return ""

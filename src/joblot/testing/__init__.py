@@ -1,8 +1,8 @@
 """Worlds to test in: runs without processes, disks or waiting.
 
-`World` is for one test with a story: its verbs are those of the domain. `simulate` drives a run through a whole unkind life from one
-seed. `audit` does a run's books again. `ScriptedExecutor` stands in for processes under a real engine and a real journal. `Referee` reads events as they are recorded and
-objects to what must never happen.
+`World` is for one test that takes each step of a run itself. `simulate` takes a run from one seed through everything that can go wrong.
+`audit` computes a run's indexes anew. `ScriptedExecutor` stands in for processes under a real engine and a real journal. `Referee` reads
+events as they are recorded and objects to what must never happen.
 """
 
 from __future__ import annotations

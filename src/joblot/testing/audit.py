@@ -1,4 +1,4 @@
-"""The books of a run, done a second time: every index of a `RunState` computed anew from the states, and compared.
+"""An audit of a run: every index of a `RunState` computed anew from the states, and compared.
 
 It reads the state and changes nothing.
 """
@@ -22,6 +22,7 @@ def audit(run: RunState) -> None:
     Raises:
         AssertionError: an index differs, or an invariant of the run does not hold.
     """
+    # Straight from the definitions and in the plainest way, however slow: what it checks is how `RunState` does the same quickly.
     plan, states = run.plan, run.states
     queued = {job for jobs in run.ready.contents().values() for job in jobs}
     grouped = {job for jobs in run.ready.groups().values() for job in jobs}
@@ -39,7 +40,7 @@ def audit(run: RunState) -> None:
     assert all(states[job] == SKIPPED and not run.attempts[job] for job in run.left_out), run.left_out
     assert all(states[job] == RUNNING for job in run.kills), run.kills
     assert all(states[job] == RUNNING for job in run.bundles.running), run.bundles.snapshot()
-    assert grouped == {job for job in queued if run.fusing.of(job) >= 0}, grouped
+    assert grouped == {job for job in queued if run.fusing.group_of(job) >= 0}, grouped
 
 
 def _audit_needs(run: RunState, job: int) -> None:
@@ -50,8 +51,8 @@ def _audit_needs(run: RunState, job: int) -> None:
     assert bool(run.need_unsuccessful[job]) == bool(bad), f"need_unsuccessful {name}"
     assert bool(run.need_failed[job]) == need_failed, f"need_failed {name}"
     if states[job] in _STARTED and not run.was_reopened:
-        may = {"success": not bad, "failure": need_failed, "always": True}[run.plan.declarations[job].when]
-        assert not run.open_needs[job] and may, f"{name} is ahead of its needs"
+        may_start = {"success": not bad, "failure": need_failed, "always": True}[run.plan.declarations[job].when]
+        assert not run.open_needs[job] and may_start, f"{name} is ahead of its needs"
 
 
 def snapshot(run: RunState) -> dict[str, Any]:

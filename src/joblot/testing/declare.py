@@ -1,4 +1,4 @@
-"""Batches in one line, and runs as one line an event: the small language of tests."""
+"""Batches in one line, and runs as one line an event: a small language for tests."""
 
 from __future__ import annotations
 
@@ -6,25 +6,29 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from joblot.core import events as ev
 from joblot.core.model import Config, JobSpec, Retry
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
-    from joblot.core import events as ev
     from joblot.core.plan import Plan
 
 _RETRY_WORDS: Final = {"max_attempts": int, "delay": float, "backoff": float, "max_delay": float, "jitter": float}
 FUSED: Final = {"fused": {"input": None}}
 """The rules of the one action that is fused in worlds and simulations: its jobs agree in their input."""
-_SPEC_WORDS: Final = {"timeout": ("timeout_s", float), "grace": ("grace_s", float), "priority": ("priority", int)}
+_SPEC_WORDS: Final[dict[str, tuple[str, Callable[[str], Any]]]] = {
+    "timeout": ("timeout_s", float), "grace": ("grace_s", float), "priority": ("priority", int), "when": ("when", str),
+    "once": ("once", "yes".__eq__),
+}  # fmt: skip
 
 
 def declare(text: str, **settings: Any) -> Config:
     """A batch from a line such as `a; b needs a; c needs a, b when=failure max_attempts=2 timeout=5 db=1`.
 
     Words behind the needs: `when`, `max_attempts`, `delay`, `backoff`, `max_delay`, `jitter`, `only` (kinds with commas), `timeout`,
-    `grace`, `priority`, `once=yes`, `reads` (a job whose result is referred to), `fuse` (an input: jobs with the same one are run as one). Any other word is a resource and its amount.
+    `grace`, `priority`, `once=yes`, `reads` (a job whose result is referred to), `fuse` (an input: jobs with the same one are run
+    as one). Any other word is a resource and its amount.
     `settings` are fields of `Config`.
     """
     jobs = [_declared_job(part.split()) for part in text.split(";") if part.strip()]
@@ -52,19 +56,21 @@ def _job_spec(name: str, needs: Iterable[str], options: dict[str, str]) -> JobSp
         elif key == "only":
             retry["only"] = tuple(value.split(","))
         elif key in _SPEC_WORDS:
-            field, kind = _SPEC_WORDS[key]
-            fields[field] = kind(value)
+            field, read = _SPEC_WORDS[key]
+            fields[field] = read(value)
         elif key == "fuse":
             fields |= {"action": "fused", "input": value}
-        elif key == "when":
-            fields["when"] = value
-        elif key == "once":
-            fields["once"] = value == "yes"
         elif key == "reads":
             fields |= {"params": {"value": f"${{{{ jobs.{value}.result }}}}"}, "deferred": True}
         else:
             fields["resources"][key] = float(value)
     return JobSpec(name=name, needs=tuple(needs), retry=Retry(**retry), **fields)
+
+
+def started(plan: Plan, records: Iterable[ev.Record]) -> list[str]:
+    """The names of the jobs in the order in which their attempts started."""
+    events = (event for record in records for event in record.events)
+    return [plan.name(job) for event in events if isinstance(event, ev.AttemptsStarted) for job in event.jobs]
 
 
 def story(plan: Plan, records: Iterable[ev.Record]) -> str:

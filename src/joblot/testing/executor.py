@@ -50,7 +50,7 @@ class ScriptedExecutor:
         self._turns: dict[int, int] = {}
 
     def start(self, attempts: Sequence[Attempt]) -> None:
-        """See `Executor.start`."""
+        """Begin the attempts; each ends by itself when `wait` has moved the clock far enough."""
         for attempt in attempts:
             name = self._plan.name(attempt.job)
             kinds = self._script.get(name, ("ok",))
@@ -68,14 +68,14 @@ class ScriptedExecutor:
             self._live[attempt.job, attempt.number] = due, outcome
 
     def kill(self, kills: Sequence[Kill]) -> None:
-        """See `Executor.kill`."""
+        """End the attempts that still run at the present moment, as crashes by signal 15."""
         for kill in kills:
             key = kill.job, kill.number
             if key in self._live:
                 self._live[key] = self._clock.now(), Outcome(*key, "crash", signal=15, message="killed")
 
     def wait(self, timeout: float | None) -> list[Outcome]:
-        """See `Executor.wait`. The waiting is moving the clock."""
+        """Move the clock on to the next end, or by `timeout`; the outcomes that are due."""
         now = self._clock.now()
         until = now + (float("inf") if timeout is None else timeout)
         moment = min([until, *(due for due, _ in self._live.values())])
@@ -85,8 +85,8 @@ class ScriptedExecutor:
         return [self._live.pop(key)[1] for key in ended]
 
     def wake_on(self, fd: int) -> None:
-        """Nothing wakes a clock."""
+        """Told a descriptor to wait for as well; `wait` does not sleep, so nothing could wake it."""
 
     def close(self) -> None:
-        """See `Executor.close`."""
+        """Forget the attempts that still run."""
         self._live.clear()

@@ -29,12 +29,7 @@ class Referee:
     """
 
     def __init__(
-        self,
-        plan: Plan,
-        limits: Limits,
-        *,
-        unknown_actions: Collection[int] = (),
-        left_out: Collection[int] = (),
+        self, plan: Plan, limits: Limits, *, unknown_actions: Collection[int] = (), left_out: Collection[int] = ()
     ) -> None:
         self._plan = plan
         self._limits = limits
@@ -48,12 +43,13 @@ class Referee:
         self._live: dict[int, list[int]] = {}
         """The running jobs, each with those that began with it in the same process, itself included."""
         self._halves: dict[int, tuple[int, list[int]]] = {}
-        self._most: dict[int, int] = {}
+        """By identity of a bundle that failed, half of what was left of it; and the bundle, so that no other gets its identity."""
+        self._max_sizes: dict[int, int] = {}
         """How many jobs the next bundle with a job may have, where a bundle has failed."""
         self._graces: dict[int, float] = {}
-        self._excused: frozenset[int] = frozenset()
+        self._was_live: frozenset[int] = frozenset()
         self._unknown_end: set[int] = set()
-        self._fell: set[int] = set()
+        self._failures: set[int] = set()
         """Jobs that failed, were stopped, or were skipped because of one that did."""
         self._stopping = ""
         self._must_stop = False
@@ -61,7 +57,7 @@ class Referee:
 
     def recorded(self, events: Iterable[ev.AnyEvent], capacity: int) -> None:
         """Judge the events of one decision. `capacity` is what the executor took at once when it was made."""
-        others_in_flight = len(self._live) - 1
+        others_in_flight = len(self._live) - 1  # before any of them: attempts that one decision ends were lost together
         for event in events:
             match event:
                 case ev.AttemptsStarted():
@@ -100,16 +96,16 @@ class Referee:
         self._rule(
             kill.job, kill.grace_s < self._graces.get(kill.job, float("inf")), "a second kill that is no quicker"
         )
-        for job in self._company_of(kill.job):
+        for job in self._same_process(kill.job):
             self._graces[job] = kill.grace_s
 
-    def _company_of(self, job: int) -> list[int]:
+    def _same_process(self, job: int) -> list[int]:
         """The jobs that run in the same process, itself included."""
-        together = self._live[job]
-        return [other for other in together if self._live.get(other) is together]
+        bundle = self._live[job]
+        return [other for other in bundle if self._live.get(other) is bundle]
 
-    def _rule(self, job: int, kept: bool, broken: str) -> None:
-        assert kept, f"{broken}: job `{self._plan.name(job)}` ({self._states[job]}, attempt {self._numbers[job]})"
+    def _rule(self, job: int, holds: bool, broken: str) -> None:
+        assert holds, f"{broken}: job `{self._plan.name(job)}` ({self._states[job]}, attempt {self._numbers[job]})"
 
     def _started(self, event: ev.AttemptsStarted, capacity: int) -> None:
         jobs = event.jobs
@@ -123,7 +119,7 @@ class Referee:
             self._rule(job, job not in self._left_out, "a job started that was left out")
             self._rule(job, job not in self._unknown_end, "a job started again that must run once")
             self._rule(job, self._tries[job] < policy.max_attempts, "more tries than allowed")
-            self._rule(job, job in self._excused or self._may_start(job), "a job started before its needs allow it")
+            self._rule(job, job in self._was_live or self._may_start(job), "a job started before its needs allow it")
             self._numbers[job] += 1
         for bundle in self._bundles(event):
             self._judge_bundle(bundle)
@@ -145,17 +141,17 @@ class Referee:
         for job in bundle:
             spec = self._plan.spec(job)
             self._rule(
-                job, len(bundle) <= self._most.get(job, len(bundle)), "in more than half of a bundle that failed"
+                job, len(bundle) <= self._max_sizes.get(job, len(bundle)), "in more than half of a bundle that failed"
             )
             self._rule(job, len(bundle) == 1 or not spec.once, "in a bundle, and must run once")
-            self._rule(job, self._shared(job) == self._shared(bundle[0]), "in a bundle with a job of another kind")
+            self._rule(job, self._agreed(job) == self._agreed(bundle[0]), "in a bundle with a job of another kind")
 
-    def _shared(self, job: int) -> object:
+    def _agreed(self, job: int) -> object:
         spec = self._plan.spec(job)
         return spec.action, spec.input, spec.priority, self._plan.demand(job), spec.timeout_s, spec.grace_s, spec.env
 
     def _ends_of_needs(self, job: int) -> list[str]:
-        """The states of what a job needs; what was left out counts as met."""
+        """The states of what a job needs; what was left out counts as a success."""
         return ["success" if need in self._left_out else self._states[need] for need in self._plan.needs[job]]
 
     def _may_start(self, job: int) -> bool:
@@ -165,10 +161,11 @@ class Referee:
         return all(state in ENDED for state in needs) and comes_true[self._plan.spec(job).when]
 
     def _need_failed(self, job: int) -> bool:
-        return any(need in self._fell for need in self._plan.needs[job])
+        return any(need in self._failures for need in self._plan.needs[job])
 
     def _judge_resources(self, capacity: int) -> None:
-        processes = {id(together): together[0] for together in self._live.values()}
+        # Amounts are floats here and millionths in `Resources`, hence the tolerance: its arithmetic is what is judged.
+        processes = {id(bundle): bundle[0] for bundle in self._live.values()}
         demands = [dict(self._plan.demand(job)) for job in processes.values()]
         heavy = [demand for demand in demands if demand]
         used = sum(demand.get("cpu", 1.0) for demand in demands)
@@ -186,33 +183,32 @@ class Referee:
         self._rule(job, job in self._live, "an end of what does not run")
         self._rule(job, event.attempt == self._numbers[job], "an end of another attempt")
         self._rule(job, (event.outcome == "ok") == (event.state == "success"), "a success that is none")
-        company_of = self._company_of(job)
-        together = self._live.pop(job)
+        left = len(self._same_process(job))
+        bundle = self._live.pop(job)
         killed = self._graces.pop(job, None) is not None
+        # A stop or a kill makes ends that are not the job's own: only then may tries be left over.
         if event.outcome == "returned":
             self._numbers[job] -= 1
         elif event.reason == "bundle":
-            self._judge_split(event, together, len(company_of))
+            self._judge_split(event, bundle, left)
         elif event.outcome in RETRIABLE and event.state not in ("cancelled", "aborted"):
             self._tries[job] += 1
             if not self._stopping and not killed:
-                tried = (
-                    event.outcome not in (spec.retry.only or RETRIABLE) or self._tries[job] >= spec.retry.max_attempts
-                )
-                self._rule(job, tried == (event.state == "failed"), "a failure with tries left, or a try too many")
+                retried = event.outcome in (spec.retry.only or RETRIABLE) and self._tries[job] < spec.retry.max_attempts
+                self._rule(job, retried == (event.state != "failed"), "a failure with tries left, or a try too many")
         elif event.outcome in ("lost", "interrupted") and spec.once:
             self._unknown_end.add(job)
         elif event.outcome == "lost" and not self._stopping:
             self._judge_loss(event, others_in_flight)
-        self._put(job, event.state)
+        self._set_state(job, event.state)
 
-    def _judge_split(self, event: ev.AttemptEnded, together: list[int], left: int) -> None:
+    def _judge_split(self, event: ev.AttemptEnded, bundle: list[int], left: int) -> None:
         """The first of those that are left when a bundle fails tells how many may be together next."""
         job = event.job
-        self._rule(job, len(together) > 1, "alone, and taken for a bundle")
+        self._rule(job, len(bundle) > 1, "alone, and taken for a bundle")
         self._rule(job, event.state == "ready", "the end of a bundle is not a job's own")
-        half = self._halves.setdefault(id(together), (max(1, left // 2), together))[0]
-        self._most[job] = half
+        half = self._halves.setdefault(id(bundle), (max(1, left // 2), bundle))[0]
+        self._max_sizes[job] = half
 
     def _judge_loss(self, event: ev.AttemptEnded, others_in_flight: int) -> None:
         job = event.job
@@ -223,10 +219,10 @@ class Referee:
             allowed = bool(others_in_flight) or self._losses[job] < self._limits.crash_limit
             self._rule(job, allowed, "lost alone once more than allowed")
 
-    def _put(self, job: int, state: str) -> None:
+    def _set_state(self, job: int, state: str) -> None:
         self._states[job] = "open" if state in ("ready", "waiting") else state
         if state in ("failed", "cancelled", "aborted"):
-            self._fell.add(job)
+            self._failures.add(job)
         if state == "failed":
             allowed = self._limits.max_failures
             self._must_stop = self._must_stop or (allowed is not None and self._states.count("failed") >= allowed)
@@ -245,27 +241,31 @@ class Referee:
             elif event.state == "skipped":
                 self._rule(job, self._may_skip(job, event), f"a job was skipped without cause ({event.reason})")
         for job in event.jobs:
-            self._put(job, event.state)
-            if event.reason == "need_failed" or (event.reason == "need_skipped" and event.cause in self._fell):
-                self._fell.add(job)
+            self._set_state(job, event.state)
+            if event.reason == "need_failed" or (event.reason == "need_skipped" and event.cause in self._failures):
+                self._failures.add(job)
 
     def _may_skip(self, job: int, event: ev.JobsEnded) -> bool:
-        spec, needs = self._plan.spec(job), self._ends_of_needs(job)
-        ended_badly = any(state in ENDED - GOOD for state in needs)
+        # What takes no part must be skipped for that reason and no other, or what needs it would be skipped as well.
         if event.reason == "not_selected" or job in self._left_out:
             return event.reason == "not_selected" and job in self._left_out
         match event.reason:
             case "unknown_action":
                 return job in self._unknown
             case "condition":
-                return spec.when == "failure" and all(state in ENDED for state in needs) and not self._need_failed(job)
-            case "need_failed":
-                return spec.when == "success" and ended_badly and self._states[event.cause] == "failed"
-            case _ if event.cause in self._left_out:
-                return False
+                ended = all(state in ENDED for state in self._ends_of_needs(job))
+                return self._plan.spec(job).when == "failure" and ended and not self._need_failed(job)
+            case "need_failed" | "need_skipped":
+                return self._plan.spec(job).when == "success" and self._is_cause(event, job)
             case _:
-                cause_is_a_need = event.cause in self._plan.needs[job] and self._states[event.cause] in ENDED - GOOD
-                return event.reason == "need_skipped" and spec.when == "success" and cause_is_a_need
+                return False
+
+    def _is_cause(self, event: ev.JobsEnded, job: int) -> bool:
+        """Whether what a skipped job names as the cause is one: the failure, wherever it was, or the need that was skipped itself."""
+        state = self._states[event.cause]
+        if event.reason == "need_failed":
+            return state == "failed" and any(need in ENDED - GOOD for need in self._ends_of_needs(job))
+        return state in ENDED - GOOD and event.cause in self._plan.needs[job] and event.cause not in self._left_out
 
     def _run_ended(self, status: str) -> None:
         assert not self._status, "a run ends once"
@@ -278,14 +278,14 @@ class Referee:
     def _reopened(self, jobs: Iterable[int]) -> None:
         self._status = self._stopping = ""
         self._must_stop = False
-        self._excused = frozenset(self._live)
+        self._was_live = frozenset(self._live)
         for job in jobs:
             self._rule(job, self._states[job] in ENDED, "a job was taken back that had not ended")
             self._states[job], self._tries[job], self._losses[job] = "open", 0, 0
-            self._fell.discard(job)
+            self._failures.discard(job)
             self._left_out.discard(job)
             self._unknown_end.discard(job)
-            self._most.pop(job, None)
+            self._max_sizes.pop(job, None)
         for job, state in enumerate(self._states):
             if state == "backing_off" and any(self._states[need] not in ENDED for need in self._plan.needs[job]):
                 self._states[job] = "open"  # it waits again, and not only for the time of its next try

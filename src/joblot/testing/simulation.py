@@ -19,7 +19,7 @@ from joblot.core.model import RETRIABLE, STATES, Outcome
 from joblot.core.runstate import RunState
 from joblot.journal.codec import encode_events
 from joblot.testing.audit import audit, snapshot
-from joblot.testing.declare import FUSED, story
+from joblot.testing.declare import FUSED, started, story
 from joblot.testing.referee import ENDED, GOOD, Referee
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ _decoder: Final = msgspec.json.Decoder(list[ev.AnyEvent])
 
 
 class Faults(Struct, frozen=True, kw_only=True):
-    """How unkind a simulated world is. Chances lie between 0 and 1: of an attempt, or of a step of the simulation."""
+    """What goes wrong in a simulated world. Chances lie between 0 and 1: of an attempt, or of a step of the simulation."""
 
     bad: float = 0.0
     """An attempt ends otherwise than well."""
@@ -44,20 +44,20 @@ class Faults(Struct, frozen=True, kw_only=True):
     late: float = 0.0
     """The news of an attempt's end waits for the next step."""
     stale: float = 0.0
-    """A step brings news of an attempt again that was heard of before."""
+    """A step reports the end of an attempt that was reported before."""
     lost: float = 0.0
     """A step loses a worker with what it runs."""
     returned: float = 0.0
     """A step gives attempts back that never began."""
     cancel: float = 0.0
-    """A step is a person's stop, or once more: kill what runs."""
+    """In a step a person stops the run; once more, and what runs is killed."""
     runner_killed: float = 0.0
     """The runner is killed before it recorded, and again after it recorded but before it acted."""
     current: float = 0.5
     """A job that declares outputs is found up to date."""
     most_kills: int = 4
     reopened: float = 0.0
-    """The run is taken up again after its end."""
+    """The run is reopened after its end."""
     most_reopened: int = 2
 
 
@@ -72,7 +72,7 @@ class SimulationError(AssertionError):
 
 
 class Simulation(Struct, frozen=True):
-    """What came of a simulated run."""
+    """How a simulated run went."""
 
     seed: int
     status: str
@@ -113,13 +113,7 @@ def simulate(
 
 class _Simulator:
     def __init__(
-        self,
-        plan: Plan,
-        seed: int,
-        limits: Limits,
-        faults: Faults,
-        unknown: Collection[int],
-        left_out: Collection[int],
+        self, plan: Plan, seed: int, limits: Limits, faults: Faults, unknown: Collection[int], left_out: Collection[int]
     ) -> None:
         self.records: list[ev.Record] = []
         self.plan = plan
@@ -128,9 +122,9 @@ class _Simulator:
         self._faults = faults
         self._unknown = unknown
         self._left_out = left_out
-        self._dice = random.Random(seed)  # noqa: S311 - repeats exactly, which is what it is for
+        self._rng = random.Random(seed)  # noqa: S311 - repeats exactly, which is what it is for
         self._referee = Referee(plan.fresh(), limits, unknown_actions=unknown, left_out=left_out)
-        self._together: dict[int, list[int]] = {}
+        self._bundles: dict[int, list[int]] = {}
         """The live jobs of bundles, each with all that began with it."""
         self._state = self._fresh()
         self.plan = self._state.plan
@@ -138,13 +132,13 @@ class _Simulator:
         self._now = 0.0
         self._capacity = limits.slots
         self._live: dict[int, tuple[float, Outcome]] = {}
-        self._heard: list[Outcome] = []
+        self._reported: list[Outcome] = []
         self._journal = bytearray()
         self._next_seq = 1
         self._runners = 1
         self._reopened = 0
         self._steps = 0
-        self._steps_most = 2000 + 200 * len(plan)
+        self._max_steps = 2000 + 200 * len(plan)
 
     def run(self) -> None:
         """From the start to an end that stays."""
@@ -153,7 +147,7 @@ class _Simulator:
         while True:
             while not self._state.ended:
                 self._steps += 1
-                assert self._steps <= self._steps_most, "the run does not end"
+                assert self._steps <= self._max_steps, "the run does not end"
                 if not self._commit(self._step()):
                     self._new_runner()
             assert not self._live, f"the run ended and these live: {sorted(self._live)}"
@@ -164,21 +158,14 @@ class _Simulator:
         self._replay_all()
 
     def result(self) -> Simulation:
-        """What came of it."""
-        name = self.plan.name
+        """How it went."""
         return Simulation(
             seed=self._seed,
             status=self._state.status,
-            states={name(job): STATES[state] for job, state in enumerate(self._state.states)},
+            states={self.plan.name(job): STATES[state] for job, state in enumerate(self._state.states)},
             records=self.records,
             journal=bytes(self._journal),
-            starts=[
-                name(job)
-                for record in self.records
-                for event in record.events
-                if isinstance(event, ev.AttemptsStarted)
-                for job in event.jobs
-            ],
+            starts=started(self.plan, self.records),
             runners=self._runners,
             steps=self._steps,
             story=story(self.plan, self.records),
@@ -187,24 +174,25 @@ class _Simulator:
     # --- steps ----------------------------------------------------------------------------------
 
     def _step(self) -> Decision:
+        # At most one fault a step, so that the story shows which of them broke a promise.
         state, faults = self._state, self._faults
-        self._capacity = self._dice.choice((1, self._limits.slots, self._limits.slots * 4))
+        self._capacity = self._rng.choice((1, self._limits.slots, self._limits.slots * 4))
         if self._chance(faults.cancel):
             if state.stopping:
-                grace_s = self._dice.choice((None, None, 0.0))
+                grace_s = self._rng.choice((None, None, 0.0))
                 return state.kill_running(self._now, self._capacity, grace_s=grace_s)
             return state.stop("cancelled", self._now, self._capacity, by="dice")
         if self._chance(faults.lost) and self._live:
             return self._lose_worker()
         if self._chance(faults.returned) and self._live:
             back = self._some_live()
-            return self._tell([Outcome(job, self._live.pop(job)[1].number, "returned") for job in back])
-        if self._chance(faults.stale) and self._heard:
-            return self._tell([self._dice.choice(self._heard)])
+            return self._report([Outcome(job, self._live.pop(job)[1].number, "returned") for job in back])
+        if self._chance(faults.stale) and self._reported:
+            return self._report([self._rng.choice(self._reported)])
         self._pass_time()
         ended = [job for job, (due, _) in self._live.items() if due <= self._now and not self._chance(faults.late)]
         ended.sort(key=lambda job: self._live[job][0])
-        return self._tell([self._live.pop(job)[1] for job in ended])
+        return self._report([self._live.pop(job)[1] for job in ended])
 
     def _pass_time(self) -> None:
         """On to the next thing that is due, or past it, as a busy machine would."""
@@ -214,11 +202,11 @@ class _Simulator:
         assert moment < _NEVER, "nothing runs, nothing is due, and the run has not ended"
         self._now = max(self._now, moment)
         if self._chance(0.2):
-            self._now += self._dice.choice(_SECONDS)
+            self._now += self._rng.choice(_SECONDS)
 
-    def _tell(self, outcomes: list[Outcome]) -> Decision:
+    def _report(self, outcomes: list[Outcome]) -> Decision:
         # A number that was given back is given out again, so news of it cannot come twice.
-        self._heard += [outcome for outcome in outcomes if outcome.kind != "returned"]
+        self._reported += [outcome for outcome in outcomes if outcome.kind != "returned"]
         if self._chance(self._faults.stale):
             outcomes = outcomes + outcomes
         if not outcomes:
@@ -231,20 +219,20 @@ class _Simulator:
             _, outcome = self._live.pop(job)
             lost.append((job, outcome.number))
             if outcome.kind != "returned":
-                self._heard.append(outcome)
+                self._reported.append(outcome)
         return self._state.attempts_lost(lost, self._now, self._capacity, "the worker died")
 
     def _some_live(self) -> list[int]:
         """Some of the live jobs, each with those that share its process."""
-        chosen = self._dice.sample(sorted(self._live), self._dice.randint(1, len(self._live)))
-        return list(dict.fromkeys(mate for job in chosen for mate in self._mates(job)))
+        chosen = self._rng.sample(sorted(self._live), self._rng.randint(1, len(self._live)))
+        return list(dict.fromkeys(other for job in chosen for other in self._same_process(job)))
 
-    def _mates(self, job: int) -> list[int]:
-        together = self._together.get(job, [job])
-        return [mate for mate in together if mate in self._live and self._together.get(mate, together) is together]
+    def _same_process(self, job: int) -> list[int]:
+        bundle = self._bundles.get(job, [job])
+        return [other for other in bundle if other in self._live and self._bundles.get(other, bundle) is bundle]
 
     def _chance(self, share: float) -> bool:
-        return share > 0 and self._dice.random() < share
+        return share > 0 and self._rng.random() < share
 
     # --- recording and acting -------------------------------------------------------------------
 
@@ -260,13 +248,13 @@ class _Simulator:
             return False
         for job in decision.starts:
             self._begin(job)
-        self._bundle(decision.starts)
+        self._share_processes(decision.starts)
         for kill in decision.kills:
             self._kill(kill)
         return not decision.checks or self._commit(self._check(decision.checks))
 
     def _check(self, jobs: list[int]) -> Decision:
-        current = {job: self._dice.choice((b"", b'{"value":0}')) for job in jobs if self._chance(self._faults.current)}
+        current = {job: self._rng.choice((b"", b'{"value":0}')) for job in jobs if self._chance(self._faults.current)}
         return self._state.checked(jobs, current, self._now, self._capacity)
 
     def _killed(self) -> bool:
@@ -286,61 +274,61 @@ class _Simulator:
         assert job not in self._live, f"`{self.plan.name(job)}` was handed over and lives"
         number = self._state.attempts[job]
         if job in self.plan.growing:
-            self._live[job] = self._now, self._found(job, number)
+            self._live[job] = self._now, self._items_outcome(job, number)
             return
         spec = self.plan.spec(job)
         if spec.timeout_s is not None and self._chance(self._faults.hang):
             self._live[job] = _NEVER, Outcome(job, number, "ok", self._now)
             return
-        seconds = self._dice.choice(_SECONDS)
-        kind = self._dice.choice(_BAD_KINDS) if self._chance(self._faults.bad) else "ok"
+        seconds = self._rng.choice(_SECONDS)
+        kind = self._rng.choice(_BAD_KINDS) if self._chance(self._faults.bad) else "ok"
         message = "" if kind == "ok" else f"the dice say {kind}"
         outcome = Outcome(job, number, kind, self._now, seconds, message=message)
         if kind == "ok" and self._chance(0.5):
             outcome.result = b'{"value":%d}' % number
         self._live[job] = self._now + seconds, outcome
 
-    def _found(self, job: int, number: int) -> Outcome:
-        """What a growing job comes to: some items, none, or something wrong with them."""
+    def _items_outcome(self, job: int, number: int) -> Outcome:
+        """How an attempt of a growing job ends: with some items, none, or something wrong with them."""
         if self._chance(self._faults.bad):
             return Outcome(job, number, "error", self._now, message="the dice say bad items")
         if job in self.plan.grown:
             return Outcome(job, number, "ok", self._now)
         return Outcome(
-            job, number, "ok", self._now, items={"": [str(item) for item in range(self._dice.choice((0, 1, 3)))]}
+            job, number, "ok", self._now, items={"": [str(item) for item in range(self._rng.choice((0, 1, 3)))]}
         )
 
-    def _bundle(self, jobs: list[int]) -> None:
+    def _share_processes(self, jobs: list[int]) -> None:
         """Those that were begun together share a process, which may fail before they are done."""
         bundles: dict[int, list[int]] = {}
         for job in jobs:
-            self._together.pop(job, None)
+            self._bundles.pop(job, None)
             if self._state.bundles.number(job):
                 bundles.setdefault(self._state.bundles.number(job), []).append(job)
-        for together in bundles.values():
-            self._together.update(dict.fromkeys(together, together))
-            for job in together:
+        for bundle in bundles.values():
+            self._bundles.update(dict.fromkeys(bundle, bundle))
+            for job in bundle:
                 due, outcome = self._live[job]
                 if outcome.kind != "ok":
                     self._live[job] = due, Outcome(job, outcome.number, "error", self._now, message="its own fault")
             if self._chance(self._faults.bad):
-                moment = self._now + self._dice.choice(_SECONDS)
-                self._end_process(together, moment, self._dice.choice((*RETRIABLE, "lost")))
+                moment = self._now + self._rng.choice(_SECONDS)
+                self._end_process(bundle, moment, self._rng.choice((*RETRIABLE, "lost")))
 
-    def _end_process(self, together: list[int], moment: float, kind: str) -> None:
+    def _end_process(self, jobs: list[int], moment: float, kind: str) -> None:
         """What is not done by then ends with the process."""
-        for job in together:
+        for job in jobs:
             due, outcome = self._live[job]
             if due > moment:
-                shared = len(together) > 1
+                shared = len(jobs) > 1
                 self._live[job] = moment, Outcome(job, outcome.number, kind, self._now, message="died", shared=shared)
 
     def _kill(self, kill: Kill) -> None:
         self._referee.killed(kill)
         assert self._live[kill.job][1].number == kill.number
-        latest = self._now + kill.grace_s * self._dice.random()
+        latest = self._now + kill.grace_s * self._rng.random()
         self._end_process(
-            self._mates(kill.job), latest, self._dice.choice(("crash", "crash", "exit", "ok", "returned"))
+            self._same_process(kill.job), latest, self._rng.choice(("crash", "crash", "exit", "ok", "returned"))
         )
 
     # --- another process ------------------------------------------------------------------------
@@ -351,37 +339,37 @@ class _Simulator:
         return RunState(plan, self._limits, unknown_actions=self._unknown, checkable=checkable, fuse_rules=FUSED)
 
     def _new_runner(self, *, reopen: bool = False) -> None:
-        """The warden has swept up, and another process takes the journal."""
+        """Everything that ran is killed, as the warden does it, and another process goes on with the journal."""
         while True:
             self._runners += 1
-            self._heard = []
+            self._reported = []
             self._live.clear()
-            self._together.clear()
-            self._now += self._dice.choice(_SECONDS)
+            self._bundles.clear()
+            self._now += self._rng.choice(_SECONDS)
             self._state = self._replay()
             self.plan = self._state.plan
-            if self._take_up(reopen=reopen):
+            if self._continue(reopen=reopen):
                 return
             reopen = False
 
-    def _take_up(self, *, reopen: bool) -> bool:
+    def _continue(self, *, reopen: bool) -> bool:
         state = self._state
         if not self.records:
             return self._commit(self._start())
-        if (reopen or (state.stopping and not state.ended)) and not self._commit(state.reopen(self._chosen())):
+        if (reopen or (state.stopping and not state.ended)) and not self._commit(state.reopen(self._to_reopen())):
             return False
         return state.ended or self._commit(state.resume(self._now, self._capacity))
 
     def _start(self) -> Decision:
         return self._state.start(self._now, self._capacity, left_out=self._left_out)
 
-    def _chosen(self) -> list[int]:
-        """Jobs to take back: all that did not succeed, or whatever the dice say, left out or not."""
+    def _to_reopen(self) -> list[int]:
+        """Jobs to take back to the beginning: all that did not succeed, or any that have ended, left out or not."""
         state = self._state
         ended = [job for job, code in enumerate(state.states) if STATES[code] in ENDED]
         if self._chance(0.5):
             return [job for job in ended if STATES[state.states[job]] not in GOOD and job not in state.left_out]
-        return self._dice.sample(ended, self._dice.randint(0, len(ended)))
+        return self._rng.sample(ended, self._rng.randint(0, len(ended)))
 
     def _replay(self) -> RunState:
         state = self._fresh()

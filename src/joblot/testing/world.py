@@ -1,4 +1,4 @@
-"""A run for one test with a story: no processes, no disk, no waiting."""
+"""A run whose steps a test takes itself: no processes, no disk, no waiting."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from joblot.core.plan import expand
 from joblot.core.runstate import RunState
 from joblot.journal.memory import MemoryJournal
 from joblot.testing.audit import audit, snapshot
-from joblot.testing.declare import FUSED, declare, story
+from joblot.testing.declare import FUSED, declare, started, story
 from joblot.testing.referee import GOOD, Referee
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ class World:
         )
 
     def end(self, *outcomes: Outcome) -> Decision:
-        """News from the executor, as it is."""
+        """The executor reports outcomes, which may be of any attempt."""
         return self._record(self.state.attempts_ended(outcomes, self.now, self.capacity))
 
     def lose(self, *names: str) -> Decision:
@@ -151,10 +151,10 @@ class World:
 
     def bundles(self) -> list[list[str]]:
         """The names of the jobs that run in bundles, bundle by bundle."""
-        found: dict[int, list[str]] = {}
+        bundles: dict[int, list[str]] = {}
         for job in self.state.bundles.running:
-            found.setdefault(self.state.bundles.number(job), []).append(self.plan.name(job))
-        return list(found.values())
+            bundles.setdefault(self.state.bundles.number(job), []).append(self.plan.name(job))
+        return list(bundles.values())
 
     def attempts(self, name: str) -> int:
         """The number of the job's last attempt; 0 before the first."""
@@ -166,12 +166,7 @@ class World:
 
     def started(self) -> list[str]:
         """The names of the jobs in the order in which their attempts started."""
-        return [
-            self.plan.name(job)
-            for event in self.events()
-            if isinstance(event, ev.AttemptsStarted)
-            for job in event.jobs
-        ]
+        return started(self.plan, self.journal.records(RUN_ID))
 
     def why(self, name: str) -> tuple[str, str]:
         """The reason code of a job that did not run or failed, and the name of the job that caused it (empty: none)."""

@@ -333,4 +333,4 @@ def test_jobs_of_which_one_needs_the_other_are_a_group_and_never_a_bundle():
 
 def test_the_expected_memory_of_a_group_is_that_of_its_neediest_job():
     plan = expand(declare("a fuse=big; b fuse=big; c"))
-    assert Fusing(plan, FUSED).levelled({0: 5, 2: 9}) == {0: 5, 1: 5, 2: 9}
+    assert Fusing(plan, FUSED).with_group_maximum({0: 5, 2: 9}) == {0: 5, 1: 5, 2: 9}

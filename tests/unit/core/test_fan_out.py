@@ -129,7 +129,8 @@ def test_nothing_is_made_of_a_job_before_it_is_asked_for():
         )
     )
     assert jobs.spec(3, "j-b-d").name == "j-b-d"
-    assert (len(jobs), jobs.item(3), jobs.varying) == (4, ("b", "d"), frozenset())
+    assert (len(jobs), jobs.item(3)) == (4, ("b", "d"))
+    assert jobs.spec(3, "j-b-d").params is jobs.spec(0, "j-a-c").params  # what no item changes is the declaration's own
 
 
 def test_duplicate_names_of_items_are_refused():
@@ -200,7 +201,7 @@ def test_names_are_made_the_same_in_one_go_and_one_by_one(name, names):
     ],
 )  # fmt: skip
 def test_names_with_a_beginning_of_their_own_are_not_looked_at_one_by_one(name, fit):
-    assert FanOutJobs(fan(name, ["x"], run="x")).names_are_fit is fit
+    assert FanOutJobs(fan(name, ["x"], run="x")).names_always_valid is fit
 
 
 def test_a_name_without_the_item_has_the_whole_item_behind_it_and_not_its_parts():

@@ -38,7 +38,7 @@ def brought_to(state):
         road = [*ROADS["running" if isinstance(last, ev.AttemptEnded) else "waiting"], last]
     for event in road:
         run.apply(event)
-    assert run.state_of("second") == state
+    assert STATES[run.states[1]] == state
     return run
 
 
@@ -56,7 +56,7 @@ def test_a_move_is_in_the_table_or_raises_with_the_story(before, after):
     run = brought_to(before)
     if STATES.index(after) in NEXT[STATES.index(before)]:
         run.apply(move(after))
-        assert run.state_of("second") == after
+        assert STATES[run.states[1]] == after
         return
     with pytest.raises(IllegalMoveError) as caught:
         run.apply(move(after))
@@ -64,7 +64,7 @@ def test_a_move_is_in_the_table_or_raises_with_the_story(before, after):
         f"BUG: job `second` cannot go from {before} to {after} (attempt {run.attempts[1]}, failed tries {run.failed_tries.get(1, 0)},"
         f" open needs {run.open_needs[1]}, stopping '', status '')"
     )
-    assert run.state_of("second") == before
+    assert STATES[run.states[1]] == before
 
 
 def test_nothing_leads_out_of_a_final_state():

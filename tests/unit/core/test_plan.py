@@ -157,7 +157,7 @@ def test_the_results_that_others_refer_to():
         job("a"), job("b-1.x"), job("c"), job("d", "a", "b-1.x", params=reads, deferred=True),
         job("e", "c", run="echo ${{ jobs.c.result }}"),
     )  # fmt: skip
-    assert plan.wanted_results == {0, 1}
+    assert plan.referenced_results == {0, 1}
 
 
 def test_equal_batches_have_equal_fingerprints_and_others_do_not():

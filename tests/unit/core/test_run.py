@@ -286,7 +286,7 @@ def test_a_lost_attempt_is_no_try_but_not_for_ever():
     assert (last.outcome, last.message) == ("lost", "the worker died; lost 3 times")
 
 
-def test_what_was_lost_in_company_runs_alone_before_it_is_given_up():
+def test_what_was_lost_with_others_in_flight_runs_alone_before_it_is_given_up():
     """P2: a warden's end says nothing about any one of the jobs in it, so each gets the chance to show that it was not its doing."""
     world = begun("a; b; c; d needs c", slots=3, crash_limit=2)
     world.lose("a", "b")
@@ -551,5 +551,5 @@ def test_the_story_can_be_read():
         "    3       1.500  attempt_ended    job=a attempt=1 outcome=exit state=ready wall_s=0.0 cpu_s=0.0"
         " message=it failed reason=exit delay_s=0.0"
     )
-    assert world.state.state_of("b") == "waiting"
+    assert world.states()["b"] == "waiting"
     assert world.state.in_flight == 1

@@ -220,7 +220,7 @@ def test_the_name_of_a_job_in_a_reference_may_hold_the_word_result():
         JobSpec(name="b", needs=("my.result.fetch",), deferred=True, run="${{ jobs.my.result.fetch.result.n }}"),
     ]
     plan = expand(Config(name="dots", folder="/", jobs=jobs))
-    assert plan.wanted_results == {0}
+    assert plan.referenced_results == {0}
     assert refused(plan, only="b")[0] == "job `b` takes in the result of job `my.result.fetch`, which is not selected"
 
 
