@@ -12,8 +12,8 @@ from contextlib import suppress
 from importlib import import_module
 from typing import Any, Final
 
-from joblot.cluster.places import DEPLOYERS, refuse_plain
 from joblot.cluster.settings import Settings, Tls, check_safe
+from joblot.cluster.targets import DEPLOYERS, refuse_plain
 from joblot.errors import ClusterError, UsageError
 
 _CONNECT_S: Final = 10.0

@@ -26,14 +26,14 @@ from joblot.cluster import agent as remote
 from joblot.cluster import messages
 from joblot.cluster.connect import said
 from joblot.cluster.fleet import PLAIN, Demand, Fleet, RemoteAgent
-from joblot.cluster.places import refuse_plain
 from joblot.cluster.session import Session
+from joblot.cluster.targets import refuse_plain
 from joblot.cluster.versions import versions
 from joblot.config.load import encode as encode_batch
 from joblot.core.commands import Kill
 from joblot.core.model import Attempt, Outcome
 from joblot.errors import ClusterError, RunHeldError
-from joblot.executors.spool import keep, share
+from joblot.executors.spool import link_log, write_log
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterable, Sequence
@@ -454,10 +454,10 @@ class DaskExecutor:
         name = self._plan.name
         if submitted.bundle:
             first, *others = [(name(attempt.job), attempt.number) for attempt in submitted.bundle]
-            keep(self._logs, *first, log)
-            share(self._logs, *first, others)
+            write_log(self._logs, *first, log)
+            link_log(self._logs, *first, others)
         else:
-            keep(self._logs, name(outcome.job), outcome.number, log)
+            write_log(self._logs, name(outcome.job), outcome.number, log)
 
     def _close_parcel(self, number: int) -> _Submitted:
         submitted = self._parcels.pop(number)

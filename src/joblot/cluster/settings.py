@@ -8,7 +8,7 @@ from typing import Any, Final, Literal
 
 import msgspec
 
-from joblot.cluster.places import DEPLOYERS, is_loopback, refuse_plain
+from joblot.cluster.targets import DEPLOYERS, is_loopback, refuse_plain
 from joblot.config.document import Document
 from joblot.config.source import decode_text, format_of, read_bytes
 from joblot.errors import ConfigError, UsageError

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from joblot.core.model import Attempt, JobSpec
     from joblot.executors.protocol import RunContext
 
-_PLAIN: Final = re.compile(r"[A-Za-z0-9_@%+:,./ -][A-Za-z0-9_@%+=:,./ -]*")
+_NO_SHELL_NEEDED: Final = re.compile(r"[A-Za-z0-9_@%+:,./ -][A-Za-z0-9_@%+=:,./ -]*")
 """Commands of these characters mean the same to a shell and to `execve`, apart from the words below."""
 _SHELL_WORDS: Final = frozenset(
     [
@@ -109,7 +109,7 @@ class CommandBuilder:
         self._folder = config.folder
         self._outputs = f"{context.run_dir}/live/" if context.run_dir is not None else ""
         own = {"JOBLOT_RUN_ID": context.run_id, "JOBLOT_BATCH_DIR": config.folder, "JOBLOT_RUN": context.cookie}
-        self.base = {**os.environb, **encoded(config.env), **encoded(own)}
+        self.base = {**os.environb, **encode_environment(config.env), **encode_environment(own)}
         """The environment that all commands of the run share."""
 
     def build(self, attempt: Attempt) -> CommandLine:
@@ -121,54 +121,55 @@ class CommandBuilder:
         spec = self._plan.spec(attempt.job)
         values = attempt.values or {}
         output = f"{self._outputs}{spec.name}.{attempt.number}.out" if self._outputs else ""
-        env = encoded(values.get("env", spec.env))
+        env = encode_environment(values.get("env", spec.env))
         env[b"JOBLOT_JOB"] = spec.name.encode()
         env[b"JOBLOT_ATTEMPT"] = b"%d" % attempt.number
         env[b"JOBLOT_OUTPUT"] = os.fsencode(output or os.devnull)
-        given = values.get("input", spec.input)
-        if isinstance(given, str):
-            env[b"JOBLOT_INPUT"] = os.fsencode(Path(self._folder) / given)
+        input_path = values.get("input", spec.input)
+        if isinstance(input_path, str):
+            env[b"JOBLOT_INPUT"] = os.fsencode(Path(self._folder) / input_path)
         cwd = str(Path(self._folder) / spec.cwd) if spec.cwd else self._folder
         env[b"PWD"] = os.fsencode(cwd)
-        return CommandLine(words(self._written(spec, values)), env, cwd, output)
+        return CommandLine(argv_of(self._command(spec, values)), env, cwd, output)
 
-    def _written(self, spec: JobSpec, values: dict[str, Any]) -> str | list[str]:
+    def _command(self, spec: JobSpec, values: dict[str, Any]) -> str | list[str]:
         if spec.action is None:
             assert spec.run is not None
             run: str | list[str] = values.get("run", spec.run)
             return run
         action = ACTIONS[spec.action]
-        given = values.get("input", spec.input)
-        folder = Path(self._folder)
+        folder, input_path = Path(self._folder), values.get("input", spec.input)
         arguments = convert_params(action.signature, values.get("params", spec.params), folder)
-        made: str | list[str] = action.call(folder / given if isinstance(given, str) else given, arguments, None)
-        return made
+        if isinstance(input_path, str):
+            input_path = folder / input_path
+        command: str | list[str] = action.call(input_path, arguments, None)
+        return command
 
 
-def encoded(environment: dict[str, str]) -> dict[bytes, bytes]:
+def encode_environment(environment: dict[str, str]) -> dict[bytes, bytes]:
     """An environment as the system takes it."""
     return {os.fsencode(key): os.fsencode(value) for key, value in environment.items()}
 
 
-def words(command: str | list[str]) -> list[str]:
+def argv_of(command: str | list[str]) -> list[str]:
     """The words to execute: the command's own when a shell would only split it, else a shell with the command."""
     if isinstance(command, list):
         return command
-    if _PLAIN.fullmatch(command):
+    if _NO_SHELL_NEEDED.fullmatch(command):
         split = command.split()
         if split and "=" not in split[0] and split[0] not in _SHELL_WORDS:
             return split
     return ["/bin/sh", "-c", command]
 
 
-def finished(attempt: Attempt, status: int, cpu_s: float, peak: int, *, began: float, ended: float) -> Outcome:
+def finished_outcome(attempt: Attempt, status: int, cpu_s: float, peak: int, *, began: float, ended: float) -> Outcome:
     """The outcome of a command whose process ended with a wait status, CPU seconds, and `ru_maxrss` as the kernel gives it."""
     outcome = Outcome(attempt.job, attempt.number, "ok", began, ended - began, cpu_s, peak * _KIB)
-    judge(outcome, os.waitstatus_to_exitcode(status))
+    apply_exit_code(outcome, os.waitstatus_to_exitcode(status))
     return outcome
 
 
-def judge(outcome: Outcome, code: int) -> None:
+def apply_exit_code(outcome: Outcome, code: int) -> None:
     """Set kind, reason and message from an exit code; below zero it is a signal's number."""
     if code < 0:
         outcome.kind, outcome.reason, outcome.signal = "crash", "crash", -code
@@ -178,7 +179,7 @@ def judge(outcome: Outcome, code: int) -> None:
         outcome.message = f"exit status {code}"
 
 
-def blame_memory(outcome: Outcome, verdict: str) -> None:
+def apply_memory_verdict(outcome: Outcome, verdict: str) -> None:
     """Set kind, reason and message when memory was the end of an attempt; an empty verdict says that it was not."""
     if verdict and outcome.kind != "ok":
         outcome.kind = outcome.reason = "oom"
@@ -193,7 +194,7 @@ def signal_name(number: int) -> str:
         return f"signal {number}"
 
 
-def not_started(attempt: Attempt, error: OSError, line: CommandLine, *, began: float) -> Outcome:
+def start_failure(attempt: Attempt, error: OSError, line: CommandLine, *, began: float) -> Outcome:
     """The outcome of a command that could not be executed, as a shell would say it: 127 not found, 126 not permitted."""
     outcome = Outcome(attempt.job, attempt.number, "exit", began, reason="exit_code", exit_code=126)
     if not os.path.isdir(line.cwd):
@@ -233,13 +234,13 @@ def read_output(path: str) -> bytes:
             return msgspec.json.encode(msgspec.json.decode(text))
         except msgspec.MsgspecError as error:
             raise JoblotError(f"what the command wrote to `JOBLOT_OUTPUT` is not JSON: {error}") from None
-    pairs = dict(_pair(line) for line in text.splitlines() if line.strip())
+    pairs = dict(_key_value(line) for line in text.splitlines() if line.strip())
     return msgspec.json.encode(pairs)
 
 
-def _pair(line: str) -> tuple[str, str]:
-    key, found, value = line.partition("=")
-    if not found:
+def _key_value(line: str) -> tuple[str, str]:
+    key, separator, value = line.partition("=")
+    if not separator:
         raise JoblotError(f"a line in `JOBLOT_OUTPUT` is neither JSON nor `key=value`: `{line[:80]}`")
     return key.strip(), value
 

@@ -13,32 +13,32 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_FASTEST: Final = 4e9
+_MAX_RATE: Final = 4e9
 """Bytes a second: how fast a job is taken to allocate, at the most."""
-_LONGEST_S: Final = 0.2
-_SHORTEST_S: Final = 0.01
-_COSTLY: Final = 10
+_MAX_PAUSE_S: Final = 0.2
+_MIN_PAUSE_S: Final = 0.01
+_PAUSE_PER_COST: Final = 10
 """Looking takes at most one part in so many of the time."""
 _SAMPLE_S: Final = 1.0
 _MIB: Final = 2**20
 
 
 class Watch:
-    """The memory limit of one running attempt, in bytes. `peak` is the most that was seen, `over` what was seen when it was too much.
+    """The memory limit of one running attempt, in bytes. `peak` is the most that was seen, `breach` what was seen when it was first too much; 0 before.
 
     `base` is what its process was born with and does not count.
     """
 
-    __slots__ = ("base", "due", "limit", "over", "peak")
+    __slots__ = ("base", "breach", "due", "limit", "peak")
 
     def __init__(self, limit: int, now: float, base: int = 0) -> None:
         self.limit = limit
         self.base = base
         self.peak = 0
-        self.over = 0
+        self.breach = 0
         self.due = now
 
-    def saw(self, used: int, began: float) -> bool:
+    def add_sample(self, used: int, began: float) -> bool:
         """Take in a measurement that began at a time; whether it is the first above the limit. Says in `due` when to look again.
 
         The less room there is, the sooner: at the fastest, the limit is passed by a twentieth and 32 MiB.
@@ -46,18 +46,18 @@ class Watch:
         now = time.monotonic()
         self.peak = max(self.peak, used)
         room = self.limit + self.limit / 20 + 32 * _MIB - used
-        self.due = now + max(_COSTLY * (now - began), min(_LONGEST_S, max(_SHORTEST_S, room / _FASTEST)))
-        if used <= self.limit or self.over:
+        self.due = now + max(_PAUSE_PER_COST * (now - began), min(_MAX_PAUSE_S, max(_MIN_PAUSE_S, room / _MAX_RATE)))
+        if used <= self.limit or self.breach:
             return False
-        self.over = used
+        self.breach = used
         return True
 
     def verdict(self) -> str:
         """What to say of an attempt that was killed for passing its limit."""
-        return f"out of memory: used {-(-self.over // _MIB)} MiB of {-(-self.limit // _MIB)} MiB"
+        return f"out of memory: used {-(-self.breach // _MIB)} MiB of {-(-self.limit // _MIB)} MiB"
 
 
-def held(pids: Sequence[int], limit: int, base: int = 0) -> int:
+def held_bytes(pids: Sequence[int], limit: int, base: int = 0) -> int:
     """Bytes that processes hold together; the first of them, less what it was born with.
 
     What forked processes share is counted once, but only when that decides whether they pass the limit: it costs a look at every page.
@@ -70,7 +70,7 @@ def held(pids: Sequence[int], limit: int, base: int = 0) -> int:
     return max(0, first - base) + sum(others) if first or any(others) else together
 
 
-def _fields(pid: int, name: str, wanted: tuple[bytes, ...]) -> int:
+def _fields(pid: int, name: str, names: tuple[bytes, ...]) -> int:
     """The sum of some fields of a file in `/proc/PID`, in bytes; 0 when the process is gone."""
     try:
         fd = os.open(f"/proc/{pid}/{name}", os.O_RDONLY | os.O_CLOEXEC)
@@ -83,7 +83,7 @@ def _fields(pid: int, name: str, wanted: tuple[bytes, ...]) -> int:
     finally:
         os.close(fd)
     total = 0
-    for field in wanted:
+    for field in names:
         at = text.find(field)
         if at >= 0:
             total += int(text[at + len(field) : text.index(b"kB", at)])
@@ -99,11 +99,11 @@ class KernelKills:
         self._at = time.monotonic()
 
     def sample(self, now: float) -> None:
-        """To be called now and then, so that `lately` means the last seconds."""
+        """To be called now and then, so that `killed_lately` means the last seconds."""
         if now - self._at >= _SAMPLE_S:
             self._before, self._last, self._at = self._last, self._count(), now
 
-    def lately(self) -> bool:
+    def killed_lately(self) -> bool:
         """Whether it killed anything since the sample before the last."""
         return self._count() > self._before
 

@@ -14,25 +14,25 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 COOKIE: Final = b"JOBLOT_RUN="
-_SWEEPS: Final = 200
+_MAX_SWEEPS: Final = 200
 _PAUSE_S: Final = 0.001
 _HAS_PROC: Final = os.path.isdir("/proc/self/task")
 
 
 def children(pid: int) -> list[int]:
     """The direct children of a process, of all its threads. Empty when it is gone."""
-    found: list[int] = []
+    pids: list[int] = []
     try:
         threads = os.listdir(f"/proc/{pid}/task")
     except OSError:
-        return found
+        return pids
     for thread in threads:
         try:
             with open(f"/proc/{pid}/task/{thread}/children", "rb") as file:
-                found += map(int, file.read().split())
+                pids += map(int, file.read().split())
         except OSError:
             continue
-    return found
+    return pids
 
 
 class OwnChildren:
@@ -55,7 +55,7 @@ def threads() -> int:
     return len(os.listdir("/proc/self/task")) if _HAS_PROC else 1
 
 
-def most_descriptors() -> int:
+def max_descriptors() -> int:
     """How many descriptors this process may have."""
     import resource
 
@@ -64,13 +64,13 @@ def most_descriptors() -> int:
 
 def descendants(pid: int) -> list[int]:
     """The children of a process, their children, and so on; without the process itself."""
-    found: list[int] = []
-    left = [pid]
-    while left:
-        below = children(left.pop())
-        found += below
-        left += below
-    return found
+    pids: list[int] = []
+    parents = [pid]
+    while parents:
+        below = children(parents.pop())
+        pids += below
+        parents += below
+    return pids
 
 
 def send(pid: int, number: int) -> bool:
@@ -106,8 +106,8 @@ def kill_tree(pid: int, *, keep_root: bool = False) -> None:
 
     Stopping first keeps a tree from growing while it is being cut down. `keep_root` spares the process itself.
     """
-    for _ in range(_SWEEPS):
-        living = [other for other in descendants(pid) if _lives(other)]
+    for _ in range(_MAX_SWEEPS):
+        living = [other for other in descendants(pid) if _is_alive(other)]
         if not keep_root:
             send_group(pid, signal.SIGSTOP)
         for other in living:
@@ -122,20 +122,20 @@ def kill_tree(pid: int, *, keep_root: bool = False) -> None:
         time.sleep(_PAUSE_S)
 
 
-def with_cookie(cookie: str) -> list[int]:
+def pids_with_cookie(cookie: str) -> list[int]:
     """Every living process whose environment says that it belongs to the run."""
-    wanted = COOKIE + os.fsencode(cookie)
-    found = []
-    for pid in _all():
+    entry = COOKIE + os.fsencode(cookie)
+    pids = []
+    for pid in _all_pids():
         if pid != os.getpid():
             try:
                 with open(f"/proc/{pid}/environ", "rb") as file:
                     environment = file.read()
             except OSError:
                 continue
-            if wanted in environment.split(b"\0") and _lives(pid):
-                found.append(pid)
-    return found
+            if entry in environment.split(b"\0") and _is_alive(pid):
+                pids.append(pid)
+    return pids
 
 
 def sweep(cookie: str, live: str) -> int:
@@ -145,45 +145,45 @@ def sweep(cookie: str, live: str) -> int:
     of the program that it was forked from; it is known by its session, whose leader noted itself in a file of the folder `live`.
     """
     swept = 0
-    for _ in range(_SWEEPS):
-        found = {*with_cookie(cookie), *_of_sessions(_noted_sessions(live))} - {os.getpid()}
-        if not found:
+    for _ in range(_MAX_SWEEPS):
+        pids = {*pids_with_cookie(cookie), *_pids_in_sessions(_recorded_sessions(live))} - {os.getpid()}
+        if not pids:
             break
-        for pid in found:
+        for pid in pids:
             send(pid, signal.SIGSTOP)
-        below = {pid for root in found for pid in descendants(root)} - {os.getpid()}
-        swept += sum(send(pid, signal.SIGKILL) for pid in found | below)
+        below = {pid for root in pids for pid in descendants(root)} - {os.getpid()}
+        swept += sum(send(pid, signal.SIGKILL) for pid in pids | below)
         time.sleep(_PAUSE_S)
     return swept
 
 
-def sweep_marked(variable: str, doomed: Callable[[str], bool]) -> int:
+def sweep_marked(variable: str, matches: Callable[[str], bool]) -> int:
     """Kill every process whose environment has a variable with a doomed value, and what is below it. Returns how many that were."""
     swept = 0
-    for _ in range(_SWEEPS):
-        found = [pid for pid, value in _with_variable(variable) if doomed(value)]
-        if not found:
+    for _ in range(_MAX_SWEEPS):
+        pids = [pid for pid, value in _with_variable(variable) if matches(value)]
+        if not pids:
             break
-        for pid in found:
+        for pid in pids:
             send(pid, signal.SIGSTOP)
-        below = {pid for root in found for pid in descendants(root)} - {os.getpid()}
-        swept += sum(send(pid, signal.SIGKILL) for pid in {*found, *below})
+        below = {pid for root in pids for pid in descendants(root)} - {os.getpid()}
+        swept += sum(send(pid, signal.SIGKILL) for pid in {*pids, *below})
         time.sleep(_PAUSE_S)
     return swept
 
 
 def _with_variable(variable: str) -> Iterator[tuple[int, str]]:
-    wanted = os.fsencode(variable) + b"="
-    for pid in _all():
+    prefix = os.fsencode(variable) + b"="
+    for pid in _all_pids():
         try:
             with open(f"/proc/{pid}/environ", "rb") as file:
                 environment = file.read()
         except OSError:
             continue
-        if wanted in environment and pid != os.getpid() and _lives(pid):
+        if prefix in environment and pid != os.getpid() and _is_alive(pid):
             for item in environment.split(b"\0"):
-                if item.startswith(wanted):
-                    yield pid, os.fsdecode(item[len(wanted) :])
+                if item.startswith(prefix):
+                    yield pid, os.fsdecode(item[len(prefix) :])
 
 
 def attempt_of(pid: int) -> tuple[bytes, bytes]:
@@ -196,43 +196,43 @@ def attempt_of(pid: int) -> tuple[bytes, bytes]:
     return pairs.get(b"JOBLOT_JOB", b""), pairs.get(b"JOBLOT_ATTEMPT", b"")
 
 
-def note_session(path: str) -> None:
+def record_session(path: str) -> None:
     """Write down that this process leads a session, so that what it leaves behind can be found by it."""
     pid = os.getpid()
     with open(path, "wb") as file:
-        file.write(b"%d %d" % (pid, _started(pid)))
+        file.write(b"%d %d" % (pid, _start_ticks(pid)))
 
 
-def _noted_sessions(live: str) -> set[int]:
+def _recorded_sessions(live: str) -> set[int]:
     """The sessions noted in a folder. One whose number belongs to a later process now has ended, and nobody is left in it."""
-    noted: set[int] = set()
+    sessions: set[int] = set()
     try:
         names = [name for name in os.listdir(live) if name.endswith(".pid")]
     except OSError:
-        return noted
+        return sessions
     for name in names:
         try:
             with open(f"{live}/{name}", "rb") as file:
-                pid, started = map(int, file.read().split())
+                pid, ticks = map(int, file.read().split())
         except (OSError, ValueError):
             continue
-        if _started(pid) in (0, started):
-            noted.add(pid)
-    return noted
+        if _start_ticks(pid) in (0, ticks):
+            sessions.add(pid)
+    return sessions
 
 
-def _of_sessions(sessions: set[int]) -> list[int]:
+def _pids_in_sessions(sessions: set[int]) -> list[int]:
     if not sessions:
         return []
-    found = []
-    for pid in _all():
+    pids = []
+    for pid in _all_pids():
         stat = _stat(pid)
         if stat and int(stat[3]) in sessions and stat[0] not in (b"Z", b"X"):
-            found.append(pid)
-    return found
+            pids.append(pid)
+    return pids
 
 
-def _all() -> list[int]:
+def _all_pids() -> list[int]:
     return [int(entry) for entry in os.listdir("/proc") if entry.isdigit()] if _HAS_PROC else []
 
 
@@ -245,7 +245,7 @@ def _stat(pid: int) -> list[bytes]:
         return []
 
 
-def _started(pid: int) -> int:
+def _start_ticks(pid: int) -> int:
     """When a process started, in the kernel's ticks since boot; 0 when there is none."""
     stat = _stat(pid)
     return int(stat[19]) if stat else 0
@@ -258,7 +258,7 @@ def _group_of(pid: int) -> int:
         return 0
 
 
-def _lives(pid: int) -> bool:
+def _is_alive(pid: int) -> bool:
     stat = _stat(pid)
     return bool(stat) and stat[0] not in (b"Z", b"X")
 

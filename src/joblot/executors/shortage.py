@@ -26,35 +26,35 @@ class Shortage:
 
     def __init__(self, warn: Callable[[str], None] | None) -> None:
         self._warn = warn
-        self._told: set[str] = set()
-        self._again_at = 0.0
-        self._alone_since = 0.0
+        self._warned: set[str] = set()
+        self._retry_at = 0.0
+        self._stalled_since = 0.0
 
-    def over(self) -> bool:
+    def may_try(self) -> bool:
         """Whether it is time to try (again)."""
-        return time.monotonic() >= self._again_at
+        return time.monotonic() >= self._retry_at
 
-    def met(self, error: OSError, *, alone: bool) -> None:
-        """Something was refused; `alone` says that nothing else runs, whose end would make room.
+    def add(self, error: OSError, *, nothing_runs: bool) -> None:
+        """Something was refused; `nothing_runs` says that nothing else runs, whose end would make room.
 
         Raises:
             JoblotError: it has been so for too long.
         """
         now = time.monotonic()
-        self._again_at = now + PAUSE_S
-        self.say(error.errno or 0)
-        if not alone:
-            self._alone_since = 0.0
-        elif not self._alone_since:
-            self._alone_since = now
-        elif now - self._alone_since > GIVE_UP_S:
+        self._retry_at = now + PAUSE_S
+        self.report(error.errno or 0)
+        if not nothing_runs:
+            self._stalled_since = 0.0
+        elif not self._stalled_since:
+            self._stalled_since = now
+        elif now - self._stalled_since > GIVE_UP_S:
             raise JoblotError(
                 f"cannot start any process: {reason_of(error)}", hint="see `ulimit -n`, `ulimit -u` and the free memory"
             )
 
-    def say(self, code: int) -> None:
+    def report(self, code: int) -> None:
         """Tell once that fewer jobs run than could, because of an error of this number."""
         text = "`ulimit -n` is low" if code in _FILES else reason_of(system_error(code))
-        if self._warn is not None and text not in self._told:
-            self._told.add(text)
+        if self._warn is not None and text not in self._warned:
+            self._warned.add(text)
             self._warn(f"the system has no room for more processes ({text}): fewer jobs run at once")

@@ -41,7 +41,7 @@ class Spool:
         self._path = path_of(logs, slot)
         self._mask = mask
         self._cap = cap
-        self._shown: Path | None = None
+        self._early_log: Path | None = None
         self.fd = -1
         if fresh:
             self._renew()
@@ -69,7 +69,7 @@ class Spool:
             final = self._final(job, number)
             try:
                 self._link(final)
-                self._shown = final
+                self._early_log = final
             except OSError:
                 pass  # then it gets its name at the end, if it can have one
 
@@ -77,10 +77,10 @@ class Spool:
         """The attempt has ended: if it printed anything, the file is its log now. Returns whether `fd` is a new file."""
         # A fifth of what `fstat` costs, and this is asked after every attempt.
         size = os.lseek(self.fd, 0, os.SEEK_END)
-        shown, self._shown = self._shown, None
+        early_log, self._early_log = self._early_log, None
         if not size:
-            if shown is not None:  # the next attempt prints into the same file
-                shown.unlink(missing_ok=True)
+            if early_log is not None:  # the next attempt prints into the same file
+                early_log.unlink(missing_ok=True)
             return False
         final = self._final(job, number)
         try:
@@ -108,21 +108,21 @@ class Spool:
     def _write(self, final: Path, size: int) -> None:
         """Write the log anew: what is kept of it, and without secrets. Not forced to disk: the warden would wait for it."""
         final.parent.mkdir(parents=True, exist_ok=True)
-        replace_file(final, self._worth_keeping(size), mode=0o600, forced=False)
+        replace_file(final, self._kept_pieces(size), mode=0o600, forced=False)
 
-    def _worth_keeping(self, size: int) -> Iterator[bytes]:
+    def _kept_pieces(self, size: int) -> Iterator[bytes]:
         if size <= self._cap:
-            yield from self._clean(0, size)
+            yield from self._masked_pieces(0, size)
             return
-        head, tail = _kept(self._cap, size)
+        head, tail = _kept_ends(self._cap, size)
         last = b"\n"
-        for piece in self._clean(0, head):
+        for piece in self._masked_pieces(0, head):
             yield piece
             last = piece[-1:] or last
-        yield (b"" if last == b"\n" else b"\n") + left_out(tail - head)
-        yield from self._clean(tail, size)
+        yield (b"" if last == b"\n" else b"\n") + omission_line(tail - head)
+        yield from self._masked_pieces(tail, size)
 
-    def _clean(self, start: int, end: int) -> Iterator[bytes]:
+    def _masked_pieces(self, start: int, end: int) -> Iterator[bytes]:
         """The bytes of a span without secrets, in pieces; a part of a secret at a cut is left out with what stands around it."""
         if not self._mask:
             yield from self._pieces(start, end)
@@ -166,21 +166,21 @@ def path_of(logs: Path, slot: str) -> Path:
     return logs.parent / "live" / f"{slot}.log"
 
 
-def unshow_quiet(shown: Path, spool: Path | None = None) -> None:
+def remove_early_log(early_log: Path, spool: Path | None = None) -> None:
     """Take back the name of a log that an attempt got while it ran in another process, which has ended since and printed nothing.
 
     A file that has yet another name then is still that process's spool, or is by now the log of a later attempt. The log of a bundle has
     many names, but no later attempt: it is still the spool when it is the file `spool`.
     """
     try:
-        found = os.stat(shown)
-        if found.st_nlink > 1 if spool is None else os.path.samestat(found, os.stat(spool)):
-            shown.unlink()
+        status = os.stat(early_log)
+        if status.st_nlink > 1 if spool is None else os.path.samestat(status, os.stat(spool)):
+            early_log.unlink()
     except OSError:
         pass  # the job has deleted the run's files
 
 
-def left_out(count: int) -> bytes:
+def omission_line(count: int) -> bytes:
     """The line in a log that stands for what is not kept of it."""
     return b"[joblot: %d bytes left out]\n" % count
 
@@ -190,9 +190,9 @@ def trim(fd: int, cap: int) -> int:
 
     Where the file system cannot punch holes (network file systems, macOS), nothing happens, and the file is cut at the attempt's end only.
     """
-    found = os.fstat(fd)
-    taken = found.st_blocks * _BLOCK
-    start, end = _kept(cap, found.st_size)
+    status = os.fstat(fd)
+    taken = status.st_blocks * _BLOCK
+    start, end = _kept_ends(cap, status.st_size)
     if taken > cap + max(cap // 4, _CHUNK) and end > start and sys.platform == "linux":
         import ctypes
 
@@ -215,13 +215,13 @@ def trim_file(path: Path, cap: int) -> int:
         os.close(fd)
 
 
-def _kept(cap: int, size: int) -> tuple[int, int]:
+def _kept_ends(cap: int, size: int) -> tuple[int, int]:
     """Where the kept beginning of a file ends, and where its kept end begins."""
     head = cap // 2
     return head, max(head, size - (cap - head))
 
 
-def adopt(logs: Path, slot: str, job: str, number: int, mask: Mask, cap: int) -> bool:
+def collect_orphan(logs: Path, slot: str, job: str, number: int, mask: Mask, cap: int) -> bool:
     """Give an attempt what is in the spool of a slot whose process has died. Returns whether that was anything."""
     try:
         orphan = Spool(logs, slot, mask, cap=cap, fresh=False)
@@ -232,7 +232,7 @@ def adopt(logs: Path, slot: str, job: str, number: int, mask: Mask, cap: int) ->
     return printed
 
 
-def share(logs: Path, job: str, number: int, others: Iterable[tuple[str, int]]) -> None:
+def link_log(logs: Path, job: str, number: int, others: Iterable[tuple[str, int]]) -> None:
     """Give the log of an attempt the names of others too, which printed into it together."""
     first = logs / job / f"{number}.log"
     for name, attempt in others:
@@ -244,7 +244,7 @@ def share(logs: Path, job: str, number: int, others: Iterable[tuple[str, int]]) 
             pass  # this file system knows no second names: it is found under the first
 
 
-def keep(logs: Path, job: str, number: int, log: bytes) -> None:
+def write_log(logs: Path, job: str, number: int, log: bytes) -> None:
     """Write the log of an attempt that ran elsewhere."""
     final = logs / job / f"{number}.log"
     try:

@@ -27,8 +27,8 @@ import msgspec
 from joblot.core.model import Attempt, Outcome
 from joblot.executors import processes
 from joblot.executors.perform import Performer, Stopped
-from joblot.executors.spool import Spool, share
-from joblot.executors.surroundings import Surroundings
+from joblot.executors.process_state import ProcessState
+from joblot.executors.spool import Spool, link_log
 from joblot.outputs import Hashes
 
 if TYPE_CHECKING:
@@ -37,17 +37,17 @@ if TYPE_CHECKING:
     from joblot.executors.protocol import RunContext
 
 TO_WORKER: Final = struct.Struct(">IB")
-_GROWN: Final = 16 * 2**20
+_GROWTH: Final = 16 * 2**20
 _LONG_S: Final = 0.001
 """After attempts that took this long there is time for a look at more of what they may have changed."""
-LOOK: Final = "look"
+HASH_OUTPUTS: Final = "look"
 """Stands in the values of an attempt that is none: a command has ended, and its outputs are to be looked at."""
 FROM_WORKER: Final = struct.Struct(">I")
 SPIN_BELOW_S: Final = 0.0002
 """While attempts are shorter than this, the other side is asked for news a few times before the process sleeps."""
 _SPIN_S: Final = 0.00008
 """For how long: about what it costs to be put to sleep and woken again, so it is never more than twice as dear."""
-_MOST_LEFT_OUT: Final = 255
+_MAX_SKIPS: Final = 255
 """So often in a row it is left out at the most."""
 
 
@@ -58,7 +58,7 @@ class Worker:
         self._context = context
         self._channel = channel
         self._tokens = tokens
-        self._held = -1
+        self._spare_token = -1
         self._stopping = False
         self._interrupted = False
         """Whether what ran when the worker was asked to end knows of it."""
@@ -68,7 +68,7 @@ class Worker:
         self._spin = Spin(self._poll)
         self._null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
         self._busy = False
-        self._ordinary_peak = getrusage(RUSAGE_SELF).ru_maxrss * 1024 + _GROWN
+        self._ordinary_peak = getrusage(RUSAGE_SELF).ru_maxrss * 1024 + _GROWTH
         self._children = processes.OwnChildren()
         self._encode = msgspec.msgpack.Encoder().encode
         self._decode = msgspec.msgpack.Decoder(list[Attempt]).decode
@@ -81,7 +81,7 @@ class Worker:
         os.environ["JOBLOT_RUN"] = context.cookie
         os.environ["JOBLOT_SLOT"] = str(ident)
         if context.run_dir is not None:
-            processes.note_session(f"{context.run_dir}/live/worker-{ident}.pid")
+            processes.record_session(f"{context.run_dir}/live/worker-{ident}.pid")
 
     def run(self) -> None:
         """Until the channel closes or the worker was asked to end."""
@@ -116,8 +116,8 @@ class Worker:
         self._point_streams()
         faulthandler.enable(2)
         signal.signal(signal.SIGTERM, self._terminated)
-        os.register_at_fork(after_in_child=_forget_the_worker)
-        self._surroundings = Surroundings()
+        os.register_at_fork(after_in_child=_reset_signals)
+        self._process_state = ProcessState()
 
     def _terminated(self, _number: int, _frame: FrameType | None) -> None:
         self._stopping = True
@@ -125,7 +125,7 @@ class Worker:
             self._interrupted = True
             raise Stopped
 
-    def _be_busy(self) -> None:
+    def _set_busy(self) -> None:
         """From here on the worker's end interrupts what runs; it may have been asked for since the attempt's token was taken."""
         self._busy = True
         if self._stopping and not self._interrupted:
@@ -136,42 +136,42 @@ class Worker:
         """Take a token for an attempt of this epoch; without one the attempt was taken back."""
         if self._stopping:
             return False
-        token = self._held
+        token = self._spare_token
         if token < 0:
             try:
                 token = os.read(self._tokens, 1)[0]
             except BlockingIOError:
                 return False
         if token != epoch:
-            self._held = token
+            self._spare_token = token
             return False
-        self._held = -1
+        self._spare_token = -1
         return True
 
     def _run_one(self, attempt: Attempt) -> None:
         if attempt.spec is not None:
             self._context.plan.adopt(attempt.job, attempt.spec)
-        if attempt.values is not None and LOOK in attempt.values:
-            self._send(self._looked(Outcome(attempt.job, attempt.number, "ok", time.monotonic())))
+        if attempt.values is not None and HASH_OUTPUTS in attempt.values:
+            self._send(self._with_hashes(Outcome(attempt.job, attempt.number, "ok", time.monotonic())))
             return
         self._point_streams()
-        self._surroundings.put_back()
+        self._process_state.restore()
         try:
-            self._be_busy()
+            self._set_busy()
             outcome = copy_context().run(self._performer.perform, attempt)
             self._busy = False
         except Stopped:  # it struck between the action's end and here
             self._busy = False
             outcome = Outcome(attempt.job, attempt.number, "cancelled")
         self._clean_up()
-        if outcome.wall_s >= _LONG_S and not self._surroundings.put_back_heavy():
+        if outcome.wall_s >= _LONG_S and not self._process_state.restore_costly():
             self._stopping = True
         if self._spool is not None:
             self._spool.collect(self._context.plan.name(attempt.job), attempt.number)
         if outcome.peak_bytes > self._ordinary_peak:
-            _forget_peak()
+            _reset_peak()
         self._last_s = outcome.wall_s
-        self._send(self._looked(outcome) if outcome.kind == "ok" else outcome)
+        self._send(self._with_hashes(outcome) if outcome.kind == "ok" else outcome)
         if attempt.spec is not None:  # it comes with each attempt, and there may be millions of them
             self._context.plan.forget(attempt.job)
 
@@ -181,39 +181,39 @@ class Worker:
             if attempt.spec is not None:
                 self._context.plan.adopt(attempt.job, attempt.spec)
         self._point_streams()
-        self._surroundings.put_back()
+        self._process_state.restore()
         last: Outcome | None = None
         try:
-            self._be_busy()
-            last = copy_context().run(self._performer.perform_bundle, attempts, self._tell)
+            self._set_busy()
+            last = copy_context().run(self._performer.perform_bundle, attempts, self._report)
             self._busy = False
         except Stopped:  # it struck outside the action: what was not told is told by the end of this process
             self._busy = False
         self._clean_up()
-        if not self._surroundings.put_back_heavy():
+        if not self._process_state.restore_costly():
             self._stopping = True
         if self._spool is not None:
             names = [(self._context.plan.name(attempt.job), attempt.number) for attempt in attempts]
             if self._spool.collect(*names[0]):
-                share(self._spool.logs, *names[0], names[1:])
-        _forget_peak()
+                link_log(self._spool.logs, *names[0], names[1:])
+        _reset_peak()
         self._last_s = 1.0
         if last is not None:
-            self._send(self._looked(last) if last.kind == "ok" else last)
+            self._send(self._with_hashes(last) if last.kind == "ok" else last)
         for attempt in attempts:
             if attempt.spec is not None:
                 self._context.plan.forget(attempt.job)
 
-    def _tell(self, outcome: Outcome) -> None:
+    def _report(self, outcome: Outcome) -> None:
         """Send the end of one attempt of a bundle that goes on. To be asked to end must not cut a frame in two."""
         self._busy = False
-        self._send(self._looked(outcome) if outcome.kind == "ok" else outcome)
+        self._send(self._with_hashes(outcome) if outcome.kind == "ok" else outcome)
         self._busy = True
         if self._stopping and not self._interrupted and threading.current_thread() is threading.main_thread():
             self._interrupted = True
             raise Stopped
 
-    def _looked(self, outcome: Outcome) -> Outcome:
+    def _with_hashes(self, outcome: Outcome) -> Outcome:
         """With what there is to know of its declared outputs: here it takes nobody's time. Asked to end, it leaves that to the runner."""
         paths = self._context.plan.spec(outcome.job).outputs
         if paths:
@@ -256,7 +256,7 @@ class Worker:
             self._stopping = True  # a thread cannot be ended, but its process can
 
 
-def _forget_peak() -> None:
+def _reset_peak() -> None:
     """Have the kernel measure the largest resident size anew: the next attempt's is not this one's."""
     try:
         with open("/proc/self/clear_refs", "wb") as file:
@@ -265,7 +265,7 @@ def _forget_peak() -> None:
         pass  # not Linux, or not permitted: peaks are those of the worker's whole life
 
 
-def _forget_the_worker() -> None:
+def _reset_signals() -> None:
     """What an action forks is a program of its own, which TERM ends as it ends any other."""
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
@@ -279,29 +279,29 @@ class Spin:
 
     def __init__(self, poll: select.poll) -> None:
         self._poll = poll
-        self._leave_out = 0
-        self._left = 0
+        self._skip_next = 0
+        self._skips_left = 0
 
     def ready(self) -> list[tuple[int, int]]:
         """What is ready within a moment, without going to sleep for it."""
-        if self._left:
-            self._left -= 1
+        if self._skips_left:
+            self._skips_left -= 1
             return []
         until = time.monotonic() + _SPIN_S
         while not (ready := self._poll.poll(0)) and time.monotonic() < until:
             pass
-        self._leave_out = 0 if ready else min(2 * self._leave_out + 1, _MOST_LEFT_OUT)
-        self._left = self._leave_out
+        self._skip_next = 0 if ready else min(2 * self._skip_next + 1, _MAX_SKIPS)
+        self._skips_left = self._skip_next
         return ready
 
 
 def _read_exactly(fd: int, count: int) -> bytes | None:
     data = os.read(fd, count)
     while data and len(data) < count:
-        more = os.read(fd, count - len(data))
-        if not more:
+        rest = os.read(fd, count - len(data))
+        if not rest:
             return None
-        data += more
+        data += rest
     return data or None
 
 

@@ -30,7 +30,7 @@ _ORDINARY_LEVEL: Final = 30
 """The level of the root logger of a process that has not set one."""
 
 
-class Surroundings:
+class ProcessState:
     """As they are when this is made. For the main thread."""
 
     def __init__(self) -> None:
@@ -39,47 +39,47 @@ class Surroundings:
         self._umask = os.umask(0o077)
         os.umask(self._umask)
         try:
-            self._home = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            self._folder_fd = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         except OSError:  # the working folder was deleted
-            self._home = -1
+            self._folder_fd = -1
         self._handlers = list(map(_signal.getsignal, _SIGNALS))
         self._streams = (sys.stdin, sys.stdout, sys.stderr)
         self._path = sys.path
-        self._places = list(sys.path)
+        self._path_entries = list(sys.path)
         self._filters = list(warnings.filters)
         self._modules = len(sys.modules)
         self._locale = _locale.setlocale(_locale.LC_ALL)
         self._logging = _logging_of(sys.modules.get("logging"))
-        self._heavy = _heavy()
+        self._costly = _costly_state()
 
-    def put_back(self) -> None:
+    def restore(self) -> None:
         """Make everything what it was. Costs about two microseconds when it is."""
         if os.environ is not self._environ or _raw(os.environ) != self._variables:
-            self._put_back_environment()
-        if self._home >= 0:
-            os.fchdir(self._home)
+            self._restore_environment()
+        if self._folder_fd >= 0:
+            os.fchdir(self._folder_fd)
         os.umask(self._umask)
         if list(map(_signal.getsignal, _SIGNALS)) != self._handlers:
-            self._put_back_handlers()
+            self._restore_handlers()
         sys.stdin, sys.stdout, sys.stderr = self._streams
-        if sys.path is not self._path or sys.path != self._places:
+        if sys.path is not self._path or sys.path != self._path_entries:
             sys.path = self._path
-            sys.path[:] = self._places
+            sys.path[:] = self._path_entries
         if warnings.filters != self._filters:
-            self._put_back_filters()
+            self._restore_filters()
         self._modules = len(sys.modules)
         if _locale.setlocale(_locale.LC_ALL) != self._locale:
             _locale.setlocale(_locale.LC_ALL, self._locale)
         logging = sys.modules.get("logging")
         if logging is not None and _logging_of(logging) != self._logging:
-            self._put_back_logging(logging)
+            self._restore_logging(logging)
 
-    def put_back_heavy(self) -> bool:
+    def restore_costly(self) -> bool:
         """Put back resource limits, blocked signals, priority and processors; whether that was enough. Costs ten microseconds."""
-        now = _heavy()
-        if now == self._heavy:
+        now = _costly_state()
+        if now == self._costly:
             return True
-        limits, blocked, priority, processors, user = self._heavy
+        limits, blocked, priority, processors, user = self._costly
         if now[4] != user:
             return False
         signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
@@ -95,7 +95,7 @@ class Surroundings:
             return False
         return True
 
-    def _put_back_environment(self) -> None:
+    def _restore_environment(self) -> None:
         os.environ = self._environ  # noqa: B003 - the same mapping as ever
         for name in [name for name in _raw(os.environ) if name not in self._variables]:
             del os.environb[name]
@@ -103,12 +103,12 @@ class Surroundings:
             if _raw(os.environ).get(name) != value:
                 os.environb[name] = value
 
-    def _put_back_handlers(self) -> None:
+    def _restore_handlers(self) -> None:
         for number, handler in zip(_SIGNALS, self._handlers, strict=True):
             if handler is not None and _signal.getsignal(number) != handler:
                 signal.signal(number, handler)
 
-    def _put_back_filters(self) -> None:
+    def _restore_filters(self) -> None:
         """But those that a module brought with it when it was loaded stay: it is not loaded again."""
         if len(sys.modules) != self._modules:
             self._filters = list(warnings.filters)
@@ -116,7 +116,7 @@ class Surroundings:
         warnings.resetwarnings()  # which also tells all modules to look again
         cast("list[Any]", warnings.filters)[:] = self._filters
 
-    def _put_back_logging(self, logging: ModuleType) -> None:
+    def _restore_logging(self, logging: ModuleType) -> None:
         level, disabled, handlers = self._logging
         logging.root.handlers[:] = handlers
         logging.root.setLevel(level)
@@ -135,7 +135,7 @@ def _logging_of(logging: ModuleType | None) -> tuple[int, int, list[Any]]:
     return root.level, root.manager.disable, list(root.handlers)
 
 
-def _heavy() -> tuple[list[tuple[int, int]], set[int], int, set[int], tuple[int, ...]]:
+def _costly_state() -> tuple[list[tuple[int, int]], set[int], int, set[int], tuple[int, ...]]:
     processors = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set()
     blocked = _signal.pthread_sigmask(signal.SIG_BLOCK, ())
     limits = [resource.getrlimit(limit) for limit in _LIMITS]
