@@ -11,7 +11,7 @@ import time
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
 COOKIE: Final = b"JOBLOT_RUN="
 _MAX_SWEEPS: Final = 200
@@ -144,32 +144,27 @@ def sweep(cookie: str, live: str) -> int:
     Commands carry the run's cookie in their environment, and what they started is below them. What an action forked has the environment
     of the program that it was forked from; it is known by its session, whose leader noted itself in a file of the folder `live`.
     """
-    swept = 0
-    for _ in range(_MAX_SWEEPS):
-        pids = {*pids_with_cookie(cookie), *_pids_in_sessions(_recorded_sessions(live))} - {os.getpid()}
-        if not pids:
-            break
-        for pid in pids:
-            send(pid, signal.SIGSTOP)
-        below = {pid for root in pids for pid in descendants(root)} - {os.getpid()}
-        swept += sum(send(pid, signal.SIGKILL) for pid in pids | below)
-        time.sleep(_PAUSE_S)
-    return swept
+    return _kill_all(lambda: [*pids_with_cookie(cookie), *_pids_in_sessions(_recorded_sessions(live))])
 
 
 def sweep_marked(variable: str, matches: Callable[[str], bool]) -> int:
     """Kill every process whose environment has a variable with a doomed value, and what is below it. Returns how many that were."""
-    swept = 0
+    return _kill_all(lambda: [pid for pid, value in _with_variable(variable) if matches(value)])
+
+
+def _kill_all(find: Callable[[], Iterable[int]]) -> int:
+    """Kill the processes that `find` returns and their descendants, again until it returns none. Returns how many that were."""
+    killed = 0
     for _ in range(_MAX_SWEEPS):
-        pids = [pid for pid, value in _with_variable(variable) if matches(value)]
-        if not pids:
+        roots = set(find()) - {os.getpid()}
+        if not roots:
             break
-        for pid in pids:
+        for pid in roots:
             send(pid, signal.SIGSTOP)
-        below = {pid for root in pids for pid in descendants(root)} - {os.getpid()}
-        swept += sum(send(pid, signal.SIGKILL) for pid in {*pids, *below})
+        below = {pid for root in roots for pid in descendants(root)} - {os.getpid()}
+        killed += sum(send(pid, signal.SIGKILL) for pid in roots | below)
         time.sleep(_PAUSE_S)
-    return swept
+    return killed
 
 
 def _with_variable(variable: str) -> Iterator[tuple[int, str]]:
