@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from joblot.core.model import Outcome
     from joblot.core.plan import Plan
 
-HASHED_MOST: Final = 2**29
+MAX_HASHED: Final = 2**29
 """Bytes: larger files are known by their size and the time of their last change alone."""
 LARGE: Final = 4 * 2**20
 """Bytes that take long enough to hash for it to be worth asking another process."""
@@ -33,12 +33,12 @@ Stamp = tuple[int, int]
 def stamp(path: str) -> Stamp | None:
     """What a glance tells of a file or folder; None when it is not there."""
     try:
-        found = os.stat(path)
-        if stat.S_ISDIR(found.st_mode):
-            return _folder_stamp(path, found.st_mtime_ns)
+        status = os.stat(path)
+        if stat.S_ISDIR(status.st_mode):
+            return _folder_stamp(path, status.st_mtime_ns)
     except (OSError, ValueError):  # it is not there, or no path can be like that
         return None
-    return found.st_size, found.st_mtime_ns
+    return status.st_size, status.st_mtime_ns
 
 
 def _folder_stamp(path: str, latest: int) -> Stamp:
@@ -46,13 +46,13 @@ def _folder_stamp(path: str, latest: int) -> Stamp:
     for folder, _, names in os.walk(path):
         latest = max(latest, os.stat(folder).st_mtime_ns)
         for name in names:
-            found = os.lstat(os.path.join(folder, name))
-            size += found.st_size
-            latest = max(latest, found.st_mtime_ns)
+            status = os.lstat(os.path.join(folder, name))
+            size += status.st_size
+            latest = max(latest, status.st_mtime_ns)
     return size, latest
 
 
-def content(path: str) -> str:
+def content_hash(path: str) -> str:
     """The SHA-256 of a file's contents, or of a folder's names and contents, in hexadecimal; empty when it cannot be read.
 
     Pipes, sockets and devices have no contents: reading them might never end.
@@ -67,7 +67,7 @@ def content(path: str) -> str:
                 for name in sorted(names):
                     inner = os.path.join(folder, name)
                     digest.update(
-                        f"{os.path.relpath(inner, path)}\0{content(inner)}\n".encode("utf-8", "surrogateescape")
+                        f"{os.path.relpath(inner, path)}\0{content_hash(inner)}\n".encode("utf-8", "surrogateescape")
                     )
             return digest.hexdigest()
         if not os.path.isfile(path):
@@ -88,7 +88,7 @@ class Hashes:
         self._folder = folder
         self._known: dict[str, tuple[Stamp, str]] = {}
 
-    def place(self, path: str) -> str:
+    def absolute(self, path: str) -> str:
         """Where a path of the batch is."""
         return path if path.startswith("/") else f"{self._folder}/{path}"
 
@@ -104,29 +104,29 @@ class Hashes:
 
     def look(self, paths: Sequence[str]) -> tuple[tuple[str, int, int, str], ...]:
         """All about these files, for `take_over` in another process; those that are missing are left out."""
-        seen = [(path, stamp(self.place(path))) for path in paths]
-        facts = [self.fact(path, glance) for path, glance in seen if glance is not None]
+        stamps = [(path, stamp(self.absolute(path))) for path in paths]
+        facts = [self.fact(path, current) for path, current in stamps if current is not None]
         return tuple((fact.path, fact.size, fact.mtime_ns, fact.sha256) for fact in facts)
 
     def are_large(self, paths: Sequence[str]) -> bool:
         """Whether it takes a while to hash these files; a folder may hold anything."""
         for path in paths:
             try:
-                found = os.stat(self.place(path))
+                status = os.stat(self.absolute(path))
             except (OSError, ValueError):
                 continue
-            if stat.S_ISDIR(found.st_mode) or found.st_size >= LARGE:
+            if stat.S_ISDIR(status.st_mode) or status.st_size >= LARGE:
                 return True
         return False
 
-    def fact(self, path: str, seen: Stamp | None) -> FileFact:
+    def fact(self, path: str, current: Stamp | None) -> FileFact:
         """All about a file that was looked at just now."""
-        if seen is None:
+        if current is None:
             return FileFact(path)
         known = self._known.get(path)
-        if known is None or known[0] != seen:
-            known = self._known[path] = (seen, content(self.place(path)) if seen[0] <= HASHED_MOST else "")
-        return FileFact(path, *seen, known[1])
+        if known is None or known[0] != current:
+            known = self._known[path] = (current, content_hash(self.absolute(path)) if current[0] <= MAX_HASHED else "")
+        return FileFact(path, *current, known[1])
 
 
 class OutputWatch:
@@ -140,7 +140,7 @@ class OutputWatch:
         self._run_dir = run_dir
         self.hashes = hashes
         self._before: dict[int, list[Stamp | None]] = {}
-        self.made: dict[int, list[FileFact]] = {}
+        self.finished: dict[int, list[FileFact]] = {}
         """By job, its outputs after a success; whoever keeps them takes them out."""
 
     def began(self, job: int) -> None:
@@ -181,25 +181,25 @@ class OutputWatch:
         outputs = self._plan.spec(job).outputs
         for path, old, now in zip(outputs, before, self._stamps(outputs), strict=True):
             if now is not None and now != old:
-                self._move_aside(self.hashes.place(path), self._plan.name(job), number)
+                self._move_aside(self.hashes.absolute(path), self._plan.name(job), number)
 
     def _stamps(self, outputs: Sequence[str]) -> list[Stamp | None]:
-        return [stamp(self.hashes.place(path)) for path in outputs]
+        return [stamp(self.hashes.absolute(path)) for path in outputs]
 
     def _check(self, outcome: Outcome) -> None:
         outputs = self._plan.spec(outcome.job).outputs
         stamps = self._stamps(outputs)
-        missing = [path for path, seen in zip(outputs, stamps, strict=True) if seen is None]
+        missing = [path for path, current in zip(outputs, stamps, strict=True) if current is None]
         if missing:
-            more = f" (nor {len(missing) - 1} more)" if len(missing) > 1 else ""
+            and_more = f" (nor {len(missing) - 1} more)" if len(missing) > 1 else ""
             outcome.kind, outcome.reason, outcome.result = "error", "missing_output", b""
-            outcome.message = f"declared output `{missing[0]}` was not made{more}"
+            outcome.message = f"declared output `{missing[0]}` was not made{and_more}"
             return
         self.hashes.take_over(outcome.looked)
-        facts = [self.hashes.fact(path, seen) for path, seen in zip(outputs, stamps, strict=True)]
-        self.made[outcome.job] = facts
-        declared = {self.hashes.place(path) for path in outputs}
-        others = [one for one in outcome.artifacts if self.hashes.place(one.path) not in declared]
+        facts = [self.hashes.fact(path, current) for path, current in zip(outputs, stamps, strict=True)]
+        self.finished[outcome.job] = facts
+        declared = {self.hashes.absolute(path) for path in outputs}
+        others = [artifact for artifact in outcome.artifacts if self.hashes.absolute(artifact.path) not in declared]
         outcome.artifacts = (*(Artifact(fact.path, fact.size, fact.sha256) for fact in facts), *others)
 
     def _move_aside(self, path: str, job: str, number: int) -> None:
@@ -209,7 +209,7 @@ class OutputWatch:
         else:
             aside = f"{self._run_dir}/partial/{job}/{number}"
             os.makedirs(aside, exist_ok=True)
-            target = _free(os.path.join(aside, name))
+            target = _unused_path(os.path.join(aside, name))
         try:
             os.rename(path, target)
         except OSError as error:
@@ -220,9 +220,9 @@ class OutputWatch:
             shutil.move(path, target)
 
 
-def _free(path: str) -> str:
+def _unused_path(path: str) -> str:
     """The path, or with a number behind it when something has that name: outputs of two folders may be called the same."""
-    found, number = path, 2
-    while os.path.lexists(found):
-        found, number = f"{path}.{number}", number + 1
-    return found
+    free, number = path, 2
+    while os.path.lexists(free):
+        free, number = f"{path}.{number}", number + 1
+    return free

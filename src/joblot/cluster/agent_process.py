@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from joblot.core.plan import Plan
 
 _READ_BYTES: Final = 1 << 18
-_HAVE_IT_THERE: Final = (
+_INSTALL_HINT: Final = (
     "workers import what the batch names by themselves: install it there, or share its folder (`PYTHONPATH`)"
 )
 
@@ -41,14 +41,14 @@ def main() -> None:
     """Greet, then run what comes until the socket closes."""
     with socket.socket(fileno=int(sys.argv[1])) as sock:
         sock.set_inheritable(False)
-        hello = messages.decode(_read_one(sock), messages.Hello)
+        hello = messages.decode(_read_body(sock), messages.Hello)
         folder = Path(os.environ.pop("JOBLOT_SITE_FOLDER"))
         try:
             plan = _prepare(hello)
         except JoblotError as error:
             sock.sendall(messages.frame(messages.Refused(error.message, error.hint)))
             return
-        context = RunContext(hello.run_id, plan, folder, max_log=hello.max_log, warn=_say)
+        context = RunContext(hello.run_id, plan, folder, max_log=hello.max_log, warn=_warn)
         executor = LocalExecutor(context, int(sys.argv[2]))
         try:
             sock.sendall(messages.frame(messages.Ready()))
@@ -76,7 +76,7 @@ def _prepare(hello: messages.Hello) -> Plan:
     try:
         import_modules(config.imports)
     except UsageError as error:
-        raise UnfitError(error.message, hint=error.hint or _HAVE_IT_THERE) from None
+        raise UnfitError(error.message, hint=error.hint or _INSTALL_HINT) from None
     for name in hello.modules:
         _import(name)
     for name in hello.actions:
@@ -94,7 +94,7 @@ def _import(name: str) -> None:
     except Exception as error:  # noqa: BLE001 - whatever a module does when it is imported
         raise UnfitError(
             f"module `{name}` cannot be imported: {type(error).__name__}: {error}",
-            hint=_HAVE_IT_THERE,
+            hint=_INSTALL_HINT,
         ) from None
 
 
@@ -117,7 +117,7 @@ class _Loop:
         while True:
             outcomes = self._executor.wait(None)
             if outcomes:
-                self._sock.sendall(messages.frame(messages.News([self._told(outcome) for outcome in outcomes])))
+                self._sock.sendall(messages.frame(messages.News([self._attempt_end(outcome) for outcome in outcomes])))
             if not self._receive():
                 return
 
@@ -127,12 +127,12 @@ class _Loop:
         except BlockingIOError:
             return True
         self._buffer += data
-        while (message := _take(self._buffer)) is not None:
-            said = messages.to_agent(message)
-            if isinstance(said, messages.Start):
-                self._start(said.attempts)
+        while (body := _take_body(self._buffer)) is not None:
+            request = messages.to_agent(body)
+            if isinstance(request, messages.Start):
+                self._start(request.attempts)
             else:
-                self._executor.kill(said.kills)
+                self._executor.kill(request.kills)
         return bool(data)
 
     def _start(self, attempts: list[Attempt]) -> None:
@@ -148,23 +148,23 @@ class _Loop:
                 self._bundles[attempt.job, attempt.number] = bundle
         self._executor.start(attempts)
 
-    def _told(self, outcome: Outcome) -> messages.Told:
+    def _attempt_end(self, outcome: Outcome) -> messages.AttemptEnd:
         """The outcome with its log. What a bundle printed is there when the last of its attempts has ended."""
         job, number = self._plan.name(outcome.job), outcome.number
         bundle = self._bundles.pop((outcome.job, number), None)
         log = b""
         if bundle is None:
-            log = self._log(job, number)
+            log = self._take_log(job, number)
             self._plan.forget(outcome.job)
         else:
             bundle.left -= 1
             if not bundle.left:
-                log = self._log(bundle.job, bundle.attempt)
+                log = self._take_log(bundle.job, bundle.attempt)
                 for member in bundle.jobs:
                     self._plan.forget(member)
-        return messages.Told(outcome, log)
+        return messages.AttemptEnd(outcome, log)
 
-    def _log(self, job: str, number: int) -> bytes:
+    def _take_log(self, job: str, number: int) -> bytes:
         path = f"{self._logs}/{job}/{number}.log"
         try:
             with open(path, "rb") as file:
@@ -186,7 +186,7 @@ class _Bundle:
         self.left = 0
 
 
-def _take(buffer: bytearray) -> bytes | None:
+def _take_body(buffer: bytearray) -> bytes | None:
     """Take a whole message's body from the front."""
     if len(buffer) < messages.LENGTH_BYTES:
         return None
@@ -198,9 +198,9 @@ def _take(buffer: bytearray) -> bytes | None:
     return body
 
 
-def _read_one(sock: socket.socket) -> bytes:
+def _read_body(sock: socket.socket) -> bytes:
     buffer = bytearray()
-    while (body := _take(buffer)) is None:
+    while (body := _take_body(buffer)) is None:
         data = sock.recv(_READ_BYTES)
         if not data:
             sys.exit(0)
@@ -208,7 +208,7 @@ def _read_one(sock: socket.socket) -> bytes:
     return body
 
 
-def _say(message: str) -> None:
+def _warn(message: str) -> None:
     print(f"joblot: {message}", file=sys.stderr)  # noqa: T201 - the Dask worker's own log is where this can be read
 
 
@@ -216,4 +216,4 @@ if __name__ == "__main__":
     try:
         main()
     except (msgspec.MsgspecError, KeyError) as error:
-        _say(f"BUG: {error!r}")
+        _warn(f"BUG: {error!r}")

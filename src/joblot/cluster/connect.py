@@ -30,7 +30,7 @@ class Cluster:
         self._deployed = deployed
 
     @property
-    def is_there(self) -> bool:
+    def is_connected(self) -> bool:
         """Whether the scheduler is connected. A connection that was lost has taken all tasks along, whether or not it comes back."""
         status: str = self.client.status
         return status == "running"
@@ -46,7 +46,7 @@ class Cluster:
             if part is not None:
                 with suppress(Exception):  # half of it may be gone
                     part.close(timeout=_CONNECT_S)
-        _quiet(on=False)
+        _silence_logs(on=False)
 
 
 def open_cluster(on: str, settings: Settings, slots: int) -> Cluster:
@@ -61,7 +61,7 @@ def open_cluster(on: str, settings: Settings, slots: int) -> Cluster:
         import distributed  # noqa: F401 - the one place that says what to install
     except ImportError:
         raise UsageError(f"`--on {on}` needs the package distributed", hint="pip install 'joblot[dask]'") from None
-    _quiet(on=True)
+    _silence_logs(on=True)
     deployed = None
     try:
         security = _security(settings)
@@ -73,7 +73,7 @@ def open_cluster(on: str, settings: Settings, slots: int) -> Cluster:
     except BaseException:
         if deployed is not None:
             deployed.close(timeout=_CONNECT_S)
-        _quiet(on=False)
+        _silence_logs(on=False)
         raise
     try:
         _await_workers(cluster)
@@ -130,7 +130,7 @@ def _deploy(on: str, settings: Settings, security: Any, slots: int) -> Any:
                 cluster.scale(settings.workers)
     except Exception as error:
         raise ClusterError(
-            f"cannot begin a cluster with {name}: {said(error)}", hint="its options stand in the settings file"
+            f"cannot begin a cluster with {name}: {error_text(error)}", hint="its options stand in the settings file"
         ) from error
     return cluster
 
@@ -176,30 +176,30 @@ def _connect(address: str, security: Any) -> Any:
             if address.startswith("tls")
             else "is it running, and does it speak plain text?"
         )
-        raise ClusterError(f"cannot reach the Dask scheduler at `{address}`: {said(error)}", hint=hint) from None
+        raise ClusterError(f"cannot reach the Dask scheduler at `{address}`: {error_text(error)}", hint=hint) from None
 
 
 def _await_workers(cluster: Cluster) -> None:
-    wanted, settings = cluster.settings.min_workers, cluster.settings
+    required, settings = cluster.settings.min_workers, cluster.settings
     try:
-        cluster.client.wait_for_workers(wanted, timeout=settings.wait_s)
+        cluster.client.wait_for_workers(required, timeout=settings.wait_s)
     except TimeoutError:
-        there = len(cluster.client.scheduler_info(n_workers=-1)["workers"])
+        count = len(cluster.client.scheduler_info(n_workers=-1)["workers"])
         raise ClusterError(
-            f"{there} of {wanted} workers came to `{cluster.on}` within {settings.wait_s:g} s",
+            f"{count} of {required} workers came to `{cluster.on}` within {settings.wait_s:g} s",
             hint="begin workers, or set `min_workers` and `wait` in the settings file",
         ) from None
     for address in cluster.client.scheduler_info(n_workers=-1)["workers"]:
         refuse_plain(address, "the address of worker")
 
 
-def said(error: BaseException) -> str:
+def error_text(error: BaseException) -> str:
     """An error in one line."""
     text = " ".join(str(error).split())
     return f"{type(error).__name__}: {text[:300]}" if text else type(error).__name__
 
 
-def _quiet(*, on: bool) -> None:
+def _silence_logs(*, on: bool) -> None:
     """Dask's own log lines would stand between ours; what matters of them comes as errors."""
     for name in _LOGGERS:
         logger = logging.getLogger(name)

@@ -14,7 +14,7 @@ from msgspec import Struct
 from joblot.core.commands import Kill  # noqa: TC001 - msgspec reads the fields
 from joblot.core.model import Attempt, Outcome  # noqa: TC001 - msgspec reads the fields
 
-WIRE: Final = 1
+WIRE: Final = 2
 """The number of this form. Both sides must have the same joblot, so nothing else is ever understood."""
 
 
@@ -76,7 +76,7 @@ class Parcel(Struct, frozen=True, kw_only=True):
     attempts: list[Attempt] = []
 
 
-class Told(Struct):
+class AttemptEnd(Struct):
     """The end of an attempt, and what it printed. The log of a bundle stands with its last attempt only."""
 
     outcome: Outcome
@@ -87,15 +87,15 @@ class Receipt(Struct, kw_only=True):
     """What is new of a parcel. `now` is the worker's monotonic clock."""
 
     number: int
-    told: list[Told] = []
-    more: bool = False
+    ends: list[AttemptEnd] = []
+    is_open: bool = False
     """Whether attempts of it still run."""
     lost: str = ""
     """Why the others of its attempts will never be heard of; empty when they will, or there are none."""
     now: float = 0.0
 
 
-class Order(Struct, frozen=True):
+class EndRequest(Struct, frozen=True):
     """End attempts at an agent, or only take back what has not begun there."""
 
     session: str
@@ -131,7 +131,7 @@ class Refused(Struct, frozen=True, tag=True):
 class News(Struct, frozen=True, tag=True):
     """From an agent's process: these have ended."""
 
-    told: list[Told]
+    ends: list[AttemptEnd]
 
 
 encode: Final = msgspec.msgpack.Encoder().encode

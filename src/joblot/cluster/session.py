@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 FILE: Final = "cluster.json"
 
 
-class Noted(Struct):
+class SessionRecord(Struct):
     """What stands in the file."""
 
     token: str
@@ -37,14 +37,14 @@ class Session:
         self._path = run_dir / FILE if run_dir is not None else None
         self._on = on
         self._epoch = 0
-        noted = read(run_dir)
-        self.token = noted.token if noted is not None else os.urandom(12).hex()
+        record = read(run_dir)
+        self.token = record.token if record is not None else os.urandom(12).hex()
         self.id = os.urandom(8).hex()
 
     def begin(self) -> Claim:
         """Take the run."""
-        noted = read(self._path.parent) if self._path is not None else None
-        self._epoch = noted.epoch + 1 if noted is not None else 1
+        record = read(self._path.parent) if self._path is not None else None
+        self._epoch = record.epoch + 1 if record is not None else 1
         self._write(is_open=True)
         return Claim(self.token, self._epoch, self.id)
 
@@ -56,14 +56,14 @@ class Session:
     def _write(self, *, is_open: bool) -> None:
         if self._path is None or not self._path.parent.is_dir():
             return
-        replace_file(self._path, [msgspec.json.encode(Noted(self.token, self._epoch, self._on, is_open))])
+        replace_file(self._path, [msgspec.json.encode(SessionRecord(self.token, self._epoch, self._on, is_open))])
 
 
-def read(run_dir: Path | None) -> Noted | None:
+def read(run_dir: Path | None) -> SessionRecord | None:
     """What a run's folder says of its sessions, if it has been on any."""
     if run_dir is None:
         return None
     try:
-        return msgspec.json.decode((run_dir / FILE).read_bytes(), type=Noted)
+        return msgspec.json.decode((run_dir / FILE).read_bytes(), type=SessionRecord)
     except (OSError, msgspec.MsgspecError):
         return None

@@ -14,7 +14,7 @@ from joblot.config.source import decode_text, format_of, read_bytes
 from joblot.errors import ConfigError, UsageError
 from joblot.units import parse_duration
 
-MOST_IN_TASK: Final = 256
+MAX_JOBS_PER_TASK: Final = 256
 
 
 class Tls(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -37,7 +37,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     workers: int | None = None
     min_workers: int = 1
     wait: float | str = 60.0
-    jobs_per_task: int = MOST_IN_TASK
+    jobs_per_task: int = MAX_JOBS_PER_TASK
     options: dict[str, Any] = {}
 
     @property
@@ -64,8 +64,9 @@ def read_settings(path: str | Path | None) -> Settings:
         settings = msgspec.convert(document.data, Settings)
         _ = settings.wait_s
     except (msgspec.ValidationError, ValueError) as error:
+        text = str(error)
         raise UsageError(
-            f"`{shown}`: {_said(error)}", hint=f"settings are: {', '.join(Settings.__struct_fields__)}"
+            f"`{shown}`: {text[:1].lower()}{text[1:]}", hint=f"settings are: {', '.join(Settings.__struct_fields__)}"
         ) from None
     if isinstance(settings.tls, Tls):
         settings = msgspec.structs.replace(settings, tls=_absolute(settings.tls, Path(path).absolute().parent, shown))
@@ -78,11 +79,6 @@ def _absolute(tls: Tls, folder: Path, shown: str) -> Tls:
         if not os.access(path, os.R_OK):
             raise UsageError(f"`{shown}`: cannot read `tls.{name}`: `{path}`")
     return Tls(**paths)
-
-
-def _said(error: Exception) -> str:
-    text = str(error)
-    return text[:1].lower() + text[1:]
 
 
 def check_safe(on: str, settings: Settings) -> None:

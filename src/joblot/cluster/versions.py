@@ -8,10 +8,10 @@ from importlib.metadata import PackageNotFoundError, version
 
 def versions() -> dict[str, str]:
     """Python (major and minor), joblot and Dask, as they are here."""
-    found = {"Python": f"{sys.version_info.major}.{sys.version_info.minor}"}
+    installed = {"Python": f"{sys.version_info.major}.{sys.version_info.minor}"}
     for name in ("joblot", "distributed"):
         try:
-            found[name] = version(name)
+            installed[name] = version(name)
         except PackageNotFoundError:
-            found[name] = "none"
-    return found
+            installed[name] = "none"
+    return installed
