@@ -581,7 +581,7 @@ class LocalExecutor:
                 return True
         for worker in self._workers.values():
             if worker.bundle:
-                if not any(attempt.job == kill.job for attempt in worker.bundle):
+                if not any(_is_meant(attempt, kill) for attempt in worker.bundle):
                     continue
                 taken = worker.take_back()
                 for attempt in taken:
@@ -604,7 +604,7 @@ class LocalExecutor:
                 return
         for worker in self._workers.values():
             ending = list(worker.outstanding) if worker.bundle else list(worker.outstanding)[:1]
-            if any(attempt.job == kill.job for attempt in worker.bundle or ending):
+            if any(_is_meant(attempt, kill) for attempt in worker.bundle or ending):
                 self._asked_to_end.update((attempt.job, attempt.number) for attempt in ending)
                 self._waiting.extendleft(reversed(worker.take_back()))
                 worker.usable = False
@@ -616,6 +616,11 @@ class LocalExecutor:
         if begun:
             weight = min(0.5, len(begun) / 8)
             self._typical_s += weight * (sum(begun) / len(begun) - self._typical_s)
+
+
+def _is_meant(attempt: Attempt, kill: Kill) -> bool:
+    """Whether this is the attempt to kill: its job may have had earlier ones, which a bundle still holds."""
+    return attempt.job == kill.job and attempt.number == kill.number
 
 
 class _Command:
