@@ -1,6 +1,6 @@
-"""The runner's end of one worker: what was sent to it, what came back, and what became of it when it died.
+"""The runner's end of one worker: what was sent to it, what came back, and the outcome of what ran in it when it died.
 
-It decides nothing about who gets work; `local` does. The frames and the tokens are described in `worker`.
+It does not decide who gets work; `local` does. `worker` describes the frames and the tokens.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _MAX_FRAME: Final = 1 << 26
 
 
 class BrokenFrameError(Exception):
-    """What came from a worker is not an outcome."""
+    """The bytes from a worker are not an outcome."""
 
 
 class Channel:
@@ -52,34 +52,34 @@ class Channel:
         self.fd = self._sock.fileno()
         os.set_blocking(self.token_r, False)
         self.limit_bytes = 0
-        """Bytes that the attempt in it may hold; 0 when there is no limit."""
+        """Memory limit of the attempt in it; 0 for none."""
         self._epoch = 0
         self._first_is_older = False
         """Whether the first attempt's token is of an earlier epoch than those behind it."""
         self.outstanding: deque[Attempt] = deque()
         """Attempts that were sent and have not ended; the first one runs, or is about to."""
         self.bundle: list[Attempt] = []
-        """While it runs a bundle, all attempts of that: those that are outstanding run at once, and end in any order."""
+        """All attempts of the bundle that it runs, if it runs one: those that are outstanding run at once and end in any order."""
         self.active_at = 0.0
-        """When it was last given work while idle, or last sent an outcome."""
+        """When it last got work while idle, or last sent an outcome (monotonic seconds)."""
         self.is_slow = False
-        """Whether its running attempt was found to take long."""
+        """Whether its running attempt has been found to take long."""
         self.early_log: Path | None = None
-        """The name that its running attempt's log got for that."""
+        """The path that its running attempt's log got because of that."""
         self.early_spool: Path | None = None
-        """For a bundle, the file that got that name."""
+        """For a bundle, the file that got that path."""
         self.usable = True
-        """Whether it may get work: not once it is to be killed."""
+        """Whether it may get work; not while it is being killed."""
         self.closed = False
-        """Whether its channel has ended."""
+        """Whether the worker's end of the channel is closed."""
         self.broken = False
-        """Whether something else than outcomes came from it."""
+        """Whether it sent something that is not an outcome."""
         self._buffer = bytearray()
         self._encode = msgspec.msgpack.Encoder().encode
         self._decode_frame = msgspec.msgpack.Decoder(Outcome).decode
 
     def send(self, attempts: list[Attempt], *, as_bundle: bool = False) -> None:
-        """Queue attempts in the worker, or with `as_bundle` have an idle one run them as a bundle."""
+        """Queue attempts in the worker; with `as_bundle` an idle one runs them as one bundle."""
         if as_bundle and len(attempts) > 1:
             self.bundle = attempts
         if not self.outstanding:
@@ -91,10 +91,10 @@ class Channel:
         try:
             self._sock.sendall(TO_WORKER.pack(len(body), self._epoch) + body)
         except OSError:
-            self.usable = False  # it has died; the warden will say how
+            self.usable = False  # it has died; the warden reports how
 
     def take_back(self) -> list[Attempt]:
-        """Take back what has not begun, in order. What is sent later is of a new epoch."""
+        """Take back what has not begun, in order. Whatever is sent later has a new epoch."""
         try:
             count = len(os.read(self.token_r, 4096))
         except BlockingIOError:
@@ -105,15 +105,15 @@ class Channel:
 
     @property
     def has_begun(self) -> bool:
-        """Whether the first attempt that is outstanding runs, or its bundle does."""
+        """Whether the first outstanding attempt, or its bundle, is running."""
         return self._tokens_left() < (1 if self.bundle else len(self.outstanding))
 
     def take_back_queued(self) -> list[Attempt]:
         """Take back what is queued behind the first attempt. That one stays, whether it has begun or is about to."""
         if self.has_begun:
             return self.take_back()
-        # Its token has to stay in the pipe all the time, or the worker would take it for taken back. That works once: then what is
-        # sent has tokens of another epoch, and the first in the pipe is no longer like the last.
+        # The first attempt's token must stay in the pipe, or the worker would skip that attempt as taken back. So this works once: what
+        # is sent afterwards has tokens of another epoch, and reading from the front would no longer leave a token like the first.
         left = self._tokens_left()
         if self._first_is_older or left < 2:
             return []
@@ -133,8 +133,10 @@ class Channel:
         return taken[::-1]
 
     def receive(self) -> list[Outcome]:
-        """The outcomes that have come."""
+        """The outcomes that have arrived. Raises BrokenFrameError: an action can write to any descriptor of its process."""
         outcomes = []
+        # One large read takes all frames that have arrived, and a short one shows that the socket is empty: asking again for EAGAIN would
+        # cost a system call for each attempt.
         try:
             while data := self._sock.recv(1 << 18, socket.MSG_DONTWAIT):
                 self._buffer += data
@@ -166,7 +168,7 @@ class Channel:
         return outcomes
 
     def _decode_outcome(self, body: memoryview) -> Outcome:
-        """The outcome in a frame. Only that of an attempt that runs can come."""
+        """The outcome in a frame, which must be that of an attempt that runs here."""
         try:
             outcome = self._decode_frame(body)
         except msgspec.MsgspecError:
@@ -180,19 +182,19 @@ class Channel:
         if not self.outstanding:
             self.bundle = []
         if outcome.kind == "cancelled":
-            self.usable = False  # it ends
+            self.usable = False  # it was asked to end, and does
         return outcome
 
     def retire(self) -> None:
-        """Give it no more work: it ends by itself."""
+        """Give it no more work; then it ends by itself."""
         self.usable = False
         try:
             self._sock.shutdown(socket.SHUT_WR)
         except OSError:
-            pass  # it is gone already
+            pass  # it has ended already
 
     def close(self) -> None:
-        """Close the channel: an idle worker ends by itself."""
+        """Close the channel, which ends an idle worker."""
         self._sock.close()
         for fd in (self.token_r, self._token_w):
             os.close(fd)

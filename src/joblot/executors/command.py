@@ -1,4 +1,4 @@
-"""A shell command as an attempt: what to execute, with which environment, and what its exit status says.
+"""A shell command as an attempt: what to execute, with which environment, and the outcome for its exit status.
 
 It starts nothing: the warden and the inline executor do.
 """
@@ -27,70 +27,26 @@ if TYPE_CHECKING:
     from joblot.executors.protocol import RunContext
 
 _NO_SHELL_NEEDED: Final = re.compile(r"[A-Za-z0-9_@%+:,./ -][A-Za-z0-9_@%+=:,./ -]*")
-"""Commands of these characters mean the same to a shell and to `execve`, apart from the words below."""
-_SHELL_WORDS: Final = frozenset(
-    [
-        ".",
-        ":",
-        "alias",
-        "bg",
-        "break",
-        "case",
-        "cd",
-        "command",
-        "continue",
-        "do",
-        "done",
-        "elif",
-        "else",
-        "esac",
-        "eval",
-        "exec",
-        "exit",
-        "export",
-        "fc",
-        "fg",
-        "fi",
-        "for",
-        "getopts",
-        "hash",
-        "if",
-        "in",
-        "jobs",
-        "local",
-        "read",
-        "readonly",
-        "return",
-        "set",
-        "shift",
-        "source",
-        "then",
-        "times",
-        "trap",
-        "type",
-        "ulimit",
-        "umask",
-        "unalias",
-        "unset",
-        "until",
-        "wait",
-        "while",
-    ]
-)
+"""Commands of these characters mean the same to a shell and to `execve`, unless they begin with one of the words below."""
+_SHELL_WORDS: Final = frozenset({
+    ".", ":", "alias", "bg", "break", "case", "cd", "command", "continue", "do", "done", "elif", "else", "esac", "eval", "exec", "exit",
+    "export", "fc", "fg", "fi", "for", "getopts", "hash", "if", "in", "jobs", "local", "read", "readonly", "return", "set", "shift",
+    "source", "then", "times", "trap", "type", "ulimit", "umask", "unalias", "unset", "until", "wait", "while",
+})  # fmt: skip
 MAX_OUTPUT: Final = 2**20
 """Bytes that a command may write to `JOBLOT_OUTPUT`."""
 _KIB: Final = 1024 if sys.platform == "linux" else 1
 
 
 class CommandLine(msgspec.Struct):
-    """What is executed: words (`argv[0]` still to be looked up on the PATH), environment, and folder."""
+    """What to execute: arguments (`argv[0]` is looked up on the PATH later), environment, and folder."""
 
     argv: list[str]
     env: dict[bytes, bytes]
-    """What the attempt adds to `CommandBuilder.base`."""
+    """The variables that the attempt adds to `CommandBuilder.base`."""
     cwd: str
     output: str
-    """Where the command may write its result."""
+    """The file that the command may write its result to."""
 
 
 def is_command(spec: JobSpec) -> bool:
@@ -116,7 +72,7 @@ class CommandBuilder:
         """The command line of an attempt.
 
         Raises:
-            JoblotError: the parameters of a command action do not fit it.
+            JoblotError: the parameters of a command action do not match its signature.
         """
         spec = self._plan.spec(attempt.job)
         values = attempt.values or {}
@@ -147,12 +103,15 @@ class CommandBuilder:
 
 
 def encode_environment(environment: dict[str, str]) -> dict[bytes, bytes]:
-    """An environment as the system takes it."""
+    """An environment as the bytes that `execve` takes."""
     return {os.fsencode(key): os.fsencode(value) for key, value in environment.items()}
 
 
 def argv_of(command: str | list[str]) -> list[str]:
-    """The words to execute: the command's own when a shell would only split it, else a shell with the command."""
+    """What to execute: the command's words when a shell would only split it, else a shell with the command.
+
+    Without the shell a process less is started for each command.
+    """
     if isinstance(command, list):
         return command
     if _NO_SHELL_NEEDED.fullmatch(command):
@@ -163,14 +122,14 @@ def argv_of(command: str | list[str]) -> list[str]:
 
 
 def finished_outcome(attempt: Attempt, status: int, cpu_s: float, peak: int, *, began: float, ended: float) -> Outcome:
-    """The outcome of a command whose process ended with a wait status, CPU seconds, and `ru_maxrss` as the kernel gives it."""
+    """The outcome of a command that ended, from its wait status. `peak` is `ru_maxrss` in the kernel's unit, times are monotonic seconds."""
     outcome = Outcome(attempt.job, attempt.number, "ok", began, ended - began, cpu_s, peak * _KIB)
     apply_exit_code(outcome, os.waitstatus_to_exitcode(status))
     return outcome
 
 
 def apply_exit_code(outcome: Outcome, code: int) -> None:
-    """Set kind, reason and message from an exit code; below zero it is a signal's number."""
+    """Set kind, reason and message from an exit code; below zero it is the negative number of a signal."""
     if code < 0:
         outcome.kind, outcome.reason, outcome.signal = "crash", "crash", -code
         outcome.message = f"killed by {signal_name(-code)}"
@@ -180,7 +139,7 @@ def apply_exit_code(outcome: Outcome, code: int) -> None:
 
 
 def apply_memory_verdict(outcome: Outcome, verdict: str) -> None:
-    """Set kind, reason and message when memory was the end of an attempt; an empty verdict says that it was not."""
+    """Set kind, reason and message of an attempt that ended for lack of memory; with an empty verdict it did not."""
     if verdict and outcome.kind != "ok":
         outcome.kind = outcome.reason = "oom"
         outcome.message = verdict
@@ -195,7 +154,7 @@ def signal_name(number: int) -> str:
 
 
 def start_failure(attempt: Attempt, error: OSError, line: CommandLine, *, began: float) -> Outcome:
-    """The outcome of a command that could not be executed, as a shell would say it: 127 not found, 126 not permitted."""
+    """The outcome of a command that could not be executed, with a shell's exit statuses: 127 not found, 126 not executable."""
     outcome = Outcome(attempt.job, attempt.number, "exit", began, reason="exit_code", exit_code=126)
     if not os.path.isdir(line.cwd):
         outcome.message = f"no such folder to run in: `{line.cwd}`"
@@ -209,15 +168,14 @@ def start_failure(attempt: Attempt, error: OSError, line: CommandLine, *, began:
 
 
 def read_output(path: str) -> bytes:
-    """The result that a command wrote: its file as JSON text, or nothing. The file is removed.
-
-    The file holds one JSON value, or lines of `key=value`.
+    """The result that a command wrote, as JSON text, or nothing. The file, one JSON value or lines of `key=value`, is removed.
 
     Raises:
         JoblotError: it is larger than MAX_OUTPUT, or neither of the two.
     """
     if not os.access(path, os.F_OK):
         return b""
+    # The command chose what stands at this path: opening a pipe must not block, and a link must not lead to another file.
     fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
     with open(fd, "rb") as file:
         if not stat.S_ISREG(os.fstat(fd).st_mode):
@@ -246,7 +204,7 @@ def _key_value(line: str) -> tuple[str, str]:
 
 
 def add_output(outcome: Outcome, path: str) -> None:
-    """Read what the command left as its result; one that cannot be read fails the attempt."""
+    """Set the result that the command wrote. One that cannot be read fails an attempt that ended well."""
     try:
         result = read_output(path)
     except RecursionError:

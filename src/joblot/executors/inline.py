@@ -1,7 +1,7 @@
 """Runs attempts in this process, one after another: for debugging, and for trusted tiny actions.
 
-A hung Python action hangs the run, and a crash ends it; `local` is the executor that can kill. Commands are processes of their own here too
-and can be killed with their process group. What an attempt prints goes to its log by file descriptor, as everywhere.
+A Python action that hangs hangs the run, and a crash ends it; `local` is the executor that can kill. Commands are processes of their own
+here too and can be killed with their process group. What an attempt prints goes to its log by file descriptor, as in every executor.
 """
 
 from __future__ import annotations
@@ -29,8 +29,9 @@ if TYPE_CHECKING:
     from joblot.executors.protocol import RunContext
 
 SLICE_S: Final = 0.02
-"""How long `wait` works through short attempts before it reports: a kill repeats at most this much."""
+"""How long `wait` runs short attempts before it reports their ends: after a crash at most this much is run again."""
 MAX_AHEAD: Final = 512
+"""Attempts that are taken at once while they are short."""
 _SHORT_S: Final = 0.001
 
 
@@ -54,19 +55,19 @@ class InlineExecutor:
 
     @property
     def capacity(self) -> int:
-        """See `Executor.capacity`."""
+        """One, or many while attempts are so short that handing them over one by one would cost more than they do."""
         return MAX_AHEAD if self._typical_s < _SHORT_S else 1
 
     def wake_on(self, fd: int) -> None:
-        """See `Executor.wake_on`."""
+        """Let `wait` return when this descriptor becomes readable."""
         self._wake_fd = fd
 
     def start(self, attempts: Sequence[Attempt]) -> None:
-        """See `Executor.start`."""
+        """Queue attempts; they run inside `wait`."""
         self._queue.extend(attempts)
 
     def kill(self, kills: Sequence[Kill]) -> None:
-        """See `Executor.kill`. A Python action that has begun cannot be asked about here: it runs inside `wait`."""
+        """Kill the command that runs, give back what is queued. A Python action never runs during this call: it runs inside `wait`."""
         for kill in kills:
             if self._running is not None and self._running.matches(kill):
                 self._running.kill(kill.grace_s)
@@ -81,7 +82,7 @@ class InlineExecutor:
         self._queue = kept
 
     def wait(self, timeout: float | None) -> list[Outcome]:
-        """See `Executor.wait`. Works through the queue until something fails, the slice is over, or the queue is empty."""
+        """Run the queue until an attempt fails, the slice is over, or a command begins; return what has ended."""
         if self._running is not None:
             self._watch(timeout)
         elif self._queue:
@@ -93,7 +94,7 @@ class InlineExecutor:
         return ended
 
     def close(self) -> None:
-        """See `Executor.close`."""
+        """Kill the command that runs, and remove the spool."""
         if self._running is not None:
             self._running.kill(0.0)
             self._running.reap()
@@ -105,6 +106,9 @@ class InlineExecutor:
             self._spool = None
 
     def _work(self) -> None:
+        """Run Python actions from the front of the queue; begin a command when that comes first."""
+        # One loop with local names, because it runs once for each attempt of a trivial action. It ends at the first failure, so that
+        # the engine can stop the run or retry before it goes on, and after a slice, so that ends are recorded soon.
         if self._redirection is None:
             self._redirection = _Redirection(self._open_spool())
         plan, perform, queue, ended = self._context.plan, self._performer.perform, self._queue, self._ended
@@ -135,7 +139,7 @@ class InlineExecutor:
             self._begin_command(queue.popleft())
 
     def _work_bundle(self, first: Attempt, timeout_s: float | None, output: _Redirection) -> None:
-        """Run the attempts that stand beside the first and belong to its bundle."""
+        """Run the first attempt with those queued behind it that belong to its bundle."""
         attempts = [first]
         while self._queue and self._queue[0].bundle == first.bundle:
             attempts.append(self._queue.popleft())
@@ -144,10 +148,11 @@ class InlineExecutor:
             outcomes.append(self._performer.perform_bundle(attempts, outcomes.append))
         else:
             began = time.monotonic()
-            with _Alarm(timeout_s) as alarm, suppress(TimeoutError):  # it may ring when the call is over
+            with _Alarm(timeout_s) as alarm, suppress(TimeoutError):  # the alarm may also come after the call
                 outcomes.append(self._performer.perform_bundle(attempts, outcomes.append))
             ended_jobs = {outcome.job for outcome in outcomes}
-            outcomes += [  # or just when an end was being told
+            # It may also interrupt the report of an end, which is lost then: such attempts get an outcome here.
+            outcomes += [
                 Outcome(attempt.job, attempt.number, "error", began, shared=True)
                 for attempt in attempts
                 if attempt.job not in ended_jobs
@@ -204,7 +209,7 @@ class InlineExecutor:
 
 
 class _RunningCommand:
-    """A command that runs."""
+    """The command that runs."""
 
     def __init__(
         self, attempt: Attempt, line: command.CommandLine, base: dict[bytes, bytes], output_fd: int, began: float
@@ -216,7 +221,7 @@ class _RunningCommand:
         self._pid = spawn(line, {**base, **line.env}, output_fd)
 
     def matches(self, kill: Kill) -> bool:
-        """Whether this is the attempt that is meant."""
+        """Whether this is the attempt to kill."""
         return (self.attempt.job, self.attempt.number) == (kill.job, kill.number)
 
     def kill(self, grace_s: float) -> None:
@@ -226,6 +231,8 @@ class _RunningCommand:
 
     def wait(self, timeout: float | None, wake_fd: int) -> Outcome | None:
         """The outcome, or None when the time is over or the wake descriptor is readable."""
+        # Polling, since nothing portable waits for a process and a descriptor together with a timeout: pidfd_open is Linux only, and
+        # SIGCHLD handlers belong to the program that embeds us. The pause doubles to 50 ms, which is what a long command costs in latency.
         until = None if timeout is None else time.monotonic() + timeout
         pause = 0.0005
         while True:
@@ -297,9 +304,9 @@ _DEFAULTS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT
 
 
 class _Alarm:
-    """Ends a Python action that takes too long by an exception inside it: the most that can be done within one process.
+    """Ends a Python action that takes too long by an exception inside it, which is all that one process can do.
 
-    Code that does not come back to the interpreter is not reached by it, and off the main thread there is none.
+    It does not reach native code that does not return to the interpreter, and works in the main thread only.
     """
 
     def __init__(self, seconds: float) -> None:
@@ -324,15 +331,15 @@ class _Alarm:
             signal.signal(signal.SIGALRM, self._previous_handler)
 
     def apply_timeout(self, outcome: Outcome) -> None:
-        """Tell a timeout from an error of the action's own."""
+        """Make the outcome a timeout, unless the action ended well or the alarm never came."""
         if self._expired and outcome.kind != "ok":
             outcome.kind, outcome.reason = "timeout", "timeout"
 
 
 class _Redirection:
-    """Standard output and standard error of this process, which go to the spool while it works.
+    """Sends standard output and standard error of this process to the spool while it runs attempts.
 
-    Both the descriptors and Python's streams: in a notebook or under a test runner the streams are not on the descriptors.
+    Both the descriptors and Python's streams: in a notebook or under a test runner the streams do not write to the descriptors.
     """
 
     def __init__(self, spool: Spool | None) -> None:
@@ -350,7 +357,7 @@ class _Redirection:
         return self
 
     def collect(self, job: str, number: int) -> bool:
-        """An attempt has ended. Returns whether it has printed anything."""
+        """Make what an attempt has printed its log; whether it has printed anything."""
         if self._spool is None:
             return False
         _flush()
@@ -371,7 +378,7 @@ class _Redirection:
                 os.dup2(saved_fd, fd)
 
     def close(self) -> None:
-        """Let go of the descriptors that were kept."""
+        """Close the saved descriptors."""
         for saved_fd in self._saved_fds:
             os.close(saved_fd)
         self._saved_fds = []
@@ -386,5 +393,5 @@ def _flush() -> None:
         if stream is not None:
             try:
                 stream.flush()
-            except (OSError, ValueError):  # closed, or nobody reads it: not this attempt's concern
+            except (OSError, ValueError):  # closed, or nobody reads it: no failure of this attempt
                 pass

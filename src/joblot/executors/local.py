@@ -1,7 +1,7 @@
 """Runs attempts in killable processes on this machine: Python actions in warm workers, commands started by the warden.
 
-The runner's side of it. Workers come on demand, up to the number of slots; while attempts are very short, some are queued ahead in each
-worker, so that it need not wait for a round trip each. A worker that is killed or dies costs the attempt that it ran and nothing else.
+The runner's side of it. Workers are started on demand, up to the number of slots; while attempts are very short, some are queued ahead
+in each worker, which then need not wait for a round trip each. A worker that is killed or dies costs the attempt that it ran, no other.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ import socket
 import time
 from collections import deque
 from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
 
 from joblot.core.model import Attempt, Outcome
 from joblot.errors import JoblotError
@@ -32,25 +34,29 @@ if TYPE_CHECKING:
     from joblot.executors.protocol import RunContext
 
 MAX_AHEAD: Final = 64
-"""Attempts queued ahead in one worker, at the most."""
+"""Attempts queued in one worker, at the most."""
 _SHORT_S: Final = 0.002
+"""Attempts that are shorter than this are queued ahead."""
 _AHEAD_S: Final = 0.01
-"""How much work, by the typical duration, is queued ahead in a worker."""
+"""How much work, by the typical duration, is queued in a worker."""
 _SLOW_S: Final = 0.1
 """After this long without news a worker's queued attempts are taken back, and a running attempt's log gets its name."""
 _FIRST_GUESS_S: Final = 0.02
+"""The typical duration until attempts have ended: nothing is queued ahead before they have shown to be short."""
 _MAX_COMMANDS_AHEAD: Final = 16
 """Commands handed to the warden ahead of a free slot, at the most."""
 _ENOUGH_PER_SLOT: Final = 32
+"""Attempts handed out for each slot from which on no slot is expected to run out, however short they are."""
 _MAX_EARLY_DEATHS: Final = 3
+"""Workers in a row that may die before they begin anything; then their first attempt is reported as crashed."""
 _GATHER_S: Final = 0.002
-"""While enough is queued ahead to keep all slots busy, news is gathered for this long before it is looked at."""
+"""While enough is queued to keep all slots busy, messages are gathered for this long before they are read."""
 
 
 class LocalExecutor:
-    """`Executor` over a warden. Make it before anything is opened that a forked process must not hold.
+    """`Executor` over a warden; `slots` is how many attempts run at once.
 
-    `slots` is how many attempts run at once.
+    Create it before anything is opened that a forked process must not hold.
     """
 
     def __init__(self, context: RunContext, slots: int) -> None:
@@ -60,7 +66,7 @@ class LocalExecutor:
         self._mask = Mask(context.plan.config.secrets)
         self._builder = command.CommandBuilder(context)
         self._memory = _memory_limits(context)
-        """Bytes that a job may hold, by its number; only of those that say so."""
+        """Memory limits in bytes, by the number of the job; of jobs that have one."""
         self._shortage = Shortage(context.warn)
         self._max_fds = processes.max_descriptors() - warden.RESERVE
         self._waiting: deque[Attempt] = deque()
@@ -71,7 +77,7 @@ class LocalExecutor:
         self._ended: list[Outcome] = []
         self._hashes = Hashes(context.plan.config.folder)
         self._awaiting_hashes: dict[tuple[int, int], Outcome] = {}
-        """By job and number, commands that have ended well and whose large outputs a worker looks at."""
+        """By job and number, commands that have ended well and whose large outputs a worker hashes."""
         self._early_deaths = 0
         """How many workers in a row have died before they began anything."""
         self._asked_to_end: set[tuple[int, int]] = set()
@@ -79,7 +85,7 @@ class LocalExecutor:
         self._typical_s = _FIRST_GUESS_S
         self._wake_fd = -1
         self._may_turn_slow = False
-        """Whether something may run that has not been found to take long."""
+        """Whether something may run that has not been found to be slow."""
         self._slow_checked_at = 0.0
         self._poll = select.poll()
         self._spin = Spin(self._poll)
@@ -92,21 +98,22 @@ class LocalExecutor:
 
     @property
     def capacity(self) -> int:
-        """See `Executor.capacity`."""
+        """The slots, times how many attempts are queued in each worker."""
         return self.slots * self._depth()
 
     def wake_on(self, fd: int) -> None:
-        """See `Executor.wake_on`."""
+        """Let `wait` return when this descriptor becomes readable."""
         self._wake_fd = fd
         self._poll.register(fd, select.POLLIN)
 
     def start(self, attempts: Sequence[Attempt]) -> None:
-        """See `Executor.start`."""
+        """Give attempts to workers and to the warden as far as slots are free; the others wait here."""
         for attempt in attempts:
             if attempt.spec is not None and "memory" in attempt.spec.resources:
                 self._memory[attempt.job] = int(attempt.spec.resources["memory"])
         if len(attempts) == 1 and not self._waiting and not self._commands and self._is_light(attempts[0]):
-            for worker in self._workers.values():  # the short way of a chain
+            # In a chain of jobs one attempt is started each time: this spares it the sorting of `_hand_out`, which pays for many.
+            for worker in self._workers.values():
                 if worker.usable and not worker.outstanding:
                     worker.send(list(attempts))
                     self._may_turn_slow = True
@@ -115,14 +122,14 @@ class LocalExecutor:
         self._hand_out()
 
     def kill(self, kills: Sequence[Kill]) -> None:
-        """See `Executor.kill`."""
+        """Give back what has not begun, and have the warden kill what runs."""
         for kill in kills:
             if not self._withdraw(kill):
                 self._kill_running(kill)
         self._flush()
 
     def wait(self, timeout: float | None) -> list[Outcome]:
-        """See `Executor.wait`."""
+        """What has ended. Unless something has already: read messages, find slow attempts, hand out what waits."""
         if not self._ended:
             self._listen(self._poll_timeout_ms(timeout))
             self._find_slow()
@@ -135,7 +142,7 @@ class LocalExecutor:
         return ended
 
     def close(self) -> None:
-        """See `Executor.close`."""
+        """Close the socket, at which the warden kills everything and ends; wait for that."""
         self._socket.close()
         for worker in self._workers.values():
             worker.close()
@@ -168,7 +175,7 @@ class LocalExecutor:
         self._poll.register(self._socket, select.POLLIN)
 
     def _warden_lost(self) -> None:
-        """The warden was killed: sweep what it kept, report what ran as lost, begin a new one."""
+        """The warden was killed: kill what it had started, report what ran as lost, start a new one."""
         self._poll.unregister(self._socket)
         self._socket.close()
         os.waitpid(self._warden_pid, 0)
@@ -199,7 +206,7 @@ class LocalExecutor:
             try:
                 self._socket.sendall(self._out)
             except OSError:
-                pass  # it is gone; the next `wait` sees the end of the socket
+                pass  # the warden is gone, which the next `wait` sees
             self._out.clear()
 
     # --- handing out ----------------------------------------------------------------------------
@@ -211,6 +218,8 @@ class LocalExecutor:
 
     def _hand_out(self) -> None:
         """Give what waits to workers and to the warden. No more than `slots` attempts run at once, of both kinds together."""
+        # In this order: bundles and attempts with a memory limit need an idle worker each, which the many light ones would fill first.
+        # Memory is measured by process, so a worker with a limit has nothing else queued.
         waiting = self._waiting
         if waiting:
             self._may_turn_slow = True
@@ -260,7 +269,7 @@ class LocalExecutor:
         return attempts[max(room, 0) :]
 
     def _spread(self, attempts: list[Attempt], depth: int) -> list[Attempt]:
-        """Give attempts to workers, as evenly as their queues allow. Returns what found no place."""
+        """Give attempts to workers, as evenly as their queues allow. Returns what has to wait."""
         even_share = max(1, -(-len(attempts) // self.slots))
         while attempts:
             worker = self._free_worker(depth)
@@ -272,7 +281,7 @@ class LocalExecutor:
         return attempts
 
     def _give_to_idle(self, units: list[list[Attempt]]) -> list[Attempt]:
-        """Give bundles, and attempts with a memory limit, to idle workers, one each; a limit is watched. Returns what found no place."""
+        """Give bundles, and attempts with a memory limit, to idle workers, one each; have limits watched. Returns what has to wait."""
         while units:
             worker = self._free_worker(1)
             if worker is None:
@@ -286,23 +295,22 @@ class LocalExecutor:
         return [attempt for unit in units for attempt in unit]
 
     def _free_worker(self, depth: int) -> Channel | None:
-        """The worker with the least to do; a new one while there are fewer than slots and none is idle."""
-        usable = [
-            worker
-            for worker in self._workers.values()
-            if worker.usable and not worker.limit_bytes and not worker.bundle
-        ]
-        best = min(usable, key=lambda worker: len(worker.outstanding), default=None)
-        if best is not None and not best.outstanding:
+        """The worker with the shortest queue below `depth`; a new one while there are fewer than slots and none is idle."""
+        best, shortest = None, depth
+        for worker in self._workers.values():
+            if worker.usable and not worker.limit_bytes and not worker.bundle and len(worker.outstanding) < shortest:
+                best, shortest = worker, len(worker.outstanding)
+        if best is not None and not shortest:
+            # Commands take slots as well, so an idle worker may have to wait for one; a worker that runs something has one.
             return best if not self._commands or self._busy_workers() + len(self._commands) < self.slots else None
         if len(self._workers) + len(self._commands) < self.slots and self._shortage.may_try():
             try:
                 return self._start_worker()
             except ConnectionError:
-                return None  # the warden is gone; the next `wait` sees the end of the socket and begins another
+                return None  # the warden is gone: the next `wait` sees that and starts another
             except OSError as error:
                 self._shortage.add(error, nothing_runs=not self._workers and not self._commands)
-        return best if best is not None and len(best.outstanding) < depth else None
+        return best
 
     def _start_worker(self) -> Channel:
         self._idents += 1
@@ -348,7 +356,6 @@ class LocalExecutor:
     # --- listening ------------------------------------------------------------------------------
 
     def _poll_timeout_ms(self, timeout: float | None) -> int | None:
-        """Milliseconds to wait at most."""
         if self._may_turn_slow:
             timeout = _SLOW_S if timeout is None else min(timeout, _SLOW_S)
         return None if timeout is None else max(0, round(timeout * 1000 + 0.49))
@@ -368,7 +375,7 @@ class LocalExecutor:
                     self._read_worker(worker)
 
     def _has_enough_queued(self) -> bool:
-        """Whether nobody runs dry in the next moment."""
+        """Whether all slots have work for longer than messages are gathered."""
         if self._typical_s >= _SHORT_S:
             return False
         queued = len(self._commands) + sum(len(worker.outstanding) for worker in self._workers.values())
@@ -390,11 +397,11 @@ class LocalExecutor:
                 self._command_failed(*message[1:])
             elif message[0] == "returned":
                 self._command_returned(message[1])
-            elif message[0] == "gone":
+            elif message[0] == "worker ended":
                 self._worker_ended(*message[1:])
-            elif message[0] == "unborn":
+            elif message[0] == "worker not started":
                 self._worker_not_started(*message[1:])
-            elif message[0] == "short":
+            elif message[0] == "shortage":
                 self._shortage.report(message[1])
 
     def _command_ended(
@@ -414,12 +421,12 @@ class LocalExecutor:
             self._ended.append(outcome)
 
     def _with_hashes(self, outcome: Outcome) -> Outcome:
-        """The outcome of a command whose outputs were looked at, however that went: what is not known then, the runner finds out."""
-        waited = self._awaiting_hashes.pop((outcome.job, outcome.number), None)
-        if waited is None:
+        """For the hashing of a command's outputs, the command's outcome with the hashes; what is missing there, the runner hashes itself."""
+        command_outcome = self._awaiting_hashes.pop((outcome.job, outcome.number), None)
+        if command_outcome is None:
             return outcome
-        waited.looked = outcome.looked
-        return waited
+        command_outcome.looked = outcome.looked
+        return command_outcome
 
     def _command_failed(self, ident: int, code: int) -> None:
         running = self._commands.pop(ident, None)
@@ -437,6 +444,7 @@ class LocalExecutor:
         self._ended.append(Outcome(attempt.job, attempt.number, "returned"))
 
     def _read_worker(self, worker: Channel) -> None:
+        # Also called when the warden reports the worker's death, which may arrive before the last outcomes: those count.
         try:
             outcomes = worker.receive()
         except BrokenFrameError:
@@ -445,7 +453,7 @@ class LocalExecutor:
             self._send("kill", "worker", worker.ident, 0.0)
         for outcome in outcomes:
             if outcome.kind == "cancelled" and (outcome.job, outcome.number) not in self._asked_to_end:
-                command.apply_exit_code(outcome, -signal.SIGTERM)  # the action, or somebody else, sent it
+                command.apply_exit_code(outcome, -signal.SIGTERM)  # not sent by us: a crash like any other signal
             self._asked_to_end.discard((outcome.job, outcome.number))
         if worker.bundle:
             outcomes, bundle_outcomes = [], outcomes
@@ -461,14 +469,14 @@ class LocalExecutor:
             del self._by_fd[worker.fd]
 
     def _lift_limit(self, worker: Channel, outcome: Outcome) -> None:
-        """An attempt with a memory limit has ended. A worker that has grown by it is let go: the next limit is not for what this one left."""
+        """End the watch of an attempt that has ended. A worker that has grown ends too: what is left would count for the next attempt."""
         self._send("limit", worker.ident, 0)
         if outcome.peak_bytes > worker.limit_bytes // 2:
             worker.retire()
         worker.limit_bytes = 0
 
     def _worker_not_started(self, ident: int, code: int) -> None:
-        """The system had no room for another process."""
+        """The system had no room for the worker's process: put its attempts back."""
         worker = self._workers[ident]
         self._waiting.extendleft(reversed(worker.outstanding))
         self._remove_worker(worker)
@@ -481,7 +489,7 @@ class LocalExecutor:
         self._read_worker(worker)
         never_began = worker.take_back()
         self._early_deaths = self._early_deaths + 1 if never_began and not worker.outstanding else 0
-        if self._early_deaths > _MAX_EARLY_DEATHS:  # it would be so for ever
+        if self._early_deaths > _MAX_EARLY_DEATHS:  # or the same would happen for ever
             first = never_began[0]
             worker.outstanding.extend(
                 attempt for attempt in never_began if attempt is first or 0 < attempt.bundle == first.bundle
@@ -499,7 +507,7 @@ class LocalExecutor:
         self._remove_worker(worker)
 
     def _adopt_log(self, worker: Channel) -> None:
-        """A worker that has died could not give its attempt, or its bundle, what they had printed."""
+        """Make what a dead worker had printed the log of its attempt, or of its bundle."""
         if self._logs is None or not worker.outstanding:
             return
         name, attempts = self._context.plan.name, worker.bundle or [worker.outstanding[0]]
@@ -515,7 +523,9 @@ class LocalExecutor:
         del self._workers[worker.ident]
 
     def _find_slow(self) -> None:
-        """Attempts that take longer than expected: give back what is queued behind them, and let their logs be seen."""
+        """Find attempts that take longer than expected: give back what is queued behind them, and give their logs their names."""
+        # Work is queued ahead on the assumption that all of it is short. Where one attempt is not, those behind it would wait while other
+        # slots are idle. All workers are walked, so at most twice in `_SLOW_S`, and not at all once everything that runs is known as slow.
         if not self._may_turn_slow:
             return
         now = time.monotonic()
@@ -534,7 +544,7 @@ class LocalExecutor:
                     self._give_back(attempt)
                 if worker.has_begun:
                     self._show_worker(worker)
-                else:  # its process starts as yet
+                else:  # the process is still starting
                     self._may_turn_slow = True
         for ident, running in self._commands.items():
             if running.is_slow:
@@ -566,40 +576,37 @@ class LocalExecutor:
             worker.early_log = final
             worker.early_spool = spool if worker.bundle else None
         except OSError:
-            pass  # it has ended meanwhile and the worker has given it its name
+            pass  # it has ended, and the worker has named its log
 
     # --- killing --------------------------------------------------------------------------------
 
     def _withdraw(self, kill: Kill) -> bool:
-        """Give back an attempt that has not begun; whether it had not."""
-        for attempt in self._waiting:
-            if attempt.job == kill.job and attempt.number == kill.number:
-                bundle = [one for one in self._waiting if one is attempt or 0 < one.bundle == attempt.bundle]
-                for one in bundle:
-                    self._waiting.remove(one)
-                    self._give_back(one)
-                return True
+        """Give back an attempt that has not begun, with the rest of its bundle; whether it had not begun."""
+        attempt = next((attempt for attempt in self._waiting if _is_meant(attempt, kill)), None)
+        if attempt is None:
+            return self._withdraw_sent(kill)
+        for member in [other for other in self._waiting if other is attempt or 0 < other.bundle == attempt.bundle]:
+            self._waiting.remove(member)
+            self._give_back(member)
+        return True
+
+    def _withdraw_sent(self, kill: Kill) -> bool:
+        """The same for an attempt that was sent to a worker. What else is taken back with it waits again."""
         for worker in self._workers.values():
-            if worker.bundle:
-                if not any(_is_meant(attempt, kill) for attempt in worker.bundle):
-                    continue
+            bundle = worker.bundle  # it has one token for all, so all of it is taken back or nothing
+            if any(_is_meant(attempt, kill) for attempt in bundle or worker.outstanding):
                 taken = worker.take_back()
+                others = [] if bundle else [attempt for attempt in taken if not _is_meant(attempt, kill)]
+                self._waiting.extendleft(reversed(others))
                 for attempt in taken:
-                    self._give_back(attempt)
-                return bool(taken)
-            for attempt in worker.outstanding:
-                if attempt.job == kill.job and attempt.number == kill.number:
-                    taken = worker.take_back()
-                    found = attempt in taken
-                    self._waiting.extendleft(reversed([other for other in taken if other is not attempt]))
-                    if found:
+                    if bundle or _is_meant(attempt, kill):
                         self._give_back(attempt)
-                    return found
+                return len(taken) > len(others)
         return False
 
     def _kill_running(self, kill: Kill) -> None:
         for ident, running in self._commands.items():
-            if running.attempt.job == kill.job and running.attempt.number == kill.number:
+            if _is_meant(running.attempt, kill):
                 self._send("kill", "command", ident, kill.grace_s)
                 return
         for worker in self._workers.values():
@@ -623,14 +630,11 @@ def _is_meant(attempt: Attempt, kill: Kill) -> bool:
     return attempt.job == kill.job and attempt.number == kill.number
 
 
-class _Command:
-    __slots__ = ("attempt", "is_slow", "line", "sent")
-
-    def __init__(self, attempt: Attempt, line: command.CommandLine, sent: float) -> None:
-        self.attempt = attempt
-        self.line = line
-        self.sent = sent
-        self.is_slow = False
+class _Command(msgspec.Struct, eq=False):
+    attempt: Attempt
+    line: command.CommandLine
+    sent: float
+    is_slow: bool = False
 
 
 def _memory_limits(context: RunContext) -> dict[int, int]:

@@ -1,4 +1,4 @@
-"""Runs one attempt of a Python action, or a bundle of them, here and now, and says how it ended. Shared by everything that runs actions.
+"""Runs one attempt of a Python action, or a bundle of them, in this process, and returns the outcome. Shared by all that run actions.
 
 It knows the plan and the registry; it does not know slots, processes or the journal. Whatever the action raises, an outcome comes back.
 """
@@ -62,7 +62,7 @@ class Performer:
                 _exit_fork(None)
             if result is not None:
                 outcome.result = _encoded_result(result)
-        except BaseException as error:  # noqa: BLE001 - whatever an action raises is that attempt's end, not ours
+        except BaseException as error:  # noqa: BLE001 - whatever an action raises ends its attempt, not this process
             if os.getpid() != self._pid:
                 _exit_fork(error)
             self.record_error(outcome, error)
@@ -76,7 +76,7 @@ class Performer:
     def perform_bundle(self, attempts: Sequence[Attempt], report: Callable[[Outcome], None]) -> Outcome:
         """Run attempts of jobs that can be fused as one call of their action, to its end.
 
-        Each outcome is told as soon as it is known, all but the last one: that is returned, because the call may go on after it.
+        Each outcome is reported as soon as it is known, but for the last one: that is returned, because the call may go on after it.
         """
         call = _FusedCall(self, attempts, report)
         try:
@@ -118,7 +118,7 @@ class Performer:
         """A job's parameters, converted, and its input's path or paths, made absolute.
 
         Raises:
-            ValueError: a parameter is not as the action's signature says.
+            ValueError: a parameter does not match the action's signature.
         """
         arguments = convert_params(action.signature, values.get("params", spec.params), self._folder)
         return arguments, self._resolved(values.get("input", spec.input))
@@ -146,7 +146,7 @@ class Performer:
 
     @contextmanager
     def environment(self, own: Mapping[str, str]) -> Iterator[None]:
-        """The batch's and the job's variables, for the time of a call."""
+        """Set the batch's and the job's environment variables during a call."""
         variables = {**self._env, **own} if own else self._env
         previous = {name: os.environ.get(name) for name in variables}
         os.environ.update(variables)
@@ -168,7 +168,7 @@ class Performer:
         return input_paths
 
     def record_error(self, outcome: Outcome, error: BaseException) -> None:
-        """Make an outcome that of an attempt that raised, and print what a person needs of it to the log."""
+        """Set the outcome of an attempt that raised, and write the error to its log: without a traceback when it is one for people."""
         outcome.kind = "error"
         outcome.result = b""
         if isinstance(error, Stopped):
@@ -188,7 +188,7 @@ class Performer:
 
 
 class _FusedCall:
-    """One call of a fused action, and what it says of its jobs. The parts of `Performer` that it uses are those of a single attempt."""
+    """One call of a fused action, and the outcomes of its jobs."""
 
     def __init__(self, performer: Performer, attempts: Sequence[Attempt], report: Callable[[Outcome], None]) -> None:
         self._performer = performer
@@ -202,7 +202,7 @@ class _FusedCall:
             self._open[member.spec.name] = member
 
     def run(self) -> None:
-        """Call the action with the jobs whose parameters are right; the others have failed by themselves."""
+        """Call the action with the jobs whose parameters are valid; the others fail, each for itself."""
         from joblot.actions.bundle import BundleContext
 
         first = next(iter(self._open.values()))
@@ -251,7 +251,7 @@ class _FusedCall:
         self._finish(member)
 
     def _finish(self, member: _Member) -> None:
-        """The processor's time so far that nobody was charged with is shared out evenly among those that are open."""
+        # Of a shared call nobody can tell whose the CPU seconds are: what was not charged yet is split evenly among the open jobs.
         outcome = member.outcome
         outcome.wall_s = monotonic() - self._began
         outcome.cpu_s = (process_time() - self._cpu_s) / len(self._open)
@@ -268,7 +268,7 @@ class _FusedCall:
             self._last = outcome
 
     def end(self, error: BaseException) -> Outcome:
-        """The call is over, by this error for all of which nothing was said. Returns the last outcome."""
+        """End the call: jobs that are open fail with the error. Returns the last outcome."""
         if self._open:
             failure = Outcome(-1, 0, "error")
             self._performer.record_error(failure, error)
@@ -295,7 +295,7 @@ class _Member:
 
 
 def _exit_fork(error: BaseException | None) -> NoReturn:
-    """End a process that an action forked and that came back out of the action: the attempt's end is its parent's to tell."""
+    """End a process that an action forked and that returned from the action: its parent reports the end of the attempt."""
     code = 0
     if isinstance(error, SystemExit):
         code = error.code if isinstance(error.code, int) else int(error.code is not None)
@@ -305,13 +305,13 @@ def _exit_fork(error: BaseException | None) -> NoReturn:
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
-        except Exception:  # noqa: BLE001, S110 - whatever stands there now is the action's
+        except Exception:  # noqa: BLE001, S110 - the action may have put anything there
             pass
     os._exit(code & 0xFF)
 
 
 def _safe_str(value: object) -> str:
-    """What an object says it is; nothing when it cannot say."""
+    """`str(value)`, or an empty text when that raises."""
     try:
         return str(value)
     except BaseException:  # noqa: BLE001 - `__str__` is the action's code too
@@ -319,7 +319,7 @@ def _safe_str(value: object) -> str:
 
 
 def _json_safe_line(line: LogLine) -> LogLine:
-    """A log line that can be written as JSON, whatever the action put into it."""
+    """The log line as JSON can hold it, whatever objects the action put into it."""
     data = line.data
     return LogLine(
         _without_surrogates(_safe_str(line.level)),
@@ -342,12 +342,12 @@ def _json_safe(value: Any, depth: int) -> Any:
 
 
 def _without_surrogates(text: str) -> str:
-    """The text without lone surrogates, which no file takes."""
+    """The text without lone surrogates, which cannot be encoded as UTF-8."""
     return text.encode("utf-8", "backslashreplace").decode()
 
 
 def _unpickled(function: bytes) -> Callable[..., Any]:
-    """A function of a Python program that came over a cluster."""
+    """A function of a Python program that was sent over a cluster."""
     import pickle
 
     unpickled: Callable[..., Any] = pickle.loads(function)  # noqa: S301 - from the run's own program, over TLS or within this machine
@@ -378,7 +378,7 @@ def _one_line(text: str) -> str:
 
 
 def _log_traceback(error: BaseException) -> None:
-    """The traceback, from the action's own frames on, to the attempt's log."""
+    """Write the traceback, from the action's own frames on, to the attempt's log."""
     import traceback
 
     try:
@@ -395,11 +395,11 @@ def _write_log(text: str) -> None:
     """Write to the attempt's log, even when the action has closed or replaced its standard error."""
     try:
         sys.stderr.write(text)
-    except Exception:  # noqa: BLE001 - whatever stands there now is the action's
+    except Exception:  # noqa: BLE001 - the action may have put anything there
         try:
             os.write(2, text.encode("utf-8", "backslashreplace"))
         except OSError:
-            pass  # it closed the descriptor too: nobody wants to hear
+            pass  # it closed the descriptor too
 
 
 _OWN_FOLDERS: Final = (os.path.join("joblot", "executors"), os.path.join("joblot", "actions"))

@@ -1,9 +1,8 @@
-"""What a process has around its attempts: environment, folder, signals, import path, locale and the like, put back after each of them.
+"""The state of a worker's process that attempts may change: environment, folder, signals, import path, locale and the like.
 
-Whether two jobs share a worker must not be seen in what they do. Looking is cheap, since it happens after every attempt, however short;
-what is dear to look at is looked at after attempts that took a while. What cannot be put back is told, so that the worker can go.
-
-It does not know attempts; what was loaded stays loaded, and what native code keeps to itself is not seen.
+It is restored between attempts, so that no job depends on which ones ran before it in the same worker. The comparison is cheap, since it
+happens for every attempt, however short; what costs more is compared after attempts that took a while. The worker ends when something
+cannot be restored. Imported modules stay imported, and the state of native code is not known.
 """
 
 from __future__ import annotations
@@ -24,14 +23,14 @@ _FAULTS: Final = ("SIGILL", "SIGTRAP", "SIGBUS", "SIGFPE", "SIGKILL", "SIGSEGV",
 _SIGNALS: Final = tuple(
     sorted(number for number in signal.Signals if number.name not in _FAULTS and number <= signal.SIGSYS)
 )
-"""Those that a program handles."""
+"""Signals that a program may handle: no faults, and no real-time signals."""
 _LIMITS: Final = tuple(getattr(resource, name) for name in dir(resource) if name.startswith("RLIMIT_"))
 _ORDINARY_LEVEL: Final = 30
 """The level of the root logger of a process that has not set one."""
 
 
 class ProcessState:
-    """As they are when this is made. For the main thread."""
+    """The state at the time of creation. For the main thread."""
 
     def __init__(self) -> None:
         self._environ = os.environ
@@ -53,7 +52,8 @@ class ProcessState:
         self._costly = _costly_state()
 
     def restore(self) -> None:
-        """Make everything what it was. Costs about two microseconds when it is."""
+        """Restore everything cheap. Takes about two microseconds when nothing has changed."""
+        # Compared first where setting costs more than asking; what costs the same is set anyway.
         if os.environ is not self._environ or _raw(os.environ) != self._variables:
             self._restore_environment()
         if self._folder_fd >= 0:
@@ -75,28 +75,32 @@ class ProcessState:
             self._restore_logging(logging)
 
     def restore_costly(self) -> bool:
-        """Put back resource limits, blocked signals, priority and processors; whether that was enough. Costs ten microseconds."""
-        now = _costly_state()
-        if now == self._costly:
+        """Restore resource limits, blocked signals, priority and processors. Takes ten microseconds when nothing has changed.
+
+        False when something could not be restored, or the user has changed, who may have left anything.
+        """
+        state = _costly_state()
+        if state == self._costly:
             return True
         limits, blocked, priority, processors, user = self._costly
-        if now[4] != user:
+        limits_now, _, priority_now, processors_now, user_now = state
+        if user_now != user:
             return False
         signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
         try:
-            for limit, changed, before in zip(_LIMITS, now[0], limits, strict=True):
+            for limit, changed, before in zip(_LIMITS, limits_now, limits, strict=True):
                 if changed != before:
                     resource.setrlimit(limit, before)
-            if now[2] != priority:
+            if priority_now != priority:
                 os.setpriority(os.PRIO_PROCESS, 0, priority)
-            if now[3] != processors:
+            if processors_now != processors:
                 os.sched_setaffinity(0, processors)
         except (OSError, ValueError):
             return False
         return True
 
     def _restore_environment(self) -> None:
-        os.environ = self._environ  # noqa: B003 - the same mapping as ever
+        os.environ = self._environ  # noqa: B003 - it is the process's own mapping
         for name in [name for name in _raw(os.environ) if name not in self._variables]:
             del os.environb[name]
         for name, value in self._variables.items():
@@ -109,11 +113,11 @@ class ProcessState:
                 signal.signal(number, handler)
 
     def _restore_filters(self) -> None:
-        """But those that a module brought with it when it was loaded stay: it is not loaded again."""
+        # Filters that a module added when it was imported stay: it is not imported again, and would never add them again.
         if len(sys.modules) != self._modules:
             self._filters = list(warnings.filters)
             return
-        warnings.resetwarnings()  # which also tells all modules to look again
+        warnings.resetwarnings()  # this also invalidates the modules' registries of warnings
         cast("list[Any]", warnings.filters)[:] = self._filters
 
     def _restore_logging(self, logging: ModuleType) -> None:
@@ -124,8 +128,8 @@ class ProcessState:
 
 
 def _raw(environ: Any) -> dict[bytes, bytes]:
-    """The mapping behind `os.environ`: comparing it does not make a text of every name and value."""
-    return cast("dict[bytes, bytes]", environ._data)  # noqa: SLF001 - nothing public is as quick
+    """The mapping behind `os.environ`: comparing it does not decode every name and value."""
+    return cast("dict[bytes, bytes]", environ._data)  # noqa: SLF001 - nothing public is as fast
 
 
 def _logging_of(logging: ModuleType | None) -> tuple[int, int, list[Any]]:

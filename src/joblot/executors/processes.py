@@ -1,6 +1,6 @@
-"""Trees of processes: who belongs to whom, and ending all of them. Standard library only; reads `/proc` where there is one.
+"""Trees of processes: which belong together, and killing all of one. Standard library only; reads `/proc` where there is one.
 
-Elsewhere (macOS) a tree is what is left of its process group; that is said in the documentation.
+Elsewhere (macOS) only the process group is known; the documentation says so.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def children(pid: int) -> list[int]:
 
 
 class OwnChildren:
-    """The direct children of this process's main thread, by one system call each time: it is asked after every attempt."""
+    """The direct children of this process's main thread, by one system call each time, since it is asked after every attempt."""
 
     def __init__(self) -> None:
         self._pid = os.getpid()
@@ -46,17 +46,17 @@ class OwnChildren:
             self._fd = -1
 
     def pids(self) -> list[int]:
-        """Their pids; empty where the system does not tell."""
+        """Their pids; empty where the system has no such file."""
         return [int(pid) for pid in os.pread(self._fd, 1 << 20, 0).split()] if self._fd >= 0 else []
 
 
 def threads() -> int:
-    """How many threads this process has, those that no Python code began included; 1 where the system does not tell."""
+    """How many threads this process has, with those of native code; 1 where the system does not tell."""
     return len(os.listdir("/proc/self/task")) if _HAS_PROC else 1
 
 
 def max_descriptors() -> int:
-    """How many descriptors this process may have."""
+    """How many descriptors this process may open."""
     import resource
 
     return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
@@ -116,39 +116,29 @@ def kill_tree(pid: int, *, keep_root: bool = False) -> None:
             send(other, signal.SIGKILL)
         if not keep_root:
             _ = send_group(pid, signal.SIGKILL) or send(pid, signal.SIGKILL)
-            # The root is dead now; what it had not yet left behind is reparented to the subreaper, who sweeps strays.
+            # The root is dead now; children that it still had go to the subreaper, which kills strays.
         if not living:
             return
         time.sleep(_PAUSE_S)
 
 
 def pids_with_cookie(cookie: str) -> list[int]:
-    """Every living process whose environment says that it belongs to the run."""
+    """All living processes whose environment names the run; not this one."""
     entry = COOKIE + os.fsencode(cookie)
-    pids = []
-    for pid in _all_pids():
-        if pid != os.getpid():
-            try:
-                with open(f"/proc/{pid}/environ", "rb") as file:
-                    environment = file.read()
-            except OSError:
-                continue
-            if entry in environment.split(b"\0") and _is_alive(pid):
-                pids.append(pid)
-    return pids
+    return [pid for pid in _all_pids() if pid != os.getpid() and entry in _environment(pid) and _is_alive(pid)]
 
 
 def sweep(cookie: str, live: str) -> int:
     """Kill everything that a run left behind when its warden was killed too. Returns how many processes that were.
 
-    Commands carry the run's cookie in their environment, and what they started is below them. What an action forked has the environment
-    of the program that it was forked from; it is known by its session, whose leader noted itself in a file of the folder `live`.
+    Commands have the run's cookie in their environment, and what they started is below them. What an action forked has the environment
+    of the runner instead; it is found by its session, whose leader wrote its number into a file of the folder `live`.
     """
     return _kill_all(lambda: [*pids_with_cookie(cookie), *_pids_in_sessions(_recorded_sessions(live))])
 
 
 def sweep_marked(variable: str, matches: Callable[[str], bool]) -> int:
-    """Kill every process whose environment has a variable with a doomed value, and what is below it. Returns how many that were."""
+    """Kill every process with a matching value of an environment variable, and its descendants. Returns how many that were."""
     return _kill_all(lambda: [pid for pid, value in _with_variable(variable) if matches(value)])
 
 
@@ -170,36 +160,35 @@ def _kill_all(find: Callable[[], Iterable[int]]) -> int:
 def _with_variable(variable: str) -> Iterator[tuple[int, str]]:
     prefix = os.fsencode(variable) + b"="
     for pid in _all_pids():
-        try:
-            with open(f"/proc/{pid}/environ", "rb") as file:
-                environment = file.read()
-        except OSError:
-            continue
-        if prefix in environment and pid != os.getpid() and _is_alive(pid):
-            for item in environment.split(b"\0"):
-                if item.startswith(prefix):
-                    yield pid, os.fsdecode(item[len(prefix) :])
+        for entry in _environment(pid):
+            if entry.startswith(prefix) and pid != os.getpid() and _is_alive(pid):
+                yield pid, os.fsdecode(entry[len(prefix) :])
 
 
 def attempt_of(pid: int) -> tuple[bytes, bytes]:
     """Job and attempt number, from the environment of a process; empty when it has none."""
+    variables = dict(entry.partition(b"=")[::2] for entry in _environment(pid))
+    return variables.get(b"JOBLOT_JOB", b""), variables.get(b"JOBLOT_ATTEMPT", b"")
+
+
+def _environment(pid: int) -> list[bytes]:
+    """The entries of a process's environment as it was started; none when it is gone or somebody else's."""
     try:
         with open(f"/proc/{pid}/environ", "rb") as file:
-            pairs = dict(item.partition(b"=")[::2] for item in file.read().split(b"\0"))
+            return file.read().split(b"\0")
     except OSError:
-        return b"", b""
-    return pairs.get(b"JOBLOT_JOB", b""), pairs.get(b"JOBLOT_ATTEMPT", b"")
+        return []
 
 
 def record_session(path: str) -> None:
-    """Write down that this process leads a session, so that what it leaves behind can be found by it."""
+    """Write the number of the session that this process leads to a file, for `sweep`."""
     pid = os.getpid()
     with open(path, "wb") as file:
         file.write(b"%d %d" % (pid, _start_ticks(pid)))
 
 
 def _recorded_sessions(live: str) -> set[int]:
-    """The sessions noted in a folder. One whose number belongs to a later process now has ended, and nobody is left in it."""
+    """The sessions recorded in a folder, without those whose number a later process has: nobody is left in these."""
     sessions: set[int] = set()
     try:
         names = [name for name in os.listdir(live) if name.endswith(".pid")]
@@ -232,7 +221,7 @@ def _all_pids() -> list[int]:
 
 
 def _stat(pid: int) -> list[bytes]:
-    """State, parent, group, session and so on: the fields of `/proc/PID/stat` behind the name. Empty when it is gone."""
+    """The fields of `/proc/PID/stat` after the name: state, parent, group, session and so on. Empty when there is no process."""
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:
             return file.read().rpartition(b")")[2].split()
@@ -241,7 +230,7 @@ def _stat(pid: int) -> list[bytes]:
 
 
 def _start_ticks(pid: int) -> int:
-    """When a process started, in the kernel's ticks since boot; 0 when there is none."""
+    """When a process started, in the kernel's ticks since boot; 0 when there is no process."""
     stat = _stat(pid)
     return int(stat[19]) if stat else 0
 
@@ -259,7 +248,7 @@ def _is_alive(pid: int) -> bool:
 
 
 def fill_standard_descriptors() -> None:
-    """Open the null device for standard descriptors that are closed: whatever is opened next must not become one of them."""
+    """Open the null device for standard descriptors that are closed, or the next file that is opened would become one of them."""
     for fd in (0, 1, 2):
         try:
             os.fstat(fd)

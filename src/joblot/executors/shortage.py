@@ -1,6 +1,6 @@
-"""What the system refuses for want of room (descriptors, processes, memory): when to try again, and what to say of it.
+"""Shortages of descriptors, processes or memory: when to try again, and the warning for a person.
 
-It knows no processes: the executor tells what was refused, and asks before it tries again.
+It starts nothing: the executor reports what the system refused, and asks before it tries again.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 
 PAUSE_S: Final = 0.25
 GIVE_UP_S: Final = 10.0
-"""After this long without room for even one process a run cannot go on."""
+"""After this long without room for even one process the run fails."""
 _FILES: Final = frozenset({errno.EMFILE, errno.ENFILE})
 
 
 class Shortage:
-    """Kept by an executor. `warn` takes a sentence for a person; each kind of shortage is told once."""
+    """The shortages of one executor. `warn` takes a sentence for a person, once for each kind of shortage."""
 
     def __init__(self, warn: Callable[[str], None] | None) -> None:
         self._warn = warn
@@ -31,14 +31,14 @@ class Shortage:
         self._stalled_since = 0.0
 
     def may_try(self) -> bool:
-        """Whether it is time to try (again)."""
+        """Whether to try (again) now."""
         return time.monotonic() >= self._retry_at
 
     def add(self, error: OSError, *, nothing_runs: bool) -> None:
-        """Something was refused; `nothing_runs` says that nothing else runs, whose end would make room.
+        """Something was refused. With `nothing_runs` there is nothing whose end would make room.
 
         Raises:
-            JoblotError: it has been so for too long.
+            JoblotError: nothing could run for GIVE_UP_S.
         """
         now = time.monotonic()
         self._retry_at = now + PAUSE_S
@@ -53,7 +53,7 @@ class Shortage:
             )
 
     def report(self, code: int) -> None:
-        """Tell once that fewer jobs run than could, because of an error of this number."""
+        """Warn once that fewer jobs run than could, because of an error with this number."""
         text = "`ulimit -n` is low" if code in _FILES else reason_of(system_error(code))
         if self._warn is not None and text not in self._warned:
             self._warned.add(text)

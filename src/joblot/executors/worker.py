@@ -1,8 +1,8 @@
 """A worker: a forked process that runs attempts of Python actions, one at a time, until its channel closes.
 
-It has the plan and the actions in memory, from before the fork; attempts come as numbers. For each attempt it takes a token: the runner
-can take tokens back, so an attempt that was sent but has not begun can be given to another worker. A token and a frame carry an epoch,
-which tells a token for new work from one for work that was taken back.
+It has the plan and the actions in memory, from before the fork; attempts arrive as numbers. For each attempt it takes a token: the runner
+can take tokens back, so an attempt that was sent but has not begun can be given to another worker. Tokens and frames have an epoch, which
+distinguishes tokens for new work from those for work that was taken back.
 
 Frames: to the worker `>IB` (length, epoch) and a list of attempts; from the worker `>I` (length) and an outcome; both msgpack.
 """
@@ -38,21 +38,22 @@ if TYPE_CHECKING:
 
 TO_WORKER: Final = struct.Struct(">IB")
 _GROWTH: Final = 16 * 2**20
+"""Bytes that an attempt may grow the process by before its peak is reset for the next one."""
 _LONG_S: Final = 0.001
-"""After attempts that took this long there is time for a look at more of what they may have changed."""
-HASH_OUTPUTS: Final = "look"
-"""Stands in the values of an attempt that is none: a command has ended, and its outputs are to be looked at."""
+"""After attempts that took this long, the state that is costly to compare is restored as well."""
+HASH_OUTPUTS: Final = "hash_outputs"
+"""In the values of what is no attempt: a command has ended, and its outputs are to be hashed."""
 FROM_WORKER: Final = struct.Struct(">I")
 SPIN_BELOW_S: Final = 0.0002
-"""While attempts are shorter than this, the other side is asked for news a few times before the process sleeps."""
+"""While attempts are shorter than this, the channel is polled for a moment before the process sleeps."""
 _SPIN_S: Final = 0.00008
-"""For how long: about what it costs to be put to sleep and woken again, so it is never more than twice as dear."""
+"""That moment: about what sleeping and waking cost, so that waiting never costs more than twice as much."""
 _MAX_SKIPS: Final = 255
-"""So often in a row it is left out at the most."""
+"""How many waits in a row are not preceded by polling, at the most."""
 
 
 class Worker:
-    """What a worker does after the fork."""
+    """A worker's process after the fork."""
 
     def __init__(self, context: RunContext, ident: int, channel: int, tokens: int) -> None:
         self._context = context
@@ -61,7 +62,7 @@ class Worker:
         self._spare_token = -1
         self._stopping = False
         self._interrupted = False
-        """Whether what ran when the worker was asked to end knows of it."""
+        """Whether `Stopped` was raised in what ran when the worker was asked to end."""
         self._last_s = 1.0
         self._poll = select.poll()
         self._poll.register(channel, select.POLLIN)
@@ -84,7 +85,8 @@ class Worker:
             processes.record_session(f"{context.run_dir}/live/worker-{ident}.pid")
 
     def run(self) -> None:
-        """Until the channel closes or the worker was asked to end."""
+        """Run attempts until the channel closes or the worker is asked to end."""
+        # A bundle has one token for all its attempts, so it begins or is taken back as a whole.
         self._prepare()
         while not self._stopping:
             if self._last_s < SPIN_BELOW_S:
@@ -126,14 +128,14 @@ class Worker:
             raise Stopped
 
     def _set_busy(self) -> None:
-        """From here on the worker's end interrupts what runs; it may have been asked for since the attempt's token was taken."""
+        """From here on SIGTERM interrupts what runs; it may have arrived since the attempt's token was taken."""
         self._busy = True
         if self._stopping and not self._interrupted:
             self._interrupted = True
             raise Stopped
 
     def _may_begin(self, epoch: int) -> bool:
-        """Take a token for an attempt of this epoch; without one the attempt was taken back."""
+        """Take a token of this epoch; where there is none the attempt was taken back."""
         if self._stopping:
             return False
         token = self._spare_token
@@ -149,6 +151,7 @@ class Worker:
         return True
 
     def _run_one(self, attempt: Attempt) -> None:
+        # The outcome is sent last: with it the runner counts the slot as free, so nothing of this attempt may remain by then.
         if attempt.spec is not None:
             self._context.plan.adopt(attempt.job, attempt.spec)
         if attempt.values is not None and HASH_OUTPUTS in attempt.values:
@@ -160,7 +163,7 @@ class Worker:
             self._set_busy()
             outcome = copy_context().run(self._performer.perform, attempt)
             self._busy = False
-        except Stopped:  # it struck between the action's end and here
+        except Stopped:  # raised after the action had returned
             self._busy = False
             outcome = Outcome(attempt.job, attempt.number, "cancelled")
         self._clean_up()
@@ -172,11 +175,12 @@ class Worker:
             _reset_peak()
         self._last_s = outcome.wall_s
         self._send(self._with_hashes(outcome) if outcome.kind == "ok" else outcome)
-        if attempt.spec is not None:  # it comes with each attempt, and there may be millions of them
+        if attempt.spec is not None:  # it is sent with each attempt, and there may be millions of them
             self._context.plan.forget(attempt.job)
 
     def _run_bundle(self, attempts: list[Attempt]) -> None:
-        """Run attempts as one. Those that end early are told at once; one token and one frame stand for all."""
+        """Run attempts as one call. Ends are sent as they come, but for the last, which follows the clearing up as in `_run_one`."""
+        # Peak memory and the costly state are reset each time: for many jobs that costs little, and any of them may have changed either.
         for attempt in attempts:
             if attempt.spec is not None:
                 self._context.plan.adopt(attempt.job, attempt.spec)
@@ -187,7 +191,7 @@ class Worker:
             self._set_busy()
             last = copy_context().run(self._performer.perform_bundle, attempts, self._report)
             self._busy = False
-        except Stopped:  # it struck outside the action: what was not told is told by the end of this process
+        except Stopped:  # raised outside the action: the end of this process reports what was not sent
             self._busy = False
         self._clean_up()
         if not self._process_state.restore_costly():
@@ -205,7 +209,7 @@ class Worker:
                 self._context.plan.forget(attempt.job)
 
     def _report(self, outcome: Outcome) -> None:
-        """Send the end of one attempt of a bundle that goes on. To be asked to end must not cut a frame in two."""
+        """Send the end of one attempt of a bundle that goes on, without being interrupted in the middle of a frame."""
         self._busy = False
         self._send(self._with_hashes(outcome) if outcome.kind == "ok" else outcome)
         self._busy = True
@@ -214,7 +218,7 @@ class Worker:
             raise Stopped
 
     def _with_hashes(self, outcome: Outcome) -> Outcome:
-        """With what there is to know of its declared outputs: here it takes nobody's time. Asked to end, it leaves that to the runner."""
+        """The outcome with the hashes of its declared outputs, which keep no other slot waiting here. Interrupted, the runner hashes them."""
         paths = self._context.plan.spec(outcome.job).outputs
         if paths:
             try:
@@ -230,13 +234,13 @@ class Worker:
         _write_all(self._channel, FROM_WORKER.pack(len(body)) + body)
 
     def _point_streams(self) -> None:
-        """Descriptors 1 and 2 are the attempt's log, whatever the one before has made of them."""
+        """Make descriptors 1 and 2 the attempt's log again, whatever the previous attempt did to them."""
         fd = self._spool.fd if self._spool is not None else self._null
         os.dup2(fd, 1)
         os.dup2(fd, 2)
 
     def _clean_up(self) -> None:
-        """Nothing of an attempt may go on after it: timers, children, threads."""
+        """End what an attempt has started: timers, children, threads."""
         for stream in (sys.stdout, sys.stderr):
             try:
                 stream.flush()
@@ -253,11 +257,11 @@ class Worker:
             except ChildProcessError:
                 pass
         if threads:
-            self._stopping = True  # a thread cannot be ended, but its process can
+            self._stopping = True  # a thread cannot be ended, only its process can
 
 
 def _reset_peak() -> None:
-    """Have the kernel measure the largest resident size anew: the next attempt's is not this one's."""
+    """Have the kernel measure the largest resident size anew, for the next attempt."""
     try:
         with open("/proc/self/clear_refs", "wb") as file:
             file.write(b"5")
@@ -266,15 +270,15 @@ def _reset_peak() -> None:
 
 
 def _reset_signals() -> None:
-    """What an action forks is a program of its own, which TERM ends as it ends any other."""
+    """Let SIGTERM end a process that an action has forked, as it ends any other program."""
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 class Spin:
-    """Asks for news for a moment before a process sleeps for them, as long as that finds any.
+    """Polls for a moment before a process sleeps, as long as that finds something.
 
-    Where both sides have a processor, news come within the moment, and nobody pays for being woken. Where they have to share, whoever asks
-    only keeps the other from working: after each time in vain it is left out twice as often as before.
+    Where both sides have a processor, the answer comes within the moment and saves waking up. Where they share one, polling only keeps the
+    other side from working: after each time in vain it is skipped twice as often as before.
     """
 
     def __init__(self, poll: select.poll) -> None:
@@ -283,7 +287,7 @@ class Spin:
         self._skips_left = 0
 
     def ready(self) -> list[tuple[int, int]]:
-        """What is ready within a moment, without going to sleep for it."""
+        """What is ready within a moment, without sleeping."""
         if self._skips_left:
             self._skips_left -= 1
             return []
