@@ -1,12 +1,12 @@
-"""The part of joblot that lives inside a Dask worker: one agent for each run that uses the worker.
+"""The part of joblot inside a Dask worker: one agent for each run that uses the worker.
 
-An agent is a process that is started, not forked, since a Dask worker has threads; below it stands the same warden as on one machine. The
-functions here are called by the runner: `greet`, `claim_run`, `end_attempts` and `end_session` beside Dask's tasks, `run_parcel` as a task. All of them
-run on the worker's event loop and take and return bytes.
+An agent is a process that is started, not forked, since a Dask worker has threads; below it is the same warden as on one machine. The
+runner calls functions here: `greet`, `claim_run`, `end_attempts`, `clear_agent` and `end_session` beside Dask's tasks, `run_parcel` as a
+task. They run on the worker's event loop, and structs go in and out as bytes.
 
-What keeps an attempt from running twice: a parcel names the one agent that it is for, an agent takes each parcel's number once, and whoever
-claims a run ends all agents of its earlier sessions on the machine before the new ones begin. When the runner, the scheduler or the Dask
-worker is gone, the agent's socket closes or the task sees itself cancelled, and the warden kills everything.
+An attempt never runs twice at once: a parcel names the one agent that it is for, an agent accepts each parcel's number once, and whoever
+claims a run ends all agents of its earlier sessions on the machine before the new ones start anything. When the runner, the scheduler or
+the Dask worker is gone, the agent's socket closes or the task is seen to be cancelled, and the warden kills everything.
 
 It does not know plans, retries or the journal.
 """
@@ -32,32 +32,32 @@ if TYPE_CHECKING:
     from joblot.cluster.messages import Answer, Claim, EndRequest, Hello, Parcel, Receipt
 
 MARK: Final = "JOBLOT_SITE"
-"""In the environment of everything below an agent: run token, session, agent."""
+"""In the environment of everything below an agent: run token, session, agent, and the number of its process."""
 CANCEL_CHECK_S: Final = 0.03
-"""How often a task looks whether it was cancelled: how long attempts may outlive their runner."""
+"""How often a task checks whether it was cancelled, so how long attempts may outlive their runner."""
 RECEIPT_DELAY_S: Final = 0.1
-"""How long what has ended waits for the rest of its parcel before it is told."""
+"""How long ends of attempts wait for the rest of the parcel before a receipt is sent."""
 _NO_TASK_S: Final = 30.0
-"""After this long without a task that asks, whoever sent a parcel is taken to be gone."""
+"""After this long without a task that asks for a parcel's receipts, its runner is taken to be gone."""
 _IDLE_S: Final = 60.0
-"""After this long without work an agent's process ends; with the next parcel it begins again."""
+"""After this long without work an agent's process ends; the next parcel starts another."""
 _START_S: Final = 60.0
 _END_S: Final = 0.2
 _WORKING_STATES: Final = ("running", "paused", "closing_gracefully")
 _AGENTS: Final[dict[str, Agent]] = {}
-"""By their own names."""
+"""By their names."""
 _BACKGROUND_TASKS: Final[set[asyncio.Task[None]]] = set()
 _CLAIMS: Final[dict[str, Claim]] = {}
-"""The newest claim of each run that this worker has heard of."""
+"""The newest claim of each run, by its token."""
 
 
 def dask_setup(_worker: Any) -> None:
-    """Dask calls this in a worker that begins with the run: Ctrl-C at a terminal is for the runner, who lets what runs end."""
+    """Dask calls this in a worker that starts with the run: Ctrl-C at a terminal is for the runner, which lets attempts end."""
     os.setpgid(0, 0)
 
 
 async def greet(body: bytes, dask_worker: Any) -> bytes:
-    """Make an agent. Nothing is ended and nothing runs yet."""
+    """Make an agent. Earlier sessions go on, and nothing runs yet."""
     hello = messages.decode(body, messages.Hello)
     problem = _version_problem(hello)
     if problem:
@@ -65,7 +65,7 @@ async def greet(body: bytes, dask_worker: Any) -> bytes:
     try:
         agent = Agent(hello, dask_worker)
         answer = await agent.start()
-    except Exception as error:  # noqa: BLE001 - Dask would write what we were called with, secrets and all, to its log
+    except Exception as error:  # noqa: BLE001 - Dask would log the arguments of this call, secrets included
         answer = messages.Answer(problem=f"{type(error).__name__}: {error}")
     if answer.agent:
         _AGENTS[agent.name] = agent
@@ -74,7 +74,7 @@ async def greet(body: bytes, dask_worker: Any) -> bytes:
 
 
 async def claim_run(body: bytes) -> str:
-    """End what earlier sessions of the run have left on this machine, and take nothing from them any more. Returns what forbids it."""
+    """End what earlier sessions of the run have left on this machine, and accept nothing from them any more. Returns why not, or ""."""
     claim = messages.decode(body, messages.Claim)
     known = _CLAIMS.get(claim.token)
     if known is not None and (
@@ -94,7 +94,7 @@ async def claim_run(body: bytes) -> str:
 
 
 async def run_parcel(body: bytes) -> bytes:
-    """Dask's task: run the parcel's attempts, or go on with them, and say what is new."""
+    """Dask's task: run the parcel's attempts, or wait for those that run, and return a receipt."""
     from distributed import get_worker
 
     parcel, worker = messages.decode(body, messages.Parcel), get_worker()
@@ -108,19 +108,19 @@ async def run_parcel(body: bytes) -> bytes:
 
 
 async def end_attempts(body: bytes) -> list[tuple[int, int, int]]:
-    """End attempts. Returns those that have not begun here and never will: parcel, job, number."""
+    """End attempts. Returns those that have not begun here and never will, as parcel, job, number."""
     request = messages.decode(body, messages.EndRequest)
     agent = _AGENTS.get(request.agent)
     return agent.end_attempts(request) if agent is not None else []
 
 
 async def clear_agent(name: str) -> None:
-    """End what an agent of a Dask worker that is gone has left on this machine; back when there is nothing of it."""
+    """Kill what the agent of a lost Dask worker has left on this machine; returns when nothing of it is left."""
     await asyncio.to_thread(processes.sweep_marked, MARK, lambda mark: mark.split(":")[2:3] == [name])
 
 
 async def end_session(session: str) -> None:
-    """The session is over: end its agent."""
+    """End the agent of a session."""
     for agent in [agent for agent in _AGENTS.values() if agent.session == session]:
         await agent.end()
         _AGENTS.pop(agent.name, None)
@@ -129,14 +129,14 @@ async def end_session(session: str) -> None:
 def is_orphaned(worker: Any, key: str) -> bool:
     """Whether nobody waits for a running task any more: it was cancelled, its client is gone, or the worker closes.
 
-    This looks into the worker's own state, which is not part of Dask's interface; a test holds it.
+    Dask tells a running task none of this, so this reads the worker's internal state; a test fails when that changes.
     """
     task = worker.state.tasks.get(key)
     return task is None or task.state in ("cancelled", "resumed") or worker.status.name not in _WORKING_STATES
 
 
 def _version_problem(hello: Hello) -> str:
-    """What the runner has in another version than this worker."""
+    """The message when the runner's versions are not this worker's; else an empty text."""
     mine = versions()
     if hello.wire != messages.WIRE and hello.versions == mine:
         return "the worker has another joblot of the same version"
@@ -149,7 +149,7 @@ def _version_problem(hello: Hello) -> str:
 
 
 class Agent:
-    """An agent's process, and the parcels that it has."""
+    """An agent: its process, and the parcels that it has."""
 
     def __init__(self, hello: Hello, worker: Any) -> None:
         self.token, self.session = hello.token, hello.session
@@ -168,18 +168,18 @@ class Agent:
         self._parcel_of: dict[tuple[int, int], _ParcelState] = {}
         """By job and number, the parcel of an attempt that runs."""
         self._accepted: set[int] = set()
-        """Numbers of parcels that were taken and may come again."""
+        """Numbers of accepted parcels, from `_settled` on: Dask may run their tasks again."""
         self._settled = 0
         self._refused: dict[int, set[tuple[int, int]]] = {}
-        """By the number of a parcel that has not come yet, those of its attempts that are not to begin."""
+        """By the number of a parcel that has not arrived, those of its attempts that must not begin."""
         self._ended = False
         self._idle: asyncio.TimerHandle | None = None
         self._process_count = 0
-        """How many processes it has had."""
+        """How many processes the agent has had."""
         self._start_lock = asyncio.Lock()
 
     async def start(self) -> Answer:
-        """Start the process."""
+        """Start the process, and have it load what the batch needs."""
         ours, theirs = socket.socketpair()
         self._process = self._launch(theirs)
         ours.setblocking(False)
@@ -219,7 +219,7 @@ class Agent:
         return f"{self.token}:{self.session}:{self.name}:{self._process_count}"
 
     async def run(self, parcel: Parcel, orphaned: Callable[[], bool]) -> Receipt:
-        """Run a parcel until there is something to tell of it."""
+        """Run a parcel until a receipt is due."""
         state = self._open.get(parcel.number)
         if state is None and parcel.attempts:
             if not self._accepts(parcel):
@@ -245,7 +245,7 @@ class Agent:
         return receipt
 
     def end_attempts(self, request: EndRequest) -> list[tuple[int, int, int]]:
-        """End what runs; what has not come is refused when it comes."""
+        """End what has begun; attempts of parcels that have not arrived will not begin. Returns these, as parcel, job, number."""
         begun, not_begun = [], []
         for number, kill in request.kills:
             state = self._open.get(number)
@@ -259,20 +259,20 @@ class Agent:
         return not_begun
 
     async def end(self) -> None:
-        """Kill everything, and come back when nothing is left of it."""
+        """Kill everything; returns when nothing of it is left."""
         self._ended = True
         await self._stop()
         await asyncio.to_thread(shutil.rmtree, self._folder, ignore_errors=True)
         self._lose_all("the agent has ended")
 
     def cut(self) -> None:
-        """Have everything killed, without waiting for it."""
+        """Have everything killed, without waiting."""
         self._ended = True
         if self._writer is not None:
             self._writer.transport.abort()
 
     def start_idle_timer(self) -> None:
-        """Nothing to do: after a while the process may end."""
+        """Without parcels, have the process end after a while."""
         if self._idle is None and not self._open and not self._ended:
             loop = asyncio.get_running_loop()
             self._idle = loop.call_later(_IDLE_S, lambda: _run_in_background(self._end_if_idle()))
@@ -281,14 +281,14 @@ class Agent:
         self._idle = None
         if not self._open:
             await self._stop()
-            if _CLAIMS.get(self.token) is None:  # its runner never came to the beginning
+            if _CLAIMS.get(self.token) is None:  # its runner never started anything
                 _AGENTS.pop(self.name, None)
 
     def _has_accepted(self, number: int) -> bool:
         return number < self._settled or number in self._accepted
 
     def _accepts(self, parcel: Parcel) -> bool:
-        """Whether this is the first time that the parcel comes."""
+        """Whether the parcel arrives for the first time, from the newest session."""
         if parcel.settled > self._settled:
             self._settled = parcel.settled
             self._accepted = {number for number in self._accepted if number >= self._settled}
@@ -356,7 +356,7 @@ class Agent:
         self._lose_all("the agent's process has died")
 
     async def _stop(self) -> None:
-        """End the process and what is below it. Its warden does that by itself; here it is made sure of."""
+        """End the process and everything below it: its warden does that itself, unless it was killed."""
         process, self._process = self._process, None
         if self._listener is not None:
             self._listener.cancel()
@@ -368,7 +368,7 @@ class Agent:
             await asyncio.to_thread(_end_process, process, self._mark())
 
     def _lose_all(self, why: str) -> None:
-        """What ran here has ended, and nobody knows how."""
+        """Report what ran here as lost."""
         for state in self._open.values():
             state.lose(why)
         self._parcel_of.clear()
@@ -376,7 +376,7 @@ class Agent:
 
 def _end_process(process: subprocess.Popen[bytes], mark: str) -> None:
     try:
-        process.wait(_END_S)  # it ends by itself when its socket closes, and takes its folder along
+        process.wait(_END_S)  # it ends when its socket closes, and removes its folder
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
@@ -398,7 +398,7 @@ class _ParcelState:
         self._timeout: asyncio.TimerHandle | None = None
 
     def add_end(self, end: messages.AttemptEnd) -> None:
-        """An attempt has ended."""
+        """Add the end of an attempt to the next receipt."""
         if not self._ends:
             self._receipt_due_at = time.monotonic() + RECEIPT_DELAY_S
         self._ends.append(end)
@@ -406,16 +406,16 @@ class _ParcelState:
         self._changed.set()
 
     def lose(self, why: str) -> None:
-        """Nothing more will come."""
+        """Report the attempts that are left as lost."""
         self._lost = self._lost or why
         self._changed.set()
 
     def is_receipt_due(self) -> bool:
-        """Whether to send a receipt now."""
+        """Whether to send a receipt: everything has ended, is lost, or an end has waited long enough."""
         return not self.left or bool(self._lost) or bool(self._ends and time.monotonic() >= self._receipt_due_at)
 
     async def wait(self, seconds: float) -> None:
-        """Until there is news, but not for long."""
+        """Wait for an end or a loss, at the most this long."""
         self._changed.clear()
         try:
             await asyncio.wait_for(self._changed.wait(), seconds)
@@ -423,32 +423,32 @@ class _ParcelState:
             pass
 
     def receipt(self) -> Receipt:
-        """What is new."""
+        """The receipt of what has ended since the last one."""
         ends, self._ends = self._ends, []
         lost = self._lost if self.left else ""
         return messages.Receipt(number=self.number, ends=ends, is_open=bool(self.left) and not lost, lost=lost)
 
     def cancel_timeout(self) -> None:
-        """A task asks for it."""
+        """A task asks for receipts again."""
         if self._timeout is not None:
             self._timeout.cancel()
             self._timeout = None
 
     def start_timeout(self, agent: Agent) -> None:
-        """Somebody must ask again soon."""
+        """End the agent unless a task asks for receipts again in time."""
         loop = asyncio.get_running_loop()
         self._timeout = loop.call_later(_NO_TASK_S, lambda: _run_in_background(agent.end()))
 
 
 def _run_in_background(coroutine: Coroutine[Any, Any, None]) -> None:
-    """Have something done beside. The loop alone would not keep it from being collected as garbage."""
+    """Run a coroutine as a task of its own. It is kept in a set, since the event loop holds tasks weakly."""
     task = asyncio.get_running_loop().create_task(coroutine)
     _BACKGROUND_TASKS.add(task)
     task.add_done_callback(_BACKGROUND_TASKS.discard)
 
 
 def boot() -> str:
-    """The machine's boot, or an empty text where the system does not tell."""
+    """The id of the machine's boot, or an empty text where the system has none."""
     try:
         with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
             return file.read().strip()

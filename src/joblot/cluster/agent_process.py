@@ -1,6 +1,6 @@
-"""An agent's own process: runs attempts with the executor of one machine, and tells of them over a socket. `python -m` begins it.
+"""An agent's own process: runs attempts with the executor of one machine, and sends their ends over a socket. Started by `python -m`.
 
-It has one thread, so that the warden can be forked from it. It ends when its socket closes, and everything below it ends first. It does
+It has one thread, so that the warden can be forked from it. When its socket closes it ends everything below it and then itself. It does
 not know Dask: the other end of its socket is `agent`.
 """
 
@@ -34,11 +34,11 @@ _INSTALL_HINT: Final = (
 
 
 class UnfitError(JoblotError):
-    """What the batch needs is not on this machine."""
+    """Something that the batch needs is not on this machine."""
 
 
 def main() -> None:
-    """Greet, then run what comes until the socket closes."""
+    """Read the `Hello`, answer it, then run what is sent until the socket closes."""
     with socket.socket(fileno=int(sys.argv[1])) as sock:
         sock.set_inheritable(False)
         hello = messages.decode(_read_body(sock), messages.Hello)
@@ -61,7 +61,11 @@ def main() -> None:
 
 
 def _prepare(hello: messages.Hello) -> Plan:
-    """Have in memory what the attempts need, before anything is forked."""
+    """Load what the attempts need, before anything is forked.
+
+    Raises:
+        UnfitError: a folder, module or action is missing.
+    """
     from joblot.actions.registry import ACTIONS, import_modules
 
     os.environ.update(hello.secrets)
@@ -91,7 +95,7 @@ def _prepare(hello: messages.Hello) -> Plan:
 def _import(name: str) -> None:
     try:
         import_module(name)
-    except Exception as error:  # noqa: BLE001 - whatever a module does when it is imported
+    except Exception as error:  # noqa: BLE001 - importing runs the module's own code
         raise UnfitError(
             f"module `{name}` cannot be imported: {type(error).__name__}: {error}",
             hint=_INSTALL_HINT,
@@ -99,7 +103,7 @@ def _import(name: str) -> None:
 
 
 class _Loop:
-    """Between the socket and the executor."""
+    """Passes attempts from the socket to the executor, and ends back."""
 
     def __init__(self, sock: socket.socket, executor: LocalExecutor, context: RunContext) -> None:
         self._sock = sock
@@ -109,11 +113,11 @@ class _Loop:
         self._logs = context.run_dir / "logs"
         self._buffer = bytearray()
         self._bundles: dict[tuple[int, int], _Bundle] = {}
-        """By job and number, the bundle of an attempt that runs in one."""
+        """By job and number, the bundles of attempts that run in one."""
         executor.wake_on(sock.fileno())
 
     def run(self) -> None:
-        """Until the socket closes."""
+        """Serve until the socket closes."""
         while True:
             outcomes = self._executor.wait(None)
             if outcomes:
@@ -149,7 +153,7 @@ class _Loop:
         self._executor.start(attempts)
 
     def _attempt_end(self, outcome: Outcome) -> messages.AttemptEnd:
-        """The outcome with its log. What a bundle printed is there when the last of its attempts has ended."""
+        """The outcome with its log, which for a bundle is complete when the last of its attempts has ended."""
         job, number = self._plan.name(outcome.job), outcome.number
         bundle = self._bundles.pop((outcome.job, number), None)
         log = b""
@@ -175,19 +179,18 @@ class _Loop:
         return log
 
 
-class _Bundle:
-    """Attempts that run as one: whose name their log has, and how many of them have not ended."""
+class _Bundle(msgspec.Struct):
+    """Attempts that run as one call: the job and number that name their log, and how many have not ended."""
 
-    def __init__(self, number: int, job: str, attempt: int) -> None:
-        self.number = number
-        self.job = job
-        self.attempt = attempt
-        self.jobs: list[int] = []
-        self.left = 0
+    number: int
+    job: str
+    attempt: int
+    jobs: list[int] = []
+    left: int = 0
 
 
 def _take_body(buffer: bytearray) -> bytes | None:
-    """Take a whole message's body from the front."""
+    """Take the body of a complete message from the front of a buffer."""
     if len(buffer) < messages.LENGTH_BYTES:
         return None
     end = messages.LENGTH_BYTES + int.from_bytes(buffer[: messages.LENGTH_BYTES], "big")
@@ -209,7 +212,7 @@ def _read_body(sock: socket.socket) -> bytes:
 
 
 def _warn(message: str) -> None:
-    print(f"joblot: {message}", file=sys.stderr)  # noqa: T201 - the Dask worker's own log is where this can be read
+    print(f"joblot: {message}", file=sys.stderr)  # noqa: T201 - it can be read in the Dask worker's log
 
 
 if __name__ == "__main__":

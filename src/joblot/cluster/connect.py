@@ -1,4 +1,4 @@
-"""Begins or joins a Dask cluster, and leaves it again. Raises errors that a person can act on; runs nothing there.
+"""Starts or joins a Dask cluster, and leaves it again, with errors that a person can act on. Runs nothing there.
 
 `distributed` is imported here and in what runs on its workers, and nowhere else.
 """
@@ -21,7 +21,7 @@ _LOGGERS: Final = ("distributed", "distributed.client", "tornado.application")
 
 
 class Cluster:
-    """A client of a Dask cluster, and the cluster itself when it began with the run."""
+    """A client of a Dask cluster, and the cluster itself when it was started with the run."""
 
     def __init__(self, on: str, settings: Settings, client: Any, deployed: Any) -> None:
         self.on = on
@@ -31,17 +31,17 @@ class Cluster:
 
     @property
     def is_connected(self) -> bool:
-        """Whether the scheduler is connected. A connection that was lost has taken all tasks along, whether or not it comes back."""
+        """Whether the scheduler is connected. With a lost connection all tasks are lost, even if it comes back."""
         status: str = self.client.status
         return status == "running"
 
     @property
     def threads(self) -> list[int]:
-        """How many threads each of the workers has that there are now."""
+        """How many threads each of the present workers has."""
         return [worker["nthreads"] for worker in self.client.scheduler_info(n_workers=-1)["workers"].values()]
 
     def close(self) -> None:
-        """Disconnect, and end what was begun."""
+        """Disconnect, and end the cluster that was started."""
         for part in (self.client, self._deployed):
             if part is not None:
                 with suppress(Exception):  # half of it may be gone
@@ -50,11 +50,11 @@ class Cluster:
 
 
 def open_cluster(on: str, settings: Settings, slots: int) -> Cluster:
-    """Join the scheduler at an address, or begin a cluster; with a LocalCluster `slots` is how many attempts it is to run at once.
+    """Join the scheduler at an address, or start a cluster; a LocalCluster gets threads for `slots` attempts at once.
 
     Raises:
-        UsageError: it must not be used like this, or a package is missing.
-        ClusterError: it cannot be reached or begun.
+        UsageError: the settings are not safe, or a package is missing.
+        ClusterError: the cluster cannot be reached or started.
     """
     check_safe(on, settings)
     try:
@@ -136,7 +136,7 @@ def _deploy(on: str, settings: Settings, security: Any, slots: int) -> Any:
 
 
 def _defaults(on: str, settings: Settings, slots: int) -> dict[str, Any]:
-    """What a deployer gets unless the settings say otherwise."""
+    """Options of a deployer's class that the settings may override."""
     if on != "dask":
         return {}
     workers = settings.workers or (2 if slots % 2 == 0 else 1)
@@ -151,7 +151,7 @@ def _defaults(on: str, settings: Settings, slots: int) -> dict[str, Any]:
 
 
 def _inherited_tls(settings: Settings) -> dict[str, Any]:
-    """What processes that SSH begins take over of Dask's configuration: the paths of the certificates, which are theirs too."""
+    """The part of Dask's configuration that processes started by SSH get: paths of certificates, the same on all hosts."""
     assert isinstance(settings.tls, Tls), "BUG: checked before"
     tls: dict[str, Any] = {"ca-file": settings.tls.ca}
     for role in ("client", "scheduler", "worker"):
@@ -164,10 +164,10 @@ def _connect(address: str, security: Any) -> Any:
     from distributed.versions import VersionMismatchWarning
 
     try:
-        if address.startswith("tcp"):  # where nobody listens, Dask would try again and again
+        if address.startswith("tcp"):  # where nobody listens, Dask would retry until the timeout
             host, _, port = address.removeprefix("tcp://").rpartition(":")
             socket.create_connection((host.strip("[]"), int(port)), _CONNECT_S).close()
-        with warnings.catch_warnings():  # of versions: where they matter, they are an error in our own words
+        with warnings.catch_warnings():  # about versions: those that matter are errors of `greet`
             warnings.simplefilter("ignore", VersionMismatchWarning)
             return Client(address, security=security, timeout=_CONNECT_S, set_as_default=False)
     except (OSError, ValueError, TypeError, RuntimeError) as error:
@@ -200,7 +200,7 @@ def error_text(error: BaseException) -> str:
 
 
 def _silence_logs(*, on: bool) -> None:
-    """Dask's own log lines would stand between ours; what matters of them comes as errors."""
+    """Switch Dask's log lines off, which would stand between ours; those that matter are errors here."""
     for name in _LOGGERS:
         logger = logging.getLogger(name)
         if on:

@@ -1,8 +1,8 @@
 """Runs attempts on a Dask cluster: the runner's side of it.
 
 Dask carries parcels to the agents in its workers and receipts back, and nothing else: it never decides that something runs again, or where.
-Short attempts travel many to a task, a bundle as one task, everything else alone. What Dask's own threads hear comes to the engine's
-thread through one queue.
+Short attempts travel many to a task, a bundle as one task, everything else alone. Events in Dask's own threads reach the engine's thread
+through one queue.
 
 Whatever was submitted comes back from `wait` once: by its receipt, or as `lost` when its worker or the scheduler is gone.
 """
@@ -19,6 +19,7 @@ from functools import partial
 from types import FunctionType
 from typing import TYPE_CHECKING, Any, Final
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from joblot.actions.signature import hints
@@ -36,7 +37,7 @@ from joblot.errors import ClusterError, RunHeldError
 from joblot.executors.spool import link_log, write_log
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from joblot.cluster.connect import Cluster
     from joblot.core.model import JobSpec
@@ -44,29 +45,29 @@ if TYPE_CHECKING:
     from joblot.executors.protocol import RunContext
 
 MAX_LOG: Final = 4 * 2**20
-"""Bytes that come back of a log, at the most: they go through the scheduler's memory."""
+"""Bytes of a log that are sent back, at the most: they go through the scheduler's memory."""
 SETTLE_S: Final = 1.0
-"""How long the ends of what a lost worker ran are kept back, at least."""
+"""How long ends of what a lost worker ran are held back, at least."""
 CLEAR_S: Final = 10.0
-"""How long to wait for the worker that sees to it that nothing is left."""
+"""How long to wait for the worker that was asked to kill what is left."""
 _SHORT_S: Final = 0.05
-"""Attempts that are shorter than this travel together; until some have ended they are taken to be longer."""
+"""Attempts that are shorter than this travel together; until some have ended they are assumed to be longer."""
 _PARCEL_S: Final = 0.1
 """How much work, by the typical duration, is put into one task."""
 _MAX_AHEAD: Final = 16
-"""Tasks sent ahead for each place, at the most."""
+"""Tasks sent ahead for each slot, at the most."""
 _STUCK_S: Final = 0.25
 """After this long without a receipt what was sent ahead is taken back."""
 _MIN_ATTEMPT_S: Final = 0.0001
-"""What an attempt costs at its agent even when it does nothing."""
+"""What an attempt takes at its agent even when it does nothing."""
 _CALL_S: Final = 30.0
 _LEAVE_S: Final = 5.0
 _MAX_GREETINGS: Final = 3
-"""So often a worker is asked for an agent again after it has lost one."""
+"""How often a worker is asked for an agent after the start: it may be new, or lose one again and again."""
 
 
 class DaskExecutor:
-    """`Executor` over a cluster that is open. It closes it, too. `max_slots` bounds how many attempts run at once.
+    """`Executor` over an open cluster, which it closes as well. `max_slots` bounds how many attempts run at once.
 
     Raises:
         ClusterError: no worker can run the batch, or one of its jobs.
@@ -84,28 +85,28 @@ class DaskExecutor:
         self._claimed: bytes = b""
         self._plain: deque[Attempt] = deque()
         self._special: deque[_Unit] = deque()
-        """Bundles, and attempts that ask for more than a place."""
+        """Bundles, and attempts that take more than one slot."""
         self._parcels: dict[int, _SubmittedParcel] = {}
         self._parcel_of: dict[tuple[int, int], int] = {}
         """By job and number, the parcel that an attempt is in."""
         self._last_number = 0
         self._ended: list[Outcome] = []
         self._held_ends: list[_HeldEnds] = []
-        """Ends that are kept back until it is certain that nothing lives."""
+        """Ends that are held back until nothing of the attempts can still run."""
         self._typical_s = _SHORT_S
         self._greetings: dict[str, int] = {}
         self._overbooked: set[RemoteAgent] = set()
-        """Agents that have more than they can begin."""
+        """Agents that have more than they can start."""
         self._stuck_checked_at = 0.0
-        """When it was last looked at what is stuck there."""
         self._finished_tasks: list[tuple[int, Any]] = []
-        """Tasks whose results have not been fetched; of Dask's thread."""
+        """Tasks whose results have not been fetched; used by Dask's thread only."""
         self._fetching = False
         self._to_submit: dict[tuple[str, tuple[tuple[str, float], ...]], list[tuple[int, str, bytes]]] = {}
-        """By where they go and what they take there, tasks to be submitted together."""
+        """Tasks to be submitted together, by the worker's address and what they take there."""
         self._down_reason = ""
         self._no_agent_since: float | None = None
-        self._news: deque[tuple[Any, ...]] = deque()
+        self._news: deque[tuple[Callable[..., None], tuple[Any, ...]]] = deque()
+        """Calls from Dask's thread that the engine's thread makes."""
         self._wake_r, self._wake_w = os.pipe()
         for fd in (self._wake_r, self._wake_w):
             os.set_blocking(fd, False)
@@ -123,20 +124,20 @@ class DaskExecutor:
 
     @property
     def slots(self) -> int:
-        """How many attempts run at once, with the workers that there are now."""
+        """How many attempts run at once with the present workers."""
         return max(1, self._fleet.slots)
 
     @property
     def capacity(self) -> int:
-        """See `Executor.capacity`."""
+        """The slots, times how many attempts travel in a task and how many tasks are sent ahead."""
         return self.slots * self._depth() * (1 + self._ahead())
 
     def wake_on(self, fd: int) -> None:
-        """See `Executor.wake_on`."""
+        """Let `wait` return when this descriptor becomes readable."""
         self._poll.register(fd, select.POLLIN)
 
     def start(self, attempts: Sequence[Attempt]) -> None:
-        """See `Executor.start`.
+        """Send attempts to where there is room; the others wait here. The first call claims the run on all workers.
 
         Raises:
             ClusterError: the scheduler is gone.
@@ -161,7 +162,7 @@ class DaskExecutor:
         self._hand_out()
 
     def kill(self, kills: Sequence[Kill]) -> None:
-        """See `Executor.kill`."""
+        """Give back what has not been submitted, and have the agents end the rest."""
         by_worker: dict[str, list[tuple[int, Kill]]] = {}
         waiting = []
         for kill in kills:
@@ -178,7 +179,7 @@ class DaskExecutor:
             self._loop.add_callback(self._request_ends, address, request)
 
     def wait(self, timeout: float | None) -> list[Outcome]:
-        """See `Executor.wait`.
+        """What has ended. Unless something has already: handle events, take back what is stuck, send what waits.
 
         Raises:
             ClusterError: the scheduler is gone, or no worker has come for a long time.
@@ -195,15 +196,12 @@ class DaskExecutor:
         return ended
 
     def close(self) -> None:
-        """See `Executor.close`."""
+        """End the agents, and leave or end the cluster."""
         if self._cluster.is_connected:
             for submitted in self._parcels.values():
                 submitted.cancel(self._loop)
             if self._fleet.agents:
-                self._call(
-                    self._client.run(agent_calls.end_session, self._session.id, asynchronous=True, on_error="ignore"),
-                    _LEAVE_S,
-                )
+                self._run_on_all(agent_calls.end_session, self._session.id, _LEAVE_S)
             self._session.end()
         self._cluster.close()
         for fd in (self._wake_r, self._wake_w):
@@ -212,13 +210,13 @@ class DaskExecutor:
     # --- agents ----------------------------------------------------------------------------------
 
     def _start_agents(self) -> None:
-        """Have an agent in every worker, and see that all jobs can run."""
+        """Have an agent in every worker, and check that all jobs can run."""
         asked_at = time.monotonic()
-        answers = self._call(self._client.run(agent_calls.greet, self._hello, asynchronous=True, on_error="return"))
+        replies = self._run_on_all(agent_calls.greet, self._hello)
         heard_at = time.monotonic()
         problems: dict[str, list[str]] = {}
         hint = ""
-        for address, reply in (answers or {}).items():
+        for address, reply in (replies or {}).items():
             answer = _answer_of(reply)
             if answer.agent:
                 self._add(address, answer, asked_at, heard_at)
@@ -246,9 +244,7 @@ class DaskExecutor:
     def _claim(self) -> None:
         """Take the run for this process, on every worker, before the first attempt."""
         self._claimed = messages.encode(self._session.begin())
-        problems = self._call(
-            self._client.run(agent_calls.claim_run, self._claimed, asynchronous=True, on_error="return")
-        )
+        problems = self._run_on_all(agent_calls.claim_run, self._claimed)
         if problems is None:
             raise ClusterError(f"the workers of `{self._cluster.on}` do not answer", hint="nothing has begun there")
         for address, problem in problems.items():
@@ -258,7 +254,7 @@ class DaskExecutor:
                 self._lose_agent(address)
 
     def _greet(self, address: str) -> None:
-        """Ask a worker that has come, or has lost its agent."""
+        """Ask a worker that is new, or has lost its agent, for one."""
         count = self._greetings[address] = self._greetings.get(address, 0) + 1
         if count <= _MAX_GREETINGS:
             self._loop.add_callback(self._greet_there, address)
@@ -268,19 +264,15 @@ class DaskExecutor:
     async def _greet_there(self, address: str) -> None:
         asked_at = time.monotonic()
         try:
-            replies = await self._client.run(
-                agent_calls.greet, self._hello, workers=[address], asynchronous=True, on_error="return"
+            answer = _answer_of(await self._run_on(address, agent_calls.greet, self._hello))
+            problem = (
+                answer.agent and self._claimed and await self._run_on(address, agent_calls.claim_run, self._claimed)
             )
-            answer = _answer_of(replies[address])
-            if answer.agent and self._claimed:
-                problem = (
-                    await self._client.run(agent_calls.claim_run, self._claimed, workers=[address], asynchronous=True)
-                )[address]
-                if problem:
-                    answer = messages.Answer(problem=problem)
-        except Exception as error:  # noqa: BLE001 - the worker may be gone again, in whatever way
-            answer = messages.Answer(problem=error_text(error))
-        self._notify("greeted", address, answer, asked_at, time.monotonic())
+            if problem:
+                answer = messages.Answer(problem=problem)
+        except Exception as error:  # noqa: BLE001 - the worker may be gone again
+            answer = _answer_of(error)
+        self._notify(self._greeted, address, answer, asked_at, time.monotonic())
 
     def _greeted(self, address: str, answer: messages.Answer, asked_at: float, heard_at: float) -> None:
         if answer.agent and address not in self._fleet.agents:
@@ -289,7 +281,7 @@ class DaskExecutor:
             self._warn(f"worker `{address}` is not used: {answer.problem}")
 
     def _lose_agent(self, address: str, why: str = "", *, lives: bool = False) -> None:
-        """A worker is gone, with all that ran there; or it lives, and what it has of us is not to be trusted any more."""
+        """Remove a worker's agent, and lose what ran there: the worker is gone, or `lives` while its agent is no longer used."""
         agent = self._fleet.remove(address)
         if agent is None:
             return
@@ -304,7 +296,7 @@ class DaskExecutor:
         self._have_cleared(held, agent.address if lives else "")
 
     def _have_cleared(self, held: _HeldEnds, own: str = "") -> None:
-        """Ask another worker of the machine, or else its own, to see to it that nothing lives; with nobody to ask time has to do."""
+        """Ask another worker of the machine, or else `own`, to kill what is left. With nobody to ask, the ends are held for SETTLE_S."""
         others = (other.address for other in self._fleet.agents.values() if other.host == held.agent.host)
         held.clearing_worker = next(others, own)
         if held.clearing_worker:
@@ -312,24 +304,25 @@ class DaskExecutor:
 
     # --- what Dask's threads call ---------------------------------------------------------------
 
-    def _notify(self, *news: Any) -> None:
-        self._news.append(news)
+    def _notify(self, handler: Callable[..., None], *arguments: Any) -> None:
+        self._news.append((handler, arguments))
         try:
             os.write(self._wake_w, b"!")
         except OSError:
-            pass  # full: it rings already; or closed
+            pass  # the pipe is full, which wakes as well, or closed
 
     def _worker_event(self, event: tuple[float, Any]) -> None:
         message = event[1]
-        if isinstance(message, dict) and message.get("action") in ("add-worker", "remove-worker"):
-            self._notify(message["action"], message["worker"])
+        action = message.get("action") if isinstance(message, dict) else None
+        if action in ("add-worker", "remove-worker"):
+            self._notify(self._worker_added if action == "add-worker" else self._worker_removed, message["worker"])
 
     def _task_ended(self, number: int, future: Any) -> None:
-        with suppress(RuntimeError):  # the loop is closed, and nobody wants to know
+        with suppress(RuntimeError):  # the loop is closed, as the run has ended
             self._loop.add_callback(self._fetch, number, future)
 
     async def _fetch(self, number: int, future: Any) -> None:
-        """Fetch what a task has returned. Results are fetched together: while some are on their way others end."""
+        """Fetch what a task has returned, together with all that end while other results are being fetched."""
         self._finished_tasks.append((number, future))
         if not self._fetching:
             self._fetching = True
@@ -351,27 +344,31 @@ class DaskExecutor:
         for number, future in done:
             receipt = receipts.get(number)
             if receipt is None:
-                self._notify("broken", number, not isinstance(await _error_of(future), KilledWorker))
+                self._notify(self._task_failed, number, not isinstance(await _error_of(future), KilledWorker))
             else:
-                self._notify("receipt", number, receipt)
+                self._notify(self._take_receipt, number, receipt)
             future.release()
 
     async def _request_ends(self, address: str, request: bytes) -> None:
         try:
-            replies = await self._client.run(agent_calls.end_attempts, request, workers=[address], asynchronous=True)
-        except Exception:  # noqa: BLE001 - the worker is gone, and what ran there is lost; that is heard in another way
+            not_begun = await self._run_on(address, agent_calls.end_attempts, request)
+        except Exception:  # noqa: BLE001 - the worker is gone, which is an event of its own
             return
-        self._notify("not_begun", replies.get(address, ()))
+        self._notify(self._take_back, not_begun)
 
     async def _clear(self, address: str, name: str) -> None:
-        """Have a worker of the machine see to it that nothing lives of an agent: another one, or the same, should it live after all."""
-        with suppress(Exception):  # that one is gone too, in whatever way: then time has to do
-            await self._client.run(agent_calls.clear_agent, name, workers=[address], asynchronous=True)
-        self._notify("cleared", name, address)
+        with suppress(Exception):  # that worker is gone as well: the ends are held for SETTLE_S only
+            await self._run_on(address, agent_calls.clear_agent, name)
+        self._notify(self._cleared, name, address)
 
-    def _call(self, coroutine: Coroutine[Any, Any, Any], limit_s: float | None = None) -> Any:
-        """The result of a call to the cluster; None when it did not come."""
-        running = asyncio.run_coroutine_threadsafe(coroutine, self._loop.asyncio_loop)
+    async def _run_on(self, address: str, function: Callable[..., Any], argument: bytes | str) -> Any:
+        """What a function of `agent` returns on one worker, or raises there."""
+        return (await self._client.run(function, argument, workers=[address], asynchronous=True))[address]
+
+    def _run_on_all(self, function: Callable[..., Any], argument: bytes | str, limit_s: float | None = None) -> Any:
+        """What it returns or raises, by worker; None when the scheduler is gone or does not answer in time."""
+        calls = self._client.run(function, argument, asynchronous=True, on_error="return")
+        running = asyncio.run_coroutine_threadsafe(calls, self._loop.asyncio_loop)
         try:
             return running.result(limit_s if limit_s is not None else self._cluster.settings.wait_s + _CALL_S)
         except Exception:  # noqa: BLE001 - the scheduler is gone
@@ -394,22 +391,8 @@ class DaskExecutor:
         except BlockingIOError:
             pass
         while self._news:
-            kind, *rest = self._news.popleft()
-            if kind == "receipt":
-                self._take_receipt(*rest)
-            elif kind == "broken":
-                self._task_failed(*rest)
-            elif kind == "not_begun":
-                self._take_back(*rest)
-            elif kind == "cleared":
-                self._cleared(*rest)
-            elif kind == "greeted":
-                self._greeted(*rest)
-            elif kind == "remove-worker":
-                self._lose_agent(*rest)
-                self._greetings.pop(rest[0], None)
-            elif rest[0] not in self._fleet.agents:
-                self._greet(*rest)
+            handler, arguments = self._news.popleft()
+            handler(*arguments)
         now = time.monotonic()
         for held in [held for held in self._held_ends if held.due <= now]:
             self._held_ends.remove(held)
@@ -417,12 +400,22 @@ class DaskExecutor:
         if not self._cluster.is_connected:
             self._scheduler_lost()
 
+    def _worker_added(self, address: str) -> None:
+        if address not in self._fleet.agents:
+            self._greet(address)
+
+    def _worker_removed(self, address: str) -> None:
+        self._lose_agent(address)
+        self._greetings.pop(address, None)
+
     def _cleared(self, agent: str, worker: str) -> None:
         for held in self._held_ends:
             if held.agent.name == agent and held.clearing_worker == worker:
                 held.clearing_worker = ""
 
     def _take_receipt(self, number: int, data: bytes) -> None:
+        # The attempt may have been given back by `_take_back`, or the parcel lost by `_lose_agent`, while this receipt was on its way:
+        # only what is still in the parcel counts, so that each attempt comes back once.
         submitted = self._parcels.get(number)
         if submitted is None:
             return
@@ -434,13 +427,13 @@ class DaskExecutor:
             attempt = submitted.left.pop((outcome.job, outcome.number), None)
             if attempt is None:
                 continue
-            if not submitted.bundle:  # a kill that names one of a bundle means all of it
+            if not submitted.bundle:  # a kill that names any attempt of a bundle ends all of it
                 del self._parcel_of[outcome.job, outcome.number]
             if outcome.began is not None:
                 outcome.began += clock_offset_s
             if end.log:
                 self._write_log(submitted, outcome, end.log)
-            if outcome.kind == "returned":  # it was queued behind a long one
+            if outcome.kind == "returned":  # it was queued behind a long attempt
                 self._typical_s = max(self._typical_s, _SHORT_S)
             self._ended.append(outcome)
         if receipt.is_open:
@@ -452,7 +445,7 @@ class DaskExecutor:
             self._greet(submitted.agent.address)
         else:
             self._close_parcel(number)
-            for attempt in submitted.left.values():  # they were taken back before they came there
+            for attempt in submitted.left.values():  # taken back before they arrived
                 self._give_back(attempt)
 
     def _write_log(self, submitted: _SubmittedParcel, outcome: Outcome, log: bytes) -> None:
@@ -476,7 +469,7 @@ class DaskExecutor:
         return submitted
 
     def _lose_parcel(self, number: int, why: str) -> list[Outcome]:
-        """The ends of a parcel's attempts, of which nothing will be heard any more."""
+        """Remove a parcel. Returns the outcomes of its attempts, whose ends will never be known."""
         submitted = self._close_parcel(number)
         submitted.cancel(self._loop)
         shared = len(submitted.bundle) > 1
@@ -486,7 +479,7 @@ class DaskExecutor:
         ]
 
     def _task_failed(self, number: int, lives: bool) -> None:
-        """A task has ended without a receipt: whatever became of its worker, the agent that it was for is not used again."""
+        """A task has ended without a receipt. Whether or not its worker `lives`, the agent is not used again."""
         if number in self._parcels and self._cluster.is_connected:
             address = self._parcels[number].agent.address
             self._lose_agent(address, lives=lives)
@@ -553,7 +546,7 @@ class DaskExecutor:
         return [attempt for unit in self._special for attempt in unit.attempts] + list(self._plain)
 
     def _hand_out(self) -> None:
-        """Send what waits to where there is room."""
+        """Send what waits to agents with room."""
         if self._special:
             self._hand_out_special()
         if not self._plain:
@@ -568,7 +561,7 @@ class DaskExecutor:
     def _hand_out_special(self) -> None:
         stay: deque[_Unit] = deque()
         full: set[int] = set()
-        """Places asked for that no worker has now: who asks for as many need not be looked at."""
+        """Numbers of slots that no agent has free now: units that take as many need not be tried."""
         for unit in self._special:
             agent = None if unit.demand.slots in full else self._fleet.room(unit.demand)
             if agent is not None:
@@ -581,12 +574,12 @@ class DaskExecutor:
         self._flush()
 
     def _send(self, attempts: list[Attempt], agent: RemoteAgent, demand: Demand) -> None:
-        """Submit a parcel."""
+        """Submit a parcel. Attempts that cannot be sent end with an error."""
         ready = []
         for attempt in attempts:
             try:
                 spec = _wire_spec(attempt.spec or self._plan.spec(attempt.job))
-            except Exception as error:  # noqa: BLE001 - whatever pickling runs
+            except Exception as error:  # noqa: BLE001 - pickling runs any code
                 message = f"the function cannot be sent to a worker: {error_text(error)}"
                 self._ended.append(Outcome(attempt.job, attempt.number, "error", reason="exception", message=message))
             else:
@@ -618,7 +611,7 @@ class DaskExecutor:
         self._to_submit.setdefault((agent.address, amounts), []).append((number, key, messages.encode(parcel)))
 
     def _flush(self) -> None:
-        """Submit what stands ready. Tasks that go to the same worker are submitted together, which is much cheaper."""
+        """Submit what is ready. Tasks for the same worker are submitted together, which is much cheaper."""
         for (address, amounts), tasks in self._to_submit.items():
             numbers, task_keys, parcels = zip(*tasks, strict=True)
             futures = self._client.map(
@@ -661,7 +654,7 @@ class DaskExecutor:
         self._plain = stay
 
     def _take_back(self, not_begun: Iterable[tuple[int, int, int]]) -> None:
-        """The agent has taken these back before they came there."""
+        """Give back attempts that an agent has refused before they arrived."""
         for parcel, job, number in not_begun:
             submitted = self._parcels.get(parcel)
             attempt = submitted.left.pop((job, number), None) if submitted is not None else None
@@ -670,7 +663,7 @@ class DaskExecutor:
                 self._give_back(attempt)
 
     def _take_back_stuck(self) -> None:
-        """What was sent ahead of a free place, and then came behind something that takes long."""
+        """Take back what was sent ahead of a free slot and is now queued behind something that takes long."""
         now = time.monotonic()
         if not self._overbooked or now - self._stuck_checked_at < _STUCK_S / 2:
             return
@@ -687,32 +680,33 @@ class DaskExecutor:
             self._loop.add_callback(self._request_ends, agent.address, messages.encode(request))
 
 
-class _Unit:
-    """Attempts that travel together and with nobody else."""
+class _Unit(Struct):
+    """Attempts that travel as one parcel, without others."""
 
-    def __init__(self, attempts: list[Attempt], demand: Demand) -> None:
-        self.attempts = attempts
-        self.demand = demand
+    attempts: list[Attempt]
+    demand: Demand
 
 
-class _HeldEnds:
-    """Ends of what ran at an agent that is gone. Its processes die with it within milliseconds, but elsewhere than where we hear of it."""
+class _HeldEnds(Struct, eq=False):
+    """Ends of what ran at a lost agent. Its processes end within milliseconds, but on another machine, and nothing reports it.
 
-    def __init__(self, agent: RemoteAgent, since: float) -> None:
-        self.agent = agent
-        self.outcomes: list[Outcome] = []
-        self.since = since
-        self.clearing_worker = ""
-        """The worker that was asked to end what is left, until it has answered."""
+    A retry that starts before would run beside the lost attempt, so the ends are held back.
+    """
+
+    agent: RemoteAgent
+    since: float
+    outcomes: list[Outcome] = []
+    clearing_worker: str = ""
+    """The worker that was asked to kill what is left, until it has answered."""
 
     @property
     def due(self) -> float:
-        """When to tell them."""
+        """When to report them (monotonic seconds)."""
         return self.since + (CLEAR_S if self.clearing_worker else SETTLE_S)
 
 
 class _SubmittedParcel:
-    """A parcel on its way or at its agent."""
+    """A parcel that was submitted and has not ended."""
 
     def __init__(self, attempts: list[Attempt], agent: RemoteAgent) -> None:
         self.left = {(attempt.job, attempt.number): attempt for attempt in attempts}
@@ -722,14 +716,14 @@ class _SubmittedParcel:
         self.future: Any = None
 
     def cancel(self, loop: Any) -> None:
-        """Nobody waits for it any more."""
+        """Cancel its task."""
         future, self.future = self.future, None
         if future is not None:
             loop.add_callback(future.cancel, asynchronous=True)
 
 
 async def _error_of(future: Any) -> BaseException | None:
-    """What a task has ended with."""
+    """The exception of a task; None when it has none."""
     if future.status != "error":
         return None
     error: BaseException = await future.exception()
@@ -737,7 +731,7 @@ async def _error_of(future: Any) -> BaseException | None:
 
 
 def _slots_of_agent(plan: Plan, cluster: Cluster, max_slots: int | None) -> int:
-    """How many attempts may run at once at an agent, so that all together run no more than `max_slots`; 0: as many as its worker has threads."""
+    """How many attempts may run at once at each agent, so that no more than `max_slots` run at all; 0 for one on each thread."""
     threads = cluster.threads
     if max_slots is None or max_slots >= sum(threads) or any(spec.resources for spec in plan.config.jobs):
         return 0
@@ -782,7 +776,7 @@ def _wire_spec(spec: JobSpec) -> JobSpec:
 
 
 def _portable(function: Any) -> Any:
-    """The function with its annotations evaluated: where it goes, what they name may not be known."""
+    """The function with its annotations evaluated, whose names may not be known where it is sent."""
     if not isinstance(function, FunctionType) or _module_of(function):
         return function
     with suppress(Exception):  # from Python 3.14 on they are evaluated here, and may name what is not known
@@ -797,7 +791,7 @@ def _portable(function: Any) -> Any:
 
 
 def _answer_of(reply: Any) -> messages.Answer:
-    """A worker's answer. One that has no joblot can only raise."""
+    """A worker's answer. A worker without joblot answers with an exception."""
     if isinstance(reply, bytes):
         answer: messages.Answer = messages.decode(reply, messages.Answer)
         return answer

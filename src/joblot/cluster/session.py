@@ -1,6 +1,6 @@
-"""A run's life on clusters: its token, which never changes, and a number that rises with each process that drives it there.
+"""A run's sessions on clusters: its token, which never changes, and a number that rises with each process that drives it there.
 
-Both stand in a file in the run's folder, so that a resumed run can end what an earlier process has left on the workers. Knows no cluster.
+Both are in a file in the run's folder, so that a resumed run can end what an earlier process has left on the workers. Connects to nothing.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ FILE: Final = "cluster.json"
 
 
 class SessionRecord(Struct):
-    """What stands in the file."""
+    """The content of the file."""
 
     token: str
     epoch: int = 0
@@ -42,14 +42,14 @@ class Session:
         self.id = os.urandom(8).hex()
 
     def begin(self) -> Claim:
-        """Take the run."""
+        """Make this the newest session, on disk; workers learn it from the claim."""
         record = read(self._path.parent) if self._path is not None else None
         self._epoch = record.epoch + 1 if record is not None else 1
         self._write(is_open=True)
         return Claim(self.token, self._epoch, self.id)
 
     def end(self) -> None:
-        """All that this process had on the cluster has ended."""
+        """Record that all that this process had on the cluster has ended."""
         if self._epoch:
             self._write(is_open=False)
 
@@ -60,7 +60,7 @@ class Session:
 
 
 def read(run_dir: Path | None) -> SessionRecord | None:
-    """What a run's folder says of its sessions, if it has been on any."""
+    """The record in a run's folder; None when the run has not been on a cluster."""
     if run_dir is None:
         return None
     try:

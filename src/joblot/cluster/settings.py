@@ -1,4 +1,4 @@
-"""How a cluster is reached: the settings file, the kinds of `--on`, certificates, and which addresses are safe. Connects to nothing."""
+"""The settings file of clusters, and which settings are safe. Connects to nothing."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ class Tls(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The settings file of a cluster.
 
-    `tls` are certificates, or `temporary`: made for this run, for clusters that begin with it; `workers` is how many workers a cluster
-    that begins with the run gets; `min_workers` for how many to wait before the start, and `wait` how long; `jobs_per_task` how many
-    short jobs travel as one task at the most; `options` go to the deployer's class as they are.
+    `tls` are certificates, or `temporary`: made for this run, for clusters that are started with it; `workers` is how many workers such a
+    cluster gets; `min_workers` how many to wait for before the start, and `wait` how long; `jobs_per_task` how many short jobs travel as
+    one task at the most; `options` go to the deployer's class as they are.
     """
 
     tls: Tls | Literal["temporary"] | None = None
@@ -42,7 +42,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     @property
     def wait_s(self) -> float:
-        """How long to wait for workers, and how long a run may be without any."""
+        """Seconds to wait for workers, and how long a run may be without any."""
         return parse_duration(self.wait)
 
 
@@ -50,7 +50,7 @@ def read_settings(path: str | Path | None) -> Settings:
     """The settings in a file (YAML, JSON or TOML by its ending); paths in it are relative to its folder.
 
     Raises:
-        UsageError: there is no such file, or something in it is not a setting.
+        UsageError: it cannot be read, or something in it is not a setting.
     """
     if path is None:
         return Settings()
