@@ -1,4 +1,4 @@
-"""The files that jobs declare: looking at them, taking their hashes, and clearing away what a failed attempt left.
+"""The outputs that jobs declare: their stamps and hashes, and moving aside what a failed attempt has left.
 
 It knows paths and attempts; it does not know what makes a job up to date, nor how attempts are run.
 """
@@ -22,21 +22,21 @@ if TYPE_CHECKING:
     from joblot.core.plan import Plan
 
 MAX_HASHED: Final = 2**29
-"""Bytes: larger files are known by their size and the time of their last change alone."""
+"""Bytes: larger files are identified by size and time of change alone."""
 LARGE: Final = 4 * 2**20
-"""Bytes that take long enough to hash for it to be worth asking another process."""
+"""Bytes from which on hashing takes long enough to have another process do it."""
 _CHUNK: Final = 2**20
 Stamp = tuple[int, int]
-"""Bytes, and nanoseconds of the last change. Of a folder: all its files together, and the latest of all that is in it."""
+"""Size in bytes, and time of change in nanoseconds since the epoch. Of a folder: the sum of its files, and the latest change in it."""
 
 
 def stamp(path: str) -> Stamp | None:
-    """What a glance tells of a file or folder; None when it is not there."""
+    """The stamp of a file or folder; None when it is missing."""
     try:
         status = os.stat(path)
         if stat.S_ISDIR(status.st_mode):
             return _folder_stamp(path, status.st_mtime_ns)
-    except (OSError, ValueError):  # it is not there, or no path can be like that
+    except (OSError, ValueError):  # it is missing, or no valid path
         return None
     return status.st_size, status.st_mtime_ns
 
@@ -72,7 +72,7 @@ def content_hash(path: str) -> str:
             return digest.hexdigest()
         if not os.path.isfile(path):
             return ""
-        # Not to wait for a writer, should it have become a pipe since.
+        # Not blocking: it may have become a pipe since, and opening one waits for a writer.
         with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb", buffering=0) as file:
             while chunk := file.read(_CHUNK):
                 digest.update(chunk)
@@ -82,34 +82,34 @@ def content_hash(path: str) -> str:
 
 
 class Hashes:
-    """Contents of files, each taken once while size and time of change stay what they are."""
+    """Hashes of files, each computed once as long as its stamp stays the same."""
 
     def __init__(self, folder: str) -> None:
         self._folder = folder
         self._known: dict[str, tuple[Stamp, str]] = {}
 
     def absolute(self, path: str) -> str:
-        """Where a path of the batch is."""
+        """A path of the batch, from the root."""
         return path if path.startswith("/") else f"{self._folder}/{path}"
 
     def learn(self, fact: FileFact) -> None:
-        """Take over what was found out earlier."""
+        """Add a hash from an earlier run, unless there is a newer one."""
         if fact.sha256:
             self._known.setdefault(fact.path, ((fact.size, fact.mtime_ns), fact.sha256))
 
     def take_over(self, looked: Sequence[tuple[str, int, int, str]]) -> None:
-        """Take over what another process has just found out."""
+        """Add the facts that `look` has found in another process."""
         for path, size, mtime_ns, sha256 in looked:
             self._known[path] = ((size, mtime_ns), sha256)
 
     def look(self, paths: Sequence[str]) -> tuple[tuple[str, int, int, str], ...]:
-        """All about these files, for `take_over` in another process; those that are missing are left out."""
+        """Path, size, time of change and hash of each file, for `take_over` in another process; without missing files."""
         stamps = [(path, stamp(self.absolute(path))) for path in paths]
         facts = [self.fact(path, current) for path, current in stamps if current is not None]
         return tuple((fact.path, fact.size, fact.mtime_ns, fact.sha256) for fact in facts)
 
     def are_large(self, paths: Sequence[str]) -> bool:
-        """Whether it takes a while to hash these files; a folder may hold anything."""
+        """Whether hashing these takes a while; of a folder that is assumed."""
         for path in paths:
             try:
                 status = os.stat(self.absolute(path))
@@ -120,7 +120,7 @@ class Hashes:
         return False
 
     def fact(self, path: str, current: Stamp | None) -> FileFact:
-        """All about a file that was looked at just now."""
+        """The fact about a file whose stamp was just taken; None for a missing one."""
         if current is None:
             return FileFact(path)
         known = self._known.get(path)
@@ -130,9 +130,9 @@ class Hashes:
 
 
 class OutputWatch:
-    """Watches the declared outputs of one run's attempts: they are there after a success, and after anything else only if untouched.
+    """Watches the declared outputs of a run's attempts: after a success all exist, after a failure only those that it did not touch.
 
-    `run_dir` is the run's own folder, where leftovers go; without one they stay beside where they were, as hidden files.
+    `run_dir` is the run's own folder, where leftovers are moved to; without one they stay in their folders as hidden files.
     """
 
     def __init__(self, plan: Plan, run_dir: Path | None, hashes: Hashes) -> None:
@@ -141,16 +141,16 @@ class OutputWatch:
         self.hashes = hashes
         self._before: dict[int, list[Stamp | None]] = {}
         self.finished: dict[int, list[FileFact]] = {}
-        """By job, its outputs after a success; whoever keeps them takes them out."""
+        """By job, its outputs after a success, until the engine takes them."""
 
     def began(self, job: int) -> None:
-        """An attempt is handed out."""
+        """Note the outputs before an attempt is handed out."""
         outputs = self._plan.spec(job).outputs
         if outputs:
             self._before[job] = self._stamps(outputs)
 
     def ended(self, outcome: Outcome) -> None:
-        """An attempt ended: complete its outcome, or clear away what it left."""
+        """Complete the outcome of an attempt that ended well, else move its outputs aside."""
         before = self._before.pop(outcome.job, None)
         if before is None or outcome.kind == "returned":
             return
@@ -164,9 +164,9 @@ class OutputWatch:
                 outcome.message = f"{outcome.message}; {why}" if outcome.message else why
 
     def clear_after_crash(self, job: int, number: int, left: Sequence[FileFact], began_at: float) -> None:
-        """Clear away after an attempt of another process, whose end nobody saw.
+        """Move outputs aside after an attempt of a killed runner.
 
-        What is as the last success left it stays, and what is older than the run, which began at `began_at` (seconds since the epoch).
+        Outputs stay that are as the last success left them (`left`), or older than the run, which began at `began_at` (seconds since the epoch).
         """
         kept = {fact.path: (fact.size, fact.mtime_ns) for fact in left}
         outputs = self._plan.spec(job).outputs
@@ -177,7 +177,7 @@ class OutputWatch:
         self._clear(job, number, before)
 
     def _clear(self, job: int, number: int, before: Sequence[Stamp | None]) -> None:
-        """Move outputs aside that are not as they were."""
+        """Move outputs aside that have changed since."""
         outputs = self._plan.spec(job).outputs
         for path, old, now in zip(outputs, before, self._stamps(outputs), strict=True):
             if now is not None and now != old:
@@ -221,7 +221,7 @@ class OutputWatch:
 
 
 def _unused_path(path: str) -> str:
-    """The path, or with a number behind it when something has that name: outputs of two folders may be called the same."""
+    """The path, with a number behind it when it exists: outputs of two folders may have the same name."""
     free, number = path, 2
     while os.path.lexists(free):
         free, number = f"{path}.{number}", number + 1
