@@ -213,7 +213,7 @@ class OutputWatch:
         try:
             os.rename(path, target)
         except OSError as error:
-            if error.errno != errno.EXDEV:
+            if error.errno != errno.EXDEV:  # on another file system it has to be copied
                 raise
             import shutil
 

@@ -115,6 +115,7 @@ def _deploy(on: str, settings: Settings, security: Any, slots: int) -> Any:
             f"`--on {on}` needs the package {module.partition('.')[0]}", hint=f"pip install '{package}'"
         ) from None
     options = {**_defaults(on, settings, slots), **settings.options}
+    # A task whose worker has died must not run again: joblot decides about retries.
     inherited: dict[str, Any] = {"distributed.scheduler.allowed-failures": 0}
     if security is not None:
         options["security"] = security

@@ -233,12 +233,10 @@ class DaskExecutor:
 
     def _add(self, address: str, answer: messages.Answer, asked_at: float, heard_at: float) -> None:
         refuse_plain(address, "the address of worker")
-        clock_offset_s = (
-            0.0 if answer.boot and answer.boot == agent_calls.boot() else (asked_at + heard_at) / 2 - answer.now
-        )
-        self._fleet.add(
-            RemoteAgent(address, answer.agent, answer.threads, answer.totals, clock_offset_s=clock_offset_s)
-        )
+        # With another clock than ours: the answer was made about halfway between asking and hearing.
+        same_clock = answer.boot and answer.boot == agent_calls.boot()
+        offset_s = 0.0 if same_clock else (asked_at + heard_at) / 2 - answer.now
+        self._fleet.add(RemoteAgent(address, answer.agent, answer.threads, answer.totals, clock_offset_s=offset_s))
         self._no_agent_since = None
 
     def _claim(self) -> None:
@@ -602,7 +600,7 @@ class DaskExecutor:
         submitted = self._parcels[number]
         submitted.tasks += 1
         key = f"joblot-{self._session.id}-{number}-{submitted.tasks}"
-        settled = next(iter(self._parcels), number)
+        settled = next(iter(self._parcels), number)  # numbers rise, so the first is the lowest
         parcel = messages.Parcel(
             key=key, session=self._session.id, agent=agent.name, number=number, settled=settled, attempts=attempts
         )

@@ -153,6 +153,7 @@ class Fleet:
 
     def room(self, demand: Demand, ahead: int = 0) -> RemoteAgent | None:
         """An agent with room for this, if there is one. For a plain demand each slot counts `1 + ahead` times."""
+        # A demand above the bound may run while nothing else does, or it never would.
         if self.busy and self.busy + demand.slots > self.slots * (1 + ahead):
             return None
         if not demand.is_plain:

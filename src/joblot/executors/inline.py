@@ -289,7 +289,7 @@ def spawn(line: command.CommandLine, environment: dict[bytes, bytes], output_fd:
         folder_fd = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError:  # the working folder was deleted
         folder_fd = -1
-    os.chdir(line.cwd)
+    os.chdir(line.cwd)  # posix_spawn cannot set the child's folder
     try:
         return os.posix_spawn(
             program, line.argv, environment, file_actions=actions, setsid=True, setsigmask=(), setsigdef=_DEFAULTS

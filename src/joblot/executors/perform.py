@@ -58,7 +58,7 @@ class Performer:
         before = process_time()
         try:
             result = self._call(attempt, outcome)
-            if os.getpid() != self._pid:
+            if os.getpid() != self._pid:  # the action forked, and this is the child
                 _exit_fork(None)
             if result is not None:
                 outcome.result = _encoded_result(result)
@@ -95,6 +95,7 @@ class Performer:
         if isinstance(spec.function, bytes):
             spec = replace(spec, function=_unpickled(spec.function))
         function = spec.function
+        # Without parameters, input and environment there is nothing to convert or to set: the short way of tiny functions.
         bare = function is not None and not (spec.params or spec.env or self._env) and spec.input is None
         if bare and _has_no_parameters(function):
             return function()

@@ -285,7 +285,8 @@ class Warden:
         folder: str,
         memory: int,
     ) -> None:
-        os.chdir(folder)  # each time, since another folder may have that name by now
+        # posix_spawn cannot set the child's folder. Each time anew, since another folder may have that name by now.
+        os.chdir(folder)
         full = {**self._environment, **environment}
         program = self._find_program(argv[0], full)
         spool = self._take_spool()
@@ -525,7 +526,7 @@ class Warden:
             return
         if grace > 0:
             processes.send_tree(pid, signal.SIGTERM)
-            processes.send_tree(pid, signal.SIGCONT)
+            processes.send_tree(pid, signal.SIGCONT)  # a stopped process acts on SIGTERM only then
         self._due.append((time.monotonic() + grace, pid))
 
     def _kill_due(self) -> None:

@@ -59,7 +59,7 @@ class Worker:
         self._context = context
         self._channel = channel
         self._tokens = tokens
-        self._spare_token = -1
+        self._spare_token = -1  # one of another epoch, for a later frame
         self._stopping = False
         self._interrupted = False
         """Whether `Stopped` was raised in what ran when the worker was asked to end."""
@@ -110,7 +110,7 @@ class Worker:
             self._spool.close()
 
     def _prepare(self) -> None:
-        gc.freeze()
+        gc.freeze()  # collecting what was there before the fork would copy the pages shared with the warden
         os.dup2(self._null, 0)
         sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115 - open for the worker's life
         sys.stdout = open(1, "w", encoding="utf-8", errors="backslashreplace", closefd=False)  # noqa: SIM115 - open for the worker's life
