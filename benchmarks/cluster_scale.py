@@ -102,8 +102,8 @@ def run(options: argparse.Namespace, folder: Path) -> None:
     print(f"{len(plan)} jobs planned: {planned - began:.1f} s CPU, {peak_mib()} MiB", flush=True)
     world = World(options.workers, options.threads, options.seconds)
     size = 1 if options.seconds >= 0.05 else max(1, min(options.largest_task, int(0.1 / max(options.seconds, 1e-4))))
-    state = RunState(plan, Limits(slots=world.fleet.places))
-    capacity = world.fleet.places * size
+    state = RunState(plan, Limits(slots=world.fleet.slots))
+    capacity = world.fleet.slots * size
     decision = state.start(0.0, capacity)
     written = decisions = 0
     with (folder / "events.jsonl").open("wb") as journal:
@@ -118,13 +118,13 @@ def run(options: argparse.Namespace, folder: Path) -> None:
             decision = state.attempts_ended(outcomes, world.now, capacity)
     took = time.process_time() - planned
     assert state.status == "success"
-    places = world.fleet.places
-    print(f"{places} places, {options.seconds:g} s a job, {size} in a task: the cluster needs {world.now:.0f} s")
+    slots = world.fleet.slots
+    print(f"{slots} places, {options.seconds:g} s a job, {size} in a task: the cluster needs {world.now:.0f} s")
     print(
         f"engine: {took:.1f} s CPU ({took / len(plan) * 1e6:.1f} us a job, {took / world.now * 100:.1f} % of one processor for that long),"
         f" {decisions} decisions, {written / 2**20:.0f} MiB of events, {peak_mib()} MiB of memory"
     )
-    print(f"places in use, of all the time: {world.busy_s / (places * world.now) * 100:.1f} %")
+    print(f"places in use, of all the time: {world.busy_s / (slots * world.now) * 100:.1f} %")
 
 
 def peak_mib() -> int:

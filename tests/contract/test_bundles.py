@@ -6,6 +6,7 @@ import ctypes
 import os
 import signal
 import time
+from pathlib import Path
 
 import pytest
 
@@ -47,6 +48,11 @@ def together(jobs, ctx):
         elif fate == "print":
             os.write(1, f"this is {job.name}\n".encode())
             ctx.done(job)
+        elif fate == "again" and job.attempt == 1:
+            ctx.failed(job, "the first time")
+        elif fate == "again":
+            (ctx.batch_dir / "again").touch()
+            time.sleep(300)
         elif fate == "slow":
             while not (ctx.run_dir / "go").exists():
                 time.sleep(0.01)
@@ -282,6 +288,23 @@ def test_a_kill_that_names_a_job_that_was_just_done_ends_the_others(local):
     world.wait(1)
     world.kill("0-ok")
     assert ends(world, 2)["2-ok"] == ("crash", True)
+
+
+def test_a_kill_of_an_attempt_leaves_the_bundle_of_an_earlier_attempt_alone(local):
+    """A job that has failed by itself may be tried again while its bundle still runs, for the jobs of which nothing is known yet."""
+    world = local("again", "again", "hang")
+    world.begin()
+    world.wait(2)
+    world.numbers |= {0: 2, 1: 2}
+    world.executor.start([Attempt(job, 2, None, 8) for job in (0, 1)])
+    until = time.monotonic() + 60
+    while not Path(world.plan.config.folder, "again").exists():
+        assert time.monotonic() < until
+        world.executor.wait(0.01)
+    world.kill("0-again")
+    assert ends(world, 2) == {"0-again": ("crash", True), "1-again": ("crash", True)}
+    world.kill("2-hang")
+    assert ends(world, 1)["2-hang"] == ("crash", True)
 
 
 def test_what_a_bundle_starts_ends_with_it(local):

@@ -13,7 +13,7 @@ import pytest
 from contract.test_executors import Bench, call, gone, living_sleeps, run
 from dask_bench import OnCluster
 from dask_cluster import DaskProcesses, cmdline
-from joblot.cluster import agent as remote
+from joblot.cluster import agent as agent_calls
 from joblot.cluster import messages
 from joblot.cluster.connect import open_cluster
 from joblot.cluster.settings import Settings
@@ -260,9 +260,11 @@ def test_a_task_that_comes_a_second_time_runs_nothing(dask, tmp_path):
         )
     )
     for address in (here.address, elsewhere.address):
-        future = executor._client.submit(remote.carry, again, key=f"again-{address}", workers=[address], pure=False)
+        future = executor._client.submit(
+            agent_calls.run_parcel, again, key=f"again-{address}", workers=[address], pure=False
+        )
         receipt = messages.decode(future.result(), messages.Receipt)
-        assert (receipt.told, bool(receipt.lost)) == ([], True)
+        assert (receipt.ends, bool(receipt.lost)) == ([], True)
     assert log.read_text() == "ran\n"
 
 
@@ -275,7 +277,7 @@ def executor_agent(world):
 def taken_by():
     from joblot.cluster.agent import _AGENTS
 
-    return {name: len(agent._taken) + agent._settled for name, agent in _AGENTS.items()}
+    return {name: len(agent._accepted) + agent._settled for name, agent in _AGENTS.items()}
 
 
 def test_a_task_sees_in_its_worker_that_it_was_cancelled(dask):
@@ -327,10 +329,10 @@ def test_an_attempt_that_is_ended_before_its_task_comes_never_begins(dask, tmp_p
     world = dask(run("a", f"echo ran >> {log}"), run("b", "sleep 0.3"), slots=2)
     world.start("b")
     agent = next(iter(world.executor._fleet.agents.values()))
-    order = messages.encode(
-        messages.Order(world.executor._session.id, agent.name, [(77, Kill(0, 1, "cancelled", 0.0))])
+    request = messages.encode(
+        messages.EndRequest(world.executor._session.id, agent.name, [(77, Kill(0, 1, "cancelled", 0.0))])
     )
-    early = world.executor._client.run(remote.end_attempts, order, workers=[agent.address])
+    early = world.executor._client.run(agent_calls.end_attempts, request, workers=[agent.address])
     assert early == {agent.address: [(77, 0, 1)]}
     late = messages.Parcel(
         key="late",
@@ -339,9 +341,11 @@ def test_an_attempt_that_is_ended_before_its_task_comes_never_begins(dask, tmp_p
         number=77,
         attempts=[Attempt(0, 1, spec=world.plan.spec(0))],
     )
-    future = world.executor._client.submit(remote.carry, messages.encode(late), workers=[agent.address], pure=False)
+    future = world.executor._client.submit(
+        agent_calls.run_parcel, messages.encode(late), workers=[agent.address], pure=False
+    )
     receipt = messages.decode(future.result(), messages.Receipt)
-    assert (receipt.told, receipt.more, receipt.lost) == ([], False, "")
+    assert (receipt.ends, receipt.is_open, receipt.lost) == ([], False, "")
     assert not log.exists()
     assert world.wait()["b"].kind == "ok"
 

@@ -10,8 +10,8 @@ import pytest
 from cli.conftest import Project
 from dask_cluster import DaskProcesses, certificates
 from joblot.cluster.connect import open_cluster
-from joblot.cluster.places import refuse_plain
 from joblot.cluster.settings import Settings, Tls, check_safe, read_settings
+from joblot.cluster.targets import refuse_plain
 from joblot.errors import ClusterError, UsageError
 
 BATCH = "jobs:\n  - {name: a, run: echo hello}\n"

@@ -10,7 +10,7 @@ import pytest
 
 from contract.test_executors import Bench, call, run
 from joblot.executors.mask import Mask
-from joblot.executors.spool import Spool, left_out, path_of, trim
+from joblot.executors.spool import Spool, omission_line, path_of, trim
 
 MIB = 2**20
 
@@ -46,7 +46,7 @@ def test_a_longer_log_keeps_both_ends_and_says_how_much_is_left_out(tmp_path):
     spool.collect("job", 1)
     kept = (tmp_path / "logs" / "job" / "1.log").read_bytes()
     assert kept == b"abcde\n[joblot: 90 bytes left out]\nvwxyz"
-    assert left_out(90) == b"[joblot: 90 bytes left out]\n"
+    assert omission_line(90) == b"[joblot: 90 bytes left out]\n"
     assert (tmp_path / "logs" / "job" / "1.log").stat().st_mode & 0o777 == 0o600
 
 
@@ -64,7 +64,7 @@ def test_a_log_that_was_shown_while_it_ran_is_cut_at_its_end(tmp_path):
     spool.show("job", 1)
     fill(spool, b"x" * 90 + b"vwxyz")
     spool.collect("job", 1)
-    assert (tmp_path / "logs" / "job" / "1.log").stat().st_size == 10 + 1 + len(left_out(90))
+    assert (tmp_path / "logs" / "job" / "1.log").stat().st_size == 10 + 1 + len(omission_line(90))
     assert sorted(path.name for path in (tmp_path / "logs" / "job").iterdir()) == ["1.log"]
 
 
@@ -74,8 +74,8 @@ def test_the_smallest_caps_leave_little_more_than_the_line(tmp_path, cap):
     fill(spool, b"abcdefgh")
     spool.collect("job", 1)
     text = (tmp_path / "logs" / "job" / "1.log").read_bytes()
-    assert left_out(8 - cap) in text
-    assert len(text) <= cap + 1 + len(left_out(8))
+    assert omission_line(8 - cap) in text
+    assert len(text) <= cap + 1 + len(omission_line(8))
 
 
 def test_a_secret_is_masked_wherever_the_pieces_of_a_log_are_cut(tmp_path, monkeypatch):
@@ -110,7 +110,7 @@ def test_the_space_of_what_is_left_out_is_given_back_while_it_is_printed(tmp_pat
     spool.collect("job", 1)
     kept = (tmp_path / "logs" / "job" / "1.log").read_bytes()
     first, last = b"\x00" * MIB + b"\x01" * MIB, bytes([62]) * MIB + bytes([63]) * MIB
-    assert kept == first + b"\n" + left_out(60 * MIB) + last
+    assert kept == first + b"\n" + omission_line(60 * MIB) + last
 
 
 def test_a_small_file_is_left_as_it_is(tmp_path):

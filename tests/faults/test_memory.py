@@ -164,9 +164,12 @@ def test_attempts_with_a_limit_are_never_queued_behind_each_other(local):
 
 def test_memory_is_counted_from_what_the_kernel_says_and_is_nothing_for_what_is_gone():
     block = b"x" * (50 * MIB)
-    assert footprint.held([os.getpid()], 2**60) > len(block)
-    assert footprint.held([os.getpid()], 2**60, len(block)) < footprint.held([os.getpid()], 2**60) - len(block) // 2
-    assert footprint.held([2**22 + 1], 0) == 0
+    assert footprint.held_bytes([os.getpid()], 2**60) > len(block)
+    assert (
+        footprint.held_bytes([os.getpid()], 2**60, len(block))
+        < footprint.held_bytes([os.getpid()], 2**60) - len(block) // 2
+    )
+    assert footprint.held_bytes([2**22 + 1], 0) == 0
 
 
 def test_what_the_runner_had_in_memory_is_not_its_workers_use(local):
@@ -195,13 +198,13 @@ def sleeper():
 def test_the_less_room_there_is_the_sooner_the_next_look():
     now = time.monotonic()
     watch = footprint.Watch(512 * MIB, now)
-    assert not watch.saw(0, now)
+    assert not watch.add_sample(0, now)
     early = watch.due - now
-    assert not watch.saw(500 * MIB, time.monotonic())
+    assert not watch.add_sample(500 * MIB, time.monotonic())
     late = watch.due - time.monotonic()
     assert 0.01 <= late < 0.03 < 0.1 < early <= 0.2
-    assert watch.saw(513 * MIB, time.monotonic())
-    assert not watch.saw(514 * MIB, time.monotonic())
+    assert watch.add_sample(513 * MIB, time.monotonic())
+    assert not watch.add_sample(514 * MIB, time.monotonic())
     assert watch.verdict() == "out of memory: used 513 MiB of 512 MiB"
 
 
@@ -209,17 +212,17 @@ def test_the_kernel_s_kills_are_told_from_others_by_its_counter(tmp_path):
     counter = tmp_path / "vmstat"
     counter.write_text("nr_free_pages 1\noom_kill 3\nballoon 0\n")
     kills = footprint.KernelKills(str(counter))
-    assert not kills.lately()
+    assert not kills.killed_lately()
     counter.write_text("nr_free_pages 1\noom_kill 4\nballoon 0\n")
-    assert kills.lately()
+    assert kills.killed_lately()
     now = time.monotonic()
     kills.sample(now + 2)
     kills.sample(now + 4)
-    assert not kills.lately()
+    assert not kills.killed_lately()
 
 
 def test_a_kernel_without_the_counter_blames_nothing_on_memory(tmp_path):
-    assert not footprint.KernelKills(str(tmp_path / "none")).lately()
+    assert not footprint.KernelKills(str(tmp_path / "none")).killed_lately()
 
 
 CGROUP = Path("/sys/fs/cgroup/memory")

@@ -137,28 +137,28 @@ def test_each_kind_of_shortage_is_told_once_and_waited_for(monkeypatch):
     monkeypatch.setattr(shortage.time, "monotonic", lambda: now)
     told = []
     short = shortage.Shortage(told.append)
-    assert short.over()
+    assert short.may_try()
     for code in (errno.EMFILE, errno.EAGAIN, errno.ENFILE, errno.EAGAIN):
-        short.met(OSError(code, "x"), alone=False)
+        short.add(OSError(code, "x"), nothing_runs=False)
     assert told == [FEW_FILES, NO_PROCESS]
-    assert not short.over()
+    assert not short.may_try()
     now += shortage.PAUSE_S
-    assert short.over()
+    assert short.may_try()
 
 
 def test_a_run_that_can_start_nothing_for_long_gives_up(monkeypatch):
     now = 100.0
     monkeypatch.setattr(shortage.time, "monotonic", lambda: now)
     short = shortage.Shortage(None)
-    short.met(OSError(errno.ENOMEM, "x"), alone=True)
+    short.add(OSError(errno.ENOMEM, "x"), nothing_runs=True)
     now += shortage.GIVE_UP_S
-    short.met(OSError(errno.ENOMEM, "x"), alone=True)
+    short.add(OSError(errno.ENOMEM, "x"), nothing_runs=True)
     now += 1
     with pytest.raises(JoblotError) as caught:
-        short.met(OSError(errno.ENOMEM, "x"), alone=True)
+        short.add(OSError(errno.ENOMEM, "x"), nothing_runs=True)
     assert str(caught.value) == "cannot start any process: cannot allocate memory"
-    short.met(OSError(errno.ENOMEM, "x"), alone=False)
-    short.met(OSError(errno.ENOMEM, "x"), alone=True)
+    short.add(OSError(errno.ENOMEM, "x"), nothing_runs=False)
+    short.add(OSError(errno.ENOMEM, "x"), nothing_runs=True)
 
 
 @pytest.mark.parametrize(

@@ -352,8 +352,8 @@ class Campaign:
         for value, spec in zip(whole, config.jobs, strict=True):
             if (spec.input, spec.outputs, spec.cwd) != (value, (value,), value):
                 self.wrong("paths", value, f"read as {(spec.input, spec.outputs, spec.cwd)!a}")
-            if hashes.place(value) != (value if value.startswith("/") else f"{base}/{value}"):
-                self.wrong("paths", value, f"looked for at {hashes.place(value)!a}")
+            if hashes.absolute(value) != (value if value.startswith("/") else f"{base}/{value}"):
+                self.wrong("paths", value, f"looked for at {hashes.absolute(value)!a}")
         self.commands(config, whole)
         self.values_in_paths(document, whole, kind)
         self.good["paths"] += 3 * len(whole)

@@ -8,7 +8,7 @@ import pytest
 from joblot.core.fingerprint import FileFact
 from joblot.core.model import Artifact, Config, JobSpec, Outcome
 from joblot.core.plan import expand
-from joblot.outputs import HASHED_MOST, Hashes, OutputWatch, content, stamp
+from joblot.outputs import MAX_HASHED, Hashes, OutputWatch, content_hash, stamp
 
 
 class World:
@@ -79,8 +79,8 @@ def test_the_stamp_of_a_folder_tells_when_anything_in_it_changes(tmp_path, act):
 def test_contents_are_hashed_with_sha_256(tmp_path):
     path = tmp_path / "f"
     path.write_bytes(b"abc" * 1_000_000)
-    assert content(str(path)) == hashlib.sha256(b"abc" * 1_000_000).hexdigest()
-    assert content(str(tmp_path / "none")) == ""
+    assert content_hash(str(path)) == hashlib.sha256(b"abc" * 1_000_000).hexdigest()
+    assert content_hash(str(tmp_path / "none")) == ""
 
 
 def test_the_hash_of_a_folder_depends_on_names_and_contents_alone(tmp_path):
@@ -88,10 +88,10 @@ def test_the_hash_of_a_folder_depends_on_names_and_contents_alone(tmp_path):
         (tmp_path / name).mkdir()
         for file in files:
             (tmp_path / name / file).write_text(file)
-    one, other = content(str(tmp_path / "a")), content(str(tmp_path / "b"))
+    one, other = content_hash(str(tmp_path / "a")), content_hash(str(tmp_path / "b"))
     assert one == other != ""
     (tmp_path / "b" / "x").rename(tmp_path / "b" / "z")
-    assert content(str(tmp_path / "b")) != one
+    assert content_hash(str(tmp_path / "b")) != one
 
 
 @pytest.mark.parametrize(
@@ -101,10 +101,10 @@ def test_what_is_no_file_has_no_contents_and_is_not_read(tmp_path, make):
     """A pipe nobody writes to would hold up the run for ever, and a device that never ends too."""
     folder = tmp_path / "folder"
     folder.mkdir()
-    empty = content(str(folder))
+    empty = content_hash(str(folder))
     make(folder / "odd")
-    assert content(str(folder / "odd")) == ""
-    assert content(str(folder)) != empty
+    assert content_hash(str(folder / "odd")) == ""
+    assert content_hash(str(folder)) != empty
 
 
 def test_a_file_is_hashed_once_until_it_changes(tmp_path):
@@ -124,7 +124,7 @@ def test_a_file_is_hashed_once_until_it_changes(tmp_path):
 def test_a_very_large_file_is_known_by_size_and_time_alone(tmp_path):
     path = tmp_path / "large"
     with path.open("wb") as file:
-        file.truncate(HASHED_MOST + 1)
+        file.truncate(MAX_HASHED + 1)
     assert Hashes(str(tmp_path)).fact("large", stamp(str(path))).sha256 == ""
 
 
@@ -139,7 +139,7 @@ def test_declared_outputs_become_artifacts_with_size_and_hash(tmp_path):
     digest = hashlib.sha256(b"abc").hexdigest()
     assert outcome.kind == "ok"
     assert outcome.artifacts == (Artifact("out/f.txt", 3, digest), Artifact("other", 1))
-    assert [(fact.path, fact.sha256) for fact in world.watch.made[0]] == [("out/f.txt", digest)]
+    assert [(fact.path, fact.sha256) for fact in world.watch.finished[0]] == [("out/f.txt", digest)]
 
 
 def test_what_was_hashed_where_it_was_made_is_not_hashed_again_unless_it_has_changed_since(tmp_path):
@@ -159,7 +159,7 @@ def test_a_declared_output_that_was_not_made_fails_the_attempt(tmp_path):
     assert (outcome.kind, outcome.reason, outcome.result) == ("error", "missing_output", b"")
     assert outcome.message == "declared output `one` was not made (nor 1 more)"
     assert (world.left(), world.aside()) == ([], ["partial/a/1/two"])
-    assert 0 not in world.watch.made
+    assert 0 not in world.watch.finished
 
 
 def test_the_message_for_one_missing_output(tmp_path):
@@ -239,7 +239,7 @@ def test_jobs_without_outputs_are_not_looked_at(tmp_path):
     world.watch.began(1)
     outcome = Outcome(1, 1, "ok")
     world.watch.ended(outcome)
-    assert (outcome.kind, outcome.artifacts, world.watch.made) == ("ok", (), {})
+    assert (outcome.kind, outcome.artifacts, world.watch.finished) == ("ok", (), {})
 
 
 def test_leftovers_that_cannot_be_moved_are_named(tmp_path):

@@ -67,7 +67,7 @@ class Place(click.ParamType):  # type: ignore[type-arg]  # not generic in click 
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         """See `check_on`."""
-        from joblot.cluster.places import check_on
+        from joblot.cluster.targets import check_on
 
         try:
             return check_on(value)

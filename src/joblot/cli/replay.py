@@ -112,9 +112,9 @@ def _perform(plan: Plan, attempt: Attempt, run_id: str, folder: Path, *, debug: 
     class Watched(Performer):
         """Keeps what the action raised."""
 
-        def failed(self, outcome: Outcome, error: BaseException) -> None:
+        def record_error(self, outcome: Outcome, error: BaseException) -> None:
             raised.append(error)
-            super().failed(outcome, error)
+            super().record_error(outcome, error)
 
     with _masked(mask):
         outcome = Watched(context).perform(attempt)

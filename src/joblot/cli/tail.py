@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Final
 
-from joblot.executors.spool import left_out
+from joblot.executors.spool import omission_line
 from joblot.reports.text import plain
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ class Follower:
                 while self._offset < end and sum(map(len, parts)) < _MOST_AT_ONCE:
                     start, stop = _next_span(file.fileno(), self._offset, end)
                     if start > self._offset:
-                        parts.append(left_out(start - self._offset))
+                        parts.append(omission_line(start - self._offset))
                     file.seek(start)
                     parts.append(file.read(min(stop - start, _MOST_AT_ONCE)).rstrip(b"\0" if stop < end else b""))
                     self._offset = file.tell()

@@ -1,12 +1,12 @@
-"""The part of joblot that lives inside a Dask worker: one agent for each run that uses the worker.
+"""The part of joblot inside a Dask worker: one agent for each run that uses the worker.
 
-An agent is a process that is started, not forked, since a Dask worker has threads; below it stands the same warden as on one machine. The
-functions here are called by the runner: `greet`, `claim`, `end_attempts` and `leave` beside Dask's tasks, `carry` as a task. All of them
-run on the worker's event loop and take and return bytes.
+An agent is a process that is started, not forked, since a Dask worker has threads; below it is the same warden as on one machine. The
+runner calls functions here: `greet`, `claim_run`, `end_attempts`, `clear_agent` and `end_session` beside Dask's tasks, `run_parcel` as a
+task. They run on the worker's event loop, and structs go in and out as bytes.
 
-What keeps an attempt from running twice: a parcel names the one agent that it is for, an agent takes each parcel's number once, and whoever
-claims a run ends all agents of its earlier sessions on the machine before the new ones begin. When the runner, the scheduler or the Dask
-worker is gone, the agent's socket closes or the task sees itself cancelled, and the warden kills everything.
+An attempt never runs twice at once: a parcel names the one agent that it is for, an agent accepts each parcel's number once, and whoever
+claims a run ends all agents of its earlier sessions on the machine before the new ones start anything. When the runner, the scheduler or
+the Dask worker is gone, the agent's socket closes or the task is seen to be cancelled, and the warden kills everything.
 
 It does not know plans, retries or the journal.
 """
@@ -29,98 +29,98 @@ from joblot.executors import processes
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
-    from joblot.cluster.messages import Answer, Claim, Hello, Order, Parcel, Receipt
+    from joblot.cluster.messages import Answer, Claim, EndRequest, Hello, Parcel, Receipt
 
 MARK: Final = "JOBLOT_SITE"
-"""In the environment of everything below an agent: run token, session, agent."""
-LOOK_S: Final = 0.03
-"""How often a task looks whether it was cancelled: how long attempts may outlive their runner."""
-TELL_S: Final = 0.1
-"""How long what has ended waits for the rest of its parcel before it is told."""
-_UNHEARD_S: Final = 30.0
-"""After this long without a task that asks, whoever sent a parcel is taken to be gone."""
+"""In the environment of everything below an agent: run token, session, agent, and the number of its process."""
+CANCEL_CHECK_S: Final = 0.03
+"""How often a task checks whether it was cancelled, so how long attempts may outlive their runner."""
+RECEIPT_DELAY_S: Final = 0.1
+"""How long ends of attempts wait for the rest of the parcel before a receipt is sent."""
+_NO_TASK_S: Final = 30.0
+"""After this long without a task that asks for a parcel's receipts, its runner is taken to be gone."""
 _IDLE_S: Final = 60.0
-"""After this long without work an agent's process ends; with the next parcel it begins again."""
-_BEGIN_S: Final = 60.0
+"""After this long without work an agent's process ends; the next parcel starts another."""
+_START_S: Final = 60.0
 _END_S: Final = 0.2
-_AT_WORK: Final = ("running", "paused", "closing_gracefully")
+_WORKING_STATES: Final = ("running", "paused", "closing_gracefully")
 _AGENTS: Final[dict[str, Agent]] = {}
-"""By their own names."""
-_UNDER_WAY: Final[set[asyncio.Task[None]]] = set()
+"""By their names."""
+_BACKGROUND_TASKS: Final[set[asyncio.Task[None]]] = set()
 _CLAIMS: Final[dict[str, Claim]] = {}
-"""The newest claim of each run that this worker has heard of."""
+"""The newest claim of each run, by its token."""
 
 
 def dask_setup(_worker: Any) -> None:
-    """Dask calls this in a worker that begins with the run: Ctrl-C at a terminal is for the runner, who lets what runs end."""
+    """Dask calls this in a worker that starts with the run: Ctrl-C at a terminal is for the runner, which lets attempts end."""
     os.setpgid(0, 0)
 
 
-async def greet(hello: bytes, dask_worker: Any) -> bytes:
-    """Make an agent. Nothing is ended and nothing runs yet."""
-    said = messages.decode(hello, messages.Hello)
-    problem = _differing(said)
+async def greet(body: bytes, dask_worker: Any) -> bytes:
+    """Make an agent. Earlier sessions go on, and nothing runs yet."""
+    hello = messages.decode(body, messages.Hello)
+    problem = _version_problem(hello)
     if problem:
         return messages.encode(messages.Answer(problem=problem, hint="install the same versions on both sides"))
     try:
-        agent = Agent(said, dask_worker)
-        answer = await agent.begin()
-    except Exception as error:  # noqa: BLE001 - Dask would write what we were called with, secrets and all, to its log
+        agent = Agent(hello, dask_worker)
+        answer = await agent.start()
+    except Exception as error:  # noqa: BLE001 - Dask would log the arguments of this call, secrets included
         answer = messages.Answer(problem=f"{type(error).__name__}: {error}")
     if answer.agent:
         _AGENTS[agent.name] = agent
-        agent.rest()
+        agent.start_idle_timer()
     return messages.encode(answer)
 
 
-async def claim(claim: bytes) -> str:
-    """End what earlier sessions of the run have left on this machine, and take nothing from them any more. Returns what forbids it."""
-    said = messages.decode(claim, messages.Claim)
-    known = _CLAIMS.get(said.token)
+async def claim_run(body: bytes) -> str:
+    """End what earlier sessions of the run have left on this machine, and accept nothing from them any more. Returns why not, or ""."""
+    claim = messages.decode(body, messages.Claim)
+    known = _CLAIMS.get(claim.token)
     if known is not None and (
-        known.epoch > said.epoch or (known.epoch == said.epoch and known.session != said.session)
+        known.epoch > claim.epoch or (known.epoch == claim.epoch and known.session != claim.session)
     ):
         return "the run is driven by a later process"
-    _CLAIMS[said.token] = said
-    earlier = [agent for agent in _AGENTS.values() if agent.token == said.token and agent.session != said.session]
+    _CLAIMS[claim.token] = claim
+    earlier = [agent for agent in _AGENTS.values() if agent.token == claim.token and agent.session != claim.session]
     for agent in earlier:
         await agent.end()
         _AGENTS.pop(agent.name, None)
-    mine, run = f"{said.token}:{said.session}:", f"{said.token}:"
+    run, session = f"{claim.token}:", f"{claim.token}:{claim.session}:"
     await asyncio.to_thread(
-        processes.sweep_marked, MARK, lambda mark: mark.startswith(run) and not mark.startswith(mine)
+        processes.sweep_marked, MARK, lambda mark: mark.startswith(run) and not mark.startswith(session)
     )
     return ""
 
 
-async def carry(parcel: bytes) -> bytes:
-    """Dask's task: run the parcel's attempts, or go on with them, and say what is new."""
+async def run_parcel(body: bytes) -> bytes:
+    """Dask's task: run the parcel's attempts, or wait for those that run, and return a receipt."""
     from distributed import get_worker
 
-    said, worker = messages.decode(parcel, messages.Parcel), get_worker()
-    agent = _AGENTS.get(said.agent)
+    parcel, worker = messages.decode(body, messages.Parcel), get_worker()
+    agent = _AGENTS.get(parcel.agent)
     if agent is None:
-        receipt = messages.Receipt(number=said.number, lost="the agent is there no more")
+        receipt = messages.Receipt(number=parcel.number, lost="the agent is there no more")
     else:
-        receipt = await agent.carry(said, lambda: is_orphaned(worker, said.key))
+        receipt = await agent.run(parcel, lambda: is_orphaned(worker, parcel.key))
     receipt.now = time.monotonic()
     return messages.encode(receipt)
 
 
-async def end_attempts(order: bytes) -> list[tuple[int, int, int]]:
-    """End attempts. Returns those that have not begun here and never will: parcel, job, number."""
-    said = messages.decode(order, messages.Order)
-    agent = _AGENTS.get(said.agent)
-    return agent.end_attempts(said) if agent is not None else []
+async def end_attempts(body: bytes) -> list[tuple[int, int, int]]:
+    """End attempts. Returns those that have not begun here and never will, as parcel, job, number."""
+    request = messages.decode(body, messages.EndRequest)
+    agent = _AGENTS.get(request.agent)
+    return agent.end_attempts(request) if agent is not None else []
 
 
-async def clear(name: str) -> None:
-    """End what an agent of a Dask worker that is gone has left on this machine; back when there is nothing of it."""
+async def clear_agent(name: str) -> None:
+    """Kill what the agent of a lost Dask worker has left on this machine; returns when nothing of it is left."""
     await asyncio.to_thread(processes.sweep_marked, MARK, lambda mark: mark.split(":")[2:3] == [name])
 
 
-async def leave(session: str) -> None:
-    """The session is over: end its agent."""
+async def end_session(session: str) -> None:
+    """End the agent of a session."""
     for agent in [agent for agent in _AGENTS.values() if agent.session == session]:
         await agent.end()
         _AGENTS.pop(agent.name, None)
@@ -129,27 +129,27 @@ async def leave(session: str) -> None:
 def is_orphaned(worker: Any, key: str) -> bool:
     """Whether nobody waits for a running task any more: it was cancelled, its client is gone, or the worker closes.
 
-    This looks into the worker's own state, which is not part of Dask's interface; a test holds it.
+    Dask tells a running task none of this, so this reads the worker's internal state; a test fails when that changes.
     """
     task = worker.state.tasks.get(key)
-    return task is None or task.state in ("cancelled", "resumed") or worker.status.name not in _AT_WORK
+    return task is None or task.state in ("cancelled", "resumed") or worker.status.name not in _WORKING_STATES
 
 
-def _differing(hello: Hello) -> str:
-    """What the runner has in another version than this worker."""
+def _version_problem(hello: Hello) -> str:
+    """The message when the runner's versions are not this worker's; else an empty text."""
     mine = versions()
     if hello.wire != messages.WIRE and hello.versions == mine:
         return "the worker has another joblot of the same version"
-    apart = [
+    differences = [
         f"{what} {mine.get(what, 'none')} instead of {version}"
         for what, version in hello.versions.items()
         if mine.get(what) != version
     ]
-    return f"the worker has {', '.join(apart)}" if apart else ""
+    return f"the worker has {', '.join(differences)}" if differences else ""
 
 
 class Agent:
-    """An agent's process, and the parcels that it has."""
+    """An agent: its process, and the parcels that it has."""
 
     def __init__(self, hello: Hello, worker: Any) -> None:
         self.token, self.session = hello.token, hello.session
@@ -164,22 +164,22 @@ class Agent:
         self._reader: asyncio.StreamReader | None = None
         self._writer: asyncio.StreamWriter | None = None
         self._listener: asyncio.Task[None] | None = None
-        self._open: dict[int, _Carried] = {}
-        self._owner: dict[tuple[int, int], _Carried] = {}
+        self._open: dict[int, _ParcelState] = {}
+        self._parcel_of: dict[tuple[int, int], _ParcelState] = {}
         """By job and number, the parcel of an attempt that runs."""
-        self._taken: set[int] = set()
-        """Numbers of parcels that were taken and may come again."""
+        self._accepted: set[int] = set()
+        """Numbers of accepted parcels, from `_settled` on: Dask may run their tasks again."""
         self._settled = 0
         self._refused: dict[int, set[tuple[int, int]]] = {}
-        """By the number of a parcel that has not come yet, those of its attempts that are not to begin."""
+        """By the number of a parcel that has not arrived, those of its attempts that must not begin."""
         self._ended = False
         self._idle: asyncio.TimerHandle | None = None
-        self._begun = 0
-        """How many processes it has had."""
-        self._beginning = asyncio.Lock()
+        self._process_count = 0
+        """How many processes the agent has had."""
+        self._start_lock = asyncio.Lock()
 
-    async def begin(self) -> Answer:
-        """Start the process."""
+    async def start(self) -> Answer:
+        """Start the process, and have it load what the batch needs."""
         ours, theirs = socket.socketpair()
         self._process = self._launch(theirs)
         ours.setblocking(False)
@@ -187,12 +187,12 @@ class Agent:
         body = messages.encode(self._hello)
         self._writer.write(len(body).to_bytes(messages.LENGTH_BYTES, "big") + body)
         try:
-            said = await asyncio.wait_for(self._receive(), _BEGIN_S)
+            reply = await asyncio.wait_for(self._receive(), _START_S)
         except (TimeoutError, asyncio.IncompleteReadError, ConnectionError) as error:
-            said = messages.Refused(f"the agent's process did not begin: {error or type(error).__name__}")
-        if not isinstance(said, messages.Ready):
+            reply = messages.Refused(f"the agent's process did not begin: {error or type(error).__name__}")
+        if not isinstance(reply, messages.Ready):
             await self._stop()
-            return messages.Answer(problem=getattr(said, "problem", "BUG: no answer"), hint=getattr(said, "hint", ""))
+            return messages.Answer(problem=getattr(reply, "problem", "BUG: no answer"), hint=getattr(reply, "hint", ""))
         self._listener = asyncio.create_task(self._listen())
         return messages.Answer(
             agent=self.name,
@@ -204,7 +204,7 @@ class Agent:
         )
 
     def _launch(self, theirs: socket.socket) -> subprocess.Popen[bytes]:
-        self._begun += 1
+        self._process_count += 1
         channel = theirs.fileno()
         with theirs:
             return subprocess.Popen(
@@ -216,120 +216,120 @@ class Agent:
             )
 
     def _mark(self) -> str:
-        return f"{self.token}:{self.session}:{self.name}:{self._begun}"
+        return f"{self.token}:{self.session}:{self.name}:{self._process_count}"
 
-    async def carry(self, parcel: Parcel, orphaned: Callable[[], bool]) -> Receipt:
-        """Run a parcel until there is something to tell of it."""
-        carried = self._open.get(parcel.number)
-        if carried is None and parcel.attempts:
+    async def run(self, parcel: Parcel, orphaned: Callable[[], bool]) -> Receipt:
+        """Run a parcel until a receipt is due."""
+        state = self._open.get(parcel.number)
+        if state is None and parcel.attempts:
             if not self._accepts(parcel):
                 return messages.Receipt(number=parcel.number, lost="the task came a second time")
-            carried = await self._take(parcel)
-        if carried is None:
+            state = await self._take(parcel)
+        if state is None:
             return messages.Receipt(number=parcel.number, lost="the agent has ended")
-        carried.heard()
+        state.cancel_timeout()
         try:
-            while not carried.is_worth_telling():
-                await carried.wait(LOOK_S)
+            while not state.is_receipt_due():
+                await state.wait(CANCEL_CHECK_S)
                 if orphaned():
                     await self.end()
                     break
         except asyncio.CancelledError:  # the Dask worker closes
             self.cut()
             raise
-        receipt = carried.receipt()
-        if not receipt.more:
-            self._forget(carried)
+        receipt = state.receipt()
+        if not receipt.is_open:
+            self._forget(state)
         else:
-            carried.await_the_next(self)
+            state.start_timeout(self)
         return receipt
 
-    def end_attempts(self, order: Order) -> list[tuple[int, int, int]]:
-        """End what runs; what has not come is refused when it comes."""
-        here, early = [], []
-        for number, kill in order.kills:
-            carried = self._open.get(number)
-            if carried is not None and carried.begun:
-                here.append(kill)
-            elif carried is not None or not self._has_taken(number):
-                early.append((number, kill.job, kill.number))
+    def end_attempts(self, request: EndRequest) -> list[tuple[int, int, int]]:
+        """End what has begun; attempts of parcels that have not arrived will not begin. Returns these, as parcel, job, number."""
+        begun, not_begun = [], []
+        for number, kill in request.kills:
+            state = self._open.get(number)
+            if state is not None and state.begun:
+                begun.append(kill)
+            elif state is not None or not self._has_accepted(number):
+                not_begun.append((number, kill.job, kill.number))
                 self._refused.setdefault(number, set()).add((kill.job, kill.number))
-        if here and not order.take_back:
-            self._send(messages.End(here))
-        return early
+        if begun and not request.take_back:
+            self._send(messages.End(begun))
+        return not_begun
 
     async def end(self) -> None:
-        """Kill everything, and come back when nothing is left of it."""
+        """Kill everything; returns when nothing of it is left."""
         self._ended = True
         await self._stop()
         await asyncio.to_thread(shutil.rmtree, self._folder, ignore_errors=True)
-        self._break("the agent has ended")
+        self._lose_all("the agent has ended")
 
     def cut(self) -> None:
-        """Have everything killed, without waiting for it."""
+        """Have everything killed, without waiting."""
         self._ended = True
         if self._writer is not None:
             self._writer.transport.abort()
 
-    def rest(self) -> None:
-        """Nothing to do: after a while the process may end."""
+    def start_idle_timer(self) -> None:
+        """Without parcels, have the process end after a while."""
         if self._idle is None and not self._open and not self._ended:
             loop = asyncio.get_running_loop()
-            self._idle = loop.call_later(_IDLE_S, lambda: _begin(self._pause()))
+            self._idle = loop.call_later(_IDLE_S, lambda: _run_in_background(self._end_if_idle()))
 
-    async def _pause(self) -> None:
+    async def _end_if_idle(self) -> None:
         self._idle = None
         if not self._open:
             await self._stop()
-            if _CLAIMS.get(self.token) is None:  # its runner never came to the beginning
+            if _CLAIMS.get(self.token) is None:  # its runner never started anything
                 _AGENTS.pop(self.name, None)
 
-    def _has_taken(self, number: int) -> bool:
-        return number < self._settled or number in self._taken
+    def _has_accepted(self, number: int) -> bool:
+        return number < self._settled or number in self._accepted
 
     def _accepts(self, parcel: Parcel) -> bool:
-        """Whether this is the first time that the parcel comes."""
+        """Whether the parcel arrives for the first time, from the newest session."""
         if parcel.settled > self._settled:
             self._settled = parcel.settled
-            self._taken = {number for number in self._taken if number >= self._settled}
-            self._refused = {number: places for number, places in self._refused.items() if number >= self._settled}
-        if self._ended or self._has_taken(parcel.number):
+            self._accepted = {number for number in self._accepted if number >= self._settled}
+            self._refused = {number: keys for number, keys in self._refused.items() if number >= self._settled}
+        if self._ended or self._has_accepted(parcel.number):
             return False
         claimed = _CLAIMS.get(self.token)
         if claimed is None or claimed.session != self.session:
             return False
-        self._taken.add(parcel.number)
+        self._accepted.add(parcel.number)
         return True
 
-    async def _take(self, parcel: Parcel) -> _Carried:
-        carried = _Carried(parcel)
-        self._open[parcel.number] = carried
+    async def _take(self, parcel: Parcel) -> _ParcelState:
+        state = _ParcelState(parcel)
+        self._open[parcel.number] = state
         if self._idle is not None:
             self._idle.cancel()
             self._idle = None
-        async with self._beginning:
-            answer = await self.begin() if self._process is None else None
+        async with self._start_lock:
+            answer = await self.start() if self._process is None else None
         if answer is not None and not answer.agent:
-            carried.lose(answer.problem)
-            return carried
-        carried.begun = True
+            state.lose(answer.problem)
+            return state
+        state.begun = True
         begin, refused = [], self._refused.pop(parcel.number, ())
         for attempt in parcel.attempts:
-            place = (attempt.job, attempt.number)
-            if place in refused:
-                carried.left.discard(place)
+            key = (attempt.job, attempt.number)
+            if key in refused:
+                state.left.discard(key)
             else:
-                self._owner[place] = carried
+                self._parcel_of[key] = state
                 begin.append(attempt)
         if begin:
             self._send(messages.Start(begin))
-        return carried
+        return state
 
-    def _forget(self, carried: _Carried) -> None:
-        self._open.pop(carried.number, None)
-        for place in carried.left:
-            self._owner.pop(place, None)
-        self.rest()
+    def _forget(self, state: _ParcelState) -> None:
+        self._open.pop(state.number, None)
+        for key in state.left:
+            self._parcel_of.pop(key, None)
+        self.start_idle_timer()
 
     def _send(self, message: Any) -> None:
         if self._writer is not None:
@@ -343,21 +343,20 @@ class Agent:
     async def _listen(self) -> None:
         try:
             while True:
-                said = await self._receive()
-                if isinstance(said, messages.News):
-                    for told in said.told:
-                        place = (told.outcome.job, told.outcome.number)
-                        carried = self._owner.pop(place, None)
-                        if carried is not None:
-                            carried.tell(told)
+                message = await self._receive()
+                if isinstance(message, messages.News):
+                    for end in message.ends:
+                        state = self._parcel_of.pop((end.outcome.job, end.outcome.number), None)
+                        if state is not None:
+                            state.add_end(end)
         except (asyncio.IncompleteReadError, ConnectionError):
             pass
         self._listener = None
         await self._stop()
-        self._break("the agent's process has died")
+        self._lose_all("the agent's process has died")
 
     async def _stop(self) -> None:
-        """End the process and what is below it. Its warden does that by itself; here it is made sure of."""
+        """End the process and everything below it: its warden does that itself, unless it was killed."""
         process, self._process = self._process, None
         if self._listener is not None:
             self._listener.cancel()
@@ -366,25 +365,25 @@ class Agent:
             self._writer.transport.abort()
             self._writer = None
         if process is not None:
-            await asyncio.to_thread(_make_sure, process, self._mark())
+            await asyncio.to_thread(_end_process, process, self._mark())
 
-    def _break(self, why: str) -> None:
-        """What ran here has ended, and nobody knows how."""
-        for carried in self._open.values():
-            carried.lose(why)
-        self._owner.clear()
+    def _lose_all(self, why: str) -> None:
+        """Report what ran here as lost."""
+        for state in self._open.values():
+            state.lose(why)
+        self._parcel_of.clear()
 
 
-def _make_sure(process: subprocess.Popen[bytes], mark: str) -> None:
+def _end_process(process: subprocess.Popen[bytes], mark: str) -> None:
     try:
-        process.wait(_END_S)  # it ends by itself when its socket closes, and takes its folder along
+        process.wait(_END_S)  # it ends when its socket closes, and removes its folder
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
     processes.sweep_marked(MARK, lambda value: value == mark)
 
 
-class _Carried:
+class _ParcelState:
     """A parcel at its agent."""
 
     def __init__(self, parcel: Parcel) -> None:
@@ -392,64 +391,64 @@ class _Carried:
         self.left = {(attempt.job, attempt.number) for attempt in parcel.attempts}
         self.begun = False
         """Whether its attempts were handed to the agent's process."""
-        self._told: list[messages.Told] = []
+        self._ends: list[messages.AttemptEnd] = []
         self._lost = ""
-        self._news = asyncio.Event()
-        self._tell_by = 0.0
-        self._unheard: asyncio.TimerHandle | None = None
+        self._changed = asyncio.Event()
+        self._receipt_due_at = 0.0
+        self._timeout: asyncio.TimerHandle | None = None
 
-    def tell(self, told: messages.Told) -> None:
-        """An attempt has ended."""
-        if not self._told:
-            self._tell_by = time.monotonic() + TELL_S
-        self._told.append(told)
-        self.left.discard((told.outcome.job, told.outcome.number))
-        self._news.set()
+    def add_end(self, end: messages.AttemptEnd) -> None:
+        """Add the end of an attempt to the next receipt."""
+        if not self._ends:
+            self._receipt_due_at = time.monotonic() + RECEIPT_DELAY_S
+        self._ends.append(end)
+        self.left.discard((end.outcome.job, end.outcome.number))
+        self._changed.set()
 
     def lose(self, why: str) -> None:
-        """Nothing more will come."""
+        """Report the attempts that are left as lost."""
         self._lost = self._lost or why
-        self._news.set()
+        self._changed.set()
 
-    def is_worth_telling(self) -> bool:
-        """Whether to send a receipt now."""
-        return not self.left or bool(self._lost) or bool(self._told and time.monotonic() >= self._tell_by)
+    def is_receipt_due(self) -> bool:
+        """Whether to send a receipt: everything has ended, is lost, or an end has waited long enough."""
+        return not self.left or bool(self._lost) or bool(self._ends and time.monotonic() >= self._receipt_due_at)
 
     async def wait(self, seconds: float) -> None:
-        """Until there is news, but not for long."""
-        self._news.clear()
+        """Wait for an end or a loss, at the most this long."""
+        self._changed.clear()
         try:
-            await asyncio.wait_for(self._news.wait(), seconds)
+            await asyncio.wait_for(self._changed.wait(), seconds)
         except TimeoutError:
             pass
 
     def receipt(self) -> Receipt:
-        """What is new."""
-        told, self._told = self._told, []
+        """The receipt of what has ended since the last one."""
+        ends, self._ends = self._ends, []
         lost = self._lost if self.left else ""
-        return messages.Receipt(number=self.number, told=told, more=bool(self.left) and not lost, lost=lost)
+        return messages.Receipt(number=self.number, ends=ends, is_open=bool(self.left) and not lost, lost=lost)
 
-    def heard(self) -> None:
-        """A task asks for it."""
-        if self._unheard is not None:
-            self._unheard.cancel()
-            self._unheard = None
+    def cancel_timeout(self) -> None:
+        """A task asks for receipts again."""
+        if self._timeout is not None:
+            self._timeout.cancel()
+            self._timeout = None
 
-    def await_the_next(self, agent: Agent) -> None:
-        """Somebody must ask again soon."""
+    def start_timeout(self, agent: Agent) -> None:
+        """End the agent unless a task asks for receipts again in time."""
         loop = asyncio.get_running_loop()
-        self._unheard = loop.call_later(_UNHEARD_S, lambda: _begin(agent.end()))
+        self._timeout = loop.call_later(_NO_TASK_S, lambda: _run_in_background(agent.end()))
 
 
-def _begin(coroutine: Coroutine[Any, Any, None]) -> None:
-    """Have something done beside. The loop alone would not keep it from being collected as garbage."""
+def _run_in_background(coroutine: Coroutine[Any, Any, None]) -> None:
+    """Run a coroutine as a task of its own. It is kept in a set, since the event loop holds tasks weakly."""
     task = asyncio.get_running_loop().create_task(coroutine)
-    _UNDER_WAY.add(task)
-    task.add_done_callback(_UNDER_WAY.discard)
+    _BACKGROUND_TASKS.add(task)
+    task.add_done_callback(_BACKGROUND_TASKS.discard)
 
 
 def boot() -> str:
-    """The machine's boot, or an empty text where the system does not tell."""
+    """The id of the machine's boot, or an empty text where the system has none."""
     try:
         with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
             return file.read().strip()

@@ -1,6 +1,6 @@
-"""An agent's own process: runs attempts with the executor of one machine, and tells of them over a socket. `python -m` begins it.
+"""An agent's own process: runs attempts with the executor of one machine, and sends their ends over a socket. Started by `python -m`.
 
-It has one thread, so that the warden can be forked from it. It ends when its socket closes, and everything below it ends first. It does
+It has one thread, so that the warden can be forked from it. When its socket closes it ends everything below it and then itself. It does
 not know Dask: the other end of its socket is `agent`.
 """
 
@@ -28,27 +28,27 @@ if TYPE_CHECKING:
     from joblot.core.plan import Plan
 
 _READ_BYTES: Final = 1 << 18
-_HAVE_IT_THERE: Final = (
+_INSTALL_HINT: Final = (
     "workers import what the batch names by themselves: install it there, or share its folder (`PYTHONPATH`)"
 )
 
 
 class UnfitError(JoblotError):
-    """What the batch needs is not on this machine."""
+    """Something that the batch needs is not on this machine."""
 
 
 def main() -> None:
-    """Greet, then run what comes until the socket closes."""
+    """Read the `Hello`, answer it, then run what is sent until the socket closes."""
     with socket.socket(fileno=int(sys.argv[1])) as sock:
         sock.set_inheritable(False)
-        hello = messages.decode(_read_one(sock), messages.Hello)
+        hello = messages.decode(_read_body(sock), messages.Hello)
         folder = Path(os.environ.pop("JOBLOT_SITE_FOLDER"))
         try:
             plan = _prepare(hello)
         except JoblotError as error:
             sock.sendall(messages.frame(messages.Refused(error.message, error.hint)))
             return
-        context = RunContext(hello.run_id, plan, folder, max_log=hello.max_log, warn=_say)
+        context = RunContext(hello.run_id, plan, folder, max_log=hello.max_log, warn=_warn)
         executor = LocalExecutor(context, int(sys.argv[2]))
         try:
             sock.sendall(messages.frame(messages.Ready()))
@@ -61,7 +61,11 @@ def main() -> None:
 
 
 def _prepare(hello: messages.Hello) -> Plan:
-    """Have in memory what the attempts need, before anything is forked."""
+    """Load what the attempts need, before anything is forked.
+
+    Raises:
+        UnfitError: a folder, module or action is missing.
+    """
     from joblot.actions.registry import ACTIONS, import_modules
 
     os.environ.update(hello.secrets)
@@ -76,7 +80,7 @@ def _prepare(hello: messages.Hello) -> Plan:
     try:
         import_modules(config.imports)
     except UsageError as error:
-        raise UnfitError(error.message, hint=error.hint or _HAVE_IT_THERE) from None
+        raise UnfitError(error.message, hint=error.hint or _INSTALL_HINT) from None
     for name in hello.modules:
         _import(name)
     for name in hello.actions:
@@ -91,15 +95,15 @@ def _prepare(hello: messages.Hello) -> Plan:
 def _import(name: str) -> None:
     try:
         import_module(name)
-    except Exception as error:  # noqa: BLE001 - whatever a module does when it is imported
+    except Exception as error:  # noqa: BLE001 - importing runs the module's own code
         raise UnfitError(
             f"module `{name}` cannot be imported: {type(error).__name__}: {error}",
-            hint=_HAVE_IT_THERE,
+            hint=_INSTALL_HINT,
         ) from None
 
 
 class _Loop:
-    """Between the socket and the executor."""
+    """Passes attempts from the socket to the executor, and ends back."""
 
     def __init__(self, sock: socket.socket, executor: LocalExecutor, context: RunContext) -> None:
         self._sock = sock
@@ -109,15 +113,15 @@ class _Loop:
         self._logs = context.run_dir / "logs"
         self._buffer = bytearray()
         self._bundles: dict[tuple[int, int], _Bundle] = {}
-        """By job and number, the bundle of an attempt that runs in one."""
+        """By job and number, the bundles of attempts that run in one."""
         executor.wake_on(sock.fileno())
 
     def run(self) -> None:
-        """Until the socket closes."""
+        """Serve until the socket closes."""
         while True:
             outcomes = self._executor.wait(None)
             if outcomes:
-                self._sock.sendall(messages.frame(messages.News([self._told(outcome) for outcome in outcomes])))
+                self._sock.sendall(messages.frame(messages.News([self._attempt_end(outcome) for outcome in outcomes])))
             if not self._receive():
                 return
 
@@ -127,12 +131,12 @@ class _Loop:
         except BlockingIOError:
             return True
         self._buffer += data
-        while (message := _take(self._buffer)) is not None:
-            said = messages.to_agent(message)
-            if isinstance(said, messages.Start):
-                self._start(said.attempts)
+        while (body := _take_body(self._buffer)) is not None:
+            request = messages.to_agent(body)
+            if isinstance(request, messages.Start):
+                self._start(request.attempts)
             else:
-                self._executor.kill(said.kills)
+                self._executor.kill(request.kills)
         return bool(data)
 
     def _start(self, attempts: list[Attempt]) -> None:
@@ -148,23 +152,23 @@ class _Loop:
                 self._bundles[attempt.job, attempt.number] = bundle
         self._executor.start(attempts)
 
-    def _told(self, outcome: Outcome) -> messages.Told:
-        """The outcome with its log. What a bundle printed is there when the last of its attempts has ended."""
+    def _attempt_end(self, outcome: Outcome) -> messages.AttemptEnd:
+        """The outcome with its log, which for a bundle is complete when the last of its attempts has ended."""
         job, number = self._plan.name(outcome.job), outcome.number
         bundle = self._bundles.pop((outcome.job, number), None)
         log = b""
         if bundle is None:
-            log = self._log(job, number)
+            log = self._take_log(job, number)
             self._plan.forget(outcome.job)
         else:
             bundle.left -= 1
             if not bundle.left:
-                log = self._log(bundle.job, bundle.attempt)
+                log = self._take_log(bundle.job, bundle.attempt)
                 for member in bundle.jobs:
                     self._plan.forget(member)
-        return messages.Told(outcome, log)
+        return messages.AttemptEnd(outcome, log)
 
-    def _log(self, job: str, number: int) -> bytes:
+    def _take_log(self, job: str, number: int) -> bytes:
         path = f"{self._logs}/{job}/{number}.log"
         try:
             with open(path, "rb") as file:
@@ -175,19 +179,18 @@ class _Loop:
         return log
 
 
-class _Bundle:
-    """Attempts that run as one: whose name their log has, and how many of them have not ended."""
+class _Bundle(msgspec.Struct):
+    """Attempts that run as one call: the job and number that name their log, and how many have not ended."""
 
-    def __init__(self, number: int, job: str, attempt: int) -> None:
-        self.number = number
-        self.job = job
-        self.attempt = attempt
-        self.jobs: list[int] = []
-        self.left = 0
+    number: int
+    job: str
+    attempt: int
+    jobs: list[int] = []
+    left: int = 0
 
 
-def _take(buffer: bytearray) -> bytes | None:
-    """Take a whole message's body from the front."""
+def _take_body(buffer: bytearray) -> bytes | None:
+    """Take the body of a complete message from the front of a buffer."""
     if len(buffer) < messages.LENGTH_BYTES:
         return None
     end = messages.LENGTH_BYTES + int.from_bytes(buffer[: messages.LENGTH_BYTES], "big")
@@ -198,9 +201,9 @@ def _take(buffer: bytearray) -> bytes | None:
     return body
 
 
-def _read_one(sock: socket.socket) -> bytes:
+def _read_body(sock: socket.socket) -> bytes:
     buffer = bytearray()
-    while (body := _take(buffer)) is None:
+    while (body := _take_body(buffer)) is None:
         data = sock.recv(_READ_BYTES)
         if not data:
             sys.exit(0)
@@ -208,12 +211,12 @@ def _read_one(sock: socket.socket) -> bytes:
     return body
 
 
-def _say(message: str) -> None:
-    print(f"joblot: {message}", file=sys.stderr)  # noqa: T201 - the Dask worker's own log is where this can be read
+def _warn(message: str) -> None:
+    print(f"joblot: {message}", file=sys.stderr)  # noqa: T201 - it can be read in the Dask worker's log
 
 
 if __name__ == "__main__":
     try:
         main()
     except (msgspec.MsgspecError, KeyError) as error:
-        _say(f"BUG: {error!r}")
+        _warn(f"BUG: {error!r}")

@@ -1,4 +1,4 @@
-"""Begins or joins a Dask cluster, and leaves it again. Raises errors that a person can act on; runs nothing there.
+"""Starts or joins a Dask cluster, and leaves it again, with errors that a person can act on. Runs nothing there.
 
 `distributed` is imported here and in what runs on its workers, and nowhere else.
 """
@@ -12,8 +12,8 @@ from contextlib import suppress
 from importlib import import_module
 from typing import Any, Final
 
-from joblot.cluster.places import DEPLOYERS, refuse_plain
 from joblot.cluster.settings import Settings, Tls, check_safe
+from joblot.cluster.targets import DEPLOYERS, refuse_plain
 from joblot.errors import ClusterError, UsageError
 
 _CONNECT_S: Final = 10.0
@@ -21,7 +21,7 @@ _LOGGERS: Final = ("distributed", "distributed.client", "tornado.application")
 
 
 class Cluster:
-    """A client of a Dask cluster, and the cluster itself when it began with the run."""
+    """A client of a Dask cluster, and the cluster itself when it was started with the run."""
 
     def __init__(self, on: str, settings: Settings, client: Any, deployed: Any) -> None:
         self.on = on
@@ -30,38 +30,38 @@ class Cluster:
         self._deployed = deployed
 
     @property
-    def is_there(self) -> bool:
-        """Whether the scheduler is connected. A connection that was lost has taken all tasks along, whether or not it comes back."""
+    def is_connected(self) -> bool:
+        """Whether the scheduler is connected. With a lost connection all tasks are lost, even if it comes back."""
         status: str = self.client.status
         return status == "running"
 
     @property
     def threads(self) -> list[int]:
-        """How many threads each of the workers has that there are now."""
+        """How many threads each of the present workers has."""
         return [worker["nthreads"] for worker in self.client.scheduler_info(n_workers=-1)["workers"].values()]
 
     def close(self) -> None:
-        """Disconnect, and end what was begun."""
+        """Disconnect, and end the cluster that was started."""
         for part in (self.client, self._deployed):
             if part is not None:
                 with suppress(Exception):  # half of it may be gone
                     part.close(timeout=_CONNECT_S)
-        _quiet(on=False)
+        _silence_logs(on=False)
 
 
 def open_cluster(on: str, settings: Settings, slots: int) -> Cluster:
-    """Join the scheduler at an address, or begin a cluster; with a LocalCluster `slots` is how many attempts it is to run at once.
+    """Join the scheduler at an address, or start a cluster; a LocalCluster gets threads for `slots` attempts at once.
 
     Raises:
-        UsageError: it must not be used like this, or a package is missing.
-        ClusterError: it cannot be reached or begun.
+        UsageError: the settings are not safe, or a package is missing.
+        ClusterError: the cluster cannot be reached or started.
     """
     check_safe(on, settings)
     try:
         import distributed  # noqa: F401 - the one place that says what to install
     except ImportError:
         raise UsageError(f"`--on {on}` needs the package distributed", hint="pip install 'joblot[dask]'") from None
-    _quiet(on=True)
+    _silence_logs(on=True)
     deployed = None
     try:
         security = _security(settings)
@@ -73,7 +73,7 @@ def open_cluster(on: str, settings: Settings, slots: int) -> Cluster:
     except BaseException:
         if deployed is not None:
             deployed.close(timeout=_CONNECT_S)
-        _quiet(on=False)
+        _silence_logs(on=False)
         raise
     try:
         _await_workers(cluster)
@@ -115,6 +115,7 @@ def _deploy(on: str, settings: Settings, security: Any, slots: int) -> Any:
             f"`--on {on}` needs the package {module.partition('.')[0]}", hint=f"pip install '{package}'"
         ) from None
     options = {**_defaults(on, settings, slots), **settings.options}
+    # A task whose worker has died must not run again: joblot decides about retries.
     inherited: dict[str, Any] = {"distributed.scheduler.allowed-failures": 0}
     if security is not None:
         options["security"] = security
@@ -130,13 +131,13 @@ def _deploy(on: str, settings: Settings, security: Any, slots: int) -> Any:
                 cluster.scale(settings.workers)
     except Exception as error:
         raise ClusterError(
-            f"cannot begin a cluster with {name}: {said(error)}", hint="its options stand in the settings file"
+            f"cannot begin a cluster with {name}: {error_text(error)}", hint="its options stand in the settings file"
         ) from error
     return cluster
 
 
 def _defaults(on: str, settings: Settings, slots: int) -> dict[str, Any]:
-    """What a deployer gets unless the settings say otherwise."""
+    """Options of a deployer's class that the settings may override."""
     if on != "dask":
         return {}
     workers = settings.workers or (2 if slots % 2 == 0 else 1)
@@ -151,7 +152,7 @@ def _defaults(on: str, settings: Settings, slots: int) -> dict[str, Any]:
 
 
 def _inherited_tls(settings: Settings) -> dict[str, Any]:
-    """What processes that SSH begins take over of Dask's configuration: the paths of the certificates, which are theirs too."""
+    """The part of Dask's configuration that processes started by SSH get: paths of certificates, the same on all hosts."""
     assert isinstance(settings.tls, Tls), "BUG: checked before"
     tls: dict[str, Any] = {"ca-file": settings.tls.ca}
     for role in ("client", "scheduler", "worker"):
@@ -164,10 +165,10 @@ def _connect(address: str, security: Any) -> Any:
     from distributed.versions import VersionMismatchWarning
 
     try:
-        if address.startswith("tcp"):  # where nobody listens, Dask would try again and again
+        if address.startswith("tcp"):  # where nobody listens, Dask would retry until the timeout
             host, _, port = address.removeprefix("tcp://").rpartition(":")
             socket.create_connection((host.strip("[]"), int(port)), _CONNECT_S).close()
-        with warnings.catch_warnings():  # of versions: where they matter, they are an error in our own words
+        with warnings.catch_warnings():  # about versions: those that matter are errors of `greet`
             warnings.simplefilter("ignore", VersionMismatchWarning)
             return Client(address, security=security, timeout=_CONNECT_S, set_as_default=False)
     except (OSError, ValueError, TypeError, RuntimeError) as error:
@@ -176,31 +177,31 @@ def _connect(address: str, security: Any) -> Any:
             if address.startswith("tls")
             else "is it running, and does it speak plain text?"
         )
-        raise ClusterError(f"cannot reach the Dask scheduler at `{address}`: {said(error)}", hint=hint) from None
+        raise ClusterError(f"cannot reach the Dask scheduler at `{address}`: {error_text(error)}", hint=hint) from None
 
 
 def _await_workers(cluster: Cluster) -> None:
-    wanted, settings = cluster.settings.min_workers, cluster.settings
+    required, settings = cluster.settings.min_workers, cluster.settings
     try:
-        cluster.client.wait_for_workers(wanted, timeout=settings.wait_s)
+        cluster.client.wait_for_workers(required, timeout=settings.wait_s)
     except TimeoutError:
-        there = len(cluster.client.scheduler_info(n_workers=-1)["workers"])
+        count = len(cluster.client.scheduler_info(n_workers=-1)["workers"])
         raise ClusterError(
-            f"{there} of {wanted} workers came to `{cluster.on}` within {settings.wait_s:g} s",
+            f"{count} of {required} workers came to `{cluster.on}` within {settings.wait_s:g} s",
             hint="begin workers, or set `min_workers` and `wait` in the settings file",
         ) from None
     for address in cluster.client.scheduler_info(n_workers=-1)["workers"]:
         refuse_plain(address, "the address of worker")
 
 
-def said(error: BaseException) -> str:
+def error_text(error: BaseException) -> str:
     """An error in one line."""
     text = " ".join(str(error).split())
     return f"{type(error).__name__}: {text[:300]}" if text else type(error).__name__
 
 
-def _quiet(*, on: bool) -> None:
-    """Dask's own log lines would stand between ours; what matters of them comes as errors."""
+def _silence_logs(*, on: bool) -> None:
+    """Switch Dask's log lines off, which would stand between ours; those that matter are errors here."""
     for name in _LOGGERS:
         logger = logging.getLogger(name)
         if on:

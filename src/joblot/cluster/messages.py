@@ -1,7 +1,7 @@
-"""What goes to a cluster and what comes back, as plain bytes: nothing of joblot is pickled on the way.
+"""The messages between a runner, its agents and their processes, as plain bytes: nothing of joblot is pickled on the way.
 
-Words: a *agent* is what runs attempts for one run in one Dask worker; a *parcel* is attempts that travel as one Dask task; a *receipt* is
-what comes back of it. Knows no cluster, no process and no clock.
+An *agent* runs attempts for one run in one Dask worker; a *parcel* is attempts that travel as one Dask task; a *receipt* is its answer.
+Starts nothing, connects to nothing, and has no clock.
 """
 
 from __future__ import annotations
@@ -14,16 +14,19 @@ from msgspec import Struct
 from joblot.core.commands import Kill  # noqa: TC001 - msgspec reads the fields
 from joblot.core.model import Attempt, Outcome  # noqa: TC001 - msgspec reads the fields
 
-WIRE: Final = 1
-"""The number of this form. Both sides must have the same joblot, so nothing else is ever understood."""
+WIRE: Final = 2
+"""The number of this form. Both sides must have the same joblot, so one form is all that either understands.
+
+`greet`, `Hello` and `Answer` keep their names and fields: they are how two versions find out that they differ.
+"""
 
 
 class Hello(Struct, frozen=True, kw_only=True):
-    """What a worker must know of a run before it can run its attempts."""
+    """What a Dask worker must know of a run before it can run its attempts."""
 
     run_id: str
     token: str
-    """The run's own name on clusters, for ever: run ids repeat."""
+    """The run's own name on clusters, the same for all its sessions: run ids repeat."""
     session: str
     """Names the process that drives the run; a resumed run has another one."""
     batch: bytes
@@ -31,18 +34,18 @@ class Hello(Struct, frozen=True, kw_only=True):
     secrets: dict[str, str]
     """The values of the secrets, which only the runner's environment has."""
     actions: tuple[str, ...]
-    """The actions that the run's jobs name."""
+    """The actions of the run's jobs."""
     modules: tuple[str, ...]
-    """The modules that Python functions among the jobs come from."""
+    """The modules of Python functions among the jobs."""
     max_log: int
     slots: int = 0
-    """How many attempts run at once at an agent, at the most; 0: as many as the worker has threads."""
+    """How many attempts run at once at an agent, at the most; 0 for as many as the worker has threads."""
     versions: dict[str, str] = {}
     wire: int = WIRE
 
 
 class Claim(Struct, frozen=True):
-    """Says which session of a run is the newest. `token` is the run's own, for ever; a higher `epoch` ends the sessions before."""
+    """Makes a session of a run the newest: it ends those with a lower `epoch`. `token` is the run's, as in `Hello`."""
 
     token: str
     epoch: int
@@ -50,7 +53,7 @@ class Claim(Struct, frozen=True):
 
 
 class Answer(Struct, kw_only=True):
-    """What a worker says to a `Hello`: an agent, or why there is none."""
+    """The answer to a `Hello`: an agent, or why there is none."""
 
     agent: str = ""
     problem: str = ""
@@ -58,80 +61,80 @@ class Answer(Struct, kw_only=True):
     folder: str = ""
     threads: int = 0
     totals: dict[str, float] = {}
-    """Amounts of what the worker has: `memory`, and its Dask resources."""
+    """Amounts that the worker has, by name: `memory`, and its Dask resources."""
     boot: str = ""
-    """The machine's boot: two processes of one boot have the same monotonic clock."""
+    """The id of the machine's boot: processes with the same one have the same monotonic clock."""
     now: float = 0.0
 
 
 class Parcel(Struct, frozen=True, kw_only=True):
-    """Attempts that travel as one task. Without attempts: go on telling of those of an earlier task with this number."""
+    """Attempts that travel as one task. Without attempts it asks for more receipts of the earlier task with this number."""
 
     key: str
     session: str
     agent: str
     number: int
     settled: int = 0
-    """All parcels below this number have ended."""
+    """All parcels with lower numbers have ended."""
     attempts: list[Attempt] = []
 
 
-class Told(Struct):
-    """The end of an attempt, and what it printed. The log of a bundle stands with its last attempt only."""
+class AttemptEnd(Struct):
+    """The end of an attempt, and what it printed. The log of a bundle is with its last attempt only."""
 
     outcome: Outcome
     log: bytes = b""
 
 
 class Receipt(Struct, kw_only=True):
-    """What is new of a parcel. `now` is the worker's monotonic clock."""
+    """What has ended of a parcel since its last receipt. `now` is the worker's monotonic clock."""
 
     number: int
-    told: list[Told] = []
-    more: bool = False
-    """Whether attempts of it still run."""
+    ends: list[AttemptEnd] = []
+    is_open: bool = False
+    """Whether other attempts of the parcel still run."""
     lost: str = ""
-    """Why the others of its attempts will never be heard of; empty when they will, or there are none."""
+    """Why the ends of the parcel's other attempts will never be known; empty when they will, or there are none."""
     now: float = 0.0
 
 
-class Order(Struct, frozen=True):
-    """End attempts at an agent, or only take back what has not begun there."""
+class EndRequest(Struct, frozen=True):
+    """End attempts at an agent; with `take_back` only those that have not begun."""
 
     session: str
     agent: str
     kills: list[tuple[int, Kill]]
-    """Each with the number of its attempt's parcel."""
+    """With the numbers of the parcels that the attempts are in."""
     take_back: bool = False
 
 
 class Start(Struct, frozen=True, tag=True):
-    """To an agent's process: run these."""
+    """To an agent's process: run these attempts."""
 
     attempts: list[Attempt]
 
 
 class End(Struct, frozen=True, tag=True):
-    """To an agent's process: end these."""
+    """To an agent's process: end these attempts."""
 
     kills: list[Kill]
 
 
 class Ready(Struct, frozen=True, tag=True):
-    """From an agent's process: it can begin."""
+    """From an agent's process: it has started."""
 
 
 class Refused(Struct, frozen=True, tag=True):
-    """From an agent's process: it cannot."""
+    """From an agent's process: it cannot run the batch."""
 
     problem: str
     hint: str = ""
 
 
 class News(Struct, frozen=True, tag=True):
-    """From an agent's process: these have ended."""
+    """From an agent's process: these attempts have ended."""
 
-    told: list[Told]
+    ends: list[AttemptEnd]
 
 
 encode: Final = msgspec.msgpack.Encoder().encode
@@ -146,7 +149,7 @@ def decode(data: bytes, kind: type[Any]) -> Any:
 
 
 def frame(message: Struct) -> bytes:
-    """A message as it goes to or comes from an agent's process."""
+    """A message to or from an agent's process, with its length in front."""
     body = encode(message)
     return len(body).to_bytes(LENGTH_BYTES, "big") + body
 

@@ -1,6 +1,6 @@
-"""A run's life on clusters: its token, which never changes, and a number that rises with each process that drives it there.
+"""A run's sessions on clusters: its token, which never changes, and a number that rises with each process that drives it there.
 
-Both stand in a file in the run's folder, so that a resumed run can end what an earlier process has left on the workers. Knows no cluster.
+Both are in a file in the run's folder, so that a resumed run can end what an earlier process has left on the workers. Connects to nothing.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 FILE: Final = "cluster.json"
 
 
-class Noted(Struct):
-    """What stands in the file."""
+class SessionRecord(Struct):
+    """The content of the file."""
 
     token: str
     epoch: int = 0
@@ -37,33 +37,33 @@ class Session:
         self._path = run_dir / FILE if run_dir is not None else None
         self._on = on
         self._epoch = 0
-        noted = read(run_dir)
-        self.token = noted.token if noted is not None else os.urandom(12).hex()
+        record = read(run_dir)
+        self.token = record.token if record is not None else os.urandom(12).hex()
         self.id = os.urandom(8).hex()
 
     def begin(self) -> Claim:
-        """Take the run."""
-        noted = read(self._path.parent) if self._path is not None else None
-        self._epoch = noted.epoch + 1 if noted is not None else 1
+        """Make this the newest session, on disk; workers learn it from the claim."""
+        record = read(self._path.parent) if self._path is not None else None
+        self._epoch = record.epoch + 1 if record is not None else 1
         self._write(is_open=True)
         return Claim(self.token, self._epoch, self.id)
 
     def end(self) -> None:
-        """All that this process had on the cluster has ended."""
+        """Record that all that this process had on the cluster has ended."""
         if self._epoch:
             self._write(is_open=False)
 
     def _write(self, *, is_open: bool) -> None:
         if self._path is None or not self._path.parent.is_dir():
             return
-        replace_file(self._path, [msgspec.json.encode(Noted(self.token, self._epoch, self._on, is_open))])
+        replace_file(self._path, [msgspec.json.encode(SessionRecord(self.token, self._epoch, self._on, is_open))])
 
 
-def read(run_dir: Path | None) -> Noted | None:
-    """What a run's folder says of its sessions, if it has been on any."""
+def read(run_dir: Path | None) -> SessionRecord | None:
+    """The record in a run's folder; None when the run has not been on a cluster."""
     if run_dir is None:
         return None
     try:
-        return msgspec.json.decode((run_dir / FILE).read_bytes(), type=Noted)
+        return msgspec.json.decode((run_dir / FILE).read_bytes(), type=SessionRecord)
     except (OSError, msgspec.MsgspecError):
         return None

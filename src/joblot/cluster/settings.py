@@ -1,4 +1,4 @@
-"""How a cluster is reached: the settings file, the kinds of `--on`, certificates, and which addresses are safe. Connects to nothing."""
+"""The settings file of clusters, and which settings are safe. Connects to nothing."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import Any, Final, Literal
 
 import msgspec
 
-from joblot.cluster.places import DEPLOYERS, is_loopback, refuse_plain
+from joblot.cluster.targets import DEPLOYERS, is_loopback, refuse_plain
 from joblot.config.document import Document
 from joblot.config.source import decode_text, format_of, read_bytes
 from joblot.errors import ConfigError, UsageError
 from joblot.units import parse_duration
 
-MOST_IN_TASK: Final = 256
+MAX_JOBS_PER_TASK: Final = 256
 
 
 class Tls(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -28,21 +28,21 @@ class Tls(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The settings file of a cluster.
 
-    `tls` are certificates, or `temporary`: made for this run, for clusters that begin with it; `workers` is how many workers a cluster
-    that begins with the run gets; `min_workers` for how many to wait before the start, and `wait` how long; `jobs_per_task` how many
-    short jobs travel as one task at the most; `options` go to the deployer's class as they are.
+    `tls` are certificates, or `temporary`: made for this run, for clusters that are started with it; `workers` is how many workers such a
+    cluster gets; `min_workers` how many to wait for before the start, and `wait` how long; `jobs_per_task` how many short jobs travel as
+    one task at the most; `options` go to the deployer's class as they are.
     """
 
     tls: Tls | Literal["temporary"] | None = None
     workers: int | None = None
     min_workers: int = 1
     wait: float | str = 60.0
-    jobs_per_task: int = MOST_IN_TASK
+    jobs_per_task: int = MAX_JOBS_PER_TASK
     options: dict[str, Any] = {}
 
     @property
     def wait_s(self) -> float:
-        """How long to wait for workers, and how long a run may be without any."""
+        """Seconds to wait for workers, and how long a run may be without any."""
         return parse_duration(self.wait)
 
 
@@ -50,7 +50,7 @@ def read_settings(path: str | Path | None) -> Settings:
     """The settings in a file (YAML, JSON or TOML by its ending); paths in it are relative to its folder.
 
     Raises:
-        UsageError: there is no such file, or something in it is not a setting.
+        UsageError: it cannot be read, or something in it is not a setting.
     """
     if path is None:
         return Settings()
@@ -64,8 +64,9 @@ def read_settings(path: str | Path | None) -> Settings:
         settings = msgspec.convert(document.data, Settings)
         _ = settings.wait_s
     except (msgspec.ValidationError, ValueError) as error:
+        text = str(error)
         raise UsageError(
-            f"`{shown}`: {_said(error)}", hint=f"settings are: {', '.join(Settings.__struct_fields__)}"
+            f"`{shown}`: {text[:1].lower()}{text[1:]}", hint=f"settings are: {', '.join(Settings.__struct_fields__)}"
         ) from None
     if isinstance(settings.tls, Tls):
         settings = msgspec.structs.replace(settings, tls=_absolute(settings.tls, Path(path).absolute().parent, shown))
@@ -78,11 +79,6 @@ def _absolute(tls: Tls, folder: Path, shown: str) -> Tls:
         if not os.access(path, os.R_OK):
             raise UsageError(f"`{shown}`: cannot read `tls.{name}`: `{path}`")
     return Tls(**paths)
-
-
-def _said(error: Exception) -> str:
-    text = str(error)
-    return text[:1].lower() + text[1:]
 
 
 def check_safe(on: str, settings: Settings) -> None:

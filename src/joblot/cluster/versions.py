@@ -1,4 +1,4 @@
-"""What must be the same on both sides of a cluster. Knows no cluster."""
+"""The versions that must be the same on both sides of a cluster."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from importlib.metadata import PackageNotFoundError, version
 
 
 def versions() -> dict[str, str]:
-    """Python (major and minor), joblot and Dask, as they are here."""
-    found = {"Python": f"{sys.version_info.major}.{sys.version_info.minor}"}
+    """The versions of Python (major and minor), joblot and Dask in this process."""
+    installed = {"Python": f"{sys.version_info.major}.{sys.version_info.minor}"}
     for name in ("joblot", "distributed"):
         try:
-            found[name] = version(name)
+            installed[name] = version(name)
         except PackageNotFoundError:
-            found[name] = "none"
-    return found
+            installed[name] = "none"
+    return installed

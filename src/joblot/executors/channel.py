@@ -1,6 +1,6 @@
-"""The runner's end of one worker: what was sent to it, what came back, and what became of it when it died.
+"""The runner's end of one worker: what was sent to it, what came back, and the outcome of what ran in it when it died.
 
-It decides nothing about who gets work; `local` does. The frames and the tokens are described in `worker`.
+It does not decide who gets work; `local` does. `worker` describes the frames and the tokens.
 """
 
 from __future__ import annotations
@@ -26,24 +26,24 @@ from joblot.files import system_error
 if TYPE_CHECKING:
     from pathlib import Path
 
-_LONGEST_FRAME: Final = 1 << 26
+_MAX_FRAME: Final = 1 << 26
 
 
 class BrokenFrameError(Exception):
-    """What came from a worker is not an outcome."""
+    """The bytes from a worker are not an outcome."""
 
 
 class Channel:
-    """The runner's end of one worker. Raises OSError when its descriptors would be `most_fds` or higher."""
+    """The runner's end of one worker. Raises OSError when its descriptors would be `max_fds` or higher."""
 
-    def __init__(self, ident: int, most_fds: int) -> None:
+    def __init__(self, ident: int, max_fds: int) -> None:
         self.ident = ident
         self.token_r, self._token_w = os.pipe()
         try:
-            self._sock, self.theirs = socket.socketpair()
-            if self.theirs.fileno() >= most_fds:
+            self._sock, self.worker_end = socket.socketpair()
+            if self.worker_end.fileno() >= max_fds:
                 self._sock.close()
-                self.theirs.close()
+                self.worker_end.close()
                 raise system_error(errno.EMFILE)
         except OSError:
             os.close(self.token_r)
@@ -51,69 +51,69 @@ class Channel:
             raise
         self.fd = self._sock.fileno()
         os.set_blocking(self.token_r, False)
-        self.limit = 0
-        """Bytes that the attempt in it may hold; 0 when there is no limit."""
+        self.limit_bytes = 0
+        """Memory limit of the attempt in it; 0 for none."""
         self._epoch = 0
         self._first_is_older = False
         """Whether the first attempt's token is of an earlier epoch than those behind it."""
         self.outstanding: deque[Attempt] = deque()
         """Attempts that were sent and have not ended; the first one runs, or is about to."""
-        self.together: list[Attempt] = []
-        """While it runs a bundle, all attempts of that: those that are outstanding run at once, and end in any order."""
-        self.heard = 0.0
-        """When it was last given work while idle, or last sent an outcome."""
-        self.shown = False
-        """Whether its running attempt was found to take long."""
-        self.shown_log: Path | None = None
-        """The name that its running attempt's log got for that."""
-        self.shown_spool: Path | None = None
-        """For a bundle, the file that got that name."""
+        self.bundle: list[Attempt] = []
+        """All attempts of the bundle that it runs, if it runs one: those that are outstanding run at once and end in any order."""
+        self.active_at = 0.0
+        """When it last got work while idle, or last sent an outcome (monotonic seconds)."""
+        self.is_slow = False
+        """Whether its running attempt has been found to take long."""
+        self.early_log: Path | None = None
+        """The path that its running attempt's log got because of that."""
+        self.early_spool: Path | None = None
+        """For a bundle, the file that got that path."""
         self.usable = True
-        """Whether it may get work: not once it is to be killed."""
-        self.silent = False
-        """Whether its channel has ended."""
+        """Whether it may get work; not while it is being killed."""
+        self.closed = False
+        """Whether the worker's end of the channel is closed."""
         self.broken = False
-        """Whether something else than outcomes came from it."""
+        """Whether it sent something that is not an outcome."""
         self._buffer = bytearray()
         self._encode = msgspec.msgpack.Encoder().encode
-        self._decode = msgspec.msgpack.Decoder(Outcome).decode
+        self._decode_frame = msgspec.msgpack.Decoder(Outcome).decode
 
-    def send(self, attempts: list[Attempt], *, together: bool = False) -> None:
-        """Queue attempts in the worker, or with `together` have an idle one run them as a bundle."""
-        if together and len(attempts) > 1:
-            self.together = attempts
+    def send(self, attempts: list[Attempt], *, as_bundle: bool = False) -> None:
+        """Queue attempts in the worker; with `as_bundle` an idle one runs them as one bundle."""
+        if as_bundle and len(attempts) > 1:
+            self.bundle = attempts
         if not self.outstanding:
-            self.heard = time.monotonic()
-            self.shown = self._first_is_older = False
+            self.active_at = time.monotonic()
+            self.is_slow = self._first_is_older = False
         self.outstanding.extend(attempts)
         body = self._encode(attempts)
-        os.write(self._token_w, bytes((self._epoch,)) * (1 if self.together else len(attempts)))
+        os.write(self._token_w, bytes((self._epoch,)) * (1 if self.bundle else len(attempts)))
         try:
             self._sock.sendall(TO_WORKER.pack(len(body), self._epoch) + body)
         except OSError:
-            self.usable = False  # it has died; the warden will say how
+            self.usable = False  # it has died; the warden reports how
 
     def take_back(self) -> list[Attempt]:
-        """Take back what has not begun, in order. What is sent later is of a new epoch."""
+        """Take back what has not begun, in order. Whatever is sent later has a new epoch."""
         try:
             count = len(os.read(self.token_r, 4096))
         except BlockingIOError:
             return []
-        if self.together:
-            count, self.together = len(self.outstanding), []
-        return self._taken(count)
+        if self.bundle:
+            count, self.bundle = len(self.outstanding), []
+        return self._remove_last(count)
 
     @property
     def has_begun(self) -> bool:
-        """Whether the first attempt that is outstanding runs, or its bundle does."""
-        return self._tokens_left() < (1 if self.together else len(self.outstanding))
+        """Whether the first outstanding attempt, or its bundle, is running."""
+        return self._tokens_left() < (1 if self.bundle else len(self.outstanding))
 
-    def take_back_behind(self) -> list[Attempt]:
+    def take_back_queued(self) -> list[Attempt]:
         """Take back what is queued behind the first attempt. That one stays, whether it has begun or is about to."""
         if self.has_begun:
             return self.take_back()
-        # Its token has to stay in the pipe all the time, or the worker would take it for taken back. That works once: then what is
-        # sent has tokens of another epoch, and the first in the pipe is no longer like the last.
+        # The first attempt's token must stay in the pipe, or the worker would skip that attempt as taken back. So this works once: what
+        # is sent afterwards has tokens of another epoch, and reading from the front would no longer leave a token like the first.
         left = self._tokens_left()
         if self._first_is_older or left < 2:
             return []
@@ -122,92 +122,94 @@ class Channel:
         except BlockingIOError:
             return []
         self._first_is_older = True
-        return self._taken(count)
+        return self._remove_last(count)
 
     def _tokens_left(self) -> int:
         return int.from_bytes(fcntl.ioctl(self.token_r, termios.FIONREAD, bytes(4)), sys.byteorder)
 
-    def _taken(self, count: int) -> list[Attempt]:
+    def _remove_last(self, count: int) -> list[Attempt]:
         self._epoch = (self._epoch + 1) % 256
         taken = [self.outstanding.pop() for _ in range(min(count, len(self.outstanding)))]
         return taken[::-1]
 
     def receive(self) -> list[Outcome]:
-        """The outcomes that have come."""
+        """The outcomes that have arrived. Raises BrokenFrameError: an action can write to any descriptor of its process."""
         outcomes = []
+        # One large read takes all frames that have arrived, and a short one shows that the socket is empty: asking again for EAGAIN would
+        # cost a system call for each attempt.
         try:
             while data := self._sock.recv(1 << 18, socket.MSG_DONTWAIT):
                 self._buffer += data
                 if len(data) < 1 << 18:
                     break
             else:
-                self.silent = True
+                self.closed = True
                 self.usable = False
         except BlockingIOError:
             pass
         except ConnectionError:
-            self.silent = True
+            self.closed = True
             self.usable = False
         start = 0
         while len(self._buffer) - start >= FROM_WORKER.size:
             (length,) = FROM_WORKER.unpack_from(self._buffer, start)
             end = start + FROM_WORKER.size + length
-            if length > _LONGEST_FRAME:
+            if length > _MAX_FRAME:
                 raise BrokenFrameError
             if len(self._buffer) < end:
                 break
-            outcomes.append(self._next(memoryview(self._buffer)[start + FROM_WORKER.size : end]))
+            outcomes.append(self._decode_outcome(memoryview(self._buffer)[start + FROM_WORKER.size : end]))
             start = end
         if outcomes:
             del self._buffer[:start]
-        if outcomes and not self.together:
-            self.heard = time.monotonic()
-            self.shown = self._first_is_older = False
+        if outcomes and not self.bundle:
+            self.active_at = time.monotonic()
+            self.is_slow = self._first_is_older = False
         return outcomes
 
-    def _next(self, body: memoryview) -> Outcome:
-        """The outcome in a frame. Only that of an attempt that runs can come."""
+    def _decode_outcome(self, body: memoryview) -> Outcome:
+        """The outcome in a frame, which must be that of an attempt that runs here."""
         try:
-            outcome = self._decode(body)
+            outcome = self._decode_frame(body)
         except msgspec.MsgspecError:
             raise BrokenFrameError from None
-        ended = (outcome.job, outcome.number)
-        running = self.outstanding if self.together else islice(self.outstanding, 1)
-        place = next((place for place, one in enumerate(running) if (one.job, one.number) == ended), -1)
-        if place < 0:
+        key = (outcome.job, outcome.number)
+        running = self.outstanding if self.bundle else islice(self.outstanding, 1)
+        index = next((index for index, attempt in enumerate(running) if (attempt.job, attempt.number) == key), -1)
+        if index < 0:
             raise BrokenFrameError
-        del self.outstanding[place]
+        del self.outstanding[index]
         if not self.outstanding:
-            self.together = []
+            self.bundle = []
         if outcome.kind == "cancelled":
-            self.usable = False  # it ends
+            self.usable = False  # it was asked to end, and does
         return outcome
 
-    def let_go(self) -> None:
-        """Give it no more work: it ends by itself."""
+    def retire(self) -> None:
+        """Give it no more work; then it ends by itself."""
         self.usable = False
         try:
             self._sock.shutdown(socket.SHUT_WR)
         except OSError:
-            pass  # it is gone already
+            pass  # it has ended already
 
     def close(self) -> None:
-        """Close the channel: an idle worker ends by itself."""
+        """Close the channel, which ends an idle worker."""
         self._sock.close()
         for fd in (self.token_r, self._token_w):
             os.close(fd)
 
 
-def died(attempt: Attempt, worker: Channel, status: int) -> Outcome:
+def crash_outcome(attempt: Attempt, worker: Channel, status: int) -> Outcome:
     """The outcome of an attempt whose worker died while it ran."""
     outcome = Outcome(
-        attempt.job, attempt.number, "error", worker.heard, time.monotonic() - worker.heard, reason="crash"
+        attempt.job, attempt.number, "error", worker.active_at, time.monotonic() - worker.active_at, reason="crash"
     )
     code = os.waitstatus_to_exitcode(status)
     if worker.broken:
         outcome.message = "the action wrote to its worker's own descriptors"
     elif code:
-        command.judge(outcome, code)
+        command.apply_exit_code(outcome, code)
     else:
         outcome.message = "the worker's process ended before the action returned"
     return outcome

@@ -1,4 +1,4 @@
-"""A shell command as an attempt: what to execute, with which environment, and what its exit status says.
+"""A shell command as an attempt: what to execute, with which environment, and the outcome for its exit status.
 
 It starts nothing: the warden and the inline executor do.
 """
@@ -26,71 +26,27 @@ if TYPE_CHECKING:
     from joblot.core.model import Attempt, JobSpec
     from joblot.executors.protocol import RunContext
 
-_PLAIN: Final = re.compile(r"[A-Za-z0-9_@%+:,./ -][A-Za-z0-9_@%+=:,./ -]*")
-"""Commands of these characters mean the same to a shell and to `execve`, apart from the words below."""
-_SHELL_WORDS: Final = frozenset(
-    [
-        ".",
-        ":",
-        "alias",
-        "bg",
-        "break",
-        "case",
-        "cd",
-        "command",
-        "continue",
-        "do",
-        "done",
-        "elif",
-        "else",
-        "esac",
-        "eval",
-        "exec",
-        "exit",
-        "export",
-        "fc",
-        "fg",
-        "fi",
-        "for",
-        "getopts",
-        "hash",
-        "if",
-        "in",
-        "jobs",
-        "local",
-        "read",
-        "readonly",
-        "return",
-        "set",
-        "shift",
-        "source",
-        "then",
-        "times",
-        "trap",
-        "type",
-        "ulimit",
-        "umask",
-        "unalias",
-        "unset",
-        "until",
-        "wait",
-        "while",
-    ]
-)
+_NO_SHELL_NEEDED: Final = re.compile(r"[A-Za-z0-9_@%+:,./ -][A-Za-z0-9_@%+=:,./ -]*")
+"""Commands of these characters mean the same to a shell and to `execve`, unless they begin with one of the words below."""
+_SHELL_WORDS: Final = frozenset({
+    ".", ":", "alias", "bg", "break", "case", "cd", "command", "continue", "do", "done", "elif", "else", "esac", "eval", "exec", "exit",
+    "export", "fc", "fg", "fi", "for", "getopts", "hash", "if", "in", "jobs", "local", "read", "readonly", "return", "set", "shift",
+    "source", "then", "times", "trap", "type", "ulimit", "umask", "unalias", "unset", "until", "wait", "while",
+})  # fmt: skip
 MAX_OUTPUT: Final = 2**20
 """Bytes that a command may write to `JOBLOT_OUTPUT`."""
 _KIB: Final = 1024 if sys.platform == "linux" else 1
 
 
 class CommandLine(msgspec.Struct):
-    """What is executed: words (`argv[0]` still to be looked up on the PATH), environment, and folder."""
+    """What to execute: arguments (`argv[0]` is looked up on the PATH later), environment, and folder."""
 
     argv: list[str]
     env: dict[bytes, bytes]
-    """What the attempt adds to `CommandBuilder.base`."""
+    """The variables that the attempt adds to `CommandBuilder.base`."""
     cwd: str
     output: str
-    """Where the command may write its result."""
+    """The file that the command may write its result to."""
 
 
 def is_command(spec: JobSpec) -> bool:
@@ -109,67 +65,71 @@ class CommandBuilder:
         self._folder = config.folder
         self._outputs = f"{context.run_dir}/live/" if context.run_dir is not None else ""
         own = {"JOBLOT_RUN_ID": context.run_id, "JOBLOT_BATCH_DIR": config.folder, "JOBLOT_RUN": context.cookie}
-        self.base = {**os.environb, **encoded(config.env), **encoded(own)}
+        self.base = {**os.environb, **encode_environment(config.env), **encode_environment(own)}
         """The environment that all commands of the run share."""
 
     def build(self, attempt: Attempt) -> CommandLine:
         """The command line of an attempt.
 
         Raises:
-            JoblotError: the parameters of a command action do not fit it.
+            JoblotError: the parameters of a command action do not match its signature.
         """
         spec = self._plan.spec(attempt.job)
         values = attempt.values or {}
         output = f"{self._outputs}{spec.name}.{attempt.number}.out" if self._outputs else ""
-        env = encoded(values.get("env", spec.env))
+        env = encode_environment(values.get("env", spec.env))
         env[b"JOBLOT_JOB"] = spec.name.encode()
         env[b"JOBLOT_ATTEMPT"] = b"%d" % attempt.number
         env[b"JOBLOT_OUTPUT"] = os.fsencode(output or os.devnull)
-        given = values.get("input", spec.input)
-        if isinstance(given, str):
-            env[b"JOBLOT_INPUT"] = os.fsencode(Path(self._folder) / given)
+        input_path = values.get("input", spec.input)
+        if isinstance(input_path, str):
+            env[b"JOBLOT_INPUT"] = os.fsencode(Path(self._folder) / input_path)
         cwd = str(Path(self._folder) / spec.cwd) if spec.cwd else self._folder
         env[b"PWD"] = os.fsencode(cwd)
-        return CommandLine(words(self._written(spec, values)), env, cwd, output)
+        return CommandLine(argv_of(self._command(spec, values)), env, cwd, output)
 
-    def _written(self, spec: JobSpec, values: dict[str, Any]) -> str | list[str]:
+    def _command(self, spec: JobSpec, values: dict[str, Any]) -> str | list[str]:
         if spec.action is None:
             assert spec.run is not None
             run: str | list[str] = values.get("run", spec.run)
             return run
         action = ACTIONS[spec.action]
-        given = values.get("input", spec.input)
-        folder = Path(self._folder)
+        folder, input_path = Path(self._folder), values.get("input", spec.input)
         arguments = convert_params(action.signature, values.get("params", spec.params), folder)
-        made: str | list[str] = action.call(folder / given if isinstance(given, str) else given, arguments, None)
-        return made
+        if isinstance(input_path, str):
+            input_path = folder / input_path
+        command: str | list[str] = action.call(input_path, arguments, None)
+        return command
 
 
-def encoded(environment: dict[str, str]) -> dict[bytes, bytes]:
-    """An environment as the system takes it."""
+def encode_environment(environment: dict[str, str]) -> dict[bytes, bytes]:
+    """An environment as the bytes that `execve` takes."""
     return {os.fsencode(key): os.fsencode(value) for key, value in environment.items()}
 
 
-def words(command: str | list[str]) -> list[str]:
-    """The words to execute: the command's own when a shell would only split it, else a shell with the command."""
+def argv_of(command: str | list[str]) -> list[str]:
+    """What to execute: the command's words when a shell would only split it, else a shell with the command.
+
+    Without the shell a process less is started for each command.
+    """
     if isinstance(command, list):
         return command
-    if _PLAIN.fullmatch(command):
+    if _NO_SHELL_NEEDED.fullmatch(command):
         split = command.split()
         if split and "=" not in split[0] and split[0] not in _SHELL_WORDS:
             return split
     return ["/bin/sh", "-c", command]
 
 
-def finished(attempt: Attempt, status: int, cpu_s: float, peak: int, *, began: float, ended: float) -> Outcome:
-    """The outcome of a command whose process ended with a wait status, CPU seconds, and `ru_maxrss` as the kernel gives it."""
+def finished_outcome(attempt: Attempt, status: int, cpu_s: float, peak: int, *, began: float, ended: float) -> Outcome:
+    """The outcome of a command that ended, from its wait status. `peak` is `ru_maxrss` in the kernel's unit, times are monotonic seconds."""
     outcome = Outcome(attempt.job, attempt.number, "ok", began, ended - began, cpu_s, peak * _KIB)
-    judge(outcome, os.waitstatus_to_exitcode(status))
+    apply_exit_code(outcome, os.waitstatus_to_exitcode(status))
     return outcome
 
 
-def judge(outcome: Outcome, code: int) -> None:
-    """Set kind, reason and message from an exit code; below zero it is a signal's number."""
+def apply_exit_code(outcome: Outcome, code: int) -> None:
+    """Set kind, reason and message from an exit code; below zero it is the negative number of a signal."""
     if code < 0:
         outcome.kind, outcome.reason, outcome.signal = "crash", "crash", -code
         outcome.message = f"killed by {signal_name(-code)}"
@@ -178,8 +138,8 @@ def judge(outcome: Outcome, code: int) -> None:
         outcome.message = f"exit status {code}"
 
 
-def blame_memory(outcome: Outcome, verdict: str) -> None:
-    """Set kind, reason and message when memory was the end of an attempt; an empty verdict says that it was not."""
+def apply_memory_verdict(outcome: Outcome, verdict: str) -> None:
+    """Set kind, reason and message of an attempt that ended for lack of memory; with an empty verdict it did not."""
     if verdict and outcome.kind != "ok":
         outcome.kind = outcome.reason = "oom"
         outcome.message = verdict
@@ -193,8 +153,8 @@ def signal_name(number: int) -> str:
         return f"signal {number}"
 
 
-def not_started(attempt: Attempt, error: OSError, line: CommandLine, *, began: float) -> Outcome:
-    """The outcome of a command that could not be executed, as a shell would say it: 127 not found, 126 not permitted."""
+def start_failure(attempt: Attempt, error: OSError, line: CommandLine, *, began: float) -> Outcome:
+    """The outcome of a command that could not be executed, with a shell's exit statuses: 127 not found, 126 not executable."""
     outcome = Outcome(attempt.job, attempt.number, "exit", began, reason="exit_code", exit_code=126)
     if not os.path.isdir(line.cwd):
         outcome.message = f"no such folder to run in: `{line.cwd}`"
@@ -208,15 +168,14 @@ def not_started(attempt: Attempt, error: OSError, line: CommandLine, *, began: f
 
 
 def read_output(path: str) -> bytes:
-    """The result that a command wrote: its file as JSON text, or nothing. The file is removed.
-
-    The file holds one JSON value, or lines of `key=value`.
+    """The result that a command wrote, as JSON text, or nothing. The file, one JSON value or lines of `key=value`, is removed.
 
     Raises:
         JoblotError: it is larger than MAX_OUTPUT, or neither of the two.
     """
     if not os.access(path, os.F_OK):
         return b""
+    # The command chose what stands at this path: opening a pipe must not block, and a link must not lead to another file.
     fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
     with open(fd, "rb") as file:
         if not stat.S_ISREG(os.fstat(fd).st_mode):
@@ -233,19 +192,19 @@ def read_output(path: str) -> bytes:
             return msgspec.json.encode(msgspec.json.decode(text))
         except msgspec.MsgspecError as error:
             raise JoblotError(f"what the command wrote to `JOBLOT_OUTPUT` is not JSON: {error}") from None
-    pairs = dict(_pair(line) for line in text.splitlines() if line.strip())
+    pairs = dict(_key_value(line) for line in text.splitlines() if line.strip())
     return msgspec.json.encode(pairs)
 
 
-def _pair(line: str) -> tuple[str, str]:
-    key, found, value = line.partition("=")
-    if not found:
+def _key_value(line: str) -> tuple[str, str]:
+    key, separator, value = line.partition("=")
+    if not separator:
         raise JoblotError(f"a line in `JOBLOT_OUTPUT` is neither JSON nor `key=value`: `{line[:80]}`")
     return key.strip(), value
 
 
 def add_output(outcome: Outcome, path: str) -> None:
-    """Read what the command left as its result; one that cannot be read fails the attempt."""
+    """Set the result that the command wrote. One that cannot be read fails an attempt that ended well."""
     try:
         result = read_output(path)
     except RecursionError:

@@ -1,7 +1,7 @@
-"""How much memory processes hold, and whether the kernel has killed for want of it. Standard library only; Linux.
+"""How much memory processes hold, and whether the kernel has killed for lack of it. Standard library only; Linux.
 
-Counted is what cannot be taken back: anonymous and shared memory, and what of them was swapped out. Pages of files are not: the kernel
-drops them when it needs room, so a job that maps a large file is no large job.
+Counted is what the kernel cannot drop: anonymous and shared memory, and the part of them that is swapped out. Pages of files are not
+counted: they are dropped when memory is needed, so a job that maps a large file is not a large job.
 """
 
 from __future__ import annotations
@@ -13,54 +13,56 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_FASTEST: Final = 4e9
-"""Bytes a second: how fast a job is taken to allocate, at the most."""
-_LONGEST_S: Final = 0.2
-_SHORTEST_S: Final = 0.01
-_COSTLY: Final = 10
-"""Looking takes at most one part in so many of the time."""
+_MAX_RATE: Final = 4e9
+"""Bytes a second: the fastest allocation that the time of the next measurement is computed for."""
+_MAX_PAUSE_S: Final = 0.2
+_MIN_PAUSE_S: Final = 0.01
+_PAUSE_PER_COST: Final = 10
+"""Seconds between measurements for each second that one takes."""
 _SAMPLE_S: Final = 1.0
 _MIB: Final = 2**20
 
 
 class Watch:
-    """The memory limit of one running attempt, in bytes. `peak` is the most that was seen, `over` what was seen when it was too much.
+    """The memory limit of one running attempt. Amounts are bytes; `due` is when to measure next (monotonic seconds).
 
-    `base` is what its process was born with and does not count.
+    `peak` is the largest measurement, `breach` the first one above the limit, 0 until then. `base` is what its process held at the
+    start, as a copy of the warden, and is not counted.
     """
 
-    __slots__ = ("base", "due", "limit", "over", "peak")
+    __slots__ = ("base", "breach", "due", "limit", "peak")
 
     def __init__(self, limit: int, now: float, base: int = 0) -> None:
         self.limit = limit
         self.base = base
         self.peak = 0
-        self.over = 0
+        self.breach = 0
         self.due = now
 
-    def saw(self, used: int, began: float) -> bool:
-        """Take in a measurement that began at a time; whether it is the first above the limit. Says in `due` when to look again.
+    def add_sample(self, used: int, began: float) -> bool:
+        """Add a measurement that began at a time; whether it is the first above the limit. Sets `due`.
 
-        The less room there is, the sooner: at the fastest, the limit is passed by a twentieth and 32 MiB.
+        The less room is left, the sooner: at `_MAX_RATE` the limit is passed by 5 % and 32 MiB at the most before that is seen.
         """
         now = time.monotonic()
         self.peak = max(self.peak, used)
         room = self.limit + self.limit / 20 + 32 * _MIB - used
-        self.due = now + max(_COSTLY * (now - began), min(_LONGEST_S, max(_SHORTEST_S, room / _FASTEST)))
-        if used <= self.limit or self.over:
+        self.due = now + max(_PAUSE_PER_COST * (now - began), min(_MAX_PAUSE_S, max(_MIN_PAUSE_S, room / _MAX_RATE)))
+        if used <= self.limit or self.breach:
             return False
-        self.over = used
+        self.breach = used
         return True
 
     def verdict(self) -> str:
-        """What to say of an attempt that was killed for passing its limit."""
-        return f"out of memory: used {-(-self.over // _MIB)} MiB of {-(-self.limit // _MIB)} MiB"
+        """The message of an attempt that was killed for passing its limit."""
+        return f"out of memory: used {-(-self.breach // _MIB)} MiB of {-(-self.limit // _MIB)} MiB"
 
 
-def held(pids: Sequence[int], limit: int, base: int = 0) -> int:
-    """Bytes that processes hold together; the first of them, less what it was born with.
+def held_bytes(pids: Sequence[int], limit: int, base: int = 0) -> int:
+    """Bytes that processes hold together, less the `base` of the first.
 
-    What forked processes share is counted once, but only when that decides whether they pass the limit: it costs a look at every page.
+    Memory that forked processes share is counted once, but only where that decides whether they pass the limit: for it the kernel walks
+    all their pages.
     """
     first, *others = (_fields(pid, "status", (b"RssAnon:", b"RssShmem:", b"VmSwap:")) for pid in pids)
     together = max(0, first - base) + sum(others)
@@ -70,7 +72,7 @@ def held(pids: Sequence[int], limit: int, base: int = 0) -> int:
     return max(0, first - base) + sum(others) if first or any(others) else together
 
 
-def _fields(pid: int, name: str, wanted: tuple[bytes, ...]) -> int:
+def _fields(pid: int, name: str, names: tuple[bytes, ...]) -> int:
     """The sum of some fields of a file in `/proc/PID`, in bytes; 0 when the process is gone."""
     try:
         fd = os.open(f"/proc/{pid}/{name}", os.O_RDONLY | os.O_CLOEXEC)
@@ -83,7 +85,7 @@ def _fields(pid: int, name: str, wanted: tuple[bytes, ...]) -> int:
     finally:
         os.close(fd)
     total = 0
-    for field in wanted:
+    for field in names:
         at = text.find(field)
         if at >= 0:
             total += int(text[at + len(field) : text.index(b"kB", at)])
@@ -99,12 +101,12 @@ class KernelKills:
         self._at = time.monotonic()
 
     def sample(self, now: float) -> None:
-        """To be called now and then, so that `lately` means the last seconds."""
+        """Keep a count about every second, so that `killed_lately` covers the last seconds."""
         if now - self._at >= _SAMPLE_S:
             self._before, self._last, self._at = self._last, self._count(), now
 
-    def lately(self) -> bool:
-        """Whether it killed anything since the sample before the last."""
+    def killed_lately(self) -> bool:
+        """Whether it has killed anything since the sample before the last."""
         return self._count() > self._before
 
     def _count(self) -> int:

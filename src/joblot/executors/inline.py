@@ -1,7 +1,7 @@
 """Runs attempts in this process, one after another: for debugging, and for trusted tiny actions.
 
-A hung Python action hangs the run, and a crash ends it; `local` is the executor that can kill. Commands are processes of their own here too
-and can be killed with their process group. What an attempt prints goes to its log by file descriptor, as everywhere.
+A Python action that hangs hangs the run, and a crash ends it; `local` is the executor that can kill. Commands are processes of their own
+here too and can be killed with their process group. What an attempt prints goes to its log by file descriptor, as in every executor.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from joblot.core.model import Attempt, Outcome
 from joblot.errors import JoblotError
 from joblot.executors import command, processes
 from joblot.executors.perform import Performer
-from joblot.executors.spool import Spool, share
+from joblot.executors.spool import Spool, link_log
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,8 +29,9 @@ if TYPE_CHECKING:
     from joblot.executors.protocol import RunContext
 
 SLICE_S: Final = 0.02
-"""How long `wait` works through short attempts before it reports: a kill repeats at most this much."""
-MOST_AHEAD: Final = 512
+"""How long `wait` runs short attempts before it reports their ends: after a crash at most this much is run again."""
+MAX_AHEAD: Final = 512
+"""Attempts that are taken at once while they are short."""
 _SHORT_S: Final = 0.001
 
 
@@ -46,43 +47,43 @@ class InlineExecutor:
         self._builder = command.CommandBuilder(context)
         self._queue: deque[Attempt] = deque()
         self._ended: list[Outcome] = []
-        self._live: _Live | None = None
+        self._running: _RunningCommand | None = None
         self._wake_fd = -1
         self._typical_s = 0.0
         self._spool: Spool | None = None
-        self._redirected: _Redirected | None = None
+        self._redirection: _Redirection | None = None
 
     @property
     def capacity(self) -> int:
-        """See `Executor.capacity`."""
-        return MOST_AHEAD if self._typical_s < _SHORT_S else 1
+        """One, or many while attempts are so short that handing them over one by one would cost more than they do."""
+        return MAX_AHEAD if self._typical_s < _SHORT_S else 1
 
     def wake_on(self, fd: int) -> None:
-        """See `Executor.wake_on`."""
+        """Let `wait` return when this descriptor becomes readable."""
         self._wake_fd = fd
 
     def start(self, attempts: Sequence[Attempt]) -> None:
-        """See `Executor.start`."""
+        """Queue attempts; they run inside `wait`."""
         self._queue.extend(attempts)
 
     def kill(self, kills: Sequence[Kill]) -> None:
-        """See `Executor.kill`. A Python action that has begun cannot be asked about here: it runs inside `wait`."""
+        """Kill the command that runs, give back what is queued. A Python action never runs during this call: it runs inside `wait`."""
         for kill in kills:
-            if self._live is not None and self._live.is_(kill):
-                self._live.kill(kill.grace_s)
-        wanted = {(kill.job, kill.number) for kill in kills}
-        bundles = {one.bundle for one in self._queue if (one.job, one.number) in wanted} - {0}
+            if self._running is not None and self._running.matches(kill):
+                self._running.kill(kill.grace_s)
+        keys = {(kill.job, kill.number) for kill in kills}
+        bundles = {attempt.bundle for attempt in self._queue if (attempt.job, attempt.number) in keys} - {0}
         kept: deque[Attempt] = deque()
         for attempt in self._queue:
-            if (attempt.job, attempt.number) in wanted or attempt.bundle in bundles:
+            if (attempt.job, attempt.number) in keys or attempt.bundle in bundles:
                 self._ended.append(Outcome(attempt.job, attempt.number, "returned"))
             else:
                 kept.append(attempt)
         self._queue = kept
 
     def wait(self, timeout: float | None) -> list[Outcome]:
-        """See `Executor.wait`. Works through the queue until something fails, the slice is over, or the queue is empty."""
-        if self._live is not None:
+        """Run the queue until an attempt fails, the slice is over, or a command begins; return what has ended."""
+        if self._running is not None:
             self._watch(timeout)
         elif self._queue:
             if not self._ended:
@@ -93,23 +94,26 @@ class InlineExecutor:
         return ended
 
     def close(self) -> None:
-        """See `Executor.close`."""
-        if self._live is not None:
-            self._live.kill(0.0)
-            self._live.reap()
-            self._live = None
-        if self._redirected is not None:
-            self._redirected.close()
+        """Kill the command that runs, and remove the spool."""
+        if self._running is not None:
+            self._running.kill(0.0)
+            self._running.reap()
+            self._running = None
+        if self._redirection is not None:
+            self._redirection.close()
         if self._spool is not None:
             self._spool.close()
             self._spool = None
 
     def _work(self) -> None:
-        if self._redirected is None:
-            self._redirected = _Redirected(self._open_spool())
+        """Run Python actions from the front of the queue; begin a command when that comes first."""
+        # One loop with local names, because it runs once for each attempt of a trivial action. It ends at the first failure, so that
+        # the engine can stop the run or retry before it goes on, and after a slice, so that ends are recorded soon.
+        if self._redirection is None:
+            self._redirection = _Redirection(self._open_spool())
         plan, perform, queue, ended = self._context.plan, self._performer.perform, self._queue, self._ended
         until = time.monotonic() + SLICE_S
-        with self._redirected as output:
+        with self._redirection as output:
             while queue:
                 attempt = queue[0]
                 spec = plan.declarations[attempt.job]
@@ -124,7 +128,7 @@ class InlineExecutor:
                 else:
                     with _Alarm(spec.timeout_s) as alarm:
                         outcome = perform(attempt)
-                    alarm.judge(outcome)
+                    alarm.apply_timeout(outcome)
                 output.collect(plan.name(attempt.job), attempt.number)
                 ended.append(outcome)
                 if outcome.kind != "ok" or outcome.began + outcome.wall_s >= until:  # type: ignore[operator]
@@ -134,31 +138,32 @@ class InlineExecutor:
         elif queue:
             self._begin_command(queue.popleft())
 
-    def _work_bundle(self, first: Attempt, timeout_s: float | None, output: _Redirected) -> None:
-        """Run the attempts that stand beside the first and belong to its bundle."""
+    def _work_bundle(self, first: Attempt, timeout_s: float | None, output: _Redirection) -> None:
+        """Run the first attempt with those queued behind it that belong to its bundle."""
         attempts = [first]
         while self._queue and self._queue[0].bundle == first.bundle:
             attempts.append(self._queue.popleft())
-        told: list[Outcome] = []
+        outcomes: list[Outcome] = []
         if timeout_s is None:
-            told.append(self._performer.perform_bundle(attempts, told.append))
+            outcomes.append(self._performer.perform_bundle(attempts, outcomes.append))
         else:
             began = time.monotonic()
-            with _Alarm(timeout_s) as alarm, suppress(TimeoutError):  # it may ring when the call is over
-                told.append(self._performer.perform_bundle(attempts, told.append))
-            heard = {outcome.job for outcome in told}
-            told += [  # or just when an end was being told
+            with _Alarm(timeout_s) as alarm, suppress(TimeoutError):  # the alarm may also come after the call
+                outcomes.append(self._performer.perform_bundle(attempts, outcomes.append))
+            ended_jobs = {outcome.job for outcome in outcomes}
+            # It may also interrupt the report of an end, which is lost then: such attempts get an outcome here.
+            outcomes += [
                 Outcome(attempt.job, attempt.number, "error", began, shared=True)
                 for attempt in attempts
-                if attempt.job not in heard
+                if attempt.job not in ended_jobs
             ]
-            for outcome in told:
+            for outcome in outcomes:
                 if outcome.shared:
-                    alarm.judge(outcome)
+                    alarm.apply_timeout(outcome)
         names = [(self._context.plan.name(attempt.job), attempt.number) for attempt in attempts]
         if output.collect(*names[0]) and self._spool is not None:
-            share(self._spool.logs, *names[0], names[1:])
-        self._ended += told
+            link_log(self._spool.logs, *names[0], names[1:])
+        self._ended += outcomes
 
     def _begin_command(self, attempt: Attempt) -> None:
         self._typical_s = _SHORT_S
@@ -173,21 +178,23 @@ class InlineExecutor:
         spool = self._open_spool()
         began = time.monotonic()
         try:
-            self._live = _Live(attempt, line, self._builder.base, spool.fd if spool is not None else -1, began)
+            self._running = _RunningCommand(
+                attempt, line, self._builder.base, spool.fd if spool is not None else -1, began
+            )
         except OSError as error:
-            outcome = command.not_started(attempt, error, line, began=began)
+            outcome = command.start_failure(attempt, error, line, began=began)
             self._performer.mask.outcome(outcome)
             self._ended.append(outcome)
 
     def _watch(self, timeout: float | None) -> None:
-        live = self._live
-        assert live is not None
-        outcome = live.wait(timeout, self._wake_fd)
+        running = self._running
+        assert running is not None
+        outcome = running.wait(timeout, self._wake_fd)
         if outcome is None:
             if self._spool is not None:
                 self._spool.trim()
             return
-        self._live = None
+        self._running = None
         if self._spool is not None:
             self._spool.collect(self._context.plan.name(outcome.job), outcome.number)
         self._performer.mask.outcome(outcome)
@@ -201,8 +208,8 @@ class InlineExecutor:
         return self._spool
 
 
-class _Live:
-    """A command that runs."""
+class _RunningCommand:
+    """The command that runs."""
 
     def __init__(
         self, attempt: Attempt, line: command.CommandLine, base: dict[bytes, bytes], output_fd: int, began: float
@@ -213,8 +220,8 @@ class _Live:
         self._kill_at: float | None = None
         self._pid = spawn(line, {**base, **line.env}, output_fd)
 
-    def is_(self, kill: Kill) -> bool:
-        """Whether this is the attempt that is meant."""
+    def matches(self, kill: Kill) -> bool:
+        """Whether this is the attempt to kill."""
         return (self.attempt.job, self.attempt.number) == (kill.job, kill.number)
 
     def kill(self, grace_s: float) -> None:
@@ -224,6 +231,8 @@ class _Live:
 
     def wait(self, timeout: float | None, wake_fd: int) -> Outcome | None:
         """The outcome, or None when the time is over or the wake descriptor is readable."""
+        # Polling, since nothing portable waits for a process and a descriptor together with a timeout: pidfd_open is Linux only, and
+        # SIGCHLD handlers belong to the program that embeds us. The pause doubles to 50 ms, which is what a long command costs in latency.
         until = None if timeout is None else time.monotonic() + timeout
         pause = 0.0005
         while True:
@@ -232,7 +241,9 @@ class _Live:
             if pid:
                 self._signal(signal.SIGKILL)  # what the command left in its group
                 cpu_s = usage.ru_utime + usage.ru_stime
-                outcome = command.finished(self.attempt, status, cpu_s, usage.ru_maxrss, began=self._began, ended=now)
+                outcome = command.finished_outcome(
+                    self.attempt, status, cpu_s, usage.ru_maxrss, began=self._began, ended=now
+                )
                 command.add_output(outcome, self._line.output)
                 return outcome
             if self._kill_at is not None and now >= self._kill_at:
@@ -275,102 +286,102 @@ def spawn(line: command.CommandLine, environment: dict[bytes, bytes], output_fd:
     if output_fd >= 0:
         actions += [(os.POSIX_SPAWN_DUP2, output_fd, 1), (os.POSIX_SPAWN_DUP2, output_fd, 2)]
     try:
-        home = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        folder_fd = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError:  # the working folder was deleted
-        home = -1
-    os.chdir(line.cwd)
+        folder_fd = -1
+    os.chdir(line.cwd)  # posix_spawn cannot set the child's folder
     try:
         return os.posix_spawn(
             program, line.argv, environment, file_actions=actions, setsid=True, setsigmask=(), setsigdef=_DEFAULTS
         )
     finally:
-        if home >= 0:
-            os.fchdir(home)
-            os.close(home)
+        if folder_fd >= 0:
+            os.fchdir(folder_fd)
+            os.close(folder_fd)
 
 
 _DEFAULTS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGPIPE, signal.SIGXFSZ)
 
 
 class _Alarm:
-    """Ends a Python action that takes too long by an exception inside it: the most that can be done within one process.
+    """Ends a Python action that takes too long by an exception inside it, which is all that one process can do.
 
-    Code that does not come back to the interpreter is not reached by it, and off the main thread there is none.
+    It does not reach native code that does not return to the interpreter, and works in the main thread only.
     """
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
         self._usable = threading.current_thread() is threading.main_thread()
-        self._rang = False
-        self._before: Any = None
+        self._expired = False
+        self._previous_handler: Any = None
 
     def __enter__(self) -> Self:
         if self._usable:
-            self._before = signal.signal(signal.SIGALRM, self._ring)
+            self._previous_handler = signal.signal(signal.SIGALRM, self._expire)
             signal.setitimer(signal.ITIMER_REAL, self._seconds)
         return self
 
-    def _ring(self, *_: object) -> None:
-        self._rang = True
+    def _expire(self, *_: object) -> None:
+        self._expired = True
         raise TimeoutError("the action took too long")
 
     def __exit__(self, *_: object) -> None:
         if self._usable:
             signal.setitimer(signal.ITIMER_REAL, 0)
-            signal.signal(signal.SIGALRM, self._before)
+            signal.signal(signal.SIGALRM, self._previous_handler)
 
-    def judge(self, outcome: Outcome) -> None:
-        """Tell a timeout from an error of the action's own."""
-        if self._rang and outcome.kind != "ok":
+    def apply_timeout(self, outcome: Outcome) -> None:
+        """Make the outcome a timeout, unless the action ended well or the alarm never came."""
+        if self._expired and outcome.kind != "ok":
             outcome.kind, outcome.reason = "timeout", "timeout"
 
 
-class _Redirected:
-    """Standard output and standard error of this process, which go to the spool while it works.
+class _Redirection:
+    """Sends standard output and standard error of this process to the spool while it runs attempts.
 
-    Both the descriptors and Python's streams: in a notebook or under a test runner the streams are not on the descriptors.
+    Both the descriptors and Python's streams: in a notebook or under a test runner the streams do not write to the descriptors.
     """
 
     def __init__(self, spool: Spool | None) -> None:
         self._spool = spool
-        self._kept = [os.dup(1), os.dup(2)] if spool is not None else []
-        self._own = [_stream(fd) for fd in (1, 2)] if spool is not None else []
-        self._streams: list[Any] = []
+        self._saved_fds = [os.dup(1), os.dup(2)] if spool is not None else []
+        self._own_streams = [_stream(fd) for fd in (1, 2)] if spool is not None else []
+        self._saved_streams: list[Any] = []
 
     def __enter__(self) -> Self:
         if self._spool is not None:
             _flush()
-            self._streams = [sys.stdout, sys.stderr]
-            sys.stdout, sys.stderr = self._own
-            self._point()
+            self._saved_streams = [sys.stdout, sys.stderr]
+            sys.stdout, sys.stderr = self._own_streams
+            self._point_at_spool()
         return self
 
     def collect(self, job: str, number: int) -> bool:
-        """An attempt has ended. Returns whether it has printed anything."""
+        """Make what an attempt has printed its log; whether it has printed anything."""
         if self._spool is None:
             return False
         _flush()
         printed = self._spool.collect(job, number)
         if printed:
-            self._point()
+            self._point_at_spool()
         return printed
 
-    def _point(self) -> None:
+    def _point_at_spool(self) -> None:
         assert self._spool is not None
         os.dup2(self._spool.fd, 1)
         os.dup2(self._spool.fd, 2)
 
     def __exit__(self, *_: object) -> None:
         if self._spool is not None:
-            sys.stdout, sys.stderr = self._streams
-            for fd, kept in enumerate(self._kept, 1):
-                os.dup2(kept, fd)
+            sys.stdout, sys.stderr = self._saved_streams
+            for fd, saved_fd in enumerate(self._saved_fds, 1):
+                os.dup2(saved_fd, fd)
 
     def close(self) -> None:
-        """Let go of the descriptors that were kept."""
-        for kept in self._kept:
-            os.close(kept)
-        self._kept = []
+        """Close the saved descriptors."""
+        for saved_fd in self._saved_fds:
+            os.close(saved_fd)
+        self._saved_fds = []
 
 
 def _stream(fd: int) -> TextIO:
@@ -382,5 +393,5 @@ def _flush() -> None:
         if stream is not None:
             try:
                 stream.flush()
-            except (OSError, ValueError):  # closed, or nobody reads it: not this attempt's concern
+            except (OSError, ValueError):  # closed, or nobody reads it: no failure of this attempt
                 pass

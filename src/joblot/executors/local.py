@@ -1,7 +1,7 @@
 """Runs attempts in killable processes on this machine: Python actions in warm workers, commands started by the warden.
 
-The runner's side of it. Workers come on demand, up to the number of slots; while attempts are very short, some are queued ahead in each
-worker, so that it need not wait for a round trip each. A worker that is killed or dies costs the attempt that it ran and nothing else.
+The runner's side of it. Workers are started on demand, up to the number of slots; while attempts are very short, some are queued ahead
+in each worker, which then need not wait for a round trip each. A worker that is killed or dies costs the attempt that it ran, no other.
 """
 
 from __future__ import annotations
@@ -14,14 +14,16 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING, Any, Final
 
+import msgspec
+
 from joblot.core.model import Attempt, Outcome
 from joblot.errors import JoblotError
 from joblot.executors import command, processes, warden
-from joblot.executors.channel import BrokenFrameError, Channel, died
+from joblot.executors.channel import BrokenFrameError, Channel, crash_outcome
 from joblot.executors.mask import Mask
 from joblot.executors.shortage import Shortage
-from joblot.executors.spool import adopt, path_of, share, unshow_quiet
-from joblot.executors.worker import LOOK, SPIN_BELOW_S, Spin, Worker
+from joblot.executors.spool import collect_orphan, link_log, path_of, remove_early_log
+from joblot.executors.worker import HASH_OUTPUTS, SPIN_BELOW_S, Spin, Worker
 from joblot.files import system_error
 from joblot.outputs import Hashes
 
@@ -31,26 +33,30 @@ if TYPE_CHECKING:
     from joblot.core.commands import Kill
     from joblot.executors.protocol import RunContext
 
-MOST_AHEAD: Final = 64
-"""Attempts queued ahead in one worker, at the most."""
+MAX_AHEAD: Final = 64
+"""Attempts queued in one worker, at the most."""
 _SHORT_S: Final = 0.002
+"""Attempts that are shorter than this are queued ahead."""
 _AHEAD_S: Final = 0.01
-"""How much work, by the typical duration, is queued ahead in a worker."""
-_STUCK_S: Final = 0.1
+"""How much work, by the typical duration, is queued in a worker."""
+_SLOW_S: Final = 0.1
 """After this long without news a worker's queued attempts are taken back, and a running attempt's log gets its name."""
-_FRESH_S: Final = 0.02
-_MOST_COMMANDS_AHEAD: Final = 16
+_FIRST_GUESS_S: Final = 0.02
+"""The typical duration until attempts have ended: nothing is queued ahead before they have shown to be short."""
+_MAX_COMMANDS_AHEAD: Final = 16
 """Commands handed to the warden ahead of a free slot, at the most."""
-_PLENTY: Final = 32
-_MOST_STILLBORN: Final = 3
+_ENOUGH_PER_SLOT: Final = 32
+"""Attempts handed out for each slot from which on no slot is expected to run out, however short they are."""
+_MAX_EARLY_DEATHS: Final = 3
+"""Workers in a row that may die before they begin anything; then their first attempt is reported as crashed."""
 _GATHER_S: Final = 0.002
-"""While enough is queued ahead to keep all slots busy, news is gathered for this long before it is looked at."""
+"""While enough is queued to keep all slots busy, messages are gathered for this long before they are read."""
 
 
 class LocalExecutor:
-    """`Executor` over a warden. Make it before anything is opened that a forked process must not hold.
+    """`Executor` over a warden; `slots` is how many attempts run at once.
 
-    `slots` is how many attempts run at once.
+    Create it before anything is opened that a forked process must not hold.
     """
 
     def __init__(self, context: RunContext, slots: int) -> None:
@@ -60,9 +66,9 @@ class LocalExecutor:
         self._mask = Mask(context.plan.config.secrets)
         self._builder = command.CommandBuilder(context)
         self._memory = _memory_limits(context)
-        """Bytes that a job may hold, by its number; only of those that say so."""
+        """Memory limits in bytes, by the number of the job; of jobs that have one."""
         self._shortage = Shortage(context.warn)
-        self._most_fds = processes.most_descriptors() - warden.RESERVE
+        self._max_fds = processes.max_descriptors() - warden.RESERVE
         self._waiting: deque[Attempt] = deque()
         self._workers: dict[int, Channel] = {}
         self._by_fd: dict[int, Channel] = {}
@@ -70,72 +76,73 @@ class LocalExecutor:
         self._commands: dict[int, _Command] = {}
         self._ended: list[Outcome] = []
         self._hashes = Hashes(context.plan.config.folder)
-        self._looking: dict[tuple[int, int], Outcome] = {}
-        """By job and number, commands that have ended well and whose large outputs a worker looks at."""
-        self._stillborn = 0
+        self._awaiting_hashes: dict[tuple[int, int], Outcome] = {}
+        """By job and number, commands that have ended well and whose large outputs a worker hashes."""
+        self._early_deaths = 0
         """How many workers in a row have died before they began anything."""
-        self._asked: set[tuple[int, int]] = set()
+        self._asked_to_end: set[tuple[int, int]] = set()
         """Attempts in workers that were asked to end."""
-        self._typical_s = _FRESH_S
+        self._typical_s = _FIRST_GUESS_S
         self._wake_fd = -1
-        self._unseen = False
-        """Whether something may run that has not been found to take long."""
-        self._looked = 0.0
+        self._may_turn_slow = False
+        """Whether something may run that has not been found to be slow."""
+        self._slow_checked_at = 0.0
         self._poll = select.poll()
         self._spin = Spin(self._poll)
         self._buffer = bytearray()
         self._out = bytearray()
         self._warn_of_threads()
-        self._begin_warden()
+        self._start_warden()
 
     # --- Executor -------------------------------------------------------------------------------
 
     @property
     def capacity(self) -> int:
-        """See `Executor.capacity`."""
+        """The slots, times how many attempts are queued in each worker."""
         return self.slots * self._depth()
 
     def wake_on(self, fd: int) -> None:
-        """See `Executor.wake_on`."""
+        """Let `wait` return when this descriptor becomes readable."""
         self._wake_fd = fd
         self._poll.register(fd, select.POLLIN)
 
     def start(self, attempts: Sequence[Attempt]) -> None:
-        """See `Executor.start`."""
+        """Give attempts to workers and to the warden as far as slots are free; the others wait here."""
         for attempt in attempts:
             if attempt.spec is not None and "memory" in attempt.spec.resources:
                 self._memory[attempt.job] = int(attempt.spec.resources["memory"])
         if len(attempts) == 1 and not self._waiting and not self._commands and self._is_light(attempts[0]):
-            for worker in self._workers.values():  # the short way of a chain
+            # In a chain of jobs one attempt is started each time: this spares it the sorting of `_hand_out`, which pays for many.
+            for worker in self._workers.values():
                 if worker.usable and not worker.outstanding:
                     worker.send(list(attempts))
-                    self._unseen = True
+                    self._may_turn_slow = True
                     return
         self._waiting.extend(attempts)
         self._hand_out()
 
     def kill(self, kills: Sequence[Kill]) -> None:
-        """See `Executor.kill`."""
+        """Give back what has not begun, and have the warden kill what runs."""
         for kill in kills:
             if not self._withdraw(kill):
                 self._kill_running(kill)
         self._flush()
 
     def wait(self, timeout: float | None) -> list[Outcome]:
-        """See `Executor.wait`."""
+        """What has ended. Unless something has already: read messages, find slow attempts, hand out what waits."""
         if not self._ended:
-            self._listen(self._patience(timeout))
-            self._look_after_stuck()
+            self._listen(self._poll_timeout_ms(timeout))
+            self._find_slow()
             self._hand_out()
         ended, self._ended = self._ended, []
-        if self._looking:
-            ended = [self._looked_at(outcome) for outcome in ended]
+        if self._awaiting_hashes:
+            ended = [self._with_hashes(outcome) for outcome in ended]
         if ended:
-            self._learn(ended)
+            self._update_typical(ended)
         return ended
 
     def close(self) -> None:
-        """See `Executor.close`."""
+        """Close the socket, at which the warden kills everything and ends; wait for that."""
         self._socket.close()
         for worker in self._workers.values():
             worker.close()
@@ -156,7 +163,7 @@ class LocalExecutor:
                 " (begin threads inside actions, not while modules are imported)"
             )
 
-    def _begin_warden(self) -> None:
+    def _start_warden(self) -> None:
         context = self._context
 
         def work(ident: int, channel: int, tokens: int) -> None:
@@ -168,26 +175,26 @@ class LocalExecutor:
         self._poll.register(self._socket, select.POLLIN)
 
     def _warden_lost(self) -> None:
-        """The warden was killed: sweep what it kept, report what ran as lost, begin a new one."""
+        """The warden was killed: kill what it had started, report what ran as lost, start a new one."""
         self._poll.unregister(self._socket)
         self._socket.close()
         os.waitpid(self._warden_pid, 0)
         processes.sweep(self._context.cookie, f"{self._context.run_dir}/live")
         for running in self._commands.values():
-            self._lose(running.attempt)
+            self._report_lost(running.attempt)
         self._commands.clear()
         for worker in list(self._workers.values()):
             self._read_worker(worker)
             self._waiting.extendleft(reversed(worker.take_back()))
             self._adopt_log(worker)
             for attempt in worker.outstanding:
-                self._lose(attempt, shared=bool(worker.together))
-            self._forget(worker)
+                self._report_lost(attempt, shared=bool(worker.bundle))
+            self._remove_worker(worker)
         self._buffer.clear()
         self._out.clear()
-        self._begin_warden()
+        self._start_warden()
 
-    def _lose(self, attempt: Attempt, *, shared: bool = False) -> None:
+    def _report_lost(self, attempt: Attempt, *, shared: bool = False) -> None:
         why = "the warden was killed"
         self._ended.append(Outcome(attempt.job, attempt.number, "lost", message=why, reason="lost", shared=shared))
 
@@ -199,7 +206,7 @@ class LocalExecutor:
             try:
                 self._socket.sendall(self._out)
             except OSError:
-                pass  # it is gone; the next `wait` sees the end of the socket
+                pass  # the warden is gone, which the next `wait` sees
             self._out.clear()
 
     # --- handing out ----------------------------------------------------------------------------
@@ -207,31 +214,33 @@ class LocalExecutor:
     def _depth(self) -> int:
         if self._typical_s >= _SHORT_S:
             return 1
-        return max(1, min(MOST_AHEAD, int(_AHEAD_S / max(self._typical_s, 1e-6))))
+        return max(1, min(MAX_AHEAD, int(_AHEAD_S / max(self._typical_s, 1e-6))))
 
     def _hand_out(self) -> None:
         """Give what waits to workers and to the warden. No more than `slots` attempts run at once, of both kinds together."""
+        # In this order: bundles and attempts with a memory limit need an idle worker each, which the many light ones would fill first.
+        # Memory is measured by process, so a worker with a limit has nothing else queued.
         waiting = self._waiting
         if waiting:
-            self._unseen = True
+            self._may_turn_slow = True
             depth = self._depth()
             commands: list[Attempt] = []
             actions: list[Attempt] = []
-            alone: dict[int, list[Attempt]] = {}
+            exclusive: dict[int, list[Attempt]] = {}
             for attempt in waiting:
-                if self._looking and (attempt.job, attempt.number) in self._looking:
+                if self._awaiting_hashes and (attempt.job, attempt.number) in self._awaiting_hashes:
                     actions.append(attempt)
                 elif self._is_command(attempt):
                     commands.append(attempt)
                 elif attempt.bundle:
-                    alone.setdefault(attempt.bundle, []).append(attempt)
+                    exclusive.setdefault(attempt.bundle, []).append(attempt)
                 elif attempt.job in self._memory:
-                    alone[-1 - attempt.job] = [attempt]
+                    exclusive[-1 - attempt.job] = [attempt]
                 else:
                     actions.append(attempt)
             waiting.clear()
-            if alone:
-                waiting.extend(self._give_alone(list(alone.values())))
+            if exclusive:
+                waiting.extend(self._give_to_idle(list(exclusive.values())))
             if actions:
                 waiting.extend(self._spread(actions, depth))
             if commands:
@@ -254,25 +263,25 @@ class LocalExecutor:
         busy = self._busy_workers()
         room = self.slots - busy - len(self._commands)
         if not busy:
-            room += min(depth, _MOST_COMMANDS_AHEAD) - 1
+            room += min(depth, _MAX_COMMANDS_AHEAD) - 1
         for attempt in attempts[: max(room, 0)]:
             self._start_command(attempt)
         return attempts[max(room, 0) :]
 
     def _spread(self, attempts: list[Attempt], depth: int) -> list[Attempt]:
-        """Give attempts to workers, as evenly as their queues allow. Returns what found no place."""
-        share = max(1, -(-len(attempts) // self.slots))
+        """Give attempts to workers, as evenly as their queues allow. Returns what has to wait."""
+        even_share = max(1, -(-len(attempts) // self.slots))
         while attempts:
             worker = self._free_worker(depth)
             if worker is None:
                 break
-            room = min(depth - len(worker.outstanding), share)
+            room = min(depth - len(worker.outstanding), even_share)
             worker.send(attempts[:room])
             del attempts[:room]
         return attempts
 
-    def _give_alone(self, units: list[list[Attempt]]) -> list[Attempt]:
-        """Give bundles, and attempts with a memory limit, to idle workers, one each; a limit is watched. Returns what found no place."""
+    def _give_to_idle(self, units: list[list[Attempt]]) -> list[Attempt]:
+        """Give bundles, and attempts with a memory limit, to idle workers, one each; have limits watched. Returns what has to wait."""
         while units:
             worker = self._free_worker(1)
             if worker is None:
@@ -280,41 +289,42 @@ class LocalExecutor:
             unit = units.pop(0)
             limit = self._memory.get(unit[0].job, 0)
             if limit:
-                worker.limit = limit
+                worker.limit_bytes = limit
                 self._send("limit", worker.ident, limit)
-            worker.send(unit, together=True)
+            worker.send(unit, as_bundle=True)
         return [attempt for unit in units for attempt in unit]
 
     def _free_worker(self, depth: int) -> Channel | None:
-        """The worker with the least to do; a new one while there are fewer than slots and none is idle."""
-        usable = [
-            worker for worker in self._workers.values() if worker.usable and not worker.limit and not worker.together
-        ]
-        best = min(usable, key=lambda worker: len(worker.outstanding), default=None)
-        if best is not None and not best.outstanding:
+        """The worker with the shortest queue below `depth`; a new one while there are fewer than slots and none is idle."""
+        best, shortest = None, depth
+        for worker in self._workers.values():
+            if worker.usable and not worker.limit_bytes and not worker.bundle and len(worker.outstanding) < shortest:
+                best, shortest = worker, len(worker.outstanding)
+        if best is not None and not shortest:
+            # Commands take slots as well, so an idle worker may have to wait for one; a worker that runs something has one.
             return best if not self._commands or self._busy_workers() + len(self._commands) < self.slots else None
-        if len(self._workers) + len(self._commands) < self.slots and self._shortage.over():
+        if len(self._workers) + len(self._commands) < self.slots and self._shortage.may_try():
             try:
-                return self._begin_worker()
+                return self._start_worker()
             except ConnectionError:
-                return None  # the warden is gone; the next `wait` sees the end of the socket and begins another
+                return None  # the warden is gone: the next `wait` sees that and starts another
             except OSError as error:
-                self._shortage.met(error, alone=not self._workers and not self._commands)
-        return best if best is not None and len(best.outstanding) < depth else None
+                self._shortage.add(error, nothing_runs=not self._workers and not self._commands)
+        return best
 
-    def _begin_worker(self) -> Channel:
+    def _start_worker(self) -> Channel:
         self._idents += 1
-        self._flush()
-        worker = Channel(self._idents, self._most_fds)
+        self._flush()  # in order: the message with the descriptors bypasses the buffer
+        worker = Channel(self._idents, self._max_fds)
         try:
             socket.send_fds(
-                self._socket, [warden.frame(("worker", worker.ident))], [worker.theirs.fileno(), worker.token_r]
+                self._socket, [warden.frame(("worker", worker.ident))], [worker.worker_end.fileno(), worker.token_r]
             )
         except OSError:
             worker.close()
             raise
         finally:
-            worker.theirs.close()
+            worker.worker_end.close()
         self._workers[worker.ident] = worker
         self._by_fd[worker.fd] = worker
         self._poll.register(worker.fd, select.POLLIN)
@@ -345,17 +355,16 @@ class LocalExecutor:
 
     # --- listening ------------------------------------------------------------------------------
 
-    def _patience(self, timeout: float | None) -> int | None:
-        """Milliseconds to wait at most."""
-        if self._unseen:
-            timeout = _STUCK_S if timeout is None else min(timeout, _STUCK_S)
+    def _poll_timeout_ms(self, timeout: float | None) -> int | None:
+        if self._may_turn_slow:
+            timeout = _SLOW_S if timeout is None else min(timeout, _SLOW_S)
         return None if timeout is None else max(0, round(timeout * 1000 + 0.49))
 
-    def _listen(self, patience: int | None) -> None:
+    def _listen(self, timeout_ms: int | None) -> None:
         ready = self._spin.ready() if self._typical_s < SPIN_BELOW_S else []
-        ready = ready or self._poll.poll(patience)
-        if ready and self._well_fed():
-            time.sleep(_GATHER_S)
+        ready = ready or self._poll.poll(timeout_ms)
+        if ready and self._has_enough_queued():
+            time.sleep(_GATHER_S)  # fewer wake-ups, each with more to read
             ready = self._poll.poll(0)
         for fd, _ in ready:
             if fd == self._socket.fileno():
@@ -365,12 +374,12 @@ class LocalExecutor:
                 if worker is not None:
                     self._read_worker(worker)
 
-    def _well_fed(self) -> bool:
-        """Whether nobody runs dry in the next moment."""
+    def _has_enough_queued(self) -> bool:
+        """Whether all slots have work for longer than messages are gathered."""
         if self._typical_s >= _SHORT_S:
             return False
         queued = len(self._commands) + sum(len(worker.outstanding) for worker in self._workers.values())
-        return queued * self._typical_s > 2 * _GATHER_S * self.slots or queued >= _PLENTY * self.slots
+        return queued * self._typical_s > 2 * _GATHER_S * self.slots or queued >= _ENOUGH_PER_SLOT * self.slots
 
     def _read_warden(self) -> None:
         try:
@@ -388,12 +397,12 @@ class LocalExecutor:
                 self._command_failed(*message[1:])
             elif message[0] == "returned":
                 self._command_returned(message[1])
-            elif message[0] == "gone":
-                self._worker_gone(*message[1:])
-            elif message[0] == "unborn":
-                self._worker_unborn(*message[1:])
-            elif message[0] == "short":
-                self._shortage.say(message[1])
+            elif message[0] == "worker ended":
+                self._worker_ended(*message[1:])
+            elif message[0] == "worker not started":
+                self._worker_not_started(*message[1:])
+            elif message[0] == "shortage":
+                self._shortage.report(message[1])
 
     def _command_ended(
         self, ident: int, status: int, user: float, system: float, peak: int, began: float, ended: float, verdict: str
@@ -401,28 +410,28 @@ class LocalExecutor:
         running = self._commands.pop(ident, None)
         if running is None:
             return
-        outcome = command.finished(running.attempt, status, user + system, peak, began=began, ended=ended)
+        outcome = command.finished_outcome(running.attempt, status, user + system, peak, began=began, ended=ended)
         command.add_output(outcome, running.line.output)
-        command.blame_memory(outcome, verdict)
+        command.apply_memory_verdict(outcome, verdict)
         self._mask.outcome(outcome)
         if outcome.kind == "ok" and self._hashes.are_large(self._context.plan.spec(outcome.job).outputs):
-            self._looking[outcome.job, outcome.number] = outcome
-            self._waiting.append(Attempt(outcome.job, outcome.number, {LOOK: True}, spec=running.attempt.spec))
+            self._awaiting_hashes[outcome.job, outcome.number] = outcome
+            self._waiting.append(Attempt(outcome.job, outcome.number, {HASH_OUTPUTS: True}, spec=running.attempt.spec))
         else:
             self._ended.append(outcome)
 
-    def _looked_at(self, outcome: Outcome) -> Outcome:
-        """The outcome of a command whose outputs were looked at, however that went: what is not known then, the runner finds out."""
-        waited = self._looking.pop((outcome.job, outcome.number), None)
-        if waited is None:
+    def _with_hashes(self, outcome: Outcome) -> Outcome:
+        """For the hashing of a command's outputs, the command's outcome with the hashes; what is missing there, the runner hashes itself."""
+        command_outcome = self._awaiting_hashes.pop((outcome.job, outcome.number), None)
+        if command_outcome is None:
             return outcome
-        waited.looked = outcome.looked
-        return waited
+        command_outcome.looked = outcome.looked
+        return command_outcome
 
     def _command_failed(self, ident: int, code: int) -> None:
         running = self._commands.pop(ident, None)
         if running is not None:
-            outcome = command.not_started(running.attempt, system_error(code), running.line, began=time.monotonic())
+            outcome = command.start_failure(running.attempt, system_error(code), running.line, began=time.monotonic())
             self._mask.outcome(outcome)
             self._ended.append(outcome)
 
@@ -435,112 +444,117 @@ class LocalExecutor:
         self._ended.append(Outcome(attempt.job, attempt.number, "returned"))
 
     def _read_worker(self, worker: Channel) -> None:
+        # Also called when the warden reports the worker's death, which may arrive before the last outcomes: those count.
         try:
             outcomes = worker.receive()
         except BrokenFrameError:
             outcomes = []
-            worker.usable, worker.silent, worker.broken = False, True, True
+            worker.usable, worker.closed, worker.broken = False, True, True
             self._send("kill", "worker", worker.ident, 0.0)
         for outcome in outcomes:
-            if outcome.kind == "cancelled" and (outcome.job, outcome.number) not in self._asked:
-                command.judge(outcome, -signal.SIGTERM)  # the action, or somebody else, sent it
-            self._asked.discard((outcome.job, outcome.number))
-        if worker.together:
-            outcomes, told = [], outcomes
-            self._ended += told
-        if outcomes and worker.shown_log is not None:
-            unshow_quiet(worker.shown_log, worker.shown_spool)
-            worker.shown_log = worker.shown_spool = None
-        if outcomes and worker.limit:
+            if outcome.kind == "cancelled" and (outcome.job, outcome.number) not in self._asked_to_end:
+                command.apply_exit_code(outcome, -signal.SIGTERM)  # not sent by us: a crash like any other signal
+            self._asked_to_end.discard((outcome.job, outcome.number))
+        if worker.bundle:
+            outcomes, bundle_outcomes = [], outcomes
+            self._ended += bundle_outcomes
+        if outcomes and worker.early_log is not None:
+            remove_early_log(worker.early_log, worker.early_spool)
+            worker.early_log = worker.early_spool = None
+        if outcomes and worker.limit_bytes:
             self._lift_limit(worker, outcomes[-1])
         self._ended += outcomes
-        if worker.silent and worker.fd in self._by_fd:
+        if worker.closed and worker.fd in self._by_fd:
             self._poll.unregister(worker.fd)
             del self._by_fd[worker.fd]
 
     def _lift_limit(self, worker: Channel, outcome: Outcome) -> None:
-        """An attempt with a memory limit has ended. A worker that has grown by it is let go: the next limit is not for what this one left."""
+        """End the watch of an attempt that has ended. A worker that has grown ends too: what is left would count for the next attempt."""
         self._send("limit", worker.ident, 0)
-        if outcome.peak_bytes > worker.limit // 2:
-            worker.let_go()
-        worker.limit = 0
+        if outcome.peak_bytes > worker.limit_bytes // 2:
+            worker.retire()
+        worker.limit_bytes = 0
 
-    def _worker_unborn(self, ident: int, code: int) -> None:
-        """The system had no room for another process."""
+    def _worker_not_started(self, ident: int, code: int) -> None:
+        """The system had no room for the worker's process: put its attempts back."""
         worker = self._workers[ident]
         self._waiting.extendleft(reversed(worker.outstanding))
-        self._forget(worker)
-        self._shortage.met(system_error(code), alone=not self._workers and not self._commands)
+        self._remove_worker(worker)
+        self._shortage.add(system_error(code), nothing_runs=not self._workers and not self._commands)
 
-    def _worker_gone(self, ident: int, status: int, verdict: str) -> None:
+    def _worker_ended(self, ident: int, status: int, verdict: str) -> None:
         worker = self._workers.get(ident)
         if worker is None:
             return
         self._read_worker(worker)
         never_began = worker.take_back()
-        self._stillborn = self._stillborn + 1 if never_began and not worker.outstanding else 0
-        if self._stillborn > _MOST_STILLBORN:  # it would be so for ever
+        self._early_deaths = self._early_deaths + 1 if never_began and not worker.outstanding else 0
+        if self._early_deaths > _MAX_EARLY_DEATHS:  # or the same would happen for ever
             first = never_began[0]
-            worker.outstanding.extend(one for one in never_began if one is first or 0 < one.bundle == first.bundle)
-            worker.together = list(worker.outstanding)
+            worker.outstanding.extend(
+                attempt for attempt in never_began if attempt is first or 0 < attempt.bundle == first.bundle
+            )
+            worker.bundle = list(worker.outstanding)
             del never_began[: len(worker.outstanding)]
         self._adopt_log(worker)
         ended = list(worker.outstanding)
-        for attempt in ended if worker.together else ended[:1]:
-            outcome = died(attempt, worker, status)
-            outcome.shared = len(worker.together) > 1
-            command.blame_memory(outcome, verdict)
+        for attempt in ended if worker.bundle else ended[:1]:
+            outcome = crash_outcome(attempt, worker, status)
+            outcome.shared = len(worker.bundle) > 1
+            command.apply_memory_verdict(outcome, verdict)
             self._ended.append(outcome)
         self._waiting.extendleft(reversed(never_began))
-        self._forget(worker)
+        self._remove_worker(worker)
 
     def _adopt_log(self, worker: Channel) -> None:
-        """A worker that has died could not give its attempt, or its bundle, what they had printed."""
+        """Make what a dead worker had printed the log of its attempt, or of its bundle."""
         if self._logs is None or not worker.outstanding:
             return
-        name, attempts = self._context.plan.name, worker.together or [worker.outstanding[0]]
+        name, attempts = self._context.plan.name, worker.bundle or [worker.outstanding[0]]
         names = [(name(attempt.job), attempt.number) for attempt in attempts]
-        if adopt(self._logs, f"worker-{worker.ident}", *names[0], self._mask, self._context.max_log):
-            share(self._logs, *names[0], names[1:])
+        if collect_orphan(self._logs, f"worker-{worker.ident}", *names[0], self._mask, self._context.max_log):
+            link_log(self._logs, *names[0], names[1:])
 
-    def _forget(self, worker: Channel) -> None:
+    def _remove_worker(self, worker: Channel) -> None:
         if worker.fd in self._by_fd:
             self._poll.unregister(worker.fd)
             del self._by_fd[worker.fd]
         worker.close()
         del self._workers[worker.ident]
 
-    def _look_after_stuck(self) -> None:
-        """Attempts that take longer than expected: give back what is queued behind them, and let their logs be seen."""
-        if not self._unseen:
+    def _find_slow(self) -> None:
+        """Find attempts that take longer than expected: give back what is queued behind them, and give their logs their names."""
+        # Work is queued ahead on the assumption that all of it is short. Where one attempt is not, those behind it would wait while other
+        # slots are idle. All workers are walked, so at most twice in `_SLOW_S`, and not at all once everything that runs is known as slow.
+        if not self._may_turn_slow:
             return
         now = time.monotonic()
-        if now - self._looked < _STUCK_S / 2:
+        if now - self._slow_checked_at < _SLOW_S / 2:
             return
-        self._looked = now
-        self._unseen = stuck = False
+        self._slow_checked_at = now
+        self._may_turn_slow = any_slow = False
         for worker in self._workers.values():
-            if not worker.outstanding or worker.shown:
+            if not worker.outstanding or worker.is_slow:
                 continue
-            if now - worker.heard < _STUCK_S:
-                self._unseen = True
+            if now - worker.active_at < _SLOW_S:
+                self._may_turn_slow = True
             else:
-                stuck = True
-                for attempt in worker.take_back_behind():
+                any_slow = True
+                for attempt in worker.take_back_queued():
                     self._give_back(attempt)
                 if worker.has_begun:
                     self._show_worker(worker)
-                else:  # its process starts as yet
-                    self._unseen = True
+                else:  # the process is still starting
+                    self._may_turn_slow = True
         for ident, running in self._commands.items():
-            if running.shown:
+            if running.is_slow:
                 continue
-            if now - running.sent < _STUCK_S:
-                self._unseen = True
+            if now - running.sent < _SLOW_S:
+                self._may_turn_slow = True
             else:
-                stuck = running.shown = True
+                any_slow = running.is_slow = True
                 self._send("show", ident)
-        if stuck:
+        if any_slow:
             self._typical_s = max(self._typical_s, _SHORT_S)
             self._send("withdraw")
             for attempt in self._waiting:
@@ -548,80 +562,79 @@ class LocalExecutor:
             self._waiting.clear()
 
     def _show_worker(self, worker: Channel) -> None:
-        worker.shown = True
+        worker.is_slow = True
         if self._logs is None or self._mask:
             return
-        attempt = (worker.together or worker.outstanding)[0]
-        if (attempt.job, attempt.number) in self._looking:
+        attempt = (worker.bundle or worker.outstanding)[0]
+        if (attempt.job, attempt.number) in self._awaiting_hashes:
             return
         final = self._logs / self._context.plan.name(attempt.job) / f"{attempt.number}.log"
         spool = path_of(self._logs, f"worker-{worker.ident}")
         final.parent.mkdir(parents=True, exist_ok=True)
         try:
             os.link(spool, final)
-            worker.shown_log = final
-            worker.shown_spool = spool if worker.together else None
+            worker.early_log = final
+            worker.early_spool = spool if worker.bundle else None
         except OSError:
-            pass  # it has ended meanwhile and the worker has given it its name
+            pass  # it has ended, and the worker has named its log
 
     # --- killing --------------------------------------------------------------------------------
 
     def _withdraw(self, kill: Kill) -> bool:
-        """Give back an attempt that has not begun; whether it had not."""
-        for attempt in self._waiting:
-            if attempt.job == kill.job and attempt.number == kill.number:
-                bundle = [one for one in self._waiting if one is attempt or 0 < one.bundle == attempt.bundle]
-                for one in bundle:
-                    self._waiting.remove(one)
-                    self._give_back(one)
-                return True
+        """Give back an attempt that has not begun, with the rest of its bundle; whether it had not begun."""
+        attempt = next((attempt for attempt in self._waiting if _is_meant(attempt, kill)), None)
+        if attempt is None:
+            return self._withdraw_sent(kill)
+        for member in [other for other in self._waiting if other is attempt or 0 < other.bundle == attempt.bundle]:
+            self._waiting.remove(member)
+            self._give_back(member)
+        return True
+
+    def _withdraw_sent(self, kill: Kill) -> bool:
+        """The same for an attempt that was sent to a worker. What else is taken back with it waits again."""
         for worker in self._workers.values():
-            if worker.together:
-                if not any(attempt.job == kill.job for attempt in worker.together):
-                    continue
+            bundle = worker.bundle  # it has one token for all, so all of it is taken back or nothing
+            if any(_is_meant(attempt, kill) for attempt in bundle or worker.outstanding):
                 taken = worker.take_back()
+                others = [] if bundle else [attempt for attempt in taken if not _is_meant(attempt, kill)]
+                self._waiting.extendleft(reversed(others))
                 for attempt in taken:
-                    self._give_back(attempt)
-                return bool(taken)
-            for attempt in worker.outstanding:
-                if attempt.job == kill.job and attempt.number == kill.number:
-                    taken = worker.take_back()
-                    found = attempt in taken
-                    self._waiting.extendleft(reversed([other for other in taken if other is not attempt]))
-                    if found:
+                    if bundle or _is_meant(attempt, kill):
                         self._give_back(attempt)
-                    return found
+                return len(taken) > len(others)
         return False
 
     def _kill_running(self, kill: Kill) -> None:
         for ident, running in self._commands.items():
-            if running.attempt.job == kill.job and running.attempt.number == kill.number:
+            if _is_meant(running.attempt, kill):
                 self._send("kill", "command", ident, kill.grace_s)
                 return
         for worker in self._workers.values():
-            ending = list(worker.outstanding) if worker.together else list(worker.outstanding)[:1]
-            if any(attempt.job == kill.job for attempt in worker.together or ending):
-                self._asked.update((attempt.job, attempt.number) for attempt in ending)
+            ending = list(worker.outstanding) if worker.bundle else list(worker.outstanding)[:1]
+            if any(_is_meant(attempt, kill) for attempt in worker.bundle or ending):
+                self._asked_to_end.update((attempt.job, attempt.number) for attempt in ending)
                 self._waiting.extendleft(reversed(worker.take_back()))
                 worker.usable = False
                 self._send("kill", "worker", worker.ident, kill.grace_s)
                 return
 
-    def _learn(self, ended: list[Outcome]) -> None:
+    def _update_typical(self, ended: list[Outcome]) -> None:
         begun = [outcome.wall_s for outcome in ended if outcome.kind != "returned"]
         if begun:
             weight = min(0.5, len(begun) / 8)
             self._typical_s += weight * (sum(begun) / len(begun) - self._typical_s)
 
 
-class _Command:
-    __slots__ = ("attempt", "line", "sent", "shown")
+def _is_meant(attempt: Attempt, kill: Kill) -> bool:
+    """Whether this is the attempt to kill: its job may have had earlier ones, which a bundle still holds."""
+    return attempt.job == kill.job and attempt.number == kill.number
 
-    def __init__(self, attempt: Attempt, line: command.CommandLine, sent: float) -> None:
-        self.attempt = attempt
-        self.line = line
-        self.sent = sent
-        self.shown = False
+
+class _Command(msgspec.Struct, eq=False):
+    attempt: Attempt
+    line: command.CommandLine
+    sent: float
+    is_slow: bool = False
 
 
 def _memory_limits(context: RunContext) -> dict[int, int]:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 STARS: Final = b"***"
 SHORTEST: Final = 4
-"""Values shorter than this are not masked: they would turn every log into stars."""
+"""Values shorter than this are not masked: they occur everywhere, and would turn logs into stars."""
 
 
 class Mask:
@@ -41,9 +41,10 @@ class Mask:
         return data
 
     def cut(self, data: bytes) -> int:
-        """Where the bytes can be cut when more may follow: what stands before holds no part of a secret that goes on behind."""
-        held = max((_overlap(data, form) for form in self._forms), default=0)
-        cut = len(data) - held
+        """Where the bytes can be cut when others may follow: no secret, whole or begun, stands across the cut."""
+        overlap = max((_overlap(data, form) for form in self._forms), default=0)
+        cut = len(data) - overlap
+        # A cut that was moved out of one secret may lie in another now.
         moved = True
         while moved:
             moved = False
@@ -62,7 +63,7 @@ class Mask:
         )
 
     def outcome(self, outcome: Outcome) -> None:
-        """Take the secrets out of everything that an outcome says."""
+        """Take the secrets out of all texts of an outcome."""
         if self._forms:
             outcome.result = self.data(outcome.result)
             outcome.message = self.text(outcome.message)

@@ -1,4 +1,4 @@
-"""Runs one attempt of a Python action, or a bundle of them, here and now, and says how it ended. Shared by everything that runs actions.
+"""Runs one attempt of a Python action, or a bundle of them, in this process, and returns the outcome. Shared by all that run actions.
 
 It knows the plan and the registry; it does not know slots, processes or the journal. Whatever the action raises, an outcome comes back.
 """
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from joblot.core.model import JobSpec
     from joblot.executors.protocol import RunContext
 
-_DEEPEST: Final = 20
+_MAX_DEPTH: Final = 20
 MAX_RESULT: Final = 2**20
 """Bytes of JSON that a result may have."""
 _KIB: Final = 1024 if sys.platform == "linux" else 1
@@ -58,14 +58,14 @@ class Performer:
         before = process_time()
         try:
             result = self._call(attempt, outcome)
-            if os.getpid() != self._pid:
-                _leave(None)
+            if os.getpid() != self._pid:  # the action forked, and this is the child
+                _exit_fork(None)
             if result is not None:
-                outcome.result = _encoded(result)
-        except BaseException as error:  # noqa: BLE001 - whatever an action raises is that attempt's end, not ours
+                outcome.result = _encoded_result(result)
+        except BaseException as error:  # noqa: BLE001 - whatever an action raises ends its attempt, not this process
             if os.getpid() != self._pid:
-                _leave(error)
-            self.failed(outcome, error)
+                _exit_fork(error)
+            self.record_error(outcome, error)
         outcome.cpu_s = process_time() - before
         outcome.wall_s = monotonic() - outcome.began  # type: ignore[operator]
         outcome.peak_bytes = getrusage(RUSAGE_SELF).ru_maxrss * _KIB
@@ -73,41 +73,42 @@ class Performer:
             self.mask.outcome(outcome)
         return outcome
 
-    def perform_bundle(self, attempts: Sequence[Attempt], tell: Callable[[Outcome], None]) -> Outcome:
+    def perform_bundle(self, attempts: Sequence[Attempt], report: Callable[[Outcome], None]) -> Outcome:
         """Run attempts of jobs that can be fused as one call of their action, to its end.
 
-        Each outcome is told as soon as it is known, all but the last one: that is returned, because the call may go on after it.
+        Each outcome is reported as soon as it is known, but for the last one: that is returned, because the call may go on after it.
         """
-        call = _FusedCall(self, attempts, tell)
+        call = _FusedCall(self, attempts, report)
         try:
             call.run()
             if os.getpid() != self._pid:
-                _leave(None)
+                _exit_fork(None)
             error: BaseException = ActionError("the action returned without saying how this job ended", reason="no_end")
         except BaseException as raised:  # noqa: BLE001 - as above
             if os.getpid() != self._pid:
-                _leave(raised)
+                _exit_fork(raised)
             error = raised
         return call.end(error)
 
     def _call(self, attempt: Attempt, outcome: Outcome) -> Any:
         spec = self._plan.spec(attempt.job)
         if isinstance(spec.function, bytes):
-            spec = replace(spec, function=_unpacked(spec.function))
+            spec = replace(spec, function=_unpickled(spec.function))
         function = spec.function
+        # Without parameters, input and environment there is nothing to convert or to set: the short way of tiny functions.
         bare = function is not None and not (spec.params or spec.env or self._env) and spec.input is None
-        if bare and _takes_nothing(function):
+        if bare and _has_no_parameters(function):
             return function()
         action = self.action(spec)
         values = attempt.values or {}
         logs: list[LogLine] = []
-        arguments, given = self.arguments(action, spec, values)
+        arguments, input_paths = self.arguments(action, spec, values)
         context = self.make_context(attempt, spec, logs)
         try:
             with self.environment(values.get("env", spec.env)):
-                return action.call(given, arguments, context)
+                return action.call(input_paths, arguments, context)
         finally:
-            outcome.logs = tuple(_sound(line) for line in logs)
+            outcome.logs = tuple(_json_safe_line(line) for line in logs)
             outcome.artifacts = tuple(context.artifacts)
 
     def spec(self, attempt: Attempt) -> JobSpec:
@@ -118,7 +119,7 @@ class Performer:
         """A job's parameters, converted, and its input's path or paths, made absolute.
 
         Raises:
-            ValueError: a parameter is not as the action's signature says.
+            ValueError: a parameter does not match the action's signature.
         """
         arguments = convert_params(action.signature, values.get("params", spec.params), self._folder)
         return arguments, self._resolved(values.get("input", spec.input))
@@ -146,29 +147,29 @@ class Performer:
 
     @contextmanager
     def environment(self, own: Mapping[str, str]) -> Iterator[None]:
-        """The batch's and the job's variables, for the time of a call."""
-        wanted = {**self._env, **own} if own else self._env
-        kept = {name: os.environ.get(name) for name in wanted}
-        os.environ.update(wanted)
+        """Set the batch's and the job's environment variables during a call."""
+        variables = {**self._env, **own} if own else self._env
+        previous = {name: os.environ.get(name) for name in variables}
+        os.environ.update(variables)
         try:
             yield
         finally:
-            for name, value in kept.items():
+            for name, value in previous.items():
                 if value is None:
                     os.environ.pop(name, None)
                 else:
                     os.environ[name] = value
 
-    def _resolved(self, given: Any) -> Any:
+    def _resolved(self, input_paths: Any) -> Any:
         """An input's path or paths, relative to the batch's folder."""
-        if isinstance(given, str):
-            return self._folder / given
-        if isinstance(given, list):
-            return [self._folder / item for item in given]
-        return given
+        if isinstance(input_paths, str):
+            return self._folder / input_paths
+        if isinstance(input_paths, list):
+            return [self._folder / item for item in input_paths]
+        return input_paths
 
-    def failed(self, outcome: Outcome, error: BaseException) -> None:
-        """Make an outcome that of an attempt that raised, and print what a person needs of it to the log."""
+    def record_error(self, outcome: Outcome, error: BaseException) -> None:
+        """Set the outcome of an attempt that raised, and write the error to its log: without a traceback when it is one for people."""
         outcome.kind = "error"
         outcome.result = b""
         if isinstance(error, Stopped):
@@ -179,20 +180,20 @@ class Performer:
             reason = getattr(error, "reason", "")
             outcome.reason = reason if isinstance(reason, str) and reason else "exception"
             outcome.message = _one_line(error.message)
-            _say(f"error: {error.message}\n")
+            _write_log(f"error: {error.message}\n")
             return
-        text = _one_line(_text(error))
+        text = _one_line(_safe_str(error))
         name = type(error).__name__
         outcome.message = f"{name}: {text}" if text else name
-        _print_traceback(error)
+        _log_traceback(error)
 
 
 class _FusedCall:
-    """One call of a fused action, and what it says of its jobs. The parts of `Performer` that it uses are those of a single attempt."""
+    """One call of a fused action, and the outcomes of its jobs."""
 
-    def __init__(self, performer: Performer, attempts: Sequence[Attempt], tell: Callable[[Outcome], None]) -> None:
+    def __init__(self, performer: Performer, attempts: Sequence[Attempt], report: Callable[[Outcome], None]) -> None:
         self._performer = performer
-        self._tell = tell
+        self._report = report
         self._began = monotonic()
         self._cpu_s = process_time()
         self._open: dict[str, _Member] = {}
@@ -202,7 +203,7 @@ class _FusedCall:
             self._open[member.spec.name] = member
 
     def run(self) -> None:
-        """Call the action with the jobs whose parameters are right; the others have failed by themselves."""
+        """Call the action with the jobs whose parameters are valid; the others fail, each for itself."""
         from joblot.actions.bundle import BundleContext
 
         first = next(iter(self._open.values()))
@@ -224,20 +225,20 @@ class _FusedCall:
         from joblot.actions.bundle import FusedJob
 
         try:
-            arguments, given = self._performer.arguments(action, member.spec, member.values)
-            given = action.fitting(given)
+            arguments, input_paths = self._performer.arguments(action, member.spec, member.values)
+            input_paths = action.fitting(input_paths)
         except (JoblotError, ValueError) as error:
             self._fail(member, error)
             return None
         return FusedJob(
-            member.spec.name, member.outcome.number, given, {**action.defaults, **arguments}, member.context
+            member.spec.name, member.outcome.number, input_paths, {**action.defaults, **arguments}, member.context
         )
 
     def _ended(self, job: FusedJob, result: Any, error: BaseException | None) -> None:
         member = self._open[job.name]
         if error is None:
             try:
-                member.outcome.result = _encoded(result) if result is not None else b""
+                member.outcome.result = _encoded_result(result) if result is not None else b""
             except JoblotError as refused:
                 error = refused
         if error is not None:
@@ -246,39 +247,39 @@ class _FusedCall:
             self._finish(member)
 
     def _fail(self, member: _Member, error: BaseException) -> None:
-        _say(f"job {member.spec.name}:\n")
-        self._performer.failed(member.outcome, error)
+        _write_log(f"job {member.spec.name}:\n")
+        self._performer.record_error(member.outcome, error)
         self._finish(member)
 
     def _finish(self, member: _Member) -> None:
-        """The processor's time so far that nobody was charged with is shared out evenly among those that are open."""
+        # Of a shared call nobody can tell whose the CPU seconds are: what was not charged yet is split evenly among the open jobs.
         outcome = member.outcome
         outcome.wall_s = monotonic() - self._began
         outcome.cpu_s = (process_time() - self._cpu_s) / len(self._open)
         outcome.peak_bytes = getrusage(RUSAGE_SELF).ru_maxrss * _KIB
-        outcome.logs = tuple(_sound(line) for line in member.logs)
+        outcome.logs = tuple(_json_safe_line(line) for line in member.logs)
         outcome.artifacts = tuple(member.context.artifacts)
         self._cpu_s += outcome.cpu_s
         if self._performer.mask:
             self._performer.mask.outcome(outcome)
         del self._open[member.spec.name]
         if self._open:
-            self._tell(outcome)
+            self._report(outcome)
         else:
             self._last = outcome
 
     def end(self, error: BaseException) -> Outcome:
-        """The call is over, by this error for all of which nothing was said. Returns the last outcome."""
+        """End the call: jobs that are open fail with the error. Returns the last outcome."""
         if self._open:
-            seen = Outcome(-1, 0, "error")
-            self._performer.failed(seen, error)
+            failure = Outcome(-1, 0, "error")
+            self._performer.record_error(failure, error)
             for member in list(self._open.values()):
                 outcome = member.outcome
-                outcome.kind, outcome.reason, outcome.message = seen.kind, seen.reason, seen.message
+                outcome.kind, outcome.reason, outcome.message = failure.kind, failure.reason, failure.message
                 outcome.result, outcome.shared = b"", True
                 self._finish(member)
         elif not isinstance(error, ActionError) or error.reason != "no_end":
-            _print_traceback(error)
+            _log_traceback(error)
         assert self._last is not None, "BUG: a bundle without an end"
         return self._last
 
@@ -294,70 +295,72 @@ class _Member:
         self.context = performer.make_context(attempt, self.spec, self.logs)
 
 
-def _leave(error: BaseException | None) -> NoReturn:
-    """End a process that an action forked and that came back out of the action: the attempt's end is its parent's to tell."""
+def _exit_fork(error: BaseException | None) -> NoReturn:
+    """End a process that an action forked and that returned from the action: its parent reports the end of the attempt."""
     code = 0
     if isinstance(error, SystemExit):
         code = error.code if isinstance(error.code, int) else int(error.code is not None)
     elif error is not None:
         code = 1
-        _print_traceback(error)
+        _log_traceback(error)
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
-        except Exception:  # noqa: BLE001, S110 - whatever stands there now is the action's
+        except Exception:  # noqa: BLE001, S110 - the action may have put anything there
             pass
     os._exit(code & 0xFF)
 
 
-def _text(value: object) -> str:
-    """What an object says it is; nothing when it cannot say."""
+def _safe_str(value: object) -> str:
+    """`str(value)`, or an empty text when that raises."""
     try:
         return str(value)
     except BaseException:  # noqa: BLE001 - `__str__` is the action's code too
         return ""
 
 
-def _sound(line: LogLine) -> LogLine:
-    """A log line that can be written as JSON, whatever the action put into it."""
+def _json_safe_line(line: LogLine) -> LogLine:
+    """The log line as JSON can hold it, whatever objects the action put into it."""
     data = line.data
     return LogLine(
-        _readable(_text(line.level)), _readable(_text(line.message)), None if data is None else _plain(data, 0)
+        _without_surrogates(_safe_str(line.level)),
+        _without_surrogates(_safe_str(line.message)),
+        None if data is None else _json_safe(data, 0),
     )
 
 
-def _plain(value: Any, depth: int) -> Any:
+def _json_safe(value: Any, depth: int) -> Any:
     if value is None or isinstance(value, (bool, float)):
         return value
     if isinstance(value, int):
         return value if -(2**63) <= value < 2**63 else str(value)
-    if depth < _DEEPEST:
+    if depth < _MAX_DEPTH:
         if isinstance(value, (list, tuple)):
-            return [_plain(item, depth + 1) for item in value]
+            return [_json_safe(item, depth + 1) for item in value]
         if isinstance(value, dict):
-            return {_readable(_text(key)): _plain(item, depth + 1) for key, item in value.items()}
-    return _readable(_text(value))
+            return {_without_surrogates(_safe_str(key)): _json_safe(item, depth + 1) for key, item in value.items()}
+    return _without_surrogates(_safe_str(value))
 
 
-def _readable(text: str) -> str:
-    """The text without lone surrogates, which no file takes."""
+def _without_surrogates(text: str) -> str:
+    """The text without lone surrogates, which cannot be encoded as UTF-8."""
     return text.encode("utf-8", "backslashreplace").decode()
 
 
-def _unpacked(function: bytes) -> Callable[..., Any]:
-    """A function of a Python program that came over a cluster."""
+def _unpickled(function: bytes) -> Callable[..., Any]:
+    """A function of a Python program that was sent over a cluster."""
     import pickle
 
-    made: Callable[..., Any] = pickle.loads(function)  # noqa: S301 - from the run's own program, over TLS or within this machine
-    return made
+    unpickled: Callable[..., Any] = pickle.loads(function)  # noqa: S301 - from the run's own program, over TLS or within this machine
+    return unpickled
 
 
-def _takes_nothing(function: Callable[..., Any]) -> bool:
+def _has_no_parameters(function: Callable[..., Any]) -> bool:
     code = getattr(function, "__code__", None)
     return code is not None and not code.co_argcount and not code.co_kwonlyargcount and not code.co_flags & 0x0C
 
 
-def _encoded(result: Any) -> bytes:
+def _encoded_result(result: Any) -> bytes:
     try:
         encoded = msgspec.json.encode(result)
     except (TypeError, ValueError, RecursionError, OverflowError) as error:
@@ -375,29 +378,29 @@ def _one_line(text: str) -> str:
     return "".join(char if char.isprintable() else "?" for char in first)
 
 
-def _print_traceback(error: BaseException) -> None:
-    """The traceback, from the action's own frames on, to the attempt's log."""
+def _log_traceback(error: BaseException) -> None:
+    """Write the traceback, from the action's own frames on, to the attempt's log."""
     import traceback
 
     try:
         frames = error.__traceback__
-        while frames is not None and os.path.dirname(frames.tb_frame.f_code.co_filename).endswith(_OWN):
+        while frames is not None and os.path.dirname(frames.tb_frame.f_code.co_filename).endswith(_OWN_FOLDERS):
             frames = frames.tb_next
         text = "".join(traceback.format_exception(type(error), error, frames))
     except BaseException as second:  # noqa: BLE001 - formatting runs the exception's own code
         text = f"{type(error).__name__} (its text cannot be shown: {type(second).__name__})\n"
-    _say(text)
+    _write_log(text)
 
 
-def _say(text: str) -> None:
+def _write_log(text: str) -> None:
     """Write to the attempt's log, even when the action has closed or replaced its standard error."""
     try:
         sys.stderr.write(text)
-    except Exception:  # noqa: BLE001 - whatever stands there now is the action's
+    except Exception:  # noqa: BLE001 - the action may have put anything there
         try:
             os.write(2, text.encode("utf-8", "backslashreplace"))
         except OSError:
-            pass  # it closed the descriptor too: nobody wants to hear
+            pass  # it closed the descriptor too
 
 
-_OWN: Final = (os.path.join("joblot", "executors"), os.path.join("joblot", "actions"))
+_OWN_FOLDERS: Final = (os.path.join("joblot", "executors"), os.path.join("joblot", "actions"))

@@ -1,6 +1,6 @@
-"""Trees of processes: who belongs to whom, and ending all of them. Standard library only; reads `/proc` where there is one.
+"""Trees of processes: which belong together, and killing all of one. Standard library only; reads `/proc` where there is one.
 
-Elsewhere (macOS) a tree is what is left of its process group; that is said in the documentation.
+Elsewhere (macOS) only the process group is known; the documentation says so.
 """
 
 from __future__ import annotations
@@ -11,32 +11,32 @@ import time
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
 COOKIE: Final = b"JOBLOT_RUN="
-_SWEEPS: Final = 200
+_MAX_SWEEPS: Final = 200
 _PAUSE_S: Final = 0.001
 _HAS_PROC: Final = os.path.isdir("/proc/self/task")
 
 
 def children(pid: int) -> list[int]:
     """The direct children of a process, of all its threads. Empty when it is gone."""
-    found: list[int] = []
+    pids: list[int] = []
     try:
         threads = os.listdir(f"/proc/{pid}/task")
     except OSError:
-        return found
+        return pids
     for thread in threads:
         try:
             with open(f"/proc/{pid}/task/{thread}/children", "rb") as file:
-                found += map(int, file.read().split())
+                pids += map(int, file.read().split())
         except OSError:
             continue
-    return found
+    return pids
 
 
 class OwnChildren:
-    """The direct children of this process's main thread, by one system call each time: it is asked after every attempt."""
+    """The direct children of this process's main thread, by one system call each time, since it is asked after every attempt."""
 
     def __init__(self) -> None:
         self._pid = os.getpid()
@@ -46,17 +46,17 @@ class OwnChildren:
             self._fd = -1
 
     def pids(self) -> list[int]:
-        """Their pids; empty where the system does not tell."""
+        """Their pids; empty where the system has no such file."""
         return [int(pid) for pid in os.pread(self._fd, 1 << 20, 0).split()] if self._fd >= 0 else []
 
 
 def threads() -> int:
-    """How many threads this process has, those that no Python code began included; 1 where the system does not tell."""
+    """How many threads this process has, with those of native code; 1 where the system does not tell."""
     return len(os.listdir("/proc/self/task")) if _HAS_PROC else 1
 
 
-def most_descriptors() -> int:
-    """How many descriptors this process may have."""
+def max_descriptors() -> int:
+    """How many descriptors this process may open."""
     import resource
 
     return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
@@ -64,13 +64,13 @@ def most_descriptors() -> int:
 
 def descendants(pid: int) -> list[int]:
     """The children of a process, their children, and so on; without the process itself."""
-    found: list[int] = []
-    left = [pid]
-    while left:
-        below = children(left.pop())
-        found += below
-        left += below
-    return found
+    pids: list[int] = []
+    parents = [pid]
+    while parents:
+        below = children(parents.pop())
+        pids += below
+        parents += below
+    return pids
 
 
 def send(pid: int, number: int) -> bool:
@@ -106,8 +106,8 @@ def kill_tree(pid: int, *, keep_root: bool = False) -> None:
 
     Stopping first keeps a tree from growing while it is being cut down. `keep_root` spares the process itself.
     """
-    for _ in range(_SWEEPS):
-        living = [other for other in descendants(pid) if _lives(other)]
+    for _ in range(_MAX_SWEEPS):
+        living = [other for other in descendants(pid) if _is_alive(other)]
         if not keep_root:
             send_group(pid, signal.SIGSTOP)
         for other in living:
@@ -116,128 +116,112 @@ def kill_tree(pid: int, *, keep_root: bool = False) -> None:
             send(other, signal.SIGKILL)
         if not keep_root:
             _ = send_group(pid, signal.SIGKILL) or send(pid, signal.SIGKILL)
-            # The root is dead now; what it had not yet left behind is reparented to the subreaper, who sweeps strays.
+            # The root is dead now; children that it still had go to the subreaper, which kills strays.
         if not living:
             return
         time.sleep(_PAUSE_S)
 
 
-def with_cookie(cookie: str) -> list[int]:
-    """Every living process whose environment says that it belongs to the run."""
-    wanted = COOKIE + os.fsencode(cookie)
-    found = []
-    for pid in _all():
-        if pid != os.getpid():
-            try:
-                with open(f"/proc/{pid}/environ", "rb") as file:
-                    environment = file.read()
-            except OSError:
-                continue
-            if wanted in environment.split(b"\0") and _lives(pid):
-                found.append(pid)
-    return found
+def pids_with_cookie(cookie: str) -> list[int]:
+    """All living processes whose environment names the run; not this one."""
+    entry = COOKIE + os.fsencode(cookie)
+    return [pid for pid in _all_pids() if pid != os.getpid() and entry in _environment(pid) and _is_alive(pid)]
 
 
 def sweep(cookie: str, live: str) -> int:
     """Kill everything that a run left behind when its warden was killed too. Returns how many processes that were.
 
-    Commands carry the run's cookie in their environment, and what they started is below them. What an action forked has the environment
-    of the program that it was forked from; it is known by its session, whose leader noted itself in a file of the folder `live`.
+    Commands have the run's cookie in their environment, and what they started is below them. What an action forked has the environment
+    of the runner instead; it is found by its session, whose leader wrote its number into a file of the folder `live`.
     """
-    swept = 0
-    for _ in range(_SWEEPS):
-        found = {*with_cookie(cookie), *_of_sessions(_noted_sessions(live))} - {os.getpid()}
-        if not found:
-            break
-        for pid in found:
-            send(pid, signal.SIGSTOP)
-        below = {pid for root in found for pid in descendants(root)} - {os.getpid()}
-        swept += sum(send(pid, signal.SIGKILL) for pid in found | below)
-        time.sleep(_PAUSE_S)
-    return swept
+    return _kill_all(lambda: [*pids_with_cookie(cookie), *_pids_in_sessions(_recorded_sessions(live))])
 
 
-def sweep_marked(variable: str, doomed: Callable[[str], bool]) -> int:
-    """Kill every process whose environment has a variable with a doomed value, and what is below it. Returns how many that were."""
-    swept = 0
-    for _ in range(_SWEEPS):
-        found = [pid for pid, value in _with_variable(variable) if doomed(value)]
-        if not found:
+def sweep_marked(variable: str, matches: Callable[[str], bool]) -> int:
+    """Kill every process with a matching value of an environment variable, and its descendants. Returns how many that were."""
+    return _kill_all(lambda: [pid for pid, value in _with_variable(variable) if matches(value)])
+
+
+def _kill_all(find: Callable[[], Iterable[int]]) -> int:
+    """Kill the processes that `find` returns and their descendants, again until it returns none. Returns how many that were."""
+    killed = 0
+    for _ in range(_MAX_SWEEPS):
+        roots = set(find()) - {os.getpid()}
+        if not roots:
             break
-        for pid in found:
+        for pid in roots:
             send(pid, signal.SIGSTOP)
-        below = {pid for root in found for pid in descendants(root)} - {os.getpid()}
-        swept += sum(send(pid, signal.SIGKILL) for pid in {*found, *below})
+        below = {pid for root in roots for pid in descendants(root)} - {os.getpid()}
+        killed += sum(send(pid, signal.SIGKILL) for pid in roots | below)
         time.sleep(_PAUSE_S)
-    return swept
+    return killed
 
 
 def _with_variable(variable: str) -> Iterator[tuple[int, str]]:
-    wanted = os.fsencode(variable) + b"="
-    for pid in _all():
-        try:
-            with open(f"/proc/{pid}/environ", "rb") as file:
-                environment = file.read()
-        except OSError:
-            continue
-        if wanted in environment and pid != os.getpid() and _lives(pid):
-            for item in environment.split(b"\0"):
-                if item.startswith(wanted):
-                    yield pid, os.fsdecode(item[len(wanted) :])
+    prefix = os.fsencode(variable) + b"="
+    for pid in _all_pids():
+        for entry in _environment(pid):
+            if entry.startswith(prefix) and pid != os.getpid() and _is_alive(pid):
+                yield pid, os.fsdecode(entry[len(prefix) :])
 
 
 def attempt_of(pid: int) -> tuple[bytes, bytes]:
     """Job and attempt number, from the environment of a process; empty when it has none."""
+    variables = dict(entry.partition(b"=")[::2] for entry in _environment(pid))
+    return variables.get(b"JOBLOT_JOB", b""), variables.get(b"JOBLOT_ATTEMPT", b"")
+
+
+def _environment(pid: int) -> list[bytes]:
+    """The entries of a process's environment as it was started; none when it is gone or somebody else's."""
     try:
         with open(f"/proc/{pid}/environ", "rb") as file:
-            pairs = dict(item.partition(b"=")[::2] for item in file.read().split(b"\0"))
+            return file.read().split(b"\0")
     except OSError:
-        return b"", b""
-    return pairs.get(b"JOBLOT_JOB", b""), pairs.get(b"JOBLOT_ATTEMPT", b"")
+        return []
 
 
-def note_session(path: str) -> None:
-    """Write down that this process leads a session, so that what it leaves behind can be found by it."""
+def record_session(path: str) -> None:
+    """Write the number of the session that this process leads to a file, for `sweep`."""
     pid = os.getpid()
     with open(path, "wb") as file:
-        file.write(b"%d %d" % (pid, _started(pid)))
+        file.write(b"%d %d" % (pid, _start_ticks(pid)))
 
 
-def _noted_sessions(live: str) -> set[int]:
-    """The sessions noted in a folder. One whose number belongs to a later process now has ended, and nobody is left in it."""
-    noted: set[int] = set()
+def _recorded_sessions(live: str) -> set[int]:
+    """The sessions recorded in a folder, without those whose number a later process has: nobody is left in these."""
+    sessions: set[int] = set()
     try:
         names = [name for name in os.listdir(live) if name.endswith(".pid")]
     except OSError:
-        return noted
+        return sessions
     for name in names:
         try:
             with open(f"{live}/{name}", "rb") as file:
-                pid, started = map(int, file.read().split())
+                pid, ticks = map(int, file.read().split())
         except (OSError, ValueError):
             continue
-        if _started(pid) in (0, started):
-            noted.add(pid)
-    return noted
+        if _start_ticks(pid) in (0, ticks):
+            sessions.add(pid)
+    return sessions
 
 
-def _of_sessions(sessions: set[int]) -> list[int]:
+def _pids_in_sessions(sessions: set[int]) -> list[int]:
     if not sessions:
         return []
-    found = []
-    for pid in _all():
+    pids = []
+    for pid in _all_pids():
         stat = _stat(pid)
         if stat and int(stat[3]) in sessions and stat[0] not in (b"Z", b"X"):
-            found.append(pid)
-    return found
+            pids.append(pid)
+    return pids
 
 
-def _all() -> list[int]:
+def _all_pids() -> list[int]:
     return [int(entry) for entry in os.listdir("/proc") if entry.isdigit()] if _HAS_PROC else []
 
 
 def _stat(pid: int) -> list[bytes]:
-    """State, parent, group, session and so on: the fields of `/proc/PID/stat` behind the name. Empty when it is gone."""
+    """The fields of `/proc/PID/stat` after the name: state, parent, group, session and so on. Empty when there is no process."""
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:
             return file.read().rpartition(b")")[2].split()
@@ -245,8 +229,8 @@ def _stat(pid: int) -> list[bytes]:
         return []
 
 
-def _started(pid: int) -> int:
-    """When a process started, in the kernel's ticks since boot; 0 when there is none."""
+def _start_ticks(pid: int) -> int:
+    """When a process started, in the kernel's ticks since boot; 0 when there is no process."""
     stat = _stat(pid)
     return int(stat[19]) if stat else 0
 
@@ -258,13 +242,13 @@ def _group_of(pid: int) -> int:
         return 0
 
 
-def _lives(pid: int) -> bool:
+def _is_alive(pid: int) -> bool:
     stat = _stat(pid)
     return bool(stat) and stat[0] not in (b"Z", b"X")
 
 
 def fill_standard_descriptors() -> None:
-    """Open the null device for standard descriptors that are closed: whatever is opened next must not become one of them."""
+    """Open the null device for standard descriptors that are closed, or the next file that is opened would become one of them."""
     for fd in (0, 1, 2):
         try:
             os.fstat(fd)

@@ -1,4 +1,4 @@
-"""What the engine asks of a way of running attempts, and what that must know of the run. One contract test suite holds them all."""
+"""The interface of executors, and what they must know of the run. One contract test suite checks all of them."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ class RunContext(Struct):
     run_id: str
     plan: Plan
     run_dir: Path | None = None
-    """The run's own folder; None: nothing that is printed is kept."""
+    """The run's own folder; None: there are no logs."""
     capture: bool = True
-    """Whether what attempts print goes to their logs instead of this process's own output (`inline` only)."""
+    """Whether what attempts print goes to their logs instead of this process's output (`inline` only)."""
     max_log: int = CAP
     """Bytes that are kept of each log."""
     warn: Callable[[str], None] | None = None
-    """Takes a sentence that a person should read."""
+    """Called with a sentence for a person."""
 
     @property
     def cookie(self) -> str:
-        """What marks the run's processes: no other run has it, whatever its id and state folder."""
+        """Marks the run's processes. Ids repeat in other state folders, this does not."""
         return str(self.run_dir) if self.run_dir is not None else f"{self.run_id}:{os.getpid()}"
 
 

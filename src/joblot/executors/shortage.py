@@ -1,6 +1,6 @@
-"""What the system refuses for want of room (descriptors, processes, memory): when to try again, and what to say of it.
+"""Shortages of descriptors, processes or memory: when to try again, and the warning for a person.
 
-It knows no processes: the executor tells what was refused, and asks before it tries again.
+It starts nothing: the executor reports what the system refused, and asks before it tries again.
 """
 
 from __future__ import annotations
@@ -17,44 +17,44 @@ if TYPE_CHECKING:
 
 PAUSE_S: Final = 0.25
 GIVE_UP_S: Final = 10.0
-"""After this long without room for even one process a run cannot go on."""
+"""After this long without room for even one process the run fails."""
 _FILES: Final = frozenset({errno.EMFILE, errno.ENFILE})
 
 
 class Shortage:
-    """Kept by an executor. `warn` takes a sentence for a person; each kind of shortage is told once."""
+    """The shortages of one executor. `warn` takes a sentence for a person, once for each kind of shortage."""
 
     def __init__(self, warn: Callable[[str], None] | None) -> None:
         self._warn = warn
-        self._told: set[str] = set()
-        self._again_at = 0.0
-        self._alone_since = 0.0
+        self._warned: set[str] = set()
+        self._retry_at = 0.0
+        self._stalled_since = 0.0
 
-    def over(self) -> bool:
-        """Whether it is time to try (again)."""
-        return time.monotonic() >= self._again_at
+    def may_try(self) -> bool:
+        """Whether to try (again) now."""
+        return time.monotonic() >= self._retry_at
 
-    def met(self, error: OSError, *, alone: bool) -> None:
-        """Something was refused; `alone` says that nothing else runs, whose end would make room.
+    def add(self, error: OSError, *, nothing_runs: bool) -> None:
+        """Something was refused. With `nothing_runs` there is nothing whose end would make room.
 
         Raises:
-            JoblotError: it has been so for too long.
+            JoblotError: nothing could run for GIVE_UP_S.
         """
         now = time.monotonic()
-        self._again_at = now + PAUSE_S
-        self.say(error.errno or 0)
-        if not alone:
-            self._alone_since = 0.0
-        elif not self._alone_since:
-            self._alone_since = now
-        elif now - self._alone_since > GIVE_UP_S:
+        self._retry_at = now + PAUSE_S
+        self.report(error.errno or 0)
+        if not nothing_runs:
+            self._stalled_since = 0.0
+        elif not self._stalled_since:
+            self._stalled_since = now
+        elif now - self._stalled_since > GIVE_UP_S:
             raise JoblotError(
                 f"cannot start any process: {reason_of(error)}", hint="see `ulimit -n`, `ulimit -u` and the free memory"
             )
 
-    def say(self, code: int) -> None:
-        """Tell once that fewer jobs run than could, because of an error of this number."""
+    def report(self, code: int) -> None:
+        """Warn once that fewer jobs run than could, because of an error with this number."""
         text = "`ulimit -n` is low" if code in _FILES else reason_of(system_error(code))
-        if self._warn is not None and text not in self._told:
-            self._told.add(text)
+        if self._warn is not None and text not in self._warned:
+            self._warned.add(text)
             self._warn(f"the system has no room for more processes ({text}): fewer jobs run at once")

@@ -1,11 +1,11 @@
-"""Where attempts print to: one file a slot, given to an attempt only when the attempt has printed something.
+"""What attempts print: one spool file for each slot, which becomes the log of an attempt that has printed something.
 
-Making a folder and a file for each of a hundred thousand attempts that print nothing would cost more than running them. So a slot prints
-into a spool file; an attempt that printed gets it under its own name, and the slot a fresh one. An attempt that takes long gets its name
-while it runs (`show`), as a second link to the same file, so that its log can be followed.
+A folder and a file for each of a hundred thousand attempts that print nothing would cost more than running them. So all attempts of a
+slot print into its spool; one that printed gets the file under its own name, and the slot a fresh one. The log of an attempt that takes
+long gets its name while it runs (`show`), as a second link to the same file, so that it can be followed.
 
 An attempt prints as much as it likes and is never held up; a log keeps the first and the last half of `cap` bytes. `trim`, called now and
-then by whoever has the time, gives the disk space in between back while the attempt prints on.
+then by the warden or the inline executor, gives back the disk space in between while the attempt goes on printing.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ if TYPE_CHECKING:
     from joblot.executors.mask import Mask
 
 CAP: Final = 64 * 2**20
-"""Bytes of a log that are kept, unless said otherwise."""
+"""Bytes of a log that are kept by default."""
 _CHUNK: Final = 2**20
 _PUNCH_HOLE_KEEP_SIZE: Final = 0x03
 _BLOCK: Final = 512
 
 
 class Spool:
-    """The output file of one slot. `fd` is what an attempt gets as its standard output and standard error.
+    """The output file of one slot. `fd` is an attempt's standard output and standard error.
 
-    `fresh=False` opens what a dead slot has left.
+    `fresh=False` opens the file of a slot whose process has died.
     """
 
     def __init__(self, logs: Path, slot: str, mask: Mask, *, cap: int = CAP, fresh: bool = True) -> None:
@@ -41,7 +41,7 @@ class Spool:
         self._path = path_of(logs, slot)
         self._mask = mask
         self._cap = cap
-        self._shown: Path | None = None
+        self._early_log: Path | None = None
         self.fd = -1
         if fresh:
             self._renew()
@@ -49,9 +49,9 @@ class Spool:
             self.fd = os.open(self._path, os.O_RDWR | os.O_APPEND | os.O_CLOEXEC)
 
     def _renew(self) -> None:
-        """A fresh file. Where none can be made what is printed is lost: that is no reason to end what prints it."""
+        """Open a fresh file. Where none can be made what is printed is lost, which is no reason to end the attempts."""
         if self.fd >= 0:
-            os.close(self.fd)  # first: there may be no descriptor to spare
+            os.close(self.fd)  # first, since there may be no other free descriptor
             self.fd = -1
         flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
         try:
@@ -64,23 +64,23 @@ class Spool:
             self.fd = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
 
     def show(self, job: str, number: int) -> None:
-        """Give the file its attempt's name while the attempt still runs. Not while there are secrets to mask."""
+        """Give the file its attempt's name while the attempt still runs, unless there are secrets, which are masked at the end only."""
         if not self._mask:
             final = self._final(job, number)
             try:
                 self._link(final)
-                self._shown = final
+                self._early_log = final
             except OSError:
-                pass  # then it gets its name at the end, if it can have one
+                pass  # it gets its name at the end, if at all
 
     def collect(self, job: str, number: int) -> bool:
-        """The attempt has ended: if it printed anything, the file is its log now. Returns whether `fd` is a new file."""
-        # A fifth of what `fstat` costs, and this is asked after every attempt.
+        """Make the file the log of an attempt that has ended, if it printed anything. Returns whether `fd` is a new file."""
+        # Takes a fifth of the time of `fstat`, and is called after every attempt.
         size = os.lseek(self.fd, 0, os.SEEK_END)
-        shown, self._shown = self._shown, None
+        early_log, self._early_log = self._early_log, None
         if not size:
-            if shown is not None:  # the next attempt prints into the same file
-                shown.unlink(missing_ok=True)
+            if early_log is not None:  # the next attempt will print into the same file
+                early_log.unlink(missing_ok=True)
             return False
         final = self._final(job, number)
         try:
@@ -89,7 +89,7 @@ class Spool:
             else:
                 self._link(final)
         except OSError:
-            pass  # the job has deleted the run's files, or the disk is full: its log is lost, nothing else
+            pass  # the job has deleted the run's files, or the disk is full: only its log is lost
         self._renew()
         return True
 
@@ -100,30 +100,30 @@ class Spool:
         try:
             os.link(self._path, final)
         except FileExistsError:
-            pass  # shown while it ran
+            pass  # it got its name while it ran
         except FileNotFoundError:
             final.parent.mkdir(parents=True, exist_ok=True)
             os.link(self._path, final)
 
     def _write(self, final: Path, size: int) -> None:
-        """Write the log anew: what is kept of it, and without secrets. Not forced to disk: the warden would wait for it."""
+        """Write what is kept of the log to a file of its own, without secrets. Not forced to disk: the warden would wait for it."""
         final.parent.mkdir(parents=True, exist_ok=True)
-        replace_file(final, self._worth_keeping(size), mode=0o600, forced=False)
+        replace_file(final, self._kept_pieces(size), mode=0o600, forced=False)
 
-    def _worth_keeping(self, size: int) -> Iterator[bytes]:
+    def _kept_pieces(self, size: int) -> Iterator[bytes]:
         if size <= self._cap:
-            yield from self._clean(0, size)
+            yield from self._masked_pieces(0, size)
             return
-        head, tail = _kept(self._cap, size)
+        head, tail = _kept_ends(self._cap, size)
         last = b"\n"
-        for piece in self._clean(0, head):
+        for piece in self._masked_pieces(0, head):
             yield piece
             last = piece[-1:] or last
-        yield (b"" if last == b"\n" else b"\n") + left_out(tail - head)
-        yield from self._clean(tail, size)
+        yield (b"" if last == b"\n" else b"\n") + omission_line(tail - head)
+        yield from self._masked_pieces(tail, size)
 
-    def _clean(self, start: int, end: int) -> Iterator[bytes]:
-        """The bytes of a span without secrets, in pieces; a part of a secret at a cut is left out with what stands around it."""
+    def _masked_pieces(self, start: int, end: int) -> Iterator[bytes]:
+        """The bytes of a span without secrets, in pieces; what may be a part of a secret at the ends of the span is left out."""
         if not self._mask:
             yield from self._pieces(start, end)
             return
@@ -148,16 +148,16 @@ class Spool:
             start += len(piece)
 
     def trim(self) -> int:
-        """See the function `trim`."""
+        """Give back disk space while an attempt prints; returns the bytes that the file takes."""
         return trim(self.fd, self._cap)
 
     def close(self) -> None:
-        """Drop the spool file."""
+        """Delete the spool file."""
         os.close(self.fd)
         try:
             self._path.unlink()
         except OSError:
-            pass  # somebody has deleted it already
+            pass  # it was deleted by somebody else
         self.fd = -1
 
 
@@ -166,33 +166,33 @@ def path_of(logs: Path, slot: str) -> Path:
     return logs.parent / "live" / f"{slot}.log"
 
 
-def unshow_quiet(shown: Path, spool: Path | None = None) -> None:
-    """Take back the name of a log that an attempt got while it ran in another process, which has ended since and printed nothing.
+def remove_early_log(early_log: Path, spool: Path | None = None) -> None:
+    """Remove the log that an attempt got while it ran in another process, if it has ended without printing anything.
 
-    A file that has yet another name then is still that process's spool, or is by now the log of a later attempt. The log of a bundle has
-    many names, but no later attempt: it is still the spool when it is the file `spool`.
+    Then the file has another name: it is still that process's spool, or has become the log of a later attempt. The log of a bundle has
+    other names anyway, but no later attempt: it is removed when it still is the file `spool`.
     """
     try:
-        found = os.stat(shown)
-        if found.st_nlink > 1 if spool is None else os.path.samestat(found, os.stat(spool)):
-            shown.unlink()
+        status = os.stat(early_log)
+        if status.st_nlink > 1 if spool is None else os.path.samestat(status, os.stat(spool)):
+            early_log.unlink()
     except OSError:
         pass  # the job has deleted the run's files
 
 
-def left_out(count: int) -> bytes:
-    """The line in a log that stands for what is not kept of it."""
+def omission_line(count: int) -> bytes:
+    """The line that replaces the part of a log that is not kept."""
     return b"[joblot: %d bytes left out]\n" % count
 
 
 def trim(fd: int, cap: int) -> int:
-    """Give back the space of what lies between the kept ends of a spool, if that is worth it. Returns the bytes that it takes on the disk.
+    """Give back the disk space between the kept ends of a spool, if it is enough to matter. Returns the bytes that the file takes.
 
-    Where the file system cannot punch holes (network file systems, macOS), nothing happens, and the file is cut at the attempt's end only.
+    Where the file system cannot punch holes (network file systems, macOS), the file is only cut at the attempt's end.
     """
-    found = os.fstat(fd)
-    taken = found.st_blocks * _BLOCK
-    start, end = _kept(cap, found.st_size)
+    status = os.fstat(fd)
+    taken = status.st_blocks * _BLOCK
+    start, end = _kept_ends(cap, status.st_size)
     if taken > cap + max(cap // 4, _CHUNK) and end > start and sys.platform == "linux":
         import ctypes
 
@@ -202,38 +202,38 @@ def trim(fd: int, cap: int) -> int:
 
 
 def trim_file(path: Path, cap: int) -> int:
-    """As `trim`, for the spool of another process."""
+    """`trim` for the spool of another process; 0 when it is small or cannot be opened."""
     try:
         if os.stat(path).st_size <= cap // 2:
             return 0
         fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
     except OSError:
-        return 0  # it has not made one yet, or has just given it away
+        return 0  # there is none yet, or it has just become a log
     try:
         return trim(fd, cap)
     finally:
         os.close(fd)
 
 
-def _kept(cap: int, size: int) -> tuple[int, int]:
-    """Where the kept beginning of a file ends, and where its kept end begins."""
+def _kept_ends(cap: int, size: int) -> tuple[int, int]:
+    """Where the kept beginning of a file ends, and its kept end begins."""
     head = cap // 2
     return head, max(head, size - (cap - head))
 
 
-def adopt(logs: Path, slot: str, job: str, number: int, mask: Mask, cap: int) -> bool:
-    """Give an attempt what is in the spool of a slot whose process has died. Returns whether that was anything."""
+def collect_orphan(logs: Path, slot: str, job: str, number: int, mask: Mask, cap: int) -> bool:
+    """Make the spool of a slot whose process has died an attempt's log. Returns whether anything was printed."""
     try:
         orphan = Spool(logs, slot, mask, cap=cap, fresh=False)
     except OSError:
-        return False  # it died before it had one, or the folder is gone
+        return False  # it died before it had one, or the folder was deleted
     printed = orphan.collect(job, number)
     orphan.close()
     return printed
 
 
-def share(logs: Path, job: str, number: int, others: Iterable[tuple[str, int]]) -> None:
-    """Give the log of an attempt the names of others too, which printed into it together."""
+def link_log(logs: Path, job: str, number: int, others: Iterable[tuple[str, int]]) -> None:
+    """Give the log of an attempt the names of others as well, for a bundle prints into one file."""
     first = logs / job / f"{number}.log"
     for name, attempt in others:
         final = logs / name / f"{attempt}.log"
@@ -241,11 +241,11 @@ def share(logs: Path, job: str, number: int, others: Iterable[tuple[str, int]]) 
             final.parent.mkdir(parents=True, exist_ok=True)
             os.link(first, final)
         except OSError:
-            pass  # this file system knows no second names: it is found under the first
+            pass  # this file system has no hard links: the log has the first name only
 
 
-def keep(logs: Path, job: str, number: int, log: bytes) -> None:
-    """Write the log of an attempt that ran elsewhere."""
+def write_log(logs: Path, job: str, number: int, log: bytes) -> None:
+    """Write the log of an attempt that ran on another machine."""
     final = logs / job / f"{number}.log"
     try:
         final.parent.mkdir(parents=True, exist_ok=True)

@@ -1,15 +1,15 @@
 """The warden: a small process between the runner and everything that it starts.
 
-It starts commands and forks workers, waits for their ends, kills their trees, and when its socket to the runner closes, however that came
-about, it kills everything and goes. It is the subreaper (Linux): what a job's processes leave behind comes to it and dies there. It has one
-thread, and imports the standard library and the modules beside it only, so that it can fork at any moment.
+It starts commands and forks workers, waits for their ends and kills their trees. When its socket to the runner closes, for whatever
+reason, it kills everything and ends. It is the subreaper (Linux): processes that a job leaves behind become its children and are killed.
+It has one thread, and imports the standard library and the modules beside it only, so that it can fork at any moment.
 
 It does not know jobs, plans or journals: a command is a number with words to execute, a worker a number with two descriptors.
 
-Frames both ways: four bytes of length, then a marshalled tuple (same interpreter on both sides).
+Frames both ways: four bytes of length, then a marshalled tuple (both sides are the same interpreter).
 
     runner -> warden   ("command", id, name, number, argv, environment, folder, memory limit)
-                       ("worker", id)                        with two descriptors beside it: its channel and its tokens
+                       ("worker", id)                        sent with two descriptors: its channel and its tokens
                        ("limit", id, memory limit)           of the attempt that a worker begins; 0 when that has ended
                        ("kill", "command" | "worker", id, grace seconds)
                        ("withdraw",)                         give back the commands that have not begun
@@ -17,11 +17,11 @@ Frames both ways: four bytes of length, then a marshalled tuple (same interprete
     warden -> runner   ("ended", id, status, user s, system s, peak, began, ended, verdict)
                        ("failed", id, errno)                 could not be executed
                        ("returned", id)                      never began
-                       ("unborn", id, errno)                 the worker could not be made
-                       ("short", errno)                      commands wait because of it
-                       ("gone", id, status, verdict)
+                       ("worker not started", id, errno)     it could not be forked
+                       ("worker ended", id, status, verdict)
+                       ("shortage", errno)                   commands wait because of it
 
-A memory limit is bytes, 0 for none. A verdict says how memory was the end of it, and is empty otherwise.
+A memory limit is bytes, 0 for none. A verdict is the message of what ended for lack of memory, else empty.
 """
 
 from __future__ import annotations
@@ -50,22 +50,25 @@ if TYPE_CHECKING:
     from joblot.executors.mask import Mask
 
 _GATHER_S: Final = 0.001
-"""How long news waits for more while there is work to go on with."""
+"""How long messages are gathered while commands are waiting to be started."""
 _LENGTH: Final = struct.Struct(">I")
 _SET_PDEATHSIG: Final = 1
 _SET_CHILD_SUBREAPER: Final = 36
 _DEFAULTS: Final = (
     signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGPIPE, signal.SIGCHLD, signal.SIGXFSZ,
 )  # fmt: skip
-SHORT_OF: Final = frozenset({errno.EAGAIN, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS, errno.ETOOMANYREFS})
-"""Errors that pass when other processes end."""
+TEMPORARY_ERRORS: Final = frozenset(
+    {errno.EAGAIN, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS, errno.ETOOMANYREFS}
+)
+"""Errors that may go away when other processes end."""
 RESERVE: Final = 16
-"""Descriptors that are kept free: without any, `/proc` cannot be read and nothing be cleared up."""
+"""Descriptors that are kept free: without any, `/proc` cannot be read and nothing can be killed."""
 _PAUSE_S: Final = 0.1
 _GIVE_UP_S: Final = 10.0
-"""After this long without room for even one command, it fails."""
-_LOOK_S: Final = 0.2
-_LOOK_CLOSER_S: Final = 0.025
+"""A command fails after this long without room for even one process."""
+_CHECK_S: Final = 0.2
+"""How often the sizes of spools are checked; more often while one is large."""
+_CHECK_OFTEN_S: Final = 0.025
 _KILLED: Final = (-signal.SIGKILL, 128 + signal.SIGKILL)
 
 
@@ -76,7 +79,7 @@ def frame(message: tuple[Any, ...]) -> bytes:
 
 
 def unframe(buffer: bytearray) -> list[tuple[Any, ...]]:
-    """Take all whole messages from the front of a buffer."""
+    """Take all complete messages from the front of a buffer."""
     messages = []
     start = 0
     while len(buffer) - start >= _LENGTH.size:
@@ -104,8 +107,8 @@ class _Command:
 class Warden:
     """The warden's loop.
 
-    At most `slots` commands run at once; further ones wait here in their order. `work` is what a forked worker does with its id, its
-    channel and its tokens' descriptor.
+    At most `slots` commands run at once; others wait here, in order. A forked worker calls `work` with its id, its channel and its
+    tokens' descriptor.
     """
 
     def __init__(
@@ -133,31 +136,31 @@ class Warden:
         self._by_pid: dict[int, int] = {}
         """Command ids by pid."""
         self._due: list[tuple[float, int]] = []
-        """When the grace of which pid ends."""
-        self._struck: set[int] = set()
-        """Pids that were killed here, until they are reaped."""
+        """When the grace of a kill ends, and the pid."""
+        self._killed_pids: set[int] = set()
+        """Pids killed by this process and not yet reaped."""
         self._watches: dict[int, footprint.Watch] = {}
         """Memory limits by pid."""
         self._kernel = footprint.KernelKills()
-        self._look_at = 0.0
-        """When to look at the spools next."""
+        self._next_check_at = 0.0
+        """When to check the sizes of spools next."""
         self._short_since = 0.0
-        """Since when commands wait for room in the system; 0 when none do."""
-        self._start_at = 0.0
-        """When to try again."""
+        """Since when commands have waited for room in the system; 0 when none do."""
+        self._retry_at = 0.0
+        """When to try to start them again."""
         self._spools: list[Spool] = []
         self._spool_count = 0
         self._programs: dict[bytes, str] = {}
         self._null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
-        self._most_fds = processes.most_descriptors() - RESERVE
+        self._max_fds = processes.max_descriptors() - RESERVE
         self._out = bytearray()
         self._answered = 0.0
         self._wake_r, self._wake_w = os.pipe()
-        self._me = os.getpid()
+        self._own_pid = os.getpid()
         self._children = processes.OwnChildren()
 
     def run(self) -> None:
-        """Until the socket closes."""
+        """Serve until the socket closes."""
         self._become_warden()
         buffer = bytearray()
         fds: list[int] = []
@@ -165,14 +168,14 @@ class Warden:
         poll.register(self._sock, select.POLLIN)
         poll.register(self._wake_r, select.POLLIN)
         while True:
-            for fd, _ in poll.poll(self._patience()):
+            for fd, _ in poll.poll(self._poll_timeout_ms()):
                 if fd == self._wake_r:
                     os.read(fd, 4096)
                     self._reap()
                 elif not self._receive(buffer, fds):
                     self._end()
-            self._strike()
-            self._look()
+            self._kill_due()
+            self._check_limits()
             if self._short_since:
                 self._start_pending()
             if self._out and (not self._pending or time.monotonic() - self._answered >= _GATHER_S):
@@ -188,28 +191,28 @@ class Warden:
         signal.signal(signal.SIGCHLD, lambda *_: None)
         signal.set_wakeup_fd(self._wake_w, warn_on_full_buffer=False)
 
-    def _patience(self) -> float | None:
-        """Milliseconds until something has to be done."""
+    def _poll_timeout_ms(self) -> float | None:
+        """Milliseconds until something is due; None when nothing is."""
         moments = [min(self._due)[0]] if self._due else []
         if self._watches:
             moments.append(min(watch.due for watch in self._watches.values()))
         if self._by_pid or self._workers:
-            moments.append(self._look_at)
+            moments.append(self._next_check_at)
         if self._short_since:
-            moments.append(self._start_at)
+            moments.append(self._retry_at)
         return max(0.0, (min(moments) - time.monotonic()) * 1000) if moments else None
 
     # --- messages -------------------------------------------------------------------------------
 
     def _receive(self, buffer: bytearray, fds: list[int]) -> bool:
         try:
-            data, got, _, _ = socket.recv_fds(self._sock, 1 << 18, 16)
+            data, fds_received, _, _ = socket.recv_fds(self._sock, 1 << 18, 16)
         except (ConnectionError, OSError):
             return False
         if not data:
             return False
         buffer += data
-        fds += got
+        fds += fds_received
         for message in unframe(buffer):
             kind = message[0]
             if kind == "command":
@@ -231,20 +234,20 @@ class Warden:
         try:
             self._sock.sendall(self._out)
         except OSError:
-            self._end()  # the runner is gone: the same as the end of the socket
+            self._end()  # the runner is gone, as when the socket closes
         self._out.clear()
         self._answered = time.monotonic()
 
     # --- commands -------------------------------------------------------------------------------
 
     def _start_pending(self) -> None:
-        while self._pending and len(self._commands) < self._slots and time.monotonic() >= self._start_at:
+        while self._pending and len(self._commands) < self._slots and time.monotonic() >= self._retry_at:
             command = self._pending.popleft()
             try:
                 self._start_command(*command)
                 self._short_since = 0.0
             except OSError as error:
-                if self._is_short(error):
+                if self._must_wait(error):
                     self._pending.appendleft(command)
                 else:
                     self._out += frame(("failed", command[0], error.errno or errno.ENOEXEC))
@@ -253,18 +256,18 @@ class Warden:
         if not self._pending:
             self._short_since = 0.0
 
-    def _is_short(self, error: OSError) -> bool:
-        """Whether a command has to wait until the system has room for it; if so, until when."""
+    def _must_wait(self, error: OSError) -> bool:
+        """Whether a command that could not be started waits for room in the system; sets when to try again."""
         now = time.monotonic()
-        if error.errno not in SHORT_OF:
+        if error.errno not in TEMPORARY_ERRORS:
             return False
         if not self._short_since:
             self._short_since = now
-            self._out += frame(("short", error.errno))
+            self._out += frame(("shortage", error.errno))
         if not self._commands and not self._workers and now - self._short_since > _GIVE_UP_S:
             self._short_since = 0.0
             return False
-        self._start_at = now + _PAUSE_S
+        self._retry_at = now + _PAUSE_S
         return True
 
     def _withdraw(self) -> None:
@@ -282,9 +285,10 @@ class Warden:
         folder: str,
         memory: int,
     ) -> None:
-        os.chdir(folder)  # each time: a folder of that name may be another one by now
+        # posix_spawn cannot set the child's folder. Each time anew, since another folder may have that name by now.
+        os.chdir(folder)
         full = {**self._environment, **environment}
-        program = self._find(argv[0], full)
+        program = self._find_program(argv[0], full)
         spool = self._take_spool()
         output = spool.fd if spool is not None else self._null
         actions: list[Any] = [
@@ -310,28 +314,28 @@ class Warden:
         except OSError as error:
             if error.errno != errno.ENOEXEC:
                 raise
-        # A script without a first line that names its interpreter: a shell would run it, so we have one do so.
+        # A script without a line that names its interpreter: a shell would interpret it itself, and people rely on that.
         words = ["/bin/sh", program, *argv[1:]]
         return os.posix_spawn(
             words[0], words, environment, file_actions=actions, setsid=True, setsigmask=(), setsigdef=_DEFAULTS
         )
 
-    def _find(self, word: str, environment: dict[bytes, bytes]) -> str:
-        """The program's path; looked up once for each PATH and word."""
+    def _find_program(self, word: str, environment: dict[bytes, bytes]) -> str:
+        """The program's path, looked up once for each PATH and word. Raises FileNotFoundError."""
         if "/" in word:
             return word
         path = environment.get(b"PATH", b"/usr/local/bin:/usr/bin:/bin")
         key = path + b"\0" + os.fsencode(word)
-        found = self._programs.get(key)
-        if found is None:
+        program = self._programs.get(key)
+        if program is None:
             for folder in os.fsdecode(path).split(":"):
                 candidate = f"{folder or '.'}/{word}"
                 if os.access(candidate, os.X_OK) and not os.path.isdir(candidate):
                     break
             else:
                 raise FileNotFoundError(2, "not found", word)
-            found = self._programs[key] = candidate
-        return found
+            program = self._programs[key] = candidate
+        return program
 
     def _take_spool(self) -> Spool | None:
         if self._logs is None:
@@ -340,7 +344,7 @@ class Warden:
             return self._spools.pop()
         copy = os.dup(self._null)
         os.close(copy)
-        if copy >= self._most_fds:
+        if copy >= self._max_fds:
             raise system_error(errno.EMFILE)
         self._spool_count += 1
         return Spool(self._logs, f"command-{os.getpid()}-{self._spool_count}", self._mask, cap=self._cap)
@@ -353,21 +357,23 @@ class Warden:
     # --- workers --------------------------------------------------------------------------------
 
     def _start_worker(self, ident: int, fds: list[int]) -> None:
-        """Fork a worker over the two descriptors that came with the message. The system drops those that are too many for us."""
-        given, fds[:] = fds[:2], fds[2:]
+        """Fork a worker with the two descriptors of the message, of which the system drops those that this process has no room for."""
+        worker_fds, fds[:] = fds[:2], fds[2:]
         try:
-            if len(given) < 2:
+            if len(worker_fds) < 2:
                 raise OSError(errno.EMFILE, "descriptors were lost")
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore", DeprecationWarning)  # there is one thread; newer Pythons count wrong
+                warnings.simplefilter(
+                    "ignore", DeprecationWarning
+                )  # of several threads, which newer Pythons count wrong: this is one
                 pid = os.fork()
         except OSError as error:
-            self._out += frame(("unborn", ident, error.errno or errno.EAGAIN))
+            self._out += frame(("worker not started", ident, error.errno or errno.EAGAIN))
         else:
             if pid == 0:
-                self._become_worker(ident, *given)
+                self._become_worker(ident, *worker_fds)
             self._workers[pid] = ident
-        for fd in given:
+        for fd in worker_fds:
             os.close(fd)
 
     def _limit_worker(self, ident: int, memory: int) -> None:
@@ -376,7 +382,9 @@ class Warden:
                 self._watches.pop(pid, None)
                 if memory:
                     # A worker begins as a copy of this process, with whatever the runner had in memory.
-                    self._watches[pid] = footprint.Watch(memory, time.monotonic(), footprint.held([self._me], 0))
+                    self._watches[pid] = footprint.Watch(
+                        memory, time.monotonic(), footprint.held_bytes([self._own_pid], 0)
+                    )
 
     def _become_worker(self, ident: int, channel: int, tokens: int) -> None:
         status = 1
@@ -386,10 +394,9 @@ class Warden:
                 signal.signal(number, signal.SIG_DFL)
             os.setsid()
             prctl(_SET_PDEATHSIG, signal.SIGKILL)
-            prctl(
-                _SET_CHILD_SUBREAPER, 1
-            )  # what an attempt leaves behind comes to its worker, who ends it with the attempt
-            if os.getppid() != self._me:  # the warden died before it could take us along
+            # Processes that an attempt leaves behind become children of its worker, which kills them when the attempt ends.
+            prctl(_SET_CHILD_SUBREAPER, 1)
+            if os.getppid() != self._own_pid:  # the warden died before the signal above was set
                 os._exit(1)
             self._sock.close()
             for fd in (self._wake_r, self._wake_w):
@@ -404,7 +411,7 @@ class Warden:
     # --- ends -----------------------------------------------------------------------------------
 
     def _reap(self) -> None:
-        """Take every child that has ended; then see whether strays came to us."""
+        """Report every child that has ended, then kill the strays of these."""
         now = time.monotonic()
         ended: list[int] = []
         while True:
@@ -426,20 +433,20 @@ class Warden:
                 times = (usage.ru_utime, usage.ru_stime, peak, command.began, now)
                 self._out += frame(("ended", ident, status, *times, self._verdict(pid, status)))
             elif pid in self._workers:
-                self._out += frame(("gone", self._workers.pop(pid), status, self._verdict(pid, status)))
+                self._out += frame(("worker ended", self._workers.pop(pid), status, self._verdict(pid, status)))
         self._sweep_strays(ended)
         self._start_pending()
 
     def _verdict(self, pid: int, status: int) -> str:
-        """How memory was the end of a process, or an empty text."""
+        """The message of a process that ended for lack of memory, else an empty text."""
         watch = self._watches.pop(pid, None)
-        struck = pid in self._struck
-        self._struck.discard(pid)
+        killed_here = pid in self._killed_pids
+        self._killed_pids.discard(pid)
         if not status:
             return ""
-        if watch is not None and watch.over:
+        if watch is not None and watch.breach:
             return watch.verdict()
-        if not struck and os.waitstatus_to_exitcode(status) in _KILLED and self._kernel.lately():
+        if not killed_here and os.waitstatus_to_exitcode(status) in _KILLED and self._kernel.killed_lately():
             return "out of memory: killed by the kernel"
         return ""
 
@@ -450,38 +457,38 @@ class Warden:
             return
         for pid in ended:
             processes.send_group(pid, signal.SIGKILL)
-        running = {self._cookie(command) for command in self._commands.values()}
+        running = {self._attempt_key(command) for command in self._commands.values()}
         for pid in strays:
             if processes.attempt_of(pid) not in running:
                 processes.kill_tree(pid)
 
     def _strays(self) -> list[int]:
-        """Our children that are neither workers nor commands. They may be of a command that still runs, a daemon that it will talk to."""
+        """Children that are neither workers nor commands. A command that runs may still need them, as a daemon that it has started."""
         ours = self._children.pids()
         if len(ours) <= len(self._workers) + len(self._by_pid):
             return []
         return [pid for pid in ours if pid not in self._workers and pid not in self._by_pid]
 
-    def _cookie(self, command: _Command) -> tuple[bytes, bytes]:
+    def _attempt_key(self, command: _Command) -> tuple[bytes, bytes]:
         return command.name.encode(), b"%d" % command.number
 
     # --- limits ---------------------------------------------------------------------------------
 
-    def _look(self) -> None:
-        """Look at the memory of what has a limit, and at the size of what is printed, as often as each needs it."""
+    def _check_limits(self) -> None:
+        """Measure the memory of attempts with a limit, and the sizes of spools, as often as each is due."""
         now = time.monotonic()
         for pid, watch in self._watches.items():
             if watch.due <= now:
-                self._weigh(pid, watch)
-        if now >= self._look_at and (self._by_pid or self._workers):
+                self._check_memory(pid, watch)
+        if now >= self._next_check_at and (self._by_pid or self._workers):
             self._kernel.sample(now)
-            self._look_at = now + (self._look_at_spools() if self._logs is not None else _LOOK_S)
+            self._next_check_at = now + (self._trim_spools() if self._logs is not None else _CHECK_S)
 
-    def _weigh(self, pid: int, watch: footprint.Watch) -> None:
+    def _check_memory(self, pid: int, watch: footprint.Watch) -> None:
         began = time.monotonic()
         roots = [pid, *self._strays_of(pid)]
         tree = [member for root in roots for member in (root, *processes.descendants(root))]
-        if watch.saw(footprint.held(tree, watch.limit, watch.base), began):
+        if watch.add_sample(footprint.held_bytes(tree, watch.limit, watch.base), began):
             for root in roots:
                 processes.kill_tree(root)
 
@@ -490,11 +497,11 @@ class Warden:
         strays = self._strays() if ident is not None else []
         if not strays or ident is None:
             return []
-        cookie = self._cookie(self._commands[ident])
+        cookie = self._attempt_key(self._commands[ident])
         return [stray for stray in strays if processes.attempt_of(stray) == cookie]
 
-    def _look_at_spools(self) -> float:
-        """Bound what running attempts take on the disk by printing. Returns when to look again, in seconds."""
+    def _trim_spools(self) -> float:
+        """Bound the disk space that running attempts take by printing. Returns in how many seconds to check again."""
         assert self._logs is not None
         most = 0
         for command in self._commands.values():
@@ -502,7 +509,7 @@ class Warden:
                 most = max(most, command.spool.trim())
         for worker in self._workers.values():
             most = max(most, trim_file(path_of(self._logs, f"worker-{worker}"), self._cap))
-        return _LOOK_CLOSER_S if most > self._cap // 2 else _LOOK_S
+        return _CHECK_OFTEN_S if most > self._cap // 2 else _CHECK_S
 
     # --- killing --------------------------------------------------------------------------------
 
@@ -519,10 +526,10 @@ class Warden:
             return
         if grace > 0:
             processes.send_tree(pid, signal.SIGTERM)
-            processes.send_tree(pid, signal.SIGCONT)
+            processes.send_tree(pid, signal.SIGCONT)  # a stopped process acts on SIGTERM only then
         self._due.append((time.monotonic() + grace, pid))
 
-    def _strike(self) -> None:
+    def _kill_due(self) -> None:
         """Kill the trees whose grace is over."""
         if not self._due:
             return
@@ -530,13 +537,13 @@ class Warden:
         for entry in [entry for entry in self._due if entry[0] <= now]:
             self._due.remove(entry)
             if entry[1] in self._by_pid or entry[1] in self._workers:
-                self._struck.add(entry[1])
+                self._killed_pids.add(entry[1])
                 processes.kill_tree(entry[1])
 
     def _end(self) -> None:
-        """The runner is gone or has closed: nothing may stay."""
+        """Kill everything and exit: the runner has closed the socket or is gone."""
         for _ in range(100):
-            processes.kill_tree(self._me, keep_root=True)
+            processes.kill_tree(self._own_pid, keep_root=True)
             for pid in (*self._workers, *self._by_pid):
                 processes.send_group(pid, signal.SIGKILL)
             try:
@@ -552,16 +559,16 @@ class Warden:
         for spool in self._spools:
             spool.close()
         if self._mask and self._logs is not None:
-            self._remove_workers_spools(self._logs.parent / "live")
+            self._remove_worker_spools(self._logs.parent / "live")
         os._exit(0)
 
-    def _remove_workers_spools(self, live: Path) -> None:
-        """What killed workers had printed is not masked, and must not stay."""
+    def _remove_worker_spools(self, live: Path) -> None:
+        """Delete the spools of killed workers, in which secrets are not masked."""
         for path in live.glob("worker-*.log"):
             try:
                 path.unlink()
             except OSError:
-                pass  # gone already
+                pass  # deleted already
 
 
 def prctl(option: int, value: int) -> None:
@@ -582,13 +589,13 @@ def start(
 ) -> tuple[int, socket.socket]:
     """Fork the warden. Returns its pid and the runner's end of the socket.
 
-    Every descriptor of the runner but the standard three is closed in it: it must not keep the runner's locks alive. `logs` is where the
-    logs of attempts go (None: nowhere), `cap` how many bytes of each are kept.
+    Every descriptor of the runner but the standard three is closed in it, or it would hold the runner's locks. `logs` is the folder of the
+    attempts' logs (None: there are none), `cap` how many bytes of each are kept.
     """
     processes.fill_standard_descriptors()
     ours, theirs = socket.socketpair()
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # of other threads the executor tells in its own words
+        warnings.simplefilter("ignore", DeprecationWarning)  # the executor warns of other threads in its own words
         pid = os.fork()
     if pid == 0:
         try:

@@ -1,8 +1,8 @@
 """A worker: a forked process that runs attempts of Python actions, one at a time, until its channel closes.
 
-It has the plan and the actions in memory, from before the fork; attempts come as numbers. For each attempt it takes a token: the runner
-can take tokens back, so an attempt that was sent but has not begun can be given to another worker. A token and a frame carry an epoch,
-which tells a token for new work from one for work that was taken back.
+It has the plan and the actions in memory, from before the fork; attempts arrive as numbers. For each attempt it takes a token: the runner
+can take tokens back, so an attempt that was sent but has not begun can be given to another worker. Tokens and frames have an epoch, which
+distinguishes tokens for new work from those for work that was taken back.
 
 Frames: to the worker `>IB` (length, epoch) and a list of attempts; from the worker `>I` (length) and an outcome; both msgpack.
 """
@@ -27,8 +27,8 @@ import msgspec
 from joblot.core.model import Attempt, Outcome
 from joblot.executors import processes
 from joblot.executors.perform import Performer, Stopped
-from joblot.executors.spool import Spool, share
-from joblot.executors.surroundings import Surroundings
+from joblot.executors.process_state import ProcessState
+from joblot.executors.spool import Spool, link_log
 from joblot.outputs import Hashes
 
 if TYPE_CHECKING:
@@ -37,38 +37,39 @@ if TYPE_CHECKING:
     from joblot.executors.protocol import RunContext
 
 TO_WORKER: Final = struct.Struct(">IB")
-_GROWN: Final = 16 * 2**20
+_GROWTH: Final = 16 * 2**20
+"""Bytes that an attempt may grow the process by before its peak is reset for the next one."""
 _LONG_S: Final = 0.001
-"""After attempts that took this long there is time for a look at more of what they may have changed."""
-LOOK: Final = "look"
-"""Stands in the values of an attempt that is none: a command has ended, and its outputs are to be looked at."""
+"""After attempts that took this long, the state that is costly to compare is restored as well."""
+HASH_OUTPUTS: Final = "hash_outputs"
+"""In the values of what is no attempt: a command has ended, and its outputs are to be hashed."""
 FROM_WORKER: Final = struct.Struct(">I")
 SPIN_BELOW_S: Final = 0.0002
-"""While attempts are shorter than this, the other side is asked for news a few times before the process sleeps."""
+"""While attempts are shorter than this, the channel is polled for a moment before the process sleeps."""
 _SPIN_S: Final = 0.00008
-"""For how long: about what it costs to be put to sleep and woken again, so it is never more than twice as dear."""
-_MOST_LEFT_OUT: Final = 255
-"""So often in a row it is left out at the most."""
+"""That moment: about what sleeping and waking cost, so that waiting never costs more than twice as much."""
+_MAX_SKIPS: Final = 255
+"""How many waits in a row are not preceded by polling, at the most."""
 
 
 class Worker:
-    """What a worker does after the fork."""
+    """A worker's process after the fork."""
 
     def __init__(self, context: RunContext, ident: int, channel: int, tokens: int) -> None:
         self._context = context
         self._channel = channel
         self._tokens = tokens
-        self._held = -1
+        self._spare_token = -1  # one of another epoch, for a later frame
         self._stopping = False
         self._interrupted = False
-        """Whether what ran when the worker was asked to end knows of it."""
+        """Whether `Stopped` was raised in what ran when the worker was asked to end."""
         self._last_s = 1.0
         self._poll = select.poll()
         self._poll.register(channel, select.POLLIN)
         self._spin = Spin(self._poll)
         self._null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
         self._busy = False
-        self._ordinary_peak = getrusage(RUSAGE_SELF).ru_maxrss * 1024 + _GROWN
+        self._ordinary_peak = getrusage(RUSAGE_SELF).ru_maxrss * 1024 + _GROWTH
         self._children = processes.OwnChildren()
         self._encode = msgspec.msgpack.Encoder().encode
         self._decode = msgspec.msgpack.Decoder(list[Attempt]).decode
@@ -81,10 +82,11 @@ class Worker:
         os.environ["JOBLOT_RUN"] = context.cookie
         os.environ["JOBLOT_SLOT"] = str(ident)
         if context.run_dir is not None:
-            processes.note_session(f"{context.run_dir}/live/worker-{ident}.pid")
+            processes.record_session(f"{context.run_dir}/live/worker-{ident}.pid")
 
     def run(self) -> None:
-        """Until the channel closes or the worker was asked to end."""
+        """Run attempts until the channel closes or the worker is asked to end."""
+        # A bundle has one token for all its attempts, so it begins or is taken back as a whole.
         self._prepare()
         while not self._stopping:
             if self._last_s < SPIN_BELOW_S:
@@ -108,7 +110,7 @@ class Worker:
             self._spool.close()
 
     def _prepare(self) -> None:
-        gc.freeze()
+        gc.freeze()  # collecting what was there before the fork would copy the pages shared with the warden
         os.dup2(self._null, 0)
         sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115 - open for the worker's life
         sys.stdout = open(1, "w", encoding="utf-8", errors="backslashreplace", closefd=False)  # noqa: SIM115 - open for the worker's life
@@ -116,8 +118,8 @@ class Worker:
         self._point_streams()
         faulthandler.enable(2)
         signal.signal(signal.SIGTERM, self._terminated)
-        os.register_at_fork(after_in_child=_forget_the_worker)
-        self._surroundings = Surroundings()
+        os.register_at_fork(after_in_child=_reset_signals)
+        self._process_state = ProcessState()
 
     def _terminated(self, _number: int, _frame: FrameType | None) -> None:
         self._stopping = True
@@ -125,96 +127,98 @@ class Worker:
             self._interrupted = True
             raise Stopped
 
-    def _be_busy(self) -> None:
-        """From here on the worker's end interrupts what runs; it may have been asked for since the attempt's token was taken."""
+    def _set_busy(self) -> None:
+        """From here on SIGTERM interrupts what runs; it may have arrived since the attempt's token was taken."""
         self._busy = True
         if self._stopping and not self._interrupted:
             self._interrupted = True
             raise Stopped
 
     def _may_begin(self, epoch: int) -> bool:
-        """Take a token for an attempt of this epoch; without one the attempt was taken back."""
+        """Take a token of this epoch; where there is none the attempt was taken back."""
         if self._stopping:
             return False
-        token = self._held
+        token = self._spare_token
         if token < 0:
             try:
                 token = os.read(self._tokens, 1)[0]
             except BlockingIOError:
                 return False
         if token != epoch:
-            self._held = token
+            self._spare_token = token
             return False
-        self._held = -1
+        self._spare_token = -1
         return True
 
     def _run_one(self, attempt: Attempt) -> None:
+        # The outcome is sent last: with it the runner counts the slot as free, so nothing of this attempt may remain by then.
         if attempt.spec is not None:
             self._context.plan.adopt(attempt.job, attempt.spec)
-        if attempt.values is not None and LOOK in attempt.values:
-            self._send(self._looked(Outcome(attempt.job, attempt.number, "ok", time.monotonic())))
+        if attempt.values is not None and HASH_OUTPUTS in attempt.values:
+            self._send(self._with_hashes(Outcome(attempt.job, attempt.number, "ok", time.monotonic())))
             return
         self._point_streams()
-        self._surroundings.put_back()
+        self._process_state.restore()
         try:
-            self._be_busy()
+            self._set_busy()
             outcome = copy_context().run(self._performer.perform, attempt)
             self._busy = False
-        except Stopped:  # it struck between the action's end and here
+        except Stopped:  # raised after the action had returned
             self._busy = False
             outcome = Outcome(attempt.job, attempt.number, "cancelled")
         self._clean_up()
-        if outcome.wall_s >= _LONG_S and not self._surroundings.put_back_heavy():
+        if outcome.wall_s >= _LONG_S and not self._process_state.restore_costly():
             self._stopping = True
         if self._spool is not None:
             self._spool.collect(self._context.plan.name(attempt.job), attempt.number)
         if outcome.peak_bytes > self._ordinary_peak:
-            _forget_peak()
+            _reset_peak()
         self._last_s = outcome.wall_s
-        self._send(self._looked(outcome) if outcome.kind == "ok" else outcome)
-        if attempt.spec is not None:  # it comes with each attempt, and there may be millions of them
+        self._send(self._with_hashes(outcome) if outcome.kind == "ok" else outcome)
+        if attempt.spec is not None:  # it is sent with each attempt, and there may be millions of them
             self._context.plan.forget(attempt.job)
 
     def _run_bundle(self, attempts: list[Attempt]) -> None:
-        """Run attempts as one. Those that end early are told at once; one token and one frame stand for all."""
+        """Run attempts as one call. Ends are sent as they come, but for the last, which follows the clearing up as in `_run_one`."""
+        # Peak memory and the costly state are reset each time: for many jobs that costs little, and any of them may have changed either.
         for attempt in attempts:
             if attempt.spec is not None:
                 self._context.plan.adopt(attempt.job, attempt.spec)
         self._point_streams()
-        self._surroundings.put_back()
+        self._process_state.restore()
         last: Outcome | None = None
         try:
-            self._be_busy()
-            last = copy_context().run(self._performer.perform_bundle, attempts, self._tell)
+            self._set_busy()
+            last = copy_context().run(self._performer.perform_bundle, attempts, self._report)
             self._busy = False
-        except Stopped:  # it struck outside the action: what was not told is told by the end of this process
+        except Stopped:  # raised outside the action: the end of this process reports what was not sent
             self._busy = False
         self._clean_up()
-        if not self._surroundings.put_back_heavy():
+        if not self._process_state.restore_costly():
             self._stopping = True
         if self._spool is not None:
             names = [(self._context.plan.name(attempt.job), attempt.number) for attempt in attempts]
             if self._spool.collect(*names[0]):
-                share(self._spool.logs, *names[0], names[1:])
-        _forget_peak()
+                link_log(self._spool.logs, *names[0], names[1:])
+        _reset_peak()
         self._last_s = 1.0
         if last is not None:
-            self._send(self._looked(last) if last.kind == "ok" else last)
+            self._send(self._with_hashes(last) if last.kind == "ok" else last)
         for attempt in attempts:
             if attempt.spec is not None:
                 self._context.plan.forget(attempt.job)
 
-    def _tell(self, outcome: Outcome) -> None:
-        """Send the end of one attempt of a bundle that goes on. To be asked to end must not cut a frame in two."""
+    def _report(self, outcome: Outcome) -> None:
+        """Send the end of one attempt of a bundle that goes on, without being interrupted in the middle of a frame."""
         self._busy = False
-        self._send(self._looked(outcome) if outcome.kind == "ok" else outcome)
+        self._send(self._with_hashes(outcome) if outcome.kind == "ok" else outcome)
         self._busy = True
         if self._stopping and not self._interrupted and threading.current_thread() is threading.main_thread():
             self._interrupted = True
             raise Stopped
 
-    def _looked(self, outcome: Outcome) -> Outcome:
-        """With what there is to know of its declared outputs: here it takes nobody's time. Asked to end, it leaves that to the runner."""
+    def _with_hashes(self, outcome: Outcome) -> Outcome:
+        """The outcome with the hashes of its declared outputs, which keep no other slot waiting here. Interrupted, the runner hashes them."""
         paths = self._context.plan.spec(outcome.job).outputs
         if paths:
             try:
@@ -230,13 +234,13 @@ class Worker:
         _write_all(self._channel, FROM_WORKER.pack(len(body)) + body)
 
     def _point_streams(self) -> None:
-        """Descriptors 1 and 2 are the attempt's log, whatever the one before has made of them."""
+        """Make descriptors 1 and 2 the attempt's log again, whatever the previous attempt did to them."""
         fd = self._spool.fd if self._spool is not None else self._null
         os.dup2(fd, 1)
         os.dup2(fd, 2)
 
     def _clean_up(self) -> None:
-        """Nothing of an attempt may go on after it: timers, children, threads."""
+        """End what an attempt has started: timers, children, threads."""
         for stream in (sys.stdout, sys.stderr):
             try:
                 stream.flush()
@@ -253,11 +257,11 @@ class Worker:
             except ChildProcessError:
                 pass
         if threads:
-            self._stopping = True  # a thread cannot be ended, but its process can
+            self._stopping = True  # a thread cannot be ended, only its process can
 
 
-def _forget_peak() -> None:
-    """Have the kernel measure the largest resident size anew: the next attempt's is not this one's."""
+def _reset_peak() -> None:
+    """Have the kernel measure the largest resident size anew, for the next attempt."""
     try:
         with open("/proc/self/clear_refs", "wb") as file:
             file.write(b"5")
@@ -265,43 +269,43 @@ def _forget_peak() -> None:
         pass  # not Linux, or not permitted: peaks are those of the worker's whole life
 
 
-def _forget_the_worker() -> None:
-    """What an action forks is a program of its own, which TERM ends as it ends any other."""
+def _reset_signals() -> None:
+    """Let SIGTERM end a process that an action has forked, as it ends any other program."""
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 class Spin:
-    """Asks for news for a moment before a process sleeps for them, as long as that finds any.
+    """Polls for a moment before a process sleeps, as long as that finds something.
 
-    Where both sides have a processor, news come within the moment, and nobody pays for being woken. Where they have to share, whoever asks
-    only keeps the other from working: after each time in vain it is left out twice as often as before.
+    Where both sides have a processor, the answer comes within the moment and saves waking up. Where they share one, polling only keeps the
+    other side from working: after each time in vain it is skipped twice as often as before.
     """
 
     def __init__(self, poll: select.poll) -> None:
         self._poll = poll
-        self._leave_out = 0
-        self._left = 0
+        self._skip_next = 0
+        self._skips_left = 0
 
     def ready(self) -> list[tuple[int, int]]:
-        """What is ready within a moment, without going to sleep for it."""
-        if self._left:
-            self._left -= 1
+        """What is ready within a moment, without sleeping."""
+        if self._skips_left:
+            self._skips_left -= 1
             return []
         until = time.monotonic() + _SPIN_S
         while not (ready := self._poll.poll(0)) and time.monotonic() < until:
             pass
-        self._leave_out = 0 if ready else min(2 * self._leave_out + 1, _MOST_LEFT_OUT)
-        self._left = self._leave_out
+        self._skip_next = 0 if ready else min(2 * self._skip_next + 1, _MAX_SKIPS)
+        self._skips_left = self._skip_next
         return ready
 
 
 def _read_exactly(fd: int, count: int) -> bytes | None:
     data = os.read(fd, count)
     while data and len(data) < count:
-        more = os.read(fd, count - len(data))
-        if not more:
+        rest = os.read(fd, count - len(data))
+        if not rest:
             return None
-        data += more
+        data += rest
     return data or None
 
 

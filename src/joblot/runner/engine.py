@@ -224,8 +224,8 @@ class Engine:
     def _keep_made(self, current: UpToDate, events: Sequence[ev.AnyEvent]) -> None:
         assert self._watch is not None
         for event in events:
-            if isinstance(event, ev.AttemptEnded) and event.job in self._watch.made:
-                files = self._watch.made.pop(event.job)
+            if isinstance(event, ev.AttemptEnded) and event.job in self._watch.finished:
+                files = self._watch.finished.pop(event.job)
                 if event.state == "success":
                     current.made(event.job, files, bytes(event.result), self._run_id, self._clock.wall())
         self._keep(current, all=self._state.ended)

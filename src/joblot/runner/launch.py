@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from joblot.clock import SystemClock, new_run_id
-from joblot.cluster.places import check_on, is_cluster
+from joblot.cluster.targets import check_on, is_cluster
 from joblot.core.events import RunStarted
 from joblot.core.limits import Limits
 from joblot.core.model import RUNNING

@@ -6,8 +6,8 @@ from joblot.cluster.fleet import PLAIN, Demand, Fleet, RemoteAgent
 from joblot.core.model import JobSpec
 
 
-def fleet(*threads, most=None, **totals):
-    made = Fleet(most)
+def fleet(*threads, max_slots=None, **totals):
+    made = Fleet(max_slots)
     for number, count in enumerate(threads):
         made.add(RemoteAgent(f"tls://10.0.0.{number}:1", f"agent{number}", count, totals))
     return made
@@ -24,9 +24,9 @@ def fill(made, demand=PLAIN, ahead=0):
 
 def test_every_thread_is_a_place_and_workers_take_turns():
     made = fleet(2, 1, 2)
-    assert made.places == 5
+    assert made.slots == 5
     assert fill(made) == ["agent0", "agent1", "agent2", "agent0", "agent2"]
-    assert (made.busy, made.free_places()) == (5, 0)
+    assert (made.busy, made.free_slots()) == (5, 0)
 
 
 def test_a_place_that_is_given_back_is_taken_again():
@@ -35,29 +35,29 @@ def test_a_place_that_is_given_back_is_taken_again():
     agent = made.agents["tls://10.0.0.1:1"]
     made.give_back(agent, 2)
     assert made.room(PLAIN) is agent
-    assert made.free_places() == 1
+    assert made.free_slots() == 1
 
 
 def test_no_more_than_may_run_at_once():
-    made = fleet(2, 2, most=3)
-    assert (made.places, made.may_run_ahead, made.may_spread) == (3, False, False)
+    made = fleet(2, 2, max_slots=3)
+    assert (made.slots, made.may_run_ahead, made.may_spread) == (3, False, False)
     assert len(fill(made)) == 3
 
 
-@pytest.mark.parametrize(("most", "ahead", "spread"), [(None, True, True), (4, True, True), (1, False, False)])
-def test_what_may_be_sent_ahead(most, ahead, spread):
-    made = fleet(2, 2, most=most)
+@pytest.mark.parametrize(("max_slots", "ahead", "spread"), [(None, True, True), (4, True, True), (1, False, False)])
+def test_what_may_be_sent_ahead(max_slots, ahead, spread):
+    made = fleet(2, 2, max_slots=max_slots)
     assert (made.may_run_ahead, made.may_spread) == (ahead, spread)
 
 
 def test_with_one_slot_at_each_agent_a_parcel_runs_one_after_the_other():
-    assert fleet(1, 1, most=1).may_spread
+    assert fleet(1, 1, max_slots=1).may_spread
 
 
 def test_short_attempts_are_sent_ahead_evenly():
     made = fleet(1, 2)
     assert sorted(fill(made, ahead=1)) == ["agent0"] * 2 + ["agent1"] * 4
-    assert made.free_places(1) == 0
+    assert made.free_slots(1) == 0
 
 
 def test_a_job_of_several_slots_waits_for_one_worker_that_has_them():
@@ -72,9 +72,9 @@ def test_a_job_of_several_slots_waits_for_one_worker_that_has_them():
 
 
 def test_a_share_of_a_slot_is_a_place():
-    assert Demand({"cpu": 0.5}).places == 1
-    assert Demand({"cpu": 1.5}).places == 2
-    assert Demand({"cpu": 2.0}).places == 2
+    assert Demand({"cpu": 0.5}).slots == 1
+    assert Demand({"cpu": 1.5}).slots == 2
+    assert Demand({"cpu": 2.0}).slots == 2
 
 
 def test_memory_is_counted_for_each_worker():
@@ -105,7 +105,7 @@ def test_a_worker_that_is_gone_takes_its_places_along():
     made = fleet(2, 2)
     fill(made)
     gone = made.remove("tls://10.0.0.0:1")
-    assert (made.places, made.busy, gone.gone) == (2, 2, True)
+    assert (made.slots, made.busy, gone.gone) == (2, 2, True)
     for number in list(gone.parcels):
         made.give_back(gone, number)
     assert (made.busy, made.room(PLAIN)) == (2, None)
@@ -113,7 +113,7 @@ def test_a_worker_that_is_gone_takes_its_places_along():
 
 
 def test_demands_above_all_that_may_run_start_when_nothing_else_does():
-    made = fleet(4, most=2)
+    made = fleet(4, max_slots=2)
     assert made.room(Demand({"cpu": 3})) is not None
     made.take(made.room(PLAIN), 1, PLAIN)
     assert made.room(Demand({"cpu": 3})) is None

@@ -5,7 +5,7 @@ import select
 
 import pytest
 
-from joblot.executors.worker import _MOST_LEFT_OUT, Spin
+from joblot.executors.worker import _MAX_SKIPS, Spin
 
 
 @pytest.fixture
@@ -40,7 +40,7 @@ def test_it_is_left_out_ever_more_often_while_it_is_in_vain(pipe):
         asked.append(counted.asked > before)
     gaps = [len(gap) for gap in "".join("x" if one else "." for one in asked).split("x")]
     assert gaps[:9] == [0, 1, 3, 7, 15, 31, 63, 127, 255]
-    assert max(gaps) == _MOST_LEFT_OUT
+    assert max(gaps) == _MAX_SKIPS
 
 
 def test_news_bring_it_back(pipe):

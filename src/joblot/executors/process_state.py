@@ -1,9 +1,8 @@
-"""What a process has around its attempts: environment, folder, signals, import path, locale and the like, put back after each of them.
+"""The state of a worker's process that attempts may change: environment, folder, signals, import path, locale and the like.
 
-Whether two jobs share a worker must not be seen in what they do. Looking is cheap, since it happens after every attempt, however short;
-what is dear to look at is looked at after attempts that took a while. What cannot be put back is told, so that the worker can go.
-
-It does not know attempts; what was loaded stays loaded, and what native code keeps to itself is not seen.
+It is restored between attempts, so that no job depends on which ones ran before it in the same worker. The comparison is cheap, since it
+happens for every attempt, however short; what costs more is compared after attempts that took a while. The worker ends when something
+cannot be restored. Imported modules stay imported, and the state of native code is not known.
 """
 
 from __future__ import annotations
@@ -24,14 +23,14 @@ _FAULTS: Final = ("SIGILL", "SIGTRAP", "SIGBUS", "SIGFPE", "SIGKILL", "SIGSEGV",
 _SIGNALS: Final = tuple(
     sorted(number for number in signal.Signals if number.name not in _FAULTS and number <= signal.SIGSYS)
 )
-"""Those that a program handles."""
+"""Signals that a program may handle: no faults, and no real-time signals."""
 _LIMITS: Final = tuple(getattr(resource, name) for name in dir(resource) if name.startswith("RLIMIT_"))
 _ORDINARY_LEVEL: Final = 30
 """The level of the root logger of a process that has not set one."""
 
 
-class Surroundings:
-    """As they are when this is made. For the main thread."""
+class ProcessState:
+    """The state at the time of creation. For the main thread."""
 
     def __init__(self) -> None:
         self._environ = os.environ
@@ -39,84 +38,89 @@ class Surroundings:
         self._umask = os.umask(0o077)
         os.umask(self._umask)
         try:
-            self._home = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            self._folder_fd = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         except OSError:  # the working folder was deleted
-            self._home = -1
+            self._folder_fd = -1
         self._handlers = list(map(_signal.getsignal, _SIGNALS))
         self._streams = (sys.stdin, sys.stdout, sys.stderr)
         self._path = sys.path
-        self._places = list(sys.path)
+        self._path_entries = list(sys.path)
         self._filters = list(warnings.filters)
         self._modules = len(sys.modules)
         self._locale = _locale.setlocale(_locale.LC_ALL)
         self._logging = _logging_of(sys.modules.get("logging"))
-        self._heavy = _heavy()
+        self._costly = _costly_state()
 
-    def put_back(self) -> None:
-        """Make everything what it was. Costs about two microseconds when it is."""
+    def restore(self) -> None:
+        """Restore everything cheap. Takes about two microseconds when nothing has changed."""
+        # Compared first where setting costs more than asking; what costs the same is set anyway.
         if os.environ is not self._environ or _raw(os.environ) != self._variables:
-            self._put_back_environment()
-        if self._home >= 0:
-            os.fchdir(self._home)
+            self._restore_environment()
+        if self._folder_fd >= 0:
+            os.fchdir(self._folder_fd)
         os.umask(self._umask)
         if list(map(_signal.getsignal, _SIGNALS)) != self._handlers:
-            self._put_back_handlers()
+            self._restore_handlers()
         sys.stdin, sys.stdout, sys.stderr = self._streams
-        if sys.path is not self._path or sys.path != self._places:
+        if sys.path is not self._path or sys.path != self._path_entries:
             sys.path = self._path
-            sys.path[:] = self._places
+            sys.path[:] = self._path_entries
         if warnings.filters != self._filters:
-            self._put_back_filters()
+            self._restore_filters()
         self._modules = len(sys.modules)
         if _locale.setlocale(_locale.LC_ALL) != self._locale:
             _locale.setlocale(_locale.LC_ALL, self._locale)
         logging = sys.modules.get("logging")
         if logging is not None and _logging_of(logging) != self._logging:
-            self._put_back_logging(logging)
+            self._restore_logging(logging)
 
-    def put_back_heavy(self) -> bool:
-        """Put back resource limits, blocked signals, priority and processors; whether that was enough. Costs ten microseconds."""
-        now = _heavy()
-        if now == self._heavy:
+    def restore_costly(self) -> bool:
+        """Restore resource limits, blocked signals, priority and processors. Takes ten microseconds when nothing has changed.
+
+        False when something could not be restored, or the user has changed, who may have left anything.
+        """
+        state = _costly_state()
+        if state == self._costly:
             return True
-        limits, blocked, priority, processors, user = self._heavy
-        if now[4] != user:
+        limits, blocked, priority, processors, user = self._costly
+        limits_now, _, priority_now, processors_now, user_now = state
+        if user_now != user:
             return False
         signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
         try:
-            for limit, changed, before in zip(_LIMITS, now[0], limits, strict=True):
+            for limit, changed, before in zip(_LIMITS, limits_now, limits, strict=True):
                 if changed != before:
                     resource.setrlimit(limit, before)
-            if now[2] != priority:
+            if priority_now != priority:
                 os.setpriority(os.PRIO_PROCESS, 0, priority)
-            if now[3] != processors:
+            if processors_now != processors:
                 os.sched_setaffinity(0, processors)
         except (OSError, ValueError):
             return False
         return True
 
-    def _put_back_environment(self) -> None:
-        os.environ = self._environ  # noqa: B003 - the same mapping as ever
+    def _restore_environment(self) -> None:
+        os.environ = self._environ  # noqa: B003 - it is the process's own mapping
         for name in [name for name in _raw(os.environ) if name not in self._variables]:
             del os.environb[name]
         for name, value in self._variables.items():
             if _raw(os.environ).get(name) != value:
                 os.environb[name] = value
 
-    def _put_back_handlers(self) -> None:
+    def _restore_handlers(self) -> None:
         for number, handler in zip(_SIGNALS, self._handlers, strict=True):
             if handler is not None and _signal.getsignal(number) != handler:
                 signal.signal(number, handler)
 
-    def _put_back_filters(self) -> None:
-        """But those that a module brought with it when it was loaded stay: it is not loaded again."""
+    def _restore_filters(self) -> None:
+        # Filters that a module added when it was imported stay: it is not imported again, and would never add them again.
         if len(sys.modules) != self._modules:
             self._filters = list(warnings.filters)
             return
-        warnings.resetwarnings()  # which also tells all modules to look again
+        warnings.resetwarnings()  # this also invalidates the modules' registries of warnings
         cast("list[Any]", warnings.filters)[:] = self._filters
 
-    def _put_back_logging(self, logging: ModuleType) -> None:
+    def _restore_logging(self, logging: ModuleType) -> None:
         level, disabled, handlers = self._logging
         logging.root.handlers[:] = handlers
         logging.root.setLevel(level)
@@ -124,8 +128,8 @@ class Surroundings:
 
 
 def _raw(environ: Any) -> dict[bytes, bytes]:
-    """The mapping behind `os.environ`: comparing it does not make a text of every name and value."""
-    return cast("dict[bytes, bytes]", environ._data)  # noqa: SLF001 - nothing public is as quick
+    """The mapping behind `os.environ`: comparing it does not decode every name and value."""
+    return cast("dict[bytes, bytes]", environ._data)  # noqa: SLF001 - nothing public is as fast
 
 
 def _logging_of(logging: ModuleType | None) -> tuple[int, int, list[Any]]:
@@ -135,7 +139,7 @@ def _logging_of(logging: ModuleType | None) -> tuple[int, int, list[Any]]:
     return root.level, root.manager.disable, list(root.handlers)
 
 
-def _heavy() -> tuple[list[tuple[int, int]], set[int], int, set[int], tuple[int, ...]]:
+def _costly_state() -> tuple[list[tuple[int, int]], set[int], int, set[int], tuple[int, ...]]:
     processors = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set()
     blocked = _signal.pthread_sigmask(signal.SIG_BLOCK, ())
     limits = [resource.getrlimit(limit) for limit in _LIMITS]

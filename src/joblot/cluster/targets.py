@@ -1,4 +1,4 @@
-"""Where jobs can run: the words that `--on` takes, and which addresses are safe. Imports next to nothing: every command reads it."""
+"""Where jobs can run: the values of `--on`, and which addresses are safe. Imports next to nothing, since every command imports it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ DEPLOYERS: Final = {
     "ssh": ("distributed", "SSHCluster", "joblot[dask]' 'asyncssh"),
     "slurm": ("dask_jobqueue", "SLURMCluster", "dask-jobqueue"),
 }
-"""Kinds of cluster that begin with the run and end with it: module, class, and what to install."""
+"""Kinds of cluster that are started with the run and end with it: module, class, and what to install."""
 _ADDRESS: Final = r"(tcp|tls)://(\[[0-9a-fA-F:.]+\]|[^\[\]:/\s]+):(\d{1,5})"
 
 
@@ -22,10 +22,10 @@ def is_cluster(on: str) -> bool:
 
 
 def check_on(on: str) -> str:
-    """`on`, if there is such a place to run.
+    """`on`, if it is a valid value of `--on`.
 
     Raises:
-        UsageError: there is none.
+        UsageError: it is not.
     """
     if on in ("local", "inline") or on in DEPLOYERS or re.fullmatch(_ADDRESS, on):
         return on
@@ -50,7 +50,7 @@ def refuse_plain(address: str, what: str) -> None:
     """Refuse an address without encryption that is not of this machine.
 
     Raises:
-        UsageError: it is one.
+        UsageError: the address is refused; `what` names it in the message.
     """
     scheme, _, rest = address.partition("://")
     host = rest.rpartition(":")[0].strip("[]")
