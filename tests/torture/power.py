@@ -30,7 +30,7 @@ from joblot.errors import StateError
 from joblot.journal import runfile
 from joblot.journal.codec import CHAIN_START, encode_events, link
 from joblot.journal.folder import StateFolder
-from joblot.journal.sqlite import _INSERT_RECORD, SCHEMA, TABLES, SqliteJournal, _sql, _text
+from joblot.journal.sqlite import _INSERT_RECORD, SCHEMA, TABLES, SqliteJournal, _text, sql
 
 SECTOR = 512
 
@@ -215,7 +215,7 @@ def database_cuts(cuts: int, durability: str, rng: random.Random, tally: Counter
         acknowledged, chain = -1, CHAIN_START
         Power.left = rng.randrange(2, 400)
         try:
-            database.execute(_sql("insert_run"), ("r1", "b", "", 1, 0.0, b"{}"))
+            database.execute(sql("insert_run"), ("r1", "b", "", 1, 0.0, b"{}"))
             acknowledged = 0
             while True:
                 group = []

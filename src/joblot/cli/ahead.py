@@ -5,11 +5,11 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from joblot.cli.runs import folder_if_any
 from joblot.core.fingerprint import always_runs
 from joblot.core.limits import Limits
 from joblot.core.runstate import RunState
 from joblot.errors import StateError
+from joblot.journal.folder import past_runs
 from joblot.outputs import Hashes
 from joblot.runner.uptodate import LASTING_ID, UpToDate, Verdict, batch_key, matching
 from joblot.runner.values import Values
@@ -49,6 +49,6 @@ def judge_of(plan: Plan, made: Mapping[str, Made], force: Sequence[str] = ()) ->
 
 def _made(plan: Plan, state: str | None) -> Mapping[str, Made] | None:
     """What was made in earlier runs; None when there is no state folder to ask."""
-    with folder_if_any(state) as folder, suppress(StateError):
+    with past_runs(state, needed=False) as folder, suppress(StateError):
         return folder.journal.made(batch_key(plan)) if folder is not None else None
     return None

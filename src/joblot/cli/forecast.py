@@ -8,15 +8,17 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import msgspec
 
-from joblot.cli.runs import folder_if_any
 from joblot.core import graph
+from joblot.journal.folder import past_runs
+from joblot.reports.peaks import unreadable
 from joblot.units import format_duration
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Callable, Collection, Iterator
     from pathlib import Path
 
     from joblot.core.plan import Plan
+    from joblot.errors import StateError
 
 _NAMED: Final = 12
 _UNKNOWN: Final = -1.0
@@ -83,14 +85,15 @@ def forecast(
     state: str | None,
     workers: int | None,
     *,
+    warn: Callable[[StateError], None] = lambda _: None,
     current: Collection[int] = (),
     left_out: Collection[int] = (),
 ) -> Forecast | None:
     """The forecast for a plan, or None when there is no earlier run of a batch of that name, or nothing in it is known.
 
-    The jobs in `current` are up to date and take no time; those in `left_out` do not count.
+    The jobs in `current` are up to date and take no time; those in `left_out` do not count. `warn` is told of runs that cannot be read.
     """
-    past = _last_run(plan, state)
+    past = _last_run(plan, state, warn)
     if past is None or not past.known:
         return None
     run_id, weights, known, bundles = past
@@ -115,17 +118,17 @@ def forecast(
     return Forecast(run_id, known, shown, slots, max(path_s, work_s / slots), path, path_s)
 
 
-def _last_run(plan: Plan, state: str | None) -> _Past | None:
+def _last_run(plan: Plan, state: str | None, warn: Callable[[StateError], None]) -> _Past | None:
     """The last run of a batch of that name whose report can be read."""
-    with folder_if_any(state) as folder:
+    with past_runs(state, needed=False) as folder:
         if folder is None:
             return None
-        runs = (run for run in folder.journal.runs(limit=_LOOK_BACK) if run.batch == plan.config.name)
-        found = (_read(plan, run.run_id, folder.run_folder(run.run_id).report) for run in runs)
+        runs = (run for run in folder.runs(warn, limit=_LOOK_BACK) if run.batch == plan.config.name)
+        found = (_read(plan, run.run_id, folder.run_folder(run.run_id).report, warn) for run in runs)
         return next((past for past in found if past is not None), None)
 
 
-def _read(plan: Plan, run_id: str, report: Path) -> _Past | None:
+def _read(plan: Plan, run_id: str, report: Path, warn: Callable[[StateError], None]) -> _Past | None:
     """What a report says of the plan's jobs. It is read line by line, each job being one, for it may be large."""
     decode = msgspec.json.Decoder(_Took).decode
     took = array("d", [_UNKNOWN]) * len(plan)
@@ -142,6 +145,11 @@ def _read(plan: Plan, run_id: str, report: Path) -> _Past | None:
                         if one.bundle > 1:
                             bundles[job] = one.bundle
                         known += 1
-    except (OSError, msgspec.MsgspecError):
+        if not line.rstrip().endswith(b"}"):
+            raise msgspec.DecodeError("Input data was truncated")
+    except FileNotFoundError:  # the run has not ended
         return None
-    return _Past(run_id, took, known, bundles) if line.rstrip().endswith(b"}") else None
+    except (OSError, msgspec.MsgspecError, UnicodeDecodeError) as error:
+        warn(unreadable(report, error))
+        return None
+    return _Past(run_id, took, known, bundles)

@@ -147,12 +147,6 @@ def _views(run: Run, job: int) -> Iterator[RunView]:
             view = run.view()
             due = now + max(POLL_S, _SHARE * (time.monotonic() - now))
         yield view
-        if not held or _has_ended(view, job):
+        if not held or view.has_ended(job):
             return
         time.sleep(POLL_S)
-
-
-def _has_ended(view: RunView, job: int) -> bool:
-    from joblot.core.model import FINAL, STATE_OF
-
-    return STATE_OF[view.state(job)] in FINAL

@@ -33,7 +33,7 @@ def command(output: Output, limit: int, status: str | None, longer: float | None
 
     folder = StateFolder(state, read_only=True)
     try:
-        runs = folder.journal.runs(limit=limit if status is None and longer is None else None)
+        runs = folder.runs(output.warn, limit=limit if status is None and longer is None else None)
         now = time.time()
         found = [(info, folder.status(info), _took(info, now)) for info in runs]
     finally:

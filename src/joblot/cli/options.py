@@ -147,7 +147,7 @@ def _complete_run(ctx: click.Context, _parameter: click.Parameter, incomplete: s
     try:
         return [
             name
-            for name in ["last", *(info.run_id for info in folder.journal.runs(limit=100))]
+            for name in ["last", *(info.run_id for info in folder.journal.runs(limit=100) if not info.fault)]
             if name.startswith(incomplete)
         ]
     finally:

@@ -95,6 +95,12 @@ class Output:
         if hint:
             self.note(f"hint: {hint}")
 
+    def warn(self, error: JoblotError) -> None:
+        """Say what is wrong with something that was not asked for: the command goes on without it."""
+        self.note(f"{self.paint('WARNING', 'warning')}: {error.message}")
+        if error.hint:
+            self.note(f"hint: {error.hint}")
+
     def log(self, level: str, message: str) -> None:
         """Write a log line, `time | LEVEL | message`. With `--quiet` only warnings and errors."""
         if not (self.quiet and level == "INFO"):

@@ -103,7 +103,7 @@ def show(
     for job in left_out:
         found[job] = NOT_SELECTED
     current = [job for job, verdict in enumerate(found) if verdict.current]
-    expected = forecast(plan, state, workers, current=current, left_out=left_out)
+    expected = forecast(plan, state, workers, warn=output.warn, current=current, left_out=left_out)
     part = _Part(plan, left_out)
     part.bundles = planned_bundles(plan, part.tiers, found) if fuse else []
     if output.json and len(part.jobs) <= LISTED:

@@ -1,6 +1,6 @@
 """What is shown of a run while it goes on: log lines, or a live display on a terminal, or every event.
 
-Observers of the engine. They read the run's state and decide nothing; how a run ends is shown elsewhere.
+Observers: they read the records and what those come to, and never ask the engine. How a run ends is shown elsewhere.
 """
 
 from __future__ import annotations
@@ -12,11 +12,9 @@ from typing import TYPE_CHECKING, Final
 from joblot.cli.eventtext import event_lines
 from joblot.cli.tail import last_lines
 from joblot.core import events as ev
-from joblot.core.model import FINAL, READY, RUNNING, SKIPPED, STATES, WAITING
-from joblot.core.runstate import BUNDLE_FAILED
+from joblot.core.model import FINAL, STATES
 from joblot.reports.report import Report
 from joblot.reports.text import one_line, plain, taking_part
-from joblot.reports.view import RunView
 from joblot.units import format_duration
 
 if TYPE_CHECKING:
@@ -26,8 +24,8 @@ if TYPE_CHECKING:
     from rich.live import Live
 
     from joblot.cli.output import Output
-    from joblot.core.runstate import RunState
     from joblot.journal.folder import RunFolder
+    from joblot.reports.view import LiveView, RunView
 
 SMALL: Final = 200
 """In runs of at most this many jobs every job that ends has a line."""
@@ -43,10 +41,10 @@ _NAMED: Final = 5
 
 
 class Tally:
-    """How a run stands: numbers of jobs, and the rate of the last minute or so. Read from the run's state when asked."""
+    """How a run stands: numbers of jobs, and the rate of the last minute or so. Read from the run's view when asked."""
 
-    def __init__(self, state: RunState, now: Callable[[], float]) -> None:
-        self._state = state
+    def __init__(self, view: RunView, now: Callable[[], float]) -> None:
+        self._view = view
         self._now = now
         self._began = now()
         self._done_before = self.done
@@ -54,12 +52,13 @@ class Tally:
     @property
     def total(self) -> int:
         """How many jobs take part."""
-        return len(self._state.plan) - len(self._state.left_out)
+        return self._view.jobs - len(self._view.left_out)
 
     @property
     def done(self) -> int:
         """How many of them are in a final state."""
-        return sum(self._state.counts[state] for state in FINAL) - len(self._state.left_out)
+        counts = self._view.counts
+        return sum(counts[STATES[state]] for state in FINAL)
 
     @property
     def elapsed_s(self) -> float:
@@ -73,11 +72,10 @@ class Tally:
 
     def parts(self) -> list[str]:
         """`3 running`, `1 failed`, ...: the numbers that are not 0, what ended well first."""
-        counts = [*self._state.counts]
-        counts[SKIPPED] -= len(self._state.left_out)
+        counts = self._view.counts
         order = ["success", "cached", "failed", "skipped", "cancelled", "aborted", "running", "backing_off"]
         words = {"success": "ok", "backing_off": "waiting to retry"}
-        return [f"{counts[STATES.index(name)]} {words.get(name, name)}" for name in order if counts[STATES.index(name)]]
+        return [f"{counts[name]} {words.get(name, name)}" for name in order if counts[name]]
 
     def left_s(self) -> float | None:
         """How long it will take at this rate; None when nobody can tell yet."""
@@ -104,22 +102,20 @@ class PlainProgress:
 
     # --- Observer -------------------------------------------------------------------------------
 
-    def started(self, run_id: str, state: RunState) -> None:
+    def started(self, run_id: str, state: LiveView) -> None:
         """See `Observer.started`."""
         self.begun = True
-        self._state = state
+        self._view = state
         self._plan = state.plan
+        self._slots: int = state.settings.get("workers", 1)
         self.tally = Tally(state, self._now)
         self._small = self.tally.total <= SMALL
-        self._view = RunView(self._plan.name, len(self._plan)) if self._small else None
         self._next = self._now() + EVERY_S
-        slots = state.limits.slots
-        self._say("INFO", f"run `{run_id}`: {taking_part(self.tally.total, len(self._plan))}, {slots} at once")
+        self._say("INFO", f"run `{run_id}`: {taking_part(self.tally.total, len(self._plan))}, {self._slots} at once")
 
     def recorded(self, record: ev.Record) -> None:
         """See `Observer.recorded`."""
-        if self._view is not None:
-            self._view.apply(record)
+        if self._small:
             self._finished = self.tally.done - sum(map(_ends, record.events))
         cut = [event for event in record.events if type(event) is ev.AttemptEnded and event.outcome == "interrupted"]
         if len(cut) > DETAILED:
@@ -193,7 +189,7 @@ class PlainProgress:
             tries = f"{event.attempt} attempts" if event.attempt > 1 else "1 attempt"
             self._say("ERROR", f"{self._count()}{name}: failed: {said} ({tries}, {format_duration(event.wall_s)})")
             self._show_log(name, event.attempt, said)
-        elif event.reason == BUNDLE_FAILED:
+        elif event.reason == ev.BUNDLE_FAILED:
             self._split.append(event)
         elif event.state in _RETRIED and event.outcome != "returned":
             again = f"again in {format_duration(event.delay_s)}" if event.delay_s else "again"
@@ -224,7 +220,7 @@ class PlainProgress:
             return
         unknown = event.reason == "unknown_action"
         level = "WARNING" if unknown or event.state not in ("skipped", "cached") else "INFO"
-        if self._view is not None:
+        if self._small:
             report = Report(self._plan, self._view, run_id="")
             if len(event.jobs) > DETAILED and event.state in ("cancelled", "aborted"):
                 why = one_line(report.jobs[self._plan.name(event.jobs[0])].message)
@@ -278,7 +274,7 @@ class EventLines(PlainProgress):
 class LiveProgress(PlainProgress):
     """A display that is redrawn in place: how far the run is, and what runs now. Warnings and failures stay above it."""
 
-    def started(self, run_id: str, state: RunState) -> None:
+    def started(self, run_id: str, state: LiveView) -> None:
         """See `Observer.started`."""
         super().started(run_id, state)
         from rich.console import Console
@@ -349,17 +345,11 @@ class LiveProgress(PlainProgress):
 
     def _running(self) -> list[str]:
         """The attempts that have been out the longest; times are measured from when the display first saw them."""
-        state, now = self._state, self._now()
-        found: dict[tuple[int, int], float] = {}
-        job = state.states.find(RUNNING)
-        while job >= 0:
-            key = (job, state.attempts[job])
-            found[key] = self._since.get(key, now)
-            job = state.states.find(RUNNING, job + 1)
-        self._since = found
-        first = sorted(found.items(), key=lambda item: item[1])[: min(_SHOWN, state.limits.slots)]
+        now, counts = self._now(), self._view.counts
+        self._since = {attempt: self._since.get(attempt, now) for attempt in self._view.running()}
+        first = sorted(self._since.items(), key=lambda item: item[1])[: min(_SHOWN, self._slots)]
         lines = [f"  {plain(self._plan.name(job))}  {format_duration(now - since)}" for (job, _), since in first]
-        queued = state.counts[READY] + state.counts[WAITING]
+        queued = counts["ready"] + counts["waiting"]
         return [*lines, f"  {queued} waiting"] if queued else lines
 
 

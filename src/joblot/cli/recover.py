@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from joblot.cli.options import no_color_option, run_argument, state_option
-from joblot.errors import EXIT_OK, EXIT_STATE
+from joblot.errors import EXIT_OK, EXIT_STATE, JoblotError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from joblot.cli.output import Output
     from joblot.journal.recover import Recovered
+    from joblot.reports.report import Report
 
 _HELP = """Make the journal again from the runs' own files, or a run's file from the journal, wherever one of the two is damaged or lost.
 
@@ -42,15 +43,17 @@ def command(output: Output, run: str | None, state: str | None) -> int:
         output.result(f"the journal was made again; the old one is kept as `{recovery.kept}`")
     for one in made:
         output.result(_line(one))
-    told = _sum_up(path, [one.run_id for one in recovery.runs if not one.lost])
+    told, unreadable = _sum_up(path, [one.run_id for one in recovery.runs if not one.lost])
     for name in told:
         if name not in {one.run_id for one in made}:
             output.result(f"run {name}: its end is in the list of runs again")
-    if not made and not lost and not told:
+    if not made and not lost and not told and not unreadable:
         output.result(f"{_count(len(recovery.runs), 'run')}: nothing to recover, both copies are sound")
     for one in lost:
-        output.error(f"run `{one.run_id}` cannot be recovered: {one.lost}", "its files were left as they are")
-    return EXIT_STATE if lost else EXIT_OK
+        output.error(f"run `{one.run_id}` cannot be recovered: {one.lost}", one.hint)
+    for name, error in unreadable.items():
+        output.error(f"run `{name}` is as it was written, and cannot be read: {error.message}", error.hint)
+    return EXIT_STATE if lost or unreadable else EXIT_OK
 
 
 def _line(one: Recovered) -> str:
@@ -70,24 +73,34 @@ def _count(number: int, word: str) -> str:
     return f"{number} {word}{'' if number == 1 else 's'}"
 
 
-def _sum_up(path: Path, names: Sequence[str]) -> list[str]:
-    """Have the list of runs say how those ended that have: their old rows may be lost. Returns the runs of which it did not know."""
+def _sum_up(path: Path, names: Sequence[str]) -> tuple[list[str], dict[str, JoblotError]]:
+    """Have the list of runs say how those ended that have: their old rows may be lost.
+
+    Returns the runs of which it did not know, and those that cannot be read, each with the reason.
+    """
     from joblot.cli.runs import Run
     from joblot.journal.folder import StateFolder
 
+    ended: list[Report] = []
+    unreadable: dict[str, JoblotError] = {}
     reader = StateFolder(path, read_only=True)
     try:
-        open_ones = [info for name in names if (info := reader.journal.info(name)) and info.status == "running"]
-        reports = [report for info in open_ones if (report := Run(reader, info).report()).view.ended]
+        for name in names:
+            try:
+                info = reader.journal.info(name)
+                if info is not None and info.status == "running":
+                    ended += [report for report in (Run(reader, info).report(),) if report.view.ended]
+            except JoblotError as error:
+                unreadable[name] = error
     finally:
         reader.close()
-    if reports:
+    if ended:
         folder = StateFolder(path)
         try:
-            for report in reports:
+            for report in ended:
                 folder.journal.summarise(
                     report.run_id, status=report.status, ended_at=report.view.ended_at, counts=report.counts
                 )
         finally:
             folder.close()
-    return [report.run_id for report in reports]
+    return [report.run_id for report in ended], unreadable

@@ -63,10 +63,10 @@ def command(output: Output, run: str, job: str, state: str | None, *, debug: boo
 
 
 def _plan(found: Run, job: str) -> Plan:
-    from joblot.journal.stored_plan import sound_plan, stored_plan
+    from joblot.journal.stored_plan import runnable_plan, sound_plan
 
     found.job(job)
-    return stored_plan(sound_plan(found.folder, found.id), found.id)
+    return runnable_plan(sound_plan(found.folder.journal, found.id), found.id)
 
 
 def _attempt(found: Run, plan: Plan, name: str) -> Attempt:

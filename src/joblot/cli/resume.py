@@ -9,10 +9,10 @@ import click
 from joblot.cli.options import driving_options, run_argument, run_help
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Sequence
 
     from joblot.cli.output import Output
-    from joblot.core.runstate import RunState
+    from joblot.reports.view import LiveView
 
 _HELP = f"""Go on with a run: everything without a recorded success runs, nothing with one.
 
@@ -31,7 +31,7 @@ def command(output: Output, /, run: str | None, **driving: Any) -> int:
 
 
 def go_on(
-    output: Output, name: str | None, driving: dict[str, Any], reopen: Callable[[RunState], Iterable[int]] | None
+    output: Output, name: str | None, driving: dict[str, Any], reopen: Callable[[LiveView], Sequence[int]] | None
 ) -> int:
     """Resume a run, after taking the jobs that `reopen` chooses back to the beginning."""
     from joblot.cli.drive import Choices, drive

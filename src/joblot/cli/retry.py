@@ -10,10 +10,10 @@ from joblot.cli.options import driving_options, run_argument, run_help
 from joblot.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Sequence
 
     from joblot.cli.output import Output
-    from joblot.core.runstate import RunState
+    from joblot.reports.view import LiveView
 
 _HELP = f"""Run again what did not succeed in a run (`--failed`, the default), or single jobs and everything that needs them.
 
@@ -40,27 +40,20 @@ def command(output: Output, /, run: str, names: tuple[str, ...], *, failed: bool
     return go_on(output, run_id, driving, _downstream(chosen) if chosen else _unsuccessful)
 
 
-def _unsuccessful(state: RunState) -> list[int]:
-    from joblot.core.model import CACHED, FINAL, SUCCESS
-
-    return [
-        job
-        for job, code in enumerate(state.states)
-        if code in FINAL and code not in (SUCCESS, CACHED) and job not in state.left_out
-    ]
+def _unsuccessful(view: LiveView) -> list[int]:
+    return view.in_state("failed", "skipped", "cancelled", "aborted")
 
 
-def _downstream(chosen: list[int]) -> Callable[[RunState], Iterable[int]]:
-    def reopen(state: RunState) -> Iterable[int]:
-        from joblot.core.model import FINAL
+def _downstream(chosen: list[int]) -> Callable[[LiveView], Sequence[int]]:
+    def reopen(view: LiveView) -> list[int]:
         from joblot.core.selection import refuse_missing_results
 
-        found, left_out = dict.fromkeys(chosen), state.left_out
+        found, left_out = dict.fromkeys(chosen), view.left_out
         for job in (waiting := list(found)):
-            fresh = [other for other in state.plan.dependents[job] if other not in found and other not in left_out]
+            fresh = [other for other in view.plan.dependents[job] if other not in found and other not in left_out]
             found.update(dict.fromkeys(fresh))
             waiting.extend(fresh)
-        refuse_missing_results(state.plan, found, left_out.difference(found))
-        return [job for job in found if state.states[job] in FINAL]
+        refuse_missing_results(view.plan, found, left_out.difference(found))
+        return [job for job in found if view.has_ended(job)]
 
     return reopen

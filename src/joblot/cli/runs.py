@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import os
 import time
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-import msgspec
-
-from joblot.config.load import decode
 from joblot.core.events import PlanExtended
-from joblot.core.model import Config
-from joblot.core.plan import Plan, expand
-from joblot.errors import JoblotError, StateError
-from joblot.journal.folder import StateFolder, state_path
+from joblot.errors import JournalDamagedError, StateError
+from joblot.journal.folder import StateFolder
+from joblot.journal.stored_plan import sound_plan, stored_config, stored_plan
 from joblot.reports.report import Report
 from joblot.reports.view import RunView
 
@@ -23,6 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from joblot.core.events import Record
+    from joblot.core.model import Config
+    from joblot.core.plan import Plan
     from joblot.journal import RunInfo
 
 
@@ -43,18 +41,12 @@ class Run:
     @cached_property
     def config(self) -> Config:
         """The batch as it was when the run began; one without jobs for a run that a `RunLogger` recorded."""
-        stored = self.folder.journal.plan(self.id)
-        if not stored:
-            return Config(name=self.info.batch, folder="/")
-        try:
-            return decode(stored)
-        except msgspec.MsgspecError as error:
-            raise StateError(f"the plan of run `{self.id}` cannot be read: {error}") from None
+        return stored_config(sound_plan(self.folder.journal, self.id), self.id, self.info.batch)
 
     @cached_property
     def plan(self) -> Plan:
         """What the run carries out, with the jobs that it has found on its way."""
-        plan = expand(self.config)
+        plan = stored_plan(self.config, self.id)
         if plan.growing:
             for record in self.records():
                 for event in record.events:
@@ -67,8 +59,18 @@ class Run:
         return self.folder.journal.records(self.id)
 
     def view(self) -> RunView:
-        """What the records say now."""
-        return RunView(self.plan.name, len(self.plan)).apply_all(self.records())
+        """What the records say now.
+
+        Raises:
+            JournalDamagedError: they cannot be read, or speak of jobs that the run has not.
+        """
+        try:
+            return RunView(self.plan.name, len(self.plan)).apply_all(self.records())
+        except LookupError as error:
+            message = f"the records of run `{self.id}` do not fit its plan: {type(error).__name__}: {error}"
+            raise JournalDamagedError(
+                message, hint="they are what was written: a newer joblot may have done so"
+            ) from error
 
     def report(self) -> Report:
         """The report as of now."""
@@ -105,20 +107,6 @@ class Run:
                 hint=did_you_mean(name, names) or f"`joblot show {self.id}` lists them",
             )
         return found
-
-
-@contextmanager
-def folder_if_any(state: str | None) -> Iterator[StateFolder | None]:
-    """The state folder, for what does without: None when there is none that can be used."""
-    folder = None
-    if (state_path(state) / "journal.db").exists():
-        with suppress(JoblotError):
-            folder = StateFolder(state, read_only=True)
-    try:
-        yield folder
-    finally:
-        if folder is not None:
-            folder.close()
 
 
 @contextmanager

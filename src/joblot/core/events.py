@@ -20,6 +20,8 @@ NO_RESULT: Final = Raw(b"")
 
 NOT_SELECTED: Final = "not_selected"
 """The reason code of jobs that a run leaves out. For what needs them they count as met."""
+BUNDLE_FAILED: Final = "bundle"
+"""The reason code of an end that is not the job's own: it shared a process that failed."""
 
 
 class Event(Struct, frozen=True, gc=False, tag_field="type", tag=True, omit_defaults=True):

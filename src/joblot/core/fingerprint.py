@@ -72,6 +72,8 @@ class Change(Struct, frozen=True):
         """Such as `params.pattern 'a' -> 'b'`."""
         if self.what == "code":
             return "code of the action"
+        if self.old is self.new is UNSET:
+            return self.what
         return f"{self.what} {_shown(self.old)} -> {_shown(self.new)}"
 
 
@@ -124,8 +126,8 @@ def changes(old: bytes, new: bytes) -> list[Change]:
         return []
     try:
         before = _decode_parts(old)
-    except msgspec.MsgspecError:
-        return [Change("what was kept of it cannot be read:")]
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return [Change("what was kept of it cannot be read")]
     after = _decode_parts(new)
     return [
         change

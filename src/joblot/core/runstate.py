@@ -79,8 +79,6 @@ _OF_BUNDLES: Final = frozenset({*RETRIABLE, "lost"})
 _GOOD: Final = frozenset({SUCCESS, CACHED})
 _BAD: Final = FINAL - _GOOD
 _WHEN: Final = {"success": 0, "failure": 1, "always": 2}
-BUNDLE_FAILED: Final = "bundle"
-"""The reason code of an end that is not the job's own: it shared a process that failed."""
 _STOPPED: Final = {"cancelled": CANCELLED, "fail_fast": ABORTED, "max_failures": ABORTED, "time_limit": ABORTED}
 
 
@@ -386,7 +384,7 @@ class RunState:
 
     def _ended_badly(self, decision: Decision, outcome: Outcome, now: float, others_in_flight: int) -> None:
         job, kind, reason = outcome.job, outcome.kind, outcome.reason
-        if reason == BUNDLE_FAILED:
+        if reason == ev.BUNDLE_FAILED:
             reason = ""  # an action may give any reason code but this one, by which `apply` knows a bundle's end
         # How a process ends that is being killed says nothing about its job: what counts is why it was killed. One that never began was not.
         kill_kind = self.kills.get(job)
@@ -423,7 +421,7 @@ class RunState:
         if kind == "timeout" and outcome.job in self.kills:
             timeout = self.plan.declarations[outcome.job].timeout_s
             message = f"a bundle of {self.bundles.size(outcome.job)} jobs timed out after {timeout:g} s"
-        self._emit(decision, ev.ended(outcome, kind, STATES[state], self.stopping or BUNDLE_FAILED, message, 0.0))
+        self._emit(decision, ev.ended(outcome, kind, STATES[state], self.stopping or ev.BUNDLE_FAILED, message, 0.0))
         if state in FINAL:
             self._ended_without_success(decision, outcome.job)
 
@@ -564,7 +562,7 @@ class RunState:
     def _apply_attempt_ended(self, event: ev.AttemptEnded) -> None:
         job, outcome = event.job, event.outcome
         state = STATE_OF[event.state]
-        if event.reason == BUNDLE_FAILED:
+        if event.reason == ev.BUNDLE_FAILED:
             self.bundles.failed(job)
         self._move(job, state)
         if self.kills:  # mostly there are none, and this runs once for every attempt
@@ -575,7 +573,7 @@ class RunState:
                 self.results[job] = bytes(event.result)
             self._settle(job, good=True)
             return
-        if event.reason == BUNDLE_FAILED:
+        if event.reason == ev.BUNDLE_FAILED:
             return  # the end was not the job's own: it counts neither as a try nor as a loss
         if outcome == "lost":
             self.losses[job] = self.losses.get(job, 0) + 1

@@ -5,9 +5,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Annotated, Any, Final, Protocol
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -16,11 +16,16 @@ if TYPE_CHECKING:
     from joblot.core.fingerprint import Made
 
 
+_YEAR_10000: Final = 253_402_300_800.0
+WallTime = Annotated[float, Meta(ge=0.0, lt=_YEAR_10000)]
+"""Seconds since the epoch that can be shown as a date."""
+
+
 class RunInfo(Struct, frozen=True, kw_only=True):
     """One run as a list of runs shows it. Times are seconds since the epoch.
 
     `status` is `running` until an end is recorded; who asks must know whether the run is held to tell `interrupted` from it.
-    `counts` gives the number of jobs by final state, once the run has ended.
+    `counts` gives the number of jobs by final state, once the run has ended. With a `fault` nothing is known of the run but its id.
     """
 
     run_id: str
@@ -28,9 +33,11 @@ class RunInfo(Struct, frozen=True, kw_only=True):
     source: str
     jobs: int
     status: str
-    started_at: float
-    ended_at: float | None = None
+    started_at: WallTime
+    ended_at: WallTime | None = None
     counts: dict[str, int] = {}
+    fault: str = ""
+    """What is wrong with what the list of runs has of it; empty when nothing is."""
 
 
 class Request(Struct, frozen=True):
@@ -69,10 +76,14 @@ class Journal(Protocol):
         """The plan as it was stored with the run."""
 
     def runs(self, *, limit: int | None = None) -> list[RunInfo]:
-        """The runs, newest first."""
+        """The runs, newest first, those with a `fault` among them: one that cannot be read takes no other with it."""
 
     def info(self, run_id: str) -> RunInfo | None:
-        """One run, or None when there is none of that id."""
+        """One run, or None when there is none of that id.
+
+        Raises:
+            JournalDamagedError: it cannot be read.
+        """
 
     def summarise(self, run_id: str, *, status: str, ended_at: float | None, counts: dict[str, Any]) -> None:
         """Keep what `RunInfo` shows of a run that has ended (or goes on again). A copy of what the events say, never read back."""
@@ -84,7 +95,7 @@ class Journal(Protocol):
         """What was asked and not yet taken; taking it. Cheap enough to call several times a second."""
 
     def made(self, batch: str) -> dict[str, Made]:
-        """The last successes of a batch's jobs that declare outputs, by the jobs' names."""
+        """The last successes of a batch's jobs that declare outputs, by the jobs' names; without `parts` where one cannot be read."""
 
     def keep_made(self, batch: str, made: Sequence[Made]) -> None:
         """Keep these, each in place of what was kept of that job.

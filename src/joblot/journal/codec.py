@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
 CHAIN_START: Final = bytes(16)
+NOT_JSON: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+"""What reading stored JSON raises that is not what was written."""
 _encoder: Final = msgspec.json.Encoder()
 _decoder: Final = msgspec.json.Decoder(list[AnyEvent])
 _HEAD: Final = struct.Struct(">qd")
@@ -49,8 +51,11 @@ def verified(rows: Iterable[tuple[int, float, bytes, bytes]], *, what: str) -> I
             )
         try:
             events = _decoder.decode(body)
-        except msgspec.MsgspecError as error:
-            raise JournalDamagedError(f"{what} holds an event that this version cannot read: {error}") from None
+        except NOT_JSON as error:
+            raise JournalDamagedError(
+                f"{what} holds an event that this version cannot read: {error}",
+                hint="it is what was written: a newer joblot may have done so",
+            ) from None
         yield Record(seq, at, events)
         previous, expected = chain, seq + len(events)
 

@@ -19,12 +19,13 @@ import msgspec
 
 from joblot.errors import NoRunsError, RunHeldError, StateError
 from joblot.files import reason_of, replace_file
+from joblot.journal.codec import NOT_JSON
 from joblot.journal.mounts import MOUNTS, network_type
 from joblot.journal.runfile import RunFile
 from joblot.journal.sqlite import EVENTS_FILE, SqliteJournal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from joblot.journal import RunInfo
 
@@ -41,7 +42,7 @@ def state_path(given: str | Path | None = None) -> Path:
         StateError: its path is not UTF-8 text.
     """
     path = Path(given or os.environ.get("JOBLOT_STATE") or DEFAULT).absolute()
-    if not _is_text(str(path)):
+    if not is_text(str(path)):
         raise StateError(
             f"the state folder `{path}` cannot be used: its path is not UTF-8 text",
             hint="choose another with `--state`",
@@ -50,16 +51,20 @@ def state_path(given: str | Path | None = None) -> Path:
 
 
 @contextmanager
-def past_runs(path: str | Path | None) -> Iterator[StateFolder | None]:
-    """The state folder, to look at earlier runs; None where nothing has run yet.
+def past_runs(path: str | Path | None, *, needed: bool = True) -> Iterator[StateFolder | None]:
+    """The state folder, to look at earlier runs; None where nothing has run yet, or, unless it is `needed`, where it cannot be used.
 
     Raises:
         StateError: there is a journal, and it cannot be read.
     """
+    folder, place = None, state_path(path)
     try:
-        folder = StateFolder(path, read_only=True)
+        folder = StateFolder(place, read_only=True)
     except NoRunsError:
-        folder = None
+        pass
+    except StateError:
+        if needed:
+            raise
     try:
         yield folder
     finally:
@@ -161,31 +166,44 @@ class StateFolder:
         """The run's status for people: `interrupted` when no end is recorded and nobody drives it."""
         return "interrupted" if info.status == "running" and not self.is_held(info.run_id) else info.status
 
+    def runs(self, warn: Callable[[StateError], None], *, limit: int | None = None) -> list[RunInfo]:
+        """The runs, newest first. Each of them that cannot be read is left out and told to `warn`."""
+        runs = self.journal.runs(limit=limit)
+        for info in runs:
+            if info.fault:
+                warn(self.journal.unreadable(info))
+        return [info for info in runs if not info.fault]
+
     def resolve(self, name: str | None) -> RunInfo:
         """The run that a person means: its id, the beginning or the end of it when only one run has it, or the last run.
 
         Raises:
             NoRunsError: the last one is asked for, and nothing has run.
-            StateError: there is none, or more than one.
+            StateError: there is none, or more than one, or it cannot be read: another one is never meant in its place.
         """
         if name is None or name == "last":
             runs = self.journal.runs(limit=1)
             if not runs:
                 raise NoRunsError(f"no runs in `{self.path}`", hint="`joblot run BATCH` makes one")
-            return runs[0]
-        info = self.journal.info(name) if _is_text(name) else None
+            return self._readable(runs[0])
+        info = self.journal.info(name) if is_text(name) else None
         if info is not None:
             return info
         found = [info for info in self.journal.runs() if info.run_id.startswith(name) or info.run_id.endswith(name)]
         if len(found) == 1:
-            return found[0]
+            return self._readable(found[0])
         if found:
             ids = ", ".join(f"`{info.run_id}`" for info in found[:5])
             raise StateError(f"`{name}` could be any of {len(found)} runs: {ids}", hint="give more of the run id")
         hint = "`joblot ls` lists the runs"
-        if _is_plain(name) and self.run_folder(name).events.exists():
+        if _is_plain(name) and os.path.exists(self.run_folder(name).events):  # noqa: PTH110 - pathlib raises where nothing may be looked at
             hint = f"the journal has lost it, its files have not: `joblot recover {name}`"
         raise StateError(f"no run `{name}` in `{self.path}`", hint=hint)
+
+    def _readable(self, info: RunInfo) -> RunInfo:
+        if info.fault:
+            raise self.journal.unreadable(info)
+        return info
 
     def close(self) -> None:
         """Close the journal."""
@@ -267,10 +285,10 @@ def holder(lock: Path) -> dict[str, Any] | None:
 
 
 def _is_plain(name: str) -> bool:
-    return "/" not in name and name not in ("", ".", "..") and _is_text(name)
+    return "/" not in name and name not in ("", ".", "..") and is_text(name)
 
 
-def _is_text(name: str) -> bool:
+def is_text(name: str) -> bool:
     """Whether it can be recorded and be a path: the system hands over bytes that are not UTF-8 as halves of surrogate pairs."""
     return "\0" not in name and not any("\ud800" <= char <= "\udfff" for char in name)
 
@@ -288,8 +306,8 @@ def _locked(fd: int, kind: int) -> bool:
 
 def _read_owner(fd: int) -> dict[str, Any]:
     try:
-        return dict(msgspec.json.decode(os.pread(fd, 4096, 0)))
-    except (msgspec.MsgspecError, OSError):
+        return msgspec.json.decode(os.pread(fd, 4096, 0), type=dict[str, Any])
+    except (*NOT_JSON, OSError):
         return {}
 
 

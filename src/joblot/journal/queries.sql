@@ -10,6 +10,15 @@ SELECT id, at, events, chain FROM record WHERE id BETWEEN ? AND ? ORDER BY id DE
 -- records: a run's records in order
 SELECT id, at, events, chain FROM record WHERE id BETWEEN ? AND ? ORDER BY id
 
+-- records_from_the_end: the same the other way round, to come to what lies behind a damaged page
+SELECT id, at, events, chain FROM record WHERE id BETWEEN ? AND ? ORDER BY id DESC
+
+-- whole_runs: all that is kept of runs, oldest first
+SELECT number, run_id, batch, source, jobs, status, started_at, ended_at, counts, plan FROM run ORDER BY number
+
+-- insert_whole_run: a run with all that was kept of it
+INSERT INTO run (number, run_id, batch, source, jobs, status, started_at, ended_at, counts, plan) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+
 -- run_number: the number that stands for a run id
 SELECT number FROM run WHERE run_id = ?
 
@@ -37,5 +46,14 @@ DELETE FROM request WHERE run = ? AND rowid <= ?
 -- made: the last successes of a batch's jobs
 SELECT job, parts, files, result, run, at FROM made WHERE batch = ?
 
+-- all_made: the last successes of all batches' jobs
+SELECT batch, job, parts, files, result, run, at FROM made
+
 -- keep_made: a job's last success, in place of the one before
 INSERT OR REPLACE INTO made (batch, job, parts, files, result, run, at) VALUES (?, ?, ?, ?, ?, ?, ?)
+
+-- tables: which tables there are
+SELECT name FROM sqlite_master WHERE type = 'table'
+
+-- numbers: the numbers of the tables and of the alphabet of events
+SELECT key, value FROM meta WHERE typeof(value) = 'integer'

@@ -6,6 +6,7 @@ state folder, because it has to work where none can be opened, and it runs nothi
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from contextlib import suppress
 from pathlib import Path
@@ -20,10 +21,22 @@ from joblot.core.fan_out import count_jobs
 from joblot.digest import blake2b
 from joblot.errors import StateError
 from joblot.files import atomic_write, reason_of, remove_parts, replace_file
-from joblot.journal.codec import CHAIN_START, jsonl_line, link
-from joblot.journal.folder import JOURNAL_FILE, Hold, RunFolder
-from joblot.journal.runfile import read_lines, read_rows
-from joblot.journal.sqlite import TABLES, SqliteJournal, keep_aside, refuse_device
+from joblot.journal.codec import CHAIN_START, NOT_JSON, jsonl_line, link
+from joblot.journal.folder import JOURNAL_FILE, Hold, RunFolder, is_text
+from joblot.journal.runfile import read_lines
+from joblot.journal.sqlite import (
+    EVENTS_FILE,
+    SEQ_BITS,
+    SEQ_MASK,
+    TABLES,
+    SqliteJournal,
+    has_lines,
+    keep_aside,
+    refuse_device,
+    run_info,
+    sql,
+    text_or_bytes,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -32,18 +45,18 @@ if TYPE_CHECKING:
 
 _FAULTS: Final = (sqlite3.Error, UnicodeDecodeError)
 _OUR_TABLES: Final = {"meta", "run", "record", "request"}
-_SEQ_BITS: Final = 36
-_SEQ_MASK: Final = (1 << _SEQ_BITS) - 1
-_MADE_COLUMNS: Final = "batch, job, parts, files, result, run, at"
-_MADE_KINDS: Final = (str, str, bytes, bytes, bytes, str, float)
-_RUN_COLUMNS: Final = "number, run_id, batch, source, jobs, started_at, status, ended_at, counts, plan"
+_MADE_TYPES: Final = (str, str, bytes, bytes, bytes, str, float)
+_OTHER_PLAN: Final = "no copy of its plan is what it began with"
+_LEFT: Final = "its files were left as they are"
+_WRITTEN: Final = "what was found is in the journal; mend that, and recover again"
 
 
 class Recovered(Struct, frozen=True):
     """What became of one run.
 
     `records` are those that there are now; `in_journal` and `in_file` how many sound ones each copy had before; `beyond` how many were
-    found after the first one that neither copy has. `lost` says why there is nothing to rebuild the run from; empty when it was rebuilt.
+    found after the first one that neither copy has. `lost` says why the run could not be recovered, `hint` what became of its files; both
+    are empty when it was.
     """
 
     run_id: str
@@ -56,6 +69,7 @@ class Recovered(Struct, frozen=True):
     kept: str = ""
     """Where the run's old file is."""
     lost: str = ""
+    hint: str = ""
 
     @property
     def changed(self) -> bool:
@@ -74,7 +88,8 @@ class Recovery(Struct, frozen=True):
 def recover(state: Path, run_id: str | None = None) -> Recovery:
     """Make both copies of one run, or of all runs, sound again from what is sound in either.
 
-    The journal is replaced as a whole, in one step, and only when it is not what it should be.
+    The journal is replaced as a whole, in one step, and only when it is not what it should be. A run that cannot be recovered is left as
+    it is, and keeps no other from it.
 
     Raises:
         StateError: there is nothing to recover from, or the disk does not take it.
@@ -93,15 +108,22 @@ def recover(state: Path, run_id: str | None = None) -> Recovery:
                 )
         elif not names:
             raise StateError(f"nothing to recover in `{state}`: it has no runs", hint="choose another with `--state`")
-        holds.extend(Hold(name, folders[name]) for name in names if name in folders)
-        found = [_Found(name, old, folders.get(name)) for name in names]
+        found = []
+        for name in names:
+            folder, fault = folders.get(name), ""
+            if folder is not None:
+                try:
+                    holds.append(Hold(name, folder))
+                except OSError as error:
+                    fault = _refused("write to", folder.lock, error)
+            found.append(_Found(name, old, folder, fault))
         wanted = [one for one in found if run_id in (None, one.run_id)]
         replaced = not old.sound or any(one.journal_is_behind for one in wanted)
         kept = _replace_journal(state / JOURNAL_FILE, old, found) if replaced else None
         # A new journal has all runs in it, whichever was asked for.
         return Recovery(replaced, kept, [one.renew_file() for one in (found if replaced else wanted)])
     except OSError as error:
-        raise StateError(f"cannot write to `{error.filename or state}`: {reason_of(error)}") from None
+        raise StateError(_refused("write to", state, error)) from None
     except sqlite3.Error as error:
         raise StateError(f"cannot make the journal again: {error}") from None
     finally:
@@ -112,10 +134,25 @@ def recover(state: Path, run_id: str | None = None) -> Recovery:
 
 def _run_folders(state: Path) -> dict[str, RunFolder]:
     try:
-        folders = [RunFolder(path) for path in sorted((state / "runs").iterdir()) if path.is_dir()]
+        names = sorted(os.listdir(state / "runs"))  # noqa: PTH208 - names are wanted, not paths
     except OSError:
         return {}
-    return {folder.path.name: folder for folder in folders if folder.plan.exists() or folder.events.exists()}
+    return {name: RunFolder(state / "runs" / name) for name in names if _is_run(state / "runs" / name)}
+
+
+def _is_run(path: Path) -> bool:
+    """Whether it is a run's folder, or one in which nobody may look for what makes it one."""
+    try:
+        inside = os.listdir(path)  # noqa: PTH208
+    except NotADirectoryError:
+        return False
+    except OSError:
+        return is_text(path.name)
+    return is_text(path.name) and not {"plan.json", EVENTS_FILE}.isdisjoint(inside)
+
+
+def _refused(what: str, path: Path, error: OSError) -> str:
+    return f"cannot {what} `{error.filename2 or error.filename or path}`: {reason_of(error)}"
 
 
 class _Old:
@@ -130,7 +167,7 @@ class _Old:
         if path.exists():
             with suppress(sqlite3.Error):
                 self._db = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
-                self._db.text_factory = lambda value: value.decode("utf-8", "replace")
+                self._db.text_factory = text_or_bytes
 
     def read(self) -> None:
         """Find out which runs there are and whether all is sound. Raises StateError when it is no journal, or a newer joblot's."""
@@ -138,16 +175,16 @@ class _Old:
             with suppress(*_FAULTS):
                 self.sound = self._db.execute("PRAGMA integrity_check(1)").fetchone()[0] == "ok"
             self._refuse_what_is_not_ours(self._path)
-        for row in self._rows(f"SELECT {_RUN_COLUMNS} FROM run ORDER BY number"):  # noqa: S608 - a constant of ours
+        for row in self._rows(sql("whole_runs")):
             if isinstance(row[0], int) and isinstance(row[1], str):
                 self.runs.setdefault(row[1], row)
             self.sound = self.sound and _is_row(row)
 
     def _refuse_what_is_not_ours(self, path: Path) -> None:
-        tables = {name for (name,) in self._rows("SELECT name FROM sqlite_master WHERE type = 'table'")}
+        tables = {name for (name,) in self._rows(sql("tables"))}
         if self.sound and tables and not tables & _OUR_TABLES:
             raise StateError(f"`{path}` is not a joblot journal")
-        numbers = dict(self._rows("SELECT key, value FROM meta WHERE typeof(value) = 'integer'"))
+        numbers = dict(self._rows(sql("numbers")))
         if self.sound and (numbers.get("tables", 0) > TABLES or numbers.get("events", 0) > SCHEMA):
             raise StateError(f"journal `{path}` was written by a newer joblot", hint="upgrade joblot")
         self.sound = self.sound and tables >= _OUR_TABLES and numbers.keys() >= {"tables", "events"}
@@ -156,19 +193,16 @@ class _Old:
         """The records of a run from both ends, as far as they can be read; some may come twice, and some be of the wrong types."""
         if run_id not in self.runs:
             return []
-        first = self.runs[run_id][0] << _SEQ_BITS
-        query = "SELECT id, at, events, chain FROM record WHERE id BETWEEN ? AND ? ORDER BY id"
+        first = self.runs[run_id][0] << SEQ_BITS
         found = {}
-        for order in (" ASC", " DESC"):
-            for row in self._rows(query + order, (first, first | _SEQ_MASK)):
-                found[row[0]] = (row[0] & _SEQ_MASK, *row[1:])
+        for query in ("records", "records_from_the_end"):
+            for row in self._rows(sql(query), (first, first | SEQ_MASK)):
+                found[row[0]] = (row[0] & SEQ_MASK, *row[1:])
         return list(found.values())
 
     def made(self) -> Iterator[tuple[Any, ...]]:
         """What is kept of jobs that are up to date. A row that cannot be taken costs one job run again."""
-        for row in self._rows(f"SELECT {_MADE_COLUMNS} FROM made"):  # noqa: S608 - a constant of ours
-            if all(isinstance(value, kind) for value, kind in zip(row, _MADE_KINDS, strict=True)):
-                yield row
+        return (row for row in self._rows(sql("all_made")) if tuple(map(type, row)) == _MADE_TYPES)
 
     def _rows(self, query: str, arguments: tuple[int, ...] = ()) -> Iterator[Any]:
         if self._db is None:
@@ -185,39 +219,68 @@ class _Old:
 
 
 class _Found:
-    """What both copies have of one run."""
+    """What both copies have of one run. `lost` says why that is not enough, `fault` that nobody could take hold of the run."""
 
-    def __init__(self, run_id: str, old: _Old, folder: RunFolder | None) -> None:
+    def __init__(self, run_id: str, old: _Old, folder: RunFolder | None, fault: str) -> None:
         self.run_id = run_id
+        self.lost = fault
+        self.plan: bytes | None = None
         self._folder = folder
         self._old_row = old.runs.get(run_id)
         in_journal = old.rows(run_id)
         from_journal = [row for row in in_journal if _is_record(row)]
-        from_file = [row for row in read_lines(folder.events) if row is not None] if folder is not None else []
+        from_file = self._lines()
         self.rows = _chained([*from_journal, *from_file])
         self._in_journal = len(_chained(from_journal))
         self._journal_has_more = len(in_journal) > self._in_journal
-        self._in_file = sum(1 for _ in read_rows(folder.events)) if folder is not None else self._in_journal
+        self._in_file = len(_chained(from_file)) if folder is not None else self._in_journal
         reached = self.rows[-1][0] if self.rows else 0
         self._beyond = len({row[0] for row in (*from_journal, *from_file) if row[0] > reached})
-        self._choose_plan()
+        self._plan_from = ""
+        if not self.lost and folder is not None and not self.rows and (in_journal or has_lines(folder.events, 0)):
+            # With its plan alone it would be a run that has done nothing, and do everything again.
+            self.lost, self._old_row = "none of its records is what was written", None
+        if not self.lost:
+            self._choose_plan()
+
+    def _lines(self) -> list[Row]:
+        if self._folder is None or self.lost:
+            return []
+        try:
+            return [row for row in read_lines(self._folder.events) if row is not None]
+        except StateError as error:
+            self.lost = error.message
+        except OSError as error:
+            self.lost = _refused("read", self._folder.events, error)
+        return []
 
     def _choose_plan(self) -> None:
-        stored = self._old_row[9] if self._old_row is not None else None
-        in_file = self._folder.plan.read_bytes() if self._folder is not None and self._folder.plan.exists() else None
-        wanted = _fingerprint(self.rows)
-        fitting = {
-            name: content
-            for name, content in (("journal", stored), ("plan.json", in_file))
-            if isinstance(content, bytes) and _fits(content, wanted)
-        }
+        copies = {"journal": self._old_row[9] if self._old_row is not None else None}
+        faults, fitting, wanted = [], {}, _fingerprint(self.rows)
+        if self._folder is not None:
+            try:
+                copies["plan.json"] = self._folder.plan.read_bytes()
+            except FileNotFoundError:
+                pass
+            except OSError as error:
+                faults.append(_refused("read", self._folder.plan, error))
+        for name, content in copies.items():
+            if isinstance(content, bytes):
+                fault = _plan_fault(content, wanted)
+                if fault:
+                    faults.append(fault)
+                else:
+                    fitting[name] = content
         self.plan = next(iter(fitting.values()), None)
-        self._plan_from = next(iter(fitting)) if len(fitting) == 1 and self._folder is not None else ""
+        if self.plan is None:
+            self.lost = next((fault for fault in faults if fault != _OTHER_PLAN), _OTHER_PLAN)
+        elif len(fitting) == 1 and self._folder is not None:
+            self._plan_from = next(iter(fitting))
 
     @property
     def journal_is_behind(self) -> bool:
         """Whether the journal lacks something that is there."""
-        return self.plan is not None and (
+        return not self.lost and (
             self._old_row is None
             or self._journal_has_more
             or self._in_journal != len(self.rows)
@@ -225,44 +288,37 @@ class _Found:
         )
 
     def insert(self, database: sqlite3.Connection, number: int) -> None:
-        """Write the run into a new journal; one whose plan is lost as the old one had it."""
+        """Write the run into a new journal; one that is lost as the old one had it."""
         plan = self.plan
         if plan is None:
             if self._old_row is None or not _is_row(self._old_row):
                 return
             plan = self._old_row[9] if isinstance(self._old_row[9], bytes) else b""
-        database.execute(
-            f"INSERT INTO run ({_RUN_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",  # noqa: S608 - a constant of ours
-            (number, self.run_id, *self._about(), plan),
-        )
-        database.executemany(
-            "INSERT INTO record (id, at, events, chain) VALUES (?, ?, ?, ?)",
-            ((number << _SEQ_BITS | row[0], *row[1:]) for row in self.rows),
-        )
+        database.execute(sql("insert_whole_run"), (number, self.run_id, *self._about(), plan))
+        rows = ((number << SEQ_BITS | row[0], *row[1:]) for row in self.rows)
+        database.executemany(sql("insert_record"), rows)
 
     def _about(self) -> tuple[Any, ...]:
-        """Batch, source, jobs, start, status, end, counts. What the old journal has is taken only when it is whole."""
+        """Batch, source, jobs, status, start, end, counts. What the old journal has is taken only when it is whole."""
         whole = self._in_journal == len(self.rows) or self.plan is None
         if self._old_row is not None and whole and _is_row(self._old_row):
             return self._old_row[2:9]
-        config = decode(self.plan) if self.plan else None
         began = self.rows[0][1] if self.rows else 0.0
-        if config is None:
-            return self.run_id, "", 0, began, "running", None, "{}"
-        return config.name, config.source, count_jobs(config.jobs), began, "running", None, "{}"
+        if not self.plan:
+            return self.run_id, "", 0, "running", began, None, "{}"
+        config = decode(self.plan)
+        return config.name, config.source, count_jobs(config.jobs), "running", began, None, "{}"
 
     def renew_file(self) -> Recovered:
         """Write the run's own file and plan where they are not what they should be, and say what was done."""
-        if self.plan is None:
-            return Recovered(self.run_id, lost="no copy of its plan is what it began with")
+        if self.lost:
+            return Recovered(self.run_id, lost=self.lost, hint=_LEFT)
         kept: Path | None = None
-        folder = self._folder
-        if folder is not None:
-            if self._in_file != len(self.rows) or _has_more(folder.events, self.rows):
-                kept = keep_aside(folder.events) if folder.events.exists() else None
-                replace_file(folder.events, (jsonl_line(*row) for row in self.rows))
-            if self._plan_from == "journal":
-                replace_file(folder.plan, [self.plan])
+        if self._folder is not None:
+            try:
+                kept = self._renew(self._folder)
+            except OSError as error:
+                return Recovered(self.run_id, lost=_refused("write to", self._folder.path, error), hint=_WRITTEN)
         return Recovered(
             self.run_id,
             len(self.rows),
@@ -272,6 +328,16 @@ class _Found:
             self._plan_from,
             str(kept or ""),
         )
+
+    def _renew(self, folder: RunFolder) -> Path | None:
+        kept: Path | None = None
+        if self._in_file != len(self.rows) or _has_more(folder.events, self.rows):
+            kept = keep_aside(folder.events) if folder.events.exists() else None
+            replace_file(folder.events, (jsonl_line(*row) for row in self.rows))
+        if self._plan_from == "journal":
+            assert self.plan is not None
+            replace_file(folder.plan, [self.plan])
+        return kept
 
 
 def _chained(rows: Iterable[Row]) -> list[Row]:
@@ -291,29 +357,26 @@ def _chained(rows: Iterable[Row]) -> list[Row]:
 
 def _fingerprint(rows: list[Row]) -> str | None:
     """What the plan's hash is to be, from the first event; None when nothing says."""
-    if not rows:
-        return None
-    first = msgspec.json.decode(rows[0][2])[0]
-    return str(first.get("fingerprint", "")) if first.get("type") == "run_started" else None
+    for first in msgspec.json.decode(rows[0][2])[:1] if rows else ():
+        if isinstance(first, dict) and first.get("type") == "run_started":
+            return str(first.get("fingerprint", ""))
+    return None
 
 
-def _fits(plan: bytes, fingerprint: str | None) -> bool:
-    if fingerprint:
-        return blake2b(plan, digest_size=16).hexdigest() == fingerprint
+def _plan_fault(plan: bytes, fingerprint: str | None) -> str:
+    """Why a copy of the plan cannot be taken; empty when it can."""
+    if fingerprint and blake2b(plan, digest_size=16).hexdigest() != fingerprint:
+        return _OTHER_PLAN
     try:
-        return not plan or bool(decode(plan))
-    except (msgspec.MsgspecError, UnicodeDecodeError):
-        return False
+        if plan:
+            decode(plan)
+    except NOT_JSON as error:
+        return f"its plan cannot be read: {error}"
+    return ""
 
 
 def _is_row(row: tuple[Any, ...]) -> bool:
-    kinds = ((str,), (str,), (int,), (float,), (str,), (float, type(None)), (str,))
-    if not all(isinstance(value, kind) for value, kind in zip(row[2:9], kinds, strict=True)):
-        return False
-    try:
-        return bool(msgspec.json.decode(row[8], type=dict[str, int]) is not None)
-    except msgspec.MsgspecError:
-        return False
+    return not run_info(row[1:9]).fault
 
 
 def _is_record(row: tuple[Any, ...]) -> bool:
@@ -321,7 +384,7 @@ def _is_record(row: tuple[Any, ...]) -> bool:
         return False
     try:
         return isinstance(msgspec.json.decode(row[2]), list)
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+    except NOT_JSON:
         return False
 
 
@@ -340,8 +403,7 @@ def _replace_journal(path: Path, old: _Old, found: list[_Found]) -> Path | None:
             database.execute("BEGIN IMMEDIATE")
             for number, one in enumerate(sorted(found, key=lambda one: _order(one, old)), 1):
                 one.insert(database, number)
-            made = f"INSERT OR REPLACE INTO made ({_MADE_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?)"  # noqa: S608 - a constant of ours
-            database.executemany(made, old.made())
+            database.executemany(sql("keep_made"), old.made())
             database.execute("COMMIT")
             database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         finally:
@@ -360,5 +422,5 @@ def _replace_journal(path: Path, old: _Old, found: list[_Found]) -> Path | None:
 def _order(one: _Found, old: _Old) -> tuple[float, str]:
     """Runs are listed by when they began."""
     row = old.runs.get(one.run_id)
-    began = row[5] if row is not None and isinstance(row[5], float) else one.rows[0][1] if one.rows else 0.0
+    began = row[6] if row is not None and isinstance(row[6], float) else one.rows[0][1] if one.rows else 0.0
     return began, one.run_id

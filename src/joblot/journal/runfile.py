@@ -16,7 +16,7 @@ from msgspec import Raw, Struct
 
 from joblot.errors import JournalWriteError, StateError
 from joblot.files import force_to_disk, reason_of
-from joblot.journal.codec import CHAIN_START, jsonl_line, link
+from joblot.journal.codec import CHAIN_START, NOT_JSON, jsonl_line, link
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -67,7 +67,10 @@ def read_lines(path: Path) -> Iterator[Row | None]:
     except FileNotFoundError:
         return
     except OSError as error:
-        raise StateError(f"cannot read `{path}`: {reason_of(error)}") from None
+        raise StateError(
+            f"cannot read `{path}`: {reason_of(error)}",
+            hint="make it readable or move it away: `joblot recover` makes it again from the journal",
+        ) from None
     with file:
         for text in file:
             yield _row(text) if text.endswith(b"\n") else None
@@ -80,7 +83,7 @@ def _row(text: bytes) -> Row | None:
         if not 0 < line.seq < _MOST:
             return None
         return line.seq, line.at, bytes(line.events), bytes.fromhex(line.chain)
-    except (msgspec.MsgspecError, ValueError):
+    except (*NOT_JSON, ValueError):
         return None
 
 

@@ -24,7 +24,7 @@ from joblot.core.fingerprint import Made
 from joblot.errors import JournalDamagedError, JournalWriteError, NoRunsError, StateError
 from joblot.files import replace_file
 from joblot.journal import Request, RunInfo
-from joblot.journal.codec import CHAIN_START, encode_events, jsonl_line, link, verified
+from joblot.journal.codec import CHAIN_START, NOT_JSON, encode_events, jsonl_line, link, verified
 from joblot.journal.runfile import RunFile, read_rows
 
 if TYPE_CHECKING:
@@ -40,9 +40,10 @@ GROUP: Final = 512
 _HURRY_MS: Final = 20
 _PATIENCE_MS: Final = 10_000
 """How long a lock of another program on the database is waited for: while a run goes on, and when there is nothing else to do."""
-_SEQ_BITS: Final = 36
-_SEQ_MASK: Final = (1 << _SEQ_BITS) - 1
+SEQ_BITS: Final = 36
+SEQ_MASK: Final = (1 << SEQ_BITS) - 1
 _ALL: Final = -1
+_INFO: Final = ("run_id", "batch", "source", "jobs", "status", "started_at", "ended_at")
 EVENTS_FILE: Final = "events.jsonl"
 _FAULTS: Final = (sqlite3.Error, UnicodeDecodeError)
 """What reading a damaged file raises: texts that are none any more come as the second."""
@@ -87,13 +88,14 @@ class SqliteJournal:
         except StateError:
             self._db.close()
             raise
+        self._db.text_factory = text_or_bytes
 
     # --- writing --------------------------------------------------------------------------------
 
     def create(self, run_id: str, *, batch: str, source: str, jobs: int, plan: bytes, at: float) -> None:
         """See `Journal.create`."""
         try:
-            cursor = self._db.execute(_sql("insert_run"), (run_id, batch, source, jobs, at, plan))
+            cursor = self._db.execute(sql("insert_run"), (run_id, batch, source, jobs, at, plan))
         except sqlite3.IntegrityError:
             raise StateError(f"run `{run_id}` exists already") from None
         except sqlite3.Error as error:
@@ -107,7 +109,7 @@ class SqliteJournal:
         seq, chain = self._tails.get(run_id) or self._read_tail(run_id)
         body = encode_events(events)
         chain = link(chain, seq, at, body)
-        row = (self._numbers[run_id] << _SEQ_BITS | seq, at, body, chain)
+        row = (self._numbers[run_id] << SEQ_BITS | seq, at, body, chain)
         if self._file is not None and run_id == self._file_run:
             self._file.write((seq, at, body, chain))
             self._gather(row)
@@ -141,7 +143,7 @@ class SqliteJournal:
             JournalDamagedError: the file is to be written again, and the database is not sound itself.
         """
         end = self._end(run_id)
-        fresh = [(self._numbers[run_id] << _SEQ_BITS | row[0], *row[1:]) for row, _ in read_rows(path, end)]
+        fresh = [(self._numbers[run_id] << SEQ_BITS | row[0], *row[1:]) for row, _ in read_rows(path, end)]
         if fresh:
             self._insert(fresh)
         self._tails.pop(run_id, None)
@@ -155,7 +157,7 @@ class SqliteJournal:
             return 1, CHAIN_START
         try:
             return row[0] + len(msgspec.json.decode(row[2])), row[3]
-        except (msgspec.MsgspecError, TypeError, UnicodeDecodeError):
+        except (*NOT_JSON, TypeError):
             raise self._unusable(sqlite3.DatabaseError(f"the last event of run `{run_id}` cannot be read")) from None
 
     def _renew_file(self, path: Path, run_id: str) -> Path | None:
@@ -169,7 +171,7 @@ class SqliteJournal:
         for _ in verified(rows, what=f"journal `{self.path}`"):
             pass
         known = chain == CHAIN_START or any(row[3] == chain for row in rows)
-        aside = keep_aside(path) if not known or _has_lines(path, sound) else None
+        aside = keep_aside(path) if not known or has_lines(path, sound) else None
         replace_file(path, (jsonl_line(*row) for row in rows))
         return aside
 
@@ -235,7 +237,7 @@ class SqliteJournal:
             version = self._db.execute("PRAGMA data_version").fetchone()[0]
             if version == self._seen_versions.get(run_id):
                 return []
-            rows = self._db.execute(_sql("requests"), (number,)).fetchall()
+            rows = self._db.execute(sql("requests"), (number,)).fetchall()
         except _FAULTS as error:
             raise self._unusable(error) from None
         if rows:
@@ -250,13 +252,30 @@ class SqliteJournal:
         """See `Journal.made`."""
         if self._tables < TABLES:  # an older journal, opened to be read
             return {}
-        rows = self._rows("made", (batch,))
-        return {row[0]: Made(*row) for row in rows if type(row[1]) is type(row[2]) is type(row[3]) is bytes}
+        try:
+            return self._kept(batch, str)  # a function of ours for each text would take a third longer
+        except StateError:
+            return self._kept(batch, text_or_bytes)
+
+    def _kept(self, batch: str, text_factory: Any) -> dict[str, Made]:
+        self._db.text_factory = text_factory
+        try:
+            return {
+                row[0]: Made(*row)
+                if type(row[1]) is type(row[2]) is type(row[3]) is bytes
+                and type(row[4]) is str
+                and type(row[5]) is float
+                else Made(row[0], b"", b"")
+                for row in self._rows("made", (batch,))
+                if type(row[0]) is str
+            }
+        finally:
+            self._db.text_factory = text_or_bytes
 
     def keep_made(self, batch: str, made: Sequence[Made]) -> None:
         """See `Journal.keep_made`."""
         rows = [(batch, one.job, one.parts, one.files, one.result, one.run, one.at) for one in made]
-        self._insert_all(_sql("keep_made"), rows)
+        self._insert_all(sql("keep_made"), rows)
 
     def force(self) -> None:
         """See `Journal.force`."""
@@ -298,24 +317,29 @@ class SqliteJournal:
         if not rows:
             raise StateError(f"no run `{run_id}` in `{self.path}`")
         if not isinstance(rows[0][0], bytes):
-            raise JournalDamagedError(f"journal `{self.path}` is damaged: the plan of run `{run_id}` cannot be read")
+            raise JournalDamagedError(
+                f"journal `{self.path}` is damaged: the plan of run `{run_id}` cannot be read",
+                hint=f"`joblot recover {run_id}` takes it from the run's own `plan.json`",
+            )
         return rows[0][0]
 
     def runs(self, *, limit: int | None = None) -> list[RunInfo]:
         """See `Journal.runs`."""
-        return [self._info(row) for row in self._rows("runs", (_ALL if limit is None else limit,))]
+        return [run_info(row) for row in self._rows("runs", (_ALL if limit is None else limit,))]
 
     def info(self, run_id: str) -> RunInfo | None:
         """See `Journal.info`."""
-        return next((self._info(row) for row in self._rows("run_info", (run_id,))), None)
+        info = next((run_info(row) for row in self._rows("run_info", (run_id,))), None)
+        if info is not None and info.fault:
+            raise self.unreadable(info)
+        return info
 
-    def _info(self, row: Any) -> RunInfo:
-        names = ("run_id", "batch", "source", "jobs", "status", "started_at", "ended_at")
-        try:
-            counts = msgspec.json.decode(row[7])
-            return msgspec.convert(dict(zip(names, row, strict=False)) | {"counts": counts}, RunInfo)
-        except (msgspec.MsgspecError, TypeError) as error:
-            raise JournalDamagedError(f"journal `{self.path}` is damaged: a run cannot be read: {error}") from None
+    def unreadable(self, info: RunInfo) -> JournalDamagedError:
+        """The error that a run with a fault is for who asks for it, and the warning for who asks for others."""
+        return JournalDamagedError(
+            f"run `{info.run_id}` cannot be read: its row in journal `{self.path}` is damaged: {info.fault}",
+            hint="`joblot recover` makes the journal again from the runs' own files",
+        )
 
     # --- inside ---------------------------------------------------------------------------------
 
@@ -346,7 +370,7 @@ class SqliteJournal:
 
     def _check_schema(self) -> None:
         # One query: between two of them another process may make the tables.
-        known = {name for (name,) in self._db.execute("SELECT name FROM sqlite_master")}
+        known = {name for (name,) in self._db.execute(sql("tables"))}
         if "meta" not in known:
             if self._read_only and not known:  # a runner was killed, or the disk was full, when it was to be made
                 raise NoRunsError(f"no runs here: journal `{self.path}` is empty", hint="`joblot run` makes one")
@@ -356,7 +380,7 @@ class SqliteJournal:
             self._db.executescript(f"BEGIN IMMEDIATE;{_text('schema.sql')};{numbers};COMMIT;")
         elif "made" not in known and not self._read_only:  # tables of number 1
             self._db.executescript(f"BEGIN IMMEDIATE;{_text('schema.sql')};{_RENUMBER};COMMIT;")
-        newest = dict(self._db.execute("SELECT key, value FROM meta WHERE typeof(value) = 'integer'"))
+        newest = dict(self._db.execute(sql("numbers")))
         self._tables = newest.get("tables", 0)
         if newest.get("tables", 0) > TABLES or newest.get("events", 0) > SCHEMA:
             raise StateError(
@@ -387,8 +411,8 @@ class SqliteJournal:
         return self._numbers[run_id]
 
     def _range(self, run_id: str) -> tuple[int, int]:
-        first = self._number(run_id) << _SEQ_BITS
-        return first, first | _SEQ_MASK
+        first = self._number(run_id) << SEQ_BITS
+        return first, first | SEQ_MASK
 
     def _read_tail(self, run_id: str) -> tuple[int, bytes]:
         """Where to go on, from the whole run: a chain is only worth going on with when it holds."""
@@ -405,14 +429,14 @@ class SqliteJournal:
 
     def _rows(self, query: str, arguments: tuple[Any, ...]) -> Iterator[Any]:
         try:
-            for row in self._db.execute(_sql(query), arguments):  # noqa: UP028 - `yield from` would close the cursor, after the database
+            for row in self._db.execute(sql(query), arguments):  # noqa: UP028 - `yield from` would close the cursor, after the database
                 yield row
         except _FAULTS as error:
             raise self._unusable(error) from None
 
     def _write(self, query: str, arguments: tuple[Any, ...]) -> None:
         try:
-            self._db.execute(_sql(query), arguments)
+            self._db.execute(sql(query), arguments)
         except sqlite3.Error as error:
             raise self._not_written(error) from None
 
@@ -425,6 +449,29 @@ class SqliteJournal:
         if isinstance(error, sqlite3.OperationalError):
             return JournalWriteError(f"cannot write to journal `{self.path}`: {error}", hint=_advice(str(error)))
         return JournalDamagedError(f"journal `{self.path}` is damaged: {_one_line(error)}")
+
+
+def run_info(row: tuple[Any, ...]) -> RunInfo:
+    """A run from what the list of runs has of it, with a fault when that cannot be."""
+    try:
+        counts = msgspec.json.decode(row[7])
+        info = msgspec.convert(dict(zip(_INFO, row, strict=False)) | {"counts": counts}, RunInfo)
+    except (*NOT_JSON, TypeError) as error:
+        fault = _one_line(error)
+    else:
+        if info.run_id.isprintable() and "/" not in info.run_id:
+            return info
+        fault = "its id cannot be the name of a folder"
+    name = row[0] if isinstance(row[0], str) and row[0].isprintable() else repr(row[0])
+    return RunInfo(run_id=name, batch="", source="", jobs=0, status="", started_at=0.0, fault=fault)
+
+
+def text_or_bytes(value: bytes) -> str | bytes:
+    """A text of the database. One that is none any more stays bytes, so that it costs its own row and not the whole query."""
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return value
 
 
 def refuse_device(path: Path) -> None:
@@ -447,7 +494,7 @@ def keep_aside(path: Path, word: str = "damaged") -> Path:
     return aside
 
 
-def _has_lines(path: Path, start: int) -> bool:
+def has_lines(path: Path, start: int) -> bool:
     """Whether a file has whole lines from a place on. What a killed write leaves is less than one."""
     if not path.exists():
         return False
@@ -458,7 +505,7 @@ def _has_lines(path: Path, start: int) -> bool:
 
 def _plain(row: Any) -> tuple[int, float, bytes, bytes]:
     number = (
-        row[0] & _SEQ_MASK if isinstance(row[0], int) else 0
+        row[0] & SEQ_MASK if isinstance(row[0], int) else 0
     )  # no event has the number 0: the chain's check says the rest
     return number, row[1], row[2], row[3]
 
@@ -493,9 +540,10 @@ def _queries() -> dict[str, str]:
     return queries
 
 
-def _sql(name: str) -> str:
+def sql(name: str) -> str:
+    """The query of that name in `queries.sql`."""
     return _queries()[name]
 
 
 _RENUMBER: Final = f"UPDATE meta SET value = {TABLES} WHERE key = 'tables'"  # noqa: S608 - a number of ours
-_INSERT_RECORD: Final = _sql("insert_record")
+_INSERT_RECORD: Final = sql("insert_record")

@@ -6,8 +6,11 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from joblot.errors import StateError
+from joblot.files import reason_of
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
     from pathlib import Path
 
     from joblot.core.plan import Plan
@@ -28,14 +31,17 @@ class _Past(msgspec.Struct):
     results: list[_Took]
 
 
-def observed_peaks(plan: Plan, reports: Iterable[Path]) -> dict[int, int]:
+def observed_peaks(
+    plan: Plan, reports: Iterable[Path], warn: Callable[[StateError], None] = lambda _: None
+) -> dict[int, int]:
     """Bytes that jobs which declare no `memory` are to be taken for, by number: the most that was seen of the job, else of its action.
 
-    Rounded up, so that jobs of about the same size ask for the same. Reports that are not there or cannot be read are passed over.
+    Rounded up, so that jobs of about the same size ask for the same. Reports that are not there are passed over; so are those that cannot
+    be read, of which `warn` is told.
     """
     jobs: dict[str, int] = {}
     actions: dict[str, int] = {}
-    for took in (took for report in reports for took in _read(report)):
+    for took in (took for report in reports for took in _read(report, warn)):
         jobs[took.job] = max(jobs.get(took.job, 0), took.peak_bytes)
         actions[took.action] = max(actions.get(took.action, 0), took.peak_bytes)
     expected = {}
@@ -56,8 +62,21 @@ def _rounded(peak: int) -> int:
     return step
 
 
-def _read(report: Path) -> list[_Took]:
+def _read(report: Path, warn: Callable[[StateError], None]) -> list[_Took]:
     try:
         return msgspec.json.decode(report.read_bytes(), type=_Past).results
-    except (OSError, msgspec.MsgspecError):
+    except FileNotFoundError:  # the run has not ended
         return []
+    except (OSError, msgspec.MsgspecError, UnicodeDecodeError) as error:
+        warn(unreadable(report, error))
+        return []
+
+
+def unreadable(report: Path, error: Exception) -> StateError:
+    """What is to be said of a run whose report file cannot be read."""
+    run_id = report.parent.name
+    why = reason_of(error) if isinstance(error, OSError) else str(error)
+    return StateError(
+        f"the report of run `{run_id}` cannot be read: {why}",
+        hint=f"it is passed over; `joblot show {run_id} --json` says the same from the journal",
+    )

@@ -19,12 +19,13 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from joblot.core import events as ev
-from joblot.core.model import CACHED, FAILED, READY, RUNNING, STATE_OF, STATES, SUCCESS, WAITING
+from joblot.core.model import CACHED, FAILED, FINAL, READY, RUNNING, STATE_OF, STATES, SUCCESS, WAITING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from joblot.core.model import Artifact
+    from joblot.core.plan import Plan
 
 
 class Bundle(Struct, frozen=True):
@@ -81,6 +82,8 @@ class RunView:
         self.ended_at: float | None = None
         self.by: dict[str, Any] = {}
         """Who drove the run last: pid, host, user, versions."""
+        self.settings: dict[str, Any] = {}
+        """What the run was last begun or gone on with: `on`, `workers` (how many attempts at once), `fail_fast`, ..."""
         self.stopping: ev.RunStopping | None = None
         """Why nothing starts any more, if that is so."""
         self.logged: deque[tuple[float, ev.Logged]] = deque(maxlen=logged)
@@ -231,9 +234,9 @@ class RunView:
             case ev.Logged():
                 self.logged.append((at, event))
             case ev.RunStarted():
-                self.started_at, self.status, self.by = at, "running", event.by
+                self.started_at, self.status, self.by, self.settings = at, "running", event.by, event.settings
             case ev.RunResumed():
-                self.by = event.by
+                self.by, self.settings = event.by, event.settings
                 self.ended_at, self.stopping, self._measured_s, self.status = None, None, 0.0, "running"
             case ev.RunReopened():
                 self._reopened(event)
@@ -283,6 +286,17 @@ class RunView:
     def state(self, job: int) -> str:
         """The name of the job's state."""
         return STATES[self._states[job]]
+
+    def has_ended(self, job: int) -> bool:
+        """Whether the job is in a final state."""
+        return self._states[job] in FINAL
+
+    def running(self) -> Iterator[tuple[int, int]]:
+        """The jobs of which an attempt is out, each with the attempt's number, in the order of the batch."""
+        job = self._states.find(RUNNING)  # many times as fast as to look at each: most jobs wait, or have ended
+        while job >= 0:
+            yield job, self._attempts[job]
+            job = self._states.find(RUNNING, job + 1)
 
     def reason(self, job: int) -> str:
         """The reason code of a job that did not end well; empty for others."""
@@ -350,6 +364,17 @@ class RunView:
             history=tuple(self._history.get(job, ())),
             bundle=self._bundles.get(job),
         )
+
+
+class LiveView(RunView):
+    """The view of a run that goes on, with its plan: what observers are given. It is to be read, not changed.
+
+    `apply` is called by the engine, for every record once it is in the journal.
+    """
+
+    def __init__(self, plan: Plan) -> None:
+        super().__init__(plan.name, len(plan))
+        self.plan = plan
 
 
 def _known(at: float) -> float | None:

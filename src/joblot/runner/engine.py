@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Final, Protocol
 from joblot.core import events as ev
 from joblot.core.model import Attempt, Outcome
 from joblot.errors import JoblotError, JournalWriteError
+from joblot.reports.view import LiveView
 from joblot.runner.values import Values
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from joblot.clock import Clock
     from joblot.core.commands import Decision
@@ -38,8 +39,8 @@ _LONGEST_PAUSE_S: Final = 2.0
 class Observer(Protocol):
     """Is told what happens. Called on the engine's thread, so it has to be quick."""
 
-    def started(self, run_id: str, state: RunState) -> None:
-        """Before the first decision of this process is carried out. The state is to be read, not changed."""
+    def started(self, run_id: str, state: LiveView) -> None:
+        """The first decision of this process is recorded, and will be carried out next. What `state` says is as new as the journal, until the end."""
 
     def recorded(self, record: ev.Record) -> None:
         """These events are in the journal now."""
@@ -54,12 +55,22 @@ class Observer(Protocol):
         """The run has ended or this process lets go of it."""
 
 
+def answers(
+    decision: Decision, state: RunState, current: UpToDate, now: Callable[[], float], capacity: Callable[[], int]
+) -> Iterator[Decision]:
+    """The decisions that follow from what a decision asks: which jobs are up to date, which of those that needed them are, and so on."""
+    while decision.checks:
+        decision = state.checked(decision.checks, current.judge(decision.checks), now(), capacity())
+        yield decision
+
+
 class Engine:
     """Drives one run in this process.
 
     `began_at` is the wall time of the run's own start, its first record: events tell when attempts began relative to it. None: the run
     starts with the first decision here. `known` is how many jobs the plan had when the executor began, whose processes know of no others;
-    by default all that there are. `watch` looks after the files that jobs declare, `current` says which jobs are up to date.
+    by default all that there are. `view` has taken in what the journal has of the run, and goes on with it for the observers, who never see
+    the state itself; by default it is made of the journal. `watch` looks after the files that jobs declare, `current` says which jobs are up to date.
     """
 
     def __init__(
@@ -71,6 +82,7 @@ class Engine:
         executor: Executor,
         clock: Clock,
         began_at: float | None,
+        view: LiveView | None = None,
         observers: Sequence[Observer] = (),
         stop_grace_s: float = STOP_GRACE_S,
         disk_wait_s: float = 0.0,
@@ -86,7 +98,11 @@ class Engine:
         self._executor = executor
         self._clock = clock
         self._zero = clock.now() - (clock.wall() - began_at if began_at is not None else 0.0)
+        self._view = view or LiveView(state.plan)
+        if view is None:
+            self._view.apply_all(journal.records(run_id))
         self._observers = list(observers)
+        self._begun = False
         self._stop_grace_s = stop_grace_s
         self._disk_wait_s = disk_wait_s
         self._interrupts: Interrupts | None = None
@@ -115,8 +131,6 @@ class Engine:
         """
         state = self._state
         self._interrupts = interrupts
-        for observer in self._observers:
-            observer.started(self._run_id, state)
         self._carry_out(first)
         while not state.ended:
             outcomes = self._wait()
@@ -168,12 +182,10 @@ class Engine:
     def _carry_out(self, decision: Decision, outcomes: Sequence[Outcome] = ()) -> None:
         """Record, then act; then look at what may be up to date, which leads to the next decision."""
         self._carry_out_one(decision, outcomes)
-        while decision.checks:
+        if decision.checks:
             assert self._current is not None
-            decision = self._state.checked(
-                decision.checks, self._current.judge(decision.checks), self._clock.now(), self.capacity
-            )
-            self._carry_out_one(decision)
+            for following in answers(decision, self._state, self._current, self._clock.now, lambda: self.capacity):
+                self._carry_out_one(following)
 
     def _carry_out_one(self, decision: Decision, outcomes: Sequence[Outcome] = ()) -> None:
         events = decision.events
@@ -182,6 +194,11 @@ class Engine:
             events = [*said, *events]
         if events:
             record = self._record(events)
+            self._view.apply(record)
+            if not self._begun:
+                self._begun = True
+                for observer in self._observers:
+                    observer.started(self._run_id, self._view)
             for observer in self._observers:
                 observer.recorded(record)
             if self._current is not None:

@@ -26,15 +26,17 @@ from joblot.core.selection import Selection, leave_out
 from joblot.errors import ConfigError, JoblotError, StateError, UsageError, did_you_mean
 from joblot.executors.protocol import RunContext
 from joblot.files import reason_of, write_atomically
-from joblot.journal.stored_plan import sound_plan, stored_plan
+from joblot.journal.codec import NOT_JSON
+from joblot.journal.stored_plan import runnable_plan, sound_plan
 from joblot.outputs import Hashes, OutputWatch
-from joblot.runner.engine import Engine, Observer
+from joblot.reports.view import LiveView
+from joblot.runner.engine import Engine, Observer, answers
 from joblot.runner.interrupts import Interrupts
 from joblot.runner.uptodate import LASTING_ID, UpToDate, batch_key, matching
 from joblot.runner.values import Values
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from joblot.core.commands import Decision
     from joblot.core.fingerprint import Made
@@ -76,7 +78,7 @@ def resume_run(
     *,
     observers: Sequence[Observer] = (),
     plan: Plan | None = None,
-    reopen: Callable[[RunState], Iterable[int]] | None = None,
+    reopen: Callable[[LiveView], Sequence[int]] | None = None,
 ) -> Report:
     """Go on with a run: everything without a recorded success runs, nothing with one.
 
@@ -99,11 +101,11 @@ def resume_run(
     folder = StateFolder(options.state, read_only=True)
     try:
         info = folder.resolve(name)
-        stored = sound_plan(folder, info.run_id)
+        stored = sound_plan(folder.journal, info.run_id)
     finally:
         folder.close()
     if plan is None:
-        plan = stored_plan(stored, info.run_id)
+        plan = runnable_plan(stored, info.run_id)
     elif plan.encoded != stored:
         raise StateError(
             f"run `{info.run_id}` is of another plan than this batch",
@@ -171,7 +173,7 @@ class _Driver:
                 at=at,
             )
             self._attach(self._plan.encoded)
-            return self._drive(state, journal, executor, None, first)
+            return self._drive(state, LiveView(self._plan), journal, executor, None, first)
         finally:
             if executor is not None:
                 executor.close()
@@ -184,13 +186,11 @@ class _Driver:
     def _decide_ahead(self, state: RunState) -> Callable[[float, int], Decision]:
         """What a run begins with, decided before there is an executor or a journal: perhaps nothing has to run."""
         current = self._look_at_files(state, self._glance())
-        room = self._slots
-        decision = self._first(state)(self._clock.now(), room)
-        while decision.checks:
-            up_to_date = current.judge(decision.checks)
-            more = state.checked(decision.checks, up_to_date, self._clock.now(), room)
-            decision.events += more.events
-            decision.starts, decision.checks = more.starts, more.checks
+        decision = self._first(state)(self._clock.now(), self._slots)
+        for following in answers(decision, state, current, self._clock.now, lambda: self._slots):
+            decision.events += following.events
+            decision.starts = following.starts
+        decision.checks = []
         return lambda _now, _room: decision
 
     def _glance(self) -> dict[str, Made]:
@@ -204,6 +204,10 @@ class _Driver:
         values = Values(self._plan, state, LASTING_ID)
         forced = matching(self._plan, self._options.force if force is None else force)
         assert self._watch is not None
+        lost = [name for name, kept in made.items() if not kept.parts]
+        if lost:
+            more = f" and {len(lost) - 1} more jobs" if len(lost) > 1 else ""
+            self._warn(f"what was kept of `{lost[0]}`{more} cannot be read: up to date or not, it runs again")
         self._current = UpToDate(self._plan, made, self._watch.hashes, values.of, forced=forced)
         return self._current
 
@@ -214,10 +218,9 @@ class _Driver:
             if state.states[job] == RUNNING:
                 self._watch.clear_after_crash(job, state.attempts[job], self._current.outputs_of(job), began_at)
 
-    def resume(self, reopen: Callable[[RunState], Iterable[int]] | None) -> Report:
+    def resume(self, reopen: Callable[[LiveView], Sequence[int]] | None) -> Report:
         """An earlier run."""
         from joblot.executors.processes import sweep
-        from joblot.reports.view import RunView
 
         executor = self._executor(self._on)
         try:
@@ -230,7 +233,7 @@ class _Driver:
             self._attach()
             info = journal.info(self._run_id)
             assert info is not None
-            state, view, recorded = self._state(), RunView(self._plan.name, len(self._plan)), False
+            state, view, recorded = self._state(), LiveView(self._plan), False
             force: list[str] = []
             for record in journal.records(self._run_id):
                 view.apply(record)
@@ -244,10 +247,8 @@ class _Driver:
                 self._clear_after_crash(state, view.started_at or info.started_at)
             if not recorded:  # killed before its first record: nothing has begun
                 self._left_out = leave_out(self._plan, self._noted_selection())
-                return self._drive(state, journal, executor, None, self._first(state), view)
-            again = (
-                sorted((reopen or _unsuccessful)(state)) if state.ended or state.stopping or reopen is not None else []
-            )
+                return self._drive(state, view, journal, executor, None, self._first(state))
+            again = reopen(view) if reopen else _unsuccessful(state) if state.ended or state.stopping else ()
             if again:
                 record = journal.append(self._run_id, state.reopen(again).events, self._clock.wall())
                 view.apply(record)
@@ -257,7 +258,7 @@ class _Driver:
             journal.summarise(self._run_id, status="running", ended_at=None, counts={})
             began = view.started_at or info.started_at
             return self._drive(
-                state, journal, executor, began, lambda now, room: state.resume(now, room, **self._words()), view
+                state, view, journal, executor, began, lambda now, room: state.resume(now, room, **self._words())
             )
         finally:
             executor.close()
@@ -277,15 +278,12 @@ class _Driver:
     def _drive(
         self,
         state: RunState,
+        view: LiveView,
         journal: Journal,
         executor: Executor,
         began_at: float | None,
-        first: Callable[[float, int], Any],
-        view: Any = None,
+        first: Callable[[float, int], Decision],
     ) -> Report:
-        from joblot.reports.view import RunView
-
-        view = view or RunView(self._plan.name, len(self._plan))
         interrupts, began_cpu_s = Interrupts(), time.process_time()
         with interrupts:
             if interrupts.fd >= 0:
@@ -297,7 +295,8 @@ class _Driver:
                 executor=executor,
                 clock=self._clock,
                 began_at=began_at,
-                observers=[_Feed(view), *self._observers],
+                view=view,
+                observers=self._observers,
                 stop_grace_s=self._options.stop_grace_s,
                 disk_wait_s=self._options.disk_wait_s,
                 watch=self._watch,
@@ -310,7 +309,7 @@ class _Driver:
             observer.ended(report.status)
         return report
 
-    def _keep_books(self, journal: Journal, view: Any, ended_at: float | None, cpu_s: float = 0.0) -> Report:
+    def _keep_books(self, journal: Journal, view: LiveView, ended_at: float | None, cpu_s: float = 0.0) -> Report:
         """What is kept of a run that has ended, beside its events. `cpu_s` is what this process took, jobs that it ran itself included."""
         report = self._report(view)
         report.own_cpu_s = max(0.0, cpu_s - (view.cpu_s if self._on == "inline" else 0.0))
@@ -322,7 +321,7 @@ class _Driver:
                 self._warn(error.message)
         return report
 
-    def _report(self, view: Any) -> Report:
+    def _report(self, view: LiveView) -> Report:
         from joblot.reports.report import Report
 
         log = None
@@ -416,7 +415,7 @@ class _Driver:
         if path.exists():
             try:
                 self._selection = msgspec.json.decode(path.read_bytes(), type=Selection)
-            except msgspec.MsgspecError as error:
+            except NOT_JSON as error:
                 raise StateError(f"`{path}` is damaged: {error}", hint="nothing has run: begin a new run") from None
         return self._selection
 
@@ -431,6 +430,10 @@ class _Driver:
     def _warn(self, message: str) -> None:
         for observer in self._observers:
             observer.warned(message)
+
+    def _pass_over(self, error: StateError) -> None:
+        """Tell of another run that cannot be read: this one goes on without what it would have said."""
+        self._warn(f"{error.message}; {error.hint}")
 
     def _let_go(self) -> None:
         if self._hold is not None:
@@ -475,9 +478,13 @@ class _Driver:
         with past_runs(self._options.state or None) as folder:
             if folder is None:
                 return {}
-            name = self._plan.config.name
-            past = [run.run_id for run in folder.journal.runs(limit=_LOOK_BACK) if run.batch == name]
-            return observed_peaks(self._plan, [folder.run_folder(run_id).report for run_id in past[:_LEARN_FROM]])
+            past = [
+                run.run_id
+                for run in folder.runs(self._pass_over, limit=_LOOK_BACK)
+                if run.batch == self._plan.config.name
+            ]
+            reports = [folder.run_folder(run_id).report for run_id in past[:_LEARN_FROM]]
+            return observed_peaks(self._plan, reports, self._pass_over)
 
     def _words(self) -> dict[str, Any]:
         from joblot.journal.folder import owner
@@ -526,25 +533,6 @@ def _remove_flat(folder: Path) -> None:
         folder.rmdir()
     except OSError:
         pass  # it was not there, or something holds on to it: the next run of the same id clears it
-
-
-class _Feed:
-    """Keeps the view in step with the journal."""
-
-    def __init__(self, view: Any) -> None:
-        self.recorded = view.apply
-
-    def started(self, run_id: str, state: RunState) -> None:
-        """Nothing to do."""
-
-    def idle(self) -> None:
-        """Nothing to do."""
-
-    def warned(self, message: str) -> None:
-        """Nothing to do."""
-
-    def ended(self, status: str) -> None:
-        """Nothing to do."""
 
 
 def _unsuccessful(state: RunState) -> list[int]:

@@ -297,7 +297,7 @@ def _files(made: Made | None) -> Files:
         return _NO_FILES
     try:
         return decoded_files(made.files)
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, UnicodeDecodeError):
         return _NO_FILES
 
 

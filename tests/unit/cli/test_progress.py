@@ -1,4 +1,4 @@
-"""Log lines from records, with a clock that stands still and a run that is only state."""
+"""Log lines from records, with a clock that stands still and a run that is only state, of which progress sees the view alone."""
 
 import pytest
 
@@ -9,6 +9,7 @@ from joblot.core import events as ev
 from joblot.core.limits import Limits
 from joblot.core.model import Outcome
 from joblot.core.runstate import RunState
+from joblot.reports.view import LiveView
 
 
 class Lines:
@@ -30,16 +31,29 @@ def driven(jobs, *, slots=4, clock=None, **limits):
     for name, options in jobs:
         batch.add(name, options.pop("what", print), **options)
     state = RunState(batch.plan(), Limits(slots=slots, **limits))
-    lines = Lines()
-    progress = PlainProgress(lines, None, now=(clock or ManualClock()).now)
-    first = state.start(0.0, slots)
-    progress.started("r1", state)
-    progress.recorded(ev.Record(1, 0.0, first.events))
+    lines, tell = told(state, PlainProgress, now=(clock or ManualClock()).now)
 
     def end(*outcomes):
-        progress.recorded(ev.Record(2, 0.0, state.attempts_ended(outcomes, 1.0, slots).events))
+        tell(state.attempts_ended(outcomes, 1.0, slots).events)
 
-    return lines, progress, end
+    return lines, tell, end
+
+
+def told(state, kind, **options):
+    """Progress that was told of the beginning of a run; and what tells it more, as the engine does."""
+    lines, view = Lines(), LiveView(state.plan)
+    progress = kind(lines, None, **options)
+
+    def tell(events):
+        record = ev.Record(1, 0.0, events)
+        view.apply(record)
+        if not progress.begun:
+            progress.started("r1", view)
+        progress.recorded(record)
+
+    tell.progress = progress
+    tell(state.start(0.0, state.limits.slots, settings={"workers": state.limits.slots}).events)
+    return lines, tell
 
 
 def test_jobs_that_end_in_one_record_are_numbered_in_its_order():
@@ -71,14 +85,14 @@ def test_why_a_run_stops():
 
 def test_a_large_run_says_every_five_seconds_how_far_it_is():
     clock = ManualClock()
-    lines, progress, end = driven([(f"j{n}", {}) for n in range(300)], slots=300, clock=clock)
+    lines, tell, end = driven([(f"j{n}", {}) for n in range(300)], slots=300, clock=clock)
     end(*(Outcome(n, 1, "ok", 0.0, 0.0) for n in range(100)))
     clock.advance(4.9)
-    progress.idle()
+    tell.progress.idle()
     assert lines.said == ["INFO run `r1`: 300 jobs, 300 at once"]
     clock.advance(0.1)
-    progress.idle()
-    progress.idle()
+    tell.progress.idle()
+    tell.progress.idle()
     assert lines.said[1:] == ["INFO 100 of 300 done, 100 ok, 200 running, 20.0 jobs/s, about 10.0 s left"]
 
 
@@ -89,11 +103,7 @@ def test_unknown_actions_of_a_large_run_are_named_up_to_a_limit():
     for number in range(count):
         batch.add(f"j{number}", "nope")
     state = RunState(batch.plan(), Limits(), unknown_actions=range(count))
-    lines = Lines()
-    progress = PlainProgress(lines, None, now=ManualClock().now)
-    first = state.start(0.0, 1)
-    progress.started("r1", state)
-    progress.recorded(ev.Record(1, 0.0, first.events))
+    lines, _ = told(state, PlainProgress, now=ManualClock().now)
     assert lines.said[1] == "WARNING j0: skipped: unknown action `nope`"
     assert len(lines.said) == 1 + DETAILED + 1
     assert lines.said[-1] == "WARNING 300 jobs in all are skipped because their actions are unknown"
@@ -101,30 +111,30 @@ def test_unknown_actions_of_a_large_run_are_named_up_to_a_limit():
 
 @pytest.mark.parametrize(("level", "shown"), [("info", True), ("warning", True), ("error", True)])
 def test_what_actions_log_is_shown(level, shown):
-    lines, progress, _ = driven([("a", {})])
-    progress.recorded(ev.Record(3, 0.0, [ev.Logged("log", level, 0, 1, "half\x1b[31m way", {"rows": 5})]))
+    lines, tell, _ = driven([("a", {})])
+    tell([ev.Logged("log", level, 0, 1, "half\x1b[31m way", {"rows": 5})])
     assert (f"{level.upper()} a: half way rows=5" in lines.said) is shown
 
 
 def test_many_attempts_that_were_running_when_the_runner_ended_are_one_line():
     jobs = [(f"j{number}", {}) for number in range(DETAILED + 5)]
-    lines, progress, _ = driven(jobs, slots=DETAILED + 5)
+    lines, tell, _ = driven(jobs, slots=DETAILED + 5)
     del lines.said[:]
     cut = [
         ev.AttemptEnded(job, 1, "interrupted", "ready", message="the runner ended while it ran")
         for job in range(DETAILED + 5)
     ]
-    progress.recorded(ev.Record(2, 0.0, [*cut[:3]]))
+    tell(cut[:3])
     assert len(lines.said) == 3
     del lines.said[:]
-    progress.recorded(ev.Record(3, 0.0, cut))
+    tell(cut)
     assert lines.said == ["WARNING 25 attempts were running when the runner ended; their jobs go on as each may"]
 
 
 def test_many_jobs_that_are_cancelled_at_once_are_one_line():
     jobs = [(f"j{number}", {}) for number in range(DETAILED + 6)]
-    lines, progress, _ = driven(jobs, slots=1)
+    lines, tell, _ = driven(jobs, slots=1)
     del lines.said[:]
     waiting = list(range(1, DETAILED + 6))
-    progress.recorded(ev.Record(2, 0.0, [ev.JobsEnded(waiting, "cancelled", "cancelled")]))
+    tell([ev.JobsEnded(waiting, "cancelled", "cancelled")])
     assert lines.said == ["WARNING 25 jobs: cancelled: the run was cancelled"]

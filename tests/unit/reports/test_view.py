@@ -208,3 +208,16 @@ def test_however_the_events_are_cut_into_records_the_view_is_the_same(story, siz
     for job in range(5):
         ends = [event for event in told if isinstance(event, ev.AttemptEnded) and event.job == job]
         assert view.facts(job).wall_s == pytest.approx(sum(end.wall_s for end in ends))
+
+
+def test_attempts_that_are_out_and_jobs_that_have_ended():
+    view = view_of(
+        [ev.RunStarted("f", 6, {"workers": 3}), ev.AttemptsStarted([0, 2, 5])],
+        [ev.AttemptEnded(0, 1), ev.AttemptEnded(2, 1, "error", "ready"), ev.AttemptsStarted([2])],
+        [ev.JobsEnded([3], "skipped", "condition")],
+    )
+    assert list(view.running()) == [(2, 2), (5, 1)]
+    assert [job for job in range(6) if view.has_ended(job)] == [0, 3]
+    assert view.settings == {"workers": 3}
+    view.apply(ev.Record(9, T0 + 9, [ev.RunResumed(settings={"workers": 5})]))
+    assert view.settings == {"workers": 5}
