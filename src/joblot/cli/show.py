@@ -25,14 +25,14 @@ def command(output: Output, run: str, state: str | None, *, events: bool) -> int
     """Read a run's records."""
     from joblot.cli.runs import open_run
 
-    with open_run(run, state) as found:
+    with open_run(run, state) as opened:
         if events:
-            _events(output, found)
+            _events(output, opened)
         elif output.json:
-            for part in found.report().to_json_parts():
+            for part in opened.report().to_json_parts():
                 output.result(part)
         else:
-            output.result("\n".join(_text(found)))
+            output.result("\n".join(_text(opened)))
     return EXIT_OK
 
 
