@@ -372,8 +372,8 @@ class Report:
             started_at=None if facts.began_at is None else iso_utc(facts.began_at),
             cpu_s=round(facts.cpu_s, 6),
             peak_bytes=facts.peak_bytes,
-            exit_code=_or_unset(facts.exit_code),
-            signal=_or_unset(facts.signal),
+            exit_code=UNSET if facts.exit_code is None else facts.exit_code,
+            signal=UNSET if facts.signal is None else facts.signal,
             log=self._log_of(facts) or UNSET,
             artifacts=facts.artifacts or UNSET,
             bundle=facts.bundle.jobs if facts.bundle else UNSET,
@@ -409,10 +409,6 @@ class _Item(Struct, gc=False):
     log: str | UnsetType = UNSET
     artifacts: tuple[Artifact, ...] | UnsetType = UNSET
     bundle: int | UnsetType = UNSET
-
-
-def _or_unset(value: int | None) -> int | UnsetType:
-    return UNSET if value is None else value
 
 
 class _Jobs(Mapping[str, JobReport]):

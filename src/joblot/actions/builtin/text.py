@@ -175,7 +175,6 @@ def _as_result(items: Iterator[dict[str, Any]]) -> list[dict[str, Any]]:
         kept.append(item)
         size += len(json.dumps(item)) + 1
         if size > RESULT_BYTES_MAX:
-            raise ActionError(
-                "the items do not fit into a result of 1 MiB: name a file in `output`", reason="too_large"
-            )
+            message = "the items do not fit into a result of 1 MiB: name a file in `output`"
+            raise ActionError(message, reason="too_large")
     return kept
