@@ -56,7 +56,7 @@ def iso_utc(wall: float) -> str:
     return f"{_to_the_second(whole)}.{int((wall - whole) * 1000):03d}Z"
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=8)  # a run records many events a second
 def _to_the_second(whole: int) -> str:
     year, month, day, hour, minute, second = time.gmtime(whole)[:6]
     return f"{year:04d}-{month:02d}-{day:02d}T{hour:02d}:{minute:02d}:{second:02d}"

@@ -24,7 +24,7 @@ EXIT_SIGTERM: Final = 143
 class Diagnostic(NamedTuple):
     """One thing that is wrong (or doubtful) in a batch file: where, what, what to do.
 
-    `path` is the place in the document (`jobs[3].retry.max_attempts`), `line` and `column` count from 1 and are 0 when unknown,
+    `path` is the field in the document (`jobs[3].retry.max_attempts`), `line` and `column` count from 1 and are 0 when unknown,
     `source` is the text of that line, `hint` an instruction without the word "hint".
     """
 
@@ -43,11 +43,9 @@ class Diagnostic(NamedTuple):
         return self._asdict()
 
     def head(self) -> str:
-        """`file:line:column: error: message`, with what is known of the place."""
-        place = self.file
-        if self.line:
-            place = f"{place}:{self.line}:{self.column}" if place else f"{self.line}:{self.column}"
-        return f"{place}: {self.severity}: {self.message}" if place else f"{self.severity}: {self.message}"
+        """`file:line:column: error: message`, with what is known of the position."""
+        position = ":".join(filter(None, [self.file, f"{self.line}:{self.column}" if self.line else ""]))
+        return f"{position}: {self.severity}: {self.message}" if position else f"{self.severity}: {self.message}"
 
     def render(self) -> str:
         """The head, the line with a caret under the column, and the hint."""
@@ -62,7 +60,7 @@ class Diagnostic(NamedTuple):
 
 
 class JoblotError(Exception):
-    """Something that the user can mend. `exit_code` is what a command line ends with."""
+    """Something that the user can mend. `exit_code` is the exit status of a command line."""
 
     exit_code: int = EXIT_INTERNAL
     hint: str = ""
@@ -89,9 +87,9 @@ class ConfigError(JoblotError, ValueError):
             [Diagnostic("config", diagnostics, hint=hint)] if isinstance(diagnostics, str) else list(diagnostics)
         )
         first = self.diagnostics[0]
-        more = len(self.diagnostics) - 1
-        where = first.head() if first.file else f"{first.path}: {first.message}" if first.path else first.message
-        super().__init__(where + (f" (and {more} more)" if more else ""), hint=first.hint)
+        others = len(self.diagnostics) - 1
+        message = first.head() if first.file else f"{first.path}: {first.message}" if first.path else first.message
+        super().__init__(message + (f" (and {others} more)" if others else ""), hint=first.hint)
 
 
 class CyclicDependencyError(ConfigError):
@@ -165,8 +163,8 @@ def nearest(word: str, known: Iterable[str], *, limit: int = 3) -> list[str]:
     from difflib import get_close_matches
 
     folded = {name.casefold().replace("-", "_"): name for name in known}
-    found = get_close_matches(word.casefold().replace("-", "_"), folded, n=limit, cutoff=0.6)
-    return [folded[name] for name in found]
+    matches = get_close_matches(word.casefold().replace("-", "_"), folded, n=limit, cutoff=0.6)
+    return [folded[name] for name in matches]
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

@@ -65,6 +65,7 @@ def parse_size(text: str | int) -> int:
 
 def format_duration(seconds: float) -> str:
     """`12 ms`, `4.2 s`, `3m05s`, `2h07m`: short, for people."""
+    # A form ends where rounding would write its limit: 59.96 is `1m00s`, not `60.0 s`.
     if seconds < 0.9995:
         return f"{round(seconds * 1000)} ms"
     if seconds < 59.95:

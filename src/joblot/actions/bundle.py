@@ -1,6 +1,6 @@
-"""What a fused action is given: the jobs that it does in one call, and a way to say of each how it ended.
+"""What a fused action gets: the jobs that it does in one call, and methods to report how each ended.
 
-Where that goes is not known here: whoever runs the action passes a callable.
+Where reports go is not known here: whoever runs the action passes a callable.
 """
 
 from __future__ import annotations
@@ -68,22 +68,20 @@ class BundleContext:
     @classmethod
     def for_test(cls, batch_dir: Path, jobs: Mapping[str, Mapping[str, Any]], input: Any = None) -> Recorded:
         """A context for calling a fused action directly, as in a test: jobs by name, each with its parameters, and their input."""
-        made = [
-            FusedJob(name, 1, input, params, Context.for_test(batch_dir, job=name)) for name, params in jobs.items()
-        ]
-        return Recorded(made, batch_dir)
+        contexts = ((name, params, Context.for_test(batch_dir, job=name)) for name, params in jobs.items())
+        return Recorded([FusedJob(name, 1, input, params, ctx) for name, params, ctx in contexts], batch_dir)
 
     @property
     def open(self) -> list[FusedJob]:
-        """The jobs of which nothing was said so far."""
+        """The jobs that are neither done nor failed so far."""
         with self._lock:
             return list(self._open.values())
 
     def done(self, job: FusedJob, result: Any = None) -> None:
-        """The job has ended well; this counts at once, whatever becomes of the others. Any thread may say so.
+        """The job has ended well; this counts at once, whatever becomes of the others. Any thread may call it.
 
         Raises:
-            ActionError: it was said before how the job ended.
+            ActionError: the job is done or failed already.
         """
         self._end(job, result, None)
 
@@ -91,7 +89,7 @@ class BundleContext:
         """The job has failed, by itself: the others go on. It is tried again as its `retry` says.
 
         Raises:
-            ActionError: it was said before how the job ended.
+            ActionError: the job is done or failed already.
         """
         self._end(job, None, ActionError(error) if isinstance(error, str) else error)
 
@@ -103,7 +101,7 @@ class BundleContext:
 
 
 class Recorded(BundleContext):
-    """A context that keeps what was said, by job name: for tests of fused actions."""
+    """A context that keeps results and errors by job name: for tests of fused actions."""
 
     def __init__(self, jobs: Iterable[FusedJob], batch_dir: Path) -> None:
         super().__init__(jobs, run_id="test", batch_dir=batch_dir, ended=self._keep)

@@ -1,4 +1,4 @@
-"""What an action may ask of joblot while it runs: to log, to show progress, to write a file that is whole or absent.
+"""What joblot offers an action while it runs: to log, to show progress, to write a file that is whole or absent.
 
 Where messages go is not known here: whoever runs the action passes callables.
 """
@@ -22,16 +22,8 @@ _DISK: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS)
 """What a write may fail with; such an error does not name the file."""
 
 
-def _no_line(_: LogLine) -> None:
-    """Messages go nowhere."""
-
-
-def _no_progress(_done: float, _total: float | None, _unit: str) -> None:
-    """Progress goes nowhere."""
-
-
-def _never() -> bool:
-    return False
+def _ignore(*_: Any) -> None:
+    """Messages and progress go nowhere."""
 
 
 class Context:
@@ -54,9 +46,9 @@ class Context:
         attempt: int,
         batch_dir: Path,
         run_dir: Path | None = None,
-        log: Callable[[LogLine], None] = _no_line,
-        progress: Callable[[float, float | None, str], None] = _no_progress,
-        cancelled: Callable[[], bool] = _never,
+        log: Callable[[LogLine], None] = _ignore,
+        progress: Callable[[float, float | None, str], None] = _ignore,
+        cancelled: Callable[[], bool] = lambda: False,
     ) -> None:
         self.run_id = run_id
         self.job = job
@@ -71,8 +63,8 @@ class Context:
     @classmethod
     def for_test(cls, batch_dir: Path, **options: Any) -> Context:
         """A context for calling an action directly, as in a test: run `test`, job `job`, attempt 1."""
-        known: dict[str, Any] = {"run_id": "test", "job": "job", "attempt": 1, "batch_dir": batch_dir}
-        return cls(**known | options)
+        defaults: dict[str, Any] = {"run_id": "test", "job": "job", "attempt": 1, "batch_dir": batch_dir}
+        return cls(**defaults | options)
 
     @property
     def cancelled(self) -> bool:
@@ -118,13 +110,13 @@ class Context:
             ActionError: a folder or a file cannot be written, or the block did not write one of them.
         """
         parts = [self._part(path) for path in paths]
-        made = []
+        artifacts = []
         try:
             yield parts
             for path, part in zip(paths, parts, strict=True):
                 if not part.exists():
                     raise ActionError(f"nothing was written to `{self.shown(path)}`", reason="output")
-                made.append(Artifact(self.shown(path), part.stat().st_size))
+                artifacts.append(Artifact(self.shown(path), part.stat().st_size))
             rename_together(dict(zip(parts, map(self.path, paths), strict=True)))
         except BaseException as error:
             for part in parts:
@@ -132,13 +124,15 @@ class Context:
                     part.unlink()
             if not isinstance(error, OSError):
                 raise
-            named = [path for path, part in zip(paths, parts, strict=True) if error.filename in (part, str(part))]
+            suspects = [path for path, part in zip(paths, parts, strict=True) if error.filename in (part, str(part))]
+            # A full or broken disk fails a write that names no file: then the first output is named rather than none. Any other error
+            # without an output's name is the block's own, such as an input that is missing, and must not be told as ours.
             if error.errno in _DISK:
-                named += paths
-            if not named:
+                suspects += paths
+            if not suspects:
                 raise
-            raise self._cannot_write(named[0], error) from error
-        self.artifacts += made
+            raise self._cannot_write(suspects[0], error) from error
+        self.artifacts += artifacts
 
     def _part(self, path: str | Path) -> Path:
         """The temporary file of an output. What earlier attempts left when they were killed goes: none of them lives any more.

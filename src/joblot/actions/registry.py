@@ -57,11 +57,11 @@ class Action:
         self.version = version
         self.command = command
         self.tuning = frozenset(tuning)
-        """Parameters that change how the work is done, and not what comes of it."""
+        """Parameters that change how the work is done and not its result."""
         self.fused: Callable[..., Any] | None = None
-        """Does many jobs in one call, with what `function` would make of each alone; None when there is no such thing."""
+        """Does many jobs in one call, each with the result that `function` would give it alone; None for an action that cannot be fused."""
         self.fuse_on: tuple[str, ...] = ()
-        """In what those jobs agree: `input`, and names of parameters."""
+        """What the jobs of one call have in common: `input`, and names of parameters."""
         module = getattr(function, "__module__", "")
         self.origin = f"{module}:{getattr(function, '__qualname__', repr(function))}"
 
@@ -88,12 +88,13 @@ class Action:
 
     @cached_property
     def defaults(self) -> dict[str, Any]:
-        """The parameters that a job need not give, and what they are then."""
-        return {one.name: one.default for one in self.signature.parameters.values() if not one.required}
+        """The defaults of the optional parameters, by name."""
+        parameters = self.signature.parameters.values()
+        return {parameter.name: parameter.default for parameter in parameters if not parameter.required}
 
     @property
     def fuse_rule(self) -> dict[str, Any]:
-        """In what jobs must agree to be done in one call: names, each with what stands for a parameter that a job does not give."""
+        """What jobs must have in common to be done in one call: names, each with the default of the parameter."""
         return {name: self.defaults.get(name) for name in self.fuse_on}
 
     def fitting(self, input: Any) -> Any:
@@ -138,10 +139,10 @@ class Registry(MutableMapping[str, Action]):
             UnknownActionError: there is none; the hint names the nearest.
             UsageError: the package that offers it cannot be imported.
         """
-        known = self._find(name)
-        if known is None:
+        action = self._find(name)
+        if action is None:
             raise UnknownActionError(f"unknown action `{name}`", hint=did_you_mean(name, self.names()))
-        return known
+        return action
 
     def __setitem__(self, name: str, action: Action) -> None:
         """Register an action. Doing so again with the same function (a module imported twice) is fine.
@@ -173,8 +174,8 @@ class Registry(MutableMapping[str, Action]):
 
     def signature(self, name: str) -> Signature | None:
         """What an action takes, or None when there is no such action."""
-        known = self._find(name)
-        return known.signature if known is not None else None
+        action = self._find(name)
+        return action.signature if action is not None else None
 
     @overload
     def action(self, name: F, /) -> F: ...
@@ -211,12 +212,13 @@ class Registry(MutableMapping[str, Action]):
         name = name or getattr(function, "__name__", "")
         if not name:
             raise UsageError(f'{signatures.describe(function)} has no name: write `@action("name")`')
-        made = Action(name, function, version=version, command=command, tuning=tuning)
-        wrong = next((one for one in tuning if one not in made.signature.parameters), None) if tuning else None
-        if wrong is not None:
-            hint = did_you_mean(wrong, made.signature.parameters)
-            raise UsageError(f"{signatures.describe(function)}: `{name}` has no parameter `{wrong}`", hint=hint)
-        self[name] = made
+        action = Action(name, function, version=version, command=command, tuning=tuning)
+        # Without `tuning` no annotation is evaluated yet: a module may register many actions that no job names.
+        unknown = [key for key in tuning if key not in action.signature.parameters]
+        if unknown:
+            hint = did_you_mean(unknown[0], action.signature.parameters)
+            raise UsageError(f"{signatures.describe(function)}: `{name}` has no parameter `{unknown[0]}`", hint=hint)
+        self[name] = action
         return function
 
     def fused(self, name: str, /, *, on: Sequence[str]) -> Callable[[F], F]:
@@ -235,17 +237,19 @@ class Registry(MutableMapping[str, Action]):
 
         def decorate(function: F) -> F:
             signatures.check_fused(function)
-            place, action = signatures.describe(function), self._actions.get(name)
+            described, action = signatures.describe(function), self._actions.get(name)
             if action is None:
-                raise UsageError(f"{place} is to fuse `{name}`, which is no action yet: register that first")
+                raise UsageError(f"{described} is to fuse `{name}`, which is no action yet: register that first")
             if action.command:
-                raise UsageError(f"{place} is to fuse `{name}`, which returns commands: those cannot be fused")
+                raise UsageError(f"{described} is to fuse `{name}`, which returns commands: those cannot be fused")
             known = ["input"] * (action.signature.input != "none") + list(action.signature.parameters)
-            wrong = next((one for one in on if one not in known), None)
-            if wrong is not None:
-                raise UsageError(f"{place}: `{name}` has no parameter `{wrong}`", hint=did_you_mean(wrong, known))
+            unknown = next((key for key in on if key not in known), None)
+            if unknown is not None:
+                raise UsageError(
+                    f"{described}: `{name}` has no parameter `{unknown}`", hint=did_you_mean(unknown, known)
+                )
             if not on:
-                raise UsageError(f"{place}: `on` names nothing that jobs could agree in")
+                raise UsageError(f"{described}: `on` names nothing that jobs could agree in")
             action.fused, action.fuse_on = function, tuple(on)
             return function
 
@@ -253,8 +257,8 @@ class Registry(MutableMapping[str, Action]):
 
     def fuse_rules(self, names: Iterable[str]) -> dict[str, dict[str, Any]]:
         """The `fuse_rule` of each of these actions that can be fused; a name without an action is passed over."""
-        found = {name: self[name] for name in names if self.signature(name) is not None}
-        return {name: action.fuse_rule for name, action in found.items() if action.fused is not None}
+        actions = {name: self[name] for name in names if self.signature(name) is not None}
+        return {name: action.fuse_rule for name, action in actions.items() if action.fused is not None}
 
     def _find(self, name: str) -> Action | None:
         return self._actions.get(name) or self._load_built_in(name) or self._load_entry_point(name)
@@ -266,16 +270,16 @@ class Registry(MutableMapping[str, Action]):
         from importlib import import_module
 
         module, _, function = self._built_in[name].partition(":")
-        found = ACTIONS._actions.get(name) or _made(name, getattr(import_module(module), function))  # noqa: SLF001
-        self._actions[name] = found
-        return found
+        built_in = ACTIONS._actions.get(name) or _action_of(name, getattr(import_module(module), function))  # noqa: SLF001
+        self._actions[name] = built_in
+        return built_in
 
     def _load_entry_point(self, name: str) -> Action | None:
         point = next((point for point in self._points if point.name == name), None)
         if point is None:
             return None
         loaded = _imported(f"action `{name}` of package `{point.dist.name if point.dist else '?'}`", point.load)
-        self._actions[name] = _made(name, loaded)
+        self._actions[name] = _action_of(name, loaded)
         return self._actions[name]
 
     @cached_property
@@ -323,31 +327,30 @@ def _import_file(path: str) -> None:
         raise
 
 
-def _imported(what: str, load: Callable[[], Any]) -> Any:
-    """What `load` returns. Whatever else it raises becomes one line: a module that calls `sys.exit` must not end the runner."""
+def _imported(name: str, load: Callable[[], Any]) -> Any:
+    """The value that `load` returns. Whatever it raises becomes one line: a module that calls `sys.exit` must not end the runner."""
     try:
         return load()
     except KeyboardInterrupt:
         raise
     except BaseException as error:
-        raise UsageError(f"{_place(what, error)}: cannot be imported: {_one_line(error)}") from error
+        raise UsageError(f"{_position(name, error)}: cannot be imported: {_one_line(error)}") from error
 
 
-def _place(what: str, error: BaseException) -> str:
+def _position(imported: str, error: BaseException) -> str:
     """`file:line` of the statement that failed, in the imported file when it had any part in it."""
+    from traceback import walk_tb
+
     if isinstance(error, SyntaxError) and error.filename:
         return f"{error.filename}:{error.lineno or 1}"
-    frames: list[tuple[str, int]] = []
-    trace = error.__traceback__
-    while trace is not None:
-        frames.append((trace.tb_frame.f_code.co_filename, trace.tb_lineno))
-        trace = trace.tb_next
-    own = [frame for frame in frames if frame[0] == what]
-    theirs = [frame for frame in frames if frame[0] != __file__ and "importlib" not in frame[0]]
-    file, line = (own or theirs or [("", 0)])[-1]
-    if file == what:
+    frames = [(frame.f_code.co_filename, line) for frame, line in walk_tb(error.__traceback__)]
+    own = [frame for frame in frames if frame[0] == imported]
+    # The import system and this module are in every trace, and the user can mend neither.
+    others = [frame for frame in frames if frame[0] != __file__ and "importlib" not in frame[0]]
+    file, line = (own or others or [("", 0)])[-1]
+    if file == imported:
         return f"{file}:{line}"
-    return f"{what}: {file}:{line}" if file else what
+    return f"{imported}: {file}:{line}" if file else imported
 
 
 def _one_line(error: BaseException) -> str:
@@ -360,7 +363,7 @@ def _one_line(error: BaseException) -> str:
     return f"{type(error).__name__}: {first}" if first else type(error).__name__
 
 
-def _made(name: str, loaded: Any) -> Action:
+def _action_of(name: str, loaded: Any) -> Action:
     """The action that a decorator registered for this function, or a plain one."""
     if isinstance(loaded, Action):
         return loaded

@@ -6,15 +6,15 @@ Knows nothing of batches or of values; it neither checks nor converts them.
 from __future__ import annotations
 
 import sys
-from types import SimpleNamespace
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, get_args, get_origin, get_type_hints
+from collections.abc import Callable, Iterable
+from types import SimpleNamespace, UnionType
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Union, get_args, get_origin, get_type_hints
 
 from joblot.core.model import Parameter, Signature
 from joblot.errors import UsageError
 
 if TYPE_CHECKING:
     import inspect
-    from collections.abc import Callable
 
 CONTEXT: Final = "ctx"
 INPUT: Final = "input"
@@ -24,7 +24,7 @@ def check(function: Callable[..., Any]) -> None:
     """Make sure that joblot can call `function`: only `input` and `ctx` need a position, no `*args`, not `async`.
 
     Raises:
-        UsageError: it cannot; the message names the function, its place and the parameter.
+        UsageError: it cannot; the message names the function, its file and line, and the parameter.
     """
     import inspect
 
@@ -32,6 +32,8 @@ def check(function: Callable[..., Any]) -> None:
         raise UsageError(f"{describe(function)} is `async`: an action is a plain function")
     if inspect.isgeneratorfunction(function):
         raise UsageError(f"{describe(function)} is a generator: an action returns its result")
+    # A batch file gives parameters by name, so each needs a name of its own; only `input` and `ctx` are filled in by joblot. Told at the
+    # decorator, a wrong function is found when its module is imported and not in the middle of a run.
     for position, parameter in enumerate(_parameters(function)):
         if parameter.kind is parameter.VAR_POSITIONAL:
             raise UsageError(f"{describe(function)} has `*{parameter.name}`: an action's parameters have names")
@@ -48,14 +50,14 @@ def check_fused(function: Callable[..., Any]) -> None:
     """Make sure that joblot can call `function` with the jobs of a bundle and their context.
 
     Raises:
-        UsageError: it cannot; the message names the function and its place.
+        UsageError: it cannot; the message names the function, its file and line.
     """
     import inspect
 
     if inspect.iscoroutinefunction(function) or inspect.isgeneratorfunction(function):
         raise UsageError(f"{describe(function)} is `async` or a generator: an action is a plain function")
     parameters = _parameters(function)
-    by_position = [one for one in parameters if one.kind in (one.POSITIONAL_ONLY, one.POSITIONAL_OR_KEYWORD)]
+    by_position = [each for each in parameters if each.kind in (each.POSITIONAL_ONLY, each.POSITIONAL_OR_KEYWORD)]
     if len(by_position) != 2 or len(parameters) != 2:
         raise UsageError(f"{describe(function)} must take two parameters: `def many(jobs, ctx)`")
 
@@ -65,7 +67,7 @@ _STAR: Final = "put `*` before the parameters: `def action(input, *, name, ctx)`
 
 def read(name: str, function: Callable[..., Any]) -> Signature:
     """The signature of an action. Annotations that cannot be evaluated count as `Any`."""
-    known = hints(function)
+    annotations = hints(function)
     parameters: dict[str, Parameter] = {}
     takes_input: Literal["required", "optional", "none"] = "none"
     is_open = False
@@ -78,7 +80,7 @@ def read(name: str, function: Callable[..., Any]) -> Signature:
         elif parameter.kind is parameter.VAR_KEYWORD:
             is_open = True
         else:
-            hint = known.get(parameter.name, Any)
+            hint = annotations.get(parameter.name, Any)
             default = None if required else parameter.default
             parameters[parameter.name] = Parameter(parameter.name, hint, required, default, _doc(hint))
     return Signature(name, parameters, takes_input, is_open, _summary(function))
@@ -93,10 +95,6 @@ def takes_one_path(function: Callable[..., Any]) -> bool:
 
 def takes_paths(function: Callable[..., Any]) -> bool:
     """Whether `input` is annotated as a list, or another sequence, of paths."""
-    from collections.abc import Iterable
-    from types import UnionType
-    from typing import Union, get_args, get_origin
-
     hint = hints(function).get(INPUT)
     options = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
     kinds = [get_origin(option) or option for option in options]
@@ -109,7 +107,7 @@ def takes(function: Callable[..., Any], parameter: str) -> bool:
 
 
 def describe(function: Callable[..., Any]) -> str:
-    """`/x/my_actions.py:12: `load``: where a function stands, and its name."""
+    """`/x/my_actions.py:12: `load``: a function's file, line and name."""
     name = getattr(function, "__qualname__", None) or repr(function)
     code = getattr(function, "__code__", None)
     return f"{code.co_filename}:{code.co_firstlineno}: `{name}`" if code else f"`{name}`"
@@ -138,14 +136,14 @@ def hints(function: Callable[..., Any]) -> dict[str, Any]:
 
 
 def _hints_one_by_one(function: Callable[..., Any]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
+    evaluated: dict[str, Any] = {}
     for name, annotation in _annotations(function).items():
         alone = SimpleNamespace(__annotations__={name: annotation})
         try:
-            found |= get_type_hints(alone, getattr(function, "__globals__", {}), include_extras=True)
+            evaluated |= get_type_hints(alone, getattr(function, "__globals__", {}), include_extras=True)
         except Exception:  # noqa: BLE001 - as above
-            found[name] = Any
-    return found
+            evaluated[name] = Any
+    return evaluated
 
 
 def _annotations(function: Callable[..., Any]) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """The command line: the list of commands, each of which has a module of its own that is imported when it is called.
 
-What they are for stands here, so that `joblot --help` imports none of them. Installed packages may offer more, in the entry point group
+Their one-line descriptions stand here, so that `joblot --help` imports none of them. Installed packages may offer more, in the entry point group
 `joblot.commands`; they are looked for when a command is asked for that is not in the table, and for the help. It does not know what they do.
 """
 
@@ -90,10 +90,8 @@ class Commands(click.Group):
         """Find the command that the first argument names."""
         name = args[0]
         if name not in COMMANDS and not ctx.resilient_parsing and not name.startswith("-") and name not in self.offered:
-            known = [*COMMANDS, *self.offered]
-            raise UsageError(
-                f"no such command: `{name}`", hint=did_you_mean(name, known) or "`joblot --help` lists them"
-            )
+            hint = did_you_mean(name, [*COMMANDS, *self.offered]) or "`joblot --help` lists them"
+            raise UsageError(f"no such command: `{name}`", hint=hint)
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002

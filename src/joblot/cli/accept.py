@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from joblot.cli.options import batch_argument_required, json_option, state_option, variables_option
-from joblot.errors import EXIT_OK
+from joblot.errors import EXIT_OK, UsageError
 
 if TYPE_CHECKING:
     from joblot.cli.output import Output
@@ -27,11 +27,10 @@ if TYPE_CHECKING:
 def command(
     output: Output, batch: str, jobs: tuple[str, ...], variables: list[tuple[str, str]], state: str | None
 ) -> int:
-    """Look at the files and keep what is found."""
+    """Record the outputs that are there as up to date."""
     from joblot.cli import batch as batches
     from joblot.cli.ahead import judge_of
     from joblot.clock import SystemClock
-    from joblot.errors import UsageError
     from joblot.journal.folder import StateFolder
     from joblot.runner.uptodate import batch_key, matching
 
@@ -40,9 +39,8 @@ def command(
     chosen = sorted(matching(plan, jobs))
     for job in chosen:
         if job in plan.growing:
-            raise UsageError(
-                f"`{plan.name(job)}` makes nothing itself", hint="its jobs are found, and judged, in a run"
-            )
+            hint = "its jobs are found, and judged, in a run"
+            raise UsageError(f"`{plan.name(job)}` makes nothing itself", hint=hint)
     folder = StateFolder(state)
     try:
         judge = judge_of(plan, folder.journal.made(batch_key(plan)))

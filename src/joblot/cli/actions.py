@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from types import NoneType, UnionType
 from typing import TYPE_CHECKING, Any, Union, get_args, get_origin
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 @json_option
 @click.pass_obj
 def command(output: Output, name: str | None, modules: tuple[str, ...]) -> int:
-    """Ask the registry."""
+    """Read the registry and print it."""
     from joblot.actions.registry import ACTIONS, import_modules
 
     import_modules([_absolute(module) for module in modules])
@@ -37,7 +38,7 @@ def command(output: Output, name: str | None, modules: tuple[str, ...]) -> int:
         else:
             output.result("\n".join(_describe(action)))
         return EXIT_OK
-    actions = [ACTIONS[one] for one in ACTIONS.names()]
+    actions = list(ACTIONS.values())
     if output.json:
         output.document([_as_data(action) for action in actions])
     else:
@@ -48,8 +49,6 @@ def command(output: Output, name: str | None, modules: tuple[str, ...]) -> int:
 
 
 def _absolute(module: str) -> str:
-    import os
-
     return os.path.abspath(module) if module.endswith(".py") else module  # noqa: PTH100 - as the batch file's `imports` are
 
 
@@ -60,10 +59,10 @@ def _as_data(action: Action) -> dict[str, Any]:
         "summary": signature.summary,
         "input": signature.input,
         "parameters": [
-            {"name": one.name, "type": _type(one.type), "required": one.required}
-            | ({} if one.required else {"default": _plain(one.default)})
-            | ({"doc": one.doc} if one.doc else {})
-            for one in signature.parameters.values()
+            {"name": parameter.name, "type": _type(parameter.type), "required": parameter.required}
+            | ({} if parameter.required else {"default": _plain(parameter.default)})
+            | ({"doc": parameter.doc} if parameter.doc else {})
+            for parameter in signature.parameters.values()
         ],
         "open": signature.open,
         "version": action.version,
@@ -78,8 +77,8 @@ def _describe(action: Action) -> list[str]:
     signature = action.signature
     lines = [action.name, f"  {signature.summary}" if signature.summary else "", f"  input: {signature.input}"]
     rows = [
-        [one.name, _type(one.type), "required" if one.required else f"default {one.default!r}", one.doc]
-        for one in signature.parameters.values()
+        [each.name, _type(each.type), "required" if each.required else f"default {each.default!r}", each.doc]
+        for each in signature.parameters.values()
     ]
     if rows:
         lines += ["  params:", *(f"    {line}" for line in columns(rows))]

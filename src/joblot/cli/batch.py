@@ -27,29 +27,29 @@ def read(files: Sequence[str], variables: Iterable[tuple[str, str]], *, strict: 
 
     Raises:
         ConfigError: with everything that is wrong in the file.
-        UsageError: no file was named and none of the usual name is here; or files that cannot be taken together.
+        UsageError: no file was named and this folder has none of the usual names; or the files cannot be taken together.
     """
-    asked: dict[str, Any] = {"vars": dict(variables), "strict": strict, "lookup": ACTIONS.signature}
-    asked |= {"names": ACTIONS.names, "importer": import_modules}
+    options: dict[str, Any] = {"vars": dict(variables), "strict": strict, "lookup": ACTIONS.signature}
+    options |= {"names": ACTIONS.names, "importer": import_modules}
     if len(files) > 1:
         from joblot.config.several import load_several
 
-        config, warnings = load_several(files, **asked)
+        config, warnings = load_several(files, **options)
     else:
-        config, warnings = load(files[0] if files else _here(), **asked)
+        config, warnings = load(files[0] if files else _usual_file(), **options)
     return expand(config), warnings
 
 
-def _here() -> str:
-    found = next((name for name in NAMES if os.path.exists(name)), None)  # noqa: PTH110 - pathlib costs start-up time
-    if found is None:
+def _usual_file() -> str:
+    file = next((name for name in NAMES if os.path.exists(name)), None)  # noqa: PTH110 - pathlib costs start-up time
+    if file is None:
         raise UsageError("no batch file was named, and there is no `joblot.yaml` here", hint="`joblot init` writes one")
-    return found
+    return file
 
 
 def warn(output: Output, warnings: list[Diagnostic]) -> None:
     """Show warnings as errors are shown, but not thousands of them."""
-    for one in warnings[:_WARNINGS]:
-        output.note(one.render())
+    for warning in warnings[:_WARNINGS]:
+        output.note(warning.render())
     if len(warnings) > _WARNINGS:
         output.note(f"... and {len(warnings) - _WARNINGS} more warnings (`joblot validate` lists all)")

@@ -1,4 +1,4 @@
-"""What a plan says of its fused jobs: which would be run as one, and in how many bundles."""
+"""The fused jobs of a plan: which would be run as one, and in how many bundles."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class PlannedBundles(Struct, frozen=True):
-    """Jobs of one tier that would be run as one. `on` is what they agree in, `bundles` how many calls it takes."""
+    """Jobs of one tier that would be run as one. `on` is what they have in common, `bundles` how many calls it takes."""
 
     action: str
     on: dict[str, Any]
@@ -34,24 +34,24 @@ class PlannedBundles(Struct, frozen=True):
         return f"Fused: {len(self.jobs)} jobs in {bundles} ({self.action}, {agreed})"
 
 
-def planned_bundles(plan: Plan, tiers: Sequence[Sequence[int]], found: Sequence[Verdict]) -> list[PlannedBundles]:
+def planned_bundles(plan: Plan, tiers: Sequence[Sequence[int]], verdicts: Sequence[Verdict]) -> list[PlannedBundles]:
     """The bundles in which the jobs of these tiers that would run would be run, if all jobs of a tier were ready at once."""
     from joblot.actions.registry import ACTIONS
     from joblot.core.fusing import Fusing
 
     names = {spec.action for spec in plan.config.jobs if spec.action is not None}
     fusing = Fusing(plan, ACTIONS.fuse_rules(names))
-    return list(_planned(tiers, found, fusing)) if fusing else []
+    return list(_planned(tiers, verdicts, fusing)) if fusing else []
 
 
-def _planned(tiers: Sequence[Sequence[int]], found: Sequence[Verdict], fusing: Fusing) -> Iterator[PlannedBundles]:
+def _planned(tiers: Sequence[Sequence[int]], verdicts: Sequence[Verdict], fusing: Fusing) -> Iterator[PlannedBundles]:
     from joblot.core.limits import MAX_BUNDLE
 
     for tier in tiers:
         together: dict[int, list[int]] = {}
         for job in tier:
             number = fusing.group_of(job)
-            if number >= 0 and not found[job].current:
+            if number >= 0 and not verdicts[job].current:
                 together.setdefault(number, []).append(job)
         for number, jobs in together.items():
             if len(jobs) > 1:
@@ -61,7 +61,7 @@ def _planned(tiers: Sequence[Sequence[int]], found: Sequence[Verdict], fusing: F
 
 def _short(value: Any) -> str:
     if isinstance(value, list):
-        more = f" and {len(value) - 1} more" if len(value) > 1 else ""
-        return f"{value[0]}{more}" if value else "nothing"
+        others = f" and {len(value) - 1} more" if len(value) > 1 else ""
+        return f"{value[0]}{others}" if value else "nothing"
     text = str(value)
     return text if len(text) <= 60 else f"...{text[-57:]}"

@@ -30,7 +30,7 @@ POLL_S: Final = 0.1
 @no_color_option
 @click.pass_obj
 def command(output: Output, run: str, state: str | None, *, kill: bool) -> int:
-    """Leave a request in the journal and wait a few seconds for what comes of it."""
+    """Leave a request in the journal and wait a few seconds for its effect."""
     from joblot.journal.folder import StateFolder
 
     reader = StateFolder(state, read_only=True)
@@ -39,7 +39,7 @@ def command(output: Output, run: str, state: str | None, *, kill: bool) -> int:
         if not reader.is_held(info.run_id):
             status = reader.status(info)
             hint = f"; `joblot resume {info.run_id}` would go on with it" if status == "interrupted" else ""
-            _tell(output, info.run_id, status, f"run `{info.run_id}` is not running: {status}{hint}")
+            _report(output, info.run_id, status, f"run `{info.run_id}` is not running: {status}{hint}")
             return EXIT_OK
     finally:
         reader.close()
@@ -52,9 +52,9 @@ def command(output: Output, run: str, state: str | None, *, kill: bool) -> int:
         folder.close()
     if status == "running":
         hint = "" if kill else f"; `joblot cancel --kill {info.run_id}` kills what runs"
-        _tell(output, info.run_id, "stopping", f"asked run `{info.run_id}` to stop; it has not ended yet{hint}")
+        _report(output, info.run_id, "stopping", f"asked run `{info.run_id}` to stop; it has not ended yet{hint}")
     else:
-        _tell(output, info.run_id, status, f"run `{info.run_id}` has ended: {status}")
+        _report(output, info.run_id, status, f"run `{info.run_id}` has ended: {status}")
     return EXIT_OK
 
 
@@ -68,7 +68,7 @@ def _wait(folder: StateFolder, run_id: str) -> str:
         time.sleep(POLL_S)
 
 
-def _tell(output: Output, run_id: str, status: str, text: str) -> None:
+def _report(output: Output, run_id: str, status: str, text: str) -> None:
     if output.json:
         output.document({"run_id": run_id, "status": status, "message": text})
     else:

@@ -1,4 +1,4 @@
-"""What `run`, `resume` and `retry` share: their choices, what they show while they drive a run, and how they end."""
+"""The common parts of `run`, `resume` and `retry`: their options, progress while they drive a run, and the end."""
 
 from __future__ import annotations
 
@@ -54,11 +54,9 @@ class Choices(msgspec.Struct, frozen=True, kw_only=True):
         selection: Selection = EVERYTHING,
     ) -> Options:
         """The choices as the API takes them."""
-        given: dict[str, Any] = {} if self.stop_grace is None else {"stop_grace_s": self.stop_grace}
-        if self.disk_wait is not None:
-            given["disk_wait_s"] = self.disk_wait
-        if self.max_log is not None:
-            given["max_log"] = self.max_log
+        limits = {"stop_grace_s": self.stop_grace, "disk_wait_s": self.disk_wait, "max_log": self.max_log}
+        # `Options` has defaults of its own for these, which None would replace.
+        chosen: dict[str, Any] = {name: value for name, value in limits.items() if value is not None}
         return Options(
             on=self.on,
             cluster=self.cluster,
@@ -77,7 +75,7 @@ class Choices(msgspec.Struct, frozen=True, kw_only=True):
             upto=selection.upto,
             from_=selection.from_,
             exclude=selection.exclude,
-            **given,
+            **chosen,
         )
 
 
@@ -122,43 +120,35 @@ def _to_stdout(output: Output) -> Callable[[str], None]:
 
 
 def _finish(output: Output, choices: Choices, report: Report) -> int:
-    code = report.exit_code
     if not output.quiet:
-        table = closing(report, paint=output.paint).rpartition("\n")[0]
-        output.note(table)
-    output.log("INFO", _complete(report))
-    advice = _advice(report, choices)
-    if advice:
+        output.note(closing(report, paint=output.paint).rpartition("\n")[0])
+    output.log("INFO", _completion(report))
+    if advice := _advice(report, choices):
         output.log("INFO", advice)
     written = _write_files(output, choices, report)
-    with suppress(BrokenPipeError):
+    with suppress(BrokenPipeError):  # the run is over and recorded: that nobody reads its summary is no failure
         if output.json:
             output.result(report.to_json())
         elif not output.quiet:
             output.result(f"run {report.run_id}: {summary(report)}")
-    return code if written else code or EXIT_JOBS_FAILED
+    return report.exit_code if written else report.exit_code or EXIT_JOBS_FAILED
 
 
-def _complete(report: Report) -> str:
+def _completion(report: Report) -> str:
     counts = report.counts
     ok = counts["success"] + counts["cached"]
     stopped = counts["cancelled"] + counts["aborted"]
     word = "complete" if report.status in ("success", "failed") else report.status
-    more = f", {stopped} stopped" if stopped else ""
-    return f"Batch {word}: {ok} ok, {counts['failed']} failed, {counts['skipped']} skipped{more}"
+    ending = f", {stopped} stopped" if stopped else ""
+    return f"Batch {word}: {ok} ok, {counts['failed']} failed, {counts['skipped']} skipped{ending}"
 
 
 def _advice(report: Report, choices: Choices) -> str:
     """The command that goes on from here, when there is something left to do."""
     if report.ok or not report.source:
         return ""
-    state = (
-        ""
-        if state_path(choices.state) == Path(DEFAULT).absolute()
-        else f" --state {choices.state}"
-        if choices.state
-        else ""
-    )
+    usual = state_path(choices.state) == Path(DEFAULT).absolute()
+    state = f" --state {choices.state}" if choices.state and not usual else ""
     if report.status == "failed":
         return f"to run again what failed: joblot retry {report.run_id} --failed{state}"
     return f"to go on with the rest: joblot resume {report.run_id}{state}"
@@ -167,10 +157,8 @@ def _advice(report: Report, choices: Choices) -> str:
 def _write_files(output: Output, choices: Choices, report: Report) -> bool:
     """Write what `--report` and `--log` ask for. A file that cannot be written does not take the other one or the result with it."""
     written = True
-    for path, write in (
-        (choices.report, report.write),
-        (choices.log, lambda path: write_log(path, choices.state, report)),
-    ):
+    writers = ((choices.report, report.write), (choices.log, lambda path: write_log(path, choices.state, report)))
+    for path, write in writers:
         if path is not None:
             try:
                 write(path)

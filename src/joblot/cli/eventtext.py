@@ -35,6 +35,8 @@ def event_lines(record: Record, name: Callable[[int], str]) -> Iterator[str]:
 
 
 def _shown(key: str, value: Any, name: Callable[[int], str]) -> str:
+    # Jobs come first: 0 is a job's number as well as an empty value. A text is quoted only where a space would break `key=value` apart, so
+    # that ids and states can be cut out of a line by any tool.
     if key in _JOBS:
         return name(value) if value >= 0 else ""
     if key == "jobs" and isinstance(value, list):

@@ -8,6 +8,8 @@ import click
 
 from joblot.cli.options import json_option, no_color_option, run_argument, run_help, state_option
 from joblot.errors import EXIT_OK
+from joblot.reports.text import one_line
+from joblot.units import format_duration
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,16 +27,16 @@ if TYPE_CHECKING:
 @no_color_option
 @click.pass_obj
 def command(output: Output, run: str, job: str, state: str | None) -> int:
-    """Read the job's story from the run's records."""
+    """Read the run's records and print what they hold of the job."""
     from joblot.cli.runs import open_run
 
-    with open_run(run, state) as found:
-        number = found.job(job)
-        report = found.report()
+    with open_run(run, state) as opened:
+        number = opened.job(job)
+        report = opened.report()
         if output.json:
-            output.document(_as_data(found, report, number))
+            output.document(_as_data(opened, report, number))
         else:
-            output.result("\n".join(_lines(found, report, number)))
+            output.result("\n".join(_lines(opened, report, number)))
     return EXIT_OK
 
 
@@ -55,11 +57,11 @@ def _lines(run: Run, report: Report, number: int) -> Iterator[str]:
     job = report.jobs[run.plan.name(number)]
     yield f"{job.name}: {job.state}"
     yield from (f"  {line}" for line in _why(run, report, number, job))
-    yield from (f"  because {cause.name}: {_said(cause)}" for cause in _causes(report, job))
+    yield from (f"  because {cause.name}: {_outcome(cause)}" for cause in _causes(report, job))
     yield from _attempts(job)
     if job.needs:
         yield "  needs:"
-        yield from (f"    {need}: {_said(report.jobs[need])}" for need in job.needs)
+        yield from (f"    {need}: {_outcome(report.jobs[need])}" for need in job.needs)
     dependents = [run.plan.name(other) for other in run.plan.dependents[number]]
     if dependents:
         yield f"  needed by: {', '.join(dependents[:20])}{f' and {len(dependents) - 20} more' if len(dependents) > 20 else ''}"
@@ -67,23 +69,18 @@ def _lines(run: Run, report: Report, number: int) -> Iterator[str]:
         yield f"  log: {job.log}"
 
 
-def _said(job: JobReport) -> str:
-    from joblot.reports.text import one_line
-
-    said = one_line(job.message or job.reason)
-    return f"{job.state}: {said}" if said else job.state
+def _outcome(job: JobReport) -> str:
+    message = one_line(job.message or job.reason)
+    return f"{job.state}: {message}" if message else job.state
 
 
 def _attempts(job: JobReport) -> Iterator[str]:
-    from joblot.reports.text import one_line
-    from joblot.units import format_duration
-
     if job.history:
         yield "  attempts:"
-    for one in job.history:
-        said = one_line(one.message)
-        wait = f"; waited {format_duration(one.delay_s)}" if one.delay_s else ""
-        yield f"    {one.attempt}: {one.outcome} after {format_duration(one.wall_s)}{f': {said}' if said else ''}{wait}"
+    for ended in job.history:
+        message = f": {text}" if (text := one_line(ended.message)) else ""
+        wait = f"; waited {format_duration(ended.delay_s)}" if ended.delay_s else ""
+        yield f"    {ended.attempt}: {ended.outcome} after {format_duration(ended.wall_s)}{message}{wait}"
     if job.bundle:
         yield f"  attempt {job.attempts} was run as one with {job.bundle - 1} other job{'s' if job.bundle > 2 else ''}"
     if not job.history and job.attempts:
@@ -91,7 +88,7 @@ def _attempts(job: JobReport) -> Iterator[str]:
 
 
 def _causes(report: Report, job: JobReport) -> Iterator[JobReport]:
-    """The job that brought this one's end about, the one that brought that one's about, and so on."""
+    """The job that this one's end follows from, the job that that one's follows from, and so on."""
     met = {job.name}
     while job.cause and job.cause not in met:
         met.add(job.cause)
@@ -101,18 +98,14 @@ def _causes(report: Report, job: JobReport) -> Iterator[JobReport]:
 
 def _why(run: Run, report: Report, number: int, job: JobReport) -> list[str]:
     """In sentences without a period: what decided the state, or what the job waits for."""
-    going = report.status in ("running", "stopping")
-    lost = [] if going or report.view.ended else [f"nobody drives the run: `joblot resume {run.id}` goes on with it"]
+    live = report.status in ("running", "stopping")
+    lost = [] if live or report.view.ended else [f"nobody drives the run: `joblot resume {run.id}` goes on with it"]
     match job.state:
         case "waiting":
             return [*_waits_for(run, report, number, job), *lost]
         case "running":
-            return [
-                "an attempt is running"
-                if going
-                else "an attempt was running when the runner ended; how it ended is not known",
-                *lost,
-            ]
+            unknown = "an attempt was running when the runner ended; how it ended is not known"
+            return ["an attempt is running" if live else unknown, *lost]
         case "backing_off":
             delay = job.history[-1].delay_s if job.history else 0.0
             return [f"the last attempt failed; the next is due {delay:g} s after it", *lost]
@@ -126,7 +119,7 @@ def _waits_for(run: Run, report: Report, number: int, job: JobReport) -> list[st
     open_states = ("waiting", "ready", "running", "backing_off")
     missing = [need for need in job.needs if report.jobs[need].state in open_states]
     if missing:
-        more = f" and {len(missing) - 10} more" if len(missing) > 10 else ""
-        return [f"waits for {len(missing)} of {len(job.needs)} needs: {', '.join(missing[:10])}{more}"]
+        others = f" and {len(missing) - 10} more" if len(missing) > 10 else ""
+        return [f"waits for {len(missing)} of {len(job.needs)} needs: {', '.join(missing[:10])}{others}"]
     demand = ", ".join(f"{name}: {amount:g}" for name, amount in run.plan.spec(number).resources.items())
     return [f"ready: waits for a free slot and for {demand}" if demand else "ready: waits for a free slot"]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from joblot.cli.options import Variable, json_option, no_color_option
-from joblot.errors import EXIT_JOBS_FAILED, EXIT_OK, Diagnostic
+from joblot.errors import EXIT_JOBS_FAILED, EXIT_OK, Diagnostic, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -68,7 +69,6 @@ def command(
 ) -> int:
     """Render, check and compare everything, then write."""
     from joblot.cli import batch as batches
-    from joblot.errors import UsageError
     from joblot.generate import apply_writes, plan_writes, product, read_axis, read_template
 
     read = read_template(template)
@@ -86,34 +86,29 @@ def command(
     if not only_shown:
         writes = list(apply_writes(writes))
     ok = not _is_amiss(writes, check=check)
+    _note_left(output, writes)
     _report(output, writes, ok=ok, written=not only_shown, as_diff=diff)
     return EXIT_OK if ok else EXIT_JOBS_FAILED
 
 
-def _constants(given: Sequence[tuple[str, str]]) -> dict[str, str]:
-    from joblot.errors import UsageError
+def _constants(settings: Sequence[tuple[str, str]]) -> dict[str, str]:
     from joblot.generate.items import variable_name
 
-    found: dict[str, str] = {}
-    for written, value in given:
+    constants: dict[str, str] = {}
+    for written, value in settings:
         name = variable_name(written)
-        if name in found:
+        if name in constants:
             raise UsageError(f"variable `{name}` is given twice", hint="keep one `--each` or `--set` of it")
-        found[name] = value
-    return found
+        constants[name] = value
+    return constants
 
 
 def _one_file(file: str, out: str | None, name: str | None, items: int, *, prune: bool) -> tuple[str, str]:
     """The folder and the name of the one file that was asked for."""
-    import os
-
-    from joblot.errors import UsageError
-
-    for option, given in (("--out", out is not None), ("--name", name is not None), ("--prune", prune)):
-        if given:
-            raise UsageError(
-                f"`--file` and `{option}` cannot stand together", hint="`--file` says where all of it goes"
-            )
+    for option, is_set in (("--out", out is not None), ("--name", name is not None), ("--prune", prune)):
+        if is_set:
+            hint = "`--file` says where all of it goes"
+            raise UsageError(f"`--file` and `{option}` cannot stand together", hint=hint)
     if items != 1:
         raise UsageError(f"`--file` is for one item, and there are {items}", hint="`--out DIR` writes a file for each")
     folder, base = os.path.split(file)
@@ -140,19 +135,24 @@ def _doubts(
     used = template.names | Template(name, file="--name").names
     alone = [axis.names[0] for axis in axes if len(axis.names) == 1] + [name for name, _ in constants]
     repeated = [text for axis in axes for text in axis.warnings]
-    unused = [f"variable `{one}` is not used in `{template.file}`" for one in alone if one not in used]
+    unused = [f"variable `{each}` is not used in `{template.file}`" for each in alone if each not in used]
     return [Diagnostic("variable", text, severity="warning") for text in repeated + unused]
+
+
+def _note_left(output: Output, writes: Sequence[Write]) -> None:
+    """Files that were left as they are, or could not be written, as diagnostics."""
+    for write in writes:
+        if write.state in _LEFT or write.state == "failed":
+            severity = "error" if write.state == "failed" else "warning"
+            message = write.reason or _LEFT[write.state]
+            output.note(Diagnostic("file", message, file=write.path, severity=severity).render())
 
 
 def _report(output: Output, writes: Sequence[Write], *, ok: bool, written: bool, as_diff: bool) -> None:
     from joblot.generate import count, diff
     from joblot.generate.writes import as_dict
 
-    for write in writes:
-        if write.state in _LEFT or write.state == "failed":
-            severity = "error" if write.state == "failed" else "warning"
-            message = write.reason or _LEFT[write.state]
-            output.note(Diagnostic("file", message, file=write.path, severity=severity).render())
+    # With `--diff` standard output is a patch that `patch` or `git apply` can read, so the summary goes to standard error.
     if output.json:
         files = [as_dict(write) | ({"diff": diff(write)} if as_diff else {}) for write in writes]
         output.document({"ok": ok, "written": written, "files": files, "counts": count(writes)})
@@ -163,10 +163,10 @@ def _report(output: Output, writes: Sequence[Write], *, ok: bool, written: bool,
             output.result(shown)
         output.note(summary)
         return
-    if not written:
-        for write in writes:
-            if write.state in ("generated", "pruned"):
-                output.result(f"would {'generate' if write.state == 'generated' else 'prune'} {write.path}")
+    verbs = {} if written else {"generated": "would generate", "pruned": "would prune"}
+    for write in writes:
+        if write.state in verbs:
+            output.result(f"{verbs[write.state]} {write.path}")
     output.result(summary)
 
 

@@ -43,14 +43,14 @@ def command(output: Output, batch: tuple[str, ...], form: str, variables: list[t
 
 
 def _mermaid(plan: Plan) -> Iterator[str]:
-    nodes, edges = _drawn(plan)
+    nodes, edges = _nodes_and_edges(plan)
     yield "flowchart LR"
     yield from (f'  j{job}["{text}"]' for job, text in nodes)
     yield from (f"  j{need} --> j{job}" for job, need in edges)
 
 
 def _dot(plan: Plan) -> Iterator[str]:
-    nodes, edges = _drawn(plan)
+    nodes, edges = _nodes_and_edges(plan)
     name = plan.config.name.replace("\\", "\\\\").replace('"', '\\"')
     yield f'digraph "{name}" {{'
     yield "  rankdir=LR"
@@ -59,11 +59,13 @@ def _dot(plan: Plan) -> Iterator[str]:
     yield "}"
 
 
-def _drawn(plan: Plan) -> tuple[Iterable[tuple[int, str]], Iterable[tuple[int, int]]]:
+def _nodes_and_edges(plan: Plan) -> tuple[Iterable[tuple[int, str]], Iterable[tuple[int, int]]]:
     """Nodes and edges: of a large plan the jobs of a fan-out are one node, which bears the number of the first."""
     edges = ((job, need) for job in range(len(plan)) for need in plan.needs[job])
     if len(plan) <= LISTED:
         return enumerate(map(plan.name, range(len(plan)))), edges
+    # A plan may have a million jobs, so an array of four bytes a job and no dictionary. The edges between two fan-outs all become the same
+    # pair, which is drawn once; those within a fan-out would be loops.
     stands_for = array("i", range(len(plan)))
     texts = {}
     for spec, jobs in plan.fan_outs:

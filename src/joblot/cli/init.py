@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from joblot.errors import EXIT_OK, UsageError
+from joblot.files import reason_of
 
 if TYPE_CHECKING:
     from joblot.cli.output import Output
@@ -56,10 +58,6 @@ jobs:
 @click.pass_obj
 def command(output: Output, file: str) -> int:
     """Write the file."""
-    from pathlib import Path
-
-    from joblot.files import reason_of
-
     try:
         # Not beside and renamed: that would overwrite what has come to stand there in the meantime.
         with Path(file).open("x", encoding="utf-8") as stream:

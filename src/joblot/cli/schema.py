@@ -31,11 +31,9 @@ def command(output: Output, path: str | None) -> int:
     for key in path.split(".") if path else []:
         fields = _fields(schema, part)
         if key not in fields:
-            place = f"`{'.'.join(walked)}`" if walked else "a batch file"
-            raise UsageError(
-                f"{place} has no field `{key}`",
-                hint=did_you_mean(key, fields) or f"one of: {', '.join(sorted(fields)) or 'none'}",
-            )
+            parent = f"`{'.'.join(walked)}`" if walked else "a batch file"
+            hint = did_you_mean(key, fields) or f"one of: {', '.join(sorted(fields)) or 'none'}"
+            raise UsageError(f"{parent} has no field `{key}`", hint=hint)
         part = fields[key]
         walked.append(key)
     output.document(_resolved(schema, part))
@@ -43,22 +41,22 @@ def command(output: Output, path: str | None) -> int:
 
 
 def _resolved(schema: dict[str, Any], part: dict[str, Any]) -> dict[str, Any]:
-    """What a `$ref` stands for."""
+    """The part that a `$ref` names, or `part` itself."""
     while "$ref" in part:
-        found: Any = schema
+        target: Any = schema
         for key in part["$ref"].removeprefix("#/").split("/"):
-            found = found[key]
-        part = found
+            target = target[key]
+        part = target
     return part
 
 
 def _fields(schema: dict[str, Any], part: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """The fields below a part, also through lists and alternatives."""
     part = _resolved(schema, part)
-    found: dict[str, dict[str, Any]] = dict(part.get("properties", {}))
+    fields: dict[str, dict[str, Any]] = dict(part.get("properties", {}))
     below = [*part.get("anyOf", []), *part.get("oneOf", [])]
     if isinstance(part.get("items"), dict):
         below.append(part["items"])
     for other in below:
-        found = {**_fields(schema, other), **found}
-    return found
+        fields = {**_fields(schema, other), **fields}
+    return fields

@@ -25,14 +25,14 @@ def command(output: Output, run: str, state: str | None, *, events: bool) -> int
     """Read a run's records."""
     from joblot.cli.runs import open_run
 
-    with open_run(run, state) as found:
+    with open_run(run, state) as opened:
         if events:
-            _events(output, found)
+            _events(output, opened)
         elif output.json:
-            for part in found.report().to_json_parts():
+            for part in opened.report().to_json_parts():
                 output.result(part)
         else:
-            output.result("\n".join(_text(found)))
+            output.result("\n".join(_text(opened)))
     return EXIT_OK
 
 
@@ -53,17 +53,14 @@ def _text(run: Run) -> list[str]:
     from joblot.reports.text import closing, one_line
 
     report = run.report()
-    by = report.view.by
     lines = [f"Run {run.id} of {report.batch}"]
     if report.source:
         lines.append(f"  batch file: {report.source}")
     lines.append(f"  started: {local_time(report.view.started_at)}, ended: {local_time(report.view.ended_at)}")
-    if by:
-        lines.append(
-            f"  driven by: process {by.get('pid')} of {by.get('user')} on {by.get('host')}, joblot {by.get('joblot')}"
-        )
-    lines.append(f"  files: {run.files.path}")
-    lines.append(closing(report))
+    if by := report.view.by:
+        driver = f"process {by.get('pid')} of {by.get('user')} on {by.get('host')}, joblot {by.get('joblot')}"
+        lines.append(f"  driven by: {driver}")
+    lines += [f"  files: {run.files.path}", closing(report)]
     for at, logged in list(report.view.logged)[-10:]:
         lines.append(f"  {local_time(at)} {logged.level}: {one_line(logged.message or logged.event)}")
     if report.status == "interrupted":

@@ -1,4 +1,4 @@
-"""The end of a file, and what is added to it. What jobs print is shown without anything that could drive a terminal."""
+"""The end of a file, and what is added to it, without anything that could drive a terminal."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ class Follower:
         return text
 
     def _read(self) -> bytes:
-        """What is there now and was not yet. A log that floods has a hole where its middle was given back: one line stands for it."""
+        """What has been added. The middle of a log that grew too large was given back and is a hole: one line stands for it."""
         parts: list[bytes] = []
         try:
             with self.path.open("rb") as file:
@@ -90,7 +90,7 @@ class Follower:
 
 
 def _next_span(fd: int, start: int, end: int) -> tuple[int, int]:
-    """From where to where the next bytes are that a file really has."""
+    """Start and end of the next bytes that are not a hole."""
     try:
         begin = os.lseek(fd, start, os.SEEK_DATA)
         return begin, min(os.lseek(fd, begin, os.SEEK_HOLE), end)

@@ -32,7 +32,7 @@ def command(output: Output, batch: tuple[str, ...], variables: list[tuple[str, s
     ok = not (warnings and strict)
     jobs = f"{len(plan)} job" if len(plan) == 1 else f"{len(plan)} jobs"
     if output.json:
-        output.document({"ok": ok, "jobs": len(plan), "errors": [], "warnings": [one.as_dict() for one in warnings]})
+        output.document({"ok": ok, "jobs": len(plan), "errors": [], "warnings": [each.as_dict() for each in warnings]})
     elif ok:
         output.result(f"ok: {jobs}")
     return EXIT_OK if ok else EXIT_CONFIG

@@ -1,4 +1,4 @@
-"""The summary of a run: what a program asks of it, and the report file.
+"""The summary of a run: as an object for programs, and as the report file.
 
 It is made from a plan and a view of the run's records. It does not know where records come from, nor what a terminal is.
 """
@@ -48,11 +48,11 @@ _MESSAGES: Final = {
     "cancelled": "the run was cancelled",
     _CACHED[0]: _CACHED[1],
 }
-"""What a reason code says where its event has no message of its own."""
+"""Messages of reason codes, for events that have none of their own."""
 
 
 class Failure(NamedTuple):
-    """What is said of a job that failed."""
+    """A failed job in reports."""
 
     name: str
     message: str
@@ -60,10 +60,10 @@ class Failure(NamedTuple):
 
 
 class JobReport(Struct, frozen=True, kw_only=True):
-    """What one job came to.
+    """How one job ended.
 
     `state` is the job's state, `attempts` how many began, `duration_ms` their time together. A job that did not end well has a `reason`
-    (a code) and a `message` (one line), and `cause` names the job that brought its end about. Times are UTC in ISO form.
+    (a code) and a `message` (one line), and `cause` names the job that its end follows from. Times are UTC in ISO form.
     """
 
     name: str
@@ -187,7 +187,7 @@ class Report:
         return [self._job(job) for job in islice(self.view.failures, most)]
 
     def failures(self) -> Iterator[Failure]:
-        """What is said of each job that failed, in the order in which they did."""
+        """Name, message and reason of each job that failed, in the order in which they did."""
         for job in self.view.failures:
             message, reason = self.view.said(job)
             yield Failure(self._plan.name(job), message or self._message(self.view.facts(job)), reason)
@@ -195,8 +195,8 @@ class Report:
     @property
     def fan_outs(self) -> list[tuple[JobSpec, dict[str, int]]]:
         """The declarations that stand for many jobs, each with how many of its jobs are in each state."""
-        found = ((spec, self.view.counts_of(jobs)) for spec, jobs in self._plan.fan_outs)
-        return [(spec, counts) for spec, counts in found if counts]
+        fan_outs = ((spec, self.view.counts_of(jobs)) for spec, jobs in self._plan.fan_outs)
+        return [(spec, counts) for spec, counts in fan_outs if counts]
 
     def in_state(self, *names: str) -> Iterator[JobReport]:
         """The jobs in any of these states, in the order of the batch."""
@@ -218,8 +218,8 @@ class Report:
         if not failures:
             raise BatchFailedError(f"run `{self.run_id}` did not succeed: {self.status}")
         named = [f"`{job.name}` ({job.message or job.reason})" for job in map(self._job, failures[:_NAMED])]
-        more = f" and {len(failures) - _NAMED} more" if len(failures) > _NAMED else ""
-        raise BatchFailedError(f"{len(failures)} of {self.total_jobs} jobs failed: {', '.join(named)}{more}")
+        others = f" and {len(failures) - _NAMED} more" if len(failures) > _NAMED else ""
+        raise BatchFailedError(f"{len(failures)} of {self.total_jobs} jobs failed: {', '.join(named)}{others}")
 
     def _job(self, job: int) -> JobReport:
         facts = self.view.facts(job)
@@ -322,17 +322,19 @@ class Report:
     def _chunks(self) -> Iterator[bytes]:
         text = msgspec.json.format(msgspec.json.encode(self._head()), indent=2)[:-2] + b',\n  "results": ['
         encode_lines, items = msgspec.json.Encoder().encode_lines, self._items()
-        separator, some = b"\n    ", list(islice(items, _PART))
-        while some:
+        separator, part = b"\n    ", list(islice(items, _PART))
+        while part:
             # JSON has no line breaks inside, so each one stands between two jobs.
-            text += separator + encode_lines(some)[:-1].replace(b"\n", b",\n    ")
-            separator, some = b",\n    ", list(islice(items, _PART))
-            if some:
+            text += separator + encode_lines(part)[:-1].replace(b"\n", b",\n    ")
+            separator, part = b",\n    ", list(islice(items, _PART))
+            if part:
                 yield text
                 text = b""
         yield text + (b"\n  ]\n}\n" if self.total_jobs else b"]\n}\n")
 
     def _items(self) -> Iterator[_Item]:
+        # Reports of a million jobs are written here: jobs that just succeeded or were up to date go without `JobFacts`,
+        # and the loop has its names as locals. The rest takes the slower way of `_item`.
         view, log, name_of, action_of = self.view, self._log, self._plan.name, self._action
         moment, text = nan, ""
         left_out = view.left_out
@@ -354,9 +356,8 @@ class Report:
                 if (bundle := view.bundle(job)) is not None:
                     item.bundle = bundle.jobs
                 yield item
-            elif (made := view.up_to_date(job)) is not None:
-                result_of = Raw(made) if made else UNSET
-                yield _Item(name_of(job), action_of(job), "cached", 0, 0, result_of, *_CACHED)
+            elif (earlier := view.up_to_date(job)) is not None:
+                yield _Item(name_of(job), action_of(job), "cached", 0, 0, Raw(earlier) if earlier else UNSET, *_CACHED)
             else:
                 yield self._item(job)
 
@@ -371,8 +372,8 @@ class Report:
             started_at=None if facts.began_at is None else iso_utc(facts.began_at),
             cpu_s=round(facts.cpu_s, 6),
             peak_bytes=facts.peak_bytes,
-            exit_code=_or_unset(facts.exit_code),
-            signal=_or_unset(facts.signal),
+            exit_code=UNSET if facts.exit_code is None else facts.exit_code,
+            signal=UNSET if facts.signal is None else facts.signal,
             log=self._log_of(facts) or UNSET,
             artifacts=facts.artifacts or UNSET,
             bundle=facts.bundle.jobs if facts.bundle else UNSET,
@@ -408,10 +409,6 @@ class _Item(Struct, gc=False):
     log: str | UnsetType = UNSET
     artifacts: tuple[Artifact, ...] | UnsetType = UNSET
     bundle: int | UnsetType = UNSET
-
-
-def _or_unset(value: int | None) -> int | UnsetType:
-    return UNSET if value is None else value
 
 
 class _Jobs(Mapping[str, JobReport]):

@@ -1,6 +1,6 @@
 """`RunLogger`: the run log for people's own programs, written from the same events as a batch's.
 
-A logger turns what it is told into records and hands each to up to four readers: the run log (one JSON file, written at the end), a
+A logger turns calls into records and hands each to up to four readers: the run log (one JSON file, written at the end), a
 stream (a JSONL file that grows event by event), a text stream to watch, and a journal. It does not know what the program does, and it
 makes no decision beyond the run's final status.
 """
@@ -39,7 +39,7 @@ _DEPTH: Final = 32
 
 
 class Journal(Protocol):
-    """What a logger asks of a journal: to be told of the run, of each event, and of the end."""
+    """What a logger needs of a journal: methods for the beginning of the run, for each event, and for the end."""
 
     def create(self, run_id: str, *, batch: str, source: str, jobs: int, plan: bytes, at: float) -> Any:
         """A run begins; `at` is wall time in seconds."""
@@ -96,6 +96,7 @@ class RunLogger:
         self._log = RunLog(self.run_id)
         # Absolute, because the program may go elsewhere before the end.
         self._log_path = None if log is None else Path(log).absolute()
+        # All paths are tried before the journal learns of the run: a wrong one must not leave a run there that never ends.
         if log is not None:
             check_writable(log)
         self._stream = -1 if stream is None else _open_stream(stream)
@@ -106,29 +107,29 @@ class RunLogger:
         self._journal = journal
         self._seq = 1
         self._lock = threading.RLock()
-        self._told: BaseException | None = None
+        self._logged_exception: BaseException | None = None
         self._summary: dict[str, Any] | None = None
         self._signals = _Signals()
         if journal is not None:
-            self._enter_in(journal, name or Path(sys.argv[0]).stem or "python", at)
+            self._create_run(journal, name or Path(sys.argv[0]).stem or "python", at)
         self._pid = os.getpid()
         self._record([ev.RunStarted("", 0, by={"pid": self._pid})], at)
         atexit.register(self._at_exit)
 
-    def _enter_in(self, journal: Journal, name: str, at: float) -> None:
+    def _create_run(self, journal: Journal, name: str, at: float) -> None:
         try:
             journal.create(self.run_id, batch=name, source="", jobs=0, plan=b"", at=at)
         except BaseException:
             self._close_stream()
             raise
 
-    # --- telling it -----------------------------------------------------------------------------
+    # --- events and the end ---------------------------------------------------------------------
 
-    def log_event(self, event_type: str, data: Mapping[str, Any] | None = None, /, **more: Any) -> None:
-        """Something happened: a type, and anything that JSON can say about it (what it cannot say is logged as text)."""
-        self._record([ev.Logged(_encodable(event_type), data=_as_json(data, more))])
+    def log_event(self, event_type: str, data: Mapping[str, Any] | None = None, /, **fields: Any) -> None:
+        """Something happened: a type, and any data about it (what JSON cannot hold is logged as text)."""
+        self._record([ev.Logged(_encodable(event_type), data=_as_json(data, fields))])
 
-    def log_item(self, event_type: str, data: Mapping[str, Any] | None = None, /, **more: Any) -> None:
+    def log_item(self, event_type: str, data: Mapping[str, Any] | None = None, /, **fields: Any) -> None:
         """As `log_event`, for what happens once for each of many items: thinned out when the logger was made with `keep`."""
         with self._lock:
             self._items += 1
@@ -136,12 +137,12 @@ class RunLogger:
                 self._refuse_after_finish()
                 self._left_out += 1
                 return
-            self.log_event(event_type, data, **more)
+            self.log_event(event_type, data, **fields)
 
     def log_error(self, message: object, data: Mapping[str, Any] | None = None, /, **details: Any) -> None:
         """Something went wrong, in words or as an exception: counted, and logged as an `error` event. The run goes on."""
         if isinstance(message, BaseException):
-            self._told = message
+            self._logged_exception = message
         self._record([_error(message, {**(data or {}), **details})])
 
     def log_warning(self, message: object, data: Mapping[str, Any] | None = None, /, **details: Any) -> None:
@@ -165,7 +166,7 @@ class RunLogger:
 
     @property
     def summary(self) -> dict[str, Any]:
-        """What the run came to so far; final once it is finished."""
+        """The counts and the status so far; final once the run is finished."""
         return dict(self._summary or self._sum_up())
 
     # --- as a context manager -------------------------------------------------------------------
@@ -193,13 +194,13 @@ class RunLogger:
             error.add_note(str(trouble))
 
     def _ending(self, error: BaseException | None) -> tuple[str, list[ev.AnyEvent]]:
-        """The status that an exception means, and the event that tells of it."""
+        """The status that an exception means, and the event that records it."""
         if error is None or (isinstance(error, SystemExit) and not error.code):
             return "success", []
         terminated = isinstance(error, SystemExit) and error.code == EXIT_SIGTERM
         if terminated or isinstance(error, KeyboardInterrupt):
             return "cancelled", [ev.RunStopping("cancelled", "SIGTERM" if terminated else "SIGINT")]
-        return "failed", [] if error is self._told else [_error(error, {})]
+        return "failed", [] if error is self._logged_exception else [_error(error, {})]
 
     # --- recording ------------------------------------------------------------------------------
 
@@ -272,7 +273,7 @@ class RunLogger:
             if isinstance(last, ev.RunEnded):
                 self._journal.summarise(self.run_id, status=last.status, ended_at=record.at, counts={})
         except BaseException:
-            # Told once: what cannot be recorded now would not fit to what is recorded later.
+            # Raised once: after a gap, later records would not fit the earlier ones.
             self._journal = None
             raise
 
@@ -371,15 +372,15 @@ def _checked(run_id: str) -> str:
 
 
 def _describe(error: BaseException) -> str:
-    """An exception in one line, as a person would say it."""
+    """An exception in one line, for people."""
     if isinstance(error, FileNotFoundError) and error.filename is not None:
         return f"file not found: {error.filename}"
     if isinstance(error, OSError) and error.filename is not None:
         return f"{reason_of(error)}: {error.filename}"
     if isinstance(error, JoblotError):
         return error.message
-    said = " ".join(_text(error).split())
-    return f"{type(error).__name__}: {said}" if said else type(error).__name__
+    text = " ".join(_text(error).split())
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
 def _open_stream(path: str | Path) -> int:
@@ -415,28 +416,28 @@ def _error(message: object, details: Mapping[str, Any]) -> ev.Logged:
     return ev.Logged("error", "error", message=_text(message), data=_as_json(details, {}))
 
 
-def _as_json(data: Mapping[str, Any] | None, more: Mapping[str, Any]) -> dict[str, Any] | None:
-    """A copy of the data in which everything is something that JSON can say; None when there is none."""
-    given = {**(data or {}), **more}
-    if not given:
+def _as_json(data: Mapping[str, Any] | None, details: Mapping[str, Any]) -> dict[str, Any] | None:
+    """A copy of the data that JSON can hold; None when there is none."""
+    merged = {**(data or {}), **details}
+    if not merged:
         return None
     try:
-        said: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(given, enc_hook=str))
+        copy: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(merged, enc_hook=str))
     except Exception:  # noqa: BLE001 - lone surrogates, cycles, objects whose text raises: none of it is the logger's to refuse
-        said = _sayable(given)
-    return said
+        copy = _json_value(merged)
+    return copy
 
 
-def _sayable(value: Any, above: tuple[int, ...] = ()) -> Any:
-    """The value with every text made encodable; `above` are the ids of the containers that it is in, so that a cycle ends."""
+def _json_value(value: Any, above: tuple[int, ...] = ()) -> Any:
+    """The value as JSON can hold it; `above` are the ids of the containers that it is in, so that a cycle ends."""
     if value is None or isinstance(value, (bool, int, float)):
         return value
     if len(above) < _DEPTH and id(value) not in above:
         inside = (*above, id(value))
         if isinstance(value, dict):
-            return {_text(key): _sayable(inner, inside) for key, inner in value.items()}
+            return {_text(key): _json_value(inner, inside) for key, inner in value.items()}
         if isinstance(value, (list, tuple, set, frozenset)):
-            return [_sayable(inner, inside) for inner in value]
+            return [_json_value(inner, inside) for inner in value]
     return _text(value)
 
 
@@ -444,10 +445,10 @@ def _text(value: object) -> str:
     """The value's own text, whatever it takes."""
     try:
         return _encodable(str(value))
-    except Exception as error:  # noqa: BLE001 - a logger must not fail for what it is told
+    except Exception as error:  # noqa: BLE001 - a logger must not fail for what it logs
         return f"<{type(value).__name__} whose text raises {type(error).__name__}>"
 
 
 def _encodable(text: str) -> str:
-    """The text with what UTF-8 cannot say written as escapes."""
+    """The text with what UTF-8 cannot encode written as escapes."""
     return text.encode("utf-8", "backslashreplace").decode()

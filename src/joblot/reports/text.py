@@ -63,7 +63,7 @@ def _unpainted(_state: str, text: str) -> str:
 def closing(report: Report, *, paint: Callable[[str, str], str] = _unpainted) -> str:
     """The table and the sentence that end a run.
 
-    `paint(state, text)` may colour what is said of a job, or of the run, in that state.
+    `paint(state, text)` may colour the text of a job, or of the run, in that state.
     """
     lines = [f"Batch {plain(report.batch)}: {paint(report.status, report.status)}"]
     small = report.total_jobs <= SMALL
@@ -128,10 +128,10 @@ def fan_out_words(spec: JobSpec, count: int) -> str:
 
     names = [name for name in spec.fan_out.columns if name] if spec.fan_out is not None else []
     product = spec.fan_out is not None and spec.fan_out.kind == "matrix"
-    more = f", and {len(names) - _AXES} more" if len(names) > _AXES else ""
-    listed = (" × " if product else ", ").join(names[:_AXES]) + more  # noqa: RUF001
-    made = f" ({'matrix ' if product else ''}{one_line(listed)})" if names else ""
-    return f"{pattern_of(spec.name)}: {count} {'job' if count == 1 else 'jobs'}{made}"
+    others = f", and {len(names) - _AXES} more" if len(names) > _AXES else ""
+    listed = (" × " if product else ", ").join(names[:_AXES]) + others  # noqa: RUF001
+    columns = f" ({'matrix ' if product else ''}{one_line(listed)})" if names else ""
+    return f"{pattern_of(spec.name)}: {count} {'job' if count == 1 else 'jobs'}{columns}"
 
 
 def _line(job: JobReport, width: int, paint: Callable[[str, str], str]) -> str:
@@ -140,17 +140,17 @@ def _line(job: JobReport, width: int, paint: Callable[[str, str], str]) -> str:
     if job.attempts:
         tries = "1 attempt" if job.attempts == 1 else f"{job.attempts} attempts"
         line += f" ({tries}, {format_duration(job.duration_ms / 1000)})"
-    said = one_line(job.message or job.reason)
-    return f"{line}: {said}" if said else line
+    message = one_line(job.message or job.reason)
+    return f"{line}: {message}" if message else line
 
 
 # --- the digest of failures -----------------------------------------------------------------------
 
 
 class Cause(NamedTuple):
-    """Failures that say the same but for numbers, names of files and the like.
+    """Failures with the same message but for numbers, names of files and the like.
 
-    `text` is the message with those replaced, `failures` how many there are, `example` the name of the first such job and `message` its own words.
+    `text` is the message with those replaced, `failures` how many there are, `example` the name of the first such job and `message` its message as it is.
     """
 
     text: str
@@ -185,12 +185,12 @@ def digest(failures: Iterable[JobReport | Failure]) -> list[Cause]:
     groups: dict[tuple[str, str], list[Any]] = {}
     texts: dict[str, str] = {}  # by message, for most messages are met again
     for job in failures:
-        said = job.message or job.reason
-        text = texts.get(said)
+        message = job.message or job.reason
+        text = texts.get(message)
         if text is None:
-            text = normalise(said)
+            text = normalise(message)
             if len(texts) < _REMEMBERED:
-                texts[said] = text
+                texts[message] = text
         group = groups.setdefault((job.reason, text), [0, job])
         group[0] += 1
     causes = [

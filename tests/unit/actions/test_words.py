@@ -116,13 +116,13 @@ def test_r28_bad_text_in_any_part_is_found_at_its_byte(folder):
 
 @pytest.mark.usefixtures("four_processes")
 def test_a_counting_process_that_is_killed_fails_the_job(folder, monkeypatch):
-    real = words._while_wanted
+    real = words._until_orphaned
 
     def killed(blocks, orphaned):
         os.kill(os.getpid(), signal.SIGKILL)
         return real(blocks, orphaned)
 
-    monkeypatch.setattr(words, "_while_wanted", killed)
+    monkeypatch.setattr(words, "_until_orphaned", killed)
     with pytest.raises(ActionError, match=r"^a process of the action ended early: status -9$"):
         frequency(folder, "abcd " * 8)
 

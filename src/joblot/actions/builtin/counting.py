@@ -30,7 +30,7 @@ Counted = tuple[str, int]
 class Tally:
     """Counts words, and writes them to `file` in runs, each sorted by word, so that runs can be merged.
 
-    `total` is the number of words of all runs, `runs` lists their places in the file.
+    `total` is the number of words of all runs, `runs` lists where each starts and ends in the file, in bytes.
     """
 
     def __init__(self, file: IO[bytes], *, words_max: int = WORDS_MAX, bytes_max: int = BYTES_MAX) -> None:

@@ -1,4 +1,4 @@
-"""Work of an action shared out over the machine's cores, in forked processes that end with it. What the work is, is not known here."""
+"""Work of an action shared out over the machine's cores, in forked processes that end with it. It does not know the work."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def cores() -> int:
 
 
 class Forked:
-    """A forked process that does one piece of work and answers with a value that JSON can say.
+    """A forked process that does one piece of work and answers with a value that JSON can hold.
 
     An ordinary child, so that whoever kills this process's tree gets it too. `orphaned`, which the work gets, says whether its parent is gone.
     """
@@ -48,11 +48,11 @@ class Forked:
         self._pipe = -1
         _, status = os.waitpid(self._pid, 0)
         self._pid = 0
-        said = json.loads(answer) if answer else {}
-        if "value" not in said:
-            why = said.get("error") or f"status {os.waitstatus_to_exitcode(status)}"
+        reply = json.loads(answer) if answer else {}
+        if "value" not in reply:
+            why = reply.get("error") or f"status {os.waitstatus_to_exitcode(status)}"
             raise ActionError(f"a process of the action ended early: {why}", reason="crash")
-        return said["value"]
+        return reply["value"]
 
     def end(self) -> None:
         """Kill it if it still runs."""
@@ -71,14 +71,14 @@ def _answer(descriptor: int, work: Callable[[], Any]) -> None:
     import json
     import signal
 
-    said: dict[str, Any] = {}
+    reply: dict[str, Any] = {}
     try:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         signal.signal(signal.SIGINT, signal.SIG_DFL)
-        said = {"value": work()}
+        reply = {"value": work()}
     except BaseException as error:  # noqa: BLE001 - it must reach the parent, not the parent's handlers
-        said = {"error": f"{type(error).__name__}: {error}"}
+        reply = {"error": f"{type(error).__name__}: {error}"}
     finally:
         with suppress(OSError), os.fdopen(descriptor, "wb") as pipe:
-            pipe.write(json.dumps(said).encode())
+            pipe.write(json.dumps(reply).encode())
         os._exit(0)

@@ -68,11 +68,11 @@ def _worth(texts: tuple[str, ...]) -> tuple[int, int]:
     return min(map(len, texts)), -len(texts)
 
 
-def _better(one: tuple[str, ...] | None, other: tuple[str, ...] | None) -> tuple[str, ...] | None:
+def _better(first: tuple[str, ...] | None, second: tuple[str, ...] | None) -> tuple[str, ...] | None:
     """The choice that is rarer in a text: longer texts first, then fewer."""
-    if not one or not other:
-        return one or other
-    return one if _worth(one) >= _worth(other) else other
+    if not first or not second:
+        return first or second
+    return first if _worth(first) >= _worth(second) else second
 
 
 class _Reader:

@@ -106,9 +106,8 @@ def line_blocks(path: Path, ctx: Context) -> Iterator[bytes]:
             parts.append(text[cut:])
             size += len(parts[-1])
         if size > LINE_BYTES_MAX:
-            raise ActionError(
-                f"line too long: {ctx.shown(path)} has one of more than {LINE_BYTES_MAX >> 20} MiB", reason="bad_input"
-            )
+            message = f"line too long: {ctx.shown(path)} has one of more than {LINE_BYTES_MAX >> 20} MiB"
+            raise ActionError(message, reason="bad_input")
     if parts:
         yield _unix(b"".join(parts))
 

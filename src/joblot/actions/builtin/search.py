@@ -33,18 +33,18 @@ _ALONE: Final = re.compile(r"\\[AzC]|\(\?[a-zA-Z]*[m-]")
 """What means something else in a line than in a block of lines: ends of the text, any byte, the flag `m`. Too often is safe."""
 _DENSE_BYTES: Final = 1024
 """With a candidate line in so many bytes or fewer, looking for candidates costs more than it saves."""
+_JOINED_DENSE_BYTES: Final = 4096
+"""The same for expressions that are joined, to be divided by how many they are: each candidate line is searched once for all."""
 _RETRY_BLOCKS: Final = 64
 """After so many blocks without looking for candidates, look again: the file may have changed its character."""
 _QUOTED: Final = re.compile(r"\\[QE]")
-"""What would swallow the end of a group, or come from a group before."""
-_JOINED_DENSE_BYTES: Final = 4096
-"""The same for many expressions: so many bytes, divided by how many there are."""
+"""A quotation would swallow the end of its group in the joined expression, or reach into the next."""
 _FORK_BYTES: Final = 16 * 2**20
 """From this size on more processes are worth their start."""
 _TOGETHER: Final = 100
-"""Expressions in one expression, at the most."""
+"""At most so many expressions are joined into one."""
 _DFA_BYTES: Final = 64 * 2**20
-"""What RE2 may take to look for many expressions at once: where it has too little, it becomes slow."""
+"""Memory that RE2 may take for a joined expression: with too little it becomes slow."""
 _UNSUPPORTED: Final = (
     (re.compile(r"\(\?<[=!]"), "look-behind"),
     (re.compile(r"\(\?[=!]"), "look-ahead"),
@@ -54,7 +54,7 @@ _UNSUPPORTED: Final = (
     (re.compile(r"invalid repetition size"), "more than 1000 repetitions"),
     (re.compile(r"pattern too large"), "too large"),
 )
-"""How RE2 words what it leaves out, and what people call it."""
+"""RE2's words for what it leaves out, and what people call it."""
 
 
 @action("search_pattern")
@@ -81,32 +81,31 @@ def search_pattern(
 @fused("search_pattern", on=("input",))
 def search_patterns(jobs: Sequence[FusedJob], ctx: BundleContext) -> None:
     """Search one file for the expressions of many jobs in one pass."""
-    found: dict[tuple[str, bool], LineSearch] = {}
+    searches: dict[tuple[str, bool], LineSearch] = {}
     for job in jobs:
-        wanted = _wanted(job)
+        key = _search_key(job)
         try:
-            found[wanted] = found.get(wanted) or LineSearch(wanted[0], ignore_case=wanted[1])
+            searches[key] = searches.get(key) or LineSearch(key[0], ignore_case=key[1])
         except ActionError as error:
             ctx.failed(job, error)
-    if not found:
+    if not searches:
         return
-    searches = LineSearches(list(found.values()))
     try:
-        _search(jobs[0].input, jobs[0].ctx, searches)
+        _search(jobs[0].input, jobs[0].ctx, LineSearches(list(searches.values())))
     except ActionError as error:
         if error.reason == "crash":
             raise  # not the input's fault: with fewer expressions it may go well
         for job in ctx.open:
             ctx.failed(job, error)
     for job in ctx.open:
-        search = found[_wanted(job)]
+        search = searches[_search_key(job)]
         ctx.done(job, {"matches": search.matches, "matching_lines": search.matching_lines, "pattern": search.pattern})
 
 
 def _search(path: Path, ctx: Context, searches: LineSearches) -> None:
     """Search a file, a large one with a process for each core: all of them read it, and each looks at its own share of the blocks.
 
-    Reading is a tenth of the work, and so this process sees every error that there is, at its place.
+    Reading is a tenth of the work, so each process reads all, and this one sees every error in the order of the file.
     """
     parts = cores() if _is_large(ctx.path(path)) else 1
 
@@ -124,7 +123,7 @@ def _search(path: Path, ctx: Context, searches: LineSearches) -> None:
             stack.callback(helper.end)
         share(0, lambda: False)
         for helper in helpers:
-            searches.count_in(helper.result())
+            searches.add_counts(helper.result())
 
 
 def _is_large(path: Path) -> bool:
@@ -135,7 +134,7 @@ def _is_large(path: Path) -> bool:
     return stat.S_ISREG(status.st_mode) and status.st_size >= _FORK_BYTES
 
 
-def _wanted(job: FusedJob) -> tuple[str, bool]:
+def _search_key(job: FusedJob) -> tuple[str, bool]:
     return job.params["pattern"], job.params["ignore_case"]
 
 
@@ -182,12 +181,12 @@ class LineSearch:
         if self._text is None:
             self.count(text, start, end)
         else:
-            found = text.count(self._text, start, end)
-            self.matches += found
-            self.matching_lines += found > 0
+            hits = text.count(self._text, start, end)
+            self.matches += hits
+            self.matching_lines += hits > 0
 
     def count(self, text: bytes, start: int, end: int) -> None:
-        """Count in the lines between two places."""
+        """Count in the lines between two offsets, in bytes."""
         line_end = empty = start - 1
         for match in self._regex.finditer(text, start, end):
             first, last = match.span()
@@ -224,7 +223,7 @@ class LineSearches:
                 self._alone += part
 
     def add(self, block: bytes) -> None:
-        """See `LineSearch.add`."""
+        r"""Count in some lines, joined by `\n`, for each of the expressions."""
         for search in self._alone:
             search.add(block)
         for joined in self._joined:
@@ -234,15 +233,15 @@ class LineSearches:
         """Matches and matching lines of each so far."""
         return [(search.matches, search.matching_lines) for search in self._all]
 
-    def count_in(self, counts: Iterable[tuple[int, int]]) -> None:
-        """Add what was counted elsewhere."""
+    def add_counts(self, counts: Iterable[tuple[int, int]]) -> None:
+        """Add the counts of another process, in the same order."""
         for search, (matches, lines) in zip(self._all, counts, strict=True):
             search.matches += matches
             search.matching_lines += lines
 
 
 class _Joined:
-    """Expressions that are looked for as one: `any_of` matches where any does, `which` tells of a line which of them do."""
+    """Expressions that are looked for as one: `any_of` matches where any does, `which` tells which of them match in a line."""
 
     def __init__(self, searches: list[LineSearch], any_of: Any, which: Any) -> None:
         self._searches = searches
@@ -269,7 +268,7 @@ class _Joined:
             return None
 
     def add(self, block: bytes) -> None:
-        """See `LineSearch.add`. Where too many lines match, each for itself is faster."""
+        r"""Count in some lines, joined by `\n`. Where too many lines match, each expression for itself is faster."""
         if self._blind_blocks:
             self._blind_blocks -= 1
             for search in self._searches:
@@ -278,16 +277,16 @@ class _Joined:
             self._blind_blocks = _RETRY_BLOCKS
 
     def _count_candidates(self, block: bytes) -> int:
-        place = candidates = 0
-        while place <= len(block) and (match := self._any_of.search(block, place)) is not None:
+        offset = candidates = 0
+        while offset <= len(block) and (match := self._any_of.search(block, offset)) is not None:
             first, last = match.span()
-            start = block.rfind(b"\n", place, first) + 1 or place
+            start = block.rfind(b"\n", offset, first) + 1 or offset
             end = block.find(b"\n", last)
             end = len(block) if end < 0 else end
             # A set that runs out of memory says that nothing matches, and something does.
             for number in self._which.Match(block[start:end]) or range(len(self._searches)):
                 self._searches[number].count_line(block, start, end)
-            place = end + 1
+            offset = end + 1
             candidates += 1
         return candidates
 
@@ -341,8 +340,8 @@ def _options(re2: Any) -> Any:
 def _refused(error: Exception) -> ActionError:
     detail = error.args[0] if error.args else ""
     text = detail.decode(errors="replace") if isinstance(detail, bytes) else str(detail)
-    for worded, name in _UNSUPPORTED:
-        if worded.search(text):
+    for wording, name in _UNSUPPORTED:
+        if wording.search(text):
             return ActionError(f"regular expression not supported: {name} ({text})", reason="bad_pattern", hint=_RE2)
     return ActionError(f"not a regular expression: {text}", reason="bad_pattern")
 

@@ -37,8 +37,7 @@ def count_lines(input: Path, *, pattern: str | None = None, ctx: Context) -> dic
     for text in texts(input, ctx):
         lines.add(text)
         holding.add(text)
-    matching = holding.count if pattern else lines.total
-    return {"total_lines": lines.total, "matching_lines": matching, "pattern": pattern}
+    return _counts(lines, pattern, holding if pattern else None)
 
 
 @fused("count_lines", on=("input",))
@@ -47,23 +46,27 @@ def count_lines_for_many(jobs: Sequence[FusedJob], ctx: BundleContext) -> None:
     for job in jobs:
         if "\n" in (job.params["pattern"] or ""):
             ctx.failed(job, _line_break())
+    # Jobs with the same text share a counter. When no job is left the file is not read: its own errors would tell nobody anything.
     lines = _Lines()
     holding = {pattern: _LinesHolding(pattern.encode()) for job in ctx.open if (pattern := job.params["pattern"])}
     try:
         for text in texts(jobs[0].input, jobs[0].ctx) if ctx.open else ():
             lines.add(text)
-            for one in holding.values():
-                one.add(text)
+            for counter in holding.values():
+                counter.add(text)
     except ActionError as error:
         for job in ctx.open:
             ctx.failed(job, error)
     for job in ctx.open:
-        pattern = job.params["pattern"]
-        found: dict[str, Any] = {"total_lines": lines.total}
-        if pattern is not None:
-            matching = holding[pattern].count if pattern else lines.total
-            found |= {"matching_lines": matching, "pattern": pattern}
-        ctx.done(job, found)
+        ctx.done(job, _counts(lines, job.params["pattern"], holding.get(job.params["pattern"])))
+
+
+def _counts(lines: _Lines, pattern: str | None, holding: _LinesHolding | None) -> dict[str, Any]:
+    if pattern is None:
+        return {"total_lines": lines.total}
+    # Every line holds the empty text, for which nothing is searched.
+    matching = holding.count if holding is not None else lines.total
+    return {"total_lines": lines.total, "matching_lines": matching, "pattern": pattern}
 
 
 def _line_break() -> ActionError:
@@ -95,14 +98,14 @@ class _Lines:
 class _LinesHolding:
     """Counts the lines that hold some bytes, in blocks cut anywhere: lines of any length take no memory."""
 
-    def __init__(self, wanted: bytes) -> None:
+    def __init__(self, needle: bytes) -> None:
         self.count = 0
-        self._wanted = wanted
+        self._needle = needle
         self._tail = b""
         self._in_counted_line = False
 
     def add(self, block: bytes) -> None:
-        if not self._wanted:
+        if not self._needle:
             return
         text, start = self._tail + block, 0
         if self._in_counted_line:
@@ -110,14 +113,14 @@ class _LinesHolding:
             if not start:
                 return
         self._in_counted_line = False
-        while (hit := text.find(self._wanted, start)) >= 0:
+        while (hit := text.find(self._needle, start)) >= 0:
             self.count += 1
             start = text.find(b"\n", hit) + 1
             if not start:
                 self._tail, self._in_counted_line = b"", True
                 return
         # what may be the beginning of a hit that the next block completes
-        self._tail = text[max(start, len(text) - len(self._wanted) + 1) :]
+        self._tail = text[max(start, len(text) - len(self._needle) + 1) :]
 
 
 @action("file_stats")
@@ -172,7 +175,6 @@ def _as_result(items: Iterator[dict[str, Any]]) -> list[dict[str, Any]]:
         kept.append(item)
         size += len(json.dumps(item)) + 1
         if size > RESULT_BYTES_MAX:
-            raise ActionError(
-                "the items do not fit into a result of 1 MiB: name a file in `output`", reason="too_large"
-            )
+            message = "the items do not fit into a result of 1 MiB: name a file in `output`"
+            raise ActionError(message, reason="too_large")
     return kept

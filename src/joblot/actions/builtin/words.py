@@ -36,8 +36,8 @@ _SPACE: Final = b" \t\n\r\x0b\x0c"
 """White space that is one byte: a file may be cut there."""
 
 
-class _Found(NamedTuple):
-    """What one process counted: how many words, and where in which file its runs are."""
+class _Counts(NamedTuple):
+    """The counts of one process: how many words in all, and its runs to be merged."""
 
     total: int
     runs: list[Iterator[Counted]]
@@ -62,14 +62,14 @@ def word_frequency(
     if top_n < 0:
         raise _negative(top_n)
     with reading(input, ctx) as descriptor, ExitStack() as stack:
-        found = _with_duckdb(descriptor, stack) if _wants_duckdb(descriptor, engine) else None
-        if found is None:
+        counts = _with_duckdb(descriptor, stack) if _wants_duckdb(descriptor, engine) else None
+        if counts is None:
             try:
-                found = _with_python(descriptor, ctx.shown(input), stack)
+                counts = _with_python(descriptor, ctx.shown(input), stack)
             except UnicodeDecodeError as error:
                 raise _bad_text(input, ctx) from error
-        top = nsmallest(top_n, merged(found.runs), key=lambda counted: (-counted[1], counted[0]))
-    return {"total_words": found.total, "top_words": [[word, count] for word, count in top]}
+        top = nsmallest(top_n, merged(counts.runs), key=lambda counted: (-counted[1], counted[0]))
+    return {"total_words": counts.total, "top_words": [[word, count] for word, count in top]}
 
 
 @fused("word_frequency", on=("input", "engine"))
@@ -96,7 +96,7 @@ def _negative(top_n: int) -> ActionError:
 
 
 def _bad_text(path: Path, ctx: Context) -> ActionError:
-    """Counting notices bad text without knowing where it is: look for it."""
+    """Counting notices bad text without knowing its offset: read again up to it, for the message."""
     for _ in texts(path, ctx):
         pass
     return ActionError(f"not valid UTF-8 text: {ctx.shown(path)}", reason="bad_input")
@@ -105,7 +105,7 @@ def _bad_text(path: Path, ctx: Context) -> ActionError:
 # --- in Python ------------------------------------------------------------------------------------
 
 
-def _with_python(descriptor: int, shown: str, stack: ExitStack) -> _Found:
+def _with_python(descriptor: int, shown: str, stack: ExitStack) -> _Counts:
     """Count with as many processes as there are cores; this one counts the first part. `stack` is what lives as long as the counts."""
     status = os.fstat(descriptor)
     cuts = _cuts(descriptor, status.st_size, shown) if stat.S_ISREG(status.st_mode) else [0, None]
@@ -116,8 +116,8 @@ def _with_python(descriptor: int, shown: str, stack: ExitStack) -> _Found:
     file = _scratch(stack)
     tally = Tally(file)
     _count(tally, _without_mark(_blocks(descriptor, 0, cuts[1])), shown)
-    parts = [_found(file, tally.total, tally.runs), *(child.result() for child in children)]
-    return _Found(sum(part.total for part in parts), list(chain.from_iterable(part.runs for part in parts)))
+    parts = [_counts_of(file, tally.total, tally.runs), *(child.result() for child in children)]
+    return _Counts(sum(part.total for part in parts), list(chain.from_iterable(part.runs for part in parts)))
 
 
 def _scratch(stack: ExitStack) -> IO[bytes]:
@@ -140,9 +140,9 @@ def _next_space(descriptor: int, start: int, shown: str) -> int:
     """The next white space, or the end of the file."""
     for offset in range(start, start + LINE_BYTES_MAX, BLOCK_BYTES):
         block = os.pread(descriptor, BLOCK_BYTES, offset)
-        found = [at for space in _SPACE if (at := block.find(space)) >= 0]
-        if found:
-            return offset + min(found)
+        offsets = [at for space in _SPACE if (at := block.find(space)) >= 0]
+        if offsets:
+            return offset + min(offsets)
         if len(block) < BLOCK_BYTES:
             return offset + len(block)
     raise _too_long(shown)
@@ -155,7 +155,7 @@ def _without_mark(blocks: Iterator[bytes]) -> Iterator[bytes]:
 
 
 def _blocks(descriptor: int, start: int | None, end: int | None) -> Iterator[bytes]:
-    """The bytes between two places; all that comes, when the end is not known."""
+    """The bytes between two offsets; all bytes to the end, when that is not known (a pipe)."""
     if start is None or end is None:
         while block := os.read(descriptor, BLOCK_BYTES):
             yield block
@@ -191,11 +191,8 @@ def _too_long(shown: str) -> ActionError:
     return ActionError(f"word too long: {shown} has one of more than {LINE_BYTES_MAX >> 20} MiB", reason="bad_input")
 
 
-def _found(file: IO[bytes], total: int, runs: list[tuple[int, int]]) -> _Found:
-    def read(start: int, end: int) -> Iterator[Counted]:
-        yield from read_run(file.fileno(), start, end)
-
-    return _Found(total, [read(start, end) for start, end in runs])
+def _counts_of(file: IO[bytes], total: int, runs: list[tuple[int, int]]) -> _Counts:
+    return _Counts(total, [read_run(file.fileno(), start, end) for start, end in runs])
 
 
 class _Child:
@@ -203,29 +200,29 @@ class _Child:
 
     def __init__(self, blocks: Iterator[bytes], shown: str, file: IO[bytes]) -> None:
         self._file = file
-        self._process = Forked(lambda orphaned: _counted_apart(Tally(file), _while_wanted(blocks, orphaned), shown))
+        self._process = Forked(lambda orphaned: _count_part(Tally(file), _until_orphaned(blocks, orphaned), shown))
 
-    def result(self) -> _Found:
+    def result(self) -> _Counts:
         """Wait for its end.
 
         Raises:
             UnicodeDecodeError: its part is not UTF-8.
             ActionError: it failed, or was killed.
         """
-        said = self._process.result()
-        if "not_utf8" in said:
+        reply = self._process.result()
+        if "not_utf8" in reply:
             raise UnicodeDecodeError("utf-8", b"", 0, 0, "in a part of the file")
-        if "error" in said:
-            raise ActionError(said["error"], reason=said["reason"])
-        return _found(self._file, said["total"], said["runs"])
+        if "error" in reply:
+            raise ActionError(reply["error"], reason=reply["reason"])
+        return _counts_of(self._file, reply["total"], reply["runs"])
 
     def end(self) -> None:
         """Kill it if it still runs."""
         self._process.end()
 
 
-def _counted_apart(tally: Tally, blocks: Iterator[bytes], shown: str) -> dict[str, Any]:
-    """What counting came to, in words that can be sent."""
+def _count_part(tally: Tally, blocks: Iterator[bytes], shown: str) -> dict[str, Any]:
+    """Count, and give the counts or the error as JSON can hold them."""
     try:
         _count(tally, blocks, shown)
     except UnicodeDecodeError:
@@ -235,7 +232,7 @@ def _counted_apart(tally: Tally, blocks: Iterator[bytes], shown: str) -> dict[st
     return {"total": tally.total, "runs": tally.runs}
 
 
-def _while_wanted(blocks: Iterator[bytes], orphaned: Callable[[], bool]) -> Iterator[bytes]:
+def _until_orphaned(blocks: Iterator[bytes], orphaned: Callable[[], bool]) -> Iterator[bytes]:
     for block in blocks:
         if orphaned():
             os._exit(1)
@@ -265,7 +262,7 @@ GROUP BY piece
 """The lines of a text file as a table of one column. A unit separator, a line of megabytes or bad UTF-8 makes it fail."""
 
 
-def _with_duckdb(descriptor: int, stack: ExitStack) -> _Found | None:
+def _with_duckdb(descriptor: int, stack: ExitStack) -> _Counts | None:
     """Count with DuckDB; None when this file is not for it, and the other way must do (or say what is wrong)."""
     from tempfile import TemporaryDirectory
 
@@ -284,7 +281,7 @@ def _with_duckdb(descriptor: int, stack: ExitStack) -> _Found | None:
                 tally.add_counted(_fetched(connection.execute(_PIECES, [f"/proc/self/fd/{descriptor}"])))
         except duckdb.Error:
             return None
-    return _found(file, tally.total, tally.runs)
+    return _counts_of(file, tally.total, tally.runs)
 
 
 def _fetched(result: Any) -> Iterator[Counted]:
