@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import product, repeat
+from math import prod
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -158,12 +159,7 @@ class FanOutJobs:
 def count_items(fan: FanOut) -> int:
     """How many jobs a fan-out stands for."""
     sizes = [len(column) for column in fan.columns.values()]
-    if fan.kind == "rows":
-        return sizes[0] if sizes else 0
-    count = 1
-    for size in sizes:
-        count *= size
-    return count if sizes else 0
+    return 0 if not sizes else sizes[0] if fan.kind == "rows" else prod(sizes)
 
 
 def count_jobs(specs: Iterable[JobSpec]) -> int:

@@ -327,27 +327,24 @@ def _unknown_results(plan: Plan, spec: JobSpec) -> list[Diagnostic]:
 def _name_problems(jobs: _Jobs) -> list[Diagnostic]:
     """Invalid names, and those that two jobs have. The names of single jobs have been validated one by one."""
     problems = []
-    if jobs.fans:
-        for start, fan in zip(jobs.starts, jobs.fans, strict=True):
-            problems += _invalid_names(jobs, start, fan)
+    for start, fan in zip(jobs.starts, jobs.fans, strict=True):
+        problems += _invalid_names(jobs, start, fan)
     if len(jobs.numbers) != len(jobs.names) or (jobs.fans and len(set(map(str.lower, jobs.names))) != len(jobs.names)):
         problems += _duplicates(jobs)
     return problems
 
 
 def _invalid_names(jobs: _Jobs, start: int, fan: FanOutJobs) -> list[Diagnostic]:
-    problems = []
-    if not fan.names_always_valid:
-        from joblot.core.names import is_job_name
+    if fan.names_always_valid:
+        return []
+    from joblot.core.names import is_job_name
 
-        for number in range(len(fan)):
-            name = jobs.names[start + number]
-            if not is_job_name(name):
-                message = f"cannot name a job `{name}` (item {number + 1}: {fan.shown(number)})"
-                hint = "begin the name with a word of its own, such as `build-`"
-                problems.append(_problem("name", jobs.declarations[start], message, hint=hint))
-                if len(problems) == _MOST_SHOWN:
-                    break
+    problems = []
+    invalid = (number for number in range(len(fan)) if not is_job_name(jobs.names[start + number]))
+    for number in islice(invalid, _MOST_SHOWN):
+        message = f"cannot name a job `{jobs.names[start + number]}` (item {number + 1}: {fan.shown(number)})"
+        hint = "begin the name with a word of its own, such as `build-`"
+        problems.append(_problem("name", jobs.declarations[start], message, hint=hint))
     return problems
 
 

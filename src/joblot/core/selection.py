@@ -8,6 +8,7 @@ from __future__ import annotations
 import posixpath
 from fnmatch import fnmatchcase
 from itertools import islice
+from math import prod
 from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
@@ -169,10 +170,6 @@ def _not_before_the_run(what: str, growing: str) -> UsageError:
 # --- tags, actions, files ---------------------------------------------------------------------------
 
 
-def _tags(_plan: Plan, spec: JobSpec) -> Sequence[str]:
-    return spec.tags
-
-
 def _action(_plan: Plan, spec: JobSpec) -> Sequence[str]:
     if spec.action is not None:
         return (spec.action,)
@@ -186,7 +183,7 @@ def _files(plan: Plan, spec: JobSpec) -> Sequence[str]:
 
 
 _LABELS: Final[dict[str, tuple[Labels, str, str]]] = {
-    "tag": (_tags, "no job has the tag `{}`", "no job has a tag that matches `{}`"),
+    "tag": (lambda _, spec: spec.tags, "no job has the tag `{}`", "no job has a tag that matches `{}`"),
     "action": (_action, "no job runs the action `{}`", "no job runs an action that matches `{}`"),
     "file": (_files, "no job stands in the file `{}`", "no job stands in a file that matches `{}`"),
 }
@@ -238,11 +235,9 @@ def _with_value(fan: FanOut, jobs: range, name: str, pattern: str) -> list[int]:
     hits = [_matches(as_text(value), pattern) for value in fan.columns[name]]
     if fan.kind == "rows":
         return [job for job, hit in zip(jobs, hits, strict=True) if hit]
-    repeats = 1  # how many items follow one another with the same value: the last column turns fastest
-    for other in reversed(fan.columns):
-        if other == name:
-            break
-        repeats *= len(fan.columns[other])
+    # The last column turns fastest, so a value stays for all combinations of the columns behind its own.
+    names = list(fan.columns)
+    repeats = prod(len(fan.columns[other]) for other in names[names.index(name) + 1 :])
     return [job for job in jobs if hits[(job - jobs.start) // repeats % len(hits)]]
 
 

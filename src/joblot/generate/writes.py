@@ -99,7 +99,8 @@ def plan_writes(
     """
     items = list(items)
     root = os.fspath(folder)
-    _check_folder(root)
+    if os.path.lexists(root) and not os.path.isdir(root):  # noqa: PTH112
+        raise UsageError(f"not a folder: `{root}`", hint="give `--out` a folder; it is made if it is missing")
     paths = _paths(template, items, root, Template(name, file="--name"))
     texts, warnings = _render_all(template, items, paths, check)
     writes = [_write(path, text, values, force=force) for path, text, values in zip(paths, texts, items, strict=True)]
@@ -140,11 +141,6 @@ def _lines(text: str) -> list[str]:
 
 
 # --- names ------------------------------------------------------------------------------------------
-
-
-def _check_folder(root: str) -> None:
-    if os.path.lexists(root) and not os.path.isdir(root):  # noqa: PTH112
-        raise UsageError(f"not a folder: `{root}`", hint="give `--out` a folder; it is made if it is missing")
 
 
 def _paths(template: Template, items: Sequence[Mapping[str, str]], root: str, name: Template) -> list[str]:

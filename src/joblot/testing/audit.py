@@ -5,7 +5,8 @@ It reads the state and changes nothing.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from copy import copy
+from typing import TYPE_CHECKING, Any, Final
 
 from joblot.core.model import BACKING_OFF, CACHED, FAILED, FINAL, READY, RUNNING, SKIPPED, STATES, SUCCESS
 from joblot.core.resources import Resources
@@ -13,7 +14,11 @@ from joblot.core.resources import Resources
 if TYPE_CHECKING:
     from joblot.core.runstate import RunState
 
-_STARTED = (READY, RUNNING, SUCCESS, FAILED, BACKING_OFF)
+_REPLAYED: Final = (
+    "states", "attempts", "failed_tries", "losses", "results", "counts", "open_needs", "need_unsuccessful",
+    "counts_as_failure", "need_failed", "left_out", "stopping", "status",
+)  # fmt: skip
+_STARTED: Final = (READY, RUNNING, SUCCESS, FAILED, BACKING_OFF)
 
 
 def audit(run: RunState) -> None:
@@ -57,22 +62,9 @@ def _audit_needs(run: RunState, job: int) -> None:
 
 def snapshot(run: RunState) -> dict[str, Any]:
     """Everything that a replay of the journal must reproduce, in a form that can be compared."""
-    return {
-        "states": bytes(run.states),
-        "attempts": run.attempts.tolist(),
-        "failed_tries": dict(run.failed_tries),
-        "losses": dict(run.losses),
-        "results": dict(run.results),
-        "counts": list(run.counts),
-        "open_needs": run.open_needs.tolist(),
-        "need_unsuccessful": bytes(run.need_unsuccessful),
-        "counts_as_failure": bytes(run.counts_as_failure),
-        "need_failed": bytes(run.need_failed),
-        "left_out": sorted(run.left_out),
+    return {name: copy(getattr(run, name)) for name in _REPLAYED} | {
         "held": run.resources.snapshot(),
         "ready": run.ready.contents(),
         "ready_groups": run.ready.groups(),
         "bundles": run.bundles.snapshot(),
-        "stopping": run.stopping,
-        "status": run.status,
     }
