@@ -1,4 +1,4 @@
-"""Files of other packages, read by the rules of batch files: the same limits, and what is wrong told with its place.
+"""Files of other packages, read by the rules of batch files: the same limits, and problems with their positions.
 
 It does not know what keys mean: whoever reads a document says what is wrong with its values.
 """
@@ -39,10 +39,10 @@ class Document:
         if len(text) > SIZE_LIMITS[format]:
             raise ConfigError([Diagnostic("file", f"larger than {SIZE_LIMITS[format] // MIB} MiB", file=file)])
         source = parse(text.removeprefix("\ufeff"), file, format, "file")
-        found: list[Problem] = []
-        inspect(source.data, (), found)
-        if found:
-            raise ConfigError(source.diagnostics([*source.problems, *found]))
+        problems: list[Problem] = []
+        inspect(source.data, (), problems)
+        if problems:
+            raise ConfigError(source.diagnostics([*source.problems, *problems]))
         document = cls(None)
         document._set(source)
         return document

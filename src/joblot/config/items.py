@@ -7,6 +7,7 @@ JSON Lines and Parquet say themselves what a value is. Knows nothing of jobs.
 from __future__ import annotations
 
 import os
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from joblot.config.tree import describe
@@ -23,7 +24,7 @@ Columns = dict[str, list[Any]]
 COMMAND_TIMEOUT_S: Final = 60.0
 COMMAND_PRINTS: Final = 256 << 20
 """A command may print so many bytes."""
-_COMPLAINT: Final = 1 << 14
+_ERRORS_KEPT: Final = 1 << 14
 _DELIMITERS: Final = ",;\t|"
 _ENDINGS: Final = {
     ".csv": "csv", ".tsv": "tsv", ".tab": "tsv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet", ".txt": "lines",
@@ -46,13 +47,13 @@ def source_of(text: str) -> str | None:
     return _ENDINGS.get(os.path.splitext(text)[1].lower())  # noqa: PTH122 - pathlib costs start-up time
 
 
-def read_items(kind: str, given: str, folder: str) -> Columns:
+def read_items(kind: str, source: str, folder: str) -> Columns:
     """The items of a source; a relative path is one below `folder`.
 
     Raises:
         ItemsError: they cannot be read, or do not hang together.
     """
-    return SOURCES[kind](given, folder)
+    return SOURCES[kind](source, folder)
 
 
 def rows_to_columns(rows: Iterable[Any]) -> Columns:
@@ -63,20 +64,26 @@ def rows_to_columns(rows: Iterable[Any]) -> Columns:
     """
     rows = list(rows)
     if not any(isinstance(row, dict) for row in rows):
-        odd = next((number for number, row in enumerate(rows, 1) if isinstance(row, list)), 0)
-        if odd:
-            raise ItemsError(f"item {odd} is a list", hint="an item is a value, or a mapping of names to values")
+        number = next((number for number, row in enumerate(rows, 1) if isinstance(row, list)), 0)
+        if number:
+            raise ItemsError(f"item {number} is a list", hint="an item is a value, or a mapping of names to values")
         return {"": rows} if rows else {}
+    # The names of all rows, and not of the first: a name that only a later one has is a typing error there, or lacks here.
     names = list(dict.fromkeys(name for row in rows if isinstance(row, dict) for name in row))
     if "" in names:
         raise ItemsError("items have a value without a name", hint="name it, or leave it out")
     for number, row in enumerate(rows, 1):
-        if not isinstance(row, dict):
-            raise ItemsError(f"item {number} is {describe(row)}, and others are mappings")
-        lacking = next((name for name in names if name not in row), None)
-        if lacking is not None:
-            raise ItemsError(f"item {number} has no `{shorten(lacking)}`", hint=did_you_mean(lacking, row))
+        _check_row(number, row, names)
     return {name: [row[name] for row in rows] for name in names}
+
+
+def _check_row(number: int, row: Any, names: list[str]) -> None:
+    """Refuse a row without one of the names: null in its place would hide a typing error."""
+    if not isinstance(row, dict):
+        raise ItemsError(f"item {number} is {describe(row)}, and others are mappings")
+    missing = next((name for name in names if name not in row), None)
+    if missing is not None:
+        raise ItemsError(f"item {number} has no `{shorten(missing)}`", hint=did_you_mean(missing, row))
 
 
 def delimiter_of(header: str) -> str:
@@ -84,65 +91,56 @@ def delimiter_of(header: str) -> str:
     return max(_DELIMITERS, key=header.count)
 
 
-def _csv(given: str, folder: str) -> Columns:
-    return _table(given, folder, None)
-
-
-def _tsv(given: str, folder: str) -> Columns:
-    return _table(given, folder, "\t")
-
-
-def _table(given: str, folder: str, delimiter: str | None) -> Columns:
+def _table(source: str, folder: str, delimiter: str | None = None) -> Columns:
     import csv
 
-    with _opened(given, folder) as file:
+    with _opened(source, folder) as file:
         try:
             head = file.readline()
             if not head.strip():
-                raise ItemsError(f"`{given}` has no header line", hint="the first line names the columns")
-            mark = delimiter or delimiter_of(head)
-            (names,) = csv.reader([head], delimiter=mark, strict=True)
-            rows = list(csv.reader(file, delimiter=mark, strict=True))
+                raise ItemsError(f"`{source}` has no header line", hint="the first line names the columns")
+            delimiter = delimiter or delimiter_of(head)
+            (names,) = csv.reader([head], delimiter=delimiter, strict=True)
+            rows = [row for row in csv.reader(file, delimiter=delimiter, strict=True) if row]
         except (csv.Error, ValueError) as error:
-            raise ItemsError(f"`{given}` cannot be read: {_first_line(error)}") from None
+            raise ItemsError(f"`{source}` cannot be read: {_first_line(error)}") from None
     names = [name.strip() for name in names]
-    _refuse_odd_names(given, names)
-    if any(not row for row in rows):
-        rows = [row for row in rows if row]
+    _check_names(source, names)
+    # `csv.DictReader` would fill short rows with None and gather what is too much under None: such a row is damaged.
     number, row = next(((number, row) for number, row in enumerate(rows, 1) if len(row) != len(names)), (0, []))
     if number:
-        found = "1 field" if len(row) == 1 else f"{len(row)} fields"
+        fields = "1 field" if len(row) == 1 else f"{len(row)} fields"
         hint = "put values that hold the separator in double quotes"
-        raise ItemsError(f"`{given}`: item {number} has {found}, the header has {len(names)}", hint=hint)
+        raise ItemsError(f"`{source}`: item {number} has {fields}, the header has {len(names)}", hint=hint)
     return dict(zip(names, map(list, zip(*rows, strict=True)), strict=True)) if rows else {name: [] for name in names}
 
 
-def _refuse_odd_names(given: str, names: list[str]) -> None:
+def _check_names(source: str, names: list[str]) -> None:
     for number, name in enumerate(names, 1):
         if not name:
-            raise ItemsError(f"`{given}`: column {number} has no name")
+            raise ItemsError(f"`{source}`: column {number} has no name")
         if name in names[: number - 1]:
-            raise ItemsError(f"`{given}` has two columns `{name}`")
+            raise ItemsError(f"`{source}` has two columns `{name}`")
 
 
-def _jsonl(given: str, folder: str) -> Columns:
+def _jsonl(source: str, folder: str) -> Columns:
     import msgspec
 
     rows = []
-    with _opened(given, folder) as file:
+    with _opened(source, folder) as file:
         for number, line in enumerate(file, 1):
             if line.strip():
                 try:
                     rows.append(msgspec.json.decode(line))
                 except msgspec.DecodeError as error:
-                    raise ItemsError(f"`{given}`, line {number}: {_first_line(error)}") from None
+                    raise ItemsError(f"`{source}`, line {number}: {_first_line(error)}") from None
     return rows_to_columns(rows)
 
 
-def _parquet(given: str, folder: str) -> Columns:
-    path = os.path.join(folder, given)  # noqa: PTH118 - pathlib costs start-up time
+def _parquet(source: str, folder: str) -> Columns:
+    path = os.path.join(folder, source)  # noqa: PTH118 - pathlib costs start-up time
     if not os.path.isfile(path):  # noqa: PTH113
-        raise ItemsError(f"`{given}` is not a file")
+        raise ItemsError(f"`{source}` is not a file")
     try:
         from pyarrow import parquet
     except ImportError:
@@ -153,8 +151,8 @@ def _parquet(given: str, folder: str) -> Columns:
         table = parquet.read_table(path)
         values = [column.to_pylist() for column in table.columns]
     except Exception as error:  # noqa: BLE001 - its errors share no class
-        raise ItemsError(f"`{given}` cannot be read: {_first_line(error)}") from None
-    _refuse_odd_names(given, table.column_names)
+        raise ItemsError(f"`{source}` cannot be read: {_first_line(error)}") from None
+    _check_names(source, table.column_names)
     return dict(zip(table.column_names, [list(map(_json_value, column)) for column in values], strict=True))
 
 
@@ -171,18 +169,18 @@ def _json_value(value: Any) -> Any:
     return value.isoformat() if hasattr(value, "isoformat") else str(value)
 
 
-def _lines(given: str, folder: str) -> Columns:
-    with _opened(given, folder) as file:
+def _lines(source: str, folder: str) -> Columns:
+    with _opened(source, folder) as file:
         return _as_lines(file.read())
 
 
-def _command(given: str, folder: str) -> Columns:
+def _command(command: str, folder: str) -> Columns:
     import subprocess
 
-    shown = shorten(given)
+    shown = shorten(command)
     try:
         process = subprocess.Popen(
-            ["/bin/sh", "-c", given],
+            ["/bin/sh", "-c", command],
             cwd=folder,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -193,14 +191,14 @@ def _command(given: str, folder: str) -> Columns:
         raise ItemsError(f"`{shown}` cannot be run: {reason_of(error)}") from None
     with process:
         try:
-            printed, complained = _printed(process, shown)
+            printed, errors = _printed(process, shown)
         finally:
             _end(process.pid)
     code = process.returncode
     if code:
-        said = complained.decode("utf-8", "replace").strip().splitlines()
+        lines = errors.decode("utf-8", "replace").strip().splitlines()
         ended = f"was ended by signal {-code}" if code < 0 else f"ended with {code}"
-        raise ItemsError(f"`{shown}` {ended}", hint=shorten(said[-1], 200) if said else "")
+        raise ItemsError(f"`{shown}` {ended}", hint=shorten(lines[-1], 200) if lines else "")
     try:
         return _as_lines(printed.decode())
     except UnicodeDecodeError as error:
@@ -208,7 +206,10 @@ def _command(given: str, folder: str) -> Columns:
 
 
 def _printed(process: Popen[bytes], shown: str) -> tuple[bytes, bytes]:
-    """What a command prints until it ends, and the end of what it complains."""
+    """What a command prints until it ends, and the end of its standard error.
+
+    Both are read at once, or a command that fills the other pipe would wait for ever; `Popen.communicate` does so too, but without a limit.
+    """
     import selectors
     import subprocess
     import time
@@ -216,10 +217,10 @@ def _printed(process: Popen[bytes], shown: str) -> tuple[bytes, bytes]:
     assert process.stdout is not None
     assert process.stderr is not None
     until = time.monotonic() + COMMAND_TIMEOUT_S
-    printed, complained = bytearray(), bytearray()
+    printed, errors = bytearray(), bytearray()
     with selectors.DefaultSelector() as ready:
         ready.register(process.stdout, selectors.EVENT_READ, printed)
-        ready.register(process.stderr, selectors.EVENT_READ, complained)
+        ready.register(process.stderr, selectors.EVENT_READ, errors)
         while ready.get_map():
             if time.monotonic() > until:
                 raise _too_long(shown)
@@ -228,14 +229,14 @@ def _printed(process: Popen[bytes], shown: str) -> tuple[bytes, bytes]:
                 key.data.extend(block)
                 if not block:
                     ready.unregister(key.fileobj)
-            del complained[:-_COMPLAINT]
+            del errors[:-_ERRORS_KEPT]
             if len(printed) > COMMAND_PRINTS:
                 raise ItemsError(f"`{shown}` printed more than {COMMAND_PRINTS >> 20} MiB")
     try:
         process.wait(max(0.0, until - time.monotonic()))
     except subprocess.TimeoutExpired:
         raise _too_long(shown) from None
-    return bytes(printed), bytes(complained)
+    return bytes(printed), bytes(errors)
 
 
 def _too_long(shown: str) -> ItemsError:
@@ -255,30 +256,31 @@ def _as_lines(text: str) -> Columns:
     return {"": [line for line in text.replace("\r\n", "\n").split("\n") if line.strip()]}
 
 
-def _glob(given: str, folder: str) -> Columns:
+def _glob(pattern: str, folder: str) -> Columns:
     import glob
 
-    found = sorted(path for path in glob.glob(given, root_dir=folder, recursive=True) if not path.endswith(os.sep))  # noqa: PTH207 - names below a folder, not paths
-    paths = [path for path in found if not os.path.isdir(os.path.join(folder, path))]  # noqa: PTH112, PTH118
+    matches = sorted(path for path in glob.glob(pattern, root_dir=folder, recursive=True) if not path.endswith(os.sep))  # noqa: PTH207 - names below a folder, not paths
+    paths = [path for path in matches if not os.path.isdir(os.path.join(folder, path))]  # noqa: PTH112, PTH118
     names = [os.path.basename(path) for path in paths]  # noqa: PTH119
     return {"": paths, "name": names, "stem": [os.path.splitext(name)[0] for name in names]}  # noqa: PTH122
 
 
-def _opened(given: str, folder: str) -> Any:
+def _opened(source: str, folder: str) -> Any:
     import io
 
-    path = os.path.join(folder, given)  # noqa: PTH118 - pathlib costs start-up time
+    path = os.path.join(folder, source)  # noqa: PTH118 - pathlib costs start-up time
+    # Opening a pipe without a writer would wait for ever; for a folder `open` has the better message.
     if os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path):  # noqa: PTH110, PTH112, PTH113
-        raise ItemsError(f"`{given}` is not a file")
+        raise ItemsError(f"`{source}` is not a file")
     try:
         with open(path, "rb") as file:  # noqa: PTH123
             content = file.read()
     except OSError as error:
-        raise ItemsError(f"cannot read `{given}`: {reason_of(error)}") from None
+        raise ItemsError(f"cannot read `{source}`: {reason_of(error)}") from None
     try:
         return io.StringIO(content.decode("utf-8-sig"), newline=None)
     except UnicodeDecodeError as error:
-        raise ItemsError(f"`{given}` is not UTF-8 text (byte {error.start})", hint="save it as UTF-8") from None
+        raise ItemsError(f"`{source}` is not UTF-8 text (byte {error.start})", hint="save it as UTF-8") from None
 
 
 def _first_line(error: Exception) -> str:
@@ -286,8 +288,8 @@ def _first_line(error: Exception) -> str:
 
 
 SOURCES: Final[dict[str, Callable[[str, str], Columns]]] = {
-    "csv": _csv,
-    "tsv": _tsv,
+    "csv": _table,
+    "tsv": partial(_table, delimiter="\t"),
     "jsonl": _jsonl,
     "parquet": _parquet,
     "lines": _lines,

@@ -1,4 +1,4 @@
-"""JSON text to plain data, with duplicate keys, odd numbers and too deep nesting refused.
+"""JSON text to plain data, with duplicate keys, too long numbers and too deep nesting refused.
 
 The items of the top-level `jobs` are decoded one by one, so that each has its spot at no cost; all other spots are only looked for
 when a message needs them. Knows nothing else of batches.
@@ -71,7 +71,7 @@ def parse(text: str, problems: list[Problem], _noun: str = "") -> tuple[Any, lis
 
 
 class _Cursor:
-    """A place in the text, moved over one value at a time."""
+    """A position in the text, moved over one value at a time."""
 
     def __init__(self, text: str, decoder: JSONDecoder) -> None:
         self.text = text
@@ -84,8 +84,8 @@ class _Cursor:
             self.at += 1
 
     def value(self) -> Any:
-        found, self.at = self.decode(self.text, self.at)
-        return found
+        value, self.at = self.decode(self.text, self.at)
+        return value
 
     def members(self) -> Iterator[tuple[str, int]]:
         """Each key of the mapping here, and where it stands; before asking for the next the caller moves over the value."""
@@ -177,7 +177,7 @@ def _read_jobs(cursor: _Cursor, offsets: list[int]) -> list[Any]:
 
 def _spots(text: str, offsets: Sequence[int]) -> list[Spot]:
     """Lines and columns of growing offsets."""
-    found = []
+    spots = []
     line, line_start, seen = 1, 0, 0
     for offset in offsets:
         breaks = text.count("\n", seen, offset)
@@ -185,8 +185,8 @@ def _spots(text: str, offsets: Sequence[int]) -> list[Spot]:
             line += breaks
             line_start = text.rfind("\n", seen, offset) + 1
         seen = offset
-        found.append((line, offset - line_start + 1))
-    return found
+        spots.append((line, offset - line_start + 1))
+    return spots
 
 
 def _from_decoder(text: str, error: JSONDecodeError) -> Problem:
@@ -253,30 +253,29 @@ def lines(text: str) -> list[str]:
     return [line.removesuffix("\r") for line in text.split("\n")]
 
 
-def locate(text: str, wanted: Wanted) -> Spots:
-    """The spots of the wanted values."""
-    offsets: list[tuple[Keys, int, int]] = []
+def locate(text: str, key_tree: Wanted) -> Spots:
+    """The spots of the values asked for."""
     cursor = _Cursor(text, JSONDecoder())
+    offsets: list[tuple[Keys, int, int]] = [((), cursor.at, cursor.at)]
     try:
-        offsets.append(((), cursor.at, cursor.at))
-        _follow(cursor, wanted, (), offsets)
+        _follow(cursor, key_tree, (), offsets)
     except (_UnexpectedError, ValueError, RecursionError, IndexError):
         pass  # it was reported when the text was parsed; what came before it has its spots
     return _offsets_to_spots(text, offsets)
 
 
-def _follow(cursor: _Cursor, wanted: Wanted, keys: Keys, offsets: list[tuple[Keys, int, int]]) -> None:
+def _follow(cursor: _Cursor, key_tree: Wanted, keys: Keys, offsets: list[tuple[Keys, int, int]]) -> None:
     char = cursor.text[cursor.at]
-    if not wanted or char not in "{[":
+    if not key_tree or char not in "{[":
         cursor.value()
         return
-    places: Iterable[tuple[str | int, int]] = cursor.members() if char == "{" else enumerate(cursor.items())
+    entries: Iterable[tuple[str | int, int]] = cursor.members() if char == "{" else enumerate(cursor.items())
     met: set[str | int] = set()
-    for key, offset in places:
-        if key in wanted and key not in met:
+    for key, offset in entries:
+        if key in key_tree and key not in met:
             met.add(key)
             offsets.append(((*keys, key), offset, cursor.at))
-            _follow(cursor, wanted[key], (*keys, key), offsets)
+            _follow(cursor, key_tree[key], (*keys, key), offsets)
         else:
             cursor.value()
 

@@ -1,6 +1,6 @@
-"""A job's `params` held against the signature of its action.
+"""Validates a job's `params` by the signature of its action.
 
-One walk along the annotated type serves both ends: `check_params` before a run, when values are as written and some are not known
+One walk along the annotated type serves both ends: `fit_params` before a run, when values are as written and some are not known
 yet, and `convert_params` when an attempt starts and the action wants real `Path`s, dates and enumerations.
 """
 
@@ -26,11 +26,12 @@ if typing.TYPE_CHECKING:
 
 _NAMES: Final = {str: "text", bool: "`true` or `false`", int: "a whole number", float: "a number", type(None): "null"}
 _LISTS: Final = (list, tuple, set, frozenset, Sequence, Iterable, Collection, AbstractSet)
+_CONTAINERS: Final = (*_LISTS, dict, Mapping)
 _NO_TEXT_BOOLS: Final = frozenset({"yes", "no", "on", "off", "y", "n", "true", "false"})
 
 
 class Unfit(Exception):  # noqa: N818 - always caught here: what it says becomes a problem or a ValueError
-    """A value is not of the wanted type: `message` goes on from the parameter's name, `keys` lead to the spot inside the value."""
+    """A value is not of the annotated type: `message` goes on from the parameter's name, `keys` lead to the spot inside the value."""
 
     def __init__(self, message: str, *, hint: str = "", keys: Keys = ()) -> None:
         super().__init__(message)
@@ -52,21 +53,14 @@ Leaf = Callable[[Any, Any, bool], Any]
 """Fits a single value to a type that holds no others; the last argument allows for a value written in another type's form."""
 
 
-def check_params(
-    signature: Signature, params: Mapping[str, Any], *, deferred_ok: bool = True
-) -> list[tuple[str, str, str]]:
-    """What is wrong with the parameters for an action: key path, message and hint of each problem.
-
-    With `deferred_ok` a value that holds a `${{ ... }}` reference fits any type.
-    """
-    _, misfits = fit_params(signature, params, deferred_ok=deferred_ok)
-    return [(path_text(misfit.keys), misfit.message, misfit.hint) for misfit in misfits]
-
-
 def fit_params(
     signature: Signature, params: Mapping[str, Any], *, deferred_ok: bool = True
 ) -> tuple[dict[str, Any], list[Misfit]]:
-    """The parameters as plain JSON values, with texts where the action wants texts, and what is wrong with them."""
+    """The parameters as plain JSON values, with texts where the action wants texts, and what is wrong with them.
+
+    With `deferred_ok` a value that holds a `${{ ... }}` reference fits any type.
+    """
+    # Everything wrong is gathered: who writes a batch file mends it in one go. `convert_params` stops at the first.
     leaf = _check_leaf_or_reference if deferred_ok else _check_leaf
     fitted: dict[str, Any] = {}
     misfits: list[Misfit] = []
@@ -83,6 +77,7 @@ def fit_params(
             label = path_text((name, *error.keys))
             message = f"parameter `{label}` of action `{signature.name}` must be {error.message}"
             misfits.append(Misfit((name, *error.keys), message, error.hint))
+    # A parameter that a misspelt key stands for is not told of as missing too.
     meant = " ".join(misfit.hint for misfit in misfits if misfit.at_key and misfit.hint.startswith("did you"))
     misfits += [
         Misfit((), f"action `{signature.name}` needs the parameter `{name}`", "add it to `params`")
@@ -128,14 +123,13 @@ def convert_params(signature: Signature, params: Mapping[str, Any], folder: Path
 def _fit(value: Any, kind: Any, leaf: Leaf, *, as_json: bool, lenient: bool = True) -> Any:
     if kind is Any or kind is object:
         return plain(value)
-    origin = typing.get_origin(kind)
+    # By hand and not by `msgspec.convert` alone: that knows neither texts as they were typed nor references that
+    # are not filled in yet, refuses types that only the action understands, and its messages name no keys of ours.
+    origin = typing.get_origin(kind) or (kind if kind in _CONTAINERS else None)
     if origin is None:
-        if kind in _LISTS or kind in (dict, Mapping):
-            origin = kind
-        elif hasattr(kind, "__supertype__"):
+        if hasattr(kind, "__supertype__"):
             return _fit(value, kind.__supertype__, leaf, as_json=as_json, lenient=lenient)
-        else:
-            return leaf(value, kind, lenient)
+        return leaf(value, kind, lenient)
     if isinstance(value, str) and OPENING in value and leaf is _check_leaf_or_reference:
         return value
     if origin is typing.Union or origin is types.UnionType:
@@ -146,13 +140,14 @@ def _fit(value: Any, kind: Any, leaf: Leaf, *, as_json: bool, lenient: bool = Tr
         return _fit_literal(value, typing.get_args(kind), lenient)
     if origin in _LISTS:
         return _fit_list(value, origin, typing.get_args(kind), leaf, as_json=as_json)
-    if origin in (dict, Mapping) or (isinstance(origin, type) and issubclass(origin, Mapping)):
+    if isinstance(origin, type) and issubclass(origin, Mapping):
         return _fit_mapping(value, typing.get_args(kind), leaf, as_json=as_json)
     return leaf(value, kind, lenient)
 
 
 def _fit_union(value: Any, kinds: tuple[Any, ...], leaf: Leaf, *, as_json: bool) -> Any:
     """The first member that takes the value as it is; else the first that takes it in another form."""
+    # Two rounds, or `str | int` would make a text of 5. The message of the member that got deepest into the value is the most useful.
     failed: Unfit | None = None
     for lenient in (False, True):
         for kind in kinds:
@@ -181,6 +176,7 @@ def _fit_annotated(value: Any, kind: Any, leaf: Leaf, *, as_json: bool, lenient:
 
 
 def _fit_literal(value: Any, choices: tuple[Any, ...], lenient: bool) -> Any:
+    # Types are compared as well: True == 1 == 1.0 in Python, but no batch file means one by the other.
     for choice in choices:
         if isinstance(value, Written):
             if (type(choice) is type(value.value) and choice == value.value) or (lenient and choice == value.text):
@@ -207,6 +203,7 @@ def _fit_list(value: Any, origin: Any, kinds: tuple[Any, ...], leaf: Leaf, *, as
         each = list(kinds)
     else:
         each = [kinds[0] if kinds else Any] * len(value)
+    # As JSON a set is a list: the plan is stored, and the set is made when the attempt starts.
     fitted = [
         _fit_inside(item, kind, number, leaf, as_json=as_json)
         for number, (item, kind) in enumerate(zip(value, each, strict=True))
@@ -247,6 +244,7 @@ def _check_leaf_or_reference(value: Any, kind: Any, lenient: bool) -> Any:
 
 def _check_leaf(value: Any, kind: Any, lenient: bool) -> Any:
     """The value as JSON, when it is of the type as written."""
+    # Exact types, because True is an `int` in Python; a whole number may stand for a float, as JSON has only numbers.
     core = value.value if isinstance(value, Written) else value
     if kind is str or _is_path(kind):
         if isinstance(value, str):
@@ -303,6 +301,7 @@ def _converting(folder: Path) -> Leaf:
 
 
 def _convert_simple(value: Any, kind: Any, lenient: bool) -> Any:
+    # A reference to an item of a CSV file brings a text, whatever the column holds: it becomes what the annotation says.
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if kind is str and lenient and isinstance(value, (int, float)):
@@ -316,10 +315,10 @@ def _convert_simple(value: Any, kind: Any, lenient: bool) -> Any:
 
 
 def _convert_other(value: Any, kind: Any, folder: Path, *, strict: bool) -> Any:
-    def hook(wanted: type, item: Any) -> Any:
-        if _is_path(wanted) and isinstance(item, str):
+    def hook(kind: type, item: Any) -> Any:
+        if _is_path(kind) and isinstance(item, str):
             return folder / item
-        if wanted in type(item).__mro__:
+        if kind in type(item).__mro__:
             return item
         raise NotImplementedError
 

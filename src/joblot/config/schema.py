@@ -28,7 +28,7 @@ _OWN: Final[dict[str, Any]] = {"^x-": {}}
 
 def json_schema(signatures: Iterable[Signature]) -> dict[str, Any]:
     """A JSON Schema (draft 2020-12) of batch files that use these actions."""
-    known = sorted(signatures, key=lambda signature: signature.name)
+    ordered = sorted(signatures, key=lambda signature: signature.name)
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "joblot batch",
@@ -42,7 +42,7 @@ def json_schema(signatures: Iterable[Signature]) -> dict[str, Any]:
         "patternProperties": _OWN,
         "additionalProperties": False,
         "required": ["jobs"],
-        "$defs": {"job": _job(known), **{f"params.{signature.name}": _params(signature) for signature in known}},
+        "$defs": {"job": _job(ordered), **{f"params.{signature.name}": _params(signature) for signature in ordered}},
     }
 
 
@@ -134,6 +134,7 @@ def _as_json(value: Any) -> Any:
 
 def type_schema(kind: Any) -> dict[str, Any]:
     """The JSON Schema of an annotation; of one that says nothing about JSON, the schema that takes anything."""
+    # Not `msgspec.json.schema`: it refuses unions that hold a path, or a type that only the action understands.
     if kind in _SIMPLE:
         return {"type": _SIMPLE[kind]}
     origin, members = typing.get_origin(kind), typing.get_args(kind)
@@ -153,6 +154,7 @@ def type_schema(kind: Any) -> dict[str, Any]:
 
 
 def _container_schema(origin: type, members: tuple[Any, ...], kind: Any) -> dict[str, Any]:
+    # The order matters: a mapping is iterable too, and a tuple of several types is no list of one type.
     if issubclass(origin, Mapping):
         return {"type": "object", "additionalProperties": type_schema(members[1]) if len(members) == 2 else {}}
     if origin is tuple and members and members[-1] is not Ellipsis:

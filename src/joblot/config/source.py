@@ -30,7 +30,7 @@ _ESCAPES: Final[dict[str, tuple[str, ...]]] = {
 
 
 class Document(Struct, frozen=True):
-    """A parsed text. `spots` are those of the jobs; `clean` says that no text in it can hold an odd character."""
+    """A parsed text. `spots` are those of the jobs; `clean` says that no text in it can hold a character that is not allowed."""
 
     data: Any
     file: str = ""
@@ -42,7 +42,7 @@ class Document(Struct, frozen=True):
     locate: Callable[[Wanted], Spots] = lambda _: {}
 
     def diagnostics(self, problems: Iterable[Problem]) -> list[Diagnostic]:
-        """The problems with their places, in the order of the file."""
+        """The problems with their positions, in the order of the file."""
         return to_diagnostics(problems, file=self.file, lines=self.lines, locate=self.locate)
 
 
@@ -108,11 +108,11 @@ def parse(text: str, file: str, kind: Format, noun: str = "batch file") -> Docum
         from joblot.config import yaml12 as reader  # type: ignore[no-redef]
     problems: list[Problem] = []
     lines = lambda: reader.lines(text)  # noqa: E731
-    locate = lambda wanted: reader.locate(text, wanted)  # noqa: E731
+    locate = lambda key_tree: reader.locate(text, key_tree)  # noqa: E731
     try:
         data, spots = reader.parse(text, problems, noun)
     except BrokenTextError as error:
-        found = [*problems, error.problem]
-        raise ConfigError(to_diagnostics(found, file=file, lines=lines, locate=locate)) from None
+        problems.append(error.problem)
+        raise ConfigError(to_diagnostics(problems, file=file, lines=lines, locate=locate)) from None
     clean = text.isascii() and not any(part in text for part in _ESCAPES[kind])
     return Document(data, file, text, spots, clean, problems, lines, locate)

@@ -42,9 +42,8 @@ def parse(text: str, problems: list[Problem], _noun: str = "") -> tuple[Any, lis
     jobs = data.get("jobs")
     spots: list[Spot] = []
     if isinstance(jobs, list):
-        wanted: Wanted = {"jobs": {number: {} for number in range(len(jobs))}}
-        found = locate(text, wanted)
-        spots = [found.get(("jobs", number), ((0, 0), (0, 0)))[1] for number in range(len(jobs))]
+        located = locate(text, {"jobs": {number: {} for number in range(len(jobs))}})
+        spots = [located.get(("jobs", number), ((0, 0), (0, 0)))[1] for number in range(len(jobs))]
     return data, spots
 
 
@@ -85,16 +84,16 @@ def lines(text: str) -> list[str]:
     return [line.removesuffix("\r") for line in text.split("\n")]
 
 
-def locate(text: str, wanted: Wanted) -> Spots:
-    """The spots of the wanted values, headers of tables included."""
+def locate(text: str, key_tree: Wanted) -> Spots:
+    """The spots of the values asked for, headers of tables included."""
     reader = _Reader(text)
-    with suppress(IndexError, RecursionError):  # messages then show the nearest place that was found
+    with suppress(IndexError, RecursionError):  # messages then show the nearest position that is known
         reader.read()
-    return {keys: reader.spots[keys] for keys in _wanted_keys(wanted) if keys in reader.spots}
+    return {keys: reader.spots[keys] for keys in _paths_in(key_tree) if keys in reader.spots}
 
 
-def _wanted_keys(wanted: Wanted) -> Iterator[Keys]:
-    stack: list[tuple[Keys, Wanted]] = [((), wanted)]
+def _paths_in(key_tree: Wanted) -> Iterator[Keys]:
+    stack: list[tuple[Keys, Wanted]] = [((), key_tree)]
     while stack:
         keys, inner = stack.pop()
         yield keys

@@ -21,6 +21,7 @@ _NOT_FINITE: Final = re.compile(r"[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)")
 _NULLS: Final = frozenset({"", "~", "null", "Null", "NULL"})
 _TRUTHS: Final = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
 _CORE: Final = "tag:yaml.org,2002:"
+_TAGGED: Final = {"int": (int,), "float": (int, float), "bool": (bool,), "null": (type(None),)}
 _MAX_DIGITS: Final = 4000
 """Longer numbers would be refused by `int` itself, with an error of its own."""
 _TEXT_SHIFT: Final = 6
@@ -79,6 +80,7 @@ class _Builder:
     def build(self, text: str) -> tuple[Any, list[Spot]]:
         import yaml
 
+        # By exact type, and not a method by the event's name: this runs for each value of the file.
         documents = 0
         for event in _events(text):
             kind = type(event)
@@ -204,18 +206,12 @@ class _Builder:
         name = event.tag.removeprefix(_CORE) if event.tag.startswith(_CORE) else ""
         if name == "str":
             return event.value
-        wanted: dict[str, tuple[type, ...]] = {
-            "int": (int,),
-            "float": (int, float),
-            "bool": (bool,),
-            "null": (type(None),),
-        }
-        if name not in wanted:
+        if name not in _TAGGED:
             self._refuse_tag(event)
             return event.value
         value = self._resolve(event.value, event)
         core = value.value if isinstance(value, Written) else value
-        if type(core) not in wanted[name]:
+        if type(core) not in _TAGGED[name]:
             message = f"`{shorten(event.value)}` is not what its tag `!!{name}` says"
             self._complain(event, Problem("tag", message))
         return value
@@ -245,7 +241,7 @@ def _events(text: str) -> Iterator[Any]:
     except yaml.MarkedYAMLError as error:
         raise BrokenTextError(_from_marked(text, error)) from None
     except (yaml.YAMLError, ValueError, IndexError, OverflowError) as error:
-        # PyYAML lets a few errors of its own workings through on mutilated input.
+        # On damaged input PyYAML lets a few errors through that are not of its own classes.
         reason = str(getattr(error, "reason", "") or error).split("\n", maxsplit=1)[0]
         position = getattr(error, "position", None)
         spot = _spot_of(text, position) if isinstance(position, int) else None
@@ -259,13 +255,14 @@ _TOO_DEEP: Final = "exceeded maximum nesting depth"
 def _from_marked(text: str, error: Any) -> Problem:
     reason = error.problem or error.context or "cannot be read"
     mark = error.problem_mark or error.context_mark
+    spot = _spot(mark) if mark else None
     if reason == _TOO_DEEP:
-        return Problem("limit", f"nested deeper than {MAX_DEPTH} levels", spot=_spot(mark) if mark else None)
+        return Problem("limit", f"nested deeper than {MAX_DEPTH} levels", spot=spot)
+    hint = next((hint for part, hint in _HINTS if part in reason), "")
+    # Of a tab libyaml only says that no token begins with such a character, which nobody sees.
     if mark and "".join(lines(text)[mark.line : mark.line + 1])[mark.column : mark.column + 1] == "\t":
         reason, hint = "a tab stands where only spaces may", "indent with spaces"
-        return Problem("syntax", f"not valid YAML: {reason}", hint=hint, spot=_spot(mark))
-    hint = next((hint for part, hint in _HINTS if part in reason), "")
-    return Problem("syntax", f"not valid YAML: {shorten(reason, 200)}", hint=hint, spot=_spot(mark) if mark else None)
+    return Problem("syntax", f"not valid YAML: {shorten(reason, 200)}", hint=hint, spot=spot)
 
 
 def _broken(event: Any, message: str, code: str) -> BrokenTextError:
@@ -289,34 +286,33 @@ def lines(text: str) -> list[str]:
     return _LINE_BREAK.split(text)
 
 
-def locate(text: str, wanted: Wanted) -> Spots:
-    """The spots of the wanted values, as far as they stand in the text themselves (not behind an alias)."""
+def locate(text: str, key_tree: Wanted) -> Spots:
+    """The spots of the values asked for, as far as they stand in the text themselves (not behind an alias)."""
     import yaml
 
-    found: Spots = {}
-    trail = _Trail(found)
+    trail = _Trail()
     try:
         for event in _events(text):
             kind = type(event)
             if kind is yaml.MappingStartEvent or kind is yaml.SequenceStartEvent:
-                trail.enter(event, wanted, kind is yaml.MappingStartEvent)
+                trail.enter(event, key_tree, kind is yaml.MappingStartEvent)
             elif kind is yaml.MappingEndEvent or kind is yaml.SequenceEndEvent:
                 trail.leave()
             elif kind is yaml.ScalarEvent or kind is yaml.AliasEvent:
-                trail.value(event, wanted)
+                trail.value(event, key_tree)
     except BrokenTextError:
         pass  # it was reported when the text was parsed; what came before it has its spots
-    return found
+    return trail.spots
 
 
 class _Step:
-    """A list or mapping on the way; `wanted` is None when nothing in it is asked for."""
+    """A list or mapping on the way; `key_tree` is None when nothing in it is asked for."""
 
-    __slots__ = ("count", "is_key", "key", "key_spot", "keys", "mapping", "wanted")
+    __slots__ = ("count", "is_key", "key", "key_spot", "key_tree", "keys", "mapping")
 
-    def __init__(self, keys: Keys, wanted: Wanted | None, *, mapping: bool, is_key: bool) -> None:
+    def __init__(self, keys: Keys, key_tree: Wanted | None, *, mapping: bool, is_key: bool) -> None:
         self.keys = keys
-        self.wanted = wanted
+        self.key_tree = key_tree
         self.mapping = mapping
         self.is_key = is_key
         self.key: Any = _NO_KEY
@@ -325,15 +321,15 @@ class _Step:
 
 
 class _Trail:
-    """Follows the event stream along the wanted keys only."""
+    """Follows the event stream along the keys asked for only."""
 
-    def __init__(self, found: Spots) -> None:
-        self.found = found
+    def __init__(self) -> None:
+        self.spots: Spots = {}
         self.stack: list[_Step] = []
 
-    def enter(self, event: Any, wanted: Wanted, mapping: bool) -> None:
+    def enter(self, event: Any, key_tree: Wanted, mapping: bool) -> None:
         is_key = self._key_awaited()
-        keys, inner = ((), None) if is_key else self._step(event, wanted)
+        keys, inner = ((), None) if is_key else self._step(event, key_tree)
         self.stack.append(_Step(keys, inner, mapping=mapping, is_key=is_key))
 
     def leave(self) -> None:
@@ -342,30 +338,30 @@ class _Trail:
         else:
             self._done()
 
-    def value(self, event: Any, wanted: Wanted) -> None:
+    def value(self, event: Any, key_tree: Wanted) -> None:
         if self._key_awaited():
             self.stack[-1].key = getattr(event, "value", _DROPPED)
             self.stack[-1].key_spot = _spot(event.start_mark)
         else:
-            self._step(event, wanted)
+            self._step(event, key_tree)
             self._done()
 
     def _key_awaited(self) -> bool:
         return bool(self.stack) and self.stack[-1].mapping and self.stack[-1].key is _NO_KEY
 
-    def _step(self, event: Any, wanted: Wanted) -> tuple[Keys, Wanted | None]:
-        """Where the value that begins here stands, and what is wanted inside of it."""
+    def _step(self, event: Any, key_tree: Wanted) -> tuple[Keys, Wanted | None]:
+        """Where the value that begins here stands, and what is asked for inside of it."""
         spot = _spot(event.start_mark)
         if not self.stack:
-            self.found[()] = (spot, spot)
-            return (), wanted
+            self.spots[()] = (spot, spot)
+            return (), key_tree
         top = self.stack[-1]
         step = top.key if top.mapping else top.count
-        if top.wanted is None or step not in top.wanted:
+        if top.key_tree is None or step not in top.key_tree:
             return top.keys, None
         keys = (*top.keys, step)
-        self.found.setdefault(keys, (top.key_spot if top.mapping else spot, spot))
-        return keys, top.wanted[step]
+        self.spots.setdefault(keys, (top.key_spot if top.mapping else spot, spot))
+        return keys, top.key_tree[step]
 
     def _done(self) -> None:
         if self.stack:

@@ -12,7 +12,8 @@ from typing import Annotated, Any, Literal, NewType, TypedDict
 import msgspec
 import pytest
 
-from joblot.config.params import check_params, convert_params, fit_params
+from joblot.config.params import convert_params, fit_params
+from joblot.config.tree import path_text
 from joblot.core.model import Parameter, Signature
 from joblot.core.written import Written
 
@@ -54,6 +55,12 @@ FITS = [
     (list[int], "${{ jobs.a.result }}", "${{ jobs.a.result }}"), (list[int], [1, "${{ jobs.a.result }}"], [1, "${{ jobs.a.result }}"]),
     (Colour, "${{ run.id }}", "${{ run.id }}"), (Low, "${{ run.id }}", "${{ run.id }}"), (Literal["a"], "${{ run.id }}", "${{ run.id }}"),
 ]  # fmt: skip
+
+
+def check_params(signature, params, **options):
+    """Key path, message and hint of each problem."""
+    _, misfits = fit_params(signature, params, **options)
+    return [(path_text(misfit.keys), misfit.message, misfit.hint) for misfit in misfits]
 
 
 @pytest.mark.parametrize(("kind", "value", "stored"), FITS)
