@@ -8,8 +8,13 @@ KILLS ?= 200
 SEEDS ?= 2000
 ROUNDS ?= 3
 SIZE_MB ?= 256
+PROCESSES ?= $(shell nproc)
+PYTEST ?= $(BIN)/python -m pytest
 
-.PHONY: demo test check docs bench bench-text torture torture-dask campaigns others simulate clean help
+# Without compiled files every process that a test starts would compile the package anew.
+unexport PYTHONDONTWRITEBYTECODE
+
+.PHONY: demo test coverage check docs bench bench-text torture torture-dask campaigns others simulate clean help
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
@@ -32,9 +37,16 @@ demo: $(VENV)/.run  ## run the example that reads this machine's own standard li
 	joblot="$$(cd '$(BIN)' && pwd)/joblot" && cd examples/standard-library && "$$joblot" run joblot.yaml
 
 test: $(VENV)/.dev  ## all tests; those of joblot_sirene and of Dask apart, because polars and Dask begin threads and the others fork
-	$(BIN)/python -m pytest --ignore tests/sirene --ignore tests/dask
-	$(BIN)/python -m pytest tests/sirene
-	$(BIN)/python -m pytest tests/dask
+	$(PYTEST) -m alone --ignore tests/sirene --ignore tests/dask
+	$(PYTEST) -m 'not alone' -n $(PROCESSES) --ignore tests/sirene --ignore tests/dask
+	$(PYTEST) -n $(PROCESSES) tests/sirene
+	$(PYTEST) tests/dask
+
+coverage: $(VENV)/.dev  ## the same under coverage.py, commands and workers included, and what share of lines and branches they reach
+	$(BIN)/coverage erase
+	$(MAKE) test PYTEST='$(BIN)/coverage run -m pytest'
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report
 
 check: $(VENV)/.dev docs  ## linters, types, layers, documentation
 	$(BIN)/ruff check .

@@ -1,11 +1,15 @@
 """What holds for all tests: they are the same whoever starts them, and however busy the machine is.
 
 How long Hypothesis looks: `dev` by default, `nightly` with HYPOTHESIS_PROFILE=nightly.
+
+Tests with the mark `alone` watch processes or the clock, or fork the process of pytest. They run one after the other in a process without
+threads; the others may share the machine, each process of pytest-xdist with its part of them.
 """
 
 import os
 import signal
 
+import pytest
 from hypothesis import HealthCheck, settings
 
 # A shell ignores Ctrl-C in what it starts in the background, and `nohup` ignores a hangup; whatever is started from here would inherit that.
@@ -16,3 +20,22 @@ signal.signal(signal.SIGHUP, signal.SIG_DFL)
 settings.register_profile("dev", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("nightly", deadline=None, max_examples=5000, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "dev"))
+
+
+ALONE = {"contract", "crash", "faults", "hostile"}
+"""The folders whose tests all have the mark."""
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if item.path.parent.name in ALONE:
+            item.add_marker("alone")
+
+
+if "PYTEST_XDIST_WORKER" in os.environ:
+
+    def refuse():
+        raise RuntimeError("this process has threads and is not to be forked: give the test the mark `alone`")
+
+    os.register_at_fork(before=refuse)  # pytest makes it a warning, and warnings are errors

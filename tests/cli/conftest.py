@@ -1,4 +1,7 @@
-"""The real command in a process of its own, in an empty folder, with as little environment as there can be."""
+"""The command in a process of its own, in an empty folder, with as little environment as there can be.
+
+`popen`, and a call with options, start the real command. A plain call has it from the command server, which saves its imports.
+"""
 
 import os
 import re
@@ -10,6 +13,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+
+from command_server import JOBLOT, server
 
 _TIME = re.compile(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d \| ", re.MULTILINE)
 _DURATION = re.compile(r"\b\d+ ms|\b\d+\.\d s|\b\d+m\d\ds")
@@ -34,8 +39,9 @@ class Done(NamedTuple):
 class Project:
     """A folder, and joblot run in it."""
 
-    def __init__(self, path: Path):
+    def __init__(self, path: Path, modules: tuple[str, ...] = JOBLOT):
         self.path = path
+        self.modules = modules
         self.env = {"PATH": os.environ["PATH"], "HOME": str(path)}
 
     def write(self, name: str, text: str) -> Path:
@@ -55,10 +61,14 @@ class Project:
         return subprocess.Popen(command, env=self.env | (env or {}), **options)
 
     def __call__(self, *arguments: str, **options) -> Done:
-        with self.popen(*arguments, **options) as process:
-            out, err = process.communicate(timeout=60)
-        text = [(stream or b"").decode().replace(str(self.path), "DIR") for stream in (out, err)]
-        return Done(process.returncode, *text)
+        if options:
+            with self.popen(*arguments, **options) as process:
+                streams = [(text or b"").decode() for text in process.communicate(timeout=60)]
+            code = process.returncode
+        else:
+            done = server(self.modules).run(["-m", "joblot", *arguments], self.path, self.env)
+            code, streams = done.returncode, (done.stdout, done.stderr)
+        return Done(code, *(text.replace(str(self.path), "DIR") for text in streams))
 
     def wait_for(self, name: str) -> None:
         """Until a file is there: how jobs of these tests say that they run."""

@@ -204,6 +204,7 @@ def test_what_a_job_lacks_is_named_r18(folder, fields, message):
     assert not (folder / "data" / "batch_report.json").exists()
 
 
+@pytest.mark.alone
 def test_an_action_is_added_without_touching_the_runner_r19(folder):
     """R19: registered at run time, in a program and from a file that the batch imports."""
     (folder / "mine.py").write_text(

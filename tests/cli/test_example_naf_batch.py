@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from command_server import SIRENE, server
+
 EXAMPLE = Path(__file__).parents[2] / "examples" / "naf-batch"
 README = (EXAMPLE / "README.md").read_text(encoding="utf-8")
 MADE = (".joblot", "out", "jobs", "jobs_generated", "__pycache__", "*.by-code.parquet")
@@ -46,8 +48,7 @@ def run(folder, line, *more):
     """A command line of the README, with the Python of these tests."""
     program, *words = shlex.split(line.replace("\\\n", " "))
     assert program == "python"
-    command = [sys.executable, *words, *more]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=60, check=False)
+    return server(SIRENE).run([*words, *more], folder)
 
 
 def names(folder):
@@ -141,8 +142,7 @@ def test_json_is_all_of_stdout_and_is_kept_r66_r67_r95(folder):
 def test_the_readme_of_the_project_shows_what_is_printed(folder):
     page = (EXAMPLE.parents[1] / "README.md").read_text(encoding="utf-8")
     command, output = re.search(r"^\$ joblot (sirene .*)\n((?:.+\n)+?)```", page, re.MULTILINE).groups()
-    words = [sys.executable, "-m", "joblot", *command.split()]
-    done = subprocess.run(words, cwd=folder, capture_output=True, text=True, timeout=60, check=False)
+    done = server(SIRENE).run(["-m", "joblot", *command.split()], folder)
     assert (done.returncode, done.stdout) == (0, output)
 
 

@@ -171,6 +171,7 @@ def test_a_job_that_finds_others_cannot_be_accepted(project):
     )
 
 
+@pytest.mark.alone
 def test_python_batches_grow_too(tmp_path):
     from joblot import Batch
 

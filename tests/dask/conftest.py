@@ -1,12 +1,19 @@
 """One small cluster for all tests that do not end it. These tests have a process of their own: Dask begins threads, and the others fork."""
 
+import os
+
 import cloudpickle
+import dask.config
 import pytest
 from distributed import LocalCluster
 
 import contract.test_executors
 
 cloudpickle.register_pickle_by_value(contract.test_executors)  # what the workers could not import
+
+# Dask looks a hundred times a second at what its workers do, for its dashboard: most of what idle workers cost.
+os.environ["DASK_DISTRIBUTED__WORKER__PROFILE__ENABLED"] = "False"
+dask.config.refresh()
 
 
 @pytest.fixture(scope="session")

@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from cli.conftest import Project
+from command_server import DASK
 from dask_cluster import certificates, cmdline
 
 BATCH = """\
@@ -28,7 +29,7 @@ jobs:
 
 @pytest.fixture
 def joblot(tmp_path):
-    project = Project(tmp_path)
+    project = Project(tmp_path, DASK)
     project.write("joblot.yaml", BATCH)
     yield project
     until = time.monotonic() + 20

@@ -29,11 +29,30 @@ class ClusterBench(OnCluster, Bench):
     settings = Settings(min_workers=2, wait=30)
 
 
+@pytest.fixture(scope="module")
+def processes_of_all(tmp_path_factory):
+    """The cluster of the tests that leave it as it was."""
+    made = DaskProcesses(tmp_path_factory.mktemp("dask"))
+    yield made
+    made.close()
+
+
 @pytest.fixture
-def dask(tmp_path):
-    """A cluster of one's own, of two workers with a thread each, and benches on it."""
+def dask(processes_of_all, tmp_path):
+    """A cluster of two workers with a thread each, and benches on it."""
+    yield from benches(processes_of_all, tmp_path)
+
+
+@pytest.fixture
+def own_dask(tmp_path):
+    """The same, for one test alone: it ends parts of it, adds to it, or counts what it has done."""
     (tmp_path / "dask").mkdir()
     processes = DaskProcesses(tmp_path / "dask")
+    yield from benches(processes, tmp_path)
+    processes.close()
+
+
+def benches(processes, tmp_path):
     made = []
 
     def make(*jobs, **options):
@@ -47,7 +66,6 @@ def dask(tmp_path):
     yield make
     for one in made:
         one.close()
-    processes.close()
 
 
 def until(found, world=None, limit=20.0):
@@ -79,12 +97,12 @@ def processes_mark(pid):
         return ""
 
 
-def test_a_killed_worker_costs_what_it_ran_and_the_run_goes_on(dask):
+def test_a_killed_worker_costs_what_it_ran_and_the_run_goes_on(own_dask):
     marker = f"611{os.getpid()}"
-    world = dask(run("a", f"sleep {marker} & sleep {marker}"), run("b", "true"), run("after", "true"))
+    world = own_dask(run("a", f"sleep {marker} & sleep {marker}"), run("b", "true"), run("after", "true"))
     world.start("a")
     until(lambda: len(sleeping(marker)) == 2, world)
-    for pid in dask.processes.worker_processes():
+    for pid in own_dask.processes.worker_processes():
         os.kill(pid, signal.SIGKILL)
     outcome = world.wait()["a"]
     assert (outcome.kind, outcome.reason) == ("lost", "lost")
@@ -94,34 +112,34 @@ def test_a_killed_worker_costs_what_it_ran_and_the_run_goes_on(dask):
     assert {one.kind for one in world.wait(2).values()} == {"ok"}
 
 
-def test_a_killed_nanny_takes_its_worker_and_all_attempts_along(dask):
+def test_a_killed_nanny_takes_its_worker_and_all_attempts_along(own_dask):
     marker = f"612{os.getpid()}"
-    world = dask(run("a", f"sleep {marker}"), run("b", f"sleep {marker}"))
+    world = own_dask(run("a", f"sleep {marker}"), run("b", f"sleep {marker}"))
     world.start("a", "b")
     until(lambda: len(sleeping(marker)) == 2, world)
-    for nanny in dask.processes.workers:
-        dask.processes.kill(nanny)
+    for nanny in own_dask.processes.workers:
+        own_dask.processes.kill(nanny)
     assert {one.kind for one in world.wait(2).values()} == {"lost"}
     assert not living_sleeps(marker)
-    dask.processes.begin_worker()
+    own_dask.processes.begin_worker()
     world.start("b")
     until(lambda: living_sleeps(marker), world)
     world.kill("b")
     assert world.wait()["b"].kind == "crash"
 
 
-def test_a_killed_scheduler_loses_every_attempt_and_is_one_clear_error(dask):
+def test_a_killed_scheduler_loses_every_attempt_and_is_one_clear_error(own_dask):
     marker = f"613{os.getpid()}"
     names = [f"a{n}" for n in range(6)]
-    world = dask(*[run(name, f"sleep {marker}") for name in names])
+    world = own_dask(*[run(name, f"sleep {marker}") for name in names])
     world.start(*names)
     until(lambda: len(sleeping(marker)) == 2, world)
-    dask.processes.kill(dask.processes.scheduler)
+    own_dask.processes.kill(own_dask.processes.scheduler)
     came = world.wait(6, returned=True)
     assert sorted(one.kind for one in came.values()) == ["lost"] * 2 + ["returned"] * 4
     with pytest.raises(ClusterError) as raised:
         world.start("a0")
-    assert raised.value.message == f"the Dask scheduler of `{dask.processes.address}` is gone"
+    assert raised.value.message == f"the Dask scheduler of `{own_dask.processes.address}` is gone"
     assert "joblot resume" in raised.value.hint
     with pytest.raises(ClusterError):
         world.executor.wait(0.1)
@@ -240,10 +258,10 @@ def test_a_claim_that_is_older_than_the_newest_is_refused(dask, tmp_path):
         second.close()
 
 
-def test_a_task_that_comes_a_second_time_runs_nothing(dask, tmp_path):
+def test_a_task_that_comes_a_second_time_runs_nothing(own_dask, tmp_path):
     """Dask may run a task again whose result was lost with its worker; here it comes again where it ran, and elsewhere."""
     log = tmp_path / "ran"
-    world = dask(run("a", f"echo ran >> {log}"))
+    world = own_dask(run("a", f"echo ran >> {log}"))
     world.start("a")
     assert world.wait()["a"].kind == "ok"
     executor = world.executor
@@ -350,13 +368,13 @@ def test_an_attempt_that_is_ended_before_its_task_comes_never_begins(dask, tmp_p
     assert world.wait()["b"].kind == "ok"
 
 
-def test_workers_that_come_later_are_used(dask, tmp_path):
+def test_workers_that_come_later_are_used(own_dask, tmp_path):
     names = [f"n{n}" for n in range(3)]
     script = f"touch {tmp_path}/$JOBLOT_JOB; while [ ! -e {tmp_path}/go ]; do sleep 0.02; done"
-    world = dask(*[run(name, script) for name in names], slots=4)
+    world = own_dask(*[run(name, script) for name in names], slots=4)
     world.start(*names)
     until(lambda: len(list(tmp_path.glob("n?"))) == 2, world)
-    dask.processes.begin_worker()
+    own_dask.processes.begin_worker()
     until(lambda: len(list(tmp_path.glob("n?"))) == 3, world)
     (tmp_path / "go").touch()
     assert {one.kind for one in world.wait(3).values()} == {"ok"}

@@ -7,12 +7,11 @@ import hashlib
 import json
 import re
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
+from command_server import DASK, server
 from dask_cluster import DaskProcesses, certificates
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -78,16 +77,18 @@ def run(name, folder, on, settings):
     ignored = shutil.ignore_patterns(".joblot", "__pycache__", "library", "out")
     shutil.copytree(EXAMPLES / name, folder, ignore=ignored)
     seen = []
+    elsewhere = folder.parent / "elsewhere.py"
+    elsewhere.write_text(ELSEWHERE)
     for number, words in enumerate(COMMANDS[name]):
         shutil.rmtree(folder / ".joblot", ignore_errors=True)
         if words[0] != "joblot":
-            command = [sys.executable, "-c", ELSEWHERE, on, settings, *words]
+            command = [str(elsewhere), on, settings, *words]
         elif words[1] == "run":
             there = ["--on", on, *(["--cluster", settings] if settings else [])]
-            command = [sys.executable, "-m", "joblot", *words[1:-1], *there, *batches(folder / words[-1])]
+            command = ["-m", "joblot", *words[1:-1], *there, *batches(folder / words[-1])]
         else:
-            command = [sys.executable, "-m", *words]
-        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=100, check=False)
+            command = ["-m", *words]
+        done = server(DASK).run(command, folder, timeout_s=100)
         seen.append((number, done.returncode, done.stderr if done.returncode > 1 else ""))
         for report in sorted((folder / ".joblot").glob("runs/*/report.json")):
             seen += [

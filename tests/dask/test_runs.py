@@ -7,11 +7,12 @@ import time
 import pytest
 
 from cli.conftest import Project
+from command_server import DASK
 
 
 @pytest.fixture
 def joblot(tmp_path):
-    return Project(tmp_path)
+    return Project(tmp_path, DASK)
 
 
 def states(done):

@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from cli.conftest import Project
+from command_server import DASK
 from dask_cluster import DaskProcesses, certificates
 from joblot.cluster.connect import open_cluster
 from joblot.cluster.settings import Settings, Tls, check_safe, read_settings
@@ -37,7 +38,7 @@ def secure(folder, ours):
 
 @pytest.fixture
 def joblot(tmp_path):
-    project = Project(tmp_path)
+    project = Project(tmp_path, DASK)
     project.write("joblot.yaml", BATCH)
     return project
 
@@ -95,9 +96,19 @@ def test_a_plain_address_of_another_machine_is_refused_with_the_reason_and_the_w
     assert "use `tls://`" in done.err
 
 
+def refused(check, *arguments):
+    """What is said when a check refuses something; empty when it takes it."""
+    try:
+        check(*arguments)
+    except UsageError as error:
+        return error.message
+    return ""
+
+
 @pytest.mark.parametrize("address", ["tcp://127.0.0.1:1", "tcp://localhost:1", "tcp://[::1]:1", "tls://10.0.0.5:8786"])
 def test_addresses_of_this_machine_and_encrypted_ones_are_taken(address):
-    refuse_plain(address, "the scheduler's address")
+    assert refused(refuse_plain, address, "the scheduler's address") == ""
+    assert "is plain text and not of this machine" in refused(refuse_plain, "tcp://10.0.0.5:8786", "the address")
 
 
 @pytest.mark.parametrize("on", ["ssh", "slurm"])
@@ -118,7 +129,9 @@ def test_temporary_certificates_do_not_go_by_ssh():
 
 
 def test_ssh_to_this_machine_needs_none():
-    check_safe("ssh", Settings(options={"hosts": ["127.0.0.1", "localhost"]}))
+    hosts = ["127.0.0.1", "localhost"]
+    assert refused(check_safe, "ssh", Settings(options={"hosts": hosts})) == ""
+    assert "needs certificates" in refused(check_safe, "ssh", Settings(options={"hosts": [*hosts, "other"]}))
 
 
 # --- what cannot work -------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ import sys
 
 import pytest
 
+from command_server import SIRENE, server
 from docs.pages import ROOT, first_cells, section, text
 from joblot import ConfigError
 from joblot_sirene.jobs import jobfile, profiles
@@ -21,6 +22,10 @@ from joblot_sirene.steps.parameters import KPIS
 
 JOB = {"niche": "naf_43", "filters": {"naf_include": "[43]"}}
 NOBODY = "zzzzzzz"
+
+
+def joblot(folder, *words):
+    return server(SIRENE).run(["-m", "joblot", *words], folder)
 
 
 def flow(tree):
@@ -109,8 +114,7 @@ def test_the_error_that_the_page_shows_is_what_is_said(tmp_path):
     template = jobfile.template().replace("active_only", "activ_only").replace("{niche_name}", "naf_43")
     template = template.replace("{naf_code}", "43").replace("{profile}", "quick")
     (tmp_path / "jobs_generated" / "naf_43.yaml").write_text(f"# by joblot\n{template}")
-    command = [sys.executable, "-m", "joblot", "sirene", "batch", "--explain", "jobs_generated/naf_43.yaml"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60)
+    done = joblot(tmp_path, "sirene", "batch", "--explain", "jobs_generated/naf_43.yaml")
     assert (done.returncode, shown in done.stderr) == (2, True), done.stderr
 
 
@@ -177,9 +181,10 @@ def built(tmp_path_factory):
     shutil.copytree(ROOT / "examples" / "naf-batch", folder, ignore=ignored)
 
     def batch(*words):
-        command = [sys.executable, "-m", "joblot", "sirene", "batch", "--naf", "43", "--json"]
-        command += ["--input", "data/sirene_latest.parquet", *words]
-        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True, timeout=60)
+        done = joblot(
+            folder, "sirene", "batch", "--naf", "43", "--json", "--input", "data/sirene_latest.parquet", *words
+        )
+        assert done.returncode == 0, done.stderr
         return json.loads(done.stdout)
 
     batch("--output-dir", "quick")
@@ -191,13 +196,12 @@ def built(tmp_path_factory):
 def test_commands_print_what_the_pages_show(tmp_path):
     """In the order of the pages, on the file that the guide makes."""
     (sample,) = re.findall(r"^joblot (sirene sample .*)$", text("sirene/index.md"), re.MULTILINE)
-    subprocess.run([sys.executable, "-m", "joblot", *sample.split()], cwd=tmp_path, check=True, timeout=60)
+    assert joblot(tmp_path, *sample.split()).returncode == 0
     shown = []
     for page in sorted((ROOT / "docs" / "sirene").glob("*.md"), key=lambda path: path.name != "index.md"):
         for block in re.findall(r"```console\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL):
             command, _, output = block.removeprefix("$ joblot ").partition("\n")
-            words = [sys.executable, "-m", "joblot", *command.split()]
-            done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60)
+            done = joblot(tmp_path, *command.split())
             assert (done.returncode, done.stdout) == (0, output), done.stderr
             shown.append(command)
     assert len(shown) > 3

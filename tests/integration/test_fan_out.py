@@ -260,6 +260,7 @@ def kind(*, value, text=""):
     return f"{type(value).__name__} {text}"
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("on", ["local", "inline"])
 def test_items_from_python_keep_their_types(tmp_path, on):
     batch = Batch("b", folder=tmp_path)

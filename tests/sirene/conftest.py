@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import pytest
 
+from command_server import SIRENE, server
 from joblot_sirene.synthetic.sample import write_sample
 
 
@@ -47,10 +48,20 @@ class Sirene:
         streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "stdin": subprocess.DEVNULL}
         return subprocess.Popen(command, cwd=self.folder, env=env, **(streams | options))
 
-    def joblot(self, *words):
+    def real(self, *words):
+        """The real command: an interpreter that loads what it needs by itself."""
         with self.popen(*words) as process:
             out, err = process.communicate(timeout=100)
-        return Done(process.returncode, *(text.decode().replace(str(self.folder), "DIR") for text in (out, err)))
+        return self._done(process.returncode, out.decode(), err.decode())
+
+    def joblot(self, *words):
+        """The command from the command server, which has polars loaded already."""
+        environment = {"PATH": os.environ["PATH"], "HOME": str(self.folder)}
+        done = server(SIRENE).run(["-m", "joblot", *map(str, words)], self.folder, environment, timeout_s=100)
+        return self._done(done.returncode, done.stdout, done.stderr)
+
+    def _done(self, code, *streams):
+        return Done(code, *(text.replace(str(self.folder), "DIR") for text in streams))
 
     def __call__(self, *words):
         return self.joblot("sirene", *words)

@@ -4,6 +4,8 @@ import hashlib
 import json
 import os
 import re
+import subprocess
+import sys
 from types import SimpleNamespace
 
 import polars as pl
@@ -342,9 +344,6 @@ def test_r68_a_worker_that_dies_is_an_error(sirene, stock):
         "import acts, sys\nfrom joblot.__main__ import main\n"
         f"sys.exit(main(['sirene', 'batch', '--naf', '43', '--input', {str(stock.establishments)!r}, '--output-dir', 'out', '--json']))"
     )
-    import subprocess
-    import sys
-
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=sirene.folder, capture_output=True, text=True, timeout=60, check=False
     )
@@ -651,9 +650,6 @@ def test_r87_steps_are_explained_without_any_file(sirene):
     ],
 )
 def test_without_the_data_engine_it_is_told_what_to_install(sirene, stock, words):
-    import subprocess
-    import sys
-
     code = (
         "import sys\nsys.modules['polars'] = None  # as if it were not installed\n"
         f"from joblot.__main__ import main\nsys.exit(main(['sirene', *{[*words, str(stock.establishments)]!r}]))"
@@ -692,13 +688,30 @@ def test_a_file_of_codes_that_cannot_be_read_is_named_as_it_is(tmp_path):
 
 
 def test_it_is_a_joblot_run(sirene, stock):
-    run = batch(sirene, stock, "--json").json["run_id"]
-    shown = sirene.joblot("show", run, "--json").json
+    """By real commands, as all of this page would be."""
+    words = ("--naf", "6820B", "--naf", "43", "--input", stock.establishments, "--output-dir", "out", "--json")
+    run = sirene.real("sirene", "batch", *words).json["run_id"]
+    shown = sirene.real("show", run, "--json").json
     assert [(job["job"], job["action"], job["status"]) for job in shown["results"]] == [
         ("naf_6820B", "sirene.dataset", "success"),
         ("naf_43", "sirene.dataset", "success"),
     ]
-    assert sirene.joblot("resume", run).code == 0
+    assert sirene.real("resume", run).code == 0
+
+
+def test_the_command_never_loads_the_data_engine_and_begins_no_thread(sirene, stock):
+    """Its workers are forked from it: the engine's threads would not come along, and its locks would."""
+    words = ["--naf", "43", "--input", str(stock.establishments), "--output-dir", "out", "--profile", "deep"]
+    code = (
+        "import os, sys\nfrom joblot.__main__ import main\n"
+        f"code = main(['sirene', 'batch', *{words!r}])\n"
+        "print('polars' in sys.modules, len(os.listdir('/proc/self/task')), file=sys.stderr)\nsys.exit(code)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=sirene.folder, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.returncode, done.stderr.splitlines()[-1]) == (0, "False 1"), done.stderr
+    assert (sirene.folder / "out" / "naf_43" / "report.html").exists()
 
 
 def test_r128_nothing_is_asked_of_a_network():

@@ -25,12 +25,12 @@ HOSTILE = '<script>alert("x")</script>\'&'
 
 @pytest.fixture(scope="module")
 def stock():
-    return establishments(30_000, seed=1).filter(vector.matches(CODE))
+    return establishments(15_000, seed=1).filter(vector.matches(CODE))
 
 
 @pytest.fixture(scope="module")
 def companions():
-    return {"units": legal_units(30_000, seed=1), "history": history(30_000, seed=1)}
+    return {"units": legal_units(15_000, seed=1), "history": history(15_000, seed=1)}
 
 
 def report(name, rows, policy=Policy(), selections=(CODE,), stock_date=STOCK, left_out=None, **inputs):  # noqa: B008
@@ -314,7 +314,14 @@ class TestWhatIsMissing:
     def test_columns_without_values_are_a_page(self, deep):
         told, frame = deep
         empty = frame.with_columns(pl.lit(None, dtype=kind).alias(name) for name, kind in frame.schema.items())
-        Outline(text_of(told, empty))
+        outline = Outline(text_of(told, empty))
+        headings = {text for _, text in outline.headings}
+        assert {"Effectifs", "Dictionnaire des données"} <= headings
+        assert not {"Territoire", "Années de création", "Activités"} & headings, "nothing is known of these"
+        assert {link[1:] for link in outline.values("href")} <= set(outline.values("id"))
+        assert f"{words.number(frame.height)} établissements" in outline.text
+        assert f"{words.number(frame.height)} · 100\u202f%" in outline.text, "no headcount is known"
+        assert not {"nan", "none", "null"} & set(outline.text.lower().split())
 
     def test_without_the_file_the_history_says_where_it_comes_from(self, stock, companions):
         html = text_of(*report("deep", stock, units=companions["units"]))

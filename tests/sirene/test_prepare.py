@@ -64,8 +64,10 @@ def test_whole_row_groups_are_read_each_once(tmp_path):
     assert prepared.spans({"02.11Z", "03.11Z"}) == [Span(0, 4 * rows)]
 
 
-def several_runs(path):
+@pytest.fixture(scope="module")
+def several_runs(tmp_path_factory):
     """A file of three times the rows that are sorted at once with 256 MiB; nine of ten have one code."""
+    path = tmp_path_factory.mktemp("runs") / "s.parquet"
     rows = 300_000
     made = pl.select(at=pl.int_range(rows)).select(
         pl.when(pl.col("at") % 10 > 0).then(pl.lit("69.20Z")).otherwise(pl.lit("43.21A")).alias(CODE),
@@ -90,8 +92,8 @@ def prepared_apart(path, copy, *, threads=2):
     subprocess.run([sys.executable, "-c", PROGRAM, path, copy, str(threads)], check=True)
 
 
-def test_a_file_sorted_in_several_runs_gives_its_rows_in_its_order(tmp_path):
-    path = several_runs(tmp_path / "s.parquet")
+def test_a_file_sorted_in_several_runs_gives_its_rows_in_its_order(several_runs, tmp_path):
+    path = several_runs
     requests = [request(code) for code in ("43.21A", "69.20Z", "43", "M")]
     plain = run(path, requests, tmp_path)
     prepared_apart(path, place(path))
@@ -106,11 +108,10 @@ def test_a_file_sorted_in_several_runs_gives_its_rows_in_its_order(tmp_path):
     assert all(warm[name].equals(plain[name]) for name in plain)
 
 
-def test_the_same_file_gives_the_same_bytes(tmp_path):
-    path = several_runs(tmp_path / "s.parquet")
+def test_the_same_file_gives_the_same_bytes(several_runs, tmp_path):
     seen = set()
     for threads in (1, 2, 8):
-        prepared_apart(path, tmp_path / "copy", threads=threads)
+        prepared_apart(several_runs, tmp_path / "copy", threads=threads)
         seen.add(hashlib.sha256((tmp_path / "copy").read_bytes()).hexdigest())
     assert len(seen) == 1
 

@@ -13,7 +13,7 @@ from joblot_sirene.stock.source import open_source
 from joblot_sirene.synthetic.periods import ABSURD_DATES
 from joblot_sirene.synthetic.sample import establishments, history, legal_units, write_sample
 
-ROWS = 60_000
+ROWS = 30_000
 
 
 @pytest.fixture(scope="module")
@@ -24,6 +24,11 @@ def stock():
 @pytest.fixture(scope="module")
 def units():
     return legal_units(ROWS, seed=7)
+
+
+@pytest.fixture(scope="module")
+def periods():
+    return history(ROWS, seed=7)
 
 
 def share(frame, expression):
@@ -163,8 +168,7 @@ def test_repeats_stand_at_the_end(tmp_path):
     assert frame[100:].equals(frame[:10])
 
 
-def test_the_history_fits_its_establishments(stock):
-    periods = history(ROWS, seed=7)
+def test_the_history_fits_its_establishments(stock, periods):
     assert periods.columns == list(HISTORY_COLUMNS)
     assert periods["siret"].is_sorted()
     counts = periods.group_by("siret", maintain_order=True).len()
@@ -176,8 +180,7 @@ def test_the_history_fits_its_establishments(stock):
         assert now[name].equals(stock[name])
 
 
-def test_a_history_has_openings_closings_pauses_and_the_absurd_dates():
-    periods = history(ROWS, seed=7)
+def test_a_history_has_openings_closings_pauses_and_the_absurd_dates(periods):
     assert set(ABSURD_DATES) <= set(periods["dateDebut"])
     absurd = pl.col("dateDebut").is_in(ABSURD_DATES)
     assert 0 < periods.filter(absurd).height < ROWS / 100

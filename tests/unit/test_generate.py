@@ -649,10 +649,10 @@ def test_nothing_is_written_when_one_item_is_wrong(tmp_path):
 def test_one_mistake_in_many_files_is_shown_a_few_times(tmp_path):
     batch = "jobs:\n  - {name: 'a{code}', action: count_lines, inptu: x}\n"
     with pytest.raises(ConfigError) as caught:
-        plan(tmp_path, [str(number) for number in range(2000)], text=batch)
+        plan(tmp_path, [str(number) for number in range(500)], text=batch)
     messages = [one.message for one in caught.value.diagnostics]
     assert messages[0] == "unknown field `inptu` in job `a0`"
-    assert messages[4] == "unknown field `inptu` in job `a4` (and in 1,995 more files)"
+    assert messages[4] == "unknown field `inptu` in job `a4` (and in 495 more files)"
     assert len(messages) == 5
 
 

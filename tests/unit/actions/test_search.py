@@ -155,7 +155,7 @@ def by_line(pattern, text, *, ignore_case):
 
 
 @given(PATTERNS, LINES, st.booleans())
-@settings(max_examples=1500)
+@settings(max_examples=4 * settings.default.max_examples)
 @example("WARN|ab", "x WARN\nab ab\n\nWARNab", False)
 @example("[^]a[b]", "a]\nxa[b", False)
 @example("[[:alpha:]]7", "a7\n]7", False)

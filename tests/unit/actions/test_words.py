@@ -96,6 +96,7 @@ def test_r8_every_engine_counts_as_python_would(folder, engine, content):
     assert frequency(folder, content, engine=engine, top_n=7) == expected(content, 7)
 
 
+@pytest.mark.alone
 @given(st.lists(st.sampled_from(PARTS), max_size=60).map("".join))
 @settings(max_examples=25, deadline=None, suppress_health_check=SAME_FOLDER)
 @pytest.mark.usefixtures("four_processes")
@@ -104,6 +105,7 @@ def test_r8_four_processes_count_as_one(folder, content):
     assert frequency(folder, content, top_n=7) == expected(content, 7)
 
 
+@pytest.mark.alone
 @pytest.mark.usefixtures("four_processes")
 def test_r28_bad_text_in_any_part_is_found_at_its_byte(folder):
     """R28"""
@@ -114,6 +116,7 @@ def test_r28_bad_text_in_any_part_is_found_at_its_byte(folder):
             frequency(folder, bytes(data))
 
 
+@pytest.mark.alone
 @pytest.mark.usefixtures("four_processes")
 def test_a_counting_process_that_is_killed_fails_the_job(folder, monkeypatch):
     real = words._until_orphaned
@@ -127,6 +130,7 @@ def test_a_counting_process_that_is_killed_fails_the_job(folder, monkeypatch):
         frequency(folder, "abcd " * 8)
 
 
+@pytest.mark.alone
 @pytest.mark.usefixtures("four_processes")
 def test_a_failure_of_the_first_part_ends_the_other_processes(folder, monkeypatch):
     parent, real = os.getpid(), words._count

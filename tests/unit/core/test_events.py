@@ -32,14 +32,14 @@ def test_the_definition_is_the_same_in_every_process():
 
 
 jobs = st.integers(0, 10**6)
-texts = st.text(max_size=20)
+texts = st.text(max_size=8)
 seconds = st.floats(0, 1e9)
 values = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.floats(allow_nan=False, allow_infinity=False) | texts,
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=3),
-    max_leaves=8,
+    max_leaves=3,
 )
-words = st.dictionaries(texts, values, max_size=3)
+words = st.dictionaries(texts, values, max_size=2)
 real_results = values.map(lambda value: msgspec.Raw(msgspec.json.encode(value)))
 results = st.just(ev.NO_RESULT) | real_results
 artifacts = st.lists(st.builds(Artifact, texts, st.integers(0, 2**60), texts), max_size=2).map(tuple)
@@ -74,7 +74,7 @@ one_event = st.one_of(
     ),
     st.builds(ev.Logged, texts, texts, jobs, st.integers(0, 9), texts, st.none() | words),
 )
-records = st.lists(st.tuples(seconds, st.lists(one_event, min_size=1, max_size=3)), max_size=4)
+records = st.lists(st.tuples(seconds, st.lists(one_event, min_size=1, max_size=2)), max_size=3)
 
 
 def rows_of(records):

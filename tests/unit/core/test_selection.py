@@ -328,7 +328,7 @@ def test_the_referee_objects_when_a_job_starts_that_was_left_out():
         Referee(CHAIN, Limits(slots=2)).recorded([ev.JobsEnded([4], "skipped", "not_selected")], 2)
 
 
-@given(plan=plans(), limits=any_limits, seed=st.integers(0, 2**32 - 1), data=st.data())
+@given(plan=plans(most=12), limits=any_limits, seed=st.integers(0, 2**32 - 1), data=st.data())
 def test_what_is_left_out_runs_only_when_it_was_asked_for(plan, limits, seed, data):
     left_out = data.draw(st.sets(st.integers(0, len(plan) - 1)))
     simulation = simulate(plan, seed=seed, limits=limits, faults=ROUGH, left_out=left_out)

@@ -252,7 +252,11 @@ def test_data_is_taken_as_it_is_now(tmp_path):
 
 
 @given(
-    st.dictionaries(st.text(), st.recursive(st.none() | st.integers() | st.floats() | st.text(), st.lists), max_size=3)
+    st.dictionaries(
+        st.text(max_size=5),
+        st.recursive(st.none() | st.integers() | st.floats() | st.text(max_size=9), st.lists, max_leaves=5),
+        max_size=3,
+    )
 )
 def test_whatever_is_told_a_journal_can_keep(data):
     journal = MemoryJournal()
