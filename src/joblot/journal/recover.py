@@ -95,7 +95,7 @@ def recover(state: Path, run_id: str | None = None) -> Recovery:
         StateError: there is nothing to recover from, or the disk does not take it.
         RunHeldError: a live process drives one of the runs.
     """
-    old = _Old(state / JOURNAL_FILE)
+    old = _OldJournal(state / JOURNAL_FILE)
     holds: list[Hold] = []
     try:
         old.read()
@@ -116,7 +116,7 @@ def recover(state: Path, run_id: str | None = None) -> Recovery:
                     holds.append(Hold(name, folder))
                 except OSError as error:
                     fault = _refused("write to", folder.lock, error)
-            found.append(_Found(name, old, folder, fault))
+            found.append(_Run(name, old, folder, fault))
         wanted = [one for one in found if run_id in (None, one.run_id)]
         replaced = not old.sound or any(one.journal_is_behind for one in wanted)
         kept = _replace_journal(state / JOURNAL_FILE, old, found) if replaced else None
@@ -155,7 +155,7 @@ def _refused(what: str, path: Path, error: OSError) -> str:
     return f"cannot {what} `{error.filename2 or error.filename or path}`: {reason_of(error)}"
 
 
-class _Old:
+class _OldJournal:
     """What can be read of a journal that may be damaged or gone."""
 
     def __init__(self, path: Path) -> None:
@@ -218,10 +218,10 @@ class _Old:
             self._db.close()
 
 
-class _Found:
+class _Run:
     """What both copies have of one run. `lost` says why that is not enough, `fault` that nobody could take hold of the run."""
 
-    def __init__(self, run_id: str, old: _Old, folder: RunFolder | None, fault: str) -> None:
+    def __init__(self, run_id: str, old: _OldJournal, folder: RunFolder | None, fault: str) -> None:
         self.run_id = run_id
         self.lost = fault
         self.plan: bytes | None = None
@@ -392,7 +392,7 @@ def _has_more(path: Path, rows: list[Row]) -> bool:
     return path.exists() and path.stat().st_size != sum(len(jsonl_line(*row)) for row in rows)
 
 
-def _replace_journal(path: Path, old: _Old, found: list[_Found]) -> Path | None:
+def _replace_journal(path: Path, old: _OldJournal, found: list[_Run]) -> Path | None:
     """Make a new journal of all runs and put it in the old one's place. Returns where the old one is."""
     remove_parts(path.parent)  # nobody else writes there: every run is held
     kept = None
@@ -419,7 +419,7 @@ def _replace_journal(path: Path, old: _Old, found: list[_Found]) -> Path | None:
     return kept
 
 
-def _order(one: _Found, old: _Old) -> tuple[float, str]:
+def _order(one: _Run, old: _OldJournal) -> tuple[float, str]:
     """Runs are listed by when they began."""
     row = old.runs.get(one.run_id)
     began = row[6] if row is not None and isinstance(row[6], float) else one.rows[0][1] if one.rows else 0.0

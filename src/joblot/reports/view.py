@@ -310,7 +310,7 @@ class RunView:
         found["skipped"] -= sum(job in self.left_out for job in jobs) if self.left_out else 0
         return {name: count for name, count in found.items() if count}
 
-    def said(self, job: int) -> tuple[str, str]:
+    def explanation(self, job: int) -> tuple[str, str]:
         """The message of a job that did not end well, and its reason code."""
         why = self._why.get(job)
         return (why.message, why.reason) if why else ("", "")

@@ -106,10 +106,10 @@ class Engine:
         self._stop_grace_s = stop_grace_s
         self._disk_wait_s = disk_wait_s
         self._interrupts: Interrupts | None = None
-        self._early: list[Outcome] = []
+        self._queued_outcomes: list[Outcome] = []
         self._kill_by: float | None = None
         self._look_at = 0.0
-        self._broken: list[Outcome] = []
+        self._failed_before_start: list[Outcome] = []
         self._once = any(spec.once for spec in self._plan.config.jobs)
         self._values = Values(state.plan, state, run_id)
         self._watch = watch
@@ -154,11 +154,11 @@ class Engine:
         return state.status
 
     def _wait(self) -> list[Outcome]:
-        if self._broken:
-            broken, self._broken = self._broken, []
+        if self._failed_before_start:
+            broken, self._failed_before_start = self._failed_before_start, []
             return broken
-        if self._early:
-            early, self._early = self._early, []
+        if self._queued_outcomes:
+            early, self._queued_outcomes = self._queued_outcomes, []
             return early
         due = self._state.next_due()
         if self._kill_by is not None:
@@ -225,7 +225,7 @@ class Engine:
         while (left := since + self._disk_wait_s - self._clock.now()) > 0:
             again_at = self._clock.now() + min(pause, left)
             while (rest := again_at - self._clock.now()) > 0:
-                self._early += self._arrived(rest)
+                self._queued_outcomes += self._arrived(rest)
                 if self._interrupts is not None and self._interrupts.news():
                     raise error
             pause = min(pause * 2, _LONGEST_PAUSE_S)
@@ -271,7 +271,7 @@ class Engine:
                 found = find_items(self._plan, self._values, job, numbers[job], self._clock.now() - self._zero)
                 if found.kind == "ok" and found.message:
                     self._warn(f"{self._plan.name(job)}: {found.message}")
-                self._broken.append(found)
+                self._failed_before_start.append(found)
                 continue
             if job >= self._known:
                 attempt.spec = self._plan.spec(job)
@@ -280,7 +280,7 @@ class Engine:
                     attempt.values = self._values.of(job)
                 except (JoblotError, ValueError, RecursionError) as error:
                     message = error.message if isinstance(error, JoblotError) else str(error)
-                    self._broken.append(
+                    self._failed_before_start.append(
                         Outcome(job, numbers[job], "error", None, message=message, reason="bad_reference")
                     )
                     continue

@@ -177,15 +177,15 @@ class _Driver:
         finally:
             if executor is not None:
                 executor.close()
-            self._let_go()
+            self._release()
 
     def _first(self, state: RunState) -> Callable[[float, int], Decision]:
         """What a run begins with."""
-        return lambda now, room: state.start(now, room, left_out=self._left_out, **self._words())
+        return lambda now, room: state.start(now, room, left_out=self._left_out, **self._run_settings())
 
     def _decide_ahead(self, state: RunState) -> Callable[[float, int], Decision]:
         """What a run begins with, decided before there is an executor or a journal: perhaps nothing has to run."""
-        current = self._look_at_files(state, self._glance())
+        current = self._look_at_files(state, self._read_last_outputs())
         decision = self._first(state)(self._clock.now(), self._slots)
         for following in answers(decision, state, current, self._clock.now, lambda: self._slots):
             decision.events += following.events
@@ -193,7 +193,7 @@ class _Driver:
         decision.checks = []
         return lambda _now, _room: decision
 
-    def _glance(self) -> dict[str, Made]:
+    def _read_last_outputs(self) -> dict[str, Made]:
         """What was made in earlier runs; the journal is closed again."""
         from joblot.journal.folder import past_runs
 
@@ -253,16 +253,16 @@ class _Driver:
                 record = journal.append(self._run_id, state.reopen(again).events, self._clock.wall())
                 view.apply(record)
             if state.ended:
-                return self._keep_books(journal, view, view.ended_at)
+                return self._finish_report(journal, view, view.ended_at)
             journal.requests(self._run_id)  # what was asked of the process that is gone
             journal.summarise(self._run_id, status="running", ended_at=None, counts={})
             began = view.started_at or info.started_at
             return self._drive(
-                state, view, journal, executor, began, lambda now, room: state.resume(now, room, **self._words())
+                state, view, journal, executor, began, lambda now, room: state.resume(now, room, **self._run_settings())
             )
         finally:
             executor.close()
-            self._let_go()
+            self._release()
 
     def _await_other_cluster(self) -> None:
         """Where the run goes on now, nobody can be asked what a killed process has left on the cluster that it used: that ends by itself."""
@@ -304,12 +304,12 @@ class _Driver:
                 known=self._known,
             )
             engine.drive(first(self._clock.now(), engine.capacity), interrupts)
-        report = self._keep_books(journal, view, self._clock.wall(), time.process_time() - began_cpu_s)
+        report = self._finish_report(journal, view, self._clock.wall(), time.process_time() - began_cpu_s)
         for observer in self._observers:
             observer.ended(report.status)
         return report
 
-    def _keep_books(self, journal: Journal, view: LiveView, ended_at: float | None, cpu_s: float = 0.0) -> Report:
+    def _finish_report(self, journal: Journal, view: LiveView, ended_at: float | None, cpu_s: float = 0.0) -> Report:
         """What is kept of a run that has ended, beside its events. `cpu_s` is what this process took, jobs that it ran itself included."""
         report = self._report(view)
         report.own_cpu_s = max(0.0, cpu_s - (view.cpu_s if self._on == "inline" else 0.0))
@@ -435,7 +435,7 @@ class _Driver:
         """Tell of another run that cannot be read: this one goes on without what it would have said."""
         self._warn(f"{error.message}; {error.hint}")
 
-    def _let_go(self) -> None:
+    def _release(self) -> None:
         if self._hold is not None:
             # Whoever does not hold the run must leave these to the one who does.
             _remove_flat(self._hold.folder.path / "live")
@@ -486,7 +486,7 @@ class _Driver:
             reports = [folder.run_folder(run_id).report for run_id in past[:_LEARN_FROM]]
             return observed_peaks(self._plan, reports, self._pass_over)
 
-    def _words(self) -> dict[str, Any]:
+    def _run_settings(self) -> dict[str, Any]:
         from joblot.journal.folder import owner
         from joblot.version import __version__
 
