@@ -35,13 +35,13 @@ _TRIES: Final = 10
 _TRY_AGAIN_S: Final = 0.01
 
 
-def state_path(given: str | Path | None = None) -> Path:
-    """The state folder to use: as given, else `JOBLOT_STATE`, else `.joblot` in the working folder.
+def state_path(chosen: str | Path | None = None) -> Path:
+    """The state folder to use: as chosen, else `JOBLOT_STATE`, else `.joblot` in the working folder.
 
     Raises:
         StateError: its path is not UTF-8 text.
     """
-    path = Path(given or os.environ.get("JOBLOT_STATE") or DEFAULT).absolute()
+    path = Path(chosen or os.environ.get("JOBLOT_STATE") or DEFAULT).absolute()
     if not is_text(str(path)):
         raise StateError(
             f"the state folder `{path}` cannot be used: its path is not UTF-8 text",
@@ -57,9 +57,9 @@ def past_runs(path: str | Path | None, *, needed: bool = True) -> Iterator[State
     Raises:
         StateError: there is a journal, and it cannot be read.
     """
-    folder, place = None, state_path(path)
+    folder, state = None, state_path(path)
     try:
-        folder = StateFolder(place, read_only=True)
+        folder = StateFolder(state, read_only=True)
     except NoRunsError:
         pass
     except StateError:
@@ -110,7 +110,6 @@ class StateFolder:
     ) -> None:
         self.path = state_path(path)
         network = ""
-        self._read_only = read_only
         if read_only:
             if not (self.path / JOURNAL_FILE).exists():
                 raise NoRunsError(
@@ -189,12 +188,13 @@ class StateFolder:
         info = self.journal.info(name) if is_text(name) else None
         if info is not None:
             return info
-        found = [info for info in self.journal.runs() if info.run_id.startswith(name) or info.run_id.endswith(name)]
-        if len(found) == 1:
-            return self._readable(found[0])
-        if found:
-            ids = ", ".join(f"`{info.run_id}`" for info in found[:5])
-            raise StateError(f"`{name}` could be any of {len(found)} runs: {ids}", hint="give more of the run id")
+        # Runs with a fault match as well: left out, they would make a beginning stand for another run than is meant.
+        matches = [info for info in self.journal.runs() if info.run_id.startswith(name) or info.run_id.endswith(name)]
+        if len(matches) == 1:
+            return self._readable(matches[0])
+        if matches:
+            ids = ", ".join(f"`{info.run_id}`" for info in matches[:5])
+            raise StateError(f"`{name}` could be any of {len(matches)} runs: {ids}", hint="give more of the run id")
         hint = "`joblot ls` lists the runs"
         if _is_plain(name) and os.path.exists(self.run_folder(name).events):  # noqa: PTH110 - pathlib raises where nothing may be looked at
             hint = f"the journal has lost it, its files have not: `joblot recover {name}`"

@@ -8,7 +8,7 @@ import msgspec
 
 from joblot.core.events import Record
 from joblot.errors import StateError
-from joblot.journal import Request, RunInfo
+from joblot.journal import Journal, Request, RunInfo
 from joblot.journal.codec import CHAIN_START, encode_events, link, verified
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from joblot.core.fingerprint import Made
 
 
-class MemoryJournal:
+class MemoryJournal(Journal):
     """`Journal` in memory. What is read was encoded and decoded, so it is exactly what a file would give."""
 
     def __init__(self) -> None:
@@ -30,7 +30,6 @@ class MemoryJournal:
         self._requests: dict[str, list[Request]] = {}
 
     def create(self, run_id: str, *, batch: str, source: str, jobs: int, plan: bytes, at: float) -> None:
-        """See `Journal.create`."""
         if run_id in self._infos:
             raise StateError(f"run `{run_id}` exists already")
         self._infos[run_id] = RunInfo(
@@ -41,7 +40,6 @@ class MemoryJournal:
         self._next[run_id] = 1
 
     def append(self, run_id: str, events: Sequence[AnyEvent], at: float) -> Record:
-        """See `Journal.append`."""
         rows = self._rows_of(run_id)
         seq, body = self._next[run_id], encode_events(events)
         rows.append((seq, at, body, link(rows[-1][3] if rows else CHAIN_START, seq, at, body)))
@@ -49,39 +47,29 @@ class MemoryJournal:
         return Record(seq, at, list(events))
 
     def records(self, run_id: str, after: int = 0) -> Iterator[Record]:
-        """See `Journal.records`."""
-        return (
-            record
-            for record in verified(list(self._rows_of(run_id)), what="the journal in memory")
-            if record.seq > after
-        )
+        rows = list(self._rows_of(run_id))
+        return (record for record in verified(rows, what="the journal in memory") if record.seq > after)
 
     def plan(self, run_id: str) -> bytes:
-        """See `Journal.plan`."""
         self._rows_of(run_id)
         return self._plans[run_id]
 
     def runs(self, *, limit: int | None = None) -> list[RunInfo]:
-        """See `Journal.runs`."""
         return list(reversed(self._infos.values()))[:limit]
 
     def info(self, run_id: str) -> RunInfo | None:
-        """See `Journal.info`."""
         return self._infos.get(run_id)
 
     def summarise(self, run_id: str, *, status: str, ended_at: float | None, counts: dict[str, Any]) -> None:
-        """See `Journal.summarise`."""
         self._rows_of(run_id)
         info = self._infos[run_id]
         self._infos[run_id] = msgspec.structs.replace(info, status=status, ended_at=ended_at, counts=counts)
 
     def request(self, run_id: str, kind: str, by: str, at: float) -> None:
-        """See `Journal.request`."""
         self._rows_of(run_id)
         self._requests.setdefault(run_id, []).append(Request(kind, by, at))
 
     def requests(self, run_id: str) -> list[Request]:
-        """See `Journal.requests`."""
         self._rows_of(run_id)
         return self._requests.pop(run_id, [])
 
@@ -91,15 +79,13 @@ class MemoryJournal:
         return self._rows[run_id]
 
     def made(self, batch: str) -> dict[str, Made]:
-        """See `Journal.made`."""
         return dict(self._made.get(batch, {}))
 
     def keep_made(self, batch: str, made: Sequence[Made]) -> None:
-        """See `Journal.keep_made`."""
-        self._made.setdefault(batch, {}).update((one.job, one) for one in made)
+        self._made.setdefault(batch, {}).update((success.job, success) for success in made)
 
     def force(self) -> None:
-        """Nothing to do: there is no disk."""
+        pass  # there is no disk
 
     def close(self) -> None:
-        """Nothing to do."""
+        pass

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from contextlib import suppress
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -26,6 +26,7 @@ from joblot.journal.folder import JOURNAL_FILE, Hold, RunFolder, is_text
 from joblot.journal.runfile import read_lines
 from joblot.journal.sqlite import (
     EVENTS_FILE,
+    READ_FAULTS,
     SEQ_BITS,
     SEQ_MASK,
     TABLES,
@@ -43,12 +44,9 @@ if TYPE_CHECKING:
 
     from joblot.journal.runfile import Row
 
-_FAULTS: Final = (sqlite3.Error, UnicodeDecodeError)
 _OUR_TABLES: Final = {"meta", "run", "record", "request"}
 _MADE_TYPES: Final = (str, str, bytes, bytes, bytes, str, float)
 _OTHER_PLAN: Final = "no copy of its plan is what it began with"
-_LEFT: Final = "its files were left as they are"
-_WRITTEN: Final = "what was found is in the journal; mend that, and recover again"
 
 
 class Recovered(Struct, frozen=True):
@@ -95,41 +93,40 @@ def recover(state: Path, run_id: str | None = None) -> Recovery:
         StateError: there is nothing to recover from, or the disk does not take it.
         RunHeldError: a live process drives one of the runs.
     """
-    old = _Old(state / JOURNAL_FILE)
-    holds: list[Hold] = []
+    old = _OldJournal(state / JOURNAL_FILE)
     try:
-        old.read()
-        folders = _run_folders(state)
-        names = sorted({*old.runs, *folders})
-        if run_id is not None:
-            if run_id not in names:
+        with closing(old), ExitStack() as holds:
+            old.read()
+            folders = _run_folders(state)
+            names = sorted({*old.runs, *folders})
+            if run_id is None and not names:
                 raise StateError(
-                    f"no run `{run_id}` in `{state}`", hint="give the whole id: the name of its folder in `runs`"
+                    f"nothing to recover in `{state}`: it has no runs", hint="choose another with `--state`"
                 )
-        elif not names:
-            raise StateError(f"nothing to recover in `{state}`: it has no runs", hint="choose another with `--state`")
-        found = []
-        for name in names:
-            folder, fault = folders.get(name), ""
-            if folder is not None:
-                try:
-                    holds.append(Hold(name, folder))
-                except OSError as error:
-                    fault = _refused("write to", folder.lock, error)
-            found.append(_Found(name, old, folder, fault))
-        wanted = [one for one in found if run_id in (None, one.run_id)]
-        replaced = not old.sound or any(one.journal_is_behind for one in wanted)
-        kept = _replace_journal(state / JOURNAL_FILE, old, found) if replaced else None
-        # A new journal has all runs in it, whichever was asked for.
-        return Recovery(replaced, kept, [one.renew_file() for one in (found if replaced else wanted)])
+            if run_id is not None and run_id not in names:
+                hint = "give the whole id: the name of its folder in `runs`"
+                raise StateError(f"no run `{run_id}` in `{state}`", hint=hint)
+            # All runs are held, whichever is asked for: a new journal takes the place of the one that a live process writes.
+            runs = [_Run(name, old, folders.get(name), _hold(name, folders, holds)) for name in names]
+            asked = [run for run in runs if run_id in (None, run.run_id)]
+            replaced = not old.sound or any(run.journal_is_behind for run in asked)
+            kept = _replace_journal(state / JOURNAL_FILE, old, runs) if replaced else None
+            # A new journal has all runs in it as well, so their files are brought in step with it.
+            return Recovery(replaced, kept, [run.renew_file() for run in (runs if replaced else asked)])
     except OSError as error:
         raise StateError(_refused("write to", state, error)) from None
     except sqlite3.Error as error:
         raise StateError(f"cannot make the journal again: {error}") from None
-    finally:
-        for hold in holds:
-            hold.release()
-        old.close()
+
+
+def _hold(run_id: str, folders: dict[str, RunFolder], holds: ExitStack) -> str:
+    """Hold a run that has a folder until `holds` ends. Returns what the system refused; empty when nothing."""
+    if run_id in folders:
+        try:
+            holds.callback(Hold(run_id, folders[run_id]).release)
+        except OSError as error:
+            return _refused("write to", folders[run_id].lock, error)
+    return ""
 
 
 def _run_folders(state: Path) -> dict[str, RunFolder]:
@@ -147,7 +144,7 @@ def _is_run(path: Path) -> bool:
     except NotADirectoryError:
         return False
     except OSError:
-        return is_text(path.name)
+        inside = [EVENTS_FILE]
     return is_text(path.name) and not {"plan.json", EVENTS_FILE}.isdisjoint(inside)
 
 
@@ -155,7 +152,7 @@ def _refused(what: str, path: Path, error: OSError) -> str:
     return f"cannot {what} `{error.filename2 or error.filename or path}`: {reason_of(error)}"
 
 
-class _Old:
+class _OldJournal:
     """What can be read of a journal that may be damaged or gone."""
 
     def __init__(self, path: Path) -> None:
@@ -172,33 +169,33 @@ class _Old:
     def read(self) -> None:
         """Find out which runs there are and whether all is sound. Raises StateError when it is no journal, or a newer joblot's."""
         if self._db is not None:
-            with suppress(*_FAULTS):
+            with suppress(*READ_FAULTS):
                 self.sound = self._db.execute("PRAGMA integrity_check(1)").fetchone()[0] == "ok"
-            self._refuse_what_is_not_ours(self._path)
+            self._refuse_foreign()
         for row in self._rows(sql("whole_runs")):
             if isinstance(row[0], int) and isinstance(row[1], str):
                 self.runs.setdefault(row[1], row)
             self.sound = self.sound and _is_row(row)
 
-    def _refuse_what_is_not_ours(self, path: Path) -> None:
+    def _refuse_foreign(self) -> None:
         tables = {name for (name,) in self._rows(sql("tables"))}
         if self.sound and tables and not tables & _OUR_TABLES:
-            raise StateError(f"`{path}` is not a joblot journal")
+            raise StateError(f"`{self._path}` is not a joblot journal")
         numbers = dict(self._rows(sql("numbers")))
         if self.sound and (numbers.get("tables", 0) > TABLES or numbers.get("events", 0) > SCHEMA):
-            raise StateError(f"journal `{path}` was written by a newer joblot", hint="upgrade joblot")
+            raise StateError(f"journal `{self._path}` was written by a newer joblot", hint="upgrade joblot")
         self.sound = self.sound and tables >= _OUR_TABLES and numbers.keys() >= {"tables", "events"}
 
     def rows(self, run_id: str) -> list[Row]:
-        """The records of a run from both ends, as far as they can be read; some may come twice, and some be of the wrong types."""
+        """The records of a run from both ends, as far as they can be read; some may be of the wrong types."""
         if run_id not in self.runs:
             return []
         first = self.runs[run_id][0] << SEQ_BITS
-        found = {}
+        records = {}
         for query in ("records", "records_from_the_end"):
             for row in self._rows(sql(query), (first, first | SEQ_MASK)):
-                found[row[0]] = (row[0] & SEQ_MASK, *row[1:])
-        return list(found.values())
+                records[row[0]] = (row[0] & SEQ_MASK, *row[1:])
+        return list(records.values())
 
     def made(self) -> Iterator[tuple[Any, ...]]:
         """What is kept of jobs that are up to date. A row that cannot be taken costs one job run again."""
@@ -209,7 +206,7 @@ class _Old:
             return
         try:
             yield from self._db.execute(query, arguments)
-        except (*_FAULTS, OverflowError):
+        except (*READ_FAULTS, OverflowError):
             return
 
     def close(self) -> None:
@@ -218,26 +215,28 @@ class _Old:
             self._db.close()
 
 
-class _Found:
-    """What both copies have of one run. `lost` says why that is not enough, `fault` that nobody could take hold of the run."""
+class _Run:
+    """What both copies have of one run. `lost` says why that is not enough; it begins as `fault`, why the run could not be held."""
 
-    def __init__(self, run_id: str, old: _Old, folder: RunFolder | None, fault: str) -> None:
+    def __init__(self, run_id: str, old: _OldJournal, folder: RunFolder | None, fault: str) -> None:
         self.run_id = run_id
         self.lost = fault
         self.plan: bytes | None = None
         self._folder = folder
         self._old_row = old.runs.get(run_id)
-        in_journal = old.rows(run_id)
-        from_journal = [row for row in in_journal if _is_record(row)]
+        stored = old.rows(run_id)
+        from_journal = [row for row in stored if _is_record(row)]
         from_file = self._lines()
+        # Records of both together: where each copy is damaged in another place, the one goes on where the other ends.
         self.rows = _chained([*from_journal, *from_file])
         self._in_journal = len(_chained(from_journal))
-        self._journal_has_more = len(in_journal) > self._in_journal
+        self._journal_has_more = len(stored) > self._in_journal
         self._in_file = len(_chained(from_file)) if folder is not None else self._in_journal
+        self._first_at = self.rows[0][1] if self.rows else 0.0
         reached = self.rows[-1][0] if self.rows else 0
         self._beyond = len({row[0] for row in (*from_journal, *from_file) if row[0] > reached})
         self._plan_from = ""
-        if not self.lost and folder is not None and not self.rows and (in_journal or has_lines(folder.events, 0)):
+        if not self.lost and folder is not None and not self.rows and (stored or has_lines(folder.events, 0)):
             # With its plan alone it would be a run that has done nothing, and do everything again.
             self.lost, self._old_row = "none of its records is what was written", None
         if not self.lost:
@@ -255,8 +254,8 @@ class _Found:
         return []
 
     def _choose_plan(self) -> None:
-        copies = {"journal": self._old_row[9] if self._old_row is not None else None}
-        faults, fitting, wanted = [], {}, _fingerprint(self.rows)
+        copies: dict[str, Any] = {"journal": self._old_row[9] if self._old_row is not None else None}
+        faults = []
         if self._folder is not None:
             try:
                 copies["plan.json"] = self._folder.plan.read_bytes()
@@ -264,18 +263,22 @@ class _Found:
                 pass
             except OSError as error:
                 faults.append(_refused("read", self._folder.plan, error))
-        for name, content in copies.items():
-            if isinstance(content, bytes):
-                fault = _plan_fault(content, wanted)
-                if fault:
-                    faults.append(fault)
-                else:
-                    fitting[name] = content
-        self.plan = next(iter(fitting.values()), None)
-        if self.plan is None:
+        fingerprint = _fingerprint(self.rows)
+        checked = {name: _plan_fault(plan, fingerprint) for name, plan in copies.items() if isinstance(plan, bytes)}
+        fitting = [name for name, fault in checked.items() if not fault]
+        if fitting:
+            self.plan = copies[fitting[0]]
+            self._plan_from = fitting[0] if len(fitting) == 1 and self._folder is not None else ""
+        else:
+            # A copy that cannot be read may be the right one, and a person can do something about it: that is said first.
+            faults += checked.values()
             self.lost = next((fault for fault in faults if fault != _OTHER_PLAN), _OTHER_PLAN)
-        elif len(fitting) == 1 and self._folder is not None:
-            self._plan_from = next(iter(fitting))
+
+    @property
+    def began_at(self) -> float:
+        """When the run began, by which runs are listed."""
+        row = self._old_row
+        return row[6] if row is not None and isinstance(row[6], float) else self._first_at
 
     @property
     def journal_is_behind(self) -> bool:
@@ -303,36 +306,31 @@ class _Found:
         whole = self._in_journal == len(self.rows) or self.plan is None
         if self._old_row is not None and whole and _is_row(self._old_row):
             return self._old_row[2:9]
-        began = self.rows[0][1] if self.rows else 0.0
-        if not self.plan:
-            return self.run_id, "", 0, "running", began, None, "{}"
-        config = decode(self.plan)
-        return config.name, config.source, count_jobs(config.jobs), "running", began, None, "{}"
+        config = decode(self.plan) if self.plan else None
+        about = (config.name, config.source, count_jobs(config.jobs)) if config is not None else (self.run_id, "", 0)
+        return *about, "running", self._first_at, None, "{}"
 
     def renew_file(self) -> Recovered:
         """Write the run's own file and plan where they are not what they should be, and say what was done."""
         if self.lost:
-            return Recovered(self.run_id, lost=self.lost, hint=_LEFT)
+            return Recovered(self.run_id, lost=self.lost, hint="its files were left as they are")
         kept: Path | None = None
         if self._folder is not None:
             try:
                 kept = self._renew(self._folder)
             except OSError as error:
-                return Recovered(self.run_id, lost=_refused("write to", self._folder.path, error), hint=_WRITTEN)
+                hint = "what was found is in the journal; mend that, and recover again"
+                return Recovered(self.run_id, lost=_refused("write to", self._folder.path, error), hint=hint)
+        in_journal = self._in_journal if self._old_row is not None else 0
         return Recovered(
-            self.run_id,
-            len(self.rows),
-            self._in_journal if self._old_row is not None else 0,
-            self._in_file,
-            self._beyond,
-            self._plan_from,
-            str(kept or ""),
+            self.run_id, len(self.rows), in_journal, self._in_file, self._beyond, self._plan_from, str(kept or "")
         )
 
     def _renew(self, folder: RunFolder) -> Path | None:
-        kept: Path | None = None
-        if self._in_file != len(self.rows) or _has_more(folder.events, self.rows):
-            kept = keep_aside(folder.events) if folder.events.exists() else None
+        kept, there = None, folder.events.exists()
+        size = sum(len(jsonl_line(*row)) for row in self.rows)
+        if self._in_file != len(self.rows) or (there and folder.events.stat().st_size != size):
+            kept = keep_aside(folder.events) if there else None
             replace_file(folder.events, (jsonl_line(*row) for row in self.rows))
         if self._plan_from == "journal":
             assert self.plan is not None
@@ -345,25 +343,23 @@ def _chained(rows: Iterable[Row]) -> list[Row]:
     by_number: dict[int, list[Row]] = {}
     for row in rows:
         by_number.setdefault(row[0], []).append(row)
-    found: list[Row] = []
+    chained: list[Row] = []
     seq, chain = 1, CHAIN_START
-    while True:
-        following = [row for row in by_number.get(seq, ()) if row[3] == link(chain, *row[:3])]
-        if not following:
-            return found
-        found.append(following[0])
-        seq, chain = seq + len(msgspec.json.decode(following[0][2])), following[0][3]
+    while following := next((row for row in by_number.get(seq, ()) if row[3] == link(chain, *row[:3])), None):
+        chained.append(following)
+        seq, chain = seq + len(msgspec.json.decode(following[2])), following[3]
+    return chained
 
 
-def _fingerprint(rows: list[Row]) -> str | None:
-    """What the plan's hash is to be, from the first event; None when nothing says."""
-    for first in msgspec.json.decode(rows[0][2])[:1] if rows else ():
-        if isinstance(first, dict) and first.get("type") == "run_started":
-            return str(first.get("fingerprint", ""))
-    return None
+def _fingerprint(rows: list[Row]) -> str:
+    """What the plan's hash is to be, from the first event; empty when nothing says."""
+    first = next(iter(msgspec.json.decode(rows[0][2])), None) if rows else None
+    if isinstance(first, dict) and first.get("type") == "run_started":
+        return str(first.get("fingerprint", ""))
+    return ""
 
 
-def _plan_fault(plan: bytes, fingerprint: str | None) -> str:
+def _plan_fault(plan: bytes, fingerprint: str) -> str:
     """Why a copy of the plan cannot be taken; empty when it can."""
     if fingerprint and blake2b(plan, digest_size=16).hexdigest() != fingerprint:
         return _OTHER_PLAN
@@ -388,11 +384,7 @@ def _is_record(row: tuple[Any, ...]) -> bool:
         return False
 
 
-def _has_more(path: Path, rows: list[Row]) -> bool:
-    return path.exists() and path.stat().st_size != sum(len(jsonl_line(*row)) for row in rows)
-
-
-def _replace_journal(path: Path, old: _Old, found: list[_Found]) -> Path | None:
+def _replace_journal(path: Path, old: _OldJournal, runs: list[_Run]) -> Path | None:
     """Make a new journal of all runs and put it in the old one's place. Returns where the old one is."""
     remove_parts(path.parent)  # nobody else writes there: every run is held
     kept = None
@@ -401,8 +393,8 @@ def _replace_journal(path: Path, old: _Old, found: list[_Found]) -> Path | None:
         database = sqlite3.connect(part, isolation_level=None)
         try:
             database.execute("BEGIN IMMEDIATE")
-            for number, one in enumerate(sorted(found, key=lambda one: _order(one, old)), 1):
-                one.insert(database, number)
+            for number, run in enumerate(sorted(runs, key=lambda run: (run.began_at, run.run_id)), 1):
+                run.insert(database, number)
             database.executemany(sql("keep_made"), old.made())
             database.execute("COMMIT")
             database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
@@ -417,10 +409,3 @@ def _replace_journal(path: Path, old: _Old, found: list[_Found]) -> Path | None:
                 wal.rename(f"{kept}-wal")
             Path(f"{path}-shm").unlink(missing_ok=True)
     return kept
-
-
-def _order(one: _Found, old: _Old) -> tuple[float, str]:
-    """Runs are listed by when they began."""
-    row = old.runs.get(one.run_id)
-    began = row[6] if row is not None and isinstance(row[6], float) else one.rows[0][1] if one.rows else 0.0
-    return began, one.run_id

@@ -6,10 +6,11 @@ records in groups a moment later and serves those who ask; each of the two can b
 
 from __future__ import annotations
 
+import errno
 import os
 import threading
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 import msgspec
 from msgspec import Raw, Struct
@@ -219,5 +220,6 @@ class _Forcer:
 
 
 def _not_written(path: Path, error: OSError) -> JournalWriteError:
-    hint: Any = "make room on that disk, then `joblot resume`" if error.errno in (28, 122, 27) else ""
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+    hint = "make room on that disk, then `joblot resume`" if full else ""
     return JournalWriteError(f"cannot write to `{path}`: {reason_of(error)}", hint=hint)

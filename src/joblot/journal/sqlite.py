@@ -23,7 +23,7 @@ from joblot.core.events import SCHEMA, Record
 from joblot.core.fingerprint import Made
 from joblot.errors import JournalDamagedError, JournalWriteError, NoRunsError, StateError
 from joblot.files import replace_file
-from joblot.journal import Request, RunInfo
+from joblot.journal import Journal, Request, RunInfo
 from joblot.journal.codec import CHAIN_START, NOT_JSON, encode_events, jsonl_line, link, verified
 from joblot.journal.runfile import RunFile, read_rows
 
@@ -45,11 +45,11 @@ SEQ_MASK: Final = (1 << SEQ_BITS) - 1
 _ALL: Final = -1
 _INFO: Final = ("run_id", "batch", "source", "jobs", "status", "started_at", "ended_at")
 EVENTS_FILE: Final = "events.jsonl"
-_FAULTS: Final = (sqlite3.Error, UnicodeDecodeError)
+READ_FAULTS: Final = (sqlite3.Error, UnicodeDecodeError)
 """What reading a damaged file raises: texts that are none any more come as the second."""
 
 
-class SqliteJournal:
+class SqliteJournal(Journal):
     """`Journal` in the file `path`. With `read_only=True` nothing is ever written or created; without `wal` no shared memory is needed.
 
     Raises:
@@ -77,12 +77,12 @@ class SqliteJournal:
         refuse_device(path)
         try:
             self._db = self._open(f"file:{_quoted(path)}?mode=ro" if read_only else str(path))
-        except _FAULTS as error:
+        except READ_FAULTS as error:
             raise self._unusable(error) from None
         try:
             self._settle_mode(durability, wal=wal)
             self._check_schema()
-        except _FAULTS as error:
+        except READ_FAULTS as error:
             self._db.close()
             raise self._unusable(error) from None
         except StateError:
@@ -93,7 +93,6 @@ class SqliteJournal:
     # --- writing --------------------------------------------------------------------------------
 
     def create(self, run_id: str, *, batch: str, source: str, jobs: int, plan: bytes, at: float) -> None:
-        """See `Journal.create`."""
         try:
             cursor = self._db.execute(sql("insert_run"), (run_id, batch, source, jobs, at, plan))
         except sqlite3.IntegrityError:
@@ -105,7 +104,6 @@ class SqliteJournal:
         self._tails[run_id] = (1, CHAIN_START)
 
     def append(self, run_id: str, events: Sequence[AnyEvent], at: float) -> Record:
-        """See `Journal.append`."""
         seq, chain = self._tails.get(run_id) or self._read_tail(run_id)
         body = encode_events(events)
         chain = link(chain, seq, at, body)
@@ -161,7 +159,11 @@ class SqliteJournal:
             raise self._unusable(sqlite3.DatabaseError(f"the last event of run `{run_id}` cannot be read")) from None
 
     def _renew_file(self, path: Path, run_id: str) -> Path | None:
-        """Write the file again where it is not what the database holds."""
+        """Write the file again where it is not what the database holds.
+
+        A file that ends at any record of the database was only cut short, and is written over; any other, and one with whole lines behind
+        its last sound one, may hold what the database lacks, and is kept.
+        """
         sound, chain = 0, CHAIN_START
         for row, _ in read_rows(path):
             sound, chain = sound + len(jsonl_line(*row)), row[3]
@@ -170,8 +172,8 @@ class SqliteJournal:
         rows = [_plain(row) for row in self._rows("records", self._range(run_id))]
         for _ in verified(rows, what=f"journal `{self.path}`"):
             pass
-        known = chain == CHAIN_START or any(row[3] == chain for row in rows)
-        aside = keep_aside(path) if not known or has_lines(path, sound) else None
+        is_prefix = chain == CHAIN_START or any(row[3] == chain for row in rows)
+        aside = keep_aside(path) if not is_prefix or has_lines(path, sound) else None
         replace_file(path, (jsonl_line(*row) for row in rows))
         return aside
 
@@ -195,14 +197,13 @@ class SqliteJournal:
                 self._group = []
 
     def _insert(self, rows: list[tuple[int, float, bytes, bytes]]) -> None:
-        database = self._db
+        if len(rows) > 1:
+            self._insert_all(_INSERT_RECORD, rows)
+            return
         try:
-            if len(rows) == 1:
-                database.execute(_INSERT_RECORD, rows[0])
-                return
+            self._db.execute(_INSERT_RECORD, rows[0])
         except sqlite3.Error as error:
             raise self._not_written(error) from None
-        self._insert_all(_INSERT_RECORD, rows)
 
     def _insert_all(self, statement: str, rows: Sequence[tuple[Any, ...]]) -> None:
         """All of them or none."""
@@ -219,18 +220,16 @@ class SqliteJournal:
             raise self._not_written(error) from None
 
     def summarise(self, run_id: str, *, status: str, ended_at: float | None, counts: dict[str, Any]) -> None:
-        """See `Journal.summarise`."""
         self._number(run_id)
         self._wait_for_locks(_PATIENCE_MS)
         self._write("summarise", (status, ended_at, msgspec.json.encode(counts).decode(), run_id))
 
     def request(self, run_id: str, kind: str, by: str, at: float) -> None:
-        """See `Journal.request`."""
         self._write("insert_request", (self._number(run_id), at, kind, by))
         self._seen_versions.pop(run_id, None)  # the counter tells of other connections only
 
     def requests(self, run_id: str) -> list[Request]:
-        """See `Journal.requests`. Asks only for SQLite's change counter while no other process has written."""
+        """What was asked and not yet taken. Asks only for SQLite's change counter while no other process has written."""
         self._take_group()
         number = self._number(run_id)
         try:
@@ -238,7 +237,7 @@ class SqliteJournal:
             if version == self._seen_versions.get(run_id):
                 return []
             rows = self._db.execute(sql("requests"), (number,)).fetchall()
-        except _FAULTS as error:
+        except READ_FAULTS as error:
             raise self._unusable(error) from None
         if rows:
             try:
@@ -249,7 +248,6 @@ class SqliteJournal:
         return [Request(kind, by, at) for _, kind, by, at in rows]
 
     def made(self, batch: str) -> dict[str, Made]:
-        """See `Journal.made`."""
         if self._tables < TABLES:  # an older journal, opened to be read
             return {}
         try:
@@ -273,18 +271,15 @@ class SqliteJournal:
             self._db.text_factory = text_or_bytes
 
     def keep_made(self, batch: str, made: Sequence[Made]) -> None:
-        """See `Journal.keep_made`."""
-        rows = [(batch, one.job, one.parts, one.files, one.result, one.run, one.at) for one in made]
+        rows = [(batch, last.job, last.parts, last.files, last.result, last.run, last.at) for last in made]
         self._insert_all(sql("keep_made"), rows)
 
     def force(self) -> None:
-        """See `Journal.force`."""
         self._take_group()
         if self._file is not None:
             self._file.force()
 
     def close(self) -> None:
-        """See `Journal.close`."""
         try:
             self._wait_for_locks(_PATIENCE_MS)
             self._take_group()
@@ -297,7 +292,7 @@ class SqliteJournal:
     # --- reading --------------------------------------------------------------------------------
 
     def records(self, run_id: str, after: int = 0) -> Iterator[Record]:
-        """See `Journal.records`. The chain is checked from the run's first record on, whatever `after` says."""
+        """The records in order. The chain is checked from the run's first record on, whatever `after` says."""
         what = f"journal `{self.path}`"
         return (record for record in verified(self._all_rows(run_id), what=what) if record.seq > after)
 
@@ -312,23 +307,18 @@ class SqliteJournal:
                 yield row
 
     def plan(self, run_id: str) -> bytes:
-        """See `Journal.plan`."""
-        rows = list(self._rows("run_plan", (run_id,)))
-        if not rows:
-            raise StateError(f"no run `{run_id}` in `{self.path}`")
-        if not isinstance(rows[0][0], bytes):
+        plan = self._value("run_plan", run_id)
+        if not isinstance(plan, bytes):
             raise JournalDamagedError(
                 f"journal `{self.path}` is damaged: the plan of run `{run_id}` cannot be read",
                 hint=f"`joblot recover {run_id}` takes it from the run's own `plan.json`",
             )
-        return rows[0][0]
+        return plan
 
     def runs(self, *, limit: int | None = None) -> list[RunInfo]:
-        """See `Journal.runs`."""
         return [run_info(row) for row in self._rows("runs", (_ALL if limit is None else limit,))]
 
     def info(self, run_id: str) -> RunInfo | None:
-        """See `Journal.info`."""
         info = next((run_info(row) for row in self._rows("run_info", (run_id,))), None)
         if info is not None and info.fault:
             raise self.unreadable(info)
@@ -402,13 +392,17 @@ class SqliteJournal:
 
     def _number(self, run_id: str) -> int:
         if run_id not in self._numbers:
-            rows = list(self._rows("run_number", (run_id,)))
-            if not rows:
-                raise StateError(f"no run `{run_id}` in `{self.path}`")
-            if not isinstance(rows[0][0], int):
+            number = self._value("run_number", run_id)
+            if not isinstance(number, int):
                 raise JournalDamagedError(f"journal `{self.path}` is damaged: run `{run_id}` cannot be read")
-            self._numbers[run_id] = rows[0][0]
+            self._numbers[run_id] = number
         return self._numbers[run_id]
+
+    def _value(self, query: str, run_id: str) -> Any:
+        rows = list(self._rows(query, (run_id,)))
+        if not rows:
+            raise StateError(f"no run `{run_id}` in `{self.path}`")
+        return rows[0][0]
 
     def _range(self, run_id: str) -> tuple[int, int]:
         first = self._number(run_id) << SEQ_BITS
@@ -416,11 +410,8 @@ class SqliteJournal:
 
     def _read_tail(self, run_id: str) -> tuple[int, bytes]:
         """Where to go on, from the whole run: a chain is only worth going on with when it holds."""
-        seq, chain = 1, CHAIN_START
-        rows = []
-        for row in self._all_rows(run_id):
-            chain = row[3]
-            rows.append(row)
+        rows = list(self._all_rows(run_id))
+        seq, chain = 1, rows[-1][3] if rows else CHAIN_START
         for record in verified(rows, what=f"journal `{self.path}`"):
             seq = record.seq + len(record.events)
         self._number(run_id)
@@ -431,7 +422,7 @@ class SqliteJournal:
         try:
             for row in self._db.execute(sql(query), arguments):  # noqa: UP028 - `yield from` would close the cursor, after the database
                 yield row
-        except _FAULTS as error:
+        except READ_FAULTS as error:
             raise self._unusable(error) from None
 
     def _write(self, query: str, arguments: tuple[Any, ...]) -> None:
@@ -487,7 +478,7 @@ def refuse_device(path: Path) -> None:
 def keep_aside(path: Path, word: str = "damaged") -> Path:
     """Give a file a name that nothing reads, `NAME.damaged-20261120-102457`, under which it stays. Returns the name."""
     stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime())
-    names = (path.with_name(f"{path.name}.{word}-{stamp}{more}") for more in ("", *(f"-{n}" for n in range(2, 1000))))
+    names = (path.with_name(f"{path.name}.{word}-{stamp}{count}") for count in ("", *(f"-{n}" for n in range(2, 1000))))
     aside = next(name for name in names if not name.exists())
     # A link, not a rename: until the new file stands in its place, the old one is under its own name too.
     os.link(path, aside)
@@ -495,7 +486,7 @@ def keep_aside(path: Path, word: str = "damaged") -> Path:
 
 
 def has_lines(path: Path, start: int) -> bool:
-    """Whether a file has whole lines from a place on. What a killed write leaves is less than one."""
+    """Whether a file has whole lines from an offset on. What a killed write leaves is less than one."""
     if not path.exists():
         return False
     with path.open("rb") as file:
@@ -504,9 +495,7 @@ def has_lines(path: Path, start: int) -> bool:
 
 
 def _plain(row: Any) -> tuple[int, float, bytes, bytes]:
-    number = (
-        row[0] & SEQ_MASK if isinstance(row[0], int) else 0
-    )  # no event has the number 0: the chain's check says the rest
+    number = row[0] & SEQ_MASK if isinstance(row[0], int) else 0  # no event has the number 0: the chain's check fails
     return number, row[1], row[2], row[3]
 
 

@@ -24,8 +24,8 @@ def sound_plan(journal: SqliteJournal, run_id: str) -> bytes:
     stored = journal.plan(run_id)
     first = next(journal.records(run_id), None)
     started = first.events[0] if first is not None and first.events else None
-    wanted = started.fingerprint if isinstance(started, RunStarted) else ""
-    if wanted and blake2b(stored, digest_size=16).hexdigest() != wanted:
+    fingerprint = started.fingerprint if isinstance(started, RunStarted) else ""
+    if fingerprint and blake2b(stored, digest_size=16).hexdigest() != fingerprint:
         raise JournalDamagedError(
             f"journal `{journal.path}` is damaged: the plan of run `{run_id}` is not the one that it began with",
             hint=f"`joblot recover {run_id}` takes it from the run's own `plan.json`",

@@ -189,7 +189,7 @@ class Report:
     def failures(self) -> Iterator[Failure]:
         """Name, message and reason of each job that failed, in the order in which they did."""
         for job in self.view.failures:
-            message, reason = self.view.said(job)
+            message, reason = self.view.explanation(job)
             yield Failure(self._plan.name(job), message or self._message(self.view.facts(job)), reason)
 
     @property

@@ -300,17 +300,16 @@ class RunView:
 
     def reason(self, job: int) -> str:
         """The reason code of a job that did not end well; empty for others."""
-        why = self._why.get(job)
-        return why.reason if why else ""
+        return self.explanation(job)[1]
 
     def counts_of(self, jobs: range) -> dict[str, int]:
         """How many of some jobs that stand side by side are in each state, by its name; only those that are not 0."""
         states = self._states[jobs.start : jobs.stop]
-        found = {name: states.count(number) for number, name in enumerate(STATES)}
-        found["skipped"] -= sum(job in self.left_out for job in jobs) if self.left_out else 0
-        return {name: count for name, count in found.items() if count}
+        counts = {name: states.count(number) for number, name in enumerate(STATES)}
+        counts["skipped"] -= sum(job in self.left_out for job in jobs) if self.left_out else 0
+        return {name: count for name, count in counts.items() if count}
 
-    def said(self, job: int) -> tuple[str, str]:
+    def explanation(self, job: int) -> tuple[str, str]:
         """The message of a job that did not end well, and its reason code."""
         why = self._why.get(job)
         return (why.message, why.reason) if why else ("", "")
@@ -321,8 +320,8 @@ class RunView:
 
     def in_state(self, *names: str) -> list[int]:
         """The jobs in any of these states, in the order of the batch; those that were left out aside."""
-        wanted, left_out = frozenset(STATE_OF[name] for name in names), self.left_out
-        return [job for job, state in enumerate(self._states) if state in wanted and job not in left_out]
+        codes, left_out = frozenset(STATE_OF[name] for name in names), self.left_out
+        return [job for job, state in enumerate(self._states) if state in codes and job not in left_out]
 
     def plain(self, job: int) -> tuple[int, float, float, int, float, bytes] | None:
         """Attempts, seconds, CPU seconds, peak bytes, time of beginning and result of a job that simply succeeded; None for others."""

@@ -106,16 +106,15 @@ class Engine:
         self._stop_grace_s = stop_grace_s
         self._disk_wait_s = disk_wait_s
         self._interrupts: Interrupts | None = None
-        self._early: list[Outcome] = []
+        self._queued_outcomes: list[Outcome] = []
         self._kill_by: float | None = None
         self._look_at = 0.0
-        self._broken: list[Outcome] = []
+        self._failed_before_start: list[Outcome] = []
         self._once = any(spec.once for spec in self._plan.config.jobs)
         self._values = Values(state.plan, state, run_id)
         self._watch = watch
         self._current = current
-        limits = state.limits
-        self._ahead = limits.max_failures is None
+        self._ahead = state.limits.max_failures is None
 
     @property
     def capacity(self) -> int:
@@ -139,6 +138,7 @@ class Engine:
                 self._carry_out(state.attempts_ended(outcomes, now, self.capacity), outcomes)
             else:
                 self._carry_out(state.tick(now, self.capacity))
+            # By the clock, not by idle waits: while outcomes keep coming, a cancel and the observers must have their turn too.
             if now >= self._look_at:
                 self._look_at = now + POLL_S
                 self._look_for_requests()
@@ -147,18 +147,18 @@ class Engine:
                 for observer in self._observers:
                     observer.idle()
             if interrupts is not None and (interrupts.count or not outcomes) and interrupts.news():
-                self._interrupted(interrupts)
+                self._stop(interrupts.name, at_once=interrupts.count == 2)
             if self._kill_by is not None and now >= self._kill_by:
                 self._kill_by = None
                 self._carry_out(state.kill_running(now, self.capacity))
         return state.status
 
     def _wait(self) -> list[Outcome]:
-        if self._broken:
-            broken, self._broken = self._broken, []
+        if self._failed_before_start:
+            broken, self._failed_before_start = self._failed_before_start, []
             return broken
-        if self._early:
-            early, self._early = self._early, []
+        if self._queued_outcomes:
+            early, self._queued_outcomes = self._queued_outcomes, []
             return early
         due = self._state.next_due()
         if self._kill_by is not None:
@@ -189,12 +189,13 @@ class Engine:
 
     def _carry_out_one(self, decision: Decision, outcomes: Sequence[Outcome] = ()) -> None:
         events = decision.events
-        said = [line for outcome in outcomes if outcome.logs for line in _logged(outcome)]
-        if said:
-            events = [*said, *events]
+        logged = [line for outcome in outcomes if outcome.logs for line in _logged(outcome)]
+        if logged:
+            events = [*logged, *events]
         if events:
             record = self._record(events)
             self._view.apply(record)
+            # Observers are told between the record and its commands: what they show is in the journal already.
             if not self._begun:
                 self._begun = True
                 for observer in self._observers:
@@ -225,7 +226,7 @@ class Engine:
         while (left := since + self._disk_wait_s - self._clock.now()) > 0:
             again_at = self._clock.now() + min(pause, left)
             while (rest := again_at - self._clock.now()) > 0:
-                self._early += self._arrived(rest)
+                self._queued_outcomes += self._arrived(rest)
                 if self._interrupts is not None and self._interrupts.news():
                     raise error
             pause = min(pause * 2, _LONGEST_PAUSE_S)
@@ -260,6 +261,7 @@ class Engine:
 
     def _start(self, jobs: Sequence[int]) -> None:
         numbers, bundled = self._state.attempts, self._state.bundles.running
+        # A power cut must not lose that a job which may run once has begun; to force every start would cost each run its speed.
         if self._once and any(self._plan.declarations[job].once for job in jobs):
             self._journal.force()
         attempts = []
@@ -268,10 +270,10 @@ class Engine:
             if job in self._plan.growing:
                 from joblot.runner.growth import find_items  # seldom needed, and it needs a lot
 
-                found = find_items(self._plan, self._values, job, numbers[job], self._clock.now() - self._zero)
-                if found.kind == "ok" and found.message:
-                    self._warn(f"{self._plan.name(job)}: {found.message}")
-                self._broken.append(found)
+                outcome = find_items(self._plan, self._values, job, numbers[job], self._clock.now() - self._zero)
+                if outcome.kind == "ok" and outcome.message:
+                    self._warn(f"{self._plan.name(job)}: {outcome.message}")
+                self._failed_before_start.append(outcome)
                 continue
             if job >= self._known:
                 attempt.spec = self._plan.spec(job)
@@ -280,9 +282,8 @@ class Engine:
                     attempt.values = self._values.of(job)
                 except (JoblotError, ValueError, RecursionError) as error:
                     message = error.message if isinstance(error, JoblotError) else str(error)
-                    self._broken.append(
-                        Outcome(job, numbers[job], "error", None, message=message, reason="bad_reference")
-                    )
+                    outcome = Outcome(job, numbers[job], "error", None, message=message, reason="bad_reference")
+                    self._failed_before_start.append(outcome)
                     continue
             if self._watch is not None:
                 self._watch.began(job)
@@ -291,13 +292,8 @@ class Engine:
 
     def _look_for_requests(self) -> None:
         for request in self._journal.requests(self._run_id):
-            self._stop(
-                f"`joblot cancel{' --kill' if request.kind == 'kill' else ''}` by {request.by}",
-                at_once=request.kind == "kill",
-            )
-
-    def _interrupted(self, interrupts: Interrupts) -> None:
-        self._stop(interrupts.name, at_once=interrupts.count == 2)
+            kill = request.kind == "kill"
+            self._stop(f"`joblot cancel{' --kill' if kill else ''}` by {request.by}", at_once=kill)
 
     def _stop(self, by: str, *, at_once: bool) -> None:
         state, now = self._state, self._clock.now()

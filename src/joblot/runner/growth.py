@@ -1,4 +1,4 @@
-"""The items that a growing job finds in a result: made columns, and held against what the jobs made of them will do.
+"""The items that a growing job finds in a result: turned into columns, and validated for the jobs that are made of them.
 
 It reads the plan and the results of a run; whether and when the plan grows is for `RunState` to say.
 """
@@ -56,14 +56,14 @@ def _counted(jobs: int) -> bytes:
     return msgspec.json.encode({"jobs": jobs})
 
 
-def _columns(found: Any) -> dict[str, list[Any]]:
-    if not isinstance(found, list):
-        raise ItemsError(f"the items must be a list, not {describe(found)}")
-    return rows_to_columns(found) or {"": []}
+def _columns(items: Any) -> dict[str, list[Any]]:
+    if not isinstance(items, list):
+        raise ItemsError(f"the items must be a list, not {describe(items)}")
+    return rows_to_columns(items) or {"": []}
 
 
 def _check(plan: Plan, job: int, columns: dict[str, list[Any]]) -> None:
-    """Hold the items against the declaration, as those of a batch file are.
+    """Validate the items for the declaration, as those of a batch file are.
 
     Raises:
         ItemsError: the first thing that is wrong.
@@ -71,12 +71,12 @@ def _check(plan: Plan, job: int, columns: dict[str, list[Any]]) -> None:
     spec = plan.declarations[job]
     sink = Sink()
     inspect_values(sink, columns, ())
+    # References and fields are checked only against sound values: the first problem is the cause of the others.
     if not sink.problems and any(columns.values()):
-        declared = {name: getattr(spec, name) for name in VARYING}
-        fields = {name: value for name, value in declared.items() if value is not None}
+        fields = {name: value for name in VARYING if (value := getattr(spec, name)) is not None}
         signature = ACTIONS.signature(spec.action) if spec.action is not None else None
         fan = FanOut("rows", columns)
-        for reference in (found for value in fields.values() for found in references(_as_list(value))):
+        for reference in (reference for value in fields.values() for reference in references(_as_list(value))):
             if reference.root == "item":
                 find_column(reference, fan)
         check_items(sink, fan, fields, signature, ())

@@ -38,10 +38,10 @@ class Interrupts:
         self._before_fd = signal.set_wakeup_fd(self._write_fd, warn_on_full_buffer=False)
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             if signal.getsignal(number) is not signal.SIG_IGN:  # nohup stays nohup
-                self._before[number] = signal.signal(number, self._came)
+                self._before[number] = signal.signal(number, self._on_signal)
         return self
 
-    def _came(self, number: int, _frame: FrameType | None) -> None:
+    def _on_signal(self, number: int, _frame: FrameType | None) -> None:
         self.count += 1
         self.name = signal.Signals(number).name
         self.exit_code = EXIT_SIGINT if number == signal.SIGINT else EXIT_SIGTERM

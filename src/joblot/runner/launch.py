@@ -63,9 +63,8 @@ def start_run(plan: Plan, options: Options, *, observers: Sequence[Observer] = (
     clock = SystemClock()
     run_id = options.run_id or new_run_id(clock.wall())
     if not _RUN_ID.fullmatch(run_id) or ".." in run_id:
-        raise UsageError(
-            f"bad run id `{run_id}`", hint="letters, digits, `.`, `_` and `-`, at most 100, a letter or digit first"
-        )
+        hint = "letters, digits, `.`, `_` and `-`, at most 100, a letter or digit first"
+        raise UsageError(f"bad run id `{run_id}`", hint=hint)
     plan = plan.fresh()
     left_out = leave_out(plan, options.selection)
     with _faults_in_one_line():
@@ -118,7 +117,7 @@ def resume_run(
 
 
 class _Driver:
-    """Puts a run together, drives it, and takes it apart again in the right order."""
+    """One run in this process, from the parts that it needs to its report."""
 
     def __init__(self, plan: Plan, options: Options, run_id: str, observers: Sequence[Observer]) -> None:
         from joblot.actions.registry import ACTIONS
@@ -130,8 +129,9 @@ class _Driver:
         self._clock = SystemClock()
         self._on = check_on(options.on)
         self._slots = _slots(plan, options)
-        names = {spec.action for spec in plan.config.jobs if spec.action is not None}
-        missing = {name for name in names if ACTIONS.signature(name) is None}
+        self._actions = {spec.action for spec in plan.config.jobs if spec.action is not None}
+        missing = {name for name in self._actions if ACTIONS.signature(name) is None}
+        # Jobs of an unknown action fail alone: the others need not be lost for them. With `strict` nothing begins.
         self._unknown = [n for n, spec in enumerate(plan.declarations) if spec.action in missing] if missing else []
         if missing and options.strict:
             hint = did_you_mean(min(missing), ACTIONS.names())
@@ -149,43 +149,33 @@ class _Driver:
         """A new run, without the jobs that are left out."""
         self._left_out = left_out
         at = self._clock.wall()
-        executor = (
-            self._executor(self._on) if is_cluster(self._on) else None
-        )  # only then is known how much can run at once
+        # How much can run at once is known of a cluster only when it is there.
+        executor = self._executor(self._on) if is_cluster(self._on) else None
         try:
             state = self._state()
-            first = self._first(state)
-            if self._checkable:
-                first = self._decide_ahead(state)
+            first = self._decide_ahead(state) if self._checkable else self._first(state)
             # The executor comes first: it forks, and what is forked must not hold the journal's descriptors. For nothing, nothing is forked.
             executor = executor or self._executor("inline" if state.ended else self._on)
             journal = self._open()
-            source = self._plan.config.source
             self._take_hold()
             self._refuse_what_has_events(journal)
             self._note_selection(journal)
-            journal.create(
-                self._run_id,
-                batch=self._plan.config.name,
-                source=source,
-                jobs=len(self._plan) - len(left_out),
-                plan=self._plan.encoded,
-                at=at,
-            )
-            self._attach(self._plan.encoded)
+            config, plan, jobs = self._plan.config, self._plan.encoded, len(self._plan) - len(left_out)
+            journal.create(self._run_id, batch=config.name, source=config.source, jobs=jobs, plan=plan, at=at)
+            self._attach(plan)
             return self._drive(state, LiveView(self._plan), journal, executor, None, first)
         finally:
             if executor is not None:
                 executor.close()
-            self._let_go()
+            self._release()
 
     def _first(self, state: RunState) -> Callable[[float, int], Decision]:
         """What a run begins with."""
-        return lambda now, room: state.start(now, room, left_out=self._left_out, **self._words())
+        return lambda now, room: state.start(now, room, left_out=self._left_out, **self._run_settings())
 
     def _decide_ahead(self, state: RunState) -> Callable[[float, int], Decision]:
         """What a run begins with, decided before there is an executor or a journal: perhaps nothing has to run."""
-        current = self._look_at_files(state, self._glance())
+        current = self._look_at_files(state, self._read_last_outputs())
         decision = self._first(state)(self._clock.now(), self._slots)
         for following in answers(decision, state, current, self._clock.now, lambda: self._slots):
             decision.events += following.events
@@ -193,7 +183,7 @@ class _Driver:
         decision.checks = []
         return lambda _now, _room: decision
 
-    def _glance(self) -> dict[str, Made]:
+    def _read_last_outputs(self) -> dict[str, Made]:
         """What was made in earlier runs; the journal is closed again."""
         from joblot.journal.folder import past_runs
 
@@ -206,8 +196,8 @@ class _Driver:
         assert self._watch is not None
         lost = [name for name, kept in made.items() if not kept.parts]
         if lost:
-            more = f" and {len(lost) - 1} more jobs" if len(lost) > 1 else ""
-            self._warn(f"what was kept of `{lost[0]}`{more} cannot be read: up to date or not, it runs again")
+            others = f" and {len(lost) - 1} more jobs" if len(lost) > 1 else ""
+            self._warn(f"what was kept of `{lost[0]}`{others} cannot be read: up to date or not, it runs again")
         self._current = UpToDate(self._plan, made, self._watch.hashes, values.of, forced=forced)
         return self._current
 
@@ -233,19 +223,13 @@ class _Driver:
             self._attach()
             info = journal.info(self._run_id)
             assert info is not None
-            state, view, recorded = self._state(), LiveView(self._plan), False
-            force: list[str] = []
-            for record in journal.records(self._run_id):
-                view.apply(record)
-                for event in record.events:
-                    state.apply(event)
-                    if isinstance(event, RunStarted):
-                        force = event.settings.get("force", [])
-                recorded = True
+            state, view = self._state(), LiveView(self._plan)
+            force = self._replay(journal, state, view)
+            began_at = view.started_at or info.started_at
             if self._checkable:
-                self._look_at_files(state, journal.made(batch_key(self._plan)), force if recorded else None)
-                self._clear_after_crash(state, view.started_at or info.started_at)
-            if not recorded:  # killed before its first record: nothing has begun
+                self._look_at_files(state, journal.made(batch_key(self._plan)), force)
+                self._clear_after_crash(state, began_at)
+            if force is None:  # killed before its first record: nothing has begun
                 self._left_out = leave_out(self._plan, self._noted_selection())
                 return self._drive(state, view, journal, executor, None, self._first(state))
             again = reopen(view) if reopen else _unsuccessful(state) if state.ended or state.stopping else ()
@@ -253,16 +237,29 @@ class _Driver:
                 record = journal.append(self._run_id, state.reopen(again).events, self._clock.wall())
                 view.apply(record)
             if state.ended:
-                return self._keep_books(journal, view, view.ended_at)
+                return self._finish_report(journal, view, view.ended_at)
             journal.requests(self._run_id)  # what was asked of the process that is gone
             journal.summarise(self._run_id, status="running", ended_at=None, counts={})
-            began = view.started_at or info.started_at
-            return self._drive(
-                state, view, journal, executor, began, lambda now, room: state.resume(now, room, **self._words())
-            )
+
+            def first(now: float, room: int) -> Decision:
+                return state.resume(now, room, **self._run_settings())
+
+            return self._drive(state, view, journal, executor, began_at, first)
         finally:
             executor.close()
-            self._let_go()
+            self._release()
+
+    def _replay(self, journal: Journal, state: RunState, view: LiveView) -> list[str] | None:
+        """Apply all records. Returns which jobs the run was begun with `force` for; None when nothing is recorded."""
+        force: list[str] | None = None
+        for record in journal.records(self._run_id):
+            view.apply(record)
+            force = force or []
+            for event in record.events:
+                state.apply(event)
+                if isinstance(event, RunStarted):
+                    force = event.settings.get("force", [])
+        return force
 
     def _await_other_cluster(self) -> None:
         """Where the run goes on now, nobody can be asked what a killed process has left on the cluster that it used: that ends by itself."""
@@ -304,12 +301,12 @@ class _Driver:
                 known=self._known,
             )
             engine.drive(first(self._clock.now(), engine.capacity), interrupts)
-        report = self._keep_books(journal, view, self._clock.wall(), time.process_time() - began_cpu_s)
+        report = self._finish_report(journal, view, self._clock.wall(), time.process_time() - began_cpu_s)
         for observer in self._observers:
             observer.ended(report.status)
         return report
 
-    def _keep_books(self, journal: Journal, view: LiveView, ended_at: float | None, cpu_s: float = 0.0) -> Report:
+    def _finish_report(self, journal: Journal, view: LiveView, ended_at: float | None, cpu_s: float = 0.0) -> Report:
         """What is kept of a run that has ended, beside its events. `cpu_s` is what this process took, jobs that it ran itself included."""
         report = self._report(view)
         report.own_cpu_s = max(0.0, cpu_s - (view.cpu_s if self._on == "inline" else 0.0))
@@ -327,7 +324,6 @@ class _Driver:
         log = None
         if self._hold is not None:
             folder = self._hold.folder
-
             printed = frozenset(path.name for path in folder.logs.iterdir()) if folder.logs.is_dir() else frozenset()
 
             def log(job: str, attempt: int) -> str:
@@ -367,9 +363,8 @@ class _Driver:
         from joblot.cluster.settings import read_settings
 
         most = self._options.workers or self._plan.config.max_workers
-        executor = DaskExecutor(
-            context, open_cluster(self._on, read_settings(self._options.cluster), self._slots), most
-        )
+        cluster = open_cluster(self._on, read_settings(self._options.cluster), self._slots)
+        executor = DaskExecutor(context, cluster, most)
         self._slots = executor.slots
         return executor
 
@@ -381,9 +376,7 @@ class _Driver:
         from joblot.journal.folder import StateFolder
 
         self._folder = StateFolder(
-            self._options.state,
-            durability=self._plan.config.durability,
-            network_ok=self._options.allow_network_fs,
+            self._options.state, durability=self._plan.config.durability, network_ok=self._options.allow_network_fs
         )
         return self._folder.journal
 
@@ -394,10 +387,8 @@ class _Driver:
     def _refuse_what_has_events(self, journal: Journal) -> None:
         """A run that the journal has lost must not be written on as a new one."""
         if self._hold is not None and self._hold.folder.events.exists() and journal.info(self._run_id) is None:
-            raise StateError(
-                f"run `{self._run_id}` exists already",
-                hint=f"the journal has lost it, its files have not: `joblot recover {self._run_id}`",
-            )
+            hint = f"the journal has lost it, its files have not: `joblot recover {self._run_id}`"
+            raise StateError(f"run `{self._run_id}` exists already", hint=hint)
 
     def _note_selection(self, journal: Journal) -> None:
         """Keep which jobs were asked for where a resume finds it, if this process is killed before the run's first record."""
@@ -424,8 +415,8 @@ class _Driver:
             return
         aside = self._hold.attach(self._folder.journal, self._plan.config.durability, plan=plan)
         if aside is not None:
-            message = f"the run's own `{self._hold.folder.events.name}` was damaged; it was made again, the old one is kept as `{aside}`"
-            self._warn(message)
+            name = self._hold.folder.events.name
+            self._warn(f"the run's own `{name}` was damaged; it was made again, the old one is kept as `{aside}`")
 
     def _warn(self, message: str) -> None:
         for observer in self._observers:
@@ -435,7 +426,7 @@ class _Driver:
         """Tell of another run that cannot be read: this one goes on without what it would have said."""
         self._warn(f"{error.message}; {error.hint}")
 
-    def _let_go(self) -> None:
+    def _release(self) -> None:
         if self._hold is not None:
             # Whoever does not hold the run must leave these to the one who does.
             _remove_flat(self._hold.folder.path / "live")
@@ -465,8 +456,7 @@ class _Driver:
         """The actions of the plan that can do many jobs in one call, if that is wanted."""
         from joblot.actions.registry import ACTIONS
 
-        names = {spec.action for spec in self._plan.config.jobs if spec.action is not None}
-        return ACTIONS.fuse_rules(names) if self._options.fuse else {}
+        return ACTIONS.fuse_rules(self._actions) if self._options.fuse else {}
 
     def _expected_memory(self) -> dict[int, int]:
         """What the last runs of this batch tell of the jobs that do not declare how much memory they need."""
@@ -478,15 +468,13 @@ class _Driver:
         with past_runs(self._options.state or None) as folder:
             if folder is None:
                 return {}
-            past = [
-                run.run_id
-                for run in folder.runs(self._pass_over, limit=_LOOK_BACK)
-                if run.batch == self._plan.config.name
-            ]
+            runs = folder.runs(self._pass_over, limit=_LOOK_BACK)
+            past = [run.run_id for run in runs if run.batch == self._plan.config.name]
             reports = [folder.run_folder(run_id).report for run_id in past[:_LEARN_FROM]]
             return observed_peaks(self._plan, reports, self._pass_over)
 
-    def _words(self) -> dict[str, Any]:
+    def _run_settings(self) -> dict[str, Any]:
+        """What the first event of this process says of it: who drives the run, and how."""
         from joblot.journal.folder import owner
         from joblot.version import __version__
 
@@ -501,12 +489,8 @@ class _Driver:
         if options.force:
             settings["force"] = list(options.force)
         settings |= msgspec.to_builtins(self._selection)
-        return {"by": {**owner(), "joblot": __version__, "python": _python_version()}, "settings": settings}
-
-
-def _python_version() -> str:
-    """The version of this Python, such as `3.11.7`."""
-    return ".".join(map(str, sys.version_info[:3]))
+        python = ".".join(map(str, sys.version_info[:3]))
+        return {"by": {**owner(), "joblot": __version__, "python": python}, "settings": settings}
 
 
 @contextmanager
@@ -517,12 +501,9 @@ def _faults_in_one_line() -> Iterator[None]:
     except BrokenPipeError:
         raise
     except OSError as error:
-        what = (
-            f"cannot use `{error.filename}`" if error.filename is not None else "the system refused what the run needs"
-        )
-        raise StateError(
-            f"{what}: {reason_of(error)}", hint="nothing recorded is lost; `joblot resume` goes on from there"
-        ) from error
+        what = "the system refused what the run needs" if error.filename is None else f"cannot use `{error.filename}`"
+        hint = "nothing recorded is lost; `joblot resume` goes on from there"
+        raise StateError(f"{what}: {reason_of(error)}", hint=hint) from error
 
 
 def _remove_flat(folder: Path) -> None:
@@ -554,5 +535,5 @@ def _slots(plan: Plan, options: Options) -> int:
         raise UsageError(f"`workers` must be a whole number between 1 and {MOST_WORKERS}, got {asked!r}")
     if options.on == "inline":
         return 1
-    chosen = options.workers or plan.config.max_workers
+    chosen = asked or plan.config.max_workers
     return chosen or len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else chosen or os.cpu_count() or 1

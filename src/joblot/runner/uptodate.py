@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 from msgspec import Struct
@@ -33,22 +33,16 @@ from joblot.errors import JoblotError, UsageError, did_you_mean
 from joblot.outputs import Hashes, Stamp, stamp
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Mapping
 
     from joblot.core.plan import Plan
+    from joblot.journal import Journal
 
 CURRENT: Final = "up to date"
 LASTING_ID: Final = "${{ run.id }}"
 """Stands for the run's id in what is compared: another run is no reason to run a job again."""
 _KEEP_AT: Final = 512
 _NO_FILES: Final = Files([], [])
-
-
-class Store(Protocol):
-    """Where it is kept what was made."""
-
-    def keep_made(self, batch: str, made: Sequence[Made]) -> None:
-        """Keep these, each in place of what was kept of that job."""
 
 
 class Verdict(Struct, frozen=True):
@@ -74,14 +68,14 @@ def matching(plan: Plan, patterns: Iterable[str]) -> frozenset[int]:
     Raises:
         UsageError: a name or pattern stands for no job.
     """
-    found: set[int] = set()
+    matched: set[int] = set()
     for pattern in patterns:
         jobs = plan.match(pattern)
         if not jobs:
             names = map(plan.name, range(len(plan)))
             raise UsageError(f"no job is called `{pattern}`", hint=did_you_mean(pattern, names))
-        found.update(jobs)
-    return frozenset(found)
+        matched.update(jobs)
+    return frozenset(matched)
 
 
 class UpToDate:
@@ -138,12 +132,12 @@ class UpToDate:
         read = paths_read(self._plan, job, filled.get("input") if filled is not None else spec.input)
         made = self._kept.get(spec.name)
         files = _files(made)
-        found = self._compare(job, made, parts, read, files, seen, awaited)
-        if found is not UP_TO_DATE:
+        verdict = self._compare(job, made, parts, read, files, seen, awaited)
+        if verdict is not UP_TO_DATE:
             for fact in files.inputs:
                 self._hashes.learn(fact)
             self._begun[job] = (parts, [self._fact(path, seen) for path in read])
-        return found
+        return verdict
 
     def _compare(
         self,
@@ -155,14 +149,15 @@ class UpToDate:
         seen: dict[str, Stamp | None],
         awaited: str,
     ) -> Verdict:
+        # The cheapest question first: contents are hashed only of files whose size and time do not answer.
         if job in self._forced:
             return Verdict(current=False, why="forced")
         if made is None or not _is_json(made.result):
             return Verdict(current=False, why="new")
         if parts != made.parts:
-            found = changes(made.parts, parts)
-            if found:
-                return Verdict(current=False, why="changed: " + ", ".join(map(str, found)), changes=tuple(found))
+            changed = changes(made.parts, parts)
+            if changed:
+                return Verdict(current=False, why="changed: " + ", ".join(map(str, changed)), changes=tuple(changed))
         why, touched = self._differing("output", files.outputs, seen)
         if not why and awaited:
             why = f"need will run: {awaited}"
@@ -177,6 +172,7 @@ class UpToDate:
 
     def _inputs_differ(self, read: list[str], files: Files, seen: dict[str, Stamp | None]) -> tuple[str, bool]:
         inputs = files.inputs
+        # The same files in another order are no change.
         if read != [fact.path for fact in inputs]:
             known = {fact.path for fact in inputs}
             added = next((path for path in read if path not in known), None)
@@ -244,11 +240,12 @@ class UpToDate:
             self._values(job)
         self.verdict(job, seen)
         old = self._kept.get(spec.name)
-        if job not in self._begun:
+        if job not in self._begun:  # `verdict` found it up to date: only the time is new
             assert old is not None
             self._fresh.append(msgspec.structs.replace(old, at=at))
             return
         outputs = [self._fact(path, seen) for path in spec.outputs]
+        # A missing input is refused too: the next look would find it missing, and run the job all the same.
         for what, facts in (("output", outputs), ("input", self._begun[job][1])):
             gone = next((fact.path for fact in facts if fact.size < 0), None)
             if gone is not None:
@@ -257,7 +254,7 @@ class UpToDate:
                 )
         self.made(job, outputs, old.result if old else b"", old.run if old else "", at)
 
-    def keep(self, store: Store, *, all: bool = True) -> None:
+    def keep(self, store: Journal, *, all: bool = True) -> None:
         """Hand over what is new; with `all=False` only when it has become much."""
         if self._fresh and (all or len(self._fresh) >= _KEEP_AT):
             store.keep_made(batch_key(self._plan), self._fresh)
@@ -272,20 +269,20 @@ class UpToDate:
     def forecast(self, left_out: Collection[int] = ()) -> list[Verdict]:
         """The verdicts on all jobs, as they look before anything has run. What is left out does not run."""
         plan, seen = self._plan, dict[str, "Stamp | None"]()
-        found: dict[int, Verdict] = {}
+        verdicts: dict[int, Verdict] = {}
         for tier in plan.tiers:
             for job in tier:
-                awaited = "" if job in left_out else self._awaited(job, found)
-                found[job] = NOT_SELECTED if job in left_out else self.verdict(job, seen, awaited)
-        return [found[job] for job in range(len(plan))]
+                awaited = "" if job in left_out else self._awaited(job, verdicts)
+                verdicts[job] = NOT_SELECTED if job in left_out else self.verdict(job, seen, awaited)
+        return [verdicts[job] for job in range(len(plan))]
 
-    def _awaited(self, job: int, found: Mapping[int, Verdict]) -> str:
+    def _awaited(self, job: int, verdicts: Mapping[int, Verdict]) -> str:
         """A need that will run and whose files or result this job uses."""
         plan = self._plan
         for need in plan.needs[job]:
             if (
                 need not in plan.growing
-                and not found[need].current
+                and not verdicts[need].current
                 and (plan.spec(need).outputs or (plan.spec(job).deferred and need in plan.referenced_results))
             ):
                 return plan.name(need)
