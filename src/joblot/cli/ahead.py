@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from joblot.core.plan import Plan
 
 
-def verdicts(plan: Plan, state: str | None, force: Sequence[str] = (), left_out: Collection[int] = ()) -> list[Verdict]:
+def verdicts_on(
+    plan: Plan, state: str | None, force: Sequence[str] = (), left_out: Collection[int] = ()
+) -> list[Verdict]:
     """Of each job, whether it is up to date, and why or why not. What is left out is taken as it is.
 
     Raises:

@@ -28,7 +28,7 @@ _LOOK_BACK: Final = 200
 """So many runs are looked through for one of the same batch."""
 
 
-class _Took(msgspec.Struct):
+class _ReportedJob(msgspec.Struct):
     job: str
     status: str
     duration_ms: int
@@ -94,28 +94,37 @@ def forecast(
     The jobs in `current` are up to date and take no time; those in `left_out` do not count. `warn` is told of runs that cannot be read.
     """
     past = _last_run(plan, state, warn)
-    if past is None or not past.known:
+    if past is None:
         return None
-    run_id, weights, known, bundles = past
-    known -= sum(weights[job] >= 0 for job in left_out)
+    known = past.known - sum(past.took[job] >= 0 for job in left_out)
     if not known:
         return None
-    for job in left_out:
-        weights[job] = 0.0
-    average = sum(seconds for seconds in weights if seconds >= 0) / known
-    if known < len(plan) - len(left_out):
-        weights = array("d", (average if seconds < 0 else seconds for seconds in weights))
-    for job in current:
-        weights[job] = 0.0
+    jobs = len(plan) - len(left_out)
+    weights = _weights(past.took, known, jobs, current, left_out)
     slots = workers or plan.config.max_workers or os.cpu_count() or 1
     if plan.needs.partners:
         path = graph.critical_path(plan.needs, plan.dependents, weights)
     else:
         path = [weights.index(max(weights))]
     path_s = sum(weights[job] for job in path)
-    shown = len(plan) - len(left_out)
-    work_s = sum(weights) - sum(weights[job] * (1 - 1 / jobs) for job, jobs in bundles.items())
-    return Forecast(run_id, known, shown, slots, max(path_s, work_s / slots), path, path_s)
+    # Each job of a bundle is reported to have taken as long as the bundle, which is work done once.
+    work_s = sum(weights) - sum(weights[job] * (1 - 1 / fused) for job, fused in past.bundles.items())
+    # No schedule is simulated: none beats the longer of the two, and none that leaves no worker idle exceeds their sum (Graham 1966).
+    return Forecast(past.run_id, known, jobs, slots, max(path_s, work_s / slots), path, path_s)
+
+
+def _weights(
+    took: array[float], known: int, jobs: int, current: Collection[int], left_out: Collection[int]
+) -> array[float]:
+    """Seconds by job: none for what will not run, and the average of the known ones for those that are not known."""
+    for job in left_out:
+        took[job] = 0.0
+    if known < jobs:
+        average = sum(seconds for seconds in took if seconds >= 0) / known
+        took = array("d", (average if seconds < 0 else seconds for seconds in took))
+    for job in current:
+        took[job] = 0.0
+    return took
 
 
 def _last_run(plan: Plan, state: str | None, warn: Callable[[StateError], None]) -> _Past | None:
@@ -124,13 +133,13 @@ def _last_run(plan: Plan, state: str | None, warn: Callable[[StateError], None])
         if folder is None:
             return None
         runs = (run for run in folder.runs(warn, limit=_LOOK_BACK) if run.batch == plan.config.name)
-        found = (_read(plan, run.run_id, folder.run_folder(run.run_id).report, warn) for run in runs)
-        return next((past for past in found if past is not None), None)
+        pasts = (_read(plan, run.run_id, folder.run_folder(run.run_id).report, warn) for run in runs)
+        return next((past for past in pasts if past is not None), None)
 
 
 def _read(plan: Plan, run_id: str, report: Path, warn: Callable[[StateError], None]) -> _Past | None:
     """What a report says of the plan's jobs. It is read line by line, each job being one, for it may be large."""
-    decode = msgspec.json.Decoder(_Took).decode
+    decode = msgspec.json.Decoder(_ReportedJob).decode
     took = array("d", [_UNKNOWN]) * len(plan)
     bundles: dict[int, int] = {}
     known, line = 0, b""
@@ -138,12 +147,12 @@ def _read(plan: Plan, run_id: str, report: Path, warn: Callable[[StateError], No
         with report.open("rb") as file:
             for line in file:
                 if line.startswith(_JOB):
-                    one = decode(line.rstrip().removesuffix(b","))
-                    job = plan.find(one.job)
-                    if job is not None and one.status == "success":
-                        took[job] = one.duration_ms / 1000
-                        if one.bundle > 1:
-                            bundles[job] = one.bundle
+                    reported = decode(line.rstrip().removesuffix(b","))
+                    job = plan.find(reported.job)
+                    if job is not None and reported.status == "success":
+                        took[job] = reported.duration_ms / 1000
+                        if reported.bundle > 1:
+                            bundles[job] = reported.bundle
                         known += 1
         if not line.rstrip().endswith(b"}"):
             raise msgspec.DecodeError("Input data was truncated")

@@ -48,19 +48,19 @@ def command(
     """Find the logs and print them."""
     from joblot.cli.runs import open_run
 
-    with open_run(run, state) as found:
+    with open_run(run, state) as past:
         if follow:
             if job is None:
                 raise UsageError("`--follow` follows one job", hint=f"`joblot logs -f {run} JOB`")
-            _follow(output, found, found.job(job), tail)
+            _follow(output, past, past.job(job), tail)
         elif job is not None:
-            _one(output, found, found.job(job), attempt, tail)
+            _one_job(output, past, past.job(job), attempt, tail)
         else:
-            _all(output, found, tail, failed=failed)
+            _all(output, past, tail, failed=failed)
     return EXIT_OK
 
 
-def _one(output: Output, run: Run, job: int, attempt: int | None, tail: int | None) -> None:
+def _one_job(output: Output, run: Run, job: int, attempt: int | None, tail: int | None) -> None:
     name = run.plan.name(job)
     view = run.view()
     last = view.facts(job).attempts
@@ -120,19 +120,19 @@ def _follow(output: Output, run: Run, job: int, tail: int | None) -> None:
         current = view.facts(job).attempts
         if current != number:
             if follower is not None:
-                _say(output, follower.rest())
+                _print_text(output, follower.rest())
             number, follower = current, Follower(_path(run, view, job, current))
             if tail is not None:
-                _say(output, "\n".join(last_lines(follower.path, tail)))
+                _print_text(output, "\n".join(last_lines(follower.path, tail)))
                 follower.skip()
                 tail = None
         if follower is not None:
-            _say(output, follower.news())
+            _print_text(output, follower.news())
     if follower is not None:
-        _say(output, follower.rest())
+        _print_text(output, follower.rest())
 
 
-def _say(output: Output, text: str) -> None:
+def _print_text(output: Output, text: str) -> None:
     if text:
         output.result(text)
 

@@ -35,16 +35,15 @@ def command(output: Output, limit: int, status: str | None, longer: float | None
     try:
         runs = folder.runs(output.warn, limit=limit if status is None and longer is None else None)
         now = time.time()
-        found = [(info, folder.status(info), _took(info, now)) for info in runs]
+        rows = [(info, folder.status(info), _took(info, now)) for info in runs]
     finally:
         folder.close()
-    found = [
-        one for one in found if (status is None or one[1] == status) and (longer is None or (one[2] or 0.0) > longer)
-    ][:limit]
+    # The journal cannot choose: whether a run is interrupted shows in its lock, and how long one has taken is known only now.
+    rows = [row for row in rows if status in (None, row[1]) and (longer is None or (row[2] or 0.0) > longer)][:limit]
     if output.json:
-        output.document([_as_data(*one) for one in found])
-    elif found:
-        output.result("\n".join(_table(found)))
+        output.document([_as_data(*row) for row in rows])
+    elif rows:
+        output.result("\n".join(_table(rows)))
     else:
         output.note("no runs match")
     return EXIT_OK
@@ -78,12 +77,12 @@ def _as_data(info: RunInfo, status: str, took: float | None) -> dict[str, Any]:
     }
 
 
-def _table(found: list[tuple[RunInfo, str, float | None]]) -> list[str]:
+def _table(runs: list[tuple[RunInfo, str, float | None]]) -> list[str]:
     from joblot.cli.runs import columns, local_time
     from joblot.units import format_duration
 
     rows = [["RUN", "BATCH", "STATUS", "STARTED", "TOOK", "JOBS"]]
-    for info, status, took in found:
+    for info, status, took in runs:
         duration = "-" if took is None or status == "interrupted" else format_duration(took)
         counts = ", ".join(f"{count} {state}" for state, count in info.counts.items() if count)
         jobs = f"{_jobs(info)}: {counts}" if counts else str(info.jobs)

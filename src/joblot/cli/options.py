@@ -21,28 +21,17 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-class Duration(click.ParamType):  # type: ignore[type-arg]  # not generic in click 8.2
-    """Seconds, from `90`, `90s`, `5m`, `1h30m`."""
+class Quantity(click.ParamType):  # type: ignore[type-arg]  # not generic in click 8.2
+    """A number with a unit, as `parse` reads it."""
 
-    name = "duration"
+    def __init__(self, name: str, parse: Callable[[Any], float]) -> None:
+        self.name = name
+        self._parse = parse
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """See `parse_duration`."""
+        """The number, in seconds or bytes."""
         try:
-            return parse_duration(value)
-        except ValueError as error:
-            self.fail(str(error), param, ctx)
-
-
-class Size(click.ParamType):  # type: ignore[type-arg]  # not generic in click 8.2
-    """Bytes, from `1024`, `512MB`, `2GiB`."""
-
-    name = "size"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        """See `parse_size`."""
-        try:
-            return parse_size(value)
+            return self._parse(value)
         except ValueError as error:
             self.fail(str(error), param, ctx)
 
@@ -66,7 +55,7 @@ class Place(click.ParamType):  # type: ignore[type-arg]  # not generic in click 
     name = "place"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """See `check_on`."""
+        """The place, if there is such a one."""
         from joblot.cluster.targets import check_on
 
         try:
@@ -75,48 +64,23 @@ class Place(click.ParamType):  # type: ignore[type-arg]  # not generic in click 
             self.fail(f"{error.message} ({error.hint})", param, ctx)
 
 
-DURATION: Final = Duration()
-SIZE: Final = Size()
+DURATION: Final = Quantity("duration", parse_duration)
+SIZE: Final = Quantity("size", parse_size)
 
 
-def _set_json(ctx: click.Context, _parameter: click.Parameter, value: bool) -> None:  # click's signature
-    ctx.find_object(Output).json = value  # type: ignore[union-attr]
+def _switch(attribute: str, *names: str, text: str) -> Callable[[F], F]:
+    """A flag that sets an attribute of the command's `Output`, and does not reach the function."""
+
+    def switch(ctx: click.Context, _parameter: click.Parameter, value: bool) -> None:  # click's signature
+        if value:
+            setattr(ctx.find_object(Output), attribute, True)
+
+    return click.option(*names, is_flag=True, expose_value=False, is_eager=True, callback=switch, help=text)
 
 
-def _set_colourless(ctx: click.Context, _parameter: click.Parameter, value: bool) -> None:
-    if value:
-        ctx.find_object(Output).colourless = True  # type: ignore[union-attr]
-
-
-def _set_quiet(ctx: click.Context, _parameter: click.Parameter, value: bool) -> None:
-    ctx.find_object(Output).quiet = value  # type: ignore[union-attr]
-
-
-json_option = click.option(
-    "--json",
-    is_flag=True,
-    expose_value=False,
-    is_eager=True,
-    callback=_set_json,
-    help="print the result as JSON, and nothing else",
-)
-no_color_option = click.option(
-    "--no-color",
-    is_flag=True,
-    expose_value=False,
-    is_eager=True,
-    callback=_set_colourless,
-    help="no colours (as NO_COLOR)",
-)
-quiet_option = click.option(
-    "-q",
-    "--quiet",
-    is_flag=True,
-    expose_value=False,
-    is_eager=True,
-    callback=_set_quiet,
-    help="only warnings, errors and results",
-)
+json_option = _switch("json", "--json", text="print the result as JSON, and nothing else")
+no_color_option = _switch("colourless", "--no-color", text="no colours (as NO_COLOR)")
+quiet_option = _switch("quiet", "-q", "--quiet", text="only warnings, errors and results")
 state_option = click.option(
     "--state", metavar="DIR", envvar="JOBLOT_STATE", show_envvar=True, help="the state folder (default: `.joblot` here)"
 )
@@ -159,44 +123,34 @@ def run_argument(*, required: bool = True) -> Callable[[F], F]:
     return click.argument("run", required=required, shell_complete=_complete_run)
 
 
-def driving_options(function: F) -> F:
-    """The options of every command that runs jobs. They reach the function as `joblot.cli.drive.Choices` takes them."""
-    for option in reversed(_DRIVING):
-        function = option(function)
-    return function
+def _together(*options: Callable[[Any], Any]) -> Callable[[F], F]:
+    """Several options as one decorator, which shows them in this order."""
+
+    def add(function: F) -> F:
+        for option in reversed(options):  # as decorators that stand above each other
+            function = option(function)
+        return function
+
+    return add
 
 
-force_options = (
+forcing = _together(
     click.option("-f", "--force", is_flag=True, help="run all jobs, up to date or not"),
     click.option(
         "--force-job", "force_jobs", metavar="JOB", multiple=True,
         help="run this job (or those that match a pattern), up to date or not; may be given often",
     ),
 )  # fmt: skip
-"""The options that say what runs although it is up to date."""
+"""The options that say what runs although it is up to date; they reach the function as `force` and `force_jobs`."""
 
-
-def forcing(function: F) -> F:
-    """The options `force_options`; they reach the function as `force` and `force_jobs`."""
-    for option in reversed(force_options):
-        function = option(function)
-    return function
-
-
-_SELECTING: Final = (
+selecting = _together(
     click.option("--only", metavar="S", multiple=True, help="just these jobs: a name, a pattern such as `build-*`, `tag:NAME`, "
                  "`item:COLUMN=VALUE`, `action:NAME`, `file:NAME`; several with commas, or given often"),
     click.option("--upto", metavar="S", multiple=True, help="these jobs and everything that they need"),
     click.option("--from", "from_", metavar="S", multiple=True, help="these jobs and everything that needs them"),
     click.option("--exclude", metavar="S", multiple=True, help="not these jobs"),
 )  # fmt: skip
-
-
-def selecting(function: F) -> F:
-    """The options that say which jobs take part; they reach the function as `only`, `upto`, `from_` and `exclude`."""
-    for option in reversed(_SELECTING):
-        function = option(function)
-    return function
+"""The options that say which jobs take part; they reach the function as `only`, `upto`, `from_` and `exclude`."""
 
 
 def selection_of(
@@ -217,7 +171,7 @@ no_fuse_option = click.option(
 )  # fmt: skip
 """The option that turns fused jobs off."""
 
-_DRIVING: Final[tuple[Callable[[Any], Any], ...]] = (
+driving_options = _together(
     click.option("--on", metavar="PLACE", type=Place(), default="local", envvar="JOBLOT_ON", show_envvar=True,
                  help="`local`: killable processes (default); `inline`: in this process, one job at a time; `dask`, `ssh`, `slurm`: "
                  "a cluster that begins with the run; `tls://HOST:PORT`, `tcp://127.0.0.1:PORT`: a Dask scheduler"),
@@ -248,3 +202,4 @@ _DRIVING: Final[tuple[Callable[[Any], Any], ...]] = (
     quiet_option,
     no_color_option,
 )  # fmt: skip
+"""The options of every command that runs jobs. They reach the function as `joblot.cli.drive.Choices` takes them."""

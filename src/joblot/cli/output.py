@@ -69,11 +69,11 @@ class Output:
 
         self.result(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())
 
-    def failure(self, found: Sequence[Diagnostic]) -> None:
+    def failure(self, diagnostics: Sequence[Diagnostic]) -> None:
         """With `--json`: say on standard output that nothing was done, and why."""
         if self.json:
-            errors = [one.as_dict() for one in found if one.severity == "error"]
-            warnings = [one.as_dict() for one in found if one.severity != "error"]
+            errors = [problem.as_dict() for problem in diagnostics if problem.severity == "error"]
+            warnings = [problem.as_dict() for problem in diagnostics if problem.severity != "error"]
             try:
                 self.document({"ok": False, "errors": errors, "warnings": warnings})
             except (OSError, JoblotError):

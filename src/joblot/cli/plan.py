@@ -90,29 +90,30 @@ def show(
     fuse: bool = True,
 ) -> int:
     """Print a plan, or the part of it that is selected; also what `run --dry-run` prints."""
-    from joblot.cli.ahead import verdicts
+    from joblot.cli.ahead import verdicts_on
     from joblot.cli.forecast import forecast
     from joblot.core.selection import leave_out
     from joblot.runner.uptodate import NOT_SELECTED
 
     unknown = _unknown_actions(plan)
     left_out = frozenset(leave_out(plan, selection))
-    found = verdicts(plan, state, force, left_out)
+    verdicts = verdicts_on(plan, state, force, left_out)
+    # Whatever the state folder says, an unknown action is skipped, and what is left out does not take part.
     if unknown:
-        found = [_judged(plan.declarations[job], unknown, verdict) for job, verdict in enumerate(found)]
+        verdicts = [_judged(plan.declarations[job], unknown, verdict) for job, verdict in enumerate(verdicts)]
     for job in left_out:
-        found[job] = NOT_SELECTED
-    current = [job for job, verdict in enumerate(found) if verdict.current]
+        verdicts[job] = NOT_SELECTED
+    current = [job for job, verdict in enumerate(verdicts) if verdict.current]
     expected = forecast(plan, state, workers, warn=output.warn, current=current, left_out=left_out)
     part = _Part(plan, left_out)
-    part.bundles = planned_bundles(plan, part.tiers, found) if fuse else []
+    part.bundles = planned_bundles(plan, part.tiers, verdicts) if fuse else []
     if output.json and len(part.jobs) <= LISTED:
-        output.document(_as_data(part, unknown, found, expected))
+        output.document(_as_data(part, unknown, verdicts, expected))
     elif output.json:
-        for text in _as_parts(part, unknown, found, expected):
+        for text in _as_parts(part, unknown, verdicts, expected):
             output.result(text)
     else:
-        output.result("\n".join(_lines(part, unknown, found, expected)))
+        output.result("\n".join(_lines(part, unknown, verdicts, expected)))
     return EXIT_OK
 
 
@@ -150,8 +151,7 @@ def _what(spec: JobSpec) -> str:
     if spec.run is not None:
         text = spec.run if isinstance(spec.run, str) else " ".join(spec.run)
         return "run: " + " ".join(text.split())
-    given = f" {spec.input}" if isinstance(spec.input, str) else ""
-    return f"{spec.action}{given}"
+    return f"{spec.action} {spec.input}" if isinstance(spec.input, str) else f"{spec.action}"
 
 
 # --- JSON -------------------------------------------------------------------------------------------
@@ -163,18 +163,18 @@ def _head(part: _Part) -> dict[str, Any]:
     return head | {"total_jobs": jobs} | ({"left_out": len(plan) - jobs} if jobs < len(plan) else {})
 
 
-def _as_data(part: _Part, unknown: set[str], found: list[Verdict], expected: Forecast | None) -> dict[str, Any]:
+def _as_data(part: _Part, unknown: set[str], verdicts: list[Verdict], expected: Forecast | None) -> dict[str, Any]:
     plan = part.plan
     return {
         **_head(part),
         "tiers": [[plan.name(job) for job in tier] for tier in part.tiers],
-        "jobs": [_job_as_data(plan, job, unknown, found[job]) for job in part.jobs],
+        "jobs": [_job_as_data(plan, job, unknown, verdicts[job]) for job in part.jobs],
         "bundles": [bundles.as_data(plan) for bundles in part.bundles],
         "estimate": expected.as_data(plan) if expected else None,
     }
 
 
-def _as_parts(part: _Part, unknown: set[str], found: list[Verdict], expected: Forecast | None) -> Iterator[str]:
+def _as_parts(part: _Part, unknown: set[str], verdicts: list[Verdict], expected: Forecast | None) -> Iterator[str]:
     """The same in parts of whole lines, each job on a line of its own: a large plan is not held as a whole."""
     import msgspec
 
@@ -186,14 +186,14 @@ def _as_parts(part: _Part, unknown: set[str], found: list[Verdict], expected: Fo
     for number, tier in enumerate(part.tiers):
         names = map(plan.name, tier)
         yield "    [" if number == 0 else "    ,["
-        first = True
-        while some := list(islice(names, _PART)):
-            yield ("    " if first else "    ,") + encoded(some)[1:-1]
-            first = False
+        comma = ""
+        while block := list(islice(names, _PART)):
+            yield f"    {comma}{encoded(block)[1:-1]}"
+            comma = ","
         yield "    ]"
     yield '  ],\n  "jobs": ['
     for start in range(0, len(shown), _PART):
-        jobs = (encoded(_job_as_data(plan, job, unknown, found[job])) for job in shown[start : start + _PART])
+        jobs = (encoded(_job_as_data(plan, job, unknown, verdicts[job])) for job in shown[start : start + _PART])
         yield ("    " if start == 0 else "    ,") + "\n    ,".join(jobs)
     yield f'  ],\n  "bundles": {encoded([bundles.as_data(plan) for bundles in part.bundles])},'
     yield f'  "estimate": {encoded(expected.as_data(plan) if expected else None)}\n}}'
@@ -222,7 +222,7 @@ def _job_as_data(plan: Plan, job: int, unknown: set[str], verdict: Verdict) -> d
 # --- text -------------------------------------------------------------------------------------------
 
 
-def _lines(part: _Part, unknown: set[str], found: list[Verdict], expected: Forecast | None) -> Iterator[str]:
+def _lines(part: _Part, unknown: set[str], verdicts: list[Verdict], expected: Forecast | None) -> Iterator[str]:
     plan = part.plan
     jobs, tiers = taking_part(len(part.jobs), len(plan)), _number(len(part.tiers), "tier")
     yield (
@@ -230,7 +230,7 @@ def _lines(part: _Part, unknown: set[str], found: list[Verdict], expected: Forec
         if len(plan)
         else f"Batch {plan.config.name}: no jobs: nothing to do"
     )
-    yield from _every_job(part, found) if len(part.jobs) <= LISTED else _every_tier(part, unknown, found)
+    yield from _every_job(part, verdicts) if len(part.jobs) <= LISTED else _every_tier(part, unknown, verdicts)
     yield from (bundles.line() for bundles in part.bundles[:_TIERS])
     if len(part.bundles) > _TIERS:
         yield f"... and {len(part.bundles) - _TIERS} more groups of fused jobs (`--json` lists all)"
@@ -238,43 +238,44 @@ def _lines(part: _Part, unknown: set[str], found: list[Verdict], expected: Forec
         yield from expected.lines(plan)
 
 
-def _every_job(part: _Part, found: list[Verdict]) -> Iterator[str]:
+def _every_job(part: _Part, verdicts: list[Verdict]) -> Iterator[str]:
     from joblot.cli.runs import columns
 
     plan = part.plan
-    rows = [[plan.name(job), _cut(_what(plan.spec(job))), _remarks(plan, job, found[job])] for job in part.jobs]
+    rows = [[plan.name(job), _cut(_what(plan.spec(job))), _remarks(plan, job, verdicts[job])] for job in part.jobs]
     aligned = dict(zip(part.jobs, columns(rows), strict=True)) if rows else {}
     for number, tier in enumerate(part.tiers, 1):
         yield f"Tier {number}"
         yield from (f"  {aligned[job]}" for job in tier)
 
 
-def _every_tier(part: _Part, unknown: set[str], found: list[Verdict]) -> Iterator[str]:
+def _every_tier(part: _Part, unknown: set[str], verdicts: list[Verdict]) -> Iterator[str]:
+    # Each list is cut, for a plan may have a hundred thousand jobs in as many tiers; what is cut off is at least counted.
     plan, jobs, tiers = part.plan, part.jobs, part.tiers
     for number, tier in enumerate(tiers[:_TIERS], 1):
-        yield from _one_tier(plan, number, tier, found)
+        yield from _one_tier(plan, number, tier, verdicts)
     if len(tiers) > _TIERS:
         yield f"... and {len(tiers) - _TIERS} more tiers (`--json` lists all)"
     skipped = sum(plan.declarations[job].action in unknown for job in jobs) if unknown else 0
     if skipped:
         yield f"{_number(skipped, 'job')} will be skipped: unknown action"
-    current = sum(found[job].current for job in jobs)
+    current = sum(verdicts[job].current for job in jobs)
     if current:
         yield f"{_number(current, 'job')} up to date, {len(jobs) - skipped - current} to run"
-        left = [job for job in jobs if not found[job].current]
-        yield from (f"  {plan.name(job)}: {found[job].why}" for job in left[:_TIERS])
+        left = [job for job in jobs if not verdicts[job].current]
+        yield from (f"  {plan.name(job)}: {verdicts[job].why}" for job in left[:_TIERS])
         if len(left) > _TIERS:
             yield f"  ... and {len(left) - _TIERS} more (`--json` lists all)"
 
 
-def _one_tier(plan: Plan, number: int, tier: list[int], found: list[Verdict]) -> Iterator[str]:
+def _one_tier(plan: Plan, number: int, tier: list[int], verdicts: list[Verdict]) -> Iterator[str]:
     """A tier: its jobs by name as far as there is room, and a line for each fan-out."""
     single, fans = _apart(plan, tier)
     names = ", ".join(plan.name(job) for job in single[:_NAMED])
     more = f", and {len(single) - _NAMED} more" if len(single) > _NAMED else ""
     yield f"Tier {number}: {_number(len(tier), 'job')}{f': {names}{more}' if single else ''}"
     for spec, jobs in fans[:_TIERS]:
-        current = sum(found[job].current for job in jobs)
+        current = sum(verdicts[job].current for job in jobs)
         yield f"  {fan_out_words(spec, len(jobs))}{f', {current} up to date' if current else ''}"
     if len(fans) > _TIERS:
         yield f"  ... and {len(fans) - _TIERS} more fan-outs (`--json` lists all)"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from itertools import groupby
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from joblot.cli.eventtext import event_lines
 from joblot.cli.tail import last_lines
@@ -95,15 +95,19 @@ class PlainProgress:
         self._unknown = 0
         self._small = True
         self._finished = 0
-        self._split: list[ev.AttemptEnded] = []
+        self._many_interrupted = False
+        self._bundle_failures: list[ev.AttemptEnded] = []
         """Attempts of a record whose bundles failed: they are told of together."""
+        self._lines_of: dict[type, Callable[[Any], None]] = {
+            ev.AttemptEnded: self._attempt_ended, ev.JobsEnded: self._jobs_ended, ev.RunStopping: self._stopping, ev.Logged: self._logged,
+        }  # fmt: skip
         self.begun = False
         """Whether the engine has begun to drive the run."""
 
     # --- Observer -------------------------------------------------------------------------------
 
     def started(self, run_id: str, state: LiveView) -> None:
-        """See `Observer.started`."""
+        """Say which run begins, and how large it is."""
         self.begun = True
         self._view = state
         self._plan = state.plan
@@ -114,45 +118,35 @@ class PlainProgress:
         self._say("INFO", f"run `{run_id}`: {taking_part(self.tally.total, len(self._plan))}, {self._slots} at once")
 
     def recorded(self, record: ev.Record) -> None:
-        """See `Observer.recorded`."""
-        if self._small:
+        """Say what the events of a record mean for a person."""
+        if self._small:  # the view is ahead: it has the whole record already
             self._finished = self.tally.done - sum(map(_ends, record.events))
-        cut = [event for event in record.events if type(event) is ev.AttemptEnded and event.outcome == "interrupted"]
-        if len(cut) > DETAILED:
-            self._say(
-                "WARNING", f"{len(cut)} attempts were running when the runner ended; their jobs go on as each may"
-            )
+        ended = [event for event in record.events if type(event) is ev.AttemptEnded]
+        interrupted = sum(event.outcome == "interrupted" for event in ended)
+        self._many_interrupted = interrupted > DETAILED
+        if self._many_interrupted:
+            message = f"{interrupted} attempts were running when the runner ended; their jobs go on as each may"
+            self._say("WARNING", message)
         for event in record.events:
-            kind = type(event)
-            if kind is ev.AttemptEnded:
-                if len(cut) > DETAILED and event.outcome == "interrupted" and event.state in _RETRIED:  # type: ignore[union-attr]
-                    continue
-                if event.outcome != "ok":  # type: ignore[union-attr]
-                    self._ended_badly(event)  # type: ignore[arg-type]
-                elif self._small:
-                    self._ended_well(event)  # type: ignore[arg-type]
-            elif kind is ev.JobsEnded:
-                self._jobs_ended(event)  # type: ignore[arg-type]
-            elif kind is ev.RunStopping:
-                self._stopping(event)  # type: ignore[arg-type]
-            elif kind is ev.Logged:
-                self._logged(event)  # type: ignore[arg-type]
-        if self._split:
-            self._bundle_failed(self._split)
-            self._split = []
+            say = self._lines_of.get(type(event))
+            if say is not None:
+                say(event)
+        if self._bundle_failures:
+            self._bundle_failed(self._bundle_failures)
+            self._bundle_failures = []
 
     def idle(self) -> None:
-        """See `Observer.idle`."""
+        """Say every now and then how far the run is."""
         if self._now() >= self._next:
             self._next = self._now() + EVERY_S
             self._say("INFO", self._standing())
 
     def warned(self, message: str) -> None:
-        """See `Observer.warned`."""
+        """Pass the warning on."""
         self._say("WARNING", message)
 
     def ended(self, status: str) -> None:
-        """See `Observer.ended`."""
+        """Of no use here: the end has its own table."""
 
     # --- lines ----------------------------------------------------------------------------------
 
@@ -173,43 +167,46 @@ class PlainProgress:
         self._finished += 1
         return f"[{self._finished}/{self.tally.total}] "
 
+    def _attempt_ended(self, event: ev.AttemptEnded) -> None:
+        if event.outcome == "ok":
+            if self._small:
+                self._ended_well(event)
+        elif not (self._many_interrupted and event.outcome == "interrupted" and event.state in _RETRIED):
+            self._ended_badly(event)
+
     def _ended_well(self, event: ev.AttemptEnded) -> None:
         tries = f"attempt {event.attempt}, " if event.attempt > 1 else ""
-        self._finished_well(
-            f"{self._count()}{self._plan.name(event.job)}: success ({tries}{format_duration(event.wall_s)})"
-        )
-
-    def _finished_well(self, message: str) -> None:
-        self._say("INFO", message)
+        name = self._plan.name(event.job)
+        self._say("INFO", f"{self._count()}{name}: success ({tries}{format_duration(event.wall_s)})")
 
     def _ended_badly(self, event: ev.AttemptEnded) -> None:
         name = self._plan.name(event.job)
-        said = one_line(event.message or event.reason or event.outcome)
+        why = one_line(event.message or event.reason or event.outcome)
         if event.state == "failed":
             tries = f"{event.attempt} attempts" if event.attempt > 1 else "1 attempt"
-            self._say("ERROR", f"{self._count()}{name}: failed: {said} ({tries}, {format_duration(event.wall_s)})")
-            self._show_log(name, event.attempt, said)
+            self._say("ERROR", f"{self._count()}{name}: failed: {why} ({tries}, {format_duration(event.wall_s)})")
+            self._show_log(name, event.attempt, why)
         elif event.reason == ev.BUNDLE_FAILED:
-            self._split.append(event)
+            self._bundle_failures.append(event)
         elif event.state in _RETRIED and event.outcome != "returned":
             again = f"again in {format_duration(event.delay_s)}" if event.delay_s else "again"
-            self._say("WARNING", f"{name}: attempt {event.attempt} ended with `{event.outcome}`: {said}; {again}")
+            self._say("WARNING", f"{name}: attempt {event.attempt} ended with `{event.outcome}`: {why}; {again}")
         elif event.state not in _RETRIED:
-            self._say("WARNING", f"{self._count()}{name}: {event.state}: {said}")
+            self._say("WARNING", f"{self._count()}{name}: {event.state}: {why}")
 
     def _bundle_failed(self, events: list[ev.AttemptEnded]) -> None:
-        for said, same in groupby(events, key=lambda event: event.message):
-            names = [self._plan.name(event.job) for event in same]
+        for message, group in groupby(events, key=lambda event: event.message):
+            names = [self._plan.name(event.job) for event in group]
             more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-            self._say("WARNING", f"{', '.join(names[:_NAMED])}{more}: {one_line(said)}; again, with fewer others")
+            self._say("WARNING", f"{', '.join(names[:_NAMED])}{more}: {one_line(message)}; again, with fewer others")
 
-    def _show_log(self, name: str, attempt: int, said: str) -> None:
+    def _show_log(self, name: str, attempt: int, why: str) -> None:
         self._detailed += 1
         if self._folder is None or self._detailed > DETAILED:
             return
         path = self._folder.log_path(name, attempt)
         lines = last_lines(path, LOG_LINES)
-        if [line.removeprefix("error: ") for line in lines] not in ([], [said]):
+        if [line.removeprefix("error: ") for line in lines] not in ([], [why]):
             self._show([f"  the end of `{path}`:", *(f"  | {line}" for line in lines)])
 
     def _show(self, lines: list[str]) -> None:
@@ -221,6 +218,7 @@ class PlainProgress:
         unknown = event.reason == "unknown_action"
         level = "WARNING" if unknown or event.state not in ("skipped", "cached") else "INFO"
         if self._small:
+            # The event has a reason only; a report words it for each job, as the end of the run does. Too much work for large runs.
             report = Report(self._plan, self._view, run_id="")
             if len(event.jobs) > DETAILED and event.state in ("cancelled", "aborted"):
                 why = one_line(report.jobs[self._plan.name(event.jobs[0])].message)
@@ -263,19 +261,19 @@ class EventLines(PlainProgress):
         self._write = write
 
     def recorded(self, record: ev.Record) -> None:
-        """See `Observer.recorded`."""
+        """Write each event as a line."""
         self._write("\n".join(event_lines(record, self._plan.name)))
         super().recorded(record)
 
-    def _finished_well(self, message: str) -> None:
-        """The event says it."""
+    def _ended_well(self, event: ev.AttemptEnded) -> None:  # noqa: ARG002 - the event is written already
+        self._count()
 
 
 class LiveProgress(PlainProgress):
     """A display that is redrawn in place: how far the run is, and what runs now. Warnings and failures stay above it."""
 
     def started(self, run_id: str, state: LiveView) -> None:
-        """See `Observer.started`."""
+        """Begin the display."""
         super().started(run_id, state)
         from rich.console import Console
         from rich.live import Live
@@ -291,7 +289,7 @@ class LiveProgress(PlainProgress):
     _live: Live | None = None
 
     def idle(self) -> None:
-        """See `Observer.idle`."""
+        """Draw the display anew."""
         if self._live is not None:
             try:
                 self._live.update(self._picture(), refresh=True)
@@ -299,7 +297,7 @@ class LiveProgress(PlainProgress):
                 self._live = None  # the terminal has gone; the run goes on
 
     def ended(self, status: str) -> None:  # noqa: ARG002 - the protocol's signature
-        """See `Observer.ended`."""
+        """Take the display away."""
         self.close()
 
     def close(self) -> None:

@@ -37,35 +37,42 @@ def command(output: Output, run: str | None, state: str | None) -> int:
 
     path = state_path(state)
     recovery = recover(path, run)
-    made = [one for one in recovery.runs if one.changed and not one.lost]
-    lost = [one for one in recovery.runs if one.lost]
+    whole = [run for run in recovery.runs if not run.lost]
+    changed = {run.run_id: run for run in whole if run.changed}
+    lost = [run for run in recovery.runs if run.lost]
     if recovery.kept is not None:
         output.result(f"the journal was made again; the old one is kept as `{recovery.kept}`")
-    for one in made:
-        output.result(_line(one))
-    told, unreadable = _sum_up(path, [one.run_id for one in recovery.runs if not one.lost])
-    for name in told:
-        if name not in {one.run_id for one in made}:
-            output.result(f"run {name}: its end is in the list of runs again")
-    if not made and not lost and not told and not unreadable:
+    for recovered in changed.values():
+        output.result(_line(recovered))
+    listed, unreadable = _complete_list(path, [run.run_id for run in whole])
+    for run_id in listed:
+        if run_id not in changed:
+            output.result(f"run {run_id}: its end is in the list of runs again")
+    if not (changed or lost or listed or unreadable):
         output.result(f"{_count(len(recovery.runs), 'run')}: nothing to recover, both copies are sound")
-    for one in lost:
-        output.error(f"run `{one.run_id}` cannot be recovered: {one.lost}", one.hint)
-    for name, error in unreadable.items():
-        output.error(f"run `{name}` is as it was written, and cannot be read: {error.message}", error.hint)
+    # What could be recovered is said first: one run that is lost does not hide that the others are whole.
+    return _failures(output, lost, unreadable)
+
+
+def _failures(output: Output, lost: list[Recovered], unreadable: dict[str, JoblotError]) -> int:
+    """Say which runs there still is no way to read; the exit code."""
+    for run in lost:
+        output.error(f"run `{run.run_id}` cannot be recovered: {run.lost}", run.hint)
+    for run_id, error in unreadable.items():
+        output.error(f"run `{run_id}` is as it was written, and cannot be read: {error.message}", error.hint)
     return EXIT_STATE if lost or unreadable else EXIT_OK
 
 
-def _line(one: Recovered) -> str:
+def _line(run: Recovered) -> str:
     parts = [
-        f"run {one.run_id}: {_count(one.records, 'record')} ({one.in_journal} in the journal, {one.in_file} in its file)"
+        f"run {run.run_id}: {_count(run.records, 'record')} ({run.in_journal} in the journal, {run.in_file} in its file)"
     ]
-    if one.plan_from:
-        parts.append(f"plan from {one.plan_from}")
-    if one.beyond:
-        parts.append(f"{_count(one.beyond, 'record')} after a gap could not be taken")
-    if one.kept:
-        parts.append(f"the old file is kept as `{one.kept}`")
+    if run.plan_from:
+        parts.append(f"plan from {run.plan_from}")
+    if run.beyond:
+        parts.append(f"{_count(run.beyond, 'record')} after a gap could not be taken")
+    if run.kept:
+        parts.append(f"the old file is kept as `{run.kept}`")
     return "; ".join(parts)
 
 
@@ -73,7 +80,7 @@ def _count(number: int, word: str) -> str:
     return f"{number} {word}{'' if number == 1 else 's'}"
 
 
-def _sum_up(path: Path, names: Sequence[str]) -> tuple[list[str], dict[str, JoblotError]]:
+def _complete_list(path: Path, run_ids: Sequence[str]) -> tuple[list[str], dict[str, JoblotError]]:
     """Have the list of runs say how those ended that have: their old rows may be lost.
 
     Returns the runs of which it did not know, and those that cannot be read, each with the reason.
@@ -85,13 +92,15 @@ def _sum_up(path: Path, names: Sequence[str]) -> tuple[list[str], dict[str, Jobl
     unreadable: dict[str, JoblotError] = {}
     reader = StateFolder(path, read_only=True)
     try:
-        for name in names:
+        for run_id in run_ids:
             try:
-                info = reader.journal.info(name)
+                info = reader.journal.info(run_id)
                 if info is not None and info.status == "running":
-                    ended += [report for report in (Run(reader, info).report(),) if report.view.ended]
+                    report = Run(reader, info).report()
+                    if report.view.ended:
+                        ended.append(report)
             except JoblotError as error:
-                unreadable[name] = error
+                unreadable[run_id] = error
     finally:
         reader.close()
     if ended:

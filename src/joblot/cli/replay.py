@@ -46,10 +46,10 @@ def command(output: Output, run: str, job: str, state: str | None, *, debug: boo
 
     from joblot.cli.runs import open_run
 
-    with open_run(run, state) as found:
-        plan = _plan(found, job)
-        attempt = _attempt(found, plan, job)
-        run_id = found.id
+    with open_run(run, state) as past:
+        plan = _plan(past, job)
+        attempt = _attempt(past, plan, job)
+        run_id = past.id
     with tempfile.TemporaryDirectory(prefix="joblot-replay-") as folder:
         outcome = _perform(plan, attempt, run_id, Path(folder), debug=debug)
     took = f"{outcome.wall_s:.3f} s"
@@ -62,14 +62,14 @@ def command(output: Output, run: str, job: str, state: str | None, *, debug: boo
     return EXIT_JOBS_FAILED
 
 
-def _plan(found: Run, job: str) -> Plan:
+def _plan(past: Run, job: str) -> Plan:
     from joblot.journal.stored_plan import runnable_plan, sound_plan
 
-    found.job(job)
-    return runnable_plan(sound_plan(found.folder.journal, found.id), found.id)
+    past.job(job)
+    return runnable_plan(sound_plan(past.folder.journal, past.id), past.id)
 
 
-def _attempt(found: Run, plan: Plan, name: str) -> Attempt:
+def _attempt(past: Run, plan: Plan, name: str) -> Attempt:
     """The job's last attempt, with everything filled in as the run's records say."""
     from joblot.core.limits import Limits
     from joblot.core.model import Attempt
@@ -77,16 +77,16 @@ def _attempt(found: Run, plan: Plan, name: str) -> Attempt:
     from joblot.runner.values import Values
 
     state = RunState(plan, Limits(slots=1, limits=plan.config.limits))
-    for record in found.records():
+    for record in past.records():
         for event in record.events:
             state.apply(event)
-    job = found.job(name)
+    job = past.job(name)
     attempt = Attempt(job, max(1, state.attempts[job]))
     if plan.spec(job).deferred:
         try:
-            attempt.values = Values(plan, state, found.id).of(job)
+            attempt.values = Values(plan, state, past.id).of(job)
         except ValueError as error:
-            raise StateError(f"job `{name}` of run `{found.id}` cannot be run again: {error}") from None
+            raise StateError(f"job `{name}` of run `{past.id}` cannot be run again: {error}") from None
     return attempt
 
 

@@ -39,14 +39,10 @@ def go_on(
     from joblot.runner.launch import resume_run
 
     choices = Choices(**driving)
-    with open_run(name, choices.state) as found:
-        run_id = found.id
-        config = found.config
-        changed = [
-            path
-            for path, digest in (config.files or {config.source: config.digest}).items()
-            if _has_changed(path, digest)
-        ]
+    with open_run(name, choices.state) as past:
+        run_id, config = past.id, past.config
+        digests = config.files or {config.source: config.digest}
+        changed = [path for path, digest in digests.items() if _has_changed(path, digest)]
         if changed:
             more = f" and {len(changed) - 1} more have" if len(changed) > 1 else " has"
             output.log("WARNING", f"`{changed[0]}`{more} changed since run `{run_id}` began: its recorded plan is used")

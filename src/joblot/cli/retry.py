@@ -35,8 +35,8 @@ def command(output: Output, /, run: str, names: tuple[str, ...], *, failed: bool
 
     if failed and names:
         raise UsageError("`--failed` and `--job` exclude each other")
-    with open_run(run, driving["state"]) as found:
-        run_id, chosen = found.id, [found.job(name) for name in names]
+    with open_run(run, driving["state"]) as past:
+        run_id, chosen = past.id, [past.job(name) for name in names]
     return go_on(output, run_id, driving, _downstream(chosen) if chosen else _unsuccessful)
 
 
@@ -48,12 +48,12 @@ def _downstream(chosen: list[int]) -> Callable[[LiveView], Sequence[int]]:
     def reopen(view: LiveView) -> list[int]:
         from joblot.core.selection import refuse_missing_results
 
-        found, left_out = dict.fromkeys(chosen), view.left_out
-        for job in (waiting := list(found)):
-            fresh = [other for other in view.plan.dependents[job] if other not in found and other not in left_out]
-            found.update(dict.fromkeys(fresh))
-            waiting.extend(fresh)
-        refuse_missing_results(view.plan, found, left_out.difference(found))
-        return [job for job in found if view.has_ended(job)]
+        jobs, left_out = dict.fromkeys(chosen), view.left_out
+        for job in (queue := list(jobs)):  # it grows while it is gone through
+            fresh = [other for other in view.plan.dependents[job] if other not in jobs and other not in left_out]
+            jobs.update(dict.fromkeys(fresh))
+            queue.extend(fresh)
+        refuse_missing_results(view.plan, jobs, left_out.difference(jobs))
+        return [job for job in jobs if view.has_ended(job)]
 
     return reopen

@@ -99,14 +99,14 @@ class Run:
         """
         from joblot.errors import did_you_mean
 
-        found = self.plan.find(name)
-        if found is None:
+        number = self.plan.find(name)
+        if number is None:
             names = [self.plan.name(job) for job in range(len(self.plan))]
             raise StateError(
                 f"run `{self.id}` has no job `{name}`",
                 hint=did_you_mean(name, names) or f"`joblot show {self.id}` lists them",
             )
-        return found
+        return number
 
 
 @contextmanager
