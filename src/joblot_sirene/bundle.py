@@ -196,7 +196,7 @@ class Bundle:
         left_out, nothing = _left_out(rows, spec.job), [*self._nobody_is_public(), *self._nothing_found(spec, rows)]
         if spec.job.profile.compares and spec.earlier is None and spec.request.params["earlier"] is not None:
             nothing.append("no earlier dataset of this name: nothing was compared")
-        result = profiles.run_in_frames(
+        result = profiles.run(
             spec.job.profile, rows.frames(), self._inputs(spec, rows), spec.job.filters, most_rows=spec.sample
         )
         nothing += _nothing_left(left_out, result) or self._too_few(row_request, spec, rows, result)

@@ -35,7 +35,7 @@ def companions():
 
 def report(name, rows, policy=Policy(), selections=(CODE,), stock_date=STOCK, left_out=None, **inputs):  # noqa: B008
     profile = profiles.load(name)
-    result = profiles.run(profile, rows, Inputs(today=TODAY, policy=policy, **inputs))
+    result = profiles.run(profile, [rows], Inputs(today=TODAY, policy=policy, **inputs))
     told = quality.report(result, profile, policy, selections=selections, stock_date=stock_date, left_out=left_out)
     return told, result.frame
 

@@ -31,7 +31,6 @@ _CENTURY_DAYS: Final = 36_525
 _YEAR_MINUTES: Final = 366 * 24 * 60
 _FOLDER: Final = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)*")
 _TAKEN: Final = frozenset({"batch_report.json"})
-_DEFAULT_LIKENESS: Final = 90
 
 
 class Output(msgspec.Struct, frozen=True):

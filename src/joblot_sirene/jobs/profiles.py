@@ -225,7 +225,7 @@ def arranged(
 
 def run(
     profile: Profile,
-    frame: pl.DataFrame,
+    frames: Iterable[pl.DataFrame],
     inputs: Inputs,
     filters: Filters | None = None,
     *,
@@ -233,22 +233,8 @@ def run(
 ) -> Result:
     """Take rows with canonical columns through a profile; with `most_rows` only the first so many that may be shown.
 
-    Who may not be shown is taken out or masked as soon as the legal units are joined, whatever the profile says.
-    """
-    return run_in_frames(profile, [frame], inputs, filters, most_rows=most_rows)
-
-
-def run_in_frames(
-    profile: Profile,
-    frames: Iterable[pl.DataFrame],
-    inputs: Inputs,
-    filters: Filters | None = None,
-    *,
-    most_rows: int | None = None,
-) -> Result:
-    """As `run`, for rows that come in several frames, one at least: the same result, and the rows as they came are never all in memory.
-
-    The steps that look at each row for itself are done frame by frame, up to the first that looks at all rows.
+    The rows come in one frame or several, which gives the same result. Who may not be shown is taken out or masked as soon as the legal
+    units are joined, whatever the profile says.
     """
     import polars as pl
 

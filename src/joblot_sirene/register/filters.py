@@ -1,7 +1,6 @@
-"""Which establishments a job takes: the keys of `filters` in a job file, checked, and what they mean for one row.
+"""Which establishments a job takes: the keys of `filters` in a job file, checked.
 
-`keeps` is the reference. Engines do the same in bulk (`vector.keeps`) and are tested against it. Who may be shown at all is another matter:
-see `privacy`.
+`vector.keeps` says the same as an expression over columns. Who may be shown at all is another matter: see `privacy`.
 """
 
 from __future__ import annotations
@@ -9,28 +8,18 @@ from __future__ import annotations
 import datetime as dt
 import re
 import unicodedata
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from joblot import Document
-from joblot_sirene.register.codes import DEPARTMENTS, HEADCOUNTS, NATURAL_PERSON, REGION_OF, REGIONS
-from joblot_sirene.register.fields import Fields
-from joblot_sirene.register.identifiers import department, whole_code
-from joblot_sirene.register.naf import (
-    CODE_COLUMN,
-    NAF25,
-    NAF25_COLUMN,
-    NOMENCLATURE_COLUMN,
-    REV2,
-    Nomenclature,
-    Selection,
-    matches,
-    parse_code,
-)
+from joblot_sirene.register.codes import DEPARTMENTS, HEADCOUNTS, REGION_OF, REGIONS
+from joblot_sirene.register.identifiers import whole_code
+from joblot_sirene.register.naf import NAF25, REV2, Nomenclature, Selection, parse_code
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+
+    from joblot_sirene.register.fields import Fields
 
 UNKNOWN_CREATION: Final = dt.date(1900, 1, 1)
 """What the register writes for a date of creation that nobody knows."""
@@ -77,18 +66,6 @@ class Filters(msgspec.Struct, frozen=True, kw_only=True):
         return bool(self.legal_forms) or not self.natural_persons
 
 
-def parse(tree: Any, *, default: Nomenclature = REV2) -> Filters:
-    """The filters of a plain mapping, such as a job file's `filters`.
-
-    Raises:
-        ConfigError: keys or values that mean nothing, all of them.
-    """
-    document = Document({"filters": tree})
-    filters = read(Fields(document, "filters"), default=default)
-    document.raise_problems()
-    return filters
-
-
 def read(fields: Fields, *, default: Nomenclature = REV2) -> Filters:
     """The filters of a job file; what is wrong is noted in its document."""
     naf = fields.choice("nomenclature", (REV2, NAF25), None)
@@ -127,23 +104,6 @@ def read(fields: Fields, *, default: Nomenclature = REV2) -> Filters:
     return filters
 
 
-def keeps(row: Mapping[str, Any], filters: Filters) -> bool:
-    """Whether a row is taken: canonical names, canonical types (dates as dates, the head office as a boolean).
-
-    A value that is missing never satisfies a filter that asks for one.
-    """
-    return (
-        _keeps_activity(row, filters)
-        and (not filters.active_only or row.get("etatAdministratifEtablissement") == "A")
-        and (not filters.has_area or _keeps_place(row, filters))
-        and (not filters.headcounts or row.get("trancheEffectifsEtablissement") in filters.headcounts)
-        and _keeps_creation(row.get("dateCreationEtablissement"), filters)
-        and (not filters.head_office_only or row.get("etablissementSiege") is True)
-        and (not filters.employers_only or row.get("caractereEmployeurEtablissement") == "O")
-        and (not filters.needs_unit or _keeps_form(row.get(LEGAL_FORM_COLUMN), filters))
-    )
-
-
 def establishment_part(filters: Filters) -> Filters:
     """What is asked of an establishment's own row beside the codes to include, which engines match by their rules."""
     return msgspec.structs.replace(filters, naf_include=(), legal_forms=(), natural_persons=True)
@@ -152,59 +112,6 @@ def establishment_part(filters: Filters) -> Filters:
 def unit_part(filters: Filters) -> Filters:
     """What is asked of the legal unit: to be applied where its columns are."""
     return Filters(active_only=False, legal_forms=filters.legal_forms, natural_persons=filters.natural_persons)
-
-
-def needed_columns(filters: Filters) -> tuple[str, ...]:
-    """The canonical columns that `keeps` looks at."""
-    activity = filters.naf_include + filters.naf_exclude
-    columns = {
-        CODE_COLUMN: bool(activity),
-        NOMENCLATURE_COLUMN: bool(activity),
-        NAF25_COLUMN: any(selection.nomenclature == NAF25 for selection in activity),
-        "etatAdministratifEtablissement": filters.active_only,
-        "codeCommuneEtablissement": filters.has_area,
-        "codePostalEtablissement": bool(filters.departments or filters.postal_prefixes),
-        "trancheEffectifsEtablissement": bool(filters.headcounts),
-        "dateCreationEtablissement": filters.created_from is not None or filters.created_to is not None,
-        "etablissementSiege": filters.head_office_only,
-        "caractereEmployeurEtablissement": filters.employers_only,
-        LEGAL_FORM_COLUMN: filters.needs_unit,
-    }
-    return tuple(name for name, needed in columns.items() if needed)
-
-
-def _keeps_activity(row: Mapping[str, Any], filters: Filters) -> bool:
-    if filters.naf_include and not any(matches(row, selection) for selection in filters.naf_include):
-        return False
-    return not any(matches(row, selection) for selection in filters.naf_exclude)
-
-
-def _keeps_place(row: Mapping[str, Any], filters: Filters) -> bool:
-    commune, post = (
-        None if code is None else whole_code(code)
-        for code in (row.get("codeCommuneEtablissement"), row.get("codePostalEtablissement"))
-    )
-    return (
-        commune in filters.communes
-        or department(commune, post) in filters.departments
-        or (post is not None and post.startswith(filters.postal_prefixes))
-    )
-
-
-def _keeps_creation(created: dt.date | None, filters: Filters) -> bool:
-    if filters.created_from is None and filters.created_to is None:
-        return True
-    if created is None or created == UNKNOWN_CREATION:
-        return False
-    return (filters.created_from or dt.date.min) <= created <= (filters.created_to or dt.date.max)
-
-
-def _keeps_form(form: str | None, filters: Filters) -> bool:
-    if form is None:
-        return False
-    return (filters.natural_persons or not form.startswith(NATURAL_PERSON)) and (
-        not filters.legal_forms or form.startswith(filters.legal_forms)
-    )
 
 
 def _selections(fields: Fields, key: str, asked: Nomenclature | None, default: Nomenclature) -> tuple[Selection, ...]:

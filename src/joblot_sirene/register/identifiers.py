@@ -66,11 +66,6 @@ def _repair(text: str | None, digits: int) -> tuple[str | None, Repair]:
     return text, "invalid"
 
 
-def vat_number(siren: str) -> str:
-    """The French VAT number of a SIREN: the key is (12 + 3 x (SIREN mod 97)) mod 97."""
-    return f"FR{(12 + 3 * (int(siren) % 97)) % 97:02d}{siren}"
-
-
 def whole_code(code: str) -> str:
     """A commune's or postal code of five digits that a spreadsheet read as a number, whole again: `1004`, `1004.0` are `01004`."""
     found = re.fullmatch(r"([0-9]{4,5})(\.0+)?", code)

@@ -184,10 +184,6 @@ class Layout(msgspec.Struct, frozen=True):
     unit: tuple[str, ...]
     confidence: float
 
-    def actual(self, name: str) -> str | None:
-        """The file's own name of a canonical column, or None when it has none."""
-        return next((own for own, canonical in self.canonical.items() if canonical == name), None)
-
     def describe(self) -> str:
         """One line: the kind, how many columns, what else is there or missing."""
         known = _KNOWN[self.kind]

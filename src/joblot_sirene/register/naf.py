@@ -216,15 +216,6 @@ def matching_rule(selection: Selection) -> list[Rule]:
     return [main] if selection.nomenclature == REV2 else [Rule(NAF25_COLUMN, None, frozenset(), selection.codes), main]
 
 
-def matches(row: Mapping[str, object], selection: Selection) -> bool:
-    """Whether a row (canonical column names) matches. The reference for what engines do in bulk."""
-    return any(
-        row.get(rule.code_column) in rule.codes
-        and (rule.nomenclature_column is None or (row.get(rule.nomenclature_column) or "") in rule.nomenclatures)
-        for rule in matching_rule(selection)
-    )
-
-
 def nearest(code: str, present: Collection[str], *, limit: int = 3) -> list[str]:
     """Of the full codes that are present, the ones nearest to a code: longest common beginning first, then by distance in the list."""
     plain = code.replace(".", "")

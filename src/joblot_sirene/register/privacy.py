@@ -14,15 +14,15 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 import msgspec
 
-from joblot import Document
 from joblot_sirene.register.codes import NATURAL_PERSON
-from joblot_sirene.register.fields import Fields
 from joblot_sirene.register.layout import COLUMNS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     import polars as pl
+
+    from joblot_sirene.register.fields import Fields
 
 MASK: Final = "[ND]"
 """What stands in a masked field, in the register and in ours."""
@@ -118,18 +118,6 @@ class Counts(msgspec.Struct, frozen=True, kw_only=True):
     natural_persons: int | None = None
 
 
-def parse(tree: Any) -> Policy:
-    """The policy of a plain mapping, such as a job file's `privacy`.
-
-    Raises:
-        ConfigError: keys or values that mean nothing.
-    """
-    document = Document({"privacy": tree})
-    policy = read(Fields(document, "privacy"))
-    document.raise_problems()
-    return policy
-
-
 def read(fields: Fields) -> Policy:
     """The policy of a job file; what is wrong is noted in its document."""
     policy = Policy(
@@ -141,19 +129,6 @@ def read(fields: Fields) -> Policy:
     )
     fields.finish()
     return policy
-
-
-def is_public(row: Mapping[str, Any]) -> bool:
-    """Whether a row may be shown in full: status O of the establishment and, where it is known, of the legal unit.
-
-    A missing status is not public.
-    """
-    return row.get(STATUS_COLUMN) == "O" and row.get(UNIT_STATUS_COLUMN, "O") in {"O", None}
-
-
-def masked(row: Mapping[str, Any]) -> dict[str, Any]:
-    """A row with every name and address field masked, whatever the file shows. The reference for `protect`."""
-    return {name: MASK if name in MASKED_COLUMNS else value for name, value in row.items()}
 
 
 def protect(frame: pl.DataFrame, policy: Policy) -> tuple[pl.DataFrame, Counts]:

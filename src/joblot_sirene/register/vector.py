@@ -1,6 +1,6 @@
 """The rules of single rows as expressions over whole columns.
 
-Each has its reference elsewhere (`filters.keeps`, `identifiers`), and a test that holds the two together.
+Tests hold each against the same rule for one row, which is in `identifiers` where the program needs that too, else with the tests.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def matches(selection: Selection) -> pl.Expr:
-    """Whether rows match an activity code (`naf.matches`)."""
+    """Whether rows match an activity code: any of its rules holds."""
     return _any(
         pl.col(rule.code_column).is_in(sorted(rule.codes)).fill_null(value=False)
         & (
@@ -34,7 +34,7 @@ def matches(selection: Selection) -> pl.Expr:
 
 
 def keeps(filters: Filters) -> pl.Expr:
-    """Whether rows are taken (`filters.keeps`): never null."""
+    """Whether rows are taken, never null: a value that is missing never satisfies a filter that asks for one."""
     parts = [*_activity(filters), *_area(filters), *_creation(filters), *_form(filters)]
     if filters.active_only:
         parts.append(pl.col("etatAdministratifEtablissement") == "A")
@@ -50,7 +50,7 @@ def keeps(filters: Filters) -> pl.Expr:
 def residual(filters: Filters) -> pl.Expr | None:
     """What is left to ask of establishments once rows match by the codes that are included; None when nothing is.
 
-    What needs the legal unit is left out: see `filters.unit_part`.
+    What needs the legal unit is left out: `filters.unit_part` has it.
     """
     asked = establishment_part(filters)
     return None if asked == Filters(active_only=False) else keeps(asked)
@@ -137,7 +137,7 @@ def siret_valid(siret: pl.Expr) -> pl.Expr:
 
 
 def vat_number(siren: pl.Expr) -> pl.Expr:
-    """The VAT numbers of SIREN numbers (`identifiers.vat_number`); null for what is not nine digits."""
+    """The French VAT numbers of SIREN numbers, with the key (12 + 3 x (SIREN mod 97)) mod 97; null for what is not nine digits."""
     key = (12 + 3 * (digits(siren, 9) % 97)) % 97
     return pl.concat_str(pl.lit("FR"), key.cast(pl.String).str.zfill(2), siren)
 

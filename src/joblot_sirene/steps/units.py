@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING, Any, Final
 import polars as pl
 
 from joblot_sirene.register import vector
-from joblot_sirene.register.layout import UNIT_COLUMNS
 from joblot_sirene.register.privacy import UNIT_STATUS_COLUMN
 from joblot_sirene.steps.model import Inputs, Outcome
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
     from joblot_sirene.steps.parameters import Units
 
@@ -65,10 +64,3 @@ def warn(facts: Mapping[str, Any], parameters: Units) -> tuple[str, ...]:
         return (warning,) if parameters.required else ()
     missing = facts["rows_without_unit"]
     return (f"{missing} rows have no legal unit in the file given: is it of the same month?",) if missing else ()
-
-
-def collect(batches: Iterable[pl.DataFrame], sirens: pl.Series) -> pl.DataFrame:
-    """The legal units of some SIREN numbers from the slices of a file, in the file's order."""
-    wanted = pl.DataFrame({"siren": sirens.unique()})
-    found = [batch.join(wanted, on="siren", how="semi", maintain_order="left") for batch in batches]
-    return pl.concat(found) if found else pl.DataFrame(schema=dict.fromkeys(UNIT_COLUMNS, pl.String)).select(WANTED)
