@@ -126,7 +126,7 @@ def test_every_step_and_every_target_is_documented():
     page = text("sirene/profiles.md")
     assert set(KPIS) <= first_cells(section(page, "## Targets"))
     adding = first_cells(section(page, "## Steps"))
-    assert set(profiles._STEPS) <= adding
+    assert set(profiles.STEPS) <= adding
 
 
 def test_the_job_for_statistics_of_the_page_of_privacy_is_taken():

@@ -18,6 +18,7 @@ from joblot_sirene.steps import (
     duplicates,
     identifiers,
     labels,
+    likeness,
     model,
     normalise,
     parameters,
@@ -326,7 +327,7 @@ class TestDuplicates:
             {"siret": "5", "enseigne1Etablissement": MASK},
             {"siret": "6", "enseigne1Etablissement": "ATELIER DES ORMES", "libelleVoieEtablissement": "DU PORT"},
         )
-        outcome = duplicates.run_fuzzy(rows, parameters.Likeness(), INPUTS)
+        outcome = likeness.run(rows, parameters.Likeness(), INPUTS)
         assert outcome.frame["siret"].to_list() == rows["siret"].to_list()
         assert outcome.frame["groupe_doublons"].to_list() == ["1", "1", None, None, None, None]
         assert outcome.frame["similarite"].to_list()[:2] == [100.0, 100.0]
@@ -334,10 +335,10 @@ class TestDuplicates:
 
     def test_likeness_goes_through_others(self):
         rows = normalised(*({"siret": str(n), "enseigne1Etablissement": "ATELIER DES ORMES"} for n in range(4)))
-        assert set(duplicates.run_fuzzy(rows, parameters.Likeness(), INPUTS).frame["groupe_doublons"]) == {"0"}
+        assert set(likeness.run(rows, parameters.Likeness(), INPUTS).frame["groupe_doublons"]) == {"0"}
 
     def test_nothing_alike_is_a_column_without_values(self):
-        found = duplicates.run_fuzzy(normalised(), parameters.Likeness(), INPUTS).frame
+        found = likeness.run(normalised(), parameters.Likeness(), INPUTS).frame
         assert found.schema["groupe_doublons"] == pl.String
         assert found["groupe_doublons"].to_list() == [None]
 

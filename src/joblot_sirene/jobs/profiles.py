@@ -41,58 +41,24 @@ FILES: Final[Mapping[str, str]] = MappingProxyType(
 )
 """What a package may hold beside the dataset, its manifest, its data dictionary, its checksums and its log."""
 
-# a step's name, its module, its function, the struct of its parameters, what it does, and the step that must come before it
-_STEPS: Final[Mapping[str, tuple[str, str, str, str, str]]] = MappingProxyType(
+STEPS: Final[Mapping[str, str]] = MappingProxyType(
     {
-        "units": ("units", "run", "Units", "join names, legal form and category from the file of legal units", ""),
-        "normalise": (
-            "normalise",
-            "run",
-            "Normalise",
-            "types, zeros, one address line, one name, real dates, department and region",
-            "",
-        ),
-        "identifiers": (
-            "identifiers",
-            "run",
-            "Identifiers",
-            "check SIREN and SIRET (La Poste included), compute VAT numbers",
-            "normalise",
-        ),
-        "duplicates": ("duplicates", "run", "Duplicates", "number repeats, drop rows that repeat a SIRET", "normalise"),
-        "likeness": (
-            "duplicates",
-            "run_fuzzy",
-            "Likeness",
-            "flag establishments of a commune whose name and address look alike",
-            "normalise",
-        ),
-        "labels": (
-            "labels",
-            "run",
-            "Labels",
-            "labels of activities, sections, legal forms, headcounts, departments; age",
-            "normalise",
-        ),
-        "coordinates": (
-            "coordinates",
-            "run",
-            "Coordinates",
-            "longitude and latitude, places outside their territory, counts by commune",
-            "normalise",
-        ),
-        "comparison": ("comparison", "run", "Comparison", "what changed since an earlier dataset", "normalise"),
-        "history": ("history", "run", "History", "openings and closings per year", "normalise"),
-        "checks": (
-            "checks",
-            "run",
-            "Checks",
-            "count what is missing or doubtful, hold it against the targets",
-            "normalise",
-        ),
-        "score": ("score", "run", "Score", "a score for each row by weights", "normalise"),
+        "units": "join names, legal form and category from the file of legal units",
+        "normalise": "types, zeros, one address line, one name, real dates, department and region",
+        "identifiers": "check SIREN and SIRET (La Poste included), compute VAT numbers",
+        "duplicates": "number repeats, drop rows that repeat a SIRET",
+        "likeness": "flag establishments of a commune whose name and address look alike",
+        "labels": "labels of activities, sections, legal forms, headcounts, departments; age",
+        "coordinates": "longitude and latitude, places outside their territory, counts by commune",
+        "comparison": "what changed since an earlier dataset",
+        "history": "openings and closings per year",
+        "checks": "count what is missing or doubtful, hold it against the targets",
+        "score": "a score for each row by weights",
     }
 )
+"""What each step does, in their usual order. A step is the function `run` of the module of its name."""
+BEFORE_NORMALISE: Final = ("units", "normalise")
+"""Steps that look at the register's own columns. Every other one needs those that `normalise` makes, so it comes after it."""
 
 
 class StepCall(msgspec.Struct, frozen=True):
@@ -104,7 +70,7 @@ class StepCall(msgspec.Struct, frozen=True):
     @property
     def purpose(self) -> str:
         """What the step does, in one line."""
-        return _STEPS[self.name][3]
+        return STEPS[self.name]
 
 
 class Profile(msgspec.Struct, frozen=True):
@@ -216,7 +182,7 @@ def arranged(
     wanted = [*calls, *(name for name in add if name not in calls)]
     if likeness is not None:
         wanted = [name for name in wanted if name != "likeness"] + (["likeness"] if likeness else [])
-    names = list(order) if order else sorted(wanted, key=list(_STEPS).index)
+    names = list(order) if order else sorted(wanted, key=list(STEPS).index)
     document = Document({"steps_order": {"steps": names}})
     fresh = _steps(Fields(document, "steps_order"))
     document.raise_problems()
@@ -310,7 +276,7 @@ def _of_units(frame: pl.DataFrame, filters: Filters | None) -> pl.DataFrame:
 
 def _do(call: StepCall, frame: pl.DataFrame, inputs: Inputs) -> tuple[pl.DataFrame, StepReport]:
     began = monotonic()
-    step: Step = getattr(_module(call.name), _STEPS[call.name][1])
+    step: Step = _module(call.name).run
     outcome = step(frame, call.parameters, inputs)
     took = round((monotonic() - began) * 1000)
     report = StepReport(call.name, frame.height, outcome.frame.height, outcome.facts, outcome.warnings, took)
@@ -321,7 +287,7 @@ def _module(name: str) -> Any:
     """A step's module, imported when it is needed: the data engine takes a while to load."""
     from importlib import import_module
 
-    return import_module(f"joblot_sirene.steps.{_STEPS[name][0]}")
+    return import_module(f"joblot_sirene.steps.{name}")
 
 
 def _steps(fields: Fields) -> tuple[StepCall, ...]:
@@ -352,12 +318,12 @@ def _step(document: Document, keys: Keys, item: Any, before: list[str]) -> StepC
     message, hint = "", ""
     if not name:
         message = f"a step is a name, or a name with parameters, not {shown(item)}"
-    elif name not in _STEPS:
-        message, hint = f"unknown step {shown(name)}", did_you_mean(name, _STEPS) or f"steps: {', '.join(_STEPS)}"
+    elif name not in STEPS:
+        message, hint = f"unknown step {shown(name)}", did_you_mean(name, STEPS) or f"steps: {', '.join(STEPS)}"
     elif name in before:
         message, hint = f"the step `{name}` is there twice", "keep one of them"
-    elif _STEPS[name][4] and _STEPS[name][4] not in before:
-        message = f"the step `{name}` must come after `{_STEPS[name][4]}`"
+    elif name not in BEFORE_NORMALISE and "normalise" not in before:
+        message = f"the step `{name}` must come after `normalise`"
     elif name == "units" and before:
         message, hint = "the step `units` must come first", "whether somebody may be shown depends on it"
     else:
@@ -368,7 +334,7 @@ def _step(document: Document, keys: Keys, item: Any, before: list[str]) -> StepC
 
 
 def _convert(document: Document, keys: Keys, name: str, parameters: Any) -> Any:
-    kind = getattr(parameters_of_steps, _STEPS[name][2])
+    kind = getattr(parameters_of_steps, name.capitalize())
     known = kind.__struct_fields__
     hint = ""
     if not isinstance(parameters, dict):

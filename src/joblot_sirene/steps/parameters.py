@@ -1,4 +1,4 @@
-"""What each step of a profile can be told, a struct a step, checked when it is made.
+"""The parameters of each step of a profile, a struct of the step's name, checked when it is made.
 
 They stand apart from the steps because a job file is read before processes are forked, and the steps' data engine begins threads.
 """
