@@ -4,9 +4,9 @@ import datetime as dt
 
 from joblot import Document
 from joblot_sirene.register import filters, naf, privacy
-from joblot_sirene.register.codes import NATURAL_PERSON
+from joblot_sirene.register.codes import LEGAL_FORM_COLUMN, NATURAL_PERSON
 from joblot_sirene.register.fields import Fields
-from joblot_sirene.register.filters import LEGAL_FORM_COLUMN, UNKNOWN_CREATION
+from joblot_sirene.register.filters import UNKNOWN_CREATION
 from joblot_sirene.register.identifiers import department, whole_code
 
 

@@ -3,6 +3,7 @@
 import pytest
 
 from joblot import JoblotError
+from joblot_sirene.errors import LayoutError
 from joblot_sirene.register.layout import (
     COLUMNS,
     ESTABLISHMENT_LAYOUTS,
@@ -10,7 +11,6 @@ from joblot_sirene.register.layout import (
     HISTORY_COLUMNS,
     UNIT_COLUMNS,
     UNIT_LAYOUTS,
-    LayoutError,
     recognise,
 )
 

@@ -86,6 +86,7 @@ LEGAL_FORMS: Final[Mapping[str, str]] = MappingProxyType(
 )
 """Legal forms at the levels of one and two digits."""
 
+LEGAL_FORM_COLUMN: Final = "categorieJuridiqueUniteLegale"
 NATURAL_PERSON: Final = "1"
 """Legal forms of natural persons begin with this digit."""
 

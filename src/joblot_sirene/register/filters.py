@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 UNKNOWN_CREATION: Final = dt.date(1900, 1, 1)
 """What the register writes for a date of creation that nobody knows."""
 
-LEGAL_FORM_COLUMN: Final = "categorieJuridiqueUniteLegale"
-
 # a city's own commune code, and the codes of its districts that stand in the files instead
 _DISTRICTS: Final[Mapping[str, frozenset[str]]] = {
     "75056": frozenset(str(code) for code in range(75101, 75121)),
@@ -37,7 +35,7 @@ _DISTRICTS: Final[Mapping[str, frozenset[str]]] = {
 class Filters(msgspec.Struct, frozen=True, kw_only=True):
     """Which rows a job takes. Empty tuples and sets and None ask for nothing.
 
-    The areas (departments, communes, postal prefixes) add up: a place is taken when it lies in any of them. `headcounts` are bands
+    The areas (departments, communes, postal prefixes) add up: an establishment is taken when it lies in any of them. `headcounts` are bands
     (`codes.HEADCOUNTS`), `legal_forms` beginnings of legal forms of the legal unit.
     """
 
@@ -57,7 +55,7 @@ class Filters(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def has_area(self) -> bool:
-        """Whether places are restricted at all."""
+        """Whether the area is restricted at all."""
         return bool(self.departments or self.communes or self.postal_prefixes)
 
     @property
@@ -68,44 +66,44 @@ class Filters(msgspec.Struct, frozen=True, kw_only=True):
 
 def read(fields: Fields, *, default: Nomenclature = REV2) -> Filters:
     """The filters of a job file; what is wrong is noted in its document."""
-    naf = fields.choice("nomenclature", (REV2, NAF25), None)
-    asked: Nomenclature | None = NAF25 if naf == NAF25 else REV2 if naf == REV2 else None
-    areas = fields.words(
+    choice = fields.choice("nomenclature", (REV2, NAF25), None)
+    nomenclature: Nomenclature | None = NAF25 if choice == NAF25 else REV2 if choice == REV2 else None
+    areas = fields.texts(
         "regions", _region, "a region's name or the beginning of a postal code", known=REGIONS.values()
     )
     created = fields.section("created")
     filters = Filters(
-        naf_include=_selections(fields, "naf_include", asked, default),
-        naf_exclude=_selections(fields, "naf_exclude", asked, default),
+        naf_include=_selections(fields, "naf_include", nomenclature, default),
+        naf_exclude=_selections(fields, "naf_exclude", nomenclature, default),
         active_only=fields.flag("active_only", default=True),
-        departments=frozenset(fields.words("departments", _department, "a department's code (`35`, `2A`, `974`)"))
+        departments=frozenset(fields.texts("departments", _department, "a department's code (`35`, `2A`, `974`)"))
         | {code for code, region in REGION_OF.items() if region in areas},
         communes=_with_districts(
-            fields.words("communes", _commune, "a commune's code of five characters (`35238`, not its postal code)")
+            fields.texts("communes", _commune, "a commune's code of five characters (`35238`, not its postal code)")
         ),
         postal_prefixes=_merged(
             [area[1:] for area in areas if area.startswith("=")],
-            fields.words("postal_prefixes", _prefix, "the beginning of a postal code (one to five digits)"),
+            fields.texts("postal_prefixes", _prefix, "the beginning of a postal code (one to five digits)"),
         ),
         headcounts=_headcounts(fields),
         created_from=_date(created, "from"),
         created_to=_date(created, "to"),
         head_office_only=fields.flag("head_office_only", default=False),
         employers_only=fields.flag("employers_only", default=False),
-        legal_forms=fields.words(
+        legal_forms=fields.texts(
             "legal_forms", _legal_form, "the beginning of a legal form (one to four digits, such as `57` or `5499`)"
         ),
         natural_persons=fields.flag("natural_persons", default=True),
     )
     if filters.created_from and filters.created_to and filters.created_from > filters.created_to:
-        created.wrong("to", "`filters.created.to` lies before `filters.created.from`", "swap them")
+        created.add_problem("to", "`filters.created.to` lies before `filters.created.from`", "swap them")
     created.finish()
     fields.finish()
     return filters
 
 
 def establishment_part(filters: Filters) -> Filters:
-    """What is asked of an establishment's own row beside the codes to include, which engines match by their rules."""
+    """What is asked of an establishment's own row, without the codes to include: a scan matches those by their rules (`naf.Rule`)."""
     return msgspec.structs.replace(filters, naf_include=(), legal_forms=(), natural_persons=True)
 
 
@@ -114,37 +112,39 @@ def unit_part(filters: Filters) -> Filters:
     return Filters(active_only=False, legal_forms=filters.legal_forms, natural_persons=filters.natural_persons)
 
 
-def _selections(fields: Fields, key: str, asked: Nomenclature | None, default: Nomenclature) -> tuple[Selection, ...]:
-    found: dict[str, Selection] = {}
+def _selections(
+    fields: Fields, key: str, nomenclature: Nomenclature | None, default: Nomenclature
+) -> tuple[Selection, ...]:
+    selections: dict[str, Selection] = {}
 
     def read_code(text: str) -> str:
-        selection = parse_code(text, asked, default=default)
-        return found.setdefault(selection.name, selection).name
+        selection = parse_code(text, nomenclature, default=default)
+        return selections.setdefault(selection.name, selection).name
 
-    fields.words(key, read_code, "an activity code")
-    return tuple(found.values())
+    fields.texts(key, read_code, "an activity code")
+    return tuple(selections.values())
 
 
 def _headcounts(fields: Fields) -> frozenset[str]:
     value = fields.raw("headcount")
     if not isinstance(value, dict):
-        return frozenset(fields.words("headcount", _band, f"a headcount band ({', '.join(HEADCOUNTS)})"))
+        return frozenset(fields.texts("headcount", _band, f"a headcount band ({', '.join(HEADCOUNTS)})"))
     bounds = fields.section("headcount")
     least = bounds.number("min", 0, whole=True)
     most = bounds.number("max", None, whole=True)
     bounds.finish()
     if most is not None and most < least:
-        bounds.wrong("max", "`filters.headcount.max` is less than `filters.headcount.min`", "swap them")
+        bounds.add_problem("max", "`filters.headcount.max` is less than `filters.headcount.min`", "swap them")
         return frozenset()
-    found = frozenset(
+    bands = frozenset(
         band
         for band, (low, high, _) in HEADCOUNTS.items()
         if low >= least and (most is None or (high is not None and high <= most))
     )
-    if not found:
+    if not bands:
         hint = "the register knows bands only, such as 10 to 19 and 20 to 49, the last one from 10000"
-        fields.wrong("headcount", "no band of the register lies within `filters.headcount`", hint)
-    return found
+        fields.add_problem("headcount", "no band of the register lies within `filters.headcount`", hint)
+    return bands
 
 
 def _date(fields: Fields, key: str) -> dt.date | None:
@@ -154,7 +154,7 @@ def _date(fields: Fields, key: str) -> dt.date | None:
     try:
         return dt.date.fromisoformat(text) if re.fullmatch(r"\d{4}-\d\d-\d\d", text) else _year(text, key)
     except ValueError:
-        fields.misfit(key, "a date such as `2020-01-31` or a year")
+        fields.add_mismatch(key, "a date such as `2020-01-31` or a year")
         return None
 
 
@@ -170,7 +170,7 @@ def _plain(text: str) -> str:
 
 
 def _region(text: str) -> str | None:
-    """The region's code, or `=` and a postal prefix: digits mean what they meant to the program that this replaces."""
+    """The region's code, or `=` and a postal prefix: digits mean what they meant to the program that this one replaces."""
     if text.isascii() and text.isdigit():
         prefix = _prefix(text)
         return None if prefix is None else f"={prefix}"

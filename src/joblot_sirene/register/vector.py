@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from joblot_sirene.register import identifiers
-from joblot_sirene.register.codes import NATURAL_PERSON
-from joblot_sirene.register.filters import LEGAL_FORM_COLUMN, UNKNOWN_CREATION, Filters, establishment_part
+from joblot_sirene.register.codes import LEGAL_FORM_COLUMN, NATURAL_PERSON
+from joblot_sirene.register.filters import UNKNOWN_CREATION, Filters, establishment_part
 from joblot_sirene.register.naf import Selection, matching_rule
 
 if TYPE_CHECKING:
@@ -52,18 +52,18 @@ def residual(filters: Filters) -> pl.Expr | None:
 
     What needs the legal unit is left out: `filters.unit_part` has it.
     """
-    asked = establishment_part(filters)
-    return None if asked == Filters(active_only=False) else keeps(asked)
+    part = establishment_part(filters)
+    return None if part == Filters(active_only=False) else keeps(part)
 
 
 def whole_code(code: pl.Expr) -> pl.Expr:
     """Commune or postal codes with their zeros (`identifiers.whole_code`)."""
-    lost = code.str.contains(r"^([0-9]{4}|[0-9]{4,5}\.0+)$")
-    return pl.when(lost).then(code.str.replace(r"\.0+$", "").str.zfill(5)).otherwise(code)
+    is_number = code.str.contains(r"^([0-9]{4}|[0-9]{4,5}\.0+)$")
+    return pl.when(is_number).then(code.str.replace(r"\.0+$", "").str.zfill(5)).otherwise(code)
 
 
 def department(commune: pl.Expr, postal_code: pl.Expr) -> pl.Expr:
-    """The department of places (`identifiers.department`)."""
+    """The department of communes, or of postal codes where there is no commune (`identifiers.department`)."""
     commune, postal_code = whole_code(commune), whole_code(postal_code)
     overseas = commune.str.slice(0, 2).is_in(["97", "98"])
     by_commune = (
@@ -95,12 +95,12 @@ def department(commune: pl.Expr, postal_code: pl.Expr) -> pl.Expr:
 
 def numbers(text: pl.Series) -> pl.Series:
     """SIREN or SIRET numbers as numbers, whether a spreadsheet took their zeros or added spaces and decimals; what is none is missing."""
-    found = text.cast(pl.UInt64, strict=False)
-    odd = found.is_null() & text.is_not_null()
-    if not odd.any():
-        return found
-    plain = text.filter(odd).str.replace_all(r"\s|[.,]0+\s*$", "").cast(pl.UInt64, strict=False)
-    return found.scatter(odd.arg_true(), plain)
+    result = text.cast(pl.UInt64, strict=False)
+    failed = result.is_null() & text.is_not_null()
+    if not failed.any():
+        return result
+    digits = text.filter(failed).str.replace_all(r"\s|[.,]0+\s*$", "").cast(pl.UInt64, strict=False)
+    return result.scatter(failed.arg_true(), digits)
 
 
 def siren_numbers(rows: pl.DataFrame) -> pl.Series:
@@ -115,8 +115,8 @@ def siren_numbers(rows: pl.DataFrame) -> pl.Series:
 
 def digits(text: pl.Expr, length: int) -> pl.Expr:
     """The numbers of texts that are so many digits; null for others."""
-    whole = (text.str.len_bytes() == length) & ~text.str.starts_with("+")  # which a cast to a number lets through
-    return pl.when(whole).then(text.cast(pl.UInt64, strict=False))
+    has_length = (text.str.len_bytes() == length) & ~text.str.starts_with("+")  # which a cast to a number lets through
+    return pl.when(has_length).then(text.cast(pl.UInt64, strict=False))
 
 
 def siren_valid(siren: pl.Expr) -> pl.Expr:
@@ -197,7 +197,7 @@ def _form(filters: Filters) -> list[pl.Expr]:
 
 def _sum(number: pl.Expr, length: int, table: pl.Series) -> pl.Expr:
     """The sum over a number's digits, four at a time from the right by a table of all blocks of four."""
-    blocks = [(number // 10**place % 10_000).cast(pl.UInt32) for place in range(0, length, 4)]
+    blocks = [(number // 10**position % 10_000).cast(pl.UInt32) for position in range(0, length, 4)]
     return pl.sum_horizontal(*(pl.lit(table).gather(block) for block in blocks), ignore_nulls=False)
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from joblot_sirene.register.fields import shown
+from joblot_sirene.register.fields import quoted
 from joblot_sirene.steps.model import COLUMNS, MADE_LATER
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ class Duplicates(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         unknown = [key for key in self.keys if key not in COLUMNS]
         if unknown or not self.keys:
             raise ValueError(
-                f"`keys` must name columns of the dataset{f', not {shown(unknown[0])}' if unknown else ''}"
+                f"`keys` must name columns of the dataset{f', not {quoted(unknown[0])}' if unknown else ''}"
             )
         later = [key for key in self.keys if key in MADE_LATER]
         if later:
@@ -109,7 +109,7 @@ class Checks(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def __post_init__(self) -> None:
         for key, target in self.kpi_targets.items():
             if key not in KPIS:
-                raise ValueError(f"{shown(key)} is not something to set a target for: {', '.join(KPIS)}")
+                raise ValueError(f"{quoted(key)} is not something to set a target for: {', '.join(KPIS)}")
             if not 0 <= target <= 1:
                 raise ValueError(f"the target of `{key}` must be a share from 0 to 1, not {target:g}")
 

@@ -13,8 +13,8 @@ import zlib
 from contextlib import ExitStack
 from typing import IO, TYPE_CHECKING, Final
 
-from joblot_sirene.errors import SireneError
-from joblot_sirene.register.layout import LayoutError, recognise
+from joblot_sirene.errors import LayoutError, SireneError
+from joblot_sirene.register.layout import recognise
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
