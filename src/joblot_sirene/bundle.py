@@ -223,8 +223,7 @@ class Bundle:
 
     def _guard(self, rows: Rows, profile: Profile) -> None:
         simple = all(call.name in profiles.ROW_BY_ROW | {"duplicates"} for call in profile.steps)
-        size = rows.size + sum(other.size for other in rows.beside)
-        needed = int((ROWS_TAKE if simple else ALL_ROWS_TAKE) * size)
+        needed = int((ROWS_TAKE if simple else ALL_ROWS_TAKE) * rows.total_size)
         if 0 < self._max_ram_bytes < needed:
             raise MemoryLimitError(
                 f"the {rows.height} rows of this dataset need about {shown_size(needed)} of memory, and "
@@ -235,9 +234,9 @@ class Bundle:
     def _inputs(self, spec: DatasetSpec, rows: Rows) -> Any:
         from joblot_sirene.steps.model import Inputs
 
-        beside = iter(rows.beside)
-        units = next(beside).frame() if self._units is not None else None
-        history = next(beside).frame() if self._history is not None else None
+        companions = iter(rows.companions)
+        units = next(companions).frame() if self._units is not None else None
+        history = next(companions).frame() if self._history is not None else None
         return Inputs(
             today=privacy.stock_date(self._source.newest) or self._made_at.date(),
             policy=spec.job.policy,

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from joblot_sirene.register import naf, vector
-from joblot_sirene.stock.memory import BESIDES, Budget, MemoryLimitError
+from joblot_sirene.stock.memory import BASELINE_BYTES, Budget, MemoryLimitError
 from joblot_sirene.stock.routing import RowRequest
 from joblot_sirene.stock.scan import scan
 from joblot_sirene.stock.source import ParquetSource, ScanCancelledError, open_source
@@ -217,11 +217,11 @@ def test_rows_that_take_more_than_anybody_could_foresee_end_the_scan_by_name(tmp
     path = tmp_path / "s.parquet"
     table([row(number) for number in range(100)]).write_parquet(path)
     allowed = 128 * 2**20
-    monkeypatch.setattr("joblot_sirene.stock.memory.resident_bytes", lambda: allowed + BESIDES + 1)
+    monkeypatch.setattr("joblot_sirene.stock.memory.resident_bytes", lambda: allowed + BASELINE_BYTES + 1)
     with pytest.raises(MemoryLimitError) as caught:
         run(path, [request("69.20Z")], tmp_path, max_ram_bytes=allowed)
     assert str(caught.value) == "the rows need more memory than the 128 MiB that are allowed"
-    monkeypatch.setattr("joblot_sirene.stock.memory.resident_bytes", lambda: allowed + BESIDES)
+    monkeypatch.setattr("joblot_sirene.stock.memory.resident_bytes", lambda: allowed + BASELINE_BYTES)
     assert run(path, [request("69.20Z")], tmp_path, max_ram_bytes=allowed)["69.20Z"].height == 100
 
 
