@@ -172,7 +172,7 @@ class Bundle:
         from joblot_sirene.steps import normalise, units
 
         present = (*normalise.UNIT_NEEDED, privacy.UNIT_STATUS_COLUMN) if self._source.layout.unit else ()
-        wanted = {*normalise.NEEDED, *present, *(units.WANTED if present else ())}
+        wanted = {*normalise.NEEDED, *present, *(units.NEEDED if present else ())}
         return [name for name in dict.fromkeys((*COLUMNS, *self._source.layout.unit)) if name in wanted]
 
     def _companions(self) -> list[Companion]:
@@ -180,7 +180,7 @@ class Bundle:
 
         found = []
         if self._units is not None:
-            found.append(Companion(self._units, "siren", units.WANTED))
+            found.append(Companion(self._units, "siren", units.NEEDED))
         if self._history is not None:
             found.append(Companion(self._history, "siret", history.NEEDED))
         return found

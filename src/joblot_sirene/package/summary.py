@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import polars as pl
 
 from joblot_sirene.package import france
-from joblot_sirene.register import codes, naf
+from joblot_sirene.register import codes, naf, vector
 from joblot_sirene.register.identifiers import CORSICA, MAINLAND, OVERSEAS
 from joblot_sirene.register.privacy import MASK
 
@@ -179,7 +179,8 @@ def places(frame: pl.DataFrame, named: int) -> Places | None:
         return None
     located = frame.filter(pl.col("longitude").is_not_null() & pl.col("latitude").is_not_null())
     near = located.filter(
-        _within(MAINLAND) | _within(CORSICA), ~pl.col("departement").is_in(sorted(OVERSEAS)).fill_null(value=False)
+        vector.within(MAINLAND) | vector.within(CORSICA),
+        ~pl.col("departement").is_in(sorted(OVERSEAS)).fill_null(value=False),
     )
     points = near.select(x=france.east(pl.col("longitude")), y=france.north(pl.col("latitude")), town=_town())
     line = (pl.col("y") / _ROW_KM).round()
@@ -215,11 +216,6 @@ def _apart(towns: list[tuple[float, float, str]], most: int) -> list[tuple[float
         ):
             chosen.append((x, y, name))
     return chosen
-
-
-def _within(box: tuple[float, float, float, float]) -> pl.Expr:
-    west, south, east, north = box
-    return pl.col("longitude").is_between(west, east) & pl.col("latitude").is_between(south, north)
 
 
 def _ranking(frame: pl.DataFrame, column: str, most: int, names: Mapping[str, str]) -> Ranking | None:

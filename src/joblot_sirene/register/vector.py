@@ -155,6 +155,12 @@ def lambert93(x: pl.Expr, y: pl.Expr) -> tuple[pl.Expr, pl.Expr]:
     return longitude, latitude.degrees()
 
 
+def within(box: tuple[float, float, float, float]) -> pl.Expr:
+    """Whether points (`longitude`, `latitude`) lie in a box of west, south, east and north in degrees."""
+    west, south, east, north = box
+    return pl.col("longitude").is_between(west, east) & pl.col("latitude").is_between(south, north)
+
+
 def _any(parts: Iterable[pl.Expr]) -> pl.Expr:
     return pl.any_horizontal(list(parts))
 

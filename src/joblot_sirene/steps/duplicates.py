@@ -13,22 +13,18 @@ if TYPE_CHECKING:
 
 
 def run(frame: pl.DataFrame, parameters: Duplicates, inputs: Inputs) -> Outcome:  # noqa: ARG001
-    """Number the rows of each key; drop repeats of the same SIRET. Rows with an empty key are nobody's repeat."""
+    """Number the rows of each key; drop repeats of the same SIRET. Rows with an empty key repeat no other row."""
     keys = list(parameters.keys)
+    # nearly every dataset has no repeats at all, which is found out much sooner than which rows are repeats
     if frame.height == frame.select(keys).n_unique() and not frame.select(keys).null_count().sum_horizontal().item():
         facts = {"keys": keys, "repeats": 0, "dropped": 0, "repeats_that_differ": 0}
         return Outcome(frame=frame.with_columns(repetition=pl.lit(1, dtype=pl.UInt32)), facts=facts)
-    known = pl.all_horizontal(pl.col(key).is_not_null() for key in keys)
+    has_keys = pl.all_horizontal(pl.col(key).is_not_null() for key in keys)
     numbered = frame.with_columns(
-        repetition=pl.when(known).then(pl.int_range(1, pl.len() + 1).over(keys)).otherwise(1).cast(pl.UInt32)
+        repetition=pl.when(has_keys).then(pl.int_range(1, pl.len() + 1).over(keys)).otherwise(1).cast(pl.UInt32)
     )
-    repeats = numbered.filter(pl.col("repetition") > 1)
-    different = (
-        repeats.height
-        - repeats.join(
-            numbered.filter(pl.col("repetition") == 1), on=frame.columns, how="semi", nulls_equal=True
-        ).height
-    )
+    first, repeats = numbered.filter(pl.col("repetition") == 1), numbered.filter(pl.col("repetition") > 1)
+    different = repeats.height - repeats.join(first, on=frame.columns, how="semi", nulls_equal=True).height
     dropped = "siret" in keys
     facts = {
         "keys": keys,
@@ -37,6 +33,4 @@ def run(frame: pl.DataFrame, parameters: Duplicates, inputs: Inputs) -> Outcome:
         "repeats_that_differ": different,
     }
     warnings = (f"{different} repeated rows differ from the first one, which is kept",) if dropped and different else ()
-    return Outcome(
-        frame=numbered.filter(pl.col("repetition") == 1) if dropped else numbered, facts=facts, warnings=warnings
-    )
+    return Outcome(frame=first if dropped else numbered, facts=facts, warnings=warnings)

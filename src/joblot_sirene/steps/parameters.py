@@ -16,7 +16,6 @@ from joblot_sirene.steps.model import COLUMNS, MADE_LATER
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-# the key of a target, and the issue whose absence it is the share of
 KPIS: Final[Mapping[str, str]] = MappingProxyType(
     {
         "valid_siret": "siret_invalid",
@@ -31,7 +30,7 @@ KPIS: Final[Mapping[str, str]] = MappingProxyType(
         "distinct": "looks_alike",
     }
 )
-"""What a job may set targets for, each a share of rows from 0 to 1."""
+"""What a job may set targets for, each a share of rows from 0 to 1: the issue that these rows do not have, by the key of the target."""
 
 
 class Units(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
