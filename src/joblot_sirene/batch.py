@@ -263,7 +263,7 @@ def make_batch(files: Files, jobs: Sequence[JobFile], settings: Settings, *, has
             "sirene.dataset",
             input=files.paths,
             params=params,
-            outputs=[str(folder / name) for name in package.made_files(one.job.profile)],
+            outputs=[str(folder / name) for name in package.file_names(one.job.profile)],
             timeout=settings.timeout or one.job.budgets.time_minutes * 60 or None,
             tags=["sirene"],
         )

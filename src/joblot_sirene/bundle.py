@@ -201,7 +201,7 @@ class Bundle:
         )
         nothing += _nothing_left(left_out, result) or self._too_few(row_request, spec, rows, result)
         warnings = [*nothing, *(warning for step in result.steps for warning in step.warnings)]
-        made = package.Made(
+        made = package.Origin(
             job=spec.job,
             provenance=self._provenance(),
             left_out={**left_out, "partial_diffusion_left_out": result.counts.excluded},
