@@ -42,7 +42,7 @@ from joblot_sirene.stock.scan import scan
 from joblot_sirene.stock.source import open_source
 from joblot_sirene.stock.writers import write_csv, write_parquet
 def build(request, rows):
-    frames = rows.frames if rows.is_large else list(rows.frames()).__iter__
+    frames = rows.frames if rows.size > (ram or 1024) * 2**20 / 5 else list(rows.frames()).__iter__
     write_csv(frames(), out / f"{request.name}.csv")
     write_parquet(frames(), out / f"{request.name}.parquet", schema=rows.schema)
 def done(request, result):

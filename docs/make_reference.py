@@ -335,14 +335,22 @@ def shipped_profiles() -> str:
 def step_parameters() -> str:
     """Every step with its parameters."""
     rows = []
-    for name, (_, _, kind, purpose, before) in profiles._STEPS.items():  # noqa: SLF001 - the one table of steps
-        struct = getattr(parameters, kind)
+    for name, purpose in profiles.STEPS.items():
+        struct = getattr(parameters, name.capitalize())
         fields = [
             f"`{field.name}`: `{_literal(msgspec.to_builtins(_value_of(field)))}`"
             for field in msgspec.structs.fields(struct)
         ]
         about = " ".join(inspect.cleandoc(struct.__doc__ or "").split()) if fields else ""
-        rows.append([code(name), purpose, code(before) if before else "", "<br>".join(fields), about])
+        rows.append(
+            [
+                code(name),
+                purpose,
+                "" if name in profiles.BEFORE_NORMALISE else "`normalise`",
+                "<br>".join(fields),
+                about,
+            ]
+        )
     return table(["step", "what it does", "after", "parameters and defaults", "meaning of the parameters"], rows)
 
 

@@ -22,7 +22,7 @@ from joblot_sirene.jobs.request import needs_units, read_text
 from joblot_sirene.package import package
 from joblot_sirene.register import naf
 from joblot_sirene.stock.csvtext import SourceError
-from joblot_sirene.stock.source import glance
+from joblot_sirene.stock.source import probe
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -52,10 +52,10 @@ class Files(msgspec.Struct, frozen=True, kw_only=True):
         Raises:
             SireneError: one of them cannot be read, or is another file than it should be.
         """
-        found = _glance(self.stock, "establishment")
+        found = _probe(self.stock, "establishment")
         for path, kind in ((self.units, "unit"), (self.history, "history")):
             if path is not None:
-                _glance(path, kind)  # type: ignore[arg-type]
+                _probe(path, kind)  # type: ignore[arg-type]
         return self.units is not None or bool(found.layout.unit)
 
     @property
@@ -253,7 +253,7 @@ def make_batch(files: Files, jobs: Sequence[JobFile], settings: Settings, *, has
             "sirene.dataset",
             input=files.paths,
             params=params,
-            outputs=[str(folder / name) for name in package.made_files(one.job.profile)],
+            outputs=[str(folder / name) for name in package.file_names(one.job.profile)],
             timeout=settings.timeout or one.job.budgets.time_minutes * 60 or None,
             tags=["sirene"],
         )
@@ -338,9 +338,9 @@ def as_json(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, indent=2) + "\n"
 
 
-def _glance(path: Path, kind: Kind) -> Any:
+def _probe(path: Path, kind: Kind) -> Any:
     """A look at a file; that it cannot be read is a mistake in the command line here, not the failure of a job."""
     try:
-        return glance(path, expected=kind)
+        return probe(path, expected=kind)
     except SourceError as error:
         raise SireneError(error.message, hint=error.hint) from error

@@ -172,7 +172,7 @@ class Bundle:
         from joblot_sirene.steps import normalise, units
 
         present = (*normalise.UNIT_NEEDED, privacy.UNIT_STATUS_COLUMN) if self._source.layout.unit else ()
-        wanted = {*normalise.NEEDED, *present, *(units.WANTED if present else ())}
+        wanted = {*normalise.NEEDED, *present, *(units.NEEDED if present else ())}
         return [name for name in dict.fromkeys((*COLUMNS, *self._source.layout.unit)) if name in wanted]
 
     def _companions(self) -> list[Companion]:
@@ -180,7 +180,7 @@ class Bundle:
 
         found = []
         if self._units is not None:
-            found.append(Companion(self._units, "siren", units.WANTED))
+            found.append(Companion(self._units, "siren", units.NEEDED))
         if self._history is not None:
             found.append(Companion(self._history, "siret", history.NEEDED))
         return found
@@ -196,12 +196,12 @@ class Bundle:
         left_out, nothing = _left_out(rows, spec.job), [*self._nobody_is_public(), *self._nothing_found(spec, rows)]
         if spec.job.profile.compares and spec.earlier is None and spec.request.params["earlier"] is not None:
             nothing.append("no earlier dataset of this name: nothing was compared")
-        result = profiles.run_in_frames(
+        result = profiles.run(
             spec.job.profile, rows.frames(), self._inputs(spec, rows), spec.job.filters, most_rows=spec.sample
         )
         nothing += _nothing_left(left_out, result) or self._too_few(row_request, spec, rows, result)
         warnings = [*nothing, *(warning for step in result.steps for warning in step.warnings)]
-        made = package.Made(
+        made = package.Origin(
             job=spec.job,
             provenance=self._provenance(),
             left_out={**left_out, "partial_diffusion_left_out": result.counts.excluded},
@@ -223,8 +223,7 @@ class Bundle:
 
     def _guard(self, rows: Rows, profile: Profile) -> None:
         simple = all(call.name in profiles.ROW_BY_ROW | {"duplicates"} for call in profile.steps)
-        size = rows.size + sum(other.size for other in rows.beside)
-        needed = int((ROWS_TAKE if simple else ALL_ROWS_TAKE) * size)
+        needed = int((ROWS_TAKE if simple else ALL_ROWS_TAKE) * rows.total_size)
         if 0 < self._max_ram_bytes < needed:
             raise MemoryLimitError(
                 f"the {rows.height} rows of this dataset need about {shown_size(needed)} of memory, and "
@@ -235,9 +234,9 @@ class Bundle:
     def _inputs(self, spec: DatasetSpec, rows: Rows) -> Any:
         from joblot_sirene.steps.model import Inputs
 
-        beside = iter(rows.beside)
-        units = next(beside).frame() if self._units is not None else None
-        history = next(beside).frame() if self._history is not None else None
+        companions = iter(rows.companions)
+        units = next(companions).frame() if self._units is not None else None
+        history = next(companions).frame() if self._history is not None else None
         return Inputs(
             today=privacy.stock_date(self._source.newest) or self._made_at.date(),
             policy=spec.job.policy,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from joblot_sirene.register import naf, privacy
 from joblot_sirene.register.naf import CODE_COLUMN, NOMENCLATURE_COLUMN
 from joblot_sirene.stock.prepare import find_prepared
-from joblot_sirene.stock.source import glance, open_source
+from joblot_sirene.stock.source import open_source, probe
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -37,7 +37,7 @@ def inspect(path: Path, *, rows: bool = True, most_codes: int = 10) -> dict[str,
         SourceError: it cannot be read.
         LayoutError: it is no stock file.
     """
-    seen = glance(path)
+    seen = probe(path)
     source = open_source(path)
     counted = _counted(source, most_codes) if rows else {}
     newest = source.newest

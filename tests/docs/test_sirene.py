@@ -15,7 +15,7 @@ from command_server import SIRENE, server
 from docs.pages import ROOT, first_cells, section, text
 from joblot import ConfigError
 from joblot_sirene.jobs import jobfile, profiles
-from joblot_sirene.package.package import ALWAYS, BESIDE
+from joblot_sirene.package.package import OPTIONAL, REQUIRED
 from joblot_sirene.register import naf
 from joblot_sirene.steps.model import COLUMNS
 from joblot_sirene.steps.parameters import KPIS
@@ -130,7 +130,7 @@ def test_every_step_and_every_target_is_documented():
     page = text("sirene/profiles.md")
     assert set(KPIS) <= first_cells(section(page, "## Targets"))
     adding = first_cells(section(page, "## Steps"))
-    assert set(profiles._STEPS) <= adding
+    assert set(profiles.STEPS) <= adding
 
 
 def test_the_job_for_statistics_of_the_page_of_privacy_is_taken():
@@ -225,7 +225,7 @@ def words_of(part):
 
 def test_every_file_of_a_dataset_is_documented(built):
     page = first_cells(section(text("sirene/datasets.md"), "## The folder"))
-    assert {*ALWAYS, *BESIDE} <= page
+    assert {*REQUIRED, *OPTIONAL} <= page
     there = {path.name for path in (built / "deep" / "naf_43").iterdir()} - {"logs"}
     assert page - {"logs/RUN.jsonl"} == there
     tree = text("sirene/datasets.md").split("```text\n")[1].split("```")[0]

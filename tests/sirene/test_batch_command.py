@@ -17,7 +17,7 @@ from joblot_sirene.errors import SireneError
 from joblot_sirene.package import package
 from joblot_sirene.register import naf
 
-TREE = {*package.ALWAYS, "logs"}
+TREE = {*package.REQUIRED, "logs"}
 
 
 def batch(sirene, stock, *words, out="out", codes=("6820B", "43")):
@@ -455,7 +455,7 @@ def test_r95_a_result_that_cannot_be_kept_is_told_all_the_same(sirene, stock):
 )
 def test_a_dataset_that_cannot_be_written_says_where(tmp_path, error):
     """The system and the data engine say it differently."""
-    with pytest.raises(ActionError) as told, package.telling(tmp_path):
+    with pytest.raises(ActionError) as told, package.write_errors(tmp_path):
         raise error
     assert told.value.message == f"cannot write to `{tmp_path}`: no space left on device"
 

@@ -3,7 +3,7 @@
 import pytest
 
 from joblot import ConfigError, Document
-from joblot_sirene.register.fields import Fields, shown
+from joblot_sirene.register.fields import Fields, quoted
 
 
 def fields(text):
@@ -23,8 +23,8 @@ def test_values_are_what_their_keys_need():
     assert found.number("c", None) == 1.5
     assert found.choice("d", ("exclude", "mask"), None) == "mask"
     assert found.text("e") == "6920"
-    assert found.words("f", str, "a word") == ("01", "1e3", "2")
-    assert found.words("g", str, "a word") == ("one",)
+    assert found.texts("f", str, "a word") == ("01", "1e3", "2")
+    assert found.texts("g", str, "a word") == ("one",)
     found.finish()
     found.document.raise_problems()
 
@@ -32,7 +32,7 @@ def test_values_are_what_their_keys_need():
 def test_what_is_not_there_has_its_default():
     found = fields("a: ~\n")
     assert (found.flag("a", default=True), found.number("b", 7), found.text("a", "x")) == (True, 7, "x")
-    assert (found.choice("a", ("x",), "x"), found.words("b", str, "a word")) == ("x", ())
+    assert (found.choice("a", ("x",), "x"), found.texts("b", str, "a word")) == ("x", ())
     assert found.section("a").text("inside") is None
     found.document.raise_problems()
 
@@ -44,7 +44,7 @@ def test_everything_that_is_wrong_is_said_at_once_with_its_place():
     found.number("c", None)
     found.choice("d", ("exclude", "mask", "all"), None)
     found.text("e")
-    found.words("f", lambda word: None, "a colour", known=["ab"])
+    found.texts("f", lambda word: None, "a colour", known=["ab"])
     inside = found.section("g")
     inside.text("k")
     inside.finish()
@@ -83,6 +83,6 @@ def test_a_document_must_be_a_mapping():
 
 
 def test_values_in_messages_are_short_and_harmless():
-    assert shown("a\x1b[0m`b") == "`a?[0m?b`"
-    assert shown("x" * 100) == f"`{'x' * 60}...`"
-    assert (shown(None), shown(True), shown([1]), shown({})) == ("`null`", "`true`", "a list", "a mapping")
+    assert quoted("a\x1b[0m`b") == "`a?[0m?b`"
+    assert quoted("x" * 100) == f"`{'x' * 60}...`"
+    assert (quoted(None), quoted(True), quoted([1]), quoted({})) == ("`null`", "`true`", "a list", "a mapping")

@@ -5,9 +5,10 @@ import datetime as dt
 import pytest
 
 from joblot import ConfigError, Document
-from joblot_sirene.register import filters
+from joblot_sirene.register import filters, vector
 from joblot_sirene.register.fields import Fields
-from joblot_sirene.register.filters import Filters, keeps, needed_columns, parse
+from sirene.reference import read_filters
+from sirene.stock import table
 
 ROW = {
     "siret": "73282932000074",
@@ -32,6 +33,11 @@ def read(text):
     return found
 
 
+def keeps(row, chosen):
+    frame = table([row], tuple(row))
+    return frame.select(vector.keeps(chosen)).item()
+
+
 def errors(text):
     with pytest.raises(ConfigError) as caught:
         read(text)
@@ -39,9 +45,9 @@ def errors(text):
 
 
 def test_r86_no_filter_takes_active_rows():
-    assert keeps(ROW, parse({}))
-    assert not keeps({**ROW, "etatAdministratifEtablissement": "F"}, parse({}))
-    assert keeps({**ROW, "etatAdministratifEtablissement": "F"}, parse({"active_only": False}))
+    assert keeps(ROW, read_filters({}))
+    assert not keeps({**ROW, "etatAdministratifEtablissement": "F"}, read_filters({}))
+    assert keeps({**ROW, "etatAdministratifEtablissement": "F"}, read_filters({"active_only": False}))
 
 
 @pytest.mark.parametrize(
@@ -92,18 +98,7 @@ def test_r86_no_filter_takes_active_rows():
     ],
 )
 def test_r86_each_filter_does_what_it_says(tree, change, expected):
-    assert keeps({**ROW, **change}, parse(tree)) is expected
-
-
-def test_needed_columns_are_those_that_are_looked_at():
-    assert needed_columns(Filters(active_only=False)) == ()
-    assert needed_columns(parse({"naf_include": ["69"]})) == (
-        "activitePrincipaleEtablissement",
-        "nomenclatureActivitePrincipaleEtablissement",
-        "etatAdministratifEtablissement",
-    )
-    assert "activitePrincipaleNAF25Etablissement" in needed_columns(parse({"naf_include": ["69.20Y"]}))
-    assert needed_columns(parse({"natural_persons": False, "active_only": False})) == ("categorieJuridiqueUniteLegale",)
+    assert keeps({**ROW, **change}, read_filters(tree)) is expected
 
 
 def test_r88_an_unknown_key_is_refused_with_its_line():

@@ -16,7 +16,6 @@ from joblot_sirene.register.identifiers import (
     siren_valid,
     siret_valid,
     utm,
-    vat_number,
 )
 
 
@@ -56,11 +55,6 @@ def test_a_number_that_a_spreadsheet_changed_is_mended_with_a_flag(text, expecte
 def test_lost_digits_never_come_back():
     assert repair_siret("5.542e13") == ("5.542e13", "invalid")
     assert repair_siret("32517500016") == ("00032517500016", "repaired")
-
-
-def test_the_vat_number_has_the_key_of_the_siren():
-    assert vat_number("356000000") == "FR39356000000"
-    assert vat_number("732829320") == "FR44732829320"
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 import pytest
 
 from joblot import JoblotError
+from joblot_sirene.errors import LayoutError
 from joblot_sirene.register.layout import (
     COLUMNS,
     ESTABLISHMENT_LAYOUTS,
@@ -10,7 +11,6 @@ from joblot_sirene.register.layout import (
     HISTORY_COLUMNS,
     UNIT_COLUMNS,
     UNIT_LAYOUTS,
-    LayoutError,
     recognise,
 )
 
@@ -49,8 +49,8 @@ def test_lower_case_names_and_a_byte_order_mark_mean_the_same():
     names = ["\ufeff" + name.lower() if name == "siren" else name.lower() for name in COLUMNS]
     layout = recognise(names)
     assert layout.missing == ()
-    assert layout.actual("siren") == "\ufeffsiren"
-    assert layout.actual("activitePrincipaleEtablissement") == "activiteprincipaleetablissement"
+    assert layout.canonical["\ufeffsiren"] == "siren"
+    assert layout.canonical["activiteprincipaleetablissement"] == "activitePrincipaleEtablissement"
 
 
 def test_the_order_of_columns_does_not_matter():

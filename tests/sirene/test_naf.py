@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from joblot_sirene.register import naf
-from joblot_sirene.register.naf import NAF25, REV2, NafError, matches, matching_rule, nearest, parse_code, parse_codes
+from joblot_sirene.register import naf, vector
+from joblot_sirene.register.naf import NAF25, REV2, NafError, matching_rule, nearest, parse_code, parse_codes
+from sirene.stock import table
 
 REV2_CODES = sorted(naf.labels(REV2))
 NEW_CODES = sorted(naf.labels(NAF25))
@@ -186,7 +187,8 @@ def test_d12_nearest_codes_share_the_longest_beginning():
     ],
 )
 def test_d14_a_row_matches_by_nomenclature_and_full_code(code, line, expected):
-    assert matches(line, parse_code(code)) is expected
+    frame = table([line], tuple(line))
+    assert frame.select(vector.matches(parse_code(code))).item() is expected
 
 
 def test_the_rule_is_data_for_engines():

@@ -35,7 +35,7 @@ def companions():
 
 def report(name, rows, policy=Policy(), selections=(CODE,), stock_date=STOCK, left_out=None, **inputs):  # noqa: B008
     profile = profiles.load(name)
-    result = profiles.run(profile, rows, Inputs(today=TODAY, policy=policy, **inputs))
+    result = profiles.run(profile, [rows], Inputs(today=TODAY, policy=policy, **inputs))
     told = quality.report(result, profile, policy, selections=selections, stock_date=stock_date, left_out=left_out)
     return told, result.frame
 
@@ -189,7 +189,7 @@ class TestToldAtAGlance:
         assert "Raison sociale présente" in outline.text
         assert "pour 90\u202f% · manqué" in outline.text
         for issue in deep[0]["issues"]:
-            assert words.known("issue", issue["key"]) in outline.text
+            assert words.label("issue", issue["key"]) in outline.text
             assert f"{words.number(issue['count'])} · {words.share(issue['share'])}" in outline.text
 
     def test_departments_communes_activities_forms_and_bands_have_their_names(self, html):
@@ -217,7 +217,7 @@ class TestToldAtAGlance:
         first, second = told["steps"][:2]
         row = "".join(f'<td class="number">{words.number(n)}</td>' for n in (first["rows_out"], second["rows_in"]))
         assert f'<th scope="row">Diffusion partielle et filtres</th>{row}' in html
-        assert all(f'<th scope="row">{words.known("step", step["name"])}</th>' in html for step in told["steps"])
+        assert all(f'<th scope="row">{words.label("step", step["name"])}</th>' in html for step in told["steps"])
 
     def test_a_profile_without_units_says_who_left_before_its_first_step(self, stock):
         told, frame = report("quick", stock)

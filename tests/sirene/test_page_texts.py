@@ -57,9 +57,9 @@ def test_everything_that_can_be_named_has_words():
     assert {f"column.{name}" for name in model.COLUMNS} <= set(known)
     assert {f"issue.{key}" for key in (*checks._ISSUES, "creation_in_future")} <= set(known)
     assert {f"kpi.{key}" for key in (*parameters.KPIS, "rows")} <= set(known)
-    assert {f"step.{name}" for name in (*profiles._STEPS, *steps)} <= set(known)
+    assert {f"step.{name}" for name in (*profiles.STEPS, *steps)} <= set(known)
     assert {f"part.{name}" for name in parameters.Score.__struct_fields__} <= set(known)
-    assert words.known("issue", "something_new") == "something_new"
+    assert words.label("issue", "something_new") == "something_new"
 
 
 def test_the_table_is_sound():

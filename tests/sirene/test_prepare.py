@@ -11,12 +11,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from joblot_sirene.register import naf, privacy
-from joblot_sirene.register.filters import Filters, needed_columns
+from joblot_sirene.register import naf, privacy, vector
+from joblot_sirene.register.filters import Filters
 from joblot_sirene.steps import normalise
 from joblot_sirene.stock.footer import rows_per_group
 from joblot_sirene.stock.memory import MemoryLimitError
-from joblot_sirene.stock.prepare import ROWS_PER_GROUP, USUAL, find_prepared, place, prepare
+from joblot_sirene.stock.prepare import ROWS_PER_GROUP, USUAL, copy_path, find_prepared, prepare
 from joblot_sirene.stock.source import BLOCK_BYTES, SourceError, Span, open_source
 from sirene.stock import CODE, NAMES, STATE, full_width, row, table, write
 from sirene.test_scan import CODES, request, run
@@ -29,7 +29,7 @@ def test_the_copy_gives_the_rows_of_the_file_in_its_order(tmp_path, name, found)
     path = write(
         table([row(number, code, **{STATE: state}) for number, (code, state) in enumerate(found)]), tmp_path / name
     )
-    place(path).unlink(missing_ok=True)
+    copy_path(path).unlink(missing_ok=True)
     requests = [request(code, where=pl.col(STATE) == "A") for code in ("69.20Z", "69", "M", "43", "01.11Z")]
     plain = run(path, requests, tmp_path)
     prepare(path)
@@ -96,7 +96,7 @@ def test_a_file_sorted_in_several_runs_gives_its_rows_in_its_order(several_runs,
     path = several_runs
     requests = [request(code) for code in ("43.21A", "69.20Z", "43", "M")]
     plain = run(path, requests, tmp_path)
-    prepared_apart(path, place(path))
+    prepared_apart(path, copy_path(path))
     prepared = find_prepared(open_source(path))
     assert prepared.rows_of == {"43.21A": 30_000, "69.20Z": 270_000}
     copy = pl.read_parquet(prepared.path, columns=[CODE])[CODE]
@@ -125,7 +125,7 @@ def test_blocks_of_text_are_sorted_together(tmp_path):
     frame.with_columns(codes.to_series().alias(CODE)).write_csv(path)
     assert path.stat().st_size > BLOCK_BYTES
     prepare(path)
-    assert pl.read_parquet(place(path), columns=[CODE])[CODE].is_sorted()
+    assert pl.read_parquet(copy_path(path), columns=[CODE])[CODE].is_sorted()
 
 
 def test_a_copy_holds_what_any_dataset_and_any_filter_looks_at():
@@ -138,7 +138,7 @@ def test_a_copy_holds_what_any_dataset_and_any_filter_looks_at():
         head_office_only=True,
         employers_only=True,
     )
-    needed = {*normalise.NEEDED, *needed_columns(every), privacy.STATUS_COLUMN}
+    needed = {*normalise.NEEDED, *vector.keeps(every).meta.root_names(), privacy.STATUS_COLUMN}
     assert needed - set(USUAL) == set()
 
 
@@ -181,9 +181,9 @@ def test_a_copy_of_an_earlier_state_is_not_used(tmp_path):
 
 def test_what_only_looks_like_a_copy_is_not_used(tmp_path):
     path = write(table([row(1)]), tmp_path / "s.parquet")
-    place(path).write_bytes(b"PAR1 nothing")
+    copy_path(path).write_bytes(b"PAR1 nothing")
     assert find_prepared(open_source(path)) is None
-    table([row(3)]).write_parquet(place(path))
+    table([row(3)]).write_parquet(copy_path(path))
     assert find_prepared(open_source(path)) is None
 
 
@@ -225,7 +225,7 @@ def test_a_disk_without_room(tmp_path):
         "try:\n    prepare(sys.argv[1])\nexcept SourceError as error:\n    print(error.message)"
     )
     found = subprocess.run([sys.executable, "-c", program, path], check=True, capture_output=True, text=True).stdout
-    assert found == f"cannot write `{place(path)}`: file too large\n"
+    assert found == f"cannot write `{copy_path(path)}`: file too large\n"
     assert [file.name for file in tmp_path.iterdir()] == ["s.csv"]
 
 

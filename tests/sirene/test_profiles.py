@@ -8,17 +8,18 @@ import pytest
 from joblot import ConfigError
 from joblot_sirene.jobs import profiles
 from joblot_sirene.jobs.profiles import NAMES, load, run, with_parameters
-from joblot_sirene.register import filters, vector
+from joblot_sirene.register import vector
 from joblot_sirene.register.privacy import MASK, Policy
 from joblot_sirene.steps.model import COLUMNS, Inputs
 from joblot_sirene.synthetic.sample import establishments, legal_units
+from sirene.reference import read_filters
 
 TODAY = dt.date(2026, 11, 20)
 
 
 @pytest.fixture(scope="module")
 def rows():
-    return establishments(4000, seed=1).filter(vector.keeps(filters.parse({"naf_include": ["F", "G", "69"]})))
+    return establishments(4000, seed=1).filter(vector.keeps(read_filters({"naf_include": ["F", "G", "69"]})))
 
 
 @pytest.fixture(scope="module")
@@ -114,7 +115,7 @@ def test_r90_a_job_has_its_own_weights_and_targets():
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_profile_makes_a_dataset_of_known_columns(rows, units, name):
-    result = run(load(name), rows, Inputs(today=TODAY, units=units))
+    result = run(load(name), [rows], Inputs(today=TODAY, units=units))
     assert result.frame.columns == [column for column in COLUMNS if column in result.frame.columns]
     assert result.counts.kept == result.frame.height > 100
     assert result.counts.excluded == rows.height - result.frame.height
@@ -132,7 +133,7 @@ def test_no_profile_shows_who_must_not_be_shown(rows, units, name):
         for column in ("enseigne1Etablissement", "libelleVoieEtablissement", "codePostalEtablissement")
     )
     for policy in (Policy(), Policy(partial_diffusion="mask", person_names=True)):
-        result = run(load(name), planted, Inputs(today=TODAY, units=units, policy=policy))
+        result = run(load(name), [planted], Inputs(today=TODAY, units=units, policy=policy))
         assert "PLANTED" not in result.frame.write_csv()
         assert "PLANTED" not in str([(step.facts, step.warnings) for step in result.steps])
         hidden = result.frame.filter(pl.col("statut_diffusion") == "P")
@@ -142,30 +143,30 @@ def test_no_profile_shows_who_must_not_be_shown(rows, units, name):
 
 def test_names_of_persons_are_in_no_profile_unless_asked_for(rows, units):
     persons = units.filter(pl.col("categorieJuridiqueUniteLegale") == "1000").select("siren")
-    result = run(load("standard"), rows, Inputs(today=TODAY, units=units))
+    result = run(load("standard"), [rows], Inputs(today=TODAY, units=units))
     assert (
         result.frame.join(persons, on="siren", how="semi")["raison_sociale"].null_count()
         == result.counts.natural_persons
         > 0
     )
-    asked = run(load("standard"), rows, Inputs(today=TODAY, units=units, policy=Policy(person_names=True)))
+    asked = run(load("standard"), [rows], Inputs(today=TODAY, units=units, policy=Policy(person_names=True)))
     assert asked.frame.join(persons, on="siren", how="semi")["raison_sociale"].null_count() == 0
 
 
 def test_filters_on_the_legal_unit_apply_after_the_join(rows, units):
-    chosen = filters.parse({"natural_persons": False})
-    result = run(load("standard"), rows, Inputs(today=TODAY, units=units), chosen)
+    chosen = read_filters({"natural_persons": False})
+    result = run(load("standard"), [rows], Inputs(today=TODAY, units=units), chosen)
     assert result.counts.natural_persons == 0
-    assert 0 < result.frame.height < run(load("standard"), rows, Inputs(today=TODAY, units=units)).frame.height
+    assert 0 < result.frame.height < run(load("standard"), [rows], Inputs(today=TODAY, units=units)).frame.height
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_d16_no_rows_are_a_dataset_with_the_same_columns(rows, units, name):
     inputs = Inputs(today=TODAY, units=units)
-    assert run(load(name), rows.head(0), inputs).frame.schema == run(load(name), rows, inputs).frame.schema
+    assert run(load(name), [rows.head(0)], inputs).frame.schema == run(load(name), [rows], inputs).frame.schema
 
 
 def test_two_runs_give_the_same_dataset(rows, units):
     inputs = Inputs(today=TODAY, units=units)
-    assert run(load("deep"), rows, inputs).frame.equals(run(load("deep"), rows, inputs).frame)
+    assert run(load("deep"), [rows], inputs).frame.equals(run(load("deep"), [rows], inputs).frame)
     assert len(profiles.shipped()) > 500

@@ -22,7 +22,7 @@ def reports():
     made = {}
     for name in profiles.NAMES:
         profile = profiles.load(name)
-        result = profiles.run(profile, rows, Inputs(today=TODAY, units=legal_units(4000, seed=1)))
+        result = profiles.run(profile, [rows], Inputs(today=TODAY, units=legal_units(4000, seed=1)))
         made[name] = quality.report(result, profile, Policy(), selections=[selection], stock_date=dt.date(2026, 11, 1))
     return made
 

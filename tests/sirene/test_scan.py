@@ -10,13 +10,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from joblot_sirene.register import filters, naf, vector
-from joblot_sirene.stock.memory import BESIDES, Budget, MemoryLimitError
+from joblot_sirene.register import naf, vector
+from joblot_sirene.stock.memory import BASELINE_BYTES, Budget, MemoryLimitError
 from joblot_sirene.stock.routing import RowRequest
 from joblot_sirene.stock.scan import scan
 from joblot_sirene.stock.source import ParquetSource, ScanCancelledError, open_source
 from joblot_sirene.stock.spool import Spool, SpoolError
 from joblot_sirene.stock.writers import cut, write_csv, write_parquet
+from sirene import reference
 from sirene.stock import CODE, CODE25, NAMES, NOMENCLATURE, STATE, full_width, row, table, write
 
 CODES = ["69.20Z", "69.10Z", "43.29A", "43.21A", "69.20Y", "69.12", None]
@@ -71,12 +72,12 @@ ASKED = {
 def test_each_request_gets_the_rows_that_match_one_by_one(tmp_path, name, found, threads, wanted):
     """R84, R85, R86, R129: prefixes, sections and codes of both lists, overlapping, each with filters of its own."""
     rows = [{"siret": f"{number:014d}", **one} for number, one in enumerate(found)]
-    chosen = {code: filters.parse(ASKED[code]) for code in sorted(wanted)}
+    chosen = {code: reference.read_filters(ASKED[code]) for code in sorted(wanted)}
     requests = [request(code, where=vector.keeps(chosen[code])) for code in chosen]
     said = run(write(table(rows), tmp_path / name), requests, tmp_path, columns=["siret", CODE], threads=threads)
     for code, picked in chosen.items():
         selection = naf.parse_code(code)
-        expected = [one["siret"] for one in rows if naf.matches(one, selection) and filters.keeps(one, picked)]
+        expected = [one["siret"] for one in rows if reference.matches(one, selection) and reference.keeps(one, picked)]
         assert said[code]["siret"].to_list() == expected
         assert said[code].columns == ["siret", CODE]
 
@@ -216,11 +217,11 @@ def test_rows_that_take_more_than_anybody_could_foresee_end_the_scan_by_name(tmp
     path = tmp_path / "s.parquet"
     table([row(number) for number in range(100)]).write_parquet(path)
     allowed = 128 * 2**20
-    monkeypatch.setattr("joblot_sirene.stock.memory.resident_bytes", lambda: allowed + BESIDES + 1)
+    monkeypatch.setattr("joblot_sirene.stock.memory.resident_bytes", lambda: allowed + BASELINE_BYTES + 1)
     with pytest.raises(MemoryLimitError) as caught:
         run(path, [request("69.20Z")], tmp_path, max_ram_bytes=allowed)
     assert str(caught.value) == "the rows need more memory than the 128 MiB that are allowed"
-    monkeypatch.setattr("joblot_sirene.stock.memory.resident_bytes", lambda: allowed + BESIDES)
+    monkeypatch.setattr("joblot_sirene.stock.memory.resident_bytes", lambda: allowed + BASELINE_BYTES)
     assert run(path, [request("69.20Z")], tmp_path, max_ram_bytes=allowed)["69.20Z"].height == 100
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from joblot_sirene.errors import LayoutError
 from joblot_sirene.stock.csvtext import SourceError
 from joblot_sirene.stock.footer import read_footer, rows_per_group
-from joblot_sirene.stock.source import ORDER, Span, glance, open_source
+from joblot_sirene.stock.source import ORDER, Span, open_source, probe
 from sirene.stock import CODE, NAMES, STATE, row, table, text, write
 
 ROWS = [
@@ -149,7 +149,7 @@ def test_columns_inside_lists_and_structs_are_no_columns(tmp_path):
     found = read_footer(path)
     assert found is not None
     assert list(found.names) == frame.columns
-    assert glance(path).layout.extra == ("more", "many")
+    assert probe(path).layout.extra == ("more", "many")
 
 
 def test_what_is_no_file(tmp_path):

@@ -30,8 +30,7 @@ _NAME_MOST: Final = 100
 _CENTURY_DAYS: Final = 36_525
 _YEAR_MINUTES: Final = 366 * 24 * 60
 _FOLDER: Final = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)*")
-_TAKEN: Final = frozenset({"batch_report.json"})
-_DEFAULT_LIKENESS: Final = 90
+_RESERVED: Final = frozenset({"batch_report.json"})
 
 
 class Output(msgspec.Struct, frozen=True):
@@ -82,64 +81,71 @@ def parse(text: str, *, file: str = "", own_profiles: str | None = None, default
     """The job of a job file's text. `own_profiles` is the text of a user's file of profiles.
 
     Raises:
-        ConfigError: everything that means nothing, in the order of the file.
+        ConfigError: everything that is wrong, in the order of the file.
     """
     document = Document.parse(text, file=file)
     fields = Fields(document)
     if not isinstance(document.data or {}, dict):
         document.raise_problems()
-    niche = fields.text("niche") or ""
-    if not fields.raw("niche") is not None:
-        fields.wrong(None, "a job needs a `niche`", "add `niche: naf_6920Z`: it names the dataset and its folder")
-    elif niche and (_NAME.fullmatch(niche) is None or len(niche) > _NAME_MOST):
-        fields.wrong(
-            "niche",
-            "`niche` must be a word of letters, digits, `_`, `-` and dots",
-            f"it names the job and its folder: without accents, a letter or digit first, at most {_NAME_MOST}",
-        )
-    elif _is_taken(niche):
-        fields.wrong("niche", f"`{niche}` is the name of the batch's own report")
-    asked = fields.section("filters")
-    chosen = filters.read(asked, default=default)
+    niche = _niche(fields)
+    section = fields.section("filters")
+    selection = filters.read(section, default=default)
     policy = _policy(fields)
     profile = _profile(fields, own_profiles)
     output = _output(fields.section("output"), niche)
     budgets = _budgets(fields.section("budgets"))
-    if asked.raw("naf_include") in (None, []):
-        fields.wrong("filters", "a job needs a code to include", "add `filters.naf_include`", at_key=True)
+    if section.raw("naf_include") in (None, []):
+        fields.add_problem("filters", "a job needs a code to include", "add `filters.naf_include`", at_key=True)
     fields.finish()
     if profile is not None:
         _refuse_prospecting(fields, profile, policy)
     document.raise_problems()
     assert profile is not None
-    return Job(niche, profile, chosen, policy, output, budgets)
+    return Job(niche, profile, selection, policy, output, budgets)
 
 
-def _is_taken(folder: str) -> bool:
-    return folder.partition("/")[0].casefold() in _TAKEN
+def _niche(fields: Fields) -> str:
+    niche = fields.text("niche") or ""
+    if fields.raw("niche") is None:
+        fields.add_problem(None, "a job needs a `niche`", "add `niche: naf_6920Z`: it names the dataset and its folder")
+    elif niche and (_NAME.fullmatch(niche) is None or len(niche) > _NAME_MOST):
+        fields.add_problem(
+            "niche",
+            "`niche` must be a word of letters, digits, `_`, `-` and dots",
+            f"it names the job and its folder: without accents, a letter or digit first, at most {_NAME_MOST}",
+        )
+    elif _is_reserved(niche):
+        fields.add_problem("niche", f"`{niche}` is the name of the batch's own report")
+    return niche
+
+
+def _is_reserved(folder: str) -> bool:
+    return folder.partition("/")[0].casefold() in _RESERVED
 
 
 def _policy(fields: Fields) -> Policy:
     retention = fields.number("retention_days", None, least=1, most=_CENTURY_DAYS, whole=True)
     section = fields.section("privacy")
     if section.raw("retention_days") is not None:
-        section.wrong("retention_days", "`retention_days` stands at the top of a job", "move it there", at_key=True)
+        section.add_problem(
+            "retention_days", "`retention_days` stands at the top of a job", "move it there", at_key=True
+        )
     policy = privacy.read(section)
     return msgspec.structs.replace(policy, retention_days=retention)
 
 
 def _profile(fields: Fields, own: str | None) -> Profile | None:
     name = fields.text("profile", "quick") or "quick"
-    order = fields.words("steps_order", str, "a step")
+    order = fields.texts("steps_order", str, "a step")
     changes, likeness = _changes(fields)
     try:
         profile = profiles.load(name, text=own)
-        profile = profiles.arranged(profile, order=order or None, add=tuple(changes), likeness=likeness)
+        profile = profiles.with_steps(profile, order=order or None, add=tuple(changes), likeness=likeness)
         return profiles.with_parameters(profile, changes)
     except ConfigError as error:
         for problem in error.diagnostics:
             key = _KEY_OF.get(problem.path.partition(".")[0].partition("[")[0], "profile")
-            fields.wrong(None if fields.raw(key) is None else key, problem.message, problem.hint, at_key=True)
+            fields.add_problem(None if fields.raw(key) is None else key, problem.message, problem.hint, at_key=True)
         return None
 
 
@@ -153,17 +159,17 @@ _KEY_OF: Final[Mapping[str, str]] = {
 
 
 def _changes(fields: Fields) -> tuple[dict[str, dict[str, Any]], bool | None]:
-    """Parameters of steps that the job's own keys decide, and whether likenesses are looked for (None: as the profile says)."""
+    """Parameters of steps that the job's own keys set, and whether likenesses are looked for (None: as the profile says)."""
     changes: dict[str, dict[str, Any]] = {}
     dedupe = fields.section("dedupe")
-    keys = dedupe.words("keys", str, "a column")
+    keys = dedupe.texts("keys", str, "a column")
     if dedupe.raw("keys") is not None:
         changes["duplicates"] = {"keys": list(keys)}
     fuzzy = dedupe.raw("fuzzy")
     if isinstance(fuzzy, (int, float)) and not isinstance(fuzzy, bool):
         changes["likeness"] = {"threshold": float(fuzzy)}
     elif fuzzy is not None and not isinstance(fuzzy, bool):
-        dedupe.misfit("fuzzy", "`true`, `false` or a likeness from 50 to 100")
+        dedupe.add_mismatch("fuzzy", "`true`, `false` or a likeness from 50 to 100")
     dedupe.finish()
     scoring = fields.section("scoring")
     weights = scoring.raw("weights")
@@ -178,15 +184,15 @@ def _changes(fields: Fields) -> tuple[dict[str, dict[str, Any]], bool | None]:
 
 def _output(fields: Fields, niche: str) -> Output:
     folder = fields.text("dir") or niche
-    given = fields.raw("dir") is not None
-    if given and _FOLDER.fullmatch(folder) is None:
-        fields.wrong(
+    is_set = fields.raw("dir") is not None
+    if is_set and _FOLDER.fullmatch(folder) is None:
+        fields.add_problem(
             "dir",
             "`output.dir` must be a folder below the output folder",
             "write it without `..` and without a `/` in front",
         )
-    elif given and _is_taken(folder):
-        fields.wrong("dir", f"`{folder}` is the name of the batch's own report")
+    elif is_set and _is_reserved(folder):
+        fields.add_problem("dir", f"`{folder}` is the name of the batch's own report")
     fields.choice("lang", ("fr",), "fr")
     delimiter = fields.choice("delimiter", (",", ";", "\t"), ",") or ","
     output = Output(folder, delimiter, fields.flag("bom", default=False))
@@ -205,7 +211,7 @@ def _refuse_prospecting(fields: Fields, profile: Profile, policy: Policy) -> Non
     """Rows with partial diffusion must not be used for prospecting: no score of how well people can be reached."""
     reach = next((call.parameters.contactability for call in profile.steps if call.name == "score"), 0)
     if policy.partial_diffusion == "mask" and reach:
-        fields.wrong(
+        fields.add_problem(
             "privacy",
             "rows with partial diffusion must not be used for prospecting, and this job scores how well people can be reached",
             "set `scoring.weights.contactability` to 0, or leave these rows out (`partial_diffusion: exclude`)",

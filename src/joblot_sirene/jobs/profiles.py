@@ -15,7 +15,7 @@ import msgspec
 
 from joblot import ConfigError, Diagnostic, Document
 from joblot_sirene.register import privacy
-from joblot_sirene.register.fields import CODE, Fields, did_you_mean, shown
+from joblot_sirene.register.fields import CODE, Fields, did_you_mean, quoted
 from joblot_sirene.register.filters import Filters, unit_part
 from joblot_sirene.steps import parameters as parameters_of_steps
 
@@ -31,7 +31,7 @@ Keys = tuple[str | int, ...]
 NAMES: Final = ("quick", "standard", "deep")
 """The profiles that are shipped."""
 ROW_BY_ROW: Final = frozenset({"units", "normalise", "identifiers"})
-"""Steps that look at each row for itself. Their modules have a function `warn`, and their facts are counts or the same for all rows."""
+"""Steps that look at each row for itself. Their modules have a function `warn`, and each of their facts is a count or the same for all rows."""
 FILES: Final[Mapping[str, str]] = MappingProxyType(
     {
         "quality": "quality.json and quality.md: what the steps found",
@@ -41,58 +41,24 @@ FILES: Final[Mapping[str, str]] = MappingProxyType(
 )
 """What a package may hold beside the dataset, its manifest, its data dictionary, its checksums and its log."""
 
-# a step's name, its module, its function, the struct of its parameters, what it does, and the step that must come before it
-_STEPS: Final[Mapping[str, tuple[str, str, str, str, str]]] = MappingProxyType(
+STEPS: Final[Mapping[str, str]] = MappingProxyType(
     {
-        "units": ("units", "run", "Units", "join names, legal form and category from the file of legal units", ""),
-        "normalise": (
-            "normalise",
-            "run",
-            "Normalise",
-            "types, zeros, one address line, one name, real dates, department and region",
-            "",
-        ),
-        "identifiers": (
-            "identifiers",
-            "run",
-            "Identifiers",
-            "check SIREN and SIRET (La Poste included), compute VAT numbers",
-            "normalise",
-        ),
-        "duplicates": ("duplicates", "run", "Duplicates", "number repeats, drop rows that repeat a SIRET", "normalise"),
-        "likeness": (
-            "duplicates",
-            "run_fuzzy",
-            "Likeness",
-            "flag establishments of a commune whose name and address look alike",
-            "normalise",
-        ),
-        "labels": (
-            "labels",
-            "run",
-            "Labels",
-            "labels of activities, sections, legal forms, headcounts, departments; age",
-            "normalise",
-        ),
-        "coordinates": (
-            "coordinates",
-            "run",
-            "Coordinates",
-            "longitude and latitude, places outside their territory, counts by commune",
-            "normalise",
-        ),
-        "comparison": ("comparison", "run", "Comparison", "what changed since an earlier dataset", "normalise"),
-        "history": ("history", "run", "History", "openings and closings per year", "normalise"),
-        "checks": (
-            "checks",
-            "run",
-            "Checks",
-            "count what is missing or doubtful, hold it against the targets",
-            "normalise",
-        ),
-        "score": ("score", "run", "Score", "a score for each row by weights", "normalise"),
+        "units": "join names, legal form and category from the file of legal units",
+        "normalise": "types, zeros, one address line, one name, real dates, department and region",
+        "identifiers": "check SIREN and SIRET (La Poste included), compute VAT numbers",
+        "duplicates": "number repeats, drop rows that repeat a SIRET",
+        "likeness": "flag establishments of a commune whose name and address look alike",
+        "labels": "labels of activities, sections, legal forms, headcounts, departments; age",
+        "coordinates": "longitude and latitude, places outside their territory, counts by commune",
+        "comparison": "what changed since an earlier dataset",
+        "history": "openings and closings per year",
+        "checks": "count what is missing or doubtful, hold it against the targets",
+        "score": "a score for each row by weights",
     }
 )
+"""What each step does, in their usual order. A step is the function `run` of the module of its name."""
+BEFORE_NORMALISE: Final = ("units", "normalise")
+"""Steps that look at the register's own columns. Every other one needs those that `normalise` makes, so it comes after it."""
 
 
 class StepCall(msgspec.Struct, frozen=True):
@@ -104,7 +70,7 @@ class StepCall(msgspec.Struct, frozen=True):
     @property
     def purpose(self) -> str:
         """What the step does, in one line."""
-        return _STEPS[self.name][3]
+        return STEPS[self.name]
 
 
 class Profile(msgspec.Struct, frozen=True):
@@ -123,14 +89,14 @@ class Profile(msgspec.Struct, frozen=True):
     def explain(self) -> list[str]:
         """One line a step: its name, what it does, its parameters that are not the default; then the files beside the dataset."""
         steps = [
-            f"{number}. {call.name}: {call.purpose}{_changed(call.parameters)}"
+            f"{number}. {call.name}: {call.purpose}{_non_defaults(call.parameters)}"
             for number, call in enumerate(self.steps, 1)
         ]
         return steps + [f"-  {FILES[name]}" for name in self.files]
 
 
 class StepReport(msgspec.Struct, frozen=True):
-    """What one step told: rows before and after, facts, warnings; and how long it took."""
+    """What one step did: rows before and after, facts, warnings; and how long it took."""
 
     name: str
     rows_in: int
@@ -141,7 +107,7 @@ class StepReport(msgspec.Struct, frozen=True):
 
 
 class Result(msgspec.Struct, frozen=True):
-    """A finished dataset, who was left out of it, and what its steps told."""
+    """A finished dataset, how many rows were left out of it, and what its steps did."""
 
     frame: pl.DataFrame
     counts: privacy.Counts
@@ -152,17 +118,17 @@ def load(name: str, *, text: str | None = None, file: str = "") -> Profile:
     """A profile by its name, from the shipped file or from the text of a user's own.
 
     Raises:
-        ConfigError: there is no such profile, or what is written in it means nothing.
+        ConfigError: there is no such profile, or something in it is wrong.
     """
     document = Document.parse(shipped() if text is None else text, file=file)
     if not isinstance(document.data, dict):
         document.add_problem((), "a file of profiles is a mapping of names to profiles", code=CODE)
         document.raise_problems()
     elif name not in document.data:
-        hint = did_you_mean(name, document.data) or f"profiles: {', '.join(map(shown, document.data))}"
-        place = document if text is not None else Document(None)
-        place.add_problem((), f"there is no profile {shown(name)}", hint=hint, code=CODE)
-        place.raise_problems()
+        hint = did_you_mean(name, document.data) or f"profiles: {', '.join(map(quoted, document.data))}"
+        about = document if text is not None else Document(None)  # no user can mend the shipped file
+        about.add_problem((), f"there is no profile {quoted(name)}", hint=hint, code=CODE)
+        about.raise_problems()
     fields = Fields(document, name)
     profile = Profile(name, fields.text("description", "") or "", _steps(fields), _files(fields))
     fields.finish()
@@ -181,7 +147,7 @@ def with_parameters(profile: Profile, changes: Mapping[str, Mapping[str, Any]]) 
     """The profile with other parameters of some of its steps, such as a job's own weights, keys or targets.
 
     Raises:
-        ConfigError: a step that the profile does not have, or a parameter that means nothing.
+        ConfigError: a step that the profile does not have, or a wrong parameter.
     """
     for step in changes:
         if step not in {call.name for call in profile.steps}:
@@ -202,10 +168,10 @@ def with_parameters(profile: Profile, changes: Mapping[str, Mapping[str, Any]]) 
     return msgspec.structs.replace(profile, steps=steps)
 
 
-def arranged(
+def with_steps(
     profile: Profile, *, order: Sequence[str] | None = None, add: Sequence[str] = (), likeness: bool | None = None
 ) -> Profile:
-    """The profile with other steps: only those of `order`, in that order; those of `add` at their place when they are not there.
+    """The profile with other steps: only those of `order`, in that order; those of `add`, where they are usual, when it lacks them.
 
     `likeness` says whether establishments that look alike are looked for; None leaves it as it is.
 
@@ -213,32 +179,18 @@ def arranged(
         ConfigError: a step of `order` is unknown, there twice, or before the step that it needs.
     """
     calls = {call.name: call for call in profile.steps}
-    wanted = [*calls, *(name for name in add if name not in calls)]
-    if likeness is not None:
-        wanted = [name for name in wanted if name != "likeness"] + (["likeness"] if likeness else [])
-    names = list(order) if order else sorted(wanted, key=list(_STEPS).index)
-    document = Document({"steps_order": {"steps": names}})
-    fresh = _steps(Fields(document, "steps_order"))
+    names = {*calls, *add}
+    if likeness:
+        names.add("likeness")
+    elif likeness is False:
+        names.discard("likeness")
+    document = Document({"steps_order": {"steps": list(order) if order else sorted(names, key=list(STEPS).index)}})
+    checked = _steps(Fields(document, "steps_order"))
     document.raise_problems()
-    return msgspec.structs.replace(profile, steps=tuple(calls.get(call.name, call) for call in fresh))
+    return msgspec.structs.replace(profile, steps=tuple(calls.get(call.name, call) for call in checked))
 
 
 def run(
-    profile: Profile,
-    frame: pl.DataFrame,
-    inputs: Inputs,
-    filters: Filters | None = None,
-    *,
-    most_rows: int | None = None,
-) -> Result:
-    """Take rows with canonical columns through a profile; with `most_rows` only the first so many that may be shown.
-
-    Who may not be shown is taken out or masked as soon as the legal units are joined, whatever the profile says.
-    """
-    return run_in_frames(profile, [frame], inputs, filters, most_rows=most_rows)
-
-
-def run_in_frames(
     profile: Profile,
     frames: Iterable[pl.DataFrame],
     inputs: Inputs,
@@ -246,30 +198,32 @@ def run_in_frames(
     *,
     most_rows: int | None = None,
 ) -> Result:
-    """As `run`, for rows that come in several frames, one at least: the same result, and the rows as they came are never all in memory.
+    """Take rows with canonical columns through a profile; with `most_rows` only the first so many that may be shown.
 
-    The steps that look at each row for itself are done frame by frame, up to the first that looks at all rows.
+    The rows come in one frame or several, which gives the same result. Who may not be shown is taken out or masked as soon as the legal
+    units are joined, whatever the profile says.
     """
     import polars as pl
 
     from joblot_sirene.steps import model
 
-    alone = list(takewhile(lambda call: call.name in ROW_BY_ROW, profile.steps))
-    begun: dict[str, list[StepReport]] = {call.name: [] for call in alone}
-    shown: list[pl.DataFrame] = []
+    # frame by frame as long as steps allow it: the rows as they came, which are the larger ones, are never all in memory
+    first_steps = list(takewhile(lambda call: call.name in ROW_BY_ROW, profile.steps))
+    reports_by_step: dict[str, list[StepReport]] = {call.name: [] for call in first_steps}
+    parts: list[pl.DataFrame] = []
     counts: list[privacy.Counts] = []
     for frame in frames:
-        left = None if most_rows is None else most_rows - sum(part.height for part in shown)
-        part, counted = _row_by_row(alone, frame, inputs, filters, begun, left)
-        shown.append(part)
-        counts.append(counted)
-    whole = pl.concat(shown)
-    del shown
-    reports = [_together(call, begun[call.name]) for call in alone]
-    for call in profile.steps[len(alone) :]:
-        whole, report = _do(call, whole, inputs)
+        limit = None if most_rows is None else most_rows - sum(part.height for part in parts)
+        part, part_counts = _row_by_row(first_steps, frame, inputs, filters, reports_by_step, limit)
+        parts.append(part)
+        counts.append(part_counts)
+    rows = pl.concat(parts)
+    del parts
+    reports = [_merged_report(call, reports_by_step[call.name]) for call in first_steps]
+    for call in profile.steps[len(first_steps) :]:
+        rows, report = _run_step(call, rows, inputs)
         reports.append(report)
-    return Result(model.in_order(whole), privacy.total(counts), tuple(reports))
+    return Result(model.in_order(rows), privacy.total(counts), tuple(reports))
 
 
 def _row_by_row(
@@ -277,29 +231,29 @@ def _row_by_row(
     frame: pl.DataFrame,
     inputs: Inputs,
     filters: Filters | None,
-    begun: dict[str, list[StepReport]],
+    reports_by_step: dict[str, list[StepReport]],
     most_rows: int | None,
 ) -> tuple[pl.DataFrame, privacy.Counts]:
-    """The first steps of a profile for some of the rows, and who was left out of them."""
+    """Some of the rows after the first steps of a profile, and how many were left out of them."""
     calls = list(calls)
     if calls and calls[0].name == "units":
-        frame, report = _do(calls.pop(0), frame, inputs)
-        begun["units"].append(report)
-    frame = _of_units(frame, filters)
+        frame, report = _run_step(calls.pop(0), frame, inputs)
+        reports_by_step["units"].append(report)
+    frame = _matching_units(frame, filters)
     if most_rows is not None and inputs.policy.partial_diffusion == "mask":
-        frame = frame.head(most_rows)
+        frame = frame.head(most_rows)  # none of them is left out, and only those that are shown are to count as masked
     frame, counts = privacy.protect(frame, inputs.policy)
     if most_rows is not None and frame.height > most_rows:
         frame = frame.head(most_rows)
         counts = msgspec.structs.replace(counts, kept=most_rows, natural_persons=privacy.natural_persons(frame))
     for call in calls:
-        frame, report = _do(call, frame, inputs)
-        begun[call.name].append(report)
+        frame, report = _run_step(call, frame, inputs)
+        reports_by_step[call.name].append(report)
     return frame, counts
 
 
-def _together(call: StepCall, parts: Sequence[StepReport]) -> StepReport:
-    """What a step told of several frames as if they had been one: all its facts are counts, or the same for all."""
+def _merged_report(call: StepCall, parts: Sequence[StepReport]) -> StepReport:
+    """The reports on several frames as if these had been one."""
     facts = dict(parts[0].facts)
     for part in parts[1:]:
         for key, value in part.facts.items():
@@ -314,7 +268,7 @@ def _together(call: StepCall, parts: Sequence[StepReport]) -> StepReport:
     )
 
 
-def _of_units(frame: pl.DataFrame, filters: Filters | None) -> pl.DataFrame:
+def _matching_units(frame: pl.DataFrame, filters: Filters | None) -> pl.DataFrame:
     if filters is None or not filters.needs_unit:
         return frame
     from joblot_sirene.register import vector
@@ -322,12 +276,12 @@ def _of_units(frame: pl.DataFrame, filters: Filters | None) -> pl.DataFrame:
     return frame.filter(vector.keeps(unit_part(filters)))
 
 
-def _do(call: StepCall, frame: pl.DataFrame, inputs: Inputs) -> tuple[pl.DataFrame, StepReport]:
-    began = monotonic()
-    step: Step = getattr(_module(call.name), _STEPS[call.name][1])
+def _run_step(call: StepCall, frame: pl.DataFrame, inputs: Inputs) -> tuple[pl.DataFrame, StepReport]:
+    start = monotonic()
+    step: Step = _module(call.name).run
     outcome = step(frame, call.parameters, inputs)
-    took = round((monotonic() - began) * 1000)
-    report = StepReport(call.name, frame.height, outcome.frame.height, outcome.facts, outcome.warnings, took)
+    duration_ms = round((monotonic() - start) * 1000)
+    report = StepReport(call.name, frame.height, outcome.frame.height, outcome.facts, outcome.warnings, duration_ms)
     return outcome.frame, report
 
 
@@ -335,43 +289,37 @@ def _module(name: str) -> Any:
     """A step's module, imported when it is needed: the data engine takes a while to load."""
     from importlib import import_module
 
-    return import_module(f"joblot_sirene.steps.{_STEPS[name][0]}")
+    return import_module(f"joblot_sirene.steps.{name}")
 
 
 def _steps(fields: Fields) -> tuple[StepCall, ...]:
     items = fields.raw("steps")
     if not isinstance(items, list) or not items:
-        fields.wrong("steps", f"`{fields.path[0]}.steps` must be a list of steps")
+        fields.add_problem("steps", f"`{fields.path[0]}.steps` must be a list of steps")
         return ()
     calls: list[StepCall] = []
     for number, item in enumerate(items):
-        found = _step(fields.document, (*fields.path, "steps", number), item, [call.name for call in calls])
-        if found is not None:
-            calls.append(found)
+        call = _step(fields.document, (*fields.path, "steps", number), item, [call.name for call in calls])
+        if call is not None:
+            calls.append(call)
     return tuple(calls)
 
 
 def _files(fields: Fields) -> tuple[str, ...]:
-    return fields.words("files", lambda word: word if word in FILES else None, f"one of {', '.join(FILES)}")
+    return fields.texts("files", lambda name: name if name in FILES else None, f"one of {', '.join(FILES)}")
 
 
 def _step(document: Document, keys: Keys, item: Any, before: list[str]) -> StepCall | None:
-    name, parameters = (
-        (item, {})
-        if isinstance(item, str)
-        else next(iter(item.items()))
-        if isinstance(item, dict) and len(item) == 1
-        else ("", {})
-    )
-    message, hint = "", ""
+    name, parameters = _name_and_parameters(item)
+    hint = ""
     if not name:
-        message = f"a step is a name, or a name with parameters, not {shown(item)}"
-    elif name not in _STEPS:
-        message, hint = f"unknown step {shown(name)}", did_you_mean(name, _STEPS) or f"steps: {', '.join(_STEPS)}"
+        message = f"a step is a name, or a name with parameters, not {quoted(item)}"
+    elif name not in STEPS:
+        message, hint = f"unknown step {quoted(name)}", did_you_mean(name, STEPS) or f"steps: {', '.join(STEPS)}"
     elif name in before:
         message, hint = f"the step `{name}` is there twice", "keep one of them"
-    elif _STEPS[name][4] and _STEPS[name][4] not in before:
-        message = f"the step `{name}` must come after `{_STEPS[name][4]}`"
+    elif name not in BEFORE_NORMALISE and "normalise" not in before:
+        message = f"the step `{name}` must come after `normalise`"
     elif name == "units" and before:
         message, hint = "the step `units` must come first", "whether somebody may be shown depends on it"
     else:
@@ -381,44 +329,46 @@ def _step(document: Document, keys: Keys, item: Any, before: list[str]) -> StepC
     return None
 
 
+def _name_and_parameters(item: Any) -> tuple[str, Any]:
+    if isinstance(item, dict) and len(item) == 1:
+        return next(iter(item.items()))
+    return (item, {}) if isinstance(item, str) else ("", {})
+
+
 def _convert(document: Document, keys: Keys, name: str, parameters: Any) -> Any:
-    kind = getattr(parameters_of_steps, _STEPS[name][2])
-    known = kind.__struct_fields__
+    struct = getattr(parameters_of_steps, name.capitalize())
+    known = struct.__struct_fields__
     hint = ""
     if not isinstance(parameters, dict):
-        message = f"parameters of `{name}` must be a mapping, not {shown(parameters)}"
+        message = f"parameters of `{name}` must be a mapping, not {quoted(parameters)}"
     elif (unknown := next((key for key in parameters if key not in known), None)) is not None:
-        message = f"`{name}` has no parameter {shown(unknown)}"
+        message = f"`{name}` has no parameter {quoted(unknown)}"
         hint = did_you_mean(unknown, known) or (f"parameters: {', '.join(known)}" if known else "")
     else:
         try:
-            return msgspec.convert(parameters, kind)
+            return msgspec.convert(parameters, struct)
         except msgspec.ValidationError as error:
-            message = f"`{name}`: {_plain(str(error))}"
+            message = f"`{name}`: {_reworded(str(error))}"
     document.add_problem((*keys, name), message, hint=hint, code=CODE, at_key=True)
     return None
 
 
-def _plain(text: str) -> str:
-    """Msgspec's words in ours: lower case, the place in backticks."""
-    message, _, place = text.partition(" - at `$")
+def _reworded(text: str) -> str:
+    """A message of msgspec in the form of ours: lower case, the path in backticks."""
+    message, _, path = text.partition(" - at `$")
     message = message[:1].lower() + message[1:]
-    return f"{message} (at `{place.rstrip('`').lstrip('.')}`)" if place.rstrip("`") else message
+    return f"{message} (at `{path.rstrip('`').lstrip('.')}`)" if path.rstrip("`") else message
 
 
-def _changed(parameters: Any) -> str:
+def _non_defaults(parameters: Any) -> str:
     default = msgspec.to_builtins(type(parameters)())
     changed = {key: value for key, value in msgspec.to_builtins(parameters).items() if value != default[key]}
-    return f" ({', '.join(f'{key}: {_short(value)}' for key, value in changed.items())})" if changed else ""
+    return f" ({', '.join(f'{key}: {_in_words(value)}' for key, value in changed.items())})" if changed else ""
 
 
-def _short(value: Any) -> str:
+def _in_words(value: Any) -> str:
     if isinstance(value, dict):
         return ", ".join(f"{key} {item}" for key, item in value.items())
-    return (
-        ", ".join(str(item) for item in value)
-        if isinstance(value, list)
-        else str(value).lower()
-        if isinstance(value, bool)
-        else str(value)
-    )
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
+    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -1,4 +1,4 @@
-"""What a job of `sirene.dataset` asks for: as it was given, and as it is understood.
+"""What a job of `sirene.dataset` asks for: its parameters as they were passed, and the dataset that they come to.
 
 It reads job files and files of profiles; it opens no file of the register.
 """
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class DatasetRequest:
-    """What one job asked for, as it was given."""
+    """The input, the parameters and the context of one job, as they were passed."""
 
     def __init__(self, input: Any, params: dict[str, Any], ctx: Context) -> None:
         self.input: list[Path] = input if isinstance(input, list) else [input]
@@ -32,7 +32,7 @@ class DatasetRequest:
 
 
 class DatasetSpec(msgspec.Struct, frozen=True):
-    """What one job asked for, understood."""
+    """The dataset that one job asks for."""
 
     request: DatasetRequest
     job: Job
@@ -46,16 +46,17 @@ def resolve(request: DatasetRequest, *, has_units: bool) -> DatasetSpec:
     """The request as a job, a folder and what to compare with.
 
     Raises:
-        ConfigError: its job means nothing, or needs a file that is not there.
+        ConfigError: something in its job is wrong.
+        SireneError: its job needs the file of legal units, and there is none.
     """
     params = request.params
     job = read_job(params)
     if job.filters.needs_unit and not has_units:
         raise needs_units(job)
     if has_units and job.profile.steps[0].name != "units":
-        # whatever the profile says: whether somebody may be shown depends on the legal unit too, and filters may
+        # whatever the profile says: who may be shown depends on the legal unit too, and filters may
         order = ["units", *(call.name for call in job.profile.steps)]
-        job = msgspec.structs.replace(job, profile=profiles.arranged(job.profile, add=("units",), order=order))
+        job = msgspec.structs.replace(job, profile=profiles.with_steps(job.profile, add=("units",), order=order))
     return DatasetSpec(request, job, Path(params["output"]), params["sample"] or None)
 
 
@@ -63,28 +64,28 @@ def read_job(params: dict[str, Any]) -> Job:
     """The job that parameters of the action stand for.
 
     Raises:
-        ConfigError: it means nothing.
+        ConfigError: something in it is wrong.
         SireneError: no job is given, or in two ways, or a file cannot be read.
     """
-    given = [name for name in ("code", "job", "job_file") if params.get(name)]
-    if len(given) != 1:
-        ways = " and ".join(f"`{name}`" for name in given)
+    ways = [name for name in ("code", "job", "job_file") if params.get(name)]
+    if len(ways) != 1:
+        names = " and ".join(f"`{name}`" for name in ways)
         raise SireneError(
-            f"{ways} are given: one of them says what is wanted" if given else "no code and no job is given",
+            f"{names} are given: one of them says what is wanted" if ways else "no code and no job is given",
             hint="give `code` (with `profile`), `job` or `job_file`",
         )
     nomenclature = params.get("nomenclature") or naf.REV2
-    given_profiles = params.get("profiles")
-    own = None if given_profiles is None else read_text(Path(given_profiles))
-    if given[0] == "job_file":
+    own_profiles = params.get("profiles")
+    own = None if own_profiles is None else read_text(Path(own_profiles))
+    if ways[0] == "job_file":
         path = Path(params["job_file"])
         return jobfile.parse(read_text(path), file=str(path), own_profiles=own, default=nomenclature)
-    text = params["job"] if given[0] == "job" else _simple(params["code"], params["profile"], nomenclature)
+    text = params["job"] if ways[0] == "job" else _simple(params["code"], params["profile"], nomenclature)
     return jobfile.parse(text, file="", own_profiles=own, default=nomenclature)
 
 
 def needs_units(job: Job) -> SireneError:
-    """What to say of a job whose filters look at the legal unit, when there is none."""
+    """The error of a job whose filters look at the legal unit, when there is no file of legal units."""
     return SireneError(
         f"the filters of `{job.niche}` look at the legal form, which only the file of legal units has",
         hint="give StockUniteLegale with `--unite-legale` (of the action: in the list of its `input`)",

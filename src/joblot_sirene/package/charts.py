@@ -1,7 +1,7 @@
 """Pictures of numbers as HTML and SVG: tables with bars, columns, one divided strip, a map of dots.
 
-It knows numbers and words only: no dataset, no register, no language. Words come as they are and are escaped here; numbers come with the
-words that say them. Colours belong to the style sheet of the page, which knows the classes that are used here. Every function yields whole
+It knows numbers and texts only: no dataset, no register, no language. Texts come as they are and are escaped here; numbers come with the
+text that says them. Colours belong to the style sheet of the page, which knows the classes that are used here. Every function yields whole
 lines; nothing moves, and nothing is loaded.
 """
 
@@ -31,7 +31,7 @@ _MANY: Final = 100
 
 
 class Bar(NamedTuple):
-    """A row of a table with bars: its name, a small word beside it, its value (None: no bar), its words, and where it is to reach."""
+    """A row of a table with bars: its name, a small text beside it, its value (None: no bar) and that as text, and a mark, such as a target."""
 
     name: str
     value: float | None
@@ -42,7 +42,7 @@ class Bar(NamedTuple):
 
 
 class Column(NamedTuple):
-    """A column: its name, what stands above the line and below it, the words that tell both, and the word on the axis if any."""
+    """A column: its name, its values above the line and below it, both as text, and its label on the axis if any."""
 
     name: str
     above: float
@@ -62,7 +62,7 @@ class Part(NamedTuple):
 
 
 class Dot(NamedTuple):
-    """A place on a plane (y upwards) and what is there."""
+    """A point on a plane (y upwards) and its value."""
 
     x: float
     y: float
@@ -72,7 +72,7 @@ class Dot(NamedTuple):
 def bar_table(
     caption: str, heads: tuple[str, str], bars: Sequence[Bar], *, whole: float | None = None
 ) -> Iterator[str]:
-    """A table with a bar in each row, as long as its share of `whole`, else of the longest. Words that are long stand below their bar."""
+    """A table with a bar in each row, as long as its share of `whole`, else of the longest. Long texts are put below their bar."""
     longest = whole or max((bar.value or 0 for bar in bars), default=0) or 1
     most = max((len(bar.text) for bar in bars), default=0)
     width = " long" if most > _LONG else " short" if most < _SHORT else ""
@@ -99,8 +99,8 @@ def _track(bar: Bar, longest: float) -> str:
 
 def strip(label: str, parts: Sequence[Part]) -> Iterator[str]:
     """One whole divided into parts, with a list that says what each colour is."""
-    told = ", ".join(f"{part.name} : {part.text}" for part in parts)
-    yield f'<div class="strip" role="img" aria-label="{escape(f"{label}. {told}")}">'
+    sentence = ", ".join(f"{part.name} : {part.text}" for part in parts)
+    yield f'<div class="strip" role="img" aria-label="{escape(f"{label}. {sentence}")}">'
     for part in parts:
         if part.value:
             yield f'<span class="{escape(part.tone)}" style="flex:{_plain(part.value)}"></span>'
@@ -111,7 +111,7 @@ def strip(label: str, parts: Sequence[Part]) -> Iterator[str]:
 
 
 def column_chart(label: str, columns: Sequence[Column], number: Callable[[float], str]) -> Iterator[str]:
-    """Columns above a line and, where there are such, below it. Each tells its words when it is pointed at."""
+    """Columns above a line and, where there are such, below it. Each shows its text when it is pointed at."""
     scale = _Scale.of(columns)
     width = (_WIDTH - _LEFT) / max(len(columns), 1)
     gap = min(width * 0.22, 4)
@@ -120,8 +120,8 @@ def column_chart(label: str, columns: Sequence[Column], number: Callable[[float]
         y = _plain(scale.y(value))
         yield f'<line class="{"axis" if value == 0 else "grid"}" x1="{_LEFT}" x2="{_WIDTH}" y1="{y}" y2="{y}"/>'
         yield f'<text class="scale" x="{_LEFT - 8}" y="{_plain(scale.y(value) + 4)}">{escape(number(abs(value)))}</text>'
-    for place, column in enumerate(columns):
-        left = _LEFT + place * width
+    for index, column in enumerate(columns):
+        left = _LEFT + index * width
         yield "<g>" + f"<title>{escape(f'{column.name} : {column.text}')}</title>"
         yield _rectangle(column.tone or "plain", left + gap / 2, width - gap, scale.y(column.above), scale.y(0))
         if column.below:
@@ -150,23 +150,24 @@ def dot_map(
     outline = "".join(f"M{'L'.join(plane.at(x, y) for x, y in shape)}Z" for shape in shapes)
     yield f'<path class="land" d="{outline}"/>'
     for size in range(1, _SIZES + 1):
-        places = "".join(f"M{plane.at(dot.x, dot.y)}h.01" for dot in dots if _size(dot.value, most) == size)
-        if places:
-            yield f'<path class="dots" stroke-width="{_plain(_diameter(size, plane, cell))}" d="{places}"/>'
+        points = "".join(f"M{plane.at(dot.x, dot.y)}h.01" for dot in dots if _size(dot.value, most) == size)
+        if points:
+            yield _dots(size, plane, cell, points)
     for x, y, name in names:
         left, top = plane.point(x, y)
-        away, side = cell * plane.scale * 1.4, "start" if left < _MAP_WIDTH * 0.7 else "end"
-        away = away if side == "start" else -away
-        yield f'<text class="place {side}" x="{_plain(left + away)}" y="{_plain(top + 4)}">{escape(name)}</text>'
+        # on the left of its dot where the name would leave the map on the right
+        side, offset = ("start", 1.4) if left < _MAP_WIDTH * 0.7 else ("end", -1.4)
+        left += cell * plane.scale * offset
+        yield f'<text class="place {side}" x="{_plain(left)}" y="{_plain(top + 4)}">{escape(name)}</text>'
     for row, size in enumerate((1, (_SIZES + 1) // 2, _SIZES)):
         top = plane.height - 30 * (3 - row) + 10
-        yield f'<path class="dots" stroke-width="{_plain(_diameter(size, plane, cell))}" d="M24 {_plain(top)}h.01"/>'
+        yield _dots(size, plane, cell, f"M24 {_plain(top)}h.01")
         yield f'<text class="key" x="46" y="{_plain(top + 4)}">\u2265 {escape(number(_least(size, most)))}</text>'
     yield "</svg>"
 
 
 class _Scale(NamedTuple):
-    """Where values stand in a column chart, and which of them have a line."""
+    """The values at the top and at the bottom of a column chart, and those that have a line."""
 
     top: float
     bottom: float
@@ -179,7 +180,7 @@ class _Scale(NamedTuple):
         step = _step((most + least) / _MOST_LINES)
         top, bottom = max(math.ceil(most / step), 1) * step, math.ceil(least / step) * step
         count = round((top + bottom) / step) + 1
-        return cls(top, -bottom, tuple(place * step - bottom for place in range(count)))
+        return cls(top, -bottom, tuple(index * step - bottom for index in range(count)))
 
     def y(self, value: float) -> float:
         return _TOP + (self.top - value) / (self.top - self.bottom) * (_HEIGHT - _TOP - _BOTTOM)
@@ -221,8 +222,9 @@ def _least(size: int, most: float) -> int:
     return math.floor(max(most, _MANY) * (size - 1) ** 2 / _SIZES**2) + 1
 
 
-def _diameter(size: int, plane: _Plane, cell: float) -> float:
-    return cell * plane.scale * (0.4 + 1.7 * (size - 1) / (_SIZES - 1))
+def _dots(size: int, plane: _Plane, cell: float, points: str) -> str:
+    diameter = cell * plane.scale * (0.4 + 1.7 * (size - 1) / (_SIZES - 1))
+    return f'<path class="dots" stroke-width="{_plain(diameter)}" d="{points}"/>'
 
 
 def _rectangle(tone: str, left: float, width: float, top: float, bottom: float) -> str:

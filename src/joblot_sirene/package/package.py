@@ -1,7 +1,7 @@
 """A finished dataset as a folder: CSV and Parquet, manifest, data dictionary, checksums, step log, and what the profile asks for beside.
 
-Every file is whole or absent, and none takes its name before all are written. It knows files and their order; how rows were found and what
-was done to them it is told.
+Every file is whole or absent, and none takes its name before all are written. It knows files and their order, not how rows were selected
+nor what was done to them.
 """
 
 from __future__ import annotations
@@ -39,22 +39,22 @@ MANIFEST: Final = "manifest.json"
 SUMS: Final = "SHA256SUMS"
 DICTIONARY: Final = "data_dictionary.json"
 LOGS: Final = "logs"
-ALWAYS: Final = (CSV, PARQUET, DICTIONARY, SUMS, MANIFEST)
-"""What every package has, beside its log."""
-BESIDE: Final = ("quality.json", "quality.md", "places.geojson", "report.html")
-"""What a package has when its profile asks for it."""
+REQUIRED: Final = (CSV, PARQUET, DICTIONARY, SUMS, MANIFEST)
+"""The files that every package has, beside its log."""
+OPTIONAL: Final = ("quality.json", "quality.md", "places.geojson", "report.html")
+"""The files that a package has when its profile asks for them."""
 _CHUNK: Final = 2**20
 
 
-def made_files(profile: Profile) -> list[str]:
+def file_names(profile: Profile) -> list[str]:
     """The files of a package with this profile, its log aside, as far as they do not depend on its rows."""
     steps = {call.name for call in profile.steps}
-    named = {
+    names = {
         "quality": ["quality.json", "quality.md"],
         "places": ["places.geojson"] if "coordinates" in steps else [],
         "page": ["report.html"],
     }
-    return [*ALWAYS, *(name for kind in profile.files for name in named[kind])]
+    return [*REQUIRED, *(name for kind in profile.files for name in names[kind])]
 
 
 class Provenance(msgspec.Struct, frozen=True, kw_only=True):
@@ -69,8 +69,8 @@ class Provenance(msgspec.Struct, frozen=True, kw_only=True):
     stock_date: dt.date | None
 
 
-class Made(msgspec.Struct, frozen=True, kw_only=True):
-    """What `write` needs to know of a dataset beside its rows: its job, where they come from, which were left out, when it was made."""
+class Origin(msgspec.Struct, frozen=True, kw_only=True):
+    """How a dataset came about: its job, where its rows come from, which were left out, when it was made."""
 
     job: Job
     provenance: Provenance
@@ -80,42 +80,40 @@ class Made(msgspec.Struct, frozen=True, kw_only=True):
     sample: int | None
 
 
-def write(folder: Path, result: Result, made: Made, ctx: Context) -> dict[str, Any]:
+def write(folder: Path, result: Result, origin: Origin, ctx: Context) -> dict[str, Any]:
     """Write the package of a dataset into a folder, and return its manifest.
 
     Raises:
         ActionError: a file cannot be written.
     """
-    job, frame = made.job, result.frame
+    job, frame = origin.job, result.frame
     report = quality.report(
         result,
         job.profile,
         job.policy,
         selections=job.filters.naf_include,
-        stock_date=made.provenance.stock_date,
-        left_out=made.left_out,
+        stock_date=origin.provenance.stock_date,
+        left_out=origin.left_out,
     )
-    beside = dict(_beside(job.profile.files, report, frame))
+    optional = dict(_optional_files(job.profile.files, report, frame))
     log = f"{LOGS}/{ctx.run_id}.jsonl"
-    names = [CSV, PARQUET, DICTIONARY, *beside, log, SUMS, MANIFEST]
-    for path in leftovers(folder, [*names, *BESIDE]):
+    names = [CSV, PARQUET, DICTIONARY, *optional, log, SUMS, MANIFEST]
+    for path in leftovers(folder, [*names, *OPTIONAL]):
         path.unlink(missing_ok=True)
-    with telling(folder), ctx.outputs(*(folder / name for name in names)) as paths:
+    with write_errors(folder), ctx.outputs(*(folder / name for name in names)) as paths:
         parts = dict(zip(names, paths, strict=True))
         write_csv(_frames(frame), parts[CSV], separator=job.output.delimiter, bom=job.output.bom)
         write_parquet(_frames(frame), parts[PARQUET], schema=dict(frame.schema))
-        for name, texts in {
-            DICTIONARY: [_json(model.dictionary(frame))],
-            **beside,
-            log: _log(result, made, ctx),
-        }.items():
-            _write(parts[name], texts)
+        texts = {DICTIONARY: [_json(model.dictionary(frame))], **optional, log: _log(result, origin, ctx)}
+        for name, lines in texts.items():
+            _write(parts[name], lines)
         files = [_described(name, parts[name]) for name in names[:-2]]
+        # the log, which has the run's name, is no part of the dataset that these sums identify
         _write(parts[SUMS], [f"{file['sha256']}  {file['path']}\n" for file in files if file["path"] != log])
-        manifest = {**_manifest(result, made, report, ctx), "files": files}
+        manifest = {**_manifest(result, origin, report, ctx), "files": files}
         _write(parts[MANIFEST], [_json(manifest)])
-    for name in BESIDE:
-        if name not in beside:
+    for name in OPTIONAL:
+        if name not in optional:
             (folder / name).unlink(missing_ok=True)
     return manifest
 
@@ -132,8 +130,8 @@ def leftovers(folder: Path, names: Iterable[str]) -> Iterator[Path]:
 
 
 @contextmanager
-def telling(folder: Path) -> Iterator[None]:
-    """That a file cannot be written, in one line that names the folder."""
+def write_errors(folder: Path) -> Iterator[None]:
+    """Turn errors of the system into one line that names the folder."""
     try:
         yield
     except OSError as error:
@@ -159,28 +157,28 @@ def _frames(frame: pl.DataFrame) -> Iterator[pl.DataFrame]:
         yield frame.slice(start, ROWS_PER_GROUP).rechunk()
 
 
-def _beside(
-    wanted: Iterable[str], report: Mapping[str, Any], frame: pl.DataFrame
+def _optional_files(
+    kinds: Iterable[str], report: Mapping[str, Any], frame: pl.DataFrame
 ) -> Iterator[tuple[str, Iterable[str]]]:
-    for name in wanted:
-        if name == "quality":
+    for kind in kinds:
+        if kind == "quality":
             yield "quality.json", [_json(report)]
             yield "quality.md", (f"{line}\n" for line in quality.markdown(report))
-        elif name == "places" and "longitude" in frame.columns:
+        elif kind == "places" and "longitude" in frame.columns:
             from joblot_sirene.steps.coordinates import geojson
 
             yield "places.geojson", geojson(frame)
-        elif name == "page":
+        elif kind == "page":
             from joblot_sirene.package.page import html_page
 
             yield "report.html", html_page(report, frame)
 
 
-def _log(result: Result, made: Made, ctx: Context) -> Iterator[str]:
+def _log(result: Result, origin: Origin, ctx: Context) -> Iterator[str]:
     """A line for each step: its rows, its time, its facts, `OK` or `WARN`."""
     for step in result.steps:
         line = {
-            "time": made.made_at.isoformat(),
+            "time": origin.made_at.isoformat(),
             "run_id": ctx.run_id,
             "job": ctx.job,
             "attempt": ctx.attempt,
@@ -194,18 +192,18 @@ def _log(result: Result, made: Made, ctx: Context) -> Iterator[str]:
         yield json.dumps(line, ensure_ascii=False) + "\n"
 
 
-def _manifest(result: Result, made: Made, report: Mapping[str, Any], ctx: Context) -> dict[str, Any]:
-    job, provenance = made.job, made.provenance
-    expires = privacy.expires(made.made_at.date(), job.policy)
+def _manifest(result: Result, origin: Origin, report: Mapping[str, Any], ctx: Context) -> dict[str, Any]:
+    job, provenance = origin.job, origin.provenance
+    expires = privacy.expires(origin.made_at.date(), job.policy)
     return {
         "dataset": job.niche,
         "dataset_id": f"{job.niche}@{provenance.digest[:12]}",
         "run_id": ctx.run_id,
         "job": ctx.job,
-        "made_at": made.made_at.isoformat(),
+        "made_at": origin.made_at.isoformat(),
         "expires": None if expires is None else expires.isoformat(),
         "records": result.frame.height,
-        "sample": made.sample,
+        "sample": origin.sample,
         "codes": [selection.code for selection in job.filters.naf_include],
         "nomenclatures": sorted({selection.nomenclature for selection in job.filters.naf_include}),
         "label": report["label"],
@@ -219,11 +217,11 @@ def _manifest(result: Result, made: Made, report: Mapping[str, Any], ctx: Contex
             "missing_columns": list(provenance.missing_columns),
             "unreadable_values": provenance.unreadable_values,
         },
-        "left_out": made.left_out,
+        "left_out": origin.left_out,
         "rights": report["rights"],
         "verdict": report["verdict"],
         "score": report["score"],
-        "warnings": list(made.warnings),
+        "warnings": list(origin.warnings),
     }
 
 
@@ -232,7 +230,7 @@ def _json(value: Any) -> str:
 
 
 def read_earlier(path: Path | None) -> pl.DataFrame | None:
-    """The earlier dataset, if there is one: of a folder its Parquet file.
+    """The earlier dataset at a path, if there is one; of a folder its Parquet file is read.
 
     Raises:
         SourceError: it is damaged.

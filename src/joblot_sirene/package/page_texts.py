@@ -1,6 +1,6 @@
-"""The words of pages for people, in French, from one table (`data/page_fr.tsv`): sentences, numbers, dates.
+"""The texts of pages for people, in French, from one table (`data/page_fr.tsv`): sentences, numbers, dates.
 
-It knows no page: what it gives is text, not yet escaped. Sentences that are marked up (`<b>`) are few and say so in the table.
+It knows no page: what it returns is not yet escaped. Sentences that are marked up (`<b>`) are few and say so in the table.
 """
 
 from __future__ import annotations
@@ -22,30 +22,30 @@ _MONTHS: Final = (
 
 
 def text(key: str, **values: Any) -> str:
-    """The words of a key. Of `one|many` the one that goes with `n` is taken; numbers are spelt as in French.
+    """The text of a key. Of `singular|plural` the one that goes with `n` is taken; numbers are spelt as in French.
 
     Raises:
-        KeyError: there are no such words.
+        KeyError: there is no such text.
     """
     template = table()[key]
     if "n" in values and "|" in template:
-        one, _, many = template.partition("|")
-        template = one if abs(values["n"]) < 2 else many
-    shown = {name: _spelt(value) for name, value in values.items()}
-    return template.format_map(shown) if shown else template
+        singular, _, plural = template.partition("|")
+        template = singular if abs(values["n"]) < 2 else plural
+    spelt = {name: _spelt(value) for name, value in values.items()}
+    return template.format_map(spelt) if spelt else template
 
 
-def known(kind: str, name: str) -> str:
-    """The words for a name of some kind (`issue`, `kpi`, `column`...); the name itself when there are none."""
+def label(kind: str, name: str) -> str:
+    """The text for a name of some kind (`issue`, `kpi`, `column`...); the name itself when there is none."""
     return table().get(f"{kind}.{name}", name)
 
 
-def warning(words: str) -> str | None:
+def warning(english: str) -> str | None:
     """A step's warning in French; None when the table does not have it."""
     for pattern, french in _warnings():
-        found = pattern.fullmatch(words)
-        if found is not None:
-            return french.format_map({name: _inside(name, value) for name, value in found.groupdict().items()})
+        match = pattern.fullmatch(english)
+        if match is not None:
+            return french.format_map({name: _filled_in(name, value) for name, value in match.groupdict().items()})
     return None
 
 
@@ -56,15 +56,15 @@ def number(value: float, decimals: int = 0) -> str:
 
 
 def share(part: float) -> str:
-    """A share from 0 to 1 in percent. What is there, but less than the last digit shown, is said to be less; so is what is not quite all."""
+    """A share from 0 to 1 in percent. Rounding never makes nothing of what is there, nor all of what is not quite all."""
     percent = part * 100
     if 0 < percent < 0.1:
-        shown = "< 0,1"
+        text = "< 0,1"
     elif 99.9 < percent < 100:
-        shown = "> 99,9"
+        text = "> 99,9"
     else:
-        shown = number(percent, 1)
-    return f"{shown}{NARROW}%"
+        text = number(percent, 1)
+    return f"{text}{NARROW}%"
 
 
 def date(day: dt.date) -> str:
@@ -74,7 +74,7 @@ def date(day: dt.date) -> str:
 
 @cache
 def table() -> Mapping[str, str]:
-    """All words by key."""
+    """All texts by key."""
     return {row[0]: row[1] for row in _rows() if row[0] != "warning"}
 
 
@@ -90,14 +90,14 @@ def _rows() -> list[list[str]]:
     return [line.split("\t") for line in lines if line and not line.startswith("#")]
 
 
-def _pattern(words: str) -> re.Pattern[str]:
-    return re.compile(re.sub(r"\\\{(\w+)\\\}", r"(?P<\1>.+)", re.escape(words)))
+def _pattern(warning: str) -> re.Pattern[str]:
+    return re.compile(re.sub(r"\\\{(\w+)\\\}", r"(?P<\1>.+)", re.escape(warning)))
 
 
-def _inside(name: str, value: str) -> str:
-    """A value out of a warning as the page says it: names of targets in words, numbers spelt as in French."""
+def _filled_in(name: str, value: str) -> str:
+    """A value of a warning as the page shows it: targets by their label, numbers spelt as in French."""
     if name == "kpi":
-        return known("kpi", value)
+        return label("kpi", value)
     if re.fullmatch(r"\d+(\.\d+)?", value) is None:
         return value
     return share(float(value)) if "." in value else number(int(value))

@@ -35,45 +35,52 @@ def purge(folder: Path, today: dt.date, *, remove: bool = True) -> list[Expired]
     """
     if not folder.is_dir():
         raise SireneError(f"no such folder: `{folder}`")
-    found = []
-    for place, manifest in _manifests(folder):
+    expired = []
+    for dataset, manifest in _manifests(folder):
         if privacy.is_expired(manifest, today):
             if remove:
-                _remove(place, manifest)
-            found.append(Expired(str(manifest.get("dataset", place.name)), place, str(manifest["expires"])))
-    return found
+                _remove(dataset, manifest)
+            expired.append(Expired(str(manifest.get("dataset", dataset.name)), dataset, str(manifest["expires"])))
+    return expired
 
 
 def _manifests(folder: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
-    for place, folders, names in os.walk(folder):
+    for path, folders, names in os.walk(folder):
         folders.sort()
-        if MANIFEST not in names or not (Path(place) / MANIFEST).is_file():
+        file = Path(path) / MANIFEST
+        if MANIFEST not in names or not file.is_file():
             continue
         try:
-            manifest = json.loads((Path(place) / MANIFEST).read_text(encoding="utf-8"))
+            manifest = json.loads(file.read_text(encoding="utf-8"))
         except (OSError, ValueError, RecursionError):
             continue  # not one of ours, or not whole: what cannot be read names nothing
         if isinstance(manifest, dict) and "dataset_id" in manifest and isinstance(manifest.get("files"), list):
-            yield Path(place), manifest
+            yield file.parent, manifest
 
 
-def _remove(place: Path, manifest: dict[str, Any]) -> None:
-    """The manifest goes last: a dataset that is removed half is removed wholly the next time."""
-    named = [str(one["path"]) for one in manifest["files"] if isinstance(one, dict) and "path" in one]
-    inside = os.path.realpath(place)
-    logs = place / LOGS
-    kept = [*logs.glob("*.jsonl"), *logs.glob(".*.part")] if logs.is_dir() else []
-    kept += leftovers(place, [*(name for name in named if name == Path(name).name), SUMS, MANIFEST])
+def _remove(folder: Path, manifest: dict[str, Any]) -> None:
+    """Remove the files of a dataset, the manifest last: a dataset that was removed in part is removed wholly the next time."""
     try:
-        for path in [*(place / name for name in [*named, SUMS] if "\0" not in name), *kept]:
-            if Path(os.path.realpath(path.parent)).is_relative_to(inside) and not _is_folder(path):
-                path.unlink(missing_ok=True)
-        (place / MANIFEST).unlink(missing_ok=True)
+        for path in _removable(folder, manifest):
+            path.unlink(missing_ok=True)
+        (folder / MANIFEST).unlink(missing_ok=True)
     except OSError as error:
         raise SireneError(f"cannot remove `{error.filename}`: {reason_of(error)}") from None
-    for empty in (logs, place):
-        if empty.is_dir() and not empty.is_symlink() and not any(empty.iterdir()):
-            empty.rmdir()
+    for path in (folder / LOGS, folder):
+        if _is_folder(path) and not any(path.iterdir()):
+            path.rmdir()
+
+
+def _removable(folder: Path, manifest: dict[str, Any]) -> list[Path]:
+    """The files that the manifest names, logs of other runs, and unfinished files of both."""
+    names = [str(file["path"]) for file in manifest["files"] if isinstance(file, dict) and "path" in file]
+    logs = folder / LOGS
+    paths = [folder / name for name in [*names, SUMS] if "\0" not in name]
+    paths += [*logs.glob("*.jsonl"), *logs.glob(".*.part")] if logs.is_dir() else []
+    paths += leftovers(folder, [*(name for name in names if name == Path(name).name), SUMS, MANIFEST])
+    # anybody may have written a manifest: nothing outside its folder is removed, neither by `..` nor through a link
+    root = os.path.realpath(folder)
+    return [path for path in paths if Path(os.path.realpath(path.parent)).is_relative_to(root) and not _is_folder(path)]
 
 
 def _is_folder(path: Path) -> bool:

@@ -1,6 +1,6 @@
 """The quality report of a dataset: what its steps found, for programs (JSON) and for people (Markdown).
 
-It is made from a finished result and holds no row of it but the SIRET numbers that checks give as examples.
+It is made from a finished result and has no row of it but the SIRET numbers that checks give as examples.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def report(
 ) -> dict[str, Any]:
     """The report as plain values: `issues`, `kpis`, `verdict`, `score`, `rights`, each step's facts, and the columns.
 
-    `left_out` says of the rows of these codes how many there are and which were not taken.
+    `left_out` has how many rows of these codes there are, and how many of them were not taken.
     """
     facts = {step.name: step.facts for step in result.steps}
     checks = facts.get("checks", {})
@@ -61,8 +61,7 @@ def report(
 
 def markdown(report: Mapping[str, Any]) -> Iterator[str]:
     """The report as lines of Markdown."""
-    title = f"{report['code']}: {report['label']}" if report["code"] else "dataset"
-    yield f"# {title}"
+    yield f"# {report['code']}: {report['label']}" if report["code"] else "# dataset"
     yield ""
     yield f"{report['rows']} rows, profile {report['profile']}{_verdict(report)}. {report['rights']['source']}, {report['rights']['licence']}."
     yield from _rights(report["rights"])
@@ -75,12 +74,7 @@ def markdown(report: Mapping[str, Any]) -> Iterator[str]:
         "Issues", ("issue", "rows", "share"), [(i["key"], i["count"], f"{i['share']:.1%}") for i in report["issues"]]
     )
     if report["score"]:
-        score = report["score"]
-        yield from _table(
-            "Score", ("mean", "median", "best tenth"), [tuple(_or_dash(score[key]) for key in ("mean", "p50", "p90"))]
-        )
-        yield ""
-        yield f"Weights: {', '.join(f'{name} {weight:g}' for name, weight in score['weights'].items())}. Note: {score['note']}."
+        yield from _score(report["score"])
     yield from _table(
         "Steps",
         ("step", "rows before", "rows after"),
@@ -89,6 +83,14 @@ def markdown(report: Mapping[str, Any]) -> Iterator[str]:
     warnings = [f"- {step['name']}: {warning}" for step in report["steps"] for warning in step["warnings"]]
     if warnings:
         yield from ["", "## Warnings", "", *warnings]
+
+
+def _score(score: Mapping[str, Any]) -> Iterator[str]:
+    values = tuple(_or_dash(score[key]) for key in ("mean", "p50", "p90"))
+    yield from _table("Score", ("mean", "median", "best tenth"), [values])
+    yield ""
+    weights = ", ".join(f"{name} {weight:g}" for name, weight in score["weights"].items())
+    yield f"Weights: {weights}. Note: {score['note']}."
 
 
 def _verdict(report: Mapping[str, Any]) -> str:

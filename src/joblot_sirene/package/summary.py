@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import polars as pl
 
 from joblot_sirene.package import france
-from joblot_sirene.register import codes, naf
+from joblot_sirene.register import codes, naf, vector
 from joblot_sirene.register.identifiers import CORSICA, MAINLAND, OVERSEAS
 from joblot_sirene.register.privacy import MASK
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 CELL_KM: Final = 15.0
-"""The width of a cell of the map: a place is nowhere told more exactly."""
+"""The width of a cell of the map: no position is shown more exactly."""
 
 FIRST_YEAR: Final = 1800
 _ROW_KM: Final = CELL_KM * 3**0.5 / 2
@@ -60,7 +60,7 @@ class Cell(NamedTuple):
     rows: int
 
 
-class Places(NamedTuple):
+class Locations(NamedTuple):
     """Where rows are in metropolitan France; the communes that have most of them; rows elsewhere and rows without coordinates."""
 
     cells: list[Cell]
@@ -73,8 +73,8 @@ def share(frame: pl.DataFrame, column: str, value: object) -> float | None:
     """The share of rows with a value among those that have one; None when none does."""
     if column not in frame.columns:
         return None
-    known = frame[column].count()
-    return None if not known else int((frame[column] == value).sum()) / known
+    count = frame[column].count()
+    return int((frame[column] == value).sum()) / count if count else None
 
 
 def distinct(frame: pl.DataFrame, column: str) -> int | None:
@@ -102,17 +102,16 @@ def communes(frame: pl.DataFrame, most: int) -> Ranking | None:
     """Rows by commune, with its name and its department's code."""
     if not {"code_commune", "commune"} <= set(frame.columns):
         return None
-    named = frame.filter(pl.col("commune") != MASK).group_by("code_commune").agg(pl.col("commune").min())
-    return _ranking(frame, "code_commune", most, dict(named.drop_nulls().iter_rows()))
+    names = frame.filter(pl.col("commune") != MASK).group_by("code_commune").agg(pl.col("commune").min())
+    return _ranking(frame, "code_commune", most, dict(names.drop_nulls().iter_rows()))
 
 
 def headcounts(frame: pl.DataFrame) -> list[Count]:
     """Rows by headcount band, in the order of the bands; the last one, without a code, has those without a band."""
-    found = _counted(frame, "tranche_effectifs")
-    bands = [Count(band, label, found.get(band, 0)) for band, (_, _, label) in codes.HEADCOUNTS.items()]
-    known = [count for count in bands if count.rows]
-    unknown = sum(found.values()) - sum(count.rows for count in known)
-    return [*known, *([Count("", "", unknown)] if unknown else [])]
+    by_band = _counts(frame, "tranche_effectifs")
+    counts = [Count(band, label, by_band[band]) for band, (_, _, label) in codes.HEADCOUNTS.items() if band in by_band]
+    unknown = sum(by_band.values()) - sum(count.rows for count in counts)
+    return [*counts, *([Count("", "", unknown)] if unknown else [])]
 
 
 def legal_forms(frame: pl.DataFrame, most: int) -> Ranking | None:
@@ -128,19 +127,16 @@ def creations(frame: pl.DataFrame, last: int | None, span: int) -> Years | None:
     """Rows by year of creation, the `span` years to `last` (the newest year there is when it is not known) one by one."""
     if "date_creation" not in frame.columns:
         return None
-    found = {
-        int(year): rows
-        for year, rows in _counted(frame.select(year=pl.col("date_creation").dt.year()), "year").items()
-        if year is not None
-    }
-    sound = {year: rows for year, rows in found.items() if year >= FIRST_YEAR and (last is None or year <= last)}
-    if not sound:
+    counts = _counts(frame.select(year=pl.col("date_creation").dt.year()), "year")
+    counts.pop(None, None)
+    plausible = {year: rows for year, rows in counts.items() if year >= FIRST_YEAR and (last is None or year <= last)}
+    if not plausible:
         return None
-    newest, oldest = max(sound), min(sound)
+    newest, oldest = max(plausible), min(plausible)
     first = max(newest - span + 1, oldest)
-    by_year = {year: sound.get(year, 0) for year in range(first, newest + 1)}
-    known = sum(sound.values())
-    return Years(by_year, known - sum(by_year.values()), frame.height - known)
+    by_year = {year: plausible.get(year, 0) for year in range(first, newest + 1)}
+    total = sum(plausible.values())
+    return Years(by_year, total - sum(by_year.values()), frame.height - total)
 
 
 def ages(frame: pl.DataFrame) -> list[tuple[int, int | None, int]]:
@@ -158,8 +154,8 @@ def scores(frame: pl.DataFrame) -> list[int]:
     """Rows by score in tens: 0 to 10, ..., 90 to 100; nothing when there is no score."""
     if "score" not in frame.columns:
         return []
-    found = _counted(frame.select(ten=(pl.col("score") // 10).clip(0, 9).cast(pl.Int64)), "ten")
-    return [found.get(ten, 0) for ten in range(10)]
+    counts = _counts(frame.select(ten=(pl.col("score") // 10).clip(0, 9).cast(pl.Int64)), "ten")
+    return [counts.get(ten, 0) for ten in range(10)]
 
 
 def filled(frame: pl.DataFrame) -> Mapping[str, float]:
@@ -173,15 +169,17 @@ def filled(frame: pl.DataFrame) -> Mapping[str, float]:
     return {name: 1 - missing / frame.height for name, missing in zip(empty.columns, empty.row(0), strict=True)}
 
 
-def places(frame: pl.DataFrame, named: int) -> Places | None:
-    """Where rows are, on a grid, and the `named` communes with most rows; None when the dataset has no coordinates."""
+def locations(frame: pl.DataFrame, most_towns: int) -> Locations | None:
+    """Where rows are, on a grid, and the communes with most rows; None when the dataset has no coordinates."""
     if not {"longitude", "latitude", "departement", "commune"} <= set(frame.columns) or not frame["longitude"].count():
         return None
     located = frame.filter(pl.col("longitude").is_not_null() & pl.col("latitude").is_not_null())
-    near = located.filter(
-        _within(MAINLAND) | _within(CORSICA), ~pl.col("departement").is_in(sorted(OVERSEAS)).fill_null(value=False)
+    mainland = located.filter(
+        vector.within(MAINLAND) | vector.within(CORSICA),
+        ~pl.col("departement").is_in(sorted(OVERSEAS)).fill_null(value=False),
     )
-    points = near.select(x=france.east(pl.col("longitude")), y=france.north(pl.col("latitude")), town=_town())
+    points = mainland.select(x=france.east(pl.col("longitude")), y=france.north(pl.col("latitude")), town=_town())
+    # a hexagonal grid: every other line of cells is shifted by half a cell
     line = (pl.col("y") / _ROW_KM).round()
     shift = (line % 2) / 2
     grid = points.select(x=((pl.col("x") / CELL_KM - shift).round() + shift) * CELL_KM, y=line * _ROW_KM)
@@ -193,10 +191,10 @@ def places(frame: pl.DataFrame, named: int) -> Places | None:
         .filter(pl.col("rows") >= _LEAST_NAMED)
         .sort("rows", "town", descending=[True, False])
     )
-    return Places(
+    return Locations(
         cells=[Cell(x, y, rows) for x, y, rows in cells.iter_rows()],
-        towns=_apart(list(towns.select("x", "y", "town").iter_rows()), named),
-        elsewhere=located.height - near.height,
+        towns=_apart(list(towns.select("x", "y", "town").iter_rows()), most_towns),
+        elsewhere=located.height - mainland.height,
         unknown=frame.height - located.height,
     )
 
@@ -217,21 +215,16 @@ def _apart(towns: list[tuple[float, float, str]], most: int) -> list[tuple[float
     return chosen
 
 
-def _within(box: tuple[float, float, float, float]) -> pl.Expr:
-    west, south, east, north = box
-    return pl.col("longitude").is_between(west, east) & pl.col("latitude").is_between(south, north)
-
-
 def _ranking(frame: pl.DataFrame, column: str, most: int, names: Mapping[str, str]) -> Ranking | None:
     if not distinct(frame, column):
         return None
-    found = _counted(frame, column)
-    unknown = found.pop(None, 0)
-    order = sorted(found.items(), key=lambda item: (-item[1], item[0]))
-    top = [Count(code, names.get(code, ""), rows) for code, rows in order[:most]]
-    rest = order[most:]
-    return Ranking(top, len(rest), sum(rows for _, rows in rest), unknown)
+    counts = _counts(frame, column)
+    unknown = counts.pop(None, 0)
+    ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    top = [Count(code, names.get(code, ""), rows) for code, rows in ranked[:most]]
+    others = ranked[most:]
+    return Ranking(top, len(others), sum(rows for _, rows in others), unknown)
 
 
-def _counted(frame: pl.DataFrame, column: str) -> dict[Any, int]:
+def _counts(frame: pl.DataFrame, column: str) -> dict[Any, int]:
     return {} if column not in frame.columns else dict(frame[column].value_counts().iter_rows())

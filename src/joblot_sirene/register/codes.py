@@ -11,9 +11,6 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-STATES: Final[Mapping[str, str]] = MappingProxyType({"A": "Actif", "F": "Fermé", "C": "Cessée"})
-"""Administrative states: A and F for an establishment, A and C for a legal unit."""
-
 HEADCOUNTS: Final[Mapping[str, tuple[int, int | None, str]]] = MappingProxyType(
     {
         "NN": (0, 0, "Aucun salarié ou effectif inconnu"),
@@ -89,6 +86,7 @@ LEGAL_FORMS: Final[Mapping[str, str]] = MappingProxyType(
 )
 """Legal forms at the levels of one and two digits."""
 
+LEGAL_FORM_COLUMN: Final = "categorieJuridiqueUniteLegale"
 NATURAL_PERSON: Final = "1"
 """Legal forms of natural persons begin with this digit."""
 
@@ -158,12 +156,6 @@ STREET_TYPES: Final[Mapping[str, str]] = MappingProxyType({
 
 REPETITIONS: Final[Mapping[str, str]] = MappingProxyType({"B": "BIS", "T": "TER", "Q": "QUATER", "C": "QUINQUIES"})
 """Repetition indices in full by their letter."""
-
-
-def headcount_label(band: str | None) -> str | None:
-    """The label of a headcount band, or None when it is unknown."""
-    found = HEADCOUNTS.get(band or "")
-    return None if found is None else found[2]
 
 
 def legal_form_label(form: str | None) -> str | None:

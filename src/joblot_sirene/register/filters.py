@@ -1,7 +1,6 @@
-"""Which establishments a job takes: the keys of `filters` in a job file, checked, and what they mean for one row.
+"""Which establishments a job takes: the keys of `filters` in a job file, checked.
 
-`keeps` is the reference. Engines do the same in bulk (`vector.keeps`) and are tested against it. Who may be shown at all is another matter:
-see `privacy`.
+`vector.keeps` says the same as an expression over columns. Who may be shown at all is another matter: see `privacy`.
 """
 
 from __future__ import annotations
@@ -9,33 +8,21 @@ from __future__ import annotations
 import datetime as dt
 import re
 import unicodedata
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from joblot import Document
-from joblot_sirene.register.codes import DEPARTMENTS, HEADCOUNTS, NATURAL_PERSON, REGION_OF, REGIONS
-from joblot_sirene.register.fields import Fields
-from joblot_sirene.register.identifiers import department, whole_code
-from joblot_sirene.register.naf import (
-    CODE_COLUMN,
-    NAF25,
-    NAF25_COLUMN,
-    NOMENCLATURE_COLUMN,
-    REV2,
-    Nomenclature,
-    Selection,
-    matches,
-    parse_code,
-)
+from joblot_sirene.register.codes import DEPARTMENTS, HEADCOUNTS, REGION_OF, REGIONS
+from joblot_sirene.register.identifiers import whole_code
+from joblot_sirene.register.naf import NAF25, REV2, Nomenclature, Selection, parse_code
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from joblot_sirene.register.fields import Fields
+
 UNKNOWN_CREATION: Final = dt.date(1900, 1, 1)
 """What the register writes for a date of creation that nobody knows."""
-
-LEGAL_FORM_COLUMN: Final = "categorieJuridiqueUniteLegale"
 
 # a city's own commune code, and the codes of its districts that stand in the files instead
 _DISTRICTS: Final[Mapping[str, frozenset[str]]] = {
@@ -48,7 +35,7 @@ _DISTRICTS: Final[Mapping[str, frozenset[str]]] = {
 class Filters(msgspec.Struct, frozen=True, kw_only=True):
     """Which rows a job takes. Empty tuples and sets and None ask for nothing.
 
-    The areas (departments, communes, postal prefixes) add up: a place is taken when it lies in any of them. `headcounts` are bands
+    The areas (departments, communes, postal prefixes) add up: an establishment is taken when it lies in any of them. `headcounts` are bands
     (`codes.HEADCOUNTS`), `legal_forms` beginnings of legal forms of the legal unit.
     """
 
@@ -68,7 +55,7 @@ class Filters(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def has_area(self) -> bool:
-        """Whether places are restricted at all."""
+        """Whether the area is restricted at all."""
         return bool(self.departments or self.communes or self.postal_prefixes)
 
     @property
@@ -77,75 +64,46 @@ class Filters(msgspec.Struct, frozen=True, kw_only=True):
         return bool(self.legal_forms) or not self.natural_persons
 
 
-def parse(tree: Any, *, default: Nomenclature = REV2) -> Filters:
-    """The filters of a plain mapping, such as a job file's `filters`.
-
-    Raises:
-        ConfigError: keys or values that mean nothing, all of them.
-    """
-    document = Document({"filters": tree})
-    filters = read(Fields(document, "filters"), default=default)
-    document.raise_problems()
-    return filters
-
-
 def read(fields: Fields, *, default: Nomenclature = REV2) -> Filters:
     """The filters of a job file; what is wrong is noted in its document."""
-    naf = fields.choice("nomenclature", (REV2, NAF25), None)
-    asked: Nomenclature | None = NAF25 if naf == NAF25 else REV2 if naf == REV2 else None
-    areas = fields.words(
+    choice = fields.choice("nomenclature", (REV2, NAF25), None)
+    nomenclature: Nomenclature | None = NAF25 if choice == NAF25 else REV2 if choice == REV2 else None
+    areas = fields.texts(
         "regions", _region, "a region's name or the beginning of a postal code", known=REGIONS.values()
     )
     created = fields.section("created")
     filters = Filters(
-        naf_include=_selections(fields, "naf_include", asked, default),
-        naf_exclude=_selections(fields, "naf_exclude", asked, default),
+        naf_include=_selections(fields, "naf_include", nomenclature, default),
+        naf_exclude=_selections(fields, "naf_exclude", nomenclature, default),
         active_only=fields.flag("active_only", default=True),
-        departments=frozenset(fields.words("departments", _department, "a department's code (`35`, `2A`, `974`)"))
+        departments=frozenset(fields.texts("departments", _department, "a department's code (`35`, `2A`, `974`)"))
         | {code for code, region in REGION_OF.items() if region in areas},
         communes=_with_districts(
-            fields.words("communes", _commune, "a commune's code of five characters (`35238`, not its postal code)")
+            fields.texts("communes", _commune, "a commune's code of five characters (`35238`, not its postal code)")
         ),
         postal_prefixes=_merged(
             [area[1:] for area in areas if area.startswith("=")],
-            fields.words("postal_prefixes", _prefix, "the beginning of a postal code (one to five digits)"),
+            fields.texts("postal_prefixes", _prefix, "the beginning of a postal code (one to five digits)"),
         ),
         headcounts=_headcounts(fields),
         created_from=_date(created, "from"),
         created_to=_date(created, "to"),
         head_office_only=fields.flag("head_office_only", default=False),
         employers_only=fields.flag("employers_only", default=False),
-        legal_forms=fields.words(
+        legal_forms=fields.texts(
             "legal_forms", _legal_form, "the beginning of a legal form (one to four digits, such as `57` or `5499`)"
         ),
         natural_persons=fields.flag("natural_persons", default=True),
     )
     if filters.created_from and filters.created_to and filters.created_from > filters.created_to:
-        created.wrong("to", "`filters.created.to` lies before `filters.created.from`", "swap them")
+        created.add_problem("to", "`filters.created.to` lies before `filters.created.from`", "swap them")
     created.finish()
     fields.finish()
     return filters
 
 
-def keeps(row: Mapping[str, Any], filters: Filters) -> bool:
-    """Whether a row is taken: canonical names, canonical types (dates as dates, the head office as a boolean).
-
-    A value that is missing never satisfies a filter that asks for one.
-    """
-    return (
-        _keeps_activity(row, filters)
-        and (not filters.active_only or row.get("etatAdministratifEtablissement") == "A")
-        and (not filters.has_area or _keeps_place(row, filters))
-        and (not filters.headcounts or row.get("trancheEffectifsEtablissement") in filters.headcounts)
-        and _keeps_creation(row.get("dateCreationEtablissement"), filters)
-        and (not filters.head_office_only or row.get("etablissementSiege") is True)
-        and (not filters.employers_only or row.get("caractereEmployeurEtablissement") == "O")
-        and (not filters.needs_unit or _keeps_form(row.get(LEGAL_FORM_COLUMN), filters))
-    )
-
-
 def establishment_part(filters: Filters) -> Filters:
-    """What is asked of an establishment's own row beside the codes to include, which engines match by their rules."""
+    """What is asked of an establishment's own row, without the codes to include: a scan matches those by their rules (`naf.Rule`)."""
     return msgspec.structs.replace(filters, naf_include=(), legal_forms=(), natural_persons=True)
 
 
@@ -154,90 +112,39 @@ def unit_part(filters: Filters) -> Filters:
     return Filters(active_only=False, legal_forms=filters.legal_forms, natural_persons=filters.natural_persons)
 
 
-def needed_columns(filters: Filters) -> tuple[str, ...]:
-    """The canonical columns that `keeps` looks at."""
-    activity = filters.naf_include + filters.naf_exclude
-    columns = {
-        CODE_COLUMN: bool(activity),
-        NOMENCLATURE_COLUMN: bool(activity),
-        NAF25_COLUMN: any(selection.nomenclature == NAF25 for selection in activity),
-        "etatAdministratifEtablissement": filters.active_only,
-        "codeCommuneEtablissement": filters.has_area,
-        "codePostalEtablissement": bool(filters.departments or filters.postal_prefixes),
-        "trancheEffectifsEtablissement": bool(filters.headcounts),
-        "dateCreationEtablissement": filters.created_from is not None or filters.created_to is not None,
-        "etablissementSiege": filters.head_office_only,
-        "caractereEmployeurEtablissement": filters.employers_only,
-        LEGAL_FORM_COLUMN: filters.needs_unit,
-    }
-    return tuple(name for name, needed in columns.items() if needed)
-
-
-def _keeps_activity(row: Mapping[str, Any], filters: Filters) -> bool:
-    if filters.naf_include and not any(matches(row, selection) for selection in filters.naf_include):
-        return False
-    return not any(matches(row, selection) for selection in filters.naf_exclude)
-
-
-def _keeps_place(row: Mapping[str, Any], filters: Filters) -> bool:
-    commune, post = (
-        None if code is None else whole_code(code)
-        for code in (row.get("codeCommuneEtablissement"), row.get("codePostalEtablissement"))
-    )
-    return (
-        commune in filters.communes
-        or department(commune, post) in filters.departments
-        or (post is not None and post.startswith(filters.postal_prefixes))
-    )
-
-
-def _keeps_creation(created: dt.date | None, filters: Filters) -> bool:
-    if filters.created_from is None and filters.created_to is None:
-        return True
-    if created is None or created == UNKNOWN_CREATION:
-        return False
-    return (filters.created_from or dt.date.min) <= created <= (filters.created_to or dt.date.max)
-
-
-def _keeps_form(form: str | None, filters: Filters) -> bool:
-    if form is None:
-        return False
-    return (filters.natural_persons or not form.startswith(NATURAL_PERSON)) and (
-        not filters.legal_forms or form.startswith(filters.legal_forms)
-    )
-
-
-def _selections(fields: Fields, key: str, asked: Nomenclature | None, default: Nomenclature) -> tuple[Selection, ...]:
-    found: dict[str, Selection] = {}
+def _selections(
+    fields: Fields, key: str, nomenclature: Nomenclature | None, default: Nomenclature
+) -> tuple[Selection, ...]:
+    selections: dict[str, Selection] = {}
 
     def read_code(text: str) -> str:
-        selection = parse_code(text, asked, default=default)
-        return found.setdefault(selection.name, selection).name
+        selection = parse_code(text, nomenclature, default=default)
+        return selections.setdefault(selection.name, selection).name
 
-    fields.words(key, read_code, "an activity code")
-    return tuple(found.values())
+    fields.texts(key, read_code, "an activity code")
+    return tuple(selections.values())
 
 
 def _headcounts(fields: Fields) -> frozenset[str]:
     value = fields.raw("headcount")
     if not isinstance(value, dict):
-        return frozenset(fields.words("headcount", _band, f"a headcount band ({', '.join(HEADCOUNTS)})"))
+        return frozenset(fields.texts("headcount", _band, f"a headcount band ({', '.join(HEADCOUNTS)})"))
     bounds = fields.section("headcount")
     least = bounds.number("min", 0, whole=True)
     most = bounds.number("max", None, whole=True)
     bounds.finish()
     if most is not None and most < least:
-        bounds.wrong("max", "`filters.headcount.max` is less than `filters.headcount.min`", "swap them")
+        bounds.add_problem("max", "`filters.headcount.max` is less than `filters.headcount.min`", "swap them")
         return frozenset()
-    found = frozenset(
+    bands = frozenset(
         band
         for band, (low, high, _) in HEADCOUNTS.items()
         if low >= least and (most is None or (high is not None and high <= most))
     )
-    if not found:
+    if not bands:
         hint = "the register knows bands only, such as 10 to 19 and 20 to 49, the last one from 10000"
-        fields.wrong("headcount", "no band of the register lies within `filters.headcount`", hint)
-    return found
+        fields.add_problem("headcount", "no band of the register lies within `filters.headcount`", hint)
+    return bands
 
 
 def _date(fields: Fields, key: str) -> dt.date | None:
@@ -247,7 +154,7 @@ def _date(fields: Fields, key: str) -> dt.date | None:
     try:
         return dt.date.fromisoformat(text) if re.fullmatch(r"\d{4}-\d\d-\d\d", text) else _year(text, key)
     except ValueError:
-        fields.misfit(key, "a date such as `2020-01-31` or a year")
+        fields.add_mismatch(key, "a date such as `2020-01-31` or a year")
         return None
 
 
@@ -263,7 +170,7 @@ def _plain(text: str) -> str:
 
 
 def _region(text: str) -> str | None:
-    """The region's code, or `=` and a postal prefix: digits mean what they meant to the program that this replaces."""
+    """The region's code, or `=` and a postal prefix: digits mean what they meant to the program that this one replaces."""
     if text.isascii() and text.isdigit():
         prefix = _prefix(text)
         return None if prefix is None else f"={prefix}"

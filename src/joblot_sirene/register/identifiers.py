@@ -1,4 +1,4 @@
-"""Numbers that identify (SIREN, SIRET, VAT), and where a place lies (department, coordinates).
+"""Numbers that identify (SIREN, SIRET), and where an address lies (department, coordinates).
 
 Checks are those of python-stdnum, which knows La Poste's exception. Projections are plane formulas, precise to centimetres inside their
 territory. Nothing here knows files or tables.
@@ -21,7 +21,7 @@ LA_POSTE_HEAD_OFFICE: Final = "35600000000048"
 Repair = Literal["ok", "repaired", "invalid", "missing"]
 
 
-class Place(NamedTuple):
+class Point(NamedTuple):
     """A point in degrees (WGS 84)."""
 
     longitude: float
@@ -60,21 +60,16 @@ def _repair(text: str | None, digits: int) -> tuple[str | None, Repair]:
         return text, "ok"
     plain = re.sub(r"[\s\u00a0\u202f]", "", text)
     plain = re.sub(r"[.,]0+$", "", plain)
-    mended = plain.zfill(digits)
-    if plain.isascii() and plain.isdigit() and int(plain) and len(mended) == digits and valid(mended):
-        return mended, "repaired"
+    padded = plain.zfill(digits)
+    if plain.isascii() and plain.isdigit() and int(plain) and len(padded) == digits and valid(padded):
+        return padded, "repaired"
     return text, "invalid"
-
-
-def vat_number(siren: str) -> str:
-    """The French VAT number of a SIREN: the key is (12 + 3 x (SIREN mod 97)) mod 97."""
-    return f"FR{(12 + 3 * (int(siren) % 97)) % 97:02d}{siren}"
 
 
 def whole_code(code: str) -> str:
     """A commune's or postal code of five digits that a spreadsheet read as a number, whole again: `1004`, `1004.0` are `01004`."""
-    found = re.fullmatch(r"([0-9]{4,5})(\.0+)?", code)
-    return found[1].zfill(5) if found else code
+    match = re.fullmatch(r"([0-9]{4,5})(\.0+)?", code)
+    return match[1].zfill(5) if match else code
 
 
 @lru_cache(maxsize=2**16)
@@ -82,8 +77,8 @@ def department(commune_code: str | None, postal_code: str | None = None) -> str 
     """The department of a commune code; of a postal code when there is no commune. None abroad (and Monaco)."""
     if commune_code:
         commune_code = whole_code(commune_code)
-        found = commune_code[:3] if commune_code[:2] in {"97", "98"} else commune_code[:2]
-        return None if found == "99" else found
+        code = commune_code[:3] if commune_code[:2] in {"97", "98"} else commune_code[:2]
+        return None if code == "99" else code
     postal_code = whole_code(postal_code or "")
     if re.fullmatch(r"[0-9]{5}", postal_code) is None:
         return None
@@ -113,8 +108,8 @@ Y_POLE: Final = 12655612.050
 ECCENTRICITY: Final = 0.08181919104281579
 
 
-def lambert93(x: float, y: float) -> Place:
-    """The place of a point in Lambert-93 metres."""
+def lambert93(x: float, y: float) -> Point:
+    """Degrees of a point in Lambert-93 metres."""
     radius = math.hypot(x - X_POLE, y - Y_POLE)
     longitude = math.radians(3) + math.atan2(x - X_POLE, Y_POLE - y) / CONE
     isometric = math.exp(-math.log(radius / SCALE) / CONE)
@@ -122,7 +117,7 @@ def lambert93(x: float, y: float) -> Place:
     for _ in range(8):  # each round gains two digits
         sine = ECCENTRICITY * math.sin(latitude)
         latitude = 2 * math.atan(((1 + sine) / (1 - sine)) ** (ECCENTRICITY / 2) * isometric) - math.pi / 2
-    return Place(math.degrees(longitude), math.degrees(latitude))
+    return Point(math.degrees(longitude), math.degrees(latitude))
 
 
 # Transverse Mercator on GRS 80, Krueger's series to the third order in n (IOGP Guidance Note 7-2, method 9807).
@@ -140,8 +135,8 @@ _UTM_DELTA: Final = (
 )
 
 
-def utm(easting: float, northing: float, zone: int, *, south: bool) -> Place:
-    """The place of a point in metres of a UTM zone (1 to 60)."""
+def utm(easting: float, northing: float, zone: int, *, south: bool) -> Point:
+    """Degrees of a point in metres of a UTM zone (1 to 60)."""
     xi = (northing - (10_000_000 if south else 0)) / (0.9996 * _UTM_A)
     eta = (easting - 500_000) / (0.9996 * _UTM_A)
     xi_0 = xi - sum(b * math.sin(2 * k * xi) * math.cosh(2 * k * eta) for k, b in enumerate(_UTM_BETA, 1))
@@ -149,7 +144,7 @@ def utm(easting: float, northing: float, zone: int, *, south: bool) -> Place:
     conformal = math.asin(math.sin(xi_0) / math.cosh(eta_0))
     latitude = conformal + sum(d * math.sin(2 * k * conformal) for k, d in enumerate(_UTM_DELTA, 1))
     longitude = math.radians(zone * 6 - 183) + math.atan2(math.sinh(eta_0), math.cos(xi_0))
-    return Place(math.degrees(longitude), math.degrees(latitude))
+    return Point(math.degrees(longitude), math.degrees(latitude))
 
 
 # department: zone, southern half, and the territory as west, south, east, north in degrees
@@ -168,29 +163,29 @@ MAINLAND: Final = (-5.3, 42.2, 8.3, 51.2)
 CORSICA: Final = (8.4, 41.2, 9.7, 43.2)
 
 
-def coordinates(x: str | None, y: str | None, department: str | None) -> tuple[Place | None, bool]:
-    """The place of the register's two coordinate texts, and whether they had a value outside the department's territory.
+def coordinates(x: str | None, y: str | None, department: str | None) -> tuple[Point | None, bool]:
+    """The point of the register's two coordinate texts, and whether they had a value outside the department's territory.
 
-    Texts that are no number (`[ND]`, empty) give no place and nothing amiss. A place outside its territory is not returned.
+    Texts that are no number (`[ND]`, empty) give no point and nothing amiss. A point outside its territory is not returned.
     """
-    point = _number(x), _number(y)
-    if point[0] is None or point[1] is None:
+    metres = _number(x), _number(y)
+    if metres[0] is None or metres[1] is None:
         return None, False
-    place, box = _project(point[0], point[1], department or "")
-    if place is None:
+    point, box = _project(metres[0], metres[1], department or "")
+    if point is None:
         return None, True
     west, south, east, north = box
-    inside = west <= place.longitude <= east and south <= place.latitude <= north
-    return (place, False) if inside else (None, True)
+    inside = west <= point.longitude <= east and south <= point.latitude <= north
+    return (point, False) if inside else (None, True)
 
 
-def _project(x: float, y: float, department: str) -> tuple[Place | None, tuple[float, float, float, float]]:
+def _project(x: float, y: float, department: str) -> tuple[Point | None, tuple[float, float, float, float]]:
     if department in OVERSEAS:
         zone, south, box = OVERSEAS[department]
         return (utm(x, y, zone, south=south) if 0 < x < 1_000_000 and 0 < y < 10_000_000 else None), box
     box = CORSICA if department in {"2A", "2B"} else MAINLAND
-    known = department[:2] not in {"97", "98"} and 0 < x < 1_400_000 and 6_000_000 < y < 7_300_000
-    return (lambert93(x, y) if known else None), box
+    projected = department[:2] not in {"97", "98"} and 0 < x < 1_400_000 and 6_000_000 < y < 7_300_000
+    return (lambert93(x, y) if projected else None), box
 
 
 def _number(text: str | None) -> float | None:

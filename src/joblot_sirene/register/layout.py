@@ -1,6 +1,6 @@
 """The columns of the register's stock files, and which of its layouts a file has.
 
-A file is recognised by its columns, never by its name. This module knows names and types as words; it opens nothing.
+A file is recognised by its columns, never by its name. This module knows names of columns and of types; it opens nothing.
 """
 
 from __future__ import annotations
@@ -14,21 +14,6 @@ from joblot_sirene.errors import LayoutError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
-
-__all__ = [
-    "COLUMNS",
-    "ESTABLISHMENT_LAYOUTS",
-    "GEO_COLUMNS",
-    "HISTORY_COLUMNS",
-    "UNIT_COLUMNS",
-    "UNIT_LAYOUTS",
-    "ColumnType",
-    "Kind",
-    "Layout",
-    "LayoutError",
-    "fold",
-    "recognise",
-]
 
 ColumnType = Literal["text", "date", "bigint", "boolean", "timestamp"]
 Kind = Literal["establishment", "unit", "history"]
@@ -151,7 +136,7 @@ _KNOWN: Final[Mapping[Kind, Mapping[str, ColumnType]]] = MappingProxyType(
 _OLDEST: Final[Mapping[Kind, tuple[str, ...]]] = MappingProxyType(
     {"establishment": ESTABLISHMENT_LAYOUTS[48], "unit": UNIT_LAYOUTS[33], "history": tuple(HISTORY_COLUMNS)}
 )
-_WORDS: Final[Mapping[Kind, str]] = MappingProxyType(
+_PLURALS: Final[Mapping[Kind, str]] = MappingProxyType(
     {"establishment": "establishments", "unit": "legal units", "history": "periods of establishments"}
 )
 _FILES: Final[Mapping[Kind, str]] = MappingProxyType(
@@ -184,14 +169,10 @@ class Layout(msgspec.Struct, frozen=True):
     unit: tuple[str, ...]
     confidence: float
 
-    def actual(self, name: str) -> str | None:
-        """The file's own name of a canonical column, or None when it has none."""
-        return next((own for own, canonical in self.canonical.items() if canonical == name), None)
-
     def describe(self) -> str:
         """One line: the kind, how many columns, what else is there or missing."""
-        known = _KNOWN[self.kind]
-        text = f"{_WORDS[self.kind]}, {len(known) - len(self.missing)} of {len(known)} columns"
+        count = len(_KNOWN[self.kind])
+        text = f"{_PLURALS[self.kind]}, {count - len(self.missing)} of {count} columns"
         if self.unit:
             text += f", {len(self.unit)} columns of the legal unit"
         if set(GEO_COLUMNS[:2]) <= {fold(name) for name in self.extra}:
@@ -215,19 +196,20 @@ def recognise(names: Sequence[str], *, expected: Kind | None = None) -> Layout:
     folded = {fold(name) for name in names}
     kind = _kind(folded, expected)
     if kind is None or (expected is not None and kind != expected):
-        raise _foreign(names, folded, kind, expected)
-    known = _KNOWN[kind]
-    also = [name for name in UNIT_COLUMNS if name not in COLUMNS] if kind == "establishment" else []
-    canonical = _named(names, [*known, *also])
-    found = set(canonical.values())
+        raise _refused(names, folded, kind, expected)
+    columns = _KNOWN[kind]
+    # exports that join both files have columns of the legal unit beside those of the establishment
+    unit_columns = [name for name in UNIT_COLUMNS if name not in COLUMNS] if kind == "establishment" else []
+    canonical = _canonical_names(names, [*columns, *unit_columns])
+    present = set(canonical.values())
     oldest = _OLDEST[kind]
     return Layout(
         kind=kind,
         canonical=canonical,
-        missing=tuple(name for name in known if name not in found),
+        missing=tuple(name for name in columns if name not in present),
         extra=tuple(name for name in names if name not in canonical),
-        unit=tuple(name for name in also if name in found),
-        confidence=round(sum(name in found for name in oldest) / len(oldest), 3),
+        unit=tuple(name for name in unit_columns if name in present),
+        confidence=round(len(present.intersection(oldest)) / len(oldest), 3),
     )
 
 
@@ -243,47 +225,47 @@ def _lacking(kind: Kind, folded: set[str]) -> list[str]:
     return [name for name in _NEEDED[kind] if name.casefold() not in folded]
 
 
-def _named(names: Iterable[str], wanted: Iterable[str]) -> dict[str, str]:
-    by_fold = {name.casefold(): name for name in wanted}
+def _canonical_names(names: Iterable[str], columns: Iterable[str]) -> dict[str, str]:
+    by_fold = {name.casefold(): name for name in columns}
     canonical: dict[str, str] = {}
-    taken: dict[str, str] = {}
+    own_names: dict[str, str] = {}
     for name in names:
-        found = by_fold.get(fold(name))
-        if found is None:
+        column = by_fold.get(fold(name))
+        if column is None:
             continue
-        if found in taken:
+        if column in own_names:
             raise LayoutError(
-                f"the column `{found}` is there twice, as `{taken[found]}` and as `{name}`",
+                f"the column `{column}` is there twice, as `{own_names[column]}` and as `{name}`",
                 hint="drop or rename one of them",
             )
-        canonical[name] = found
-        taken[found] = name
+        canonical[name] = column
+        own_names[column] = name
     return canonical
 
 
-def _foreign(names: Sequence[str], folded: set[str], kind: Kind | None, expected: Kind | None) -> LayoutError:
-    if kind is not None and expected is not None:
+def _refused(names: Sequence[str], folded: set[str], kind: Kind | None, expected: Kind | None) -> LayoutError:
+    wanted = expected or "establishment"
+    # what helps most comes first: the wrong one of the files that are read, a file that is never read, the right one with columns missing
+    if kind is not None:
         return LayoutError(
-            f"the columns are those of {_FILES[kind]}, not of {_FILES[expected]}",
-            hint=f"give the file {_FILES[expected]}",
+            f"the columns are those of {_FILES[kind]}, not of {_FILES[wanted]}", hint=f"give the file {_FILES[wanted]}"
         )
-    for mark, what in _OTHERS:
-        if mark in folded and not (expected == "history" and mark == _OTHERS[0][0]):
+    for mark, description in _OTHERS:
+        # when a history is expected, its mark is no sign of another file but of one with columns missing
+        if mark in folded and not (wanted == "history" and mark == _OTHERS[0][0]):
+            file = "current stock of establishments," if wanted == "establishment" else "file"
             return LayoutError(
-                f"the columns are those of {what}, which is not read here",
-                hint="give the current stock of establishments, StockEtablissement"
-                if expected in (None, "establishment")
-                else f"give the file {_FILES[expected]}",
+                f"the columns are those of {description}, which is not read here",
+                hint=f"give the {file} {_FILES[wanted]}",
             )
-    for candidate, needed in _NEEDED.items():
-        lacking = _lacking(candidate, folded)
-        if 0 < len(lacking) < len(needed) and (expected or "establishment") == candidate and needed[0] in folded:
-            return LayoutError(
-                f"the file has `{needed[0]}` but not {' nor '.join(f'`{name}`' for name in lacking)}",
-                hint=f"export it again from {_FILES[candidate]} with these columns",
-            )
-    shown = ", ".join(f"`{name}`" for name in names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+    key, lacking = _NEEDED[wanted][0], _lacking(wanted, folded)
+    if key in folded and lacking:
+        return LayoutError(
+            f"the file has `{key}` but not {' nor '.join(f'`{name}`' for name in lacking)}",
+            hint=f"export it again from {_FILES[wanted]} with these columns",
+        )
+    first = ", ".join(f"`{name}`" for name in names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
     return LayoutError(
-        f"the columns are not those of a stock file of the register: {shown or 'there are none'}",
-        hint=f"expected columns such as {', '.join(f'`{name}`' for name in _NEEDED[expected or 'establishment'])}",
+        f"the columns are not those of a stock file of the register: {first or 'there are none'}",
+        hint=f"expected columns such as {', '.join(f'`{name}`' for name in _NEEDED[wanted])}",
     )

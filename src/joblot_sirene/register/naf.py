@@ -1,6 +1,6 @@
 """Activity codes: NAF rev. 2 (until the end of 2026) and NAF 2025, from a section's letter to a sub-class.
 
-The last letter of a full code tells its list: rev. 2 ends in Z A B C D E F, NAF 2025 in Y G H J K L, and no code is in both. Older lists
+The last letter of a full code says which list it is of: rev. 2 ends in Z A B C D E F, NAF 2025 in Y G H J K L, and no code is in both. Older lists
 (NAF 1993, NAF rev. 1, NAP) stand in the same column of the stock files, so a row matches by its nomenclature and its full code, never by a
 prefix. Nothing here reads a file of the register or knows today's date.
 """
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final, Literal
 import msgspec
 
 from joblot_sirene.errors import NafError
+from joblot_sirene.register.fields import quoted
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -169,22 +170,22 @@ def parse_code(text: str, nomenclature: Nomenclature | None = None, *, default: 
     Raises:
         NafError: the text is no code, or the code belongs to another list than the one asked for.
     """
-    foreign = any(char.isalnum() and not char.isascii() for char in text)  # some of which are ASCII in upper case
-    found = None if foreign else _CODE.fullmatch(text.strip().upper())
-    if found is None:
+    is_ascii = not any(char.isalnum() and not char.isascii() for char in text)  # `upper` would make some of them ASCII
+    match = _CODE.fullmatch(text.strip().upper()) if is_ascii else None
+    if match is None:
         raise NafError(
-            f"`{_printable(text)}` is not an activity code",
+            f"{quoted(text, 40)} is not an activity code",
             hint="write a section (`F`), a division (`43`), a group (`43.2`), a class (`43.29`) or a sub-class (`43.29A`)",
         )
-    if found["section"]:
-        return _select(found["section"], nomenclature, default)
-    digits = re.sub(r"[\s.]", "", found["digits"])
-    if found["letter"] and len(digits) < 4:
+    if match["section"]:
+        return _select(match["section"], nomenclature, default)
+    digits = re.sub(r"[\s.]", "", match["digits"])
+    if match["letter"] and len(digits) < 4:
         raise NafError(
-            f"`{_printable(text)}` is not a code of NAF rev. 2 or NAF 2025: a letter follows four digits",
+            f"{quoted(text, 40)} is not a code of NAF rev. 2 or NAF 2025: a letter follows four digits",
             hint="codes with a letter after three digits are of lists before 2008",
         )
-    return _select(digits + (found["letter"] or ""), nomenclature, default)
+    return _select(digits + (match["letter"] or ""), nomenclature, default)
 
 
 def parse_codes(
@@ -216,79 +217,68 @@ def matching_rule(selection: Selection) -> list[Rule]:
     return [main] if selection.nomenclature == REV2 else [Rule(NAF25_COLUMN, None, frozenset(), selection.codes), main]
 
 
-def matches(row: Mapping[str, object], selection: Selection) -> bool:
-    """Whether a row (canonical column names) matches. The reference for what engines do in bulk."""
-    return any(
-        row.get(rule.code_column) in rule.codes
-        and (rule.nomenclature_column is None or (row.get(rule.nomenclature_column) or "") in rule.nomenclatures)
-        for rule in matching_rule(selection)
-    )
-
-
 def nearest(code: str, present: Collection[str], *, limit: int = 3) -> list[str]:
     """Of the full codes that are present, the ones nearest to a code: longest common beginning first, then by distance in the list."""
-    plain = code.replace(".", "")
-    return sorted(present, key=lambda other: (-_common(plain, other.replace(".", "")), _distance(plain, other), other))[
-        :limit
-    ]
+    code = code.replace(".", "")
+
+    def rank(other: str) -> tuple[int, int, str]:
+        digits = other.replace(".", "")
+        common = next((length for length in range(len(code)) if not digits.startswith(code[: length + 1])), len(code))
+        return -common, abs(_number(code) - _number(other)), other
+
+    return sorted(present, key=rank)[:limit]
 
 
 def _select(code: str, nomenclature: Nomenclature | None, default: Nomenclature) -> Selection:
     chosen, codes = _list_of(code, nomenclature, default)
     level: Level = "section" if code.isalpha() else _LEVELS[len(code)]
-    known = bool(codes)
-    if not codes and level == "sub-class":
-        codes = frozenset({dotted(code)})
-    return Selection(
-        code=code,
-        name=f"naf_{code}",
-        nomenclature=chosen,
-        level=level,
-        codes=codes,
-        label=_label(code, chosen, codes) if known else "",
-        known=known,
-        hint=""
-        if known
-        else f"nearest: {', '.join(f'`{near}`' for near in nearest(code, labels(chosen)))}"
-        if code[0].isdigit()
-        else "",
-    )
+    if codes:
+        return Selection(code, f"naf_{code}", chosen, level, codes, _label(code, chosen, codes))
+    # a well-formed code that is in no list may stand in a file all the same
+    codes = frozenset({dotted(code)} if level == "sub-class" else ())
+    hint = f"nearest: {', '.join(f'`{near}`' for near in nearest(code, labels(chosen)))}" if code[0].isdigit() else ""
+    return Selection(code, f"naf_{code}", chosen, level, codes, label="", known=False, hint=hint)
 
 
-def _list_of(code: str, asked: Nomenclature | None, default: Nomenclature) -> tuple[Nomenclature, frozenset[str]]:
+def _list_of(
+    code: str, nomenclature: Nomenclature | None, default: Nomenclature
+) -> tuple[Nomenclature, frozenset[str]]:
+    """The list that a code is read in, and its full codes there."""
+    # no full code is in two lists: a letter that contradicts `nomenclature` is a mistake. Without a letter `default`, which nobody typed,
+    # gives way to the other list where only that one has the code; `nomenclature`, which somebody did, does not
     if len(code) == 5:
         chosen = nomenclature_of(code)
         if chosen is None:
             raise NafError(f"`{code}` is in no list of activities: no code ends in `{code[-1]}`", hint=_letters_hint())
-        if asked not in (None, chosen):
+        if nomenclature not in (None, chosen):
             raise NafError(
-                f"`{code}` is a code of {_TITLES[chosen]}, not of {_TITLES[asked]}",
+                f"`{code}` is a code of {_TITLES[chosen]}, not of {_TITLES[nomenclature]}",
                 hint="leave `--nomenclature` out, or give a code of that list",
             )
         return chosen, _members(code, chosen)
-    chosen = asked or default
-    found = _members(code, chosen)
+    chosen = nomenclature or default
+    codes = _members(code, chosen)
     other: Nomenclature = NAF25 if chosen == REV2 else REV2
-    elsewhere = _members(code, other) if not found else frozenset()
-    if elsewhere and asked is not None:
+    elsewhere = _members(code, other) if not codes else frozenset()
+    if elsewhere and nomenclature is not None:
         raise NafError(
-            f"`{code}` is in {_TITLES[other]} only, not in {_TITLES[asked]}", hint="leave `--nomenclature` out"
+            f"`{code}` is in {_TITLES[other]} only, not in {_TITLES[nomenclature]}", hint="leave `--nomenclature` out"
         )
     if elsewhere:
         return other, elsewhere
-    if not found and code.isalpha():
+    if not codes and code.isalpha():
         raise NafError(
             f"`{code}` is no section of {_TITLES[REV2]} or {_TITLES[NAF25]}",
             hint="sections are `A` to `U`, and `V` in NAF 2025",
         )
-    return chosen, found
+    return chosen, codes
 
 
 def _members(code: str, nomenclature: Nomenclature) -> frozenset[str]:
-    known = labels(nomenclature)
+    every = labels(nomenclature)
     if code.isalpha():
-        return frozenset(full for full in known if (section := section_of(full, nomenclature)) and section[0] == code)
-    return frozenset(full for full in known if full.replace(".", "").startswith(code))
+        return frozenset(full for full in every if (section := section_of(full, nomenclature)) and section[0] == code)
+    return frozenset(full for full in every if full.replace(".", "").startswith(code))
 
 
 def _label(code: str, nomenclature: Nomenclature, codes: frozenset[str]) -> str:
@@ -303,20 +293,7 @@ def _letters_hint() -> str:
     return "; ".join(f"{_TITLES[name]} ends in {' '.join(letters)}" for name, letters in LETTERS.items())
 
 
-def _printable(text: str) -> str:
-    shown = "".join(char if char.isprintable() and char != "`" else "?" for char in text)
-    return shown if len(shown) <= 40 else f"{shown[:40]}..."
-
-
-def _common(one: str, other: str) -> int:
-    return next(
-        (index for index, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other))
-    )
-
-
-def _distance(one: str, other: str) -> int:
-    def number(code: str) -> int:
-        digits = re.sub(r"\D", "", code)[:4]
-        return int(digits.ljust(4, "0")) if digits else 0
-
-    return abs(number(one) - number(other))
+def _number(code: str) -> int:
+    """The first four digits of a code, such as 4329: how far apart two numbers are says how far apart codes of one beginning are."""
+    digits = re.sub(r"\D", "", code)[:4]
+    return int(digits.ljust(4, "0")) if digits else 0

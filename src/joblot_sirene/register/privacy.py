@@ -14,9 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 import msgspec
 
-from joblot import Document
-from joblot_sirene.register.codes import NATURAL_PERSON
-from joblot_sirene.register.fields import Fields
+from joblot_sirene.register.codes import LEGAL_FORM_COLUMN, NATURAL_PERSON
 from joblot_sirene.register.layout import COLUMNS
 
 if TYPE_CHECKING:
@@ -24,14 +22,15 @@ if TYPE_CHECKING:
 
     import polars as pl
 
+    from joblot_sirene.register.fields import Fields
+
 MASK: Final = "[ND]"
 """What stands in a masked field, in the register and in ours."""
 
 STATUS_COLUMN: Final = "statutDiffusionEtablissement"
 UNIT_STATUS_COLUMN: Final = "statutDiffusionUniteLegale"
-LEGAL_FORM_COLUMN: Final = "categorieJuridiqueUniteLegale"
 
-_SHOWN_PLACE: Final = frozenset(
+_SHOWN_COLUMNS: Final = frozenset(
     {
         "libelleCommuneEtablissement",
         "libelleCommuneEtrangerEtablissement",
@@ -46,7 +45,7 @@ _ADDRESS_END: Final = tuple(COLUMNS).index("dateDebut")
 ADDRESS_COLUMNS: Final = tuple(
     name
     for name in tuple(COLUMNS)[_ADDRESS_START:_ADDRESS_END]
-    if name not in _SHOWN_PLACE and name.replace("2Etablissement", "Etablissement") not in _SHOWN_PLACE
+    if name.replace("2Etablissement", "Etablissement") not in _SHOWN_COLUMNS
 )
 """Address and coordinate columns of an establishment that are masked; the commune and the country stay."""
 
@@ -56,7 +55,7 @@ NAME_COLUMNS: Final = (
     "enseigne3Etablissement",
     "denominationUsuelleEtablissement",
 )
-"""Names of a place that may be a person's name."""
+"""Names of an establishment that may be a person's name."""
 
 UNIT_NAME_COLUMNS: Final = (
     "sigleUniteLegale",
@@ -110,24 +109,12 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Counts(msgspec.Struct, frozen=True, kw_only=True):
-    """What a selection held: rows kept, rows left out or masked for partial diffusion, rows of natural persons (None: unknown)."""
+    """The rows of a selection: rows kept, rows left out or masked for partial diffusion, rows of natural persons (None: unknown)."""
 
     kept: int
     excluded: int = 0
     masked: int = 0
     natural_persons: int | None = None
-
-
-def parse(tree: Any) -> Policy:
-    """The policy of a plain mapping, such as a job file's `privacy`.
-
-    Raises:
-        ConfigError: keys or values that mean nothing.
-    """
-    document = Document({"privacy": tree})
-    policy = read(Fields(document, "privacy"))
-    document.raise_problems()
-    return policy
 
 
 def read(fields: Fields) -> Policy:
@@ -143,19 +130,6 @@ def read(fields: Fields) -> Policy:
     return policy
 
 
-def is_public(row: Mapping[str, Any]) -> bool:
-    """Whether a row may be shown in full: status O of the establishment and, where it is known, of the legal unit.
-
-    A missing status is not public.
-    """
-    return row.get(STATUS_COLUMN) == "O" and row.get(UNIT_STATUS_COLUMN, "O") in {"O", None}
-
-
-def masked(row: Mapping[str, Any]) -> dict[str, Any]:
-    """A row with every name and address field masked, whatever the file shows. The reference for `protect`."""
-    return {name: MASK if name in MASKED_COLUMNS else value for name, value in row.items()}
-
-
 def protect(frame: pl.DataFrame, policy: Policy) -> tuple[pl.DataFrame, Counts]:
     """The rows that the policy lets through, masked where it says so, and the counts. Column names are canonical.
 
@@ -168,28 +142,23 @@ def protect(frame: pl.DataFrame, policy: Policy) -> tuple[pl.DataFrame, Counts]:
 
     if STATUS_COLUMN not in frame.columns:
         raise ValueError(f"BUG: `{STATUS_COLUMN}` is needed to tell who may be shown")
+    # a missing status hides an establishment. A missing status of the legal unit does not: not every unit is in its file
     public = pl.col(STATUS_COLUMN).eq_missing("O")
     if UNIT_STATUS_COLUMN in frame.columns:
         public = public & (pl.col(UNIT_STATUS_COLUMN).is_null() | (pl.col(UNIT_STATUS_COLUMN) == "O"))
-    shown = int(frame.select(public.sum()).item()) if frame.height else 0
-    hidden = frame.height - shown
-    if policy.partial_diffusion == "exclude":
-        kept = frame.filter(public) if hidden else frame
-    else:
-        columns = [name for name in frame.columns if name in MASKED_COLUMNS]
-        kept = (
-            frame.with_columns(
-                pl.when(public).then(pl.col(name)).otherwise(pl.lit(MASK)).alias(name) for name in columns
-            )
-            if hidden
-            else frame
-        )
-    if not policy.person_names:
-        kept = kept.drop(PERSON_COLUMNS, strict=False)
+    rows = frame.height
+    hidden = rows - int(frame.select(public.sum()).item()) if rows else 0
     excluded = hidden if policy.partial_diffusion == "exclude" else 0
-    return kept, Counts(
-        kept=kept.height, excluded=excluded, masked=hidden - excluded, natural_persons=natural_persons(kept)
-    )
+    if excluded:
+        frame = frame.filter(public)
+    elif hidden:
+        # masked here, whatever the file shows: it masks irregularly
+        columns = [name for name in frame.columns if name in MASKED_COLUMNS]
+        frame = frame.with_columns(pl.when(public).then(name).otherwise(pl.lit(MASK)).alias(name) for name in columns)
+    if not policy.person_names:
+        frame = frame.drop(PERSON_COLUMNS, strict=False)
+    persons = natural_persons(frame)
+    return frame, Counts(kept=frame.height, excluded=excluded, masked=hidden - excluded, natural_persons=persons)
 
 
 def natural_persons(frame: pl.DataFrame) -> int | None:
@@ -203,11 +172,11 @@ def natural_persons(frame: pl.DataFrame) -> int | None:
 
 def total(counts: Sequence[Counts]) -> Counts:
     """The counts of several parts of a selection together."""
-    persons = [one.natural_persons for one in counts]
+    persons = [part.natural_persons for part in counts]
     return Counts(
-        kept=sum(one.kept for one in counts),
-        excluded=sum(one.excluded for one in counts),
-        masked=sum(one.masked for one in counts),
+        kept=sum(part.kept for part in counts),
+        excluded=sum(part.excluded for part in counts),
+        masked=sum(part.masked for part in counts),
         natural_persons=None if None in persons else sum(number or 0 for number in persons),
     )
 
@@ -237,7 +206,7 @@ def attribution(stock_date: dt.date | None) -> str:
 
 
 def stock_date(newest_treatment: dt.datetime | dt.date | None) -> dt.date | None:
-    """The date of a stock from its newest treatment: stocks are made at the beginning of a month from what was treated before it."""
+    """The date of a stock from its newest treatment: the first of the next month, as stocks are made monthly from what was treated before."""
     if newest_treatment is None:
         return None
     day = newest_treatment.date() if isinstance(newest_treatment, dt.datetime) else newest_treatment

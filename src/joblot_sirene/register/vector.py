@@ -1,6 +1,6 @@
 """The rules of single rows as expressions over whole columns.
 
-Each has its reference elsewhere (`filters.keeps`, `identifiers`), and a test that holds the two together.
+Tests hold each against the same rule for one row, which is in `identifiers` where the program needs that too, else with the tests.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from joblot_sirene.register import identifiers
-from joblot_sirene.register.codes import NATURAL_PERSON
-from joblot_sirene.register.filters import LEGAL_FORM_COLUMN, UNKNOWN_CREATION, Filters, establishment_part
+from joblot_sirene.register.codes import LEGAL_FORM_COLUMN, NATURAL_PERSON
+from joblot_sirene.register.filters import UNKNOWN_CREATION, Filters, establishment_part
 from joblot_sirene.register.naf import Selection, matching_rule
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def matches(selection: Selection) -> pl.Expr:
-    """Whether rows match an activity code (`naf.matches`)."""
+    """Whether rows match an activity code: any of its rules holds."""
     return _any(
         pl.col(rule.code_column).is_in(sorted(rule.codes)).fill_null(value=False)
         & (
@@ -34,7 +34,7 @@ def matches(selection: Selection) -> pl.Expr:
 
 
 def keeps(filters: Filters) -> pl.Expr:
-    """Whether rows are taken (`filters.keeps`): never null."""
+    """Whether rows are taken, never null: a value that is missing never satisfies a filter that asks for one."""
     parts = [*_activity(filters), *_area(filters), *_creation(filters), *_form(filters)]
     if filters.active_only:
         parts.append(pl.col("etatAdministratifEtablissement") == "A")
@@ -50,20 +50,20 @@ def keeps(filters: Filters) -> pl.Expr:
 def residual(filters: Filters) -> pl.Expr | None:
     """What is left to ask of establishments once rows match by the codes that are included; None when nothing is.
 
-    What needs the legal unit is left out: see `filters.unit_part`.
+    What needs the legal unit is left out: `filters.unit_part` has it.
     """
-    asked = establishment_part(filters)
-    return None if asked == Filters(active_only=False) else keeps(asked)
+    part = establishment_part(filters)
+    return None if part == Filters(active_only=False) else keeps(part)
 
 
 def whole_code(code: pl.Expr) -> pl.Expr:
     """Commune or postal codes with their zeros (`identifiers.whole_code`)."""
-    lost = code.str.contains(r"^([0-9]{4}|[0-9]{4,5}\.0+)$")
-    return pl.when(lost).then(code.str.replace(r"\.0+$", "").str.zfill(5)).otherwise(code)
+    is_number = code.str.contains(r"^([0-9]{4}|[0-9]{4,5}\.0+)$")
+    return pl.when(is_number).then(code.str.replace(r"\.0+$", "").str.zfill(5)).otherwise(code)
 
 
 def department(commune: pl.Expr, postal_code: pl.Expr) -> pl.Expr:
-    """The department of places (`identifiers.department`)."""
+    """The department of communes, or of postal codes where there is no commune (`identifiers.department`)."""
     commune, postal_code = whole_code(commune), whole_code(postal_code)
     overseas = commune.str.slice(0, 2).is_in(["97", "98"])
     by_commune = (
@@ -95,12 +95,12 @@ def department(commune: pl.Expr, postal_code: pl.Expr) -> pl.Expr:
 
 def numbers(text: pl.Series) -> pl.Series:
     """SIREN or SIRET numbers as numbers, whether a spreadsheet took their zeros or added spaces and decimals; what is none is missing."""
-    found = text.cast(pl.UInt64, strict=False)
-    odd = found.is_null() & text.is_not_null()
-    if not odd.any():
-        return found
-    plain = text.filter(odd).str.replace_all(r"\s|[.,]0+\s*$", "").cast(pl.UInt64, strict=False)
-    return found.scatter(odd.arg_true(), plain)
+    result = text.cast(pl.UInt64, strict=False)
+    failed = result.is_null() & text.is_not_null()
+    if not failed.any():
+        return result
+    digits = text.filter(failed).str.replace_all(r"\s|[.,]0+\s*$", "").cast(pl.UInt64, strict=False)
+    return result.scatter(failed.arg_true(), digits)
 
 
 def siren_numbers(rows: pl.DataFrame) -> pl.Series:
@@ -115,8 +115,8 @@ def siren_numbers(rows: pl.DataFrame) -> pl.Series:
 
 def digits(text: pl.Expr, length: int) -> pl.Expr:
     """The numbers of texts that are so many digits; null for others."""
-    whole = (text.str.len_bytes() == length) & ~text.str.starts_with("+")  # which a cast to a number lets through
-    return pl.when(whole).then(text.cast(pl.UInt64, strict=False))
+    has_length = (text.str.len_bytes() == length) & ~text.str.starts_with("+")  # which a cast to a number lets through
+    return pl.when(has_length).then(text.cast(pl.UInt64, strict=False))
 
 
 def siren_valid(siren: pl.Expr) -> pl.Expr:
@@ -137,7 +137,7 @@ def siret_valid(siret: pl.Expr) -> pl.Expr:
 
 
 def vat_number(siren: pl.Expr) -> pl.Expr:
-    """The VAT numbers of SIREN numbers (`identifiers.vat_number`); null for what is not nine digits."""
+    """The French VAT numbers of SIREN numbers, with the key (12 + 3 x (SIREN mod 97)) mod 97; null for what is not nine digits."""
     key = (12 + 3 * (digits(siren, 9) % 97)) % 97
     return pl.concat_str(pl.lit("FR"), key.cast(pl.String).str.zfill(2), siren)
 
@@ -153,6 +153,12 @@ def lambert93(x: pl.Expr, y: pl.Expr) -> tuple[pl.Expr, pl.Expr]:
         sine = identifiers.ECCENTRICITY * latitude.sin()
         latitude = 2 * (((1 + sine) / (1 - sine)).pow(half) * isometric).arctan() - math.pi / 2
     return longitude, latitude.degrees()
+
+
+def within(box: tuple[float, float, float, float]) -> pl.Expr:
+    """Whether points (`longitude`, `latitude`) lie in a box of west, south, east and north in degrees."""
+    west, south, east, north = box
+    return pl.col("longitude").is_between(west, east) & pl.col("latitude").is_between(south, north)
 
 
 def _any(parts: Iterable[pl.Expr]) -> pl.Expr:
@@ -197,7 +203,7 @@ def _form(filters: Filters) -> list[pl.Expr]:
 
 def _sum(number: pl.Expr, length: int, table: pl.Series) -> pl.Expr:
     """The sum over a number's digits, four at a time from the right by a table of all blocks of four."""
-    blocks = [(number // 10**place % 10_000).cast(pl.UInt32) for place in range(0, length, 4)]
+    blocks = [(number // 10**position % 10_000).cast(pl.UInt32) for position in range(0, length, 4)]
     return pl.sum_horizontal(*(pl.lit(table).gather(block) for block in blocks), ignore_nulls=False)
 
 

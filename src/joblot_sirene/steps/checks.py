@@ -1,4 +1,4 @@
-"""What is missing or doubtful in a dataset, counted, and the targets of the job held against it."""
+"""What is missing or doubtful in a dataset, counted and compared with the targets of the job."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from joblot_sirene.steps.model import Inputs, Outcome
 from joblot_sirene.steps.parameters import KPIS, Checks
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
 Verdict = Literal["pass", "warn", "fail"]
 
@@ -21,6 +21,7 @@ NEAR: Final = 0.05
 """A share below its target by less than this is a warning, not a failure."""
 
 EXAMPLES: Final = 3
+"""SIRET numbers listed for each issue at most."""
 
 
 def _empty(name: str) -> pl.Expr:
@@ -68,41 +69,32 @@ def run(frame: pl.DataFrame, parameters: Checks, inputs: Inputs) -> Outcome:
 
     A target whose issue cannot be counted (its column is not in this profile) is a warning, never a pass.
     """
-    issues = {**_ISSUES, "creation_in_future": (("date_creation",), pl.col("date_creation") > inputs.today)}
-    counted = {
-        key: _count(frame, key, rule) for key, (needed, rule) in issues.items() if set(needed) <= set(frame.columns)
+    rules = {**_ISSUES, "creation_in_future": (("date_creation",), pl.col("date_creation") > inputs.today)}
+    issues = {
+        key: _count(frame, key, rule) for key, (needed, rule) in rules.items() if set(needed) <= set(frame.columns)
     }
-    targets = [_target(key, target, counted, frame.height) for key, target in parameters.kpi_targets.items()]
+    targets = [_target(key, target, issues, frame.height) for key, target in parameters.kpi_targets.items()]
     if parameters.minimum_rows:
         verdict: Verdict = "pass" if frame.height >= parameters.minimum_rows else "fail"
         targets.append({"key": "rows", "target": parameters.minimum_rows, "value": frame.height, "verdict": verdict})
     facts = {
         "rows": frame.height,
-        "issues": [issue for issue in counted.values() if issue["count"]],
+        "issues": [issue for issue in issues.values() if issue["count"]],
         "kpis": targets,
         "verdict": _worst(targets),
     }
-    missed = [
-        f"the target `{kpi['key']}` is {_verb(kpi['verdict'])}: {kpi['value']} of {kpi['target']}"
-        for kpi in targets
-        if kpi["verdict"] != "pass" and frame.height
-    ]
-    return Outcome(frame=frame, facts=facts, warnings=tuple(missed))
+    return Outcome(frame=frame, facts=facts, warnings=tuple(_warnings(targets)) if frame.height else ())
 
 
 def _count(frame: pl.DataFrame, key: str, rule: pl.Expr) -> dict[str, Any]:
-    hit = frame.filter(rule.fill_null(value=False))
-    share = round(hit.height / frame.height, 4) if frame.height else 0.0
-    return {
-        "key": key,
-        "count": hit.height,
-        "share": share,
-        "examples": hit["siret"].drop_nulls().head(EXAMPLES).to_list(),
-    }
+    rows = frame.filter(rule.fill_null(value=False))
+    share = round(rows.height / frame.height, 4) if frame.height else 0.0
+    examples = rows["siret"].drop_nulls().head(EXAMPLES).to_list()
+    return {"key": key, "count": rows.height, "share": share, "examples": examples}
 
 
-def _target(key: str, target: float, counted: Mapping[str, dict[str, Any]], rows: int) -> dict[str, Any]:
-    issue = counted.get(KPIS[key])
+def _target(key: str, target: float, issues: Mapping[str, dict[str, Any]], rows: int) -> dict[str, Any]:
+    issue = issues.get(KPIS[key])
     if issue is None or not rows:
         return {"key": key, "target": target, "value": None, "verdict": "warn"}
     value = 1 - issue["count"] / rows
@@ -115,5 +107,8 @@ def _worst(targets: list[dict[str, Any]]) -> Verdict:
     return "fail" if "fail" in verdicts else "warn" if "warn" in verdicts else "pass"
 
 
-def _verb(verdict: Verdict) -> str:
-    return "missed" if verdict == "fail" else "not quite met or unknown"
+def _warnings(targets: Iterable[dict[str, Any]]) -> Iterator[str]:
+    for kpi in targets:
+        if kpi["verdict"] != "pass":
+            outcome = "missed" if kpi["verdict"] == "fail" else "not quite met or unknown"
+            yield f"the target `{kpi['key']}` is {outcome}: {kpi['value']} of {kpi['target']}"

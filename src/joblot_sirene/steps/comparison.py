@@ -1,4 +1,4 @@
-"""What changed since an earlier dataset: new places, closed ones, moves, other activities."""
+"""What changed since an earlier dataset: new establishments, closed ones, moves, other activities."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
+from joblot_sirene.register.naf import LETTERS, NAF25
 from joblot_sirene.steps.model import Inputs, Outcome
 
 if TYPE_CHECKING:
@@ -13,13 +14,13 @@ if TYPE_CHECKING:
 
 NEEDED: Final = ("siret", "adresse", "code_commune", "naf", "etat")
 MOST_LISTED: Final = 1000
-"""SIRET numbers of places gone that the report lists at most."""
+"""SIRET numbers of establishments that are no longer there, of which the report lists so many at most."""
 
 
 def run(frame: pl.DataFrame, parameters: Comparison, inputs: Inputs) -> Outcome:
-    """Say of every row how it changed, and count; places that are no longer there are listed in the facts.
+    """Say of every row how it changed, and count; establishments that are no longer there are listed in the facts.
 
-    A change of the list of activities (rev. 2 to 2025) is no change of activity: only codes with the same letters' list are compared.
+    A change of the list of activities (rev. 2 to 2025) is no change of activity: only codes of one list are compared.
     """
     if inputs.earlier is None:
         warnings = ("no earlier dataset to compare with",) if parameters.required else ()
@@ -36,33 +37,31 @@ def run(frame: pl.DataFrame, parameters: Comparison, inputs: Inputs) -> Outcome:
     joined = frame.join(
         before.with_columns(pl.lit(value=True).alias("_known")), on="siret", how="left", maintain_order="left"
     )
-    moved = _differs("code_commune") | _differs("adresse")
-    other = _differs("naf") & (_list("naf") == _list("_naf"))
-    changed = joined.with_columns(
+    has_moved = _differs("code_commune") | _differs("adresse")
+    other_activity = _differs("naf") & (_is_naf25("naf") == _is_naf25("_naf"))
+    compared = joined.with_columns(
         evolution=pl.when(pl.col("_known").is_null())
         .then(pl.lit("nouveau"))
         .when((pl.col("etat") == "F") & (pl.col("_etat") == "A"))
         .then(pl.lit("ferme"))
         .when((pl.col("etat") == "A") & (pl.col("_etat") == "F"))
         .then(pl.lit("rouvert"))
-        .when(moved)
+        .when(has_moved)
         .then(pl.lit("demenage"))
-        .when(other)
+        .when(other_activity)
         .then(pl.lit("naf_change"))
         .otherwise(pl.lit("inchange"))
     ).drop("_known", *(f"_{name}" for name in NEEDED[1:]))
     gone = before.join(frame.select("siret"), on="siret", how="anti", maintain_order="left")["siret"]
-    counts = dict(changed["evolution"].value_counts().sort("evolution").iter_rows())
-    return Outcome(
-        frame=changed,
-        facts={"compared": True, "rows": counts, "gone": gone.len(), "gone_sirets": gone.head(MOST_LISTED).to_list()},
-    )
+    counts = dict(compared["evolution"].value_counts().sort("evolution").iter_rows())
+    sirets = gone.head(MOST_LISTED).to_list()
+    facts = {"compared": True, "rows": counts, "gone": gone.len(), "gone_sirets": sirets}
+    return Outcome(frame=compared, facts=facts)
 
 
 def _differs(name: str) -> pl.Expr:
     return pl.col(name).ne_missing(pl.col(f"_{name}"))
 
 
-def _list(name: str) -> pl.Expr:
-    """Which list a code is of: by its letter."""
-    return pl.col(name).str.slice(-1).is_in(list("YGHJKL"))
+def _is_naf25(name: str) -> pl.Expr:
+    return pl.col(name).str.slice(-1).is_in(list(LETTERS[NAF25]))

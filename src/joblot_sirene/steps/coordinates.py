@@ -1,4 +1,4 @@
-"""Longitude and latitude of places, and how many there are by department and commune."""
+"""Longitude and latitude of establishments, and how many of them there are by department and commune."""
 
 from __future__ import annotations
 
@@ -23,17 +23,16 @@ def run(frame: pl.DataFrame, parameters: Coordinates, inputs: Inputs) -> Outcome
     """Project the register's coordinates. What lies outside its department's territory is flagged and not shown."""
     numbered = frame.with_row_index("_row")
     overseas = pl.col("departement").is_in(sorted(OVERSEAS)).fill_null(value=False)
-    near = _mainland(numbered.filter(~overseas))
-    far = _overseas(numbered.filter(overseas))
-    found = pl.concat([near, far]).with_columns(pl.col("longitude", "latitude").round(parameters.decimals))
-    placed = numbered.join(found, on="_row", how="left", maintain_order="left").drop("_row")
+    points = pl.concat([_mainland(numbered.filter(~overseas)), _overseas(numbered.filter(overseas))])
+    rounded = points.with_columns(pl.col("longitude", "latitude").round(parameters.decimals))
+    located = numbered.join(rounded, on="_row", how="left", maintain_order="left").drop("_row")
     facts = {
-        "located": int(placed["longitude"].count()),
-        "outside_territory": int(placed["hors_territoire"].sum()),
-        "by_department": _counts(placed, "departement"),
-        "by_commune": _counts(placed, "code_commune"),
+        "located": int(located["longitude"].count()),
+        "outside_territory": int(located["hors_territoire"].sum()),
+        "by_department": _counts(located, "departement"),
+        "by_commune": _counts(located, "code_commune"),
     }
-    return Outcome(frame=placed, facts=facts)
+    return Outcome(frame=located, facts=facts)
 
 
 def geojson(frame: pl.DataFrame) -> Iterator[str]:
@@ -56,37 +55,30 @@ def _mainland(frame: pl.DataFrame) -> pl.DataFrame:
         for name in ("x", "y")
     ]
     metres = frame.select("_row", "departement", x=numbers[0], y=numbers[1])
-    there = pl.col("x").is_not_null() & pl.col("y").is_not_null()
-    known = pl.col("x").is_between(0, 1_400_000, closed="none") & pl.col("y").is_between(
-        6_000_000, 7_300_000, closed="none"
-    )
-    known &= ~pl.col("departement").fill_null("").str.slice(0, 2).is_in(["97", "98"])
-    longitude, latitude = vector.lambert93(pl.col("x"), pl.col("y"))
-    degrees = metres.with_columns(longitude=pl.when(known).then(longitude), latitude=pl.when(known).then(latitude))
+    x, y = pl.col("x"), pl.col("y")
+    # the same bounds as of `identifiers.coordinates`: beyond them the formulas mean nothing
+    projected = x.is_between(0, 1_400_000, closed="none") & y.is_between(6_000_000, 7_300_000, closed="none")
+    projected &= ~pl.col("departement").fill_null("").str.slice(0, 2).is_in(["97", "98"])
+    longitude, latitude = (pl.when(projected).then(degrees) for degrees in vector.lambert93(x, y))
     corsica = pl.col("departement").is_in(["2A", "2B"]).fill_null(value=False)
-    inside = pl.when(corsica).then(_within(CORSICA)).otherwise(_within(MAINLAND)).fill_null(value=False)
-    return degrees.select(
+    inside = pl.when(corsica).then(vector.within(CORSICA)).otherwise(vector.within(MAINLAND)).fill_null(value=False)
+    return metres.with_columns(longitude=longitude, latitude=latitude).select(
         "_row",
         longitude=pl.when(inside).then("longitude"),
         latitude=pl.when(inside).then("latitude"),
-        hors_territoire=there & ~inside,
+        hors_territoire=x.is_not_null() & y.is_not_null() & ~inside,
     )
 
 
-def _within(box: tuple[float, float, float, float]) -> pl.Expr:
-    west, south, east, north = box
-    return pl.col("longitude").is_between(west, east) & pl.col("latitude").is_between(south, north)
-
-
 def _overseas(frame: pl.DataFrame) -> pl.DataFrame:
+    """Row by row: each territory has a projection of its own, and few rows."""
     rows: list[tuple[int, float | None, float | None, bool]] = []
     for number, x, y, department in frame.select("_row", "x", "y", "departement").iter_rows():
-        place, outside = coordinates(x, y, department)
-        rows.append((number, place.longitude if place else None, place.latitude if place else None, outside))
+        point, outside = coordinates(x, y, department)
+        rows.append((number, point.longitude if point else None, point.latitude if point else None, outside))
     schema = {"_row": pl.UInt32, "longitude": pl.Float64, "latitude": pl.Float64, "hors_territoire": pl.Boolean}
     return pl.DataFrame(rows, schema=schema, orient="row")
 
 
 def _counts(frame: pl.DataFrame, column: str) -> dict[str, Any]:
-    counted = frame[column].drop_nulls().value_counts().sort(["count", column], descending=[True, False])
-    return dict(counted.iter_rows())
+    return dict(frame[column].drop_nulls().value_counts().sort(["count", column], descending=[True, False]).iter_rows())

@@ -1,43 +1,30 @@
-"""Repeated rows, and establishments that look alike.
-
-A repeat of the same SIRET is a row glued in twice: the first stays. Every other likeness is only flagged: several establishments of one
-legal unit, or two companies at one address, are normal.
-"""
+"""Repeated rows. A repeat of the same SIRET is a row glued in twice: the first stays. Rows that agree in other keys are only numbered."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import polars as pl
 
 from joblot_sirene.steps.model import Inputs, Outcome
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from joblot_sirene.steps.parameters import Duplicates, Likeness
-
-LARGEST_BLOCK: Final = 4000
-"""Rows that are compared with each other at most: beyond, a block is left out and said so."""
+    from joblot_sirene.steps.parameters import Duplicates
 
 
 def run(frame: pl.DataFrame, parameters: Duplicates, inputs: Inputs) -> Outcome:  # noqa: ARG001
-    """Number the rows of each key; drop repeats of the same SIRET. Rows with an empty key are nobody's repeat."""
+    """Number the rows of each key; drop repeats of the same SIRET. Rows with an empty key repeat no other row."""
     keys = list(parameters.keys)
+    # nearly every dataset has no repeats at all, which is found out much sooner than which rows are repeats
     if frame.height == frame.select(keys).n_unique() and not frame.select(keys).null_count().sum_horizontal().item():
         facts = {"keys": keys, "repeats": 0, "dropped": 0, "repeats_that_differ": 0}
         return Outcome(frame=frame.with_columns(repetition=pl.lit(1, dtype=pl.UInt32)), facts=facts)
-    known = pl.all_horizontal(pl.col(key).is_not_null() for key in keys)
+    has_keys = pl.all_horizontal(pl.col(key).is_not_null() for key in keys)
     numbered = frame.with_columns(
-        repetition=pl.when(known).then(pl.int_range(1, pl.len() + 1).over(keys)).otherwise(1).cast(pl.UInt32)
+        repetition=pl.when(has_keys).then(pl.int_range(1, pl.len() + 1).over(keys)).otherwise(1).cast(pl.UInt32)
     )
-    repeats = numbered.filter(pl.col("repetition") > 1)
-    different = (
-        repeats.height
-        - repeats.join(
-            numbered.filter(pl.col("repetition") == 1), on=frame.columns, how="semi", nulls_equal=True
-        ).height
-    )
+    first, repeats = numbered.filter(pl.col("repetition") == 1), numbered.filter(pl.col("repetition") > 1)
+    different = repeats.height - repeats.join(first, on=frame.columns, how="semi", nulls_equal=True).height
     dropped = "siret" in keys
     facts = {
         "keys": keys,
@@ -46,93 +33,4 @@ def run(frame: pl.DataFrame, parameters: Duplicates, inputs: Inputs) -> Outcome:
         "repeats_that_differ": different,
     }
     warnings = (f"{different} repeated rows differ from the first one, which is kept",) if dropped and different else ()
-    return Outcome(
-        frame=numbered.filter(pl.col("repetition") == 1) if dropped else numbered, facts=facts, warnings=warnings
-    )
-
-
-def run_fuzzy(frame: pl.DataFrame, parameters: Likeness, inputs: Inputs) -> Outcome:  # noqa: ARG001
-    """Flag establishments of one commune whose names and addresses look alike: none is taken out."""
-    rows = _comparable(frame)
-    groups = _Groups()
-    skipped = 0
-    for block in _blocks(rows):
-        if len(block) > LARGEST_BLOCK:
-            skipped += len(block)
-            continue
-        for one, other, likeness in _alike(block, parameters.threshold):
-            groups.join(one, other, likeness)
-    found = groups.table(frame["siret"].to_list())
-    flagged = frame.with_row_index("_row").join(found, on="_row", how="left", maintain_order="left").drop("_row")
-    warnings = (f"{skipped} rows stand in blocks too large to compare",) if skipped else ()
-    facts = {
-        "rows_compared": len(rows),
-        "rows_alike": found.height,
-        "groups": found["groupe_doublons"].n_unique(),
-        "rows_not_compared": skipped,
-    }
-    return Outcome(frame=flagged, facts=facts, warnings=warnings)
-
-
-Row = tuple[int, str, str, str]
-
-
-def _comparable(frame: pl.DataFrame) -> list[Row]:
-    """Number, commune, name and address of rows that have all three and are not masked."""
-    text = [
-        pl.col(name).str.to_uppercase().str.replace_all(r"[^\p{L}\p{N}]+", " ").str.strip_chars()
-        for name in ("enseigne", "adresse")
-    ]
-    chosen = frame.with_row_index("_row").select("_row", "code_commune", name=text[0], address=text[1])
-    return [row for row in chosen.drop_nulls().iter_rows() if row[2] not in {"", "ND"} and row[3] not in {"", "ND"}]
-
-
-def _blocks(rows: list[Row]) -> Iterable[list[Row]]:
-    """Rows of one commune that share a street, or the beginning of the name."""
-    blocks: dict[tuple[str, str, str], list[Row]] = {}
-    for row in rows:
-        street = row[3].lstrip("0123456789 ")
-        blocks.setdefault((row[1], "street", street), []).append(row)
-        blocks.setdefault((row[1], "name", row[2][:4]), []).append(row)
-    return (block for block in blocks.values() if len(block) > 1)
-
-
-def _alike(block: list[Row], threshold: float) -> Iterable[tuple[int, int, float]]:
-    from rapidfuzz import fuzz, process
-
-    names = [row[2] for row in block]
-    for place, (number, _, name, address) in enumerate(block[:-1]):
-        rest = names[place + 1 :]
-        for _, likeness, offset in process.extract(
-            name, rest, scorer=fuzz.token_sort_ratio, score_cutoff=threshold, limit=None
-        ):
-            other = block[place + 1 + offset]
-            by_address = fuzz.token_sort_ratio(address, other[3], score_cutoff=threshold)
-            if by_address:
-                yield number, other[0], min(likeness, by_address)
-
-
-class _Groups:
-    """Rows that are alike, directly or through others."""
-
-    def __init__(self) -> None:
-        self._parent: dict[int, int] = {}
-        self._likeness: dict[int, float] = {}
-
-    def join(self, one: int, other: int, likeness: float) -> None:
-        for row in (one, other):
-            self._parent.setdefault(row, row)
-            self._likeness[row] = max(self._likeness.get(row, 0), likeness)
-        first, second = sorted((self._root(one), self._root(other)))
-        self._parent[second] = first
-
-    def _root(self, row: int) -> int:
-        while self._parent[row] != row:
-            self._parent[row] = row = self._parent[self._parent[row]]
-        return row
-
-    def table(self, sirets: list[str]) -> pl.DataFrame:
-        rows = [(row, sirets[self._root(row)], round(self._likeness[row], 1)) for row in sorted(self._parent)]
-        return pl.DataFrame(
-            rows, schema={"_row": pl.UInt32, "groupe_doublons": pl.String, "similarite": pl.Float64}, orient="row"
-        )
+    return Outcome(frame=first if dropped else numbered, facts=facts, warnings=warnings)

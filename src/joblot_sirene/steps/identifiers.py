@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 def run(frame: pl.DataFrame, parameters: Identifiers, inputs: Inputs) -> Outcome:  # noqa: ARG001
     """Flag numbers that fail their check; nothing is taken out."""
-    # parts that both checks share are worked out once, which an eager frame would not do
+    # lazy, so that parts that both checks share are worked out once
     checked = frame.lazy().with_columns(**_checks()).collect(engine="in-memory")
     if parameters.vat:
         checked = checked.with_columns(tva=pl.when("siren_valide").then(vector.vat_number(pl.col("siren"))))
@@ -30,12 +30,12 @@ def run(frame: pl.DataFrame, parameters: Identifiers, inputs: Inputs) -> Outcome
 
 
 def warn(facts: Mapping[str, Any], parameters: Identifiers) -> tuple[str, ...]:  # noqa: ARG001 - a step's signature
-    """What the facts are a reason to warn of."""
+    """The warnings that the facts give reason for."""
     invalid = facts["invalid_siret"]
     return (f"{invalid} SIRET numbers fail their check: see the column `siret_valide`",) if invalid else ()
 
 
 @cache
 def _checks() -> dict[str, pl.Expr]:
-    """Made once: to write these expressions down takes longer than to check a hundred rows with them."""
+    """Made once: to make these expressions takes longer than to check a hundred rows with them."""
     return {"siren_valide": vector.siren_valid(pl.col("siren")), "siret_valide": vector.siret_valid(pl.col("siret"))}

@@ -19,10 +19,10 @@ def run(frame: pl.DataFrame, parameters: Labels, inputs: Inputs) -> Outcome:  # 
     sections = {
         code: section
         for code in labels
-        if (list_ := naf.nomenclature_of(code)) and (section := naf.section_of(code, list_))
+        if (nomenclature := naf.nomenclature_of(code)) and (section := naf.section_of(code, nomenclature))
     }
     form = pl.col("forme_juridique")
-    named = frame.with_columns(
+    labelled = frame.with_columns(
         naf_libelle=_label("naf", labels),
         naf_2025_libelle=_label("naf_2025", labels),
         section=_label("naf", {code: letter for code, (letter, _) in sections.items()}),
@@ -34,8 +34,8 @@ def run(frame: pl.DataFrame, parameters: Labels, inputs: Inputs) -> Outcome:  # 
         departement_nom=_label("departement", dict(codes.DEPARTMENTS)),
         age_annees=_age(inputs),
     )
-    unknown = named.select((pl.col("naf").is_not_null() & pl.col("naf_libelle").is_null()).sum()).item()
-    return Outcome(frame=named, facts={"codes_without_label": unknown})
+    unknown = labelled.select((pl.col("naf").is_not_null() & pl.col("naf_libelle").is_null()).sum()).item()
+    return Outcome(frame=labelled, facts={"codes_without_label": unknown})
 
 
 def _label(column: str, labels: dict[str, str]) -> pl.Expr:

@@ -1,4 +1,4 @@
-"""What every step gets and gives, and the columns of a dataset."""
+"""The input and the outcome of a step, and the columns of a dataset."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 class Inputs(msgspec.Struct, frozen=True, kw_only=True):
     """What a step may look at beside the rows: the day it counts from, the policy, and rows of other files.
 
-    `units` are legal units, `earlier` is a dataset of an earlier stock; `history` holds the periods of the establishments (`history.NEEDED`) from the file of their history.
+    `units` are legal units, `earlier` is a dataset of an earlier stock, `history` has the periods of the establishments (`history.NEEDED`).
     """
 
     today: dt.date
@@ -30,7 +30,7 @@ class Inputs(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
-    """What a step made: the rows, plain facts for the report, and what to warn of."""
+    """The outcome of a step: the rows, facts for the report as plain values, and warnings."""
 
     frame: pl.DataFrame
     facts: dict[str, Any] = {}
@@ -38,10 +38,10 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Step(Protocol):
-    """A step's function. `parameters` is its own struct of parameters."""
+    """The function of a step."""
 
     def __call__(self, frame: pl.DataFrame, parameters: Any, inputs: Inputs) -> Outcome:
-        """Do the step."""
+        """Change the rows; `parameters` is the step's own struct of parameters."""
 
 
 COLUMNS: Final[Mapping[str, str]] = MappingProxyType(
@@ -100,7 +100,7 @@ COLUMNS: Final[Mapping[str, str]] = MappingProxyType(
 """The columns that a dataset may have, in order, and what each means: the data dictionary."""
 
 MADE_LATER: Final = frozenset(tuple(COLUMNS)[tuple(COLUMNS).index("siren_valide") :]) | {"numero_repare"}
-"""Those that steps after `normalise` add, or that it does not always make."""
+"""Those that steps after `normalise` add, and one that it makes only sometimes."""
 
 
 def in_order(frame: pl.DataFrame) -> pl.DataFrame:

@@ -1,4 +1,4 @@
-"""What each step of a profile can be told, a struct a step, checked when it is made.
+"""The parameters of each step of a profile, a struct of the step's name, checked when it is made.
 
 They stand apart from the steps because a job file is read before processes are forked, and the steps' data engine begins threads.
 """
@@ -10,13 +10,12 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from joblot_sirene.register.fields import shown
+from joblot_sirene.register.fields import quoted
 from joblot_sirene.steps.model import COLUMNS, MADE_LATER
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-# the key of a target, and the issue whose absence it is the share of
 KPIS: Final[Mapping[str, str]] = MappingProxyType(
     {
         "valid_siret": "siret_invalid",
@@ -31,7 +30,7 @@ KPIS: Final[Mapping[str, str]] = MappingProxyType(
         "distinct": "looks_alike",
     }
 )
-"""What a job may set targets for, each a share of rows from 0 to 1."""
+"""What a job may set targets for, each a share of rows from 0 to 1: the issue that these rows do not have, by the key of the target."""
 
 
 class Units(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -61,7 +60,7 @@ class Duplicates(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         unknown = [key for key in self.keys if key not in COLUMNS]
         if unknown or not self.keys:
             raise ValueError(
-                f"`keys` must name columns of the dataset{f', not {shown(unknown[0])}' if unknown else ''}"
+                f"`keys` must name columns of the dataset{f', not {quoted(unknown[0])}' if unknown else ''}"
             )
         later = [key for key in self.keys if key in MADE_LATER]
         if later:
@@ -109,7 +108,7 @@ class Checks(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def __post_init__(self) -> None:
         for key, target in self.kpi_targets.items():
             if key not in KPIS:
-                raise ValueError(f"{shown(key)} is not something to set a target for: {', '.join(KPIS)}")
+                raise ValueError(f"{quoted(key)} is not something to set a target for: {', '.join(KPIS)}")
             if not 0 <= target <= 1:
                 raise ValueError(f"the target of `{key}` must be a share from 0 to 1, not {target:g}")
 

@@ -29,7 +29,7 @@ STALE_DAYS: Final = 6 * 365
 
 
 def run(frame: pl.DataFrame, parameters: Score, inputs: Inputs) -> Outcome:
-    """Add the score from 0 to 100, and tell mean, median and the best tenth."""
+    """Add the score from 0 to 100; mean, median and the best tenth are in the facts."""
     parts = {
         "contactability": _contactability(),
         "unicity": _unicity(frame),
@@ -59,16 +59,8 @@ def _rounded(value: object) -> float | None:
 
 
 def _has(name: str) -> pl.Expr:
-    value = pl.col(name).cast(pl.String)
-    return (
-        (
-            value.is_not_null()
-            & (value != MASK)
-            & ((value != "NN") if name == "tranche_effectifs" else pl.lit(value=True))
-        )
-        .fill_null(value=False)
-        .cast(pl.Float64)
-    )
+    empty = [MASK, "NN"] if name == "tranche_effectifs" else [MASK]
+    return (~pl.col(name).cast(pl.String).is_in(empty)).fill_null(value=False).cast(pl.Float64)
 
 
 def _contactability() -> pl.Expr:

@@ -7,16 +7,15 @@ from typing import TYPE_CHECKING, Any, Final
 import polars as pl
 
 from joblot_sirene.register import vector
-from joblot_sirene.register.layout import UNIT_COLUMNS
 from joblot_sirene.register.privacy import UNIT_STATUS_COLUMN
 from joblot_sirene.steps.model import Inputs, Outcome
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
     from joblot_sirene.steps.parameters import Units
 
-WANTED: Final = (
+NEEDED: Final = (
     "siren",
     "statutDiffusionUniteLegale",
     "sigleUniteLegale",
@@ -41,34 +40,27 @@ def run(frame: pl.DataFrame, parameters: Units, inputs: Inputs) -> Outcome:
     if inputs.units is None:
         facts: dict[str, Any] = {"joined": False}
         return Outcome(frame=frame, facts=facts, warnings=warn(facts, parameters))
-    columns = [name for name in WANTED if name in inputs.units.columns and name not in frame.columns]
-    units = inputs.units.select(*columns, _unit=vector.numbers(inputs.units["siren"]), found=pl.lit(value=True))
+    columns = [name for name in NEEDED if name in inputs.units.columns and name not in frame.columns]
+    units = inputs.units.select(*columns, _unit=vector.numbers(inputs.units["siren"]), _matched=pl.lit(value=True))
     if UNIT_STATUS_COLUMN in columns and units["_unit"].is_duplicated().any():
         units = units.with_columns(_strictest(UNIT_STATUS_COLUMN))
     joined = frame.with_columns(_unit=vector.siren_numbers(frame)).join(
         units.unique("_unit", keep="first", maintain_order=True), on="_unit", how="left", maintain_order="left"
     )
-    facts = {"joined": True, "rows_without_unit": joined["found"].null_count()}
-    return Outcome(frame=joined.drop("found", "_unit"), facts=facts, warnings=warn(facts, parameters))
+    facts = {"joined": True, "rows_without_unit": joined["_matched"].null_count()}
+    return Outcome(frame=joined.drop("_matched", "_unit"), facts=facts, warnings=warn(facts, parameters))
 
 
 def _strictest(status: str) -> pl.Expr:
-    """Of a unit that is there twice, the status that hides it, if one does."""
+    """The status of a unit that is in the file twice: the one that hides it, if one does."""
     hidden = pl.col(status).filter(pl.col(status) != "O").first().over("_unit")
     return pl.coalesce(hidden, status).alias(status)
 
 
 def warn(facts: Mapping[str, Any], parameters: Units) -> tuple[str, ...]:
-    """What the facts are a reason to warn of."""
+    """The warnings that the facts give reason for."""
     if not facts["joined"]:
         warning = "no file of legal units: names, legal forms and categories are empty (give it with `--unite-legale`)"
         return (warning,) if parameters.required else ()
     missing = facts["rows_without_unit"]
     return (f"{missing} rows have no legal unit in the file given: is it of the same month?",) if missing else ()
-
-
-def collect(batches: Iterable[pl.DataFrame], sirens: pl.Series) -> pl.DataFrame:
-    """The legal units of some SIREN numbers from the slices of a file, in the file's order."""
-    wanted = pl.DataFrame({"siren": sirens.unique()})
-    found = [batch.join(wanted, on="siren", how="semi", maintain_order="left") for batch in batches]
-    return pl.concat(found) if found else pl.DataFrame(schema=dict.fromkeys(UNIT_COLUMNS, pl.String)).select(WANTED)

@@ -10,12 +10,12 @@ import csv
 import io
 import zipfile
 import zlib
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import IO, TYPE_CHECKING, Final
 
 from joblot import reason_of
-from joblot_sirene.errors import SireneError
-from joblot_sirene.register.layout import LayoutError, recognise
+from joblot_sirene.errors import LayoutError, SireneError
+from joblot_sirene.register.layout import recognise
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,11 +24,11 @@ if TYPE_CHECKING:
     from joblot_sirene.register.layout import Kind
 
 ROW_BYTES: Final = 200
-"""About what a row of the stock takes as text."""
+"""About the size of a row of the stock as text."""
 DELIMITERS: Final = (",", ";", "\t")
 _BOM: Final = b"\xef\xbb\xbf"
 _HEADER_BYTES: Final = 64 * 2**10
-_ROW_MOST: Final = 64 * 2**20
+_MOST_ROW_BYTES: Final = 64 * 2**20
 
 
 class SourceError(SireneError):
@@ -48,19 +48,14 @@ def open_text(path: Path, *, zipped: bool, expected: Kind | None = None) -> CsvT
         return CsvText(path, None)
     try:
         with zipfile.ZipFile(path) as archive:
-            members = [
-                found.filename
-                for found in archive.infolist()
-                if not found.is_dir()
-                and found.filename.lower().endswith((".csv", ".txt"))
-                and not found.filename.startswith("__MACOSX/")
-            ]
+            names = [member.filename for member in archive.infolist() if not member.is_dir()]
             others = len(archive.infolist())
     except (zipfile.BadZipFile, OSError) as error:
         raise SourceError(
             f"`{path}` is damaged: it begins like a zip, but its list of contents cannot be read",
             hint="download the stock file again",
         ) from error
+    members = [name for name in names if name.lower().endswith((".csv", ".txt")) and not name.startswith("__MACOSX/")]
     if not members:
         raise SourceError(
             f"`{path}` has no CSV file in it, only {others} other"
@@ -69,23 +64,21 @@ def open_text(path: Path, *, zipped: bool, expected: Kind | None = None) -> CsvT
         )
     if len(members) == 1:
         return CsvText(path, members[0])
-    return _the_stock_file(path, members, expected)
+    return _only_stock_file(path, members, expected)
 
 
-def _the_stock_file(path: Path, members: list[str], expected: Kind | None) -> CsvText:
-    found = []
+def _only_stock_file(path: Path, members: list[str], expected: Kind | None) -> CsvText:
+    stock_files = []
     for member in members:
         text = CsvText(path, member)
-        try:
+        with suppress(LayoutError):
             recognise(text.names, expected=expected)
-        except LayoutError:
-            continue
-        found.append(text)
-    if len(found) == 1:
-        return found[0]
-    shown = ", ".join(f"`{name}`" for name in ([text.member or "" for text in found] or members)[:5])
-    which = "several stock files" if found else "no stock file"
-    raise SourceError(f"`{path}` has {which} in it: {shown}", hint="unpack the one that you mean")
+            stock_files.append(text)
+    if len(stock_files) == 1:
+        return stock_files[0]
+    names = ", ".join(f"`{name}`" for name in ([text.member or "" for text in stock_files] or members)[:5])
+    count = "several stock files" if stock_files else "no stock file"
+    raise SourceError(f"`{path}` has {count} in it: {names}", hint="unpack the one that you mean")
 
 
 class CsvText:
@@ -96,7 +89,7 @@ class CsvText:
         member: the name inside the zip, None when the file is the text itself.
         names: the column names of the header.
         delimiter: what stands between fields.
-        done: the share of the text that `blocks` has gone through, from 0 to 1.
+        done: the share of the text that `blocks` has read, from 0 to 1.
     """
 
     def __init__(self, path: Path, member: str | None) -> None:
@@ -105,11 +98,11 @@ class CsvText:
         with ExitStack() as stack:
             head = self._read(self._open(stack), _HEADER_BYTES)
         head = head.removeprefix(_BOM)
-        end = _row_end(head, 0)
+        end = _row_end(head)
         line = self._decoded(head[: end + 1] if end >= 0 else head)
         if "\0" in line or (end < 0 and len(head) == _HEADER_BYTES):
             raise SourceError(
-                f"`{self.shown}` is neither Parquet, nor CSV, nor a zip of CSV",
+                f"`{self.label}` is neither Parquet, nor CSV, nor a zip of CSV",
                 hint="give the stock file as it is published",
             )
         self.delimiter = max(DELIMITERS, key=line.count)
@@ -119,7 +112,7 @@ class CsvText:
         self._block = b""
 
     @property
-    def shown(self) -> str:
+    def label(self) -> str:
         """The file, and its member if it is a zip, for messages."""
         return f"{self.path}: {self.member}" if self.member else str(self.path)
 
@@ -131,63 +124,69 @@ class CsvText:
         """
         with ExitStack() as stack:
             file = self._open(stack)
-            size_in_all = self._size()
-            rest = self._read(file, _HEADER_BYTES + len(_BOM))
-            gone = len(rest)
-            rest = rest.removeprefix(_BOM)
-            rest = rest[_row_end(rest, 0) + 1 :] if _row_end(rest, 0) >= 0 else b""
+            total = self._size()
+            tail = self._read(file, _HEADER_BYTES + len(_BOM))
+            count = len(tail)
+            tail = tail.removeprefix(_BOM)
+            end = _row_end(tail)
+            tail = tail[end + 1 :] if end >= 0 else b""
             self._line = 2
+            # `tail` is the beginning of a row whose end has not been read yet; it goes in front of what is read next
             while read := self._read(file, size):
-                block = rest + read
-                gone += len(read)
-                self.done = min(gone / size_in_all, 1.0)
-                end = _last_row_end(block)
-                if end < 0 and len(block) > _ROW_MOST:
-                    raise SourceError(f"`{self.shown}`: a quoted text that begins after line {self._line} does not end")
-                rest = block[end + 1 :]
+                text = tail + read
+                count += len(read)
+                self.done = min(count / total, 1.0)
+                end = _last_row_end(text)
+                if end < 0 and len(text) > _MOST_ROW_BYTES:
+                    raise SourceError(f"`{self.label}`: a quoted text that begins after line {self._line} does not end")
+                tail = text[end + 1 :]
                 if end >= 0:
-                    self._block = block[: end + 1]
+                    self._block = text[: end + 1]
                     yield self._block
                     self._line += self._block.count(b"\n")
             self.done = 1.0
-            if rest.strip():
-                self._check_end(rest)
-                self._block = rest
-                yield rest
+            if tail.strip():
+                self._check_end(tail)
+                self._block = tail
+                yield tail
 
-    def _check_end(self, rest: bytes) -> None:
-        """What is left is a row without a line feed, or rows of a short file: the last one must be whole."""
+    def _check_end(self, tail: bytes) -> None:
+        """The last bytes are a row without a line feed, or the rows of a short file: the last row must be whole."""
         last = None
-        for row in csv.reader(io.StringIO(self._decoded(rest), newline=""), delimiter=self.delimiter, strict=False):
+        for row in csv.reader(io.StringIO(self._decoded(tail), newline=""), delimiter=self.delimiter, strict=False):
             last = row or last
-        if rest.count(b'"') & 1 or (last is not None and len(last) < len(self.names)):
+        if tail.count(b'"') & 1 or (last is not None and len(last) < len(self.names)):
             raise SourceError(
-                f"`{self.shown}` ends in the middle of a row",
+                f"`{self.label}` ends in the middle of a row",
                 hint="download the stock file again: the transfer broke off",
             )
 
     def damaged(self, error: BaseException) -> SourceError:
-        """What to tell of a block that could not be parsed: the first row that is wrong, if it can be found."""
+        """The error for a block that the data engine could not parse: it names the first wrong row, if that can be found.
+
+        The engine does not say where it failed, so the block is read a second time, slowly.
+        """
         line = self._line
         try:
             text = self._block.decode()
-        except UnicodeDecodeError as wrong:
-            line += self._block.count(b"\n", 0, wrong.start)
+        except UnicodeDecodeError as undecodable:
+            position = undecodable.start
+            line += self._block.count(b"\n", 0, position)
             return SourceError(
-                f"`{self.shown}`, line {line}: the byte 0x{self._block[wrong.start]:02X} is not UTF-8",
+                f"`{self.label}`, line {line}: the byte 0x{self._block[position]:02X} is not UTF-8",
                 hint="save the file as UTF-8",
             )
         reader = csv.reader(io.StringIO(text, newline=""), delimiter=self.delimiter)
-        begin = 0
+        lines_before = 0
         for row in reader:
             if len(row) > len(self.names):
                 return SourceError(
-                    f"`{self.shown}`, line {line + begin}: {len(row)} fields, but the header has {len(self.names)}",
+                    f"`{self.label}`, line {line + lines_before}: {len(row)} fields, but the header has {len(self.names)}",
                     hint="a text with the delimiter in it must stand in quotes",
                 )
-            begin = reader.line_num
+            lines_before = reader.line_num
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
-        return SourceError(f"`{self.shown}`, after line {line}: {reason}")
+        return SourceError(f"`{self.label}`, after line {line}: {reason}")
 
     def _open(self, stack: ExitStack) -> IO[bytes]:
         try:
@@ -195,8 +194,8 @@ class CsvText:
                 return stack.enter_context(self.path.open("rb", buffering=0))
             archive = stack.enter_context(zipfile.ZipFile(self.path))
             return stack.enter_context(archive.open(self.member))
-        except RuntimeError as error:  # zipfile says so of a password
-            raise SourceError(f"`{self.shown}` needs a password", hint="unpack it first") from error
+        except RuntimeError as error:  # what zipfile raises when a member is encrypted
+            raise SourceError(f"`{self.label}` needs a password", hint="unpack it first") from error
         except (OSError, zipfile.BadZipFile, NotImplementedError) as error:
             raise self._unreadable(error) from error
 
@@ -215,26 +214,26 @@ class CsvText:
 
     def _unreadable(self, error: Exception) -> SourceError:
         reason = reason_of(error) if isinstance(error, OSError) else str(error)
-        return SourceError(f"cannot read `{self.shown}`: {reason}", hint="download the stock file again")
+        return SourceError(f"cannot read `{self.label}`: {reason}", hint="download the stock file again")
 
     def _decoded(self, text: bytes) -> str:
         return text.decode("utf-8", "replace")
 
 
-def _row_end(text: bytes, start: int) -> int:
-    """Where the first row ends: at a line feed after an even number of quotes. -1 when it does not."""
-    end = text.find(b"\n", start)
+def _row_end(text: bytes) -> int:
+    """The position of the first row's end: a line feed after an even number of quotes. -1 when there is none."""
+    end = text.find(b"\n")
     while end >= 0 and text.count(b'"', 0, end) & 1:
         end = text.find(b"\n", end + 1)
     return end
 
 
 def _last_row_end(text: bytes) -> int:
-    """Where the last whole row ends; -1 when there is none."""
+    """The position of the last whole row's end; -1 when there is none."""
     end = text.rfind(b"\n")
-    odd = text.count(b'"', 0, end) & 1 if end >= 0 else 0
-    while end >= 0 and odd:
+    in_quotes = text.count(b'"', 0, end) & 1 if end >= 0 else 0
+    while end >= 0 and in_quotes:
         before = text.rfind(b"\n", 0, end)
-        odd ^= text.count(b'"', max(before, 0), end) & 1
+        in_quotes ^= text.count(b'"', max(before, 0), end) & 1
         end = before
     return end

@@ -1,4 +1,4 @@
-"""What a Parquet file's list of contents says, read without a data engine: names of columns, rows, the size of row groups, newest values.
+"""What a Parquet file's footer says, read without the data engine: names of columns, rows, the size of row groups, newest values.
 
 The command line looks at files before it starts workers, and a data engine begins threads that must not be forked; and slices that begin
 and end with a row group are decoded at half the cost of others. It knows Thrift's compact encoding as far as needed, and nothing of what
@@ -8,15 +8,16 @@ columns mean. Source of the format: parquet-format, `src/main/thrift/parquet.thr
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+T = TypeVar("T")
 _TRUE, _FALSE, _BYTE, _I16, _I32, _I64, _DOUBLE, _BINARY, _LIST, _SET, _MAP, _STRUCT = range(1, 13)
 _MOST_BYTES: Final = 2**28
-"""Of a list of contents: the register's files have some hundred kilobytes."""
+"""Of a footer: those of the register's files have some hundred kilobytes."""
 
 # numbers of fields
 _SCHEMA, _ALL_ROWS, _ROW_GROUPS = 2, 3, 4  # of FileMetaData
@@ -40,9 +41,9 @@ class Footer(NamedTuple):
 
 
 def read_footer(path: Path, column: str = "") -> Footer | None:
-    """A Parquet file's list of contents; None when it cannot be read.
+    """A Parquet file's footer; None when it cannot be read.
 
-    `column` is the name, in any case, of the column whose greatest values are wanted.
+    `column` is the name, in any case, of the column whose greatest values are asked for.
     """
     try:
         with path.open("rb") as file:
@@ -52,51 +53,52 @@ def read_footer(path: Path, column: str = "") -> Footer | None:
             if not 0 < size <= min(end - 8, _MOST_BYTES):
                 return None
             file.seek(end - 8 - size)
-            return _footer(_Walk(file.read(size)), column.casefold())
+            return _footer(_ThriftReader(file.read(size)), column.casefold())
     except (OSError, IndexError, ValueError, RecursionError):
         return None
 
 
 def rows_per_group(path: Path) -> int:
-    """The rows of the first row group; 0 when that cannot be told."""
-    found = read_footer(path)
-    return found.rows_per_group if found is not None else 0
+    """The rows of the first row group; 0 when the footer cannot be read."""
+    footer = read_footer(path)
+    return footer.rows_per_group if footer is not None else 0
 
 
-def _footer(walk: _Walk, column: str) -> Footer:
+def _footer(reader: _ThriftReader, column: str) -> Footer:
     elements: list[tuple[str, int]] = []
-    rows = 0
     groups: list[tuple[int, bytes | None]] = []
-
-    def element() -> None:
-        name, children = "", 0
-        for field, kind in walk.fields():
-            if field == _NAME:
-                name = walk.text().decode()
-            elif field == _CHILDREN:
-                children = walk.number()
-            else:
-                walk.skip(kind)
-        elements.append((name, children))
-
-    for field, kind in walk.fields():
+    rows = 0
+    for field, kind in reader.fields():
         if field == _SCHEMA:
-            walk.each(element)
+            elements = reader.items(_element)
         elif field == _ALL_ROWS:
-            rows = walk.number()
+            rows = reader.number()
         elif field == _ROW_GROUPS and elements and rows and not column:
-            walk.begin_list()
-            groups.append(_group(walk, column))
-            break  # the others, thousands of columns of them, would say nothing that is wanted
+            reader.list_length()
+            groups.append(_group(reader, column))
+            break  # the other groups have thousands of columns, none of which is asked for
         elif field == _ROW_GROUPS:
-            walk.each(lambda: groups.append(_group(walk, column)))
+            groups = reader.items(lambda reader: _group(reader, column))
         else:
-            walk.skip(kind)
+            reader.skip(kind)
     return Footer(_columns(elements), rows, groups[0][0] if groups else 0, tuple(newest for _, newest in groups))
 
 
+def _element(reader: _ThriftReader) -> tuple[str, int]:
+    """The name of an element of the schema, and how many children it has."""
+    name, children = "", 0
+    for field, kind in reader.fields():
+        if field == _NAME:
+            name = reader.text().decode()
+        elif field == _CHILDREN:
+            children = reader.number()
+        else:
+            reader.skip(kind)
+    return name, children
+
+
 def _columns(elements: list[tuple[str, int]]) -> tuple[str, ...]:
-    """The names below the root, each with its number of children, parents first; what is inside lists and structs is no column."""
+    """The names below the root of the schema, which is a tree with parents first; what is inside lists and structs is no column."""
     names, at = [], 1
     for _ in range(elements[0][1] if elements else 0):
         names.append(elements[at][0])
@@ -107,56 +109,52 @@ def _columns(elements: list[tuple[str, int]]) -> tuple[str, ...]:
     return tuple(names)
 
 
-def _group(walk: _Walk, column: str) -> tuple[int, bytes | None]:
+def _group(reader: _ThriftReader, column: str) -> tuple[int, bytes | None]:
     """A row group's rows, and its greatest value of a column."""
     rows, newest = 0, None
-    chunks: list[bytes] = []
-    for field, kind in walk.fields():
+    for field, kind in reader.fields():
         if field == _COLUMNS and column:
-            walk.each(lambda: chunks.extend(_chunk(walk, column)))
-            newest = chunks[0] if chunks else None
+            values = reader.items(lambda reader: _chunk(reader, column))
+            newest = next((value for value in values if value is not None), None)
         elif field == _ROWS:
-            rows = walk.number()
+            rows = reader.number()
         else:
-            walk.skip(kind)
+            reader.skip(kind)
     return rows, newest
 
 
-def _chunk(walk: _Walk, column: str) -> list[bytes]:
+def _chunk(reader: _ThriftReader, column: str) -> bytes | None:
     """The greatest value of a column chunk, if it is of that column and says so."""
-    found: list[bytes] = []
-    for field, kind in walk.fields():
+    newest = None
+    for field, kind in reader.fields():
         if field != _META:
-            walk.skip(kind)
+            reader.skip(kind)
             continue
-        named = False
-        for inner, inner_kind in walk.fields():
+        is_column = False
+        for inner, inner_kind in reader.fields():
             if inner == _PATH:
-                parts: list[str] = []
-                walk.each(lambda: parts.append(walk.text().decode()))  # noqa: B023 - called at once
-                named = ".".join(parts).casefold() == column
-            elif inner == _STATISTICS and named:
-                newest = _greatest(walk)
-                found += [] if newest is None else [newest]
+                is_column = b".".join(reader.items(_ThriftReader.text)).decode().casefold() == column
+            elif inner == _STATISTICS and is_column:
+                newest = _greatest(reader)
             else:
-                walk.skip(inner_kind)
-    return found
+                reader.skip(inner_kind)
+    return newest
 
 
-def _greatest(walk: _Walk) -> bytes | None:
-    old = new = None
-    for field, kind in walk.fields():
+def _greatest(reader: _ThriftReader) -> bytes | None:
+    deprecated = current = None
+    for field, kind in reader.fields():
         if field == _MAX:
-            new = walk.text()
+            current = reader.text()
         elif field == _OLD_MAX:
-            old = walk.text()
+            deprecated = reader.text()
         else:
-            walk.skip(kind)
-    return new if new is not None else old
+            reader.skip(kind)
+    return current if current is not None else deprecated
 
 
-class _Walk:
-    """A place in compact-encoded Thrift. Running out of bytes is an `IndexError`."""
+class _ThriftReader:
+    """A position in compact-encoded Thrift. Running out of bytes is an `IndexError`."""
 
     def __init__(self, text: bytes) -> None:
         self._text = text
@@ -169,13 +167,12 @@ class _Walk:
             number = number + (head >> 4) if head >> 4 else self.number()
             yield number, head & 15
 
-    def each(self, read: Callable[[], object]) -> None:
-        """Go through a list, each element of which `read` goes past."""
-        for _ in range(self.begin_list()):
-            read()
+    def items(self, read: Callable[[_ThriftReader], T]) -> list[T]:
+        """The items of a list, each as `read` reads it."""
+        return [read(self) for _ in range(self.list_length())]
 
-    def begin_list(self) -> int:
-        """Go past the head of a list, which has so many elements."""
+    def list_length(self) -> int:
+        """Read the head of a list: how many items follow."""
         head = self._byte()
         return self._varint() if head >> 4 == 15 else head >> 4
 
@@ -193,7 +190,7 @@ class _Walk:
         return self._text[self._at - length : self._at]
 
     def skip(self, kind: int) -> None:
-        """Go past a value. Nearly all of a list of contents is gone past: that is why this reads its bytes itself."""
+        """Skip a value. Nearly all of a footer is skipped, so this reads its bytes itself instead of calling `_byte` for each."""
         if kind in (_I16, _I32, _I64):
             while self._text[self._at] & 128:
                 self._at += 1
@@ -209,7 +206,7 @@ class _Walk:
             self._at += 1
         elif kind in (_LIST, _SET):
             inner = self._text[self._at] & 15
-            for _ in range(self.begin_list()):
+            for _ in range(self.list_length()):
                 self.skip(_BYTE if inner in (_TRUE, _FALSE) else inner)
         elif kind == _BYTE:
             self._at += 1

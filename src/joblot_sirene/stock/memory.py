@@ -9,18 +9,18 @@ from typing import Final
 
 from joblot import ActionError
 
-BESIDES: Final = 150 * 2**20
-"""Bytes that the interpreter and the data engine take whatever is done: a limit counts what comes on top."""
-UNLIMITED: Final = 2**30
-"""Bytes that are used when there is no limit; more makes nothing faster."""
-ROW_MOST: Final = 300
-"""Bytes that a row of about twenty columns takes in memory at most, as a rule."""
-_VALUE: Final = 16
-"""Bytes of a decoded value, short texts included."""
-_ROWS_MOST: Final = 600_000
+BASELINE_BYTES: Final = 150 * 2**20
+"""What the interpreter and the data engine take whatever is done: a limit counts what comes on top."""
+UNLIMITED_BYTES: Final = 2**30
+"""What is used when there is no limit; more makes nothing faster."""
+ROW_BYTES: Final = 300
+"""What a row of about twenty columns takes in memory at most, as a rule."""
+_VALUE_BYTES: Final = 16
+"""Of a decoded value, short texts included."""
+_MOST_ROWS: Final = 600_000
 """Of a slice; more makes nothing faster."""
-_LEAST: Final = 96 * 2**20
-_LEAST_PER_COLUMN: Final = 2 * 2**20
+_LEAST_BYTES: Final = 96 * 2**20
+_LEAST_BYTES_PER_COLUMN: Final = 2 * 2**20
 
 
 class MemoryLimitError(ActionError):
@@ -31,11 +31,14 @@ class MemoryLimitError(ActionError):
 
 
 class Budget:
-    """How the allowed memory is shared out: to the slice being decoded, to rows not yet routed, to datasets being built."""
+    """How the allowed bytes are shared out: to the slice being decoded, rows not yet routed, rows in the spool, datasets being built.
+
+    The shares are rules of thumb: `check` is what holds the limit when rows are larger than usual.
+    """
 
     def __init__(self, allowed: int, columns: int) -> None:
-        self.allowed = allowed or UNLIMITED
-        least = _LEAST + columns * _LEAST_PER_COLUMN
+        self.allowed = allowed or UNLIMITED_BYTES
+        least = _LEAST_BYTES + columns * _LEAST_BYTES_PER_COLUMN
         if self.allowed < least:
             raise MemoryLimitError(
                 f"{shown_size(self.allowed)} of memory are too little for {columns} columns: {shown_size(least)} are needed",
@@ -43,20 +46,20 @@ class Budget:
             )
         self._slice = self.allowed // 4
         self._columns = columns
-        self.rows_per_slice = min(max(self._slice // (_VALUE * columns), 2**15), _ROWS_MOST)
+        self.rows_per_slice = min(max(self._slice // (_VALUE_BYTES * columns), 2**15), _MOST_ROWS)
         self.unrouted = min(max(self.allowed // 16, 2**23), 2**26)
-        self.held = self.allowed // 5
+        self.spool = self.allowed // 5
         self.building = self.allowed // 5
-        self._guarded = bool(allowed)
+        self._is_limited = bool(allowed)
 
-    def rows_looked_at(self, columns: int, found: int) -> int:
-        """How many rows a slice may have when all are decoded in `columns` columns only, and at most `found` of them in all columns."""
-        left = self._slice - found * _VALUE * self._columns
-        return min(max(left // (_VALUE * columns), self.rows_per_slice), _ROWS_MOST)
+    def rows_per_filtered_slice(self, columns: int, matches: int) -> int:
+        """How many rows a slice may have when all are decoded in `columns` columns only, and at most `matches` of them in all columns."""
+        left = self._slice - matches * _VALUE_BYTES * self._columns
+        return min(max(left // (_VALUE_BYTES * columns), self.rows_per_slice), _MOST_ROWS)
 
     def check(self) -> None:
-        """Raise when more is taken than allowed: rows may be larger than anybody could foresee."""
-        if self._guarded and resident_bytes() > self.allowed + BESIDES:
+        """Raise `MemoryLimitError` when more is taken than allowed: rows may be larger than anybody could foresee."""
+        if self._is_limited and resident_bytes() > self.allowed + BASELINE_BYTES:
             raise MemoryLimitError(
                 f"the rows need more memory than the {shown_size(self.allowed)} that are allowed",
                 hint="allow more memory, or choose fewer columns",
@@ -64,7 +67,7 @@ class Budget:
 
 
 def keep_freed_memory() -> None:
-    """Let the data engine use what it has freed again, in a process that has not loaded it yet; later it keeps its ways.
+    """Let the data engine use again what it has freed. It has an effect only in a process that has not loaded the engine yet.
 
     Slice after slice takes the same memory. The engine's allocator gives it back to the system after half a second, page by page, and
     takes it page by page again, which is up to a fifth of all CPU time. One arena, because each would keep some for itself.
@@ -74,7 +77,7 @@ def keep_freed_memory() -> None:
 
 
 def resident_bytes() -> int:
-    """What this process has in memory now; 0 where the system does not say."""
+    """The resident memory of this process now; 0 where the system does not say."""
     try:
         return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
     except (OSError, IndexError, ValueError):

@@ -1,9 +1,9 @@
 """A copy of a stock file sorted by activity code, so that a later scan reads only the codes it wants.
 
-The copy stands beside the file and names the file's digest; a copy of another state of the file is ignored. It is sorted in runs: as
+The copy is beside the file and names the file's digest; a copy of another state of the file is ignored. It is sorted in runs: as
 many rows as memory allows are read, sorted by code and written, so every row is moved once and encoded once, and nothing is kept
 elsewhere meanwhile. A scan reads a piece of each run. Within a code rows keep the order of the file, in a run and from run to run,
-and every row remembers its place in it.
+and every row has its number in the file.
 """
 
 from __future__ import annotations
@@ -44,19 +44,19 @@ _RARE: Final = (
     "identifiantAdresse", "Cedex", "enseigne3", "codePaysEtranger",
 )  # fmt: skip
 USUAL: Final = tuple(name for name in COLUMNS if not any(part in name for part in _RARE))
-"""What a copy holds unless asked otherwise: not the second address and other columns that datasets hardly ever show."""
+"""The columns of a copy unless others are asked for: not the second address and other columns that datasets hardly ever show."""
 ROWS_PER_GROUP: Final = 2**16
 _KEY: Final = "joblot_sirene"
 
 
 class Contents(msgspec.Struct, frozen=True):
-    """What a copy says of itself.
+    """The metadata of a copy.
 
     Attributes:
         digest: of its source.
         codes: all codes in order, with the rows of each.
-        ends: of each run the place where each of these codes ends, as 4 bytes, the lowest first; tens of thousands of numbers cost
-            a scan nothing as long as nobody asks for them.
+        ends: of each run the row at which each of these codes ends, as 4 bytes, the lowest first: tens of thousands of numbers that need
+            not be parsed.
     """
 
     digest: str
@@ -68,7 +68,7 @@ class Prepared:
     """A sorted copy that can be used.
 
     Attributes:
-        path: where it is.
+        path: its path.
         source: the copy, opened.
         rows_of: how many rows each code has.
     """
@@ -77,34 +77,34 @@ class Prepared:
         self.path = path
         self.source: Source = ParquetSource(path, None, ROWS_PER_GROUP)
         self.rows_of: dict[str, int] = dict(contents.codes)
-        self._place = {code: place for place, (code, _) in enumerate(contents.codes)}
+        self._index = {code: index for index, (code, _) in enumerate(contents.codes)}
         self._ends = memoryview(contents.ends).cast("I")
         self._rows = sum(self.rows_of.values())
 
     def spans(self, codes: Iterable[str]) -> list[Span]:
-        """Where the rows of these codes are, with the whole row groups around them: parts of one are slow to decode."""
-        places = sorted(self._place[code] for code in codes if code in self._place)
-        found: list[Span] = []
+        """The rows of these codes, with the whole row groups around them: parts of one are slow to decode."""
+        indices = sorted(self._index[code] for code in codes if code in self._index)
+        spans: list[Span] = []
         base = 0
-        for run in range(0, len(self._ends), len(self._place) or 1):
-            ends = self._ends[run : run + len(self._place)]
-            for place in places:
-                first, end = base + (ends[place - 1] if place else 0), base + ends[place]
+        for run in range(0, len(self._ends), len(self._index) or 1):
+            ends = self._ends[run : run + len(self._index)]
+            for index in indices:
+                first, end = base + (ends[index - 1] if index else 0), base + ends[index]
                 if first < end:
-                    _join(found, first - first % ROWS_PER_GROUP, min(end + -end % ROWS_PER_GROUP, self._rows))
+                    _append(spans, first - first % ROWS_PER_GROUP, min(end + -end % ROWS_PER_GROUP, self._rows))
             base += ends[-1]
-        return found
+        return spans
 
 
-def _join(spans: list[Span], start: int, end: int) -> None:
-    """Append what is not there yet; neighbours become one."""
+def _append(spans: list[Span], start: int, end: int) -> None:
+    """Append the rows that are in no span yet; neighbouring spans become one."""
     if spans and start <= spans[-1].start + spans[-1].rows:
         start = spans.pop().start
     spans.append(Span(start, end - start))
 
 
-def place(path: Path) -> Path:
-    """Where the sorted copy of a file is looked for."""
+def copy_path(path: Path) -> Path:
+    """The path at which the sorted copy of a file is looked for."""
     return path.with_name(path.name + SUFFIX)
 
 
@@ -112,15 +112,15 @@ def find_prepared(source: Source) -> Prepared | None:
     """The sorted copy of a file as it is now; None when there is none, or only one of another state."""
     import polars as pl
 
-    path = place(source.path)
+    path = copy_path(source.path)
     if not path.exists():
         return None
     try:
-        said = pl.read_parquet_metadata(path).get(_KEY, "{}")
-        contents = msgspec.json.decode(said, type=Contents)
+        text = pl.read_parquet_metadata(path).get(_KEY, "{}")
+        contents = msgspec.json.decode(text, type=Contents)
         return Prepared(path, contents) if contents.digest == source.digest else None
     except (pl.exceptions.PolarsError, OSError, msgspec.MsgspecError):
-        return None  # whatever it is, the file itself can be read
+        return None  # without the copy a scan is slower, and no less right
 
 
 def prepare(
@@ -134,28 +134,27 @@ def prepare(
 ) -> Path:
     """Write the sorted copy of a file, whole or not at all, and return its path.
 
-    `out` is another place for it than beside the file; there it is not found by itself. Scans that ask for a column that is not
-    among `columns` read the file itself.
+    `out` is another path than the one at which scans look for it. Scans that ask for a column that is not among `columns` read the file
+    itself.
 
     Raises:
         SourceError: the file is damaged, or the copy cannot be written.
         LayoutError: its columns are not those of a stock file of establishments.
-        MemoryLimitError: `max_ram_bytes` is too little to work with.
+        MemoryLimitError: `max_ram_bytes` is not enough.
     """
     keep_freed_memory()
     import polars as pl
 
     source = open_source(path, expected="establishment")
-    target = out or place(source.path)
-    present = [name for name in columns if name in source.columns]
-    present = list(dict.fromkeys([*present, CODE_COLUMN]))
+    target = out or copy_path(source.path)
+    present = list(dict.fromkeys([*(name for name in columns if name in source.columns), CODE_COLUMN]))
     budget = Budget(max_ram_bytes, len(present))
     digest = source.digest
     runs = _Runs()
 
     def read() -> Iterator[pl.DataFrame]:
         batches = source.batches(present, budget.rows_per_slice, order=True)
-        for rows in map(_whole, _together(batches, budget.rows_per_slice)):
+        for rows in map(_rechunked, _combined(batches, budget.rows_per_slice)):
             if cancelled():
                 raise ScanCancelledError
             budget.check()
@@ -198,18 +197,18 @@ class _Runs:
             by_code = rows.select(CODE_COLUMN).with_row_index("at").group_by(CODE_COLUMN).agg("at").sort(CODE_COLUMN)
             codes = by_code.select(pl.col(CODE_COLUMN).fill_null(""), pl.col("at").list.len())
             self._rows.append(dict(codes.iter_rows()))
-            places = by_code["at"].explode()
+            row_numbers = by_code["at"].explode()
             start, end = 0, ROWS_PER_GROUP - rest.height
             while end <= rows.height:
                 # gathered as much at a time as is written at once: the memory of larger columns would leave the caches
-                yield _joined(rest, rows[places[start:end]])
+                yield _joined(rest, rows[row_numbers[start:end]])
                 rest = rest.clear()
                 start, end = end, end + ROWS_PER_GROUP
-            rest = _joined(rest, rows[places[start:]])
+            rest = _joined(rest, rows[row_numbers[start:]])
         yield rest
 
     def contents(self, digest: str) -> Contents:
-        """What has been written."""
+        """The metadata of what has been written."""
         total = Counter[str]()
         for rows in self._rows:
             total.update(rows)
@@ -218,23 +217,23 @@ class _Runs:
         return Contents(digest, codes, struct.pack(f"<{len(ends)}I", *ends))
 
 
-def _together(batches: Iterable[pl.DataFrame], most: int) -> Iterator[pl.DataFrame]:
+def _combined(batches: Iterable[pl.DataFrame], most: int) -> Iterator[pl.DataFrame]:
     """The rows in frames of at most `most`, when no batch is larger than the one before: blocks of text are small."""
-    held = None
+    frame = None
     for rows in batches:
-        held = rows if held is None else held.vstack(rows)
-        if held.height + rows.height > most:
-            del rows  # what is handed on is used up, and nothing else may hold it
-            yield held
-            held = None
-    if held is not None:
-        yield held
+        frame = rows if frame is None else frame.vstack(rows)
+        if frame.height + rows.height > most:
+            del rows  # `_rechunked` uses the frame up, so nothing else may refer to it
+            yield frame
+            frame = None
+    if frame is not None:
+        yield frame
 
 
-def _whole(rows: pl.DataFrame) -> pl.DataFrame:
+def _rechunked(rows: pl.DataFrame) -> pl.DataFrame:
     """The same rows with every column in one piece: texts in several are gathered at three times the cost.
 
-    `rows` is used up, so that no more than one column is there twice.
+    `rows` is used up, so that no more than one column is in memory twice.
     """
     import polars as pl
 

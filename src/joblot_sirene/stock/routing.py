@@ -1,4 +1,4 @@
-"""Which rows anybody wants, and who wants which: codes and filters of many requests put together, so that one join answers for all.
+"""Which rows belong to which of many requests: their codes and filters put together, so that one join answers for all.
 
 It knows rules and expressions over columns; it does not know files, nor what becomes of the rows.
 """
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
     from joblot_sirene.register.naf import Rule
 
 REQUEST: Final = "__request"
-PLACE: Final = "__place"
-_COMPARED_MOST: Final = 2
-"""Values up to which comparing a column with each takes less than looking its values up."""
+ROW: Final = "__row_number"
+_MOST_COMPARED: Final = 2
+"""Values up to which comparing a column with each of them takes less time than looking its values up in a set."""
 
 
 class RowRequest(NamedTuple):
-    """Whose rows are wanted.
+    """The rows that one dataset asks for.
 
     Attributes:
         name: for messages, different for each request.
@@ -39,26 +39,26 @@ class RowRequest(NamedTuple):
 
 
 class _Family(NamedTuple):
-    """Rules that look at the same columns in the same way, and whose codes are whose: `members` is code, filter, request."""
+    """Rules that look at the same columns in the same way; `members` has their codes, each with the numbers of its filter and its request."""
 
     code_column: str
     nomenclature_column: str | None
     nomenclatures: frozenset[str]
     members: pl.DataFrame
 
-    def holds(self) -> pl.Expr | None:
-        """The row is of the right nomenclature; None when any is."""
+    def right_nomenclature(self) -> pl.Expr | None:
+        """Whether a row is of the right nomenclature; None when any is right."""
         if self.nomenclature_column is None:
             return None
         import polars as pl
 
         column = pl.col(self.nomenclature_column)
-        holds = _one_of(column, sorted(self.nomenclatures))
-        return column.is_null() | holds if "" in self.nomenclatures else holds
+        is_right = _one_of(column, sorted(self.nomenclatures))
+        return column.is_null() | is_right if "" in self.nomenclatures else is_right
 
 
 class Router:
-    """Tells which rows anybody wants, and who wants which."""
+    """Says which rows any request asks for, and which of them are whose."""
 
     def __init__(self, requests: Sequence[RowRequest]) -> None:
         self._filters: list[pl.Expr | None] = []
@@ -74,7 +74,7 @@ class Router:
 
         grouped: dict[tuple[str, str | None, frozenset[str]], list[tuple[str, int, int]]] = {}
         for number, request in enumerate(requests):
-            filter_number = self._number(request.where)
+            filter_number = self._filter_number(request.where)
             for rule in request.rules:
                 key = (rule.code_column, rule.nomenclature_column, rule.nomenclatures)
                 members = grouped.setdefault(key, [])
@@ -82,93 +82,94 @@ class Router:
         schema = {"code": pl.String, "filter": pl.UInt32, REQUEST: pl.UInt32}
         return [_Family(*key, pl.DataFrame(members, schema, orient="row")) for key, members in grouped.items()]
 
-    def _number(self, where: pl.Expr | None) -> int:
-        for number, known in enumerate(self._filters):
-            if known is where or (known is not None and where is not None and known.meta.eq(where)):
+    def _filter_number(self, where: pl.Expr | None) -> int:
+        for number, earlier in enumerate(self._filters):
+            if earlier is where or (earlier is not None and where is not None and earlier.meta.eq(where)):
                 return number
         self._filters.append(where)
         return len(self._filters) - 1
 
     @property
     def columns(self) -> list[str]:
-        """What `route` looks at: one filter of all has been met before."""
-        return list(dict.fromkeys([*self.code_columns, *(self.asked if len(self._filters) > 1 else ())]))
+        """The columns that `route` looks at. A filter that all requests share has been applied before."""
+        return list(dict.fromkeys([*self.code_columns, *(self.filter_columns if len(self._filters) > 1 else ())]))
 
     @property
-    def asked(self) -> list[str]:
+    def filter_columns(self) -> list[str]:
         """The columns that filters look at."""
         return [name for where in self._filters if where is not None for name in where.meta.root_names()]
 
     @property
     def codes(self) -> set[str] | None:
-        """The wanted codes of the main column; None when another column counts too."""
+        """The codes that requests ask for in the main column; None when another column counts too."""
         if any(family.code_column != CODE_COLUMN for family in self._families):
             return None
         return {code for family in self._families for code in family.members["code"]}
 
     def most_rows(self, rows_of: Mapping[str, int]) -> int:
         """The rows of the largest request that has several codes, by the rows of each code."""
-        found: dict[int, list[int]] = {}
+        by_request: dict[int, list[int]] = {}
         for family in self._families:
             for code, _, request in family.members.iter_rows():
-                found.setdefault(request, []).append(rows_of.get(code, 0))
-        return max((sum(rows) for rows in found.values() if len(rows) > 1), default=0)
+                by_request.setdefault(request, []).append(rows_of.get(code, 0))
+        return max((sum(rows) for rows in by_request.values() if len(rows) > 1), default=0)
 
-    def matching(self) -> pl.Expr:
-        """Somebody wants rows of this code."""
+    def has_code(self) -> pl.Expr:
+        """Whether a request asks for rows of this code, before filters."""
         import polars as pl
 
-        return pl.any_horizontal(self._taken(family, family.members, None) for family in self._families)
+        return pl.any_horizontal(self._condition(family, family.members, None) for family in self._families)
 
-    def wanted(self) -> pl.Expr:
-        """Somebody wants this row."""
+    def belongs(self) -> pl.Expr:
+        """Whether a request asks for this row."""
         import polars as pl
 
         parts = [
-            self._taken(family, members, self._filters[int(number)])
+            self._condition(family, members, self._filters[int(number)])
             for family in self._families
             for (number,), members in family.members.partition_by("filter", as_dict=True).items()
         ]
         return pl.any_horizontal(parts) if parts else pl.lit(value=False)  # codes of a division that does not exist
 
-    def _taken(self, family: _Family, members: pl.DataFrame, where: pl.Expr | None) -> pl.Expr:
+    def _condition(self, family: _Family, members: pl.DataFrame, where: pl.Expr | None) -> pl.Expr:
         import polars as pl
 
-        taken = _one_of(pl.col(family.code_column), members["code"].unique().sort().to_list())
-        for also in (family.holds(), where):
-            taken = taken if also is None else taken & also
-        return taken
+        condition = _one_of(pl.col(family.code_column), members["code"].unique().sort().to_list())
+        for part in (family.right_nomenclature(), where):
+            condition = condition if part is None else condition & part
+        return condition
 
     def route(self, rows: pl.DataFrame) -> pl.DataFrame:
-        """Who wants which of these rows, each of which somebody wants: pairs of a request's and a row's number, in this order."""
+        """Which of these rows, all of which `belong`, are whose: pairs of a request's and a row's number, in this order."""
         import polars as pl
 
         if self._is_one:
             return pl.select(
                 pl.repeat(0, rows.height, dtype=pl.UInt32).alias(REQUEST),
-                pl.int_range(rows.height, dtype=pl.UInt32).alias(PLACE),
+                pl.int_range(rows.height, dtype=pl.UInt32).alias(ROW),
             )
-        looked = rows.select(self.columns).with_row_index(PLACE)
-        found = [
-            self._joined(self._chosen(looked, family, number), family, members.select("code", REQUEST))
+        numbered = rows.select(self.columns).with_row_index(ROW)
+        parts = [
+            self._joined(self._filtered(numbered, family, number), family, members.select("code", REQUEST))
             for family in self._families
             for (number,), members in family.members.partition_by("filter", as_dict=True).items()
         ]
-        pairs = pl.concat(found)
-        return (pairs.unique() if len(found) > 1 else pairs).sort(REQUEST, PLACE)
+        pairs = pl.concat(parts)
+        return (pairs.unique() if len(parts) > 1 else pairs).sort(REQUEST, ROW)
 
-    def _chosen(self, looked: pl.DataFrame, family: _Family, number: int) -> pl.DataFrame:
-        conditions = [family.holds()] if len(self._families) > 1 else []
-        conditions += [self._filters[number]] if len(self._filters) > 1 else []
+    def _filtered(self, rows: pl.DataFrame, family: _Family, filter_number: int) -> pl.DataFrame:
+        # what is the same for all requests need not be asked again of rows that belong to one
+        conditions = [family.right_nomenclature()] if len(self._families) > 1 else []
+        conditions += [self._filters[filter_number]] if len(self._filters) > 1 else []
         for condition in conditions:
-            looked = looked if condition is None else looked.filter(condition)
-        return looked
+            rows = rows if condition is None else rows.filter(condition)
+        return rows
 
-    def _joined(self, looked: pl.DataFrame, family: _Family, members: pl.DataFrame) -> pl.DataFrame:
-        return looked.select(PLACE, code=family.code_column).join(members, on="code").select(REQUEST, PLACE)
+    def _joined(self, rows: pl.DataFrame, family: _Family, members: pl.DataFrame) -> pl.DataFrame:
+        return rows.select(ROW, code=family.code_column).join(members, on="code").select(REQUEST, ROW)
 
     def count(self, rows: pl.DataFrame, by: Sequence[str]) -> pl.DataFrame:
-        """How many rows there are of each code and each combination of values: to be added up, then `share`d out."""
+        """How many rows there are of each code and each combination of values: to be added up by `share`."""
         import polars as pl
 
         return rows.group_by(*dict.fromkeys([*self.code_columns, *by])).agg(rows=pl.len())
@@ -179,25 +180,22 @@ class Router:
         return list(dict.fromkeys(name for family in self._families for name in family[:2] if name is not None))
 
     def share(self, counted: Sequence[pl.DataFrame], by: Sequence[str], requests: int) -> list[pl.DataFrame]:
-        """What was counted, by request."""
+        """The counts of each request, from what `count` returned for each slice."""
         import polars as pl
 
         if not counted:
             return [pl.DataFrame({"rows": []}, {"rows": pl.UInt64})] * requests
         total = pl.concat(counted).group_by(*dict.fromkeys([*self.code_columns, *by])).agg(pl.col("rows").sum())
-        rows = total.with_row_index(PLACE)
+        rows = total.with_row_index(ROW)
         pairs = []
         for family in self._families:
-            holds = family.holds()
-            pairs.append(
-                self._joined(
-                    rows if holds is None else rows.filter(holds), family, family.members.select("code", REQUEST)
-                )
-            )
+            condition = family.right_nomenclature()
+            family_rows = rows if condition is None else rows.filter(condition)
+            pairs.append(self._joined(family_rows, family, family.members.select("code", REQUEST)))
         shared = (
             pl.concat(pairs)
             .unique()
-            .join(rows, on=PLACE)
+            .join(rows, on=ROW)
             .group_by(REQUEST, *by)
             .agg(pl.col("rows").sum().cast(pl.UInt64))
             .sort(REQUEST, *by)
@@ -206,9 +204,9 @@ class Router:
 
 
 def _one_of(column: pl.Expr, values: Sequence[str]) -> pl.Expr:
-    """The column has one of these values."""
+    """Whether the column has one of these values."""
     import polars as pl
 
-    if len(values) > _COMPARED_MOST:
+    if len(values) > _MOST_COMPARED:
         return column.is_in(values)
     return pl.any_horizontal([pl.lit(value=False), *(column == value for value in values)])

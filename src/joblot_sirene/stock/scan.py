@@ -1,9 +1,9 @@
 """One pass over a stock file for many requests: each gets its own rows, in the order of the file.
 
-The file is read in slices; of each slice only the rows that somebody wants are decoded. They are routed by code, one join a slice
-and not a filter a request, and kept in a spool on disk, so memory follows a slice and not what was found. Then each request's
-rows are handed to whoever builds its dataset. The same input gives each request the same rows in the same order, whatever number of
-threads or megabytes there is.
+The file is read in slices; of each slice only the rows that a request asks for are decoded. They are routed by code, one join a slice
+and not a filter a request, and kept in a spool on disk, so memory depends on the slice and not on how many rows match. Then each
+request's rows are passed to the function that builds its dataset. The same input gives each request the same rows in the same order, for
+any number of threads and megabytes.
 
 It knows codes and expressions; it does not know jobs, privacy or files that are written.
 """
@@ -14,10 +14,10 @@ from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
-from joblot_sirene.stock.companion import Companion, Keys, follow
-from joblot_sirene.stock.memory import ROW_MOST, Budget
+from joblot_sirene.stock.companion import Companion, CompanionKeys, spool_companion
+from joblot_sirene.stock.memory import ROW_BYTES, Budget
 from joblot_sirene.stock.prepare import find_prepared
-from joblot_sirene.stock.routing import PLACE, REQUEST, Router, RowRequest
+from joblot_sirene.stock.routing import REQUEST, ROW, Router, RowRequest
 from joblot_sirene.stock.source import ORDER, ScanCancelledError, data_type
 from joblot_sirene.stock.spool import Spool, memory_size
 from joblot_sirene.stock.writers import ROWS_PER_GROUP, cut
@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from joblot_sirene.stock.source import Source, Span
 
 T = TypeVar("T")
-_FILTERED_MOST: Final = 2
-"""Requests in a slice, up to which filtering each one's rows takes less than gathering all of them."""
+_MOST_FILTERED: Final = 2
+"""Requests in a slice up to which filtering the rows of each takes less time than gathering all of them."""
 
 
 class Rows:
@@ -44,8 +44,7 @@ class Rows:
         size: about how many bytes they take in memory.
         counts: the rows that matched by code, before `where` and `limit`, by the values of the columns to tally; its last column
             is `rows`.
-        is_large: whether the memory limit asks for reading them frame by frame.
-        beside: the rows of each companion file that belong to these, in the order of that file.
+        companions: the rows of each companion file that belong to these, in the order of that file.
     """
 
     def __init__(
@@ -54,20 +53,23 @@ class Rows:
         key: int,
         schema: dict[str, pl.DataType],
         counts: pl.DataFrame | None,
-        large: int,
         *,
         in_order: bool,
-        beside: Sequence[Rows] = (),
+        companions: Sequence[Rows] = (),
     ) -> None:
-        self.beside = beside
+        self.companions = companions
         self.schema = schema
         self.counts = counts
         self.height = spool.rows(key)
         self.size = spool.size(key)
-        self.is_large = self.size > large
         self._spool = spool
         self._key = key
         self._in_order = in_order
+
+    @property
+    def total_size(self) -> int:
+        """The size of these rows and of their companions."""
+        return self.size + sum(rows.size for rows in self.companions)
 
     def frames(self, rows: int = ROWS_PER_GROUP) -> Iterator[pl.DataFrame]:
         """The rows in frames of `rows` rows, but the last; one empty frame when there are none. May be called again."""
@@ -80,6 +82,12 @@ class Rows:
         import polars as pl
 
         return pl.concat(self.frames(), rechunk=True)
+
+    def forget(self) -> None:
+        """Free what these rows and their companions take in the spool."""
+        self._spool.forget(self._key)
+        for rows in self.companions:
+            rows.forget()
 
     def _parts(self) -> Iterator[pl.DataFrame]:
         if self.height:
@@ -95,31 +103,41 @@ class Rows:
         return pl.concat([empty, *self._spool.frames(self._key)], rechunk=True).sort(ORDER).drop(ORDER)
 
 
-class _Collected(Generic[T]):
-    """Hands requests' results on in their order, while later ones are already being built."""
+class _Pending(Generic[T]):
+    """Datasets being built, at most `most` at a time from `most_bytes` of rows; their results are passed on in the order of requests."""
 
-    def __init__(self, on_done: Callable[[RowRequest, T | Exception], None], spool: Spool) -> None:
+    def __init__(self, on_done: Callable[[RowRequest, T | Exception], None], most: int, most_bytes: int) -> None:
         self._on_done = on_done
-        self._spool = spool
-        self._open: deque[tuple[Sequence[int], RowRequest, int, Future[T]]] = deque()
-        self.size = 0
+        self._most = most
+        self._most_bytes = most_bytes
+        self._queue: deque[tuple[RowRequest, Rows, Future[T]]] = deque()
+        self._bytes = 0
 
-    def __len__(self) -> int:
-        return len(self._open)
+    def make_room(self, rows: Rows) -> None:
+        """Wait until the dataset of these rows may be built too."""
+        # the rows of a large dataset count as all that is allowed: it is built alone, frame by frame
+        while self._queue and (self._bytes + self._size(rows) > self._most_bytes or len(self._queue) >= self._most):
+            self.finish_first()
 
-    def add(self, numbers: Sequence[int], request: RowRequest, size: int, future: Future[T]) -> None:
-        self._open.append((numbers, request, size, future))
-        self.size += size
+    def add(self, request: RowRequest, rows: Rows, future: Future[T]) -> None:
+        self._queue.append((request, rows, future))
+        self._bytes += self._size(rows)
 
-    def next(self) -> None:
-        numbers, request, size, future = self._open.popleft()
+    def finish_first(self) -> bool:
+        """Wait for the first one and pass its result on; False when there is none."""
+        if not self._queue:
+            return False
+        request, rows, future = self._queue.popleft()
         error = future.exception()
-        for number in numbers:
-            self._spool.forget(number)
-        self.size -= size
+        rows.forget()
+        self._bytes -= self._size(rows)
         if error is not None and not isinstance(error, Exception):
             raise error
         self._on_done(request, future.result() if error is None else error)
+        return True
+
+    def _size(self, rows: Rows) -> int:
+        return min(rows.total_size, self._most_bytes)
 
 
 def scan(
@@ -144,50 +162,52 @@ def scan(
         requests: at least one; their order is the order of `on_done`.
         columns: canonical names, in the order wanted.
         build: makes one request's dataset; up to `threads` at a time, in any thread. What it raises concerns its request alone.
-        on_done: is told of each request what `build` returned or raised, in the order of `requests`, in the calling thread.
-        folder: where temporary rows may be kept, on a disk with room for all rows found.
-        max_ram_bytes: how much memory may be taken on top of `memory.BESIDES`; 0 is no limit.
+        on_done: called for each request with what `build` returned or raised, in the order of `requests`, in the calling thread.
+        folder: for temporary rows, on a disk with room for all rows that match.
+        max_ram_bytes: how much memory may be taken on top of `memory.BASELINE_BYTES`; 0 is no limit.
         threads: how many datasets are built at a time, and whether the next slice is read meanwhile.
         tally: columns by whose values the rows that match by code are counted, before any filter.
-        companions: other files whose rows are handed on beside those of each request; their keys must be among `columns`.
-        cancelled: looked at between slices and datasets.
-        progress: is told after each slice how much of the file has been read, from 0 to 1.
+        companions: other files whose rows are passed on with those of each request; their keys must be among `columns`.
+        cancelled: called between slices and datasets: whether to stop.
+        progress: called after each slice with the share of the file that has been read, from 0 to 1.
 
     Raises:
-        MemoryLimitError: the limit leaves too little to work with, or a file's rows are too large for it.
-        ScanCancelledError: `cancelled` said so.
+        MemoryLimitError: the limit is not enough, or a file's rows are too large for it.
+        ScanCancelledError: `cancelled` returned true.
         SourceError: the file is damaged.
         SpoolError: `folder` has no room.
     """
     router = Router(requests)
     budget = Budget(max_ram_bytes, len({*columns, *router.columns}))
-    with Spool(folder, budget.held) as spool:
+    with Spool(folder, budget.spool) as spool:
         pass_ = _Pass(source, requests, router, columns, budget, spool, cancelled, progress)
-        pass_.keys = [Keys(companion.key) for companion in companions]
+        pass_.keys = [CompanionKeys(companion.key) for companion in companions]
         pass_.read(tally, ahead=threads > 1)
-        for place, (companion, keys) in enumerate(zip(companions, pass_.keys, strict=True), 1):
-            follow(companion, keys, spool, place * len(requests), budget.rows_per_slice, pass_.pause)
-        counts: list[pl.DataFrame] = router.share(pass_.counted, tally, len(requests)) if tally else []
+        for number, (companion, keys) in enumerate(zip(companions, pass_.keys, strict=True), 1):
+            spool_companion(companion, keys, spool, number * len(requests), budget.rows_per_slice, pass_.pause)
+        counts = router.share(pass_.counts, tally, len(requests)) if tally else [None] * len(requests)
         schema = {name: data_type(name) for name in columns}
-        collected = _Collected(on_done, spool)
+
+        def rows_of(number: int) -> Rows:
+            # in the spool the requests' own rows come first, then those of the first companion file for each request, and so on
+            keys = range(number, number + (len(companions) + 1) * len(requests), len(requests))
+            companion_rows = [
+                Rows(spool, key, _schema(companion), None, in_order=True)
+                for key, companion in zip(keys[1:], companions, strict=True)
+            ]
+            in_order = pass_.in_order or number in router.single
+            return Rows(spool, number, schema, counts[number], in_order=in_order, companions=companion_rows)
+
+        pending = _Pending(on_done, threads, budget.building)
         with ThreadPoolExecutor(threads) as pool:
             for number, request in enumerate(requests):
                 if cancelled():
                     raise ScanCancelledError
-                in_order = pass_.in_order or number in router.single
-                counted = counts[number] if counts else None
-                numbers = [number + place * len(requests) for place in range(len(companions) + 1)]
-                beside = [
-                    Rows(spool, key, _schema(companion), None, budget.building, in_order=True)
-                    for key, companion in zip(numbers[1:], companions, strict=True)
-                ]
-                rows = Rows(spool, number, schema, counted, budget.building, in_order=in_order, beside=beside)
-                size = min(rows.size + sum(other.size for other in beside), budget.building)
-                while collected and (collected.size + size > budget.building or len(collected) >= threads):
-                    collected.next()
-                collected.add(numbers, request, size, pool.submit(build, request, rows))
-            while collected:
-                collected.next()
+                rows = rows_of(number)
+                pending.make_room(rows)
+                pending.add(request, rows, pool.submit(build, request, rows))
+            while pending.finish_first():
+                pass
 
 
 def _schema(companion: Companion) -> dict[str, pl.DataType]:
@@ -211,38 +231,34 @@ class _Pass:
         self._source = source
         self._router = router
         self._columns = list(dict.fromkeys([*columns, *router.columns]))
-        self._kept = list(columns)
+        self._passed_on = list(columns)
         self._budget = budget
         self._spool = spool
         self._cancelled = cancelled
         self._progress = progress
-        self._left = [request.limit for request in requests]
+        self._remaining = [request.limit for request in requests]
         self._unrouted: list[pl.DataFrame] = []
         self._unrouted_bytes = 0
-        self.counted: list[pl.DataFrame] = []
-        self.keys: list[Keys] = []
+        self.counts: list[pl.DataFrame] = []
+        self.keys: list[CompanionKeys] = []
         self.in_order = True
 
     def read(self, tally: Sequence[str], *, ahead: bool) -> None:
-        """Fill the spool, and count."""
-        source: Source = self._source
-        spans: Sequence[Span] | None = None
-        prepared = self._prepared()
-        if prepared is not None:
-            source, spans = prepared
-            self.in_order = False
+        """Fill the spool, and count by the columns of `tally`."""
+        source, spans = self._prepared() or (self._source, None)
+        self.in_order = source is self._source
         rows_per_slice = self._budget.rows_per_slice
         if tally and source.spannable:
             rows_per_slice = self._count(source, tally, spans)
-        counting = tally if not source.spannable else ()
-        where = self._router.matching() if counting else self._router.wanted()
-        columns = [*self._columns, *(self._router.asked if counting else ()), *counting]
-        batches = source.batches(
-            list(dict.fromkeys(columns)), rows_per_slice, where=where, spans=spans, order=not self.in_order
-        )
-        for rows in _ahead(batches) if ahead else batches:
+        # Parquet has been counted now, from a few columns. Text would have to be parsed a second time for that: its rows are counted as
+        # they come, so all that have a code are read, and filtered afterwards
+        counting = () if source.spannable else tally
+        where = self._router.has_code() if counting else self._router.belongs()
+        columns = dict.fromkeys([*self._columns, *(self._router.filter_columns if counting else ()), *counting])
+        batches = source.batches(list(columns), rows_per_slice, where=where, spans=spans, order=not self.in_order)
+        for rows in _read_ahead(batches) if ahead else batches:
             self.pause()
-            self._take(self._counted(rows, counting) if counting else rows)
+            self._add(self._count_and_filter(rows, counting) if counting else rows)
             if self._progress is not None:
                 self._progress(source.done)
             if self._is_enough() and not counting:
@@ -250,41 +266,42 @@ class _Pass:
         self._route()
 
     def _count(self, source: Source, tally: Sequence[str], spans: Sequence[Span] | None) -> int:
-        """Count, and tell how many rows may then be read at once: where few match by code, few are decoded in all columns."""
-        looked = list(dict.fromkeys([*self._router.code_columns, *tally]))
+        """Count, and return how many rows may then be read at once: where few match by code, few are decoded in all columns."""
+        columns = list(dict.fromkeys([*self._router.code_columns, *tally]))
+        rows_per_slice = self._budget.rows_per_filtered_slice(len(columns), 0)
         most = 0
-        for rows in source.batches(
-            looked, self._budget.rows_looked_at(len(looked), 0), where=self._router.matching(), spans=spans
-        ):
+        for rows in source.batches(columns, rows_per_slice, where=self._router.has_code(), spans=spans):
             self.pause()
-            self.counted.append(self._router.count(rows, tally))
+            self.counts.append(self._router.count(rows, tally))
             most = max(most, rows.height)
-        asked = {*self._router.code_columns, *self._router.asked}
-        return self._budget.rows_looked_at(len(asked), 2 * most)  # a slice may lie across two of these
+        filter_columns = {*self._router.code_columns, *self._router.filter_columns}
+        return self._budget.rows_per_filtered_slice(
+            len(filter_columns), 2 * most
+        )  # a slice may lie across two of these
 
     def _prepared(self) -> tuple[Source, list[Span]] | None:
-        """The sorted copy and the parts of it that are wanted, if it serves these requests as the file would."""
+        """The sorted copy and the parts of it to read, if it serves these requests as the file would."""
         codes = self._router.codes
-        if codes is None or any(left is not None for left in self._left):
-            return None
+        if codes is None or any(limit is not None for limit in self._remaining):
+            return None  # codes of another column are anywhere in it, and its first rows are not those of the file
         prepared = find_prepared(self._source)
         if prepared is None or not set(self._columns) <= {*prepared.source.columns, *self._source.layout.missing}:
             return None
-        if self._router.most_rows(prepared.rows_of) * ROW_MOST > self._budget.building:
-            return None
+        if self._router.most_rows(prepared.rows_of) * ROW_BYTES > self._budget.building:
+            return None  # rows of several codes have to be sorted again, in memory
         return prepared.source, prepared.spans(codes)
 
     def pause(self) -> None:
-        """Between slices: whether to go on, and whether there is the memory to."""
+        """Stop between slices when the scan was cancelled, or takes more memory than allowed."""
         if self._cancelled():
             raise ScanCancelledError
         self._budget.check()
 
-    def _counted(self, rows: pl.DataFrame, tally: Sequence[str]) -> pl.DataFrame:
-        self.counted.append(self._router.count(rows, tally))
-        return rows.filter(self._router.wanted()).select(self._columns)
+    def _count_and_filter(self, rows: pl.DataFrame, tally: Sequence[str]) -> pl.DataFrame:
+        self.counts.append(self._router.count(rows, tally))
+        return rows.filter(self._router.belongs()).select(self._columns)
 
-    def _take(self, rows: pl.DataFrame) -> None:
+    def _add(self, rows: pl.DataFrame) -> None:
         self._unrouted.append(rows)
         self._unrouted_bytes += memory_size(rows)
         if self._unrouted_bytes > self._budget.unrouted:
@@ -298,57 +315,57 @@ class _Pass:
         rows = pl.concat(self._unrouted)
         self._unrouted, self._unrouted_bytes = [], 0
         pairs = self._router.route(rows)
-        places, shares = self._within_limits(pairs[PLACE], pairs.group_by(REQUEST, maintain_order=True).len().rows())
-        shown = rows.select(*self._kept, *([] if self.in_order else [ORDER]))
-        if len(shares) > _FILTERED_MOST:
-            self._spool.add(shown, places, shares)
+        indices, shares = self._within_limits(pairs[ROW], pairs.group_by(REQUEST, maintain_order=True).len().rows())
+        passed_on = rows.select(*self._passed_on, *([] if self.in_order else [ORDER]))
+        if len(shares) > _MOST_FILTERED:
+            self._spool.add(passed_on, indices, shares)
         else:
-            self._add_filtered(shown, places, shares)
+            self._add_filtered(passed_on, indices, shares)
         for keys in self.keys:
-            keys.add(rows, places, shares)
+            keys.add(rows, indices, shares)
 
-    def _add_filtered(self, shown: pl.DataFrame, places: pl.Series, shares: Sequence[tuple[int, int]]) -> None:
+    def _add_filtered(self, rows: pl.DataFrame, indices: pl.Series, shares: Sequence[tuple[int, int]]) -> None:
         """As `spool.add`, request by request, without moving the rows of one that takes all."""
         import polars as pl
 
         offset = 0
-        for number, found in shares:
-            part = shown
-            if found < shown.height:
-                nobody = pl.repeat(value=False, n=shown.height, eager=True)
-                part = shown.filter(nobody.scatter(places.slice(offset, found), values=True))
-            self._spool.add(part, None, [(number, found)])
-            offset += found
+        for request, count in shares:
+            part = rows
+            if count < rows.height:
+                mask = pl.repeat(value=False, n=rows.height, eager=True)
+                part = rows.filter(mask.scatter(indices.slice(offset, count), values=True))
+            self._spool.add(part, None, [(request, count)])
+            offset += count
 
     def _within_limits(
-        self, places: pl.Series, shares: list[tuple[int, int]]
+        self, indices: pl.Series, shares: list[tuple[int, int]]
     ) -> tuple[pl.Series, list[tuple[int, int]]]:
         import polars as pl
 
-        if all(left is None for left in self._left):
-            return places, shares
-        kept, shortened, offset = [], [], 0
-        for number, found in shares:
-            left = self._left[number]
-            taken = found if left is None else min(found, left)
-            if left is not None:
-                self._left[number] = left - taken
-            kept.append(places.slice(offset, taken))
-            shortened.append((number, taken))
-            offset += found
-        return pl.concat(kept), shortened
+        if all(limit is None for limit in self._remaining):
+            return indices, shares
+        parts, limited, offset = [], [], 0
+        for request, count in shares:
+            remaining = self._remaining[request]
+            taken = count if remaining is None else min(count, remaining)
+            if remaining is not None:
+                self._remaining[request] = remaining - taken
+            parts.append(indices.slice(offset, taken))
+            limited.append((request, taken))
+            offset += count
+        return pl.concat(parts), limited
 
     def _is_enough(self) -> bool:
-        if all(left is not None for left in self._left) and self._unrouted:
+        if all(limit is not None for limit in self._remaining) and self._unrouted:
             self._route()
-        return not any(left is None or left for left in self._left)
+        return not any(limit is None or limit for limit in self._remaining)
 
 
-def _ahead(batches: Iterator[pl.DataFrame]) -> Iterator[pl.DataFrame]:
-    """The same batches, the next one being read while one is worked on."""
+def _read_ahead(batches: Iterator[pl.DataFrame]) -> Iterator[pl.DataFrame]:
+    """The same batches, each read while the caller works on the one before."""
     with ThreadPoolExecutor(1) as pool:
-        coming = pool.submit(next, batches, None)
-        while (rows := coming.result()) is not None:
-            coming = pool.submit(next, batches, None)
+        future = pool.submit(next, batches, None)
+        while (rows := future.result()) is not None:
+            future = pool.submit(next, batches, None)
             yield rows
-            del rows
+            del rows  # or it would be kept until the next one has been read

@@ -27,9 +27,9 @@ if TYPE_CHECKING:
     from joblot_sirene.register.layout import Kind
 
 ORDER: Final = "__row"
-"""The name of the column with a row's place in the file, in batches that are asked for it."""
+"""The name of the column with a row's number in the file, in batches that are asked for it."""
 BLOCK_BYTES: Final = 16 * 2**20
-"""Of CSV text parsed at once: large enough for both cores, small beside any sensible limit."""
+"""Of CSV text parsed at once: large enough to be parsed by several threads, small beside any sensible limit of memory."""
 TREATED: Final = "dateDernierTraitementEtablissement"
 """The column with the moment at which the register last changed a row: the newest one dates the stock."""
 _PARQUET: Final = b"PAR1"
@@ -49,7 +49,7 @@ _TRUTH: Final = {
 
 
 class ScanCancelledError(ActionError):
-    """Whoever asked for the scan asked for its end."""
+    """The caller's `cancelled` returned true."""
 
     def __init__(self) -> None:
         super().__init__("the scan was cancelled", reason="cancelled")
@@ -71,16 +71,16 @@ def limit_threads(threads: int) -> None:
         os.environ["POLARS_MAX_THREADS"] = str(threads)
 
 
-class Glance(NamedTuple):
-    """What a look at a file's first and last bytes tells: its format (`Parquet`, `CSV`, `zipped CSV`), layout and rows (None: unknown)."""
+class Probe(NamedTuple):
+    """What a file's first and last bytes say: its format (`Parquet`, `CSV`, `zipped CSV`), layout and rows (None: unknown)."""
 
     format: str
     layout: Layout
     rows: int | None
 
 
-def glance(path: str | Path, *, expected: Kind | None = None) -> Glance:
-    """Look at a file without a data engine, so that processes may still be forked afterwards.
+def probe(path: str | Path, *, expected: Kind | None = None) -> Probe:
+    """Find out what a file is without the data engine, so that processes may still be forked afterwards.
 
     Raises:
         SourceError: the file cannot be read, or is not Parquet, CSV or a zip with one stock file in it.
@@ -91,15 +91,15 @@ def glance(path: str | Path, *, expected: Kind | None = None) -> Glance:
     if head != _PARQUET:
         zipped = head in (_ZIP, _EMPTY_ZIP)
         names = open_text(path, zipped=zipped, expected=expected).names
-        return Glance("zipped CSV" if zipped else "CSV", recognise(names, expected=expected), None)
-    found = read_footer(path)
-    if found is None:
+        return Probe("zipped CSV" if zipped else "CSV", recognise(names, expected=expected), None)
+    footer = read_footer(path)
+    if footer is None:
         raise _unreadable(path)
-    return Glance("Parquet", recognise(found.names, expected=expected), found.rows)
+    return Probe("Parquet", recognise(footer.names, expected=expected), footer.rows)
 
 
 def open_source(path: str | Path, *, expected: Kind | None = None) -> Source:
-    """Look at a file's first bytes and columns; no rows are read.
+    """Open a file by its first bytes and its columns; no rows are read.
 
     Raises:
         SourceError: the file cannot be read, or is not Parquet, CSV or a zip with one stock file in it.
@@ -135,7 +135,7 @@ class Source:
     """An open stock file.
 
     Attributes:
-        path: where it is.
+        path: its path.
         layout: which columns it has, by canonical name.
         rows: how many rows it has; None when only reading it would tell.
         unreadable: by column, the values that were no date, number or truth value and were read as missing, in the
@@ -158,20 +158,20 @@ class Source:
 
     @property
     def newest(self) -> datetime | date | None:
-        """The newest treatment of any row, of text only when the last `batches` has come to its end; None when it is not known."""
+        """The newest treatment of any row, None when it is not known: of CSV only after `batches` has come to its end."""
         return self._newest
 
     @property
     def columns(self) -> list[str]:
         """The canonical names of the columns that are there, in canonical order."""
-        known = HISTORY_COLUMNS if self.layout.kind == "history" else dict.fromkeys((*COLUMNS, *UNIT_COLUMNS))
-        return [name for name in known if name in self._own]
+        names = HISTORY_COLUMNS if self.layout.kind == "history" else dict.fromkeys((*COLUMNS, *UNIT_COLUMNS))
+        return [name for name in names if name in self._own]
 
     @property
     def digest(self) -> str:
-        """A key that changes when the file does: of its size, its time of change, its first and its last MiB.
+        """A key that changes when the file does, 32 hexadecimal digits: of its size, its time of change, its first and its last MiB.
 
-        The last bytes of Parquet are the list of its row groups. 32 hexadecimal digits.
+        A digest of all bytes would read gigabytes each time. The last bytes of Parquet are its footer, which describes all row groups.
 
         Raises:
             SourceError: the file cannot be read any more.
@@ -180,10 +180,10 @@ class Source:
 
         try:
             with self.path.open("rb") as file:
-                found = os.fstat(file.fileno())
-                key = sha256(f"{found.st_size} {found.st_mtime_ns}\n".encode())
+                status = os.fstat(file.fileno())
+                key = sha256(f"{status.st_size} {status.st_mtime_ns}\n".encode())
                 key.update(file.read(_EDGE_BYTES))
-                file.seek(max(found.st_size - _EDGE_BYTES, 0))
+                file.seek(max(status.st_size - _EDGE_BYTES, 0))
                 key.update(file.read(_EDGE_BYTES))
         except OSError as error:
             raise SourceError(f"cannot read `{self.path}`: {reason_of(error)}") from error
@@ -207,34 +207,39 @@ class Source:
         Raises:
             SourceError: the file turns out to be damaged.
         """
+        for part in self._parts(rows_per_batch, spans, order=order):
+            yield self._frame(part, columns, where, [ORDER] if order else [])
+
+    def _parts(self, rows_per_part: int, spans: Sequence[Span] | None, *, order: bool) -> Iterator[pl.LazyFrame]:
+        """The file in parts, none of which has been read yet; `done` is set before each."""
         raise NotImplementedError
 
-    def _frame(self, part: pl.LazyFrame, columns: Sequence[str], where: pl.Expr | None, order: bool) -> pl.DataFrame:
-        """The rows of a part that are asked for. Values that cannot be what their column says are counted, then missing."""
+    def _frame(
+        self, part: pl.LazyFrame, columns: Sequence[str], where: pl.Expr | None, order: Sequence[str]
+    ) -> pl.DataFrame:
+        """The rows of a part that meet `where`. Values that cannot be what their column says are counted, then missing."""
         import polars as pl
 
-        asked = where.meta.root_names() if where is not None else []
+        filter_columns = where.meta.root_names() if where is not None else []
+        # a value was unreadable where its text is there and what it was converted to is not: so both are read, in one pass
         converted = [name for name in columns if self._is_converted(name)]
-        whole, part = (
-            part,
-            part.select(
-                *(self._column(name) for name in dict.fromkeys([*columns, *asked])),
-                *(pl.col(self._own[name]).alias(f"__text_{name}") for name in converted),
-                *([ORDER] if order else []),
-            ),
+        rows = part.select(
+            *(self._column(name) for name in dict.fromkeys([*columns, *filter_columns])),
+            *(pl.col(self._own[name]).alias(f"__text_{name}") for name in converted),
+            *order,
         )
         try:
-            frame = self._collected(part.filter(where) if where is not None else part, whole)
+            frame = self._collected(rows.filter(where) if where is not None else rows, part)
         except (pl.exceptions.PolarsError, OSError) as error:
             raise self._damaged(error) from error
         for name in converted:
-            lost = frame[name].null_count() - frame[f"__text_{name}"].replace("", None).null_count()
-            if lost:
-                self.unreadable[name] += lost
-        return _tidied(frame.select(*columns, *([ORDER] if order else [])))
+            unreadable = frame[name].null_count() - frame[f"__text_{name}"].replace("", None).null_count()
+            if unreadable:
+                self.unreadable[name] += unreadable
+        return _empty_as_null(frame.select(*columns, *order))
 
-    def _collected(self, rows: pl.LazyFrame, part: pl.LazyFrame) -> pl.DataFrame:  # noqa: ARG002 - text looks at both
-        """The rows, of a part of the file."""
+    def _collected(self, rows: pl.LazyFrame, part: pl.LazyFrame) -> pl.DataFrame:  # noqa: ARG002 - CSV looks at both
+        """The rows that are asked for of a part of the file."""
         return rows.collect()
 
     def _is_converted(self, name: str) -> bool:
@@ -246,12 +251,10 @@ class Source:
     def _column(self, name: str) -> pl.Expr:
         import polars as pl
 
-        own, wanted = self._own.get(name), data_type(name)
+        own, target = self._own.get(name), data_type(name)
         if own is None:
-            return pl.lit(None, wanted).alias(name)
-        found = self._types[own]
-        column = pl.col(own)
-        return column.alias(name) if found == wanted else as_type(column, found, wanted).alias(name)
+            return pl.lit(None, target).alias(name)
+        return as_type(pl.col(own), self._types[own], target).alias(name)
 
     def _damaged(self, error: BaseException) -> SourceError:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
@@ -277,7 +280,7 @@ class ParquetSource(Source):
 
     @property
     def newest(self) -> datetime | date | None:
-        """From the list of contents; where that is silent, from the column. Neither is looked at before somebody asks."""
+        """From the footer, or from the column where the footer does not say. Neither is read before somebody asks."""
         if self._newest is None:
             self._newest = self._newest_treatment()
         return self._newest
@@ -286,11 +289,11 @@ class ParquetSource(Source):
         own = self._own.get(TREATED)
         if own is None:
             return None
-        found = read_footer(self.path, own)
-        moments = [_moment(value) for value in found.newest] if found is not None else []
-        known = [moment for moment in moments if moment is not None]
-        if known and len(known) == len(moments):
-            return max(known)
+        footer = read_footer(self.path, own)
+        by_group = [_moment(value) for value in footer.newest] if footer is not None else []
+        moments = [moment for moment in by_group if moment is not None]
+        if moments and len(moments) == len(by_group):
+            return max(moments)
         import polars as pl
 
         try:
@@ -299,26 +302,18 @@ class ParquetSource(Source):
             raise self._damaged(error) from error
         return newest  # type: ignore[no-any-return]
 
-    def batches(
-        self,
-        columns: Sequence[str],
-        rows_per_batch: int,
-        *,
-        where: pl.Expr | None = None,
-        spans: Sequence[Span] | None = None,
-        order: bool = False,
-    ) -> Iterator[pl.DataFrame]:
-        """See `Source.batches`."""
-        most = rows_per_batch - rows_per_batch % self._group if 0 < self._group <= rows_per_batch else rows_per_batch
-        parts = [Span(0, self.rows or 0)] if spans is None else spans
-        read, wanted = 0, sum(rows for _, rows in parts)
-        for start, rows in _steps(parts, most):
+    def _parts(self, rows_per_part: int, spans: Sequence[Span] | None, *, order: bool) -> Iterator[pl.LazyFrame]:
+        # parts that begin and end with a row group: the rows of one that lies in two parts would be decoded twice
+        most = rows_per_part - rows_per_part % self._group if 0 < self._group <= rows_per_part else rows_per_part
+        spans = [Span(0, self.rows or 0)] if spans is None else spans
+        read, total = 0, sum(rows for _, rows in spans)
+        for start, rows in _steps(spans, most):
             part = self._scan.slice(start, rows)
-            if order and ORDER not in self._types:
+            if order and ORDER not in self._types:  # a sorted copy has the numbers of its source
                 part = part.with_row_index(ORDER, start)
             read += rows
-            self.done = read / wanted
-            yield self._frame(part, columns, where, order)
+            self.done = read / total
+            yield part
 
 
 class CsvSource(Source):
@@ -328,49 +323,37 @@ class CsvSource(Source):
         import polars as pl
 
         layout = recognise(text.names, expected=expected)
-        super().__init__(path, layout, dict.fromkeys(_apart(text.names), pl.String()), None)
+        super().__init__(path, layout, dict.fromkeys(_distinct(text.names), pl.String()), None)
         self._text = text
 
-    def batches(
-        self,
-        columns: Sequence[str],
-        rows_per_batch: int,
-        *,
-        where: pl.Expr | None = None,
-        spans: Sequence[Span] | None = None,
-        order: bool = False,
-    ) -> Iterator[pl.DataFrame]:
-        """See `Source.batches`."""
+    def _parts(self, rows_per_part: int, spans: Sequence[Span] | None, *, order: bool) -> Iterator[pl.LazyFrame]:
         import polars as pl
 
         assert spans is None, "text is read from its beginning"
-        seen = 0
+        rows_before = 0
         self._newest = None
-        for block in self._text.blocks(max(min(BLOCK_BYTES, rows_per_batch * ROW_BYTES), 2**12)):
+        for block in self._text.blocks(max(min(BLOCK_BYTES, rows_per_part * ROW_BYTES), 2**12)):
             part = pl.scan_csv(
                 block, has_header=False, separator=self._text.delimiter, schema=self._types, infer_schema=False
             )
             if order:
-                part = part.with_row_index(ORDER, seen)
-                seen += part.select(pl.len()).collect().item()
+                part = part.with_row_index(ORDER, rows_before)
+                rows_before += part.select(pl.len()).collect().item()
             self.done = self._text.done
-            yield self._frame(part, columns, where, order)
+            yield part
 
     def _collected(self, rows: pl.LazyFrame, part: pl.LazyFrame) -> pl.DataFrame:
-        """The newest treatment is looked for in the same pass: the texts of moments are in their order."""
+        """The rows, and the newest treatment from the same pass: texts of moments sort like the moments."""
         import polars as pl
 
         own = self._own.get(TREATED)
         if own is None:
             return rows.collect()
         frame, newest = pl.collect_all([rows, part.select(pl.col(own).str.slice(0, 10).max())])
-        self._note(newest.item())
-        return frame
-
-    def _note(self, day: str | None) -> None:
         with suppress(ValueError):
-            found = date.fromisoformat(day or "")
-            self._newest = found if self._newest is None else max(self._newest, found)
+            day = date.fromisoformat(newest.item() or "")
+            self._newest = day if self._newest is None else max(self._newest, day)
+        return frame
 
     def _damaged(self, error: BaseException) -> SourceError:
         return self._text.damaged(error)
@@ -390,48 +373,51 @@ def data_type(name: str) -> pl.DataType:
     return kinds[COLUMNS.get(name) or UNIT_COLUMNS.get(name) or HISTORY_COLUMNS.get(name, "text")]
 
 
-def as_type(column: pl.Expr, found: pl.DataType, wanted: pl.DataType) -> pl.Expr:
-    """A column as another type; what cannot be that is missing."""
+def as_type(column: pl.Expr, source: pl.DataType, target: pl.DataType) -> pl.Expr:
+    """A column of one type as another; what cannot be that is missing."""
     import polars as pl
 
-    if found != pl.String:
-        return column.cast(wanted, strict=False)
+    if source == target:
+        return column
+    if source != pl.String:
+        return column.cast(target, strict=False)
     text = column.str.strip_chars()
-    if wanted == pl.Date:
+    if target == pl.Date:
         return text.str.slice(0, 10).str.to_date("%Y-%m-%d", strict=False)
-    if wanted == pl.Boolean:
+    if target == pl.Boolean:
         return text.str.to_lowercase().replace_strict(_TRUTH, default=None, return_dtype=pl.Boolean)
-    if wanted == pl.Int64:
+    if target == pl.Int64:
         return text.cast(pl.Int64, strict=False)
     return text.str.replace(" ", "T", literal=True).str.to_datetime(
         "%Y-%m-%dT%H:%M:%S%.f", time_unit="ms", strict=False
     )
 
 
-def _apart(names: Sequence[str]) -> list[str]:
-    """The names, those that were there before with their place added: columns without a meaning may share a name."""
-    return [name if name not in names[:place] else f"{name}__{place}" for place, name in enumerate(names)]
+def _distinct(names: Sequence[str]) -> list[str]:
+    """The names, repeats with their position added: columns that mean nothing to us may share a name."""
+    return [name if name not in names[:position] else f"{name}__{position}" for position, name in enumerate(names)]
 
 
-def _tidied(frame: pl.DataFrame) -> pl.DataFrame:
+def _empty_as_null(frame: pl.DataFrame) -> pl.DataFrame:
     """Empty texts are missing values, whatever the file's format."""
     import polars as pl
 
     texts = [name for name, kind in frame.schema.items() if kind == pl.String]
     if not texts or not frame.height:
         return frame
-    found = frame.select((pl.col(name) == "").any() for name in texts).row(0)
-    empty = [name for name, has in zip(texts, found, strict=True) if has]
+    has_empty = frame.select((pl.col(name) == "").any() for name in texts).row(0, named=True)
+    empty = [name for name in texts if has_empty[name]]
     return frame.with_columns(pl.col(name).replace("", None) for name in empty) if empty else frame
 
 
 def _moment(value: bytes | None) -> datetime | date | None:
-    """The moment that a list of contents gives as a text, or as a number of days, milli-, micro- or nanoseconds since 1970."""
+    """The moment that a footer gives as a text, or as a number of days, milli-, micro- or nanoseconds since 1970."""
     if value is None:
         return None
     with suppress(ValueError, OverflowError):
         if len(value) == 8 and not value[:4].isdigit():
             number = int.from_bytes(value, "little", signed=True)
+            # the unit stands elsewhere in the footer, but the newest moment of a stock is far enough from 1970 for its size to tell it
             unit = next(unit for unit in (10**3, 10**6, 10**9) if abs(number) < 10**11 * unit)
             return datetime(1970, 1, 1) + timedelta(seconds=number / unit)  # noqa: DTZ001 - the register's clock
         if len(value) == 4:

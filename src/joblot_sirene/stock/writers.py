@@ -53,26 +53,26 @@ def write_parquet(
     statistics: bool = True,
     metadata: Callable[[object], dict[str, str]] | None = None,
 ) -> int:
-    """Write frames of this schema as Parquet (zstd at the level that is quick and packs hardly less); frames of `rows_per_group` rows, or one, give the same bytes always.
+    """Write frames of this schema as Parquet, and return the number of rows. Frames of `rows_per_group` rows, or one, always give the same bytes.
 
     `metadata` is called when all frames have been written.
-
-    Returns the number of rows.
     """
     from polars.io.plugins import register_io_source
 
     rows = 0
 
-    def given(*_asked: object) -> Iterator[pl.DataFrame]:
+    def produce(*_: object) -> Iterator[pl.DataFrame]:
         nonlocal rows
         for frame in frames:
             rows += frame.height
             yield frame
 
-    register_io_source(given, schema=schema).sink_parquet(
+    register_io_source(produce, schema=schema).sink_parquet(
         path,
         compression=compression,
-        compression_level=1 if compression == "zstd" else None,
+        compression_level=1
+        if compression == "zstd"
+        else None,  # higher levels take longer and make files hardly smaller
         statistics=statistics,
         row_group_size=rows_per_group,
         maintain_order=True,
@@ -86,19 +86,19 @@ def cut(frames: Iterable[pl.DataFrame], rows: int = ROWS_PER_GROUP) -> Iterator[
     """The same rows in frames of exactly `rows` rows, but the last; an empty dataset is one empty frame."""
     import polars as pl
 
-    held: list[pl.DataFrame] = []
+    parts: list[pl.DataFrame] = []
     height = 0
-    came = False
+    is_empty = True
     for frame in frames:
-        held.append(frame)
+        parts.append(frame)
         height += frame.height
         if height < rows:
             continue
-        whole = pl.concat(held).rechunk()  # `concat` leaves a single frame as it is
-        came = True
+        is_empty = False
+        joined = pl.concat(parts).rechunk()  # `concat` leaves a single frame as it is
         for start in range(0, height - rows + 1, rows):
-            yield whole.slice(start, rows)
+            yield joined.slice(start, rows)
         height %= rows
-        held = [whole.tail(height)] if height else []
-    if height or not came:
-        yield pl.concat(held).rechunk()
+        parts = [joined.tail(height)] if height else []
+    if height or is_empty:
+        yield pl.concat(parts).rechunk()

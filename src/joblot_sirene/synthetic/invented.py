@@ -1,6 +1,6 @@
-"""Tables for synthetic stock files: words, shares and places from which rows are drawn. No name here belongs to anybody.
+"""Tables for synthetic stock files: words, shares and towns from which rows are drawn. No name here belongs to anybody.
 
-A table is a column of 65 536 values in which each value stands as often as its share asks, so that a draw is one look-up.
+A table is a column of 65 536 values in which the number of times that a value occurs is its share, so that a draw is one look-up.
 """
 
 from __future__ import annotations
@@ -18,110 +18,33 @@ if TYPE_CHECKING:
 SIZE: Final = 65536
 
 FIRST_NAMES: Final = [
-    "ALBANE",
-    "BASILE",
-    "CLEO",
-    "DORIAN",
-    "ELOI",
-    "FAUSTINE",
-    "GASPARD",
-    "HELOUAN",
-    "ISAURE",
-    "JORIS",
-    "KLERVI",
-    "LILWENN",
-    "MAXENCE",
-    "NOLWENN",
-    "OCTAVE",
-    "PERRINE",
-]
+    "ALBANE", "BASILE", "CLEO", "DORIAN", "ELOI", "FAUSTINE", "GASPARD", "HELOUAN", "ISAURE", "JORIS", "KLERVI", "LILWENN", "MAXENCE",
+    "NOLWENN", "OCTAVE", "PERRINE",
+]  # fmt: skip
 _FAMILY_STARTS: Final = [
-    "BERT",
-    "MARV",
-    "DULA",
-    "FONT",
-    "GRAV",
-    "HOUR",
-    "JOSS",
-    "KERV",
-    "LAMB",
-    "MORV",
-    "NOLL",
-    "ORBE",
-    "PELL",
-    "QUIN",
-    "ROUV",
-    "SALV",
-    "TREG",
-    "VASS",
-]
+    "BERT", "MARV", "DULA", "FONT", "GRAV", "HOUR", "JOSS", "KERV", "LAMB", "MORV", "NOLL", "ORBE", "PELL", "QUIN", "ROUV", "SALV",
+    "TREG", "VASS",
+]  # fmt: skip
 _FAMILY_ENDS: Final = ["ELIN", "OVARD", "EMONT", "IDEC", "AZIER", "OLLET", "UCHEL", "ANDAIS", "IGNEUL", "OUTIER"]
 FAMILY_NAMES: Final = [start + end for start in _FAMILY_STARTS for end in _FAMILY_ENDS]
 
 TRADES: Final = [
-    "ATELIER",
-    "MAISON",
-    "COMPTOIR",
-    "CABINET",
-    "GARAGE",
-    "FERME",
-    "FOURNIL",
-    "SALON",
-    "CAVE",
-    "STUDIO",
-    "BUREAU",
-    "JARDIN",
-    "MOULIN",
-    "RELAIS",
-    "SOCIETE",
-    "GROUPE",
-]
+    "ATELIER", "MAISON", "COMPTOIR", "CABINET", "GARAGE", "FERME", "FOURNIL", "SALON", "CAVE", "STUDIO", "BUREAU", "JARDIN", "MOULIN",
+    "RELAIS", "SOCIETE", "GROUPE",
+]  # fmt: skip
 THINGS: Final = [
-    "DU VIEUX CHENE",
-    "DES TROIS PUITS",
-    "DE LA LOUTRE",
-    "DU PONT BLEU",
-    "DES ORMES",
-    "DE L'ENVOL",
-    "DE L\u2019ECLUSE",
-    "DU GRAND LARGE",
-    "DES QUATRE VENTS",
-    "DE LA BRUME",
-    "DU HERON, ET FILS",
-    "DES SABLES",
-    "DE LA CLAIRIERE",
-    "DU BELVEDERE",
-    "DES TISSERANDS",
-    "DE LA GRANDE OURSE",
-]
+    "DU VIEUX CHENE", "DES TROIS PUITS", "DE LA LOUTRE", "DU PONT BLEU", "DES ORMES", "DE L'ENVOL", "DE L\u2019ECLUSE",
+    "DU GRAND LARGE", "DES QUATRE VENTS", "DE LA BRUME", "DU HERON, ET FILS", "DES SABLES", "DE LA CLAIRIERE", "DU BELVEDERE",
+    "DES TISSERANDS", "DE LA GRANDE OURSE",
+]  # fmt: skip
 SIGNS: Final = [
-    "L'ENVOL",
-    "LE GRAND LARGE",
-    'LE "PETIT" FOURNIL',
-    "AUX TROIS PUITS",
-    "CHEZ LA LOUTRE",
-    "LE PONT BLEU, BAR",
-    "L\u2019ECLUSE",
+    "L'ENVOL", "LE GRAND LARGE", 'LE "PETIT" FOURNIL', "AUX TROIS PUITS", "CHEZ LA LOUTRE", "LE PONT BLEU, BAR", "L\u2019ECLUSE",
     "O FIL DU TEMPS",
-]
+]  # fmt: skip
 STREET_NAMES: Final = [
-    "DES LILAS",
-    "DU MOULIN",
-    "DE LA GARE",
-    "DES ECOLES",
-    "DE LA FONTAINE",
-    "DU STADE",
-    "DES TILLEULS",
-    "DE L'EGLISE",
-    "DU LAVOIR",
-    "DES ACACIAS",
-    "DE LA REPUBLIQUE",
-    "DU GENERAL INVENTE",
-    "DES QUATRE VENTS",
-    "DE L\u2019ABBAYE",
-    "DU PORT",
-    "DE LA LIBERTE",
-]
+    "DES LILAS", "DU MOULIN", "DE LA GARE", "DES ECOLES", "DE LA FONTAINE", "DU STADE", "DES TILLEULS", "DE L'EGLISE", "DU LAVOIR",
+    "DES ACACIAS", "DE LA REPUBLIQUE", "DU GENERAL INVENTE", "DES QUATRE VENTS", "DE L\u2019ABBAYE", "DU PORT", "DE LA LIBERTE",
+]  # fmt: skip
 STREET_TYPES: Final = (
     ("RUE", 52), ("AVENUE", 8), ("AV", 5), ("ROUTE", 5), ("RTE", 4), ("CHEMIN", 5), ("CHE", 3), ("BOULEVARD", 3), ("BD", 3), ("PLACE", 3),
     ("PL", 2), ("IMPASSE", 2), ("ALLEE", 2), ("LD", 1.4), ("HAM", 0.4), ("CHAUSSEE", 0.2), ("CHS", 0.2), ("QUAI", 0.6), ("SQ", 0.2),
@@ -144,8 +67,8 @@ _LARGEST: Final = (
 )  # fmt: skip
 
 
-class Places(NamedTuple):
-    """Columns of the places that rows lie in, and the table that draws one of them."""
+class Towns(NamedTuple):
+    """Columns of the towns that rows lie in, and the table that draws one of them."""
 
     commune: pl.Series
     post: pl.Series
@@ -156,7 +79,7 @@ class Places(NamedTuple):
 
 
 def table(choices: Sequence[tuple[Any, float]], kind: pl.DataType | type[pl.DataType] = pl.String) -> pl.Series:
-    """The table of some values with their shares; every value stands in it at least once."""
+    """The table of some values with their shares; every value occurs in it at least once."""
     total = sum(share for _, share in choices)
     counts = [max(1, round(share / total * SIZE)) for _, share in choices]
     counts[counts.index(max(counts))] += SIZE - sum(counts)
@@ -169,19 +92,21 @@ def table(choices: Sequence[tuple[Any, float]], kind: pl.DataType | type[pl.Data
 def activities() -> tuple[pl.Series, pl.Series, pl.Series]:
     """All codes of rev. 2, for each a code of NAF 2025 in its neighbourhood (not the official table), and the table of their numbers."""
     codes = list(naf.labels(naf.REV2))
-    new = list(naf.labels(naf.NAF25))
+    new_codes = list(naf.labels(naf.NAF25))
     largest = dict(_LARGEST)
-    rest = sorted(
-        (code for code in codes if code not in largest), key=lambda code: (int(code[:2] + code[3:5]) * 7919) % 9973
-    )
-    left = 100 - sum(largest.values())
-    zipf = {code: left / (rank + 12) for rank, code in enumerate(rest)}
-    scale = left / sum(zipf.values())
+    # two primes shuffle the others into an order that is the same on every machine
+    others = sorted((code for code in codes if code not in largest), key=lambda code: _number(code) * 7919 % 9973)
+    percent = 100 - sum(largest.values())
+    zipf = {code: percent / (rank + 12) for rank, code in enumerate(others)}
+    scale = percent / sum(zipf.values())
     shares = [(number, largest.get(code) or zipf[code] * scale) for number, code in enumerate(codes)]
-    neighbours = [
-        min(new, key=lambda other: (other[:5] != code[:5], other[:4] != code[:4], abs(_number(other) - _number(code))))
-        for code in codes
-    ]
+
+    def nearest(code: str) -> str:
+        return min(
+            new_codes, key=lambda new: (new[:5] != code[:5], new[:4] != code[:4], abs(_number(new) - _number(code)))
+        )
+
+    neighbours = [nearest(code) for code in codes]
     return pl.Series(codes), pl.Series(neighbours), table(shares, pl.UInt32)
 
 
@@ -190,14 +115,14 @@ def _number(code: str) -> int:
 
 
 @cache
-def places() -> Places:
-    """The places, their coordinates in metres of their own projection (0 where there is none)."""
+def towns() -> Towns:
+    """The towns, their coordinates in metres of their own projection (0 where there is none)."""
     from importlib.resources import files
 
     text = (files("joblot_sirene") / "data" / "sample_places.tsv").read_text(encoding="utf-8")
     rows = [line.split("\t") for line in text.splitlines() if not line.startswith("#")]
     points = [_metres(row[0], float(row[3]), float(row[4])) for row in rows]
-    return Places(
+    return Towns(
         commune=pl.Series([row[0] for row in rows]),
         post=pl.Series([row[1] for row in rows]),
         name=pl.Series([row[2] for row in rows]),
@@ -208,14 +133,14 @@ def places() -> Places:
 
 
 def _metres(commune: str, longitude: float, latitude: float) -> tuple[float, float]:
-    """Coordinates as the register has them, found by walking the inverse projection home."""
+    """Coordinates as the register has them, by iteration: only the way from metres to degrees is written down, and this needs no speed."""
     department = identifiers.department(commune)
     zone = identifiers.OVERSEAS.get(department or "")
     if zone is None and (department is None or (department.startswith("9") and len(department) == 3)):
         return 0.0, 0.0
     x, y = (500_000.0, 5_000_000.0) if zone is not None else (700_000.0, 6_600_000.0)
     for _ in range(40):
-        here = identifiers.lambert93(x, y) if zone is None else identifiers.utm(x, y, zone[0], south=zone[1])
-        x += (longitude - here.longitude) * 70_000
-        y += (latitude - here.latitude) * 100_000
+        point = identifiers.lambert93(x, y) if zone is None else identifiers.utm(x, y, zone[0], south=zone[1])
+        x += (longitude - point.longitude) * 70_000
+        y += (latitude - point.latitude) * 100_000
     return float(round(x)), float(round(y))

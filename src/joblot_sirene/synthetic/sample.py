@@ -17,7 +17,7 @@ from joblot_sirene.register.layout import COLUMNS, ESTABLISHMENT_LAYOUTS, HISTOR
 from joblot_sirene.register.naf import CODE_COLUMN
 from joblot_sirene.register.privacy import MASK, MASKED_COLUMNS, NAME_COLUMNS, PERSON_COLUMNS, UNIT_NAME_COLUMNS
 from joblot_sirene.synthetic import invented
-from joblot_sirene.synthetic.invented import SIZE, activities, places, table
+from joblot_sirene.synthetic.invented import SIZE, activities, table, towns
 from joblot_sirene.synthetic.periods import periods
 
 if TYPE_CHECKING:
@@ -31,11 +31,12 @@ STOCK_DATE: Final = dt.date(2026, 11, 1)
 """The date of the stock that samples pretend to be."""
 
 SLICE_UNITS: Final = 90_000
-"""Legal units a slice of rows holds."""
+"""Of a slice of rows."""
 
 # establishments of fifteen units in a row: most have one
 _GROUPS: Final = (1, 1, 1, 2, 1, 1, 1, 1, 4, 1, 1, 2, 1, 3, 1)
 _ROWS: Final = sum(_GROUPS)
+_SLICE_ROWS: Final = SLICE_UNITS // len(_GROUPS) * _ROWS
 _UNIT_OF: Final = [unit for unit, count in enumerate(_GROUPS) for _ in range(count)]
 _ORDER_OF: Final = [order for count in _GROUPS for order in range(count)]
 
@@ -79,37 +80,25 @@ def write_sample(
     """
     if rows < 1 or not 0 <= duplicates <= 1 or layout not in ESTABLISHMENT_LAYOUTS:
         raise ValueError("rows must be 1 or more, duplicates from 0 to 1, layout one of 48, 53 and 54")
-    columns = ESTABLISHMENT_LAYOUTS[layout]
     repeated = round(rows * duplicates)
-    _write(
-        path, format, columns, COLUMNS, _slices(rows, repeated, seed, columns), delimiter, "StockEtablissement_utf8.csv"
-    )
-    count = -(-rows // _ROWS) * len(_GROUPS)
+    count = _unit_count(rows)
+    old = layout == 48
+
+    def write(target: Path, name: str, types: Mapping[str, str], slices: Iterator[pl.DataFrame]) -> None:
+        target_format = format if target.suffix == path.suffix else None
+        _write(target, target_format, types, slices, delimiter, f"{name}_utf8.csv")
+
+    types = {name: COLUMNS[name] for name in ESTABLISHMENT_LAYOUTS[layout]}
+    write(path, "StockEtablissement", types, _slices(rows, repeated, seed, tuple(types)))
     if units is not None:
         names = UNIT_LAYOUTS[{54: 35, 53: 34, 48: 33}[layout]]
         slices = (
-            _units(start, min(SLICE_UNITS, count - start), rows, seed, old=layout == 48).select(names)
+            _units(start, min(SLICE_UNITS, count - start), rows, seed, old=old).select(names)
             for start in range(0, count, SLICE_UNITS)
         )
-        _write(
-            units,
-            format if units.suffix == path.suffix else None,
-            names,
-            UNIT_COLUMNS,
-            slices,
-            delimiter,
-            "StockUniteLegale_utf8.csv",
-        )
+        write(units, "StockUniteLegale", {name: UNIT_COLUMNS[name] for name in names}, slices)
     if history is not None:
-        _write(
-            history,
-            format if history.suffix == path.suffix else None,
-            tuple(HISTORY_COLUMNS),
-            HISTORY_COLUMNS,
-            _histories(rows, seed, old=layout == 48),
-            delimiter,
-            "StockEtablissementHistorique_utf8.csv",
-        )
+        write(history, "StockEtablissementHistorique", HISTORY_COLUMNS, _histories(rows, seed, old=old))
     return Sample(rows + repeated, count)
 
 
@@ -120,7 +109,7 @@ def establishments(rows: int, seed: int = 0) -> pl.DataFrame:
 
 def legal_units(rows: int, seed: int = 0) -> pl.DataFrame:
     """The legal units of the same sample, 35 columns."""
-    return _units(0, -(-rows // _ROWS) * len(_GROUPS), rows, seed, old=False).select(list(UNIT_COLUMNS))
+    return _units(0, _unit_count(rows), rows, seed, old=False).select(list(UNIT_COLUMNS))
 
 
 def history(rows: int, seed: int = 0) -> pl.DataFrame:
@@ -128,19 +117,21 @@ def history(rows: int, seed: int = 0) -> pl.DataFrame:
     return pl.concat(list(_histories(rows, seed, old=False)))
 
 
+def _unit_count(rows: int) -> int:
+    return -(-rows // _ROWS) * len(_GROUPS)
+
+
 def _histories(rows: int, seed: int, *, old: bool) -> Iterator[pl.DataFrame]:
-    size = SLICE_UNITS // len(_GROUPS) * _ROWS
-    for start in range(0, rows, size):
-        stock = _establishments(start, min(size, rows - start), rows, seed, old=old)
+    for start in range(0, rows, _SLICE_ROWS):
+        stock = _establishments(start, min(_SLICE_ROWS, rows - start), rows, seed, old=old)
         yield periods(stock.with_row_index("row", start), _draws("row", 9, seed, "p_pause p_kind p_absurd p_none")[:3])
 
 
 def _slices(rows: int, repeated: int, seed: int, columns: tuple[str, ...]) -> Iterator[pl.DataFrame]:
-    size = SLICE_UNITS // len(_GROUPS) * _ROWS
     old = len(columns) == 48
     for count in (rows, repeated):
-        for start in range(0, count, size):
-            yield _establishments(start, min(size, count - start), rows, seed, old=old).select(columns)
+        for start in range(0, count, _SLICE_ROWS):
+            yield _establishments(start, min(_SLICE_ROWS, count - start), rows, seed, old=old).select(columns)
 
 
 def _draws(index: str, stream: int, seed: int, names: str) -> list[pl.Expr]:
@@ -151,8 +142,8 @@ def _draws(index: str, stream: int, seed: int, names: str) -> list[pl.Expr]:
         bits = bits.xor(bits // _word(2**shift)) * _word(factor)
     bits = bits.xor(bits // _word(2**31))
     return [
-        (bits // _word(2 ** (16 * place)) % _word(SIZE)).cast(pl.UInt32).alias(name)
-        for place, name in enumerate(names.split())
+        (bits // _word(2 ** (16 * number)) % _word(SIZE)).cast(pl.UInt32).alias(name)
+        for number, name in enumerate(names.split())
     ]
 
 
@@ -161,7 +152,7 @@ def _word(value: int) -> pl.Expr:
 
 
 def _pick(values: pl.Series | list[str], index: str | pl.Expr) -> pl.Expr:
-    """The value at a position; lists are walked around."""
+    """The value at a position; of a list, at the position modulo its length."""
     position = pl.col(index) if isinstance(index, str) else index
     if isinstance(values, list):
         values = pl.Series(values)
@@ -174,25 +165,22 @@ def _chance(index: str, share: float) -> pl.Expr:
 
 
 def _unit_facts(rows: int, seed: int) -> list[pl.Expr]:
-    """What both files say of a unit, from its number: the SIREN's digits, its kind, state, status, activity and place."""
-    count = -(-rows // _ROWS) * len(_GROUPS)
-    step = max(1, (99_000_000 - 325) // count)
+    """What both files say of a unit, from its number: the SIREN's digits, its kind, state, status, activity and town."""
+    step = max(1, (99_000_000 - 325) // _unit_count(rows))
     number = pl.col("unit").cast(pl.Int64)
     post_office = (_LA_POSTE_PREFIX - 325) // step
     prefix = pl.when(number == post_office).then(_LA_POSTE_PREFIX).otherwise(number * step + 325)
     return [
         prefix.alias("prefix"),
         *_draws("unit", 0, seed, "a_form a_public a_live a_code"),
-        *_draws("unit", 1, seed, "a_born a_place a_band a_boss"),
+        *_draws("unit", 1, seed, "a_born a_town a_band a_boss"),
     ]
 
 
 def _siren() -> list[pl.Expr]:
     person = (pl.col("a_form") < round(0.564 * SIZE)) & (pl.col("prefix") != _LA_POSTE_PREFIX)
     return [
-        pl.concat_str(pl.col("prefix").cast(pl.String).str.zfill(8), _check_digit("prefix", 8).cast(pl.String)).alias(
-            "siren"
-        ),
+        pl.concat_str(pl.col("prefix").cast(pl.String).str.zfill(8), _check_digit(pl.col("prefix"), 8)).alias("siren"),
         person.alias("person"),
         pl.when(person)
         .then(pl.col("a_public") < round(0.4 * SIZE))
@@ -202,12 +190,12 @@ def _siren() -> list[pl.Expr]:
     ]
 
 
-def _check_digit(number: str, digits: int) -> pl.Expr:
-    """The digit that makes a number pass Luhn's check when it is put behind it."""
+def _check_digit(number: pl.Expr, digits: int) -> pl.Expr:
+    """The digit that makes a number pass Luhn's check when it is appended."""
     total = pl.lit(0, dtype=pl.Int64)
-    for place in range(digits):
-        digit = pl.col(number) // 10**place % 10
-        total = total + (digit if place % 2 else 2 * digit - 9 * (digit > 4).cast(pl.Int64))
+    for position in range(digits):
+        digit = number // 10**position % 10
+        total = total + (digit if position % 2 else 2 * digit - 9 * (digit > 4).cast(pl.Int64))
     return (10 - total % 10) % 10
 
 
@@ -219,6 +207,12 @@ def _days(index: str, other: str, span: int) -> pl.Expr:
 
 def _date(days_before: pl.Expr) -> pl.Expr:
     return (_EPOCH_DAY - days_before).cast(pl.Int32).cast(pl.Date)
+
+
+def _treated(index: str, other: str) -> pl.Expr:
+    """The moment of the last treatment, before the stock."""
+    day = pl.lit(_EPOCH_DAY - 1, dtype=pl.Int64) - _days(index, other, 2400)
+    return pl.from_epoch(day * 86_400 + pl.col(other).cast(pl.Int64)).cast(pl.Datetime("us"))
 
 
 def _born(index: str, other: str) -> pl.Expr:
@@ -235,7 +229,6 @@ def _born(index: str, other: str) -> pl.Expr:
 def _establishments(start: int, count: int, rows: int, seed: int, *, old: bool) -> pl.DataFrame:
     """Rows `start` to `start + count` of the stock, with every column of its newest layout."""
     codes, new_codes, draw_code = activities()
-    where = places()
     frame = pl.select(pl.int_range(start, start + count, dtype=pl.Int64).alias("row"))
     frame = frame.with_columns(
         (pl.col("row") // _ROWS * len(_GROUPS) + pl.lit(pl.Series(_UNIT_OF)).gather(pl.col("row") % _ROWS)).alias(
@@ -245,7 +238,7 @@ def _establishments(start: int, count: int, rows: int, seed: int, *, old: bool) 
     )
     frame = frame.with_columns(
         *_unit_facts(rows, seed),
-        *_draws("row", 2, seed, "c_place c_code c_state c_list"),
+        *_draws("row", 2, seed, "c_town c_code c_state c_list"),
         *_draws("row", 3, seed, "d_number d_type d_name d_more"),
         *_draws("row", 4, seed, "e_sign e_word e_usual e_band"),
         *_draws("row", 5, seed, "f_x f_y f_begun f_treated"),
@@ -258,9 +251,9 @@ def _establishments(start: int, count: int, rows: int, seed: int, *, old: bool) 
         pl.lit(draw_code)
         .gather(pl.when(first | _chance("c_code", 0.8)).then("a_code").otherwise("c_code"))
         .alias("code"),
-        pl.lit(where.draw)
-        .gather(pl.when(first | _chance("c_place", 0.7)).then("a_place").otherwise("c_place"))
-        .alias("place"),
+        pl.lit(towns().draw)
+        .gather(pl.when(first | _chance("c_town", 0.7)).then("a_town").otherwise("c_town"))
+        .alias("town"),
         pl.when(active).then(pl.lit("NAFRev2")).otherwise(_pick(table(invented.OLD_LISTS), "c_list")).alias("list"),
         (active & _chance("a_boss", 0.147)).alias("employer"),
         _chance("g_abroad", 0.002).alias("abroad"),
@@ -279,16 +272,12 @@ def _establishments(start: int, count: int, rows: int, seed: int, *, old: bool) 
 
 def _nic() -> pl.Expr:
     """Five digits that complete a SIREN: four of order, one check digit; La Poste's own rule for La Poste."""
-    order = pl.col("order") + pl.when(pl.col("prefix") == _LA_POSTE_PREFIX).then(4).otherwise(1)
-    siren = pl.col("siren").cast(pl.Int64)
-    total = pl.lit(0, dtype=pl.Int64)
-    plain = pl.lit(0, dtype=pl.Int64)
-    for place in range(13):
-        digit = (siren * 10_000 + order) // 10**place % 10
-        plain = plain + digit
-        total = total + (digit if place % 2 else 2 * digit - 9 * (digit > 4).cast(pl.Int64))
-    by_sum = pl.when(pl.col("order") == 0).then(8).otherwise((5 - plain % 5) % 5)
-    check = pl.when(pl.col("prefix") == _LA_POSTE_PREFIX).then(by_sum).otherwise((10 - total % 10) % 10)
+    is_post_office = pl.col("prefix") == _LA_POSTE_PREFIX
+    order = pl.col("order") + pl.when(is_post_office).then(4).otherwise(1)
+    number = pl.col("siren").cast(pl.Int64) * 10_000 + order
+    total = pl.sum_horizontal(number // 10**position % 10 for position in range(13))
+    by_sum = pl.when(pl.col("order") == 0).then(8).otherwise((5 - total % 5) % 5)
+    check = pl.when(is_post_office).then(by_sum).otherwise(_check_digit(number, 13))
     return (order * 10 + check).cast(pl.String).str.zfill(5)
 
 
@@ -299,9 +288,6 @@ def _identity() -> dict[str, pl.Expr]:
         .when(_chance("e_band", 0.998))
         .then(pl.lit("NN"))
     )
-    treated = (pl.lit(_EPOCH_DAY - 1, dtype=pl.Int64) - _days("f_treated", "f_begun", 2400)) * 86_400 + pl.col(
-        "f_begun"
-    ).cast(pl.Int64)
     return {
         "siren": pl.col("siren"),
         "nic": pl.col("nic"),
@@ -310,9 +296,7 @@ def _identity() -> dict[str, pl.Expr]:
         "trancheEffectifsEtablissement": band,
         "anneeEffectifsEtablissement": pl.when("employer").then(pl.lit(2024, dtype=pl.Int64)),
         "activitePrincipaleRegistreMetiersEtablissement": pl.when(_chance("e_usual", 0.03)).then(pl.lit("3212ZZ")),
-        "dateDernierTraitementEtablissement": pl.when(_chance("e_word", 0.97)).then(
-            pl.from_epoch(treated).cast(pl.Datetime("us"))
-        ),
+        "dateDernierTraitementEtablissement": pl.when(_chance("e_word", 0.97)).then(_treated("f_treated", "f_begun")),
         "etablissementSiege": pl.col("order") == 0,
         "nombrePeriodesEtablissement": (1 + pl.col("e_band") % 5).cast(pl.Int64),
         "dateDebut": pl.when(_chance("f_begun", 0.99)).then(
@@ -332,13 +316,13 @@ def _identity() -> dict[str, pl.Expr]:
 
 
 def _address() -> dict[str, pl.Expr]:
-    where = places()
+    every = towns()
     home = ~pl.col("abroad")
     x, y = (
-        _pick(values, "place") + pl.col(jitter) // 12 - 2700 for values, jitter in ((where.x, "f_x"), (where.y, "f_y"))
+        _pick(values, "town") + pl.col(jitter) // 12 - 2700 for values, jitter in ((every.x, "f_x"), (every.y, "f_y"))
     )
-    located = home & (_pick(where.x, "place") > 0) & _chance("g_special", 0.83)
-    commune = pl.when(home).then(_pick(where.commune, "place"))
+    located = home & (_pick(every.x, "town") > 0) & _chance("g_special", 0.83)
+    commune = pl.when(home).then(_pick(every.commune, "town"))
     country = (pl.col("g_second") % len(invented.COUNTRIES)).cast(pl.UInt32)
     return {
         "complementAdresseEtablissement": pl.when(_chance("d_more", 0.06)).then(pl.lit("BATIMENT B")),
@@ -355,8 +339,8 @@ def _address() -> dict[str, pl.Expr]:
         "libelleVoieEtablissement": pl.when(home & _chance("d_number", 0.985)).then(
             _pick(invented.STREET_NAMES, "d_name")
         ),
-        "codePostalEtablissement": pl.when(home & _chance("d_type", 0.999)).then(_pick(where.post, "place")),
-        "libelleCommuneEtablissement": pl.when(home).then(_pick(where.name, "place")),
+        "codePostalEtablissement": pl.when(home & _chance("d_type", 0.999)).then(_pick(every.post, "town")),
+        "libelleCommuneEtablissement": pl.when(home).then(_pick(every.name, "town")),
         "libelleCommuneEtrangerEtablissement": pl.when("abroad").then(pl.lit("VILLE INVENTEE")),
         "distributionSpecialeEtablissement": pl.when(_chance("g_special", 0.01)).then(pl.lit("BP 12")),
         "codeCommuneEtablissement": commune,
@@ -387,14 +371,14 @@ def _metres(value: pl.Expr) -> pl.Expr:
 
 def _second_address() -> dict[str, pl.Expr]:
     second = _chance("g_second", 0.005)
-    where = places()
+    every = towns()
     return {
         "numeroVoie2Etablissement": pl.when(second).then((pl.col("d_type") % 90 + 1).cast(pl.String)),
         "typeVoie2Etablissement": pl.when(second).then(pl.lit("RUE")),
         "libelleVoie2Etablissement": pl.when(second).then(_pick(invented.STREET_NAMES, "d_more")),
-        "codePostal2Etablissement": pl.when(second).then(_pick(where.post, "place")),
-        "libelleCommune2Etablissement": pl.when(second).then(_pick(where.name, "place")),
-        "codeCommune2Etablissement": pl.when(second).then(_pick(where.commune, "place")),
+        "codePostal2Etablissement": pl.when(second).then(_pick(every.post, "town")),
+        "libelleCommune2Etablissement": pl.when(second).then(_pick(every.name, "town")),
+        "codeCommune2Etablissement": pl.when(second).then(_pick(every.commune, "town")),
     }
 
 
@@ -432,7 +416,7 @@ def _typed(frame: pl.DataFrame, columns: Mapping[str, str], hidden: str) -> pl.D
 
 
 def _mask(frame: pl.DataFrame) -> pl.DataFrame:
-    """Mask as the register does: all of the fields, but in one row of a hundred the names were forgotten."""
+    """Mask as the register does: all of the fields, but in one row of a hundred not the names."""
     names = {*NAME_COLUMNS, *UNIT_NAME_COLUMNS, *PERSON_COLUMNS}
     forgotten = pl.col("g_seen") < SIZE // 100
     return frame.with_columns(
@@ -457,9 +441,6 @@ def _units(start: int, count: int, rows: int, seed: int, *, old: bool) -> pl.Dat
     frame = frame.with_columns(
         pl.lit(draw_code).gather(pl.col("a_code")).alias("code"), pl.lit(0, dtype=pl.Int64).alias("order")
     )
-    treated = (pl.lit(_EPOCH_DAY - 1, dtype=pl.Int64) - _days("h_treated", "h_size", 2400)) * 86_400 + pl.col(
-        "h_size"
-    ).cast(pl.Int64)
     boss = pl.col("live") & _chance("a_boss", 0.147)
     post_office = pl.col("prefix") == _LA_POSTE_PREFIX
     frame = frame.select(
@@ -477,7 +458,7 @@ def _units(start: int, count: int, rows: int, seed: int, *, old: bool) -> pl.Dat
         .then(_pick(table(invented.EMPLOYER_BANDS), "a_band"))
         .otherwise(pl.lit("NN")),
         anneeEffectifsUniteLegale=pl.when(boss).then(pl.lit(2024, dtype=pl.Int64)),
-        dateDernierTraitementUniteLegale=pl.from_epoch(treated).cast(pl.Datetime("us")),
+        dateDernierTraitementUniteLegale=_treated("h_treated", "h_size"),
         nombrePeriodesUniteLegale=(1 + pl.col("h_social") % 6).cast(pl.Int64),
         categorieEntreprise=pl.when(pl.col("live") & _chance("h_size", 0.3)).then(
             _pick(table([("PME", 97), ("ETI", 2.5), ("GE", 0.5)]), "h_trade")
@@ -493,10 +474,9 @@ def _units(start: int, count: int, rows: int, seed: int, *, old: bool) -> pl.Dat
         categorieJuridiqueUniteLegale=pl.when(person)
         .then(pl.lit("1000"))
         .otherwise(_pick(table(invented.LEGAL_FORMS), "h_family")),
-        **{
-            name.replace("Etablissement", "UniteLegale"): value
-            for name, value in _activity_of_units(codes, new_codes).items()
-        },
+        activitePrincipaleUniteLegale=pl.lit(codes).gather(pl.col("code")),
+        nomenclatureActivitePrincipaleUniteLegale=pl.lit("NAFRev2"),
+        activitePrincipaleNAF25UniteLegale=pl.when("live").then(pl.lit(new_codes).gather(pl.col("code"))),
         nicSiegeUniteLegale=_nic(),
         economieSocialeSolidaireUniteLegale=pl.when(~person).then(
             pl.when(_chance("h_social", 0.04)).then(pl.lit("O")).otherwise(pl.lit("N"))
@@ -509,34 +489,25 @@ def _units(start: int, count: int, rows: int, seed: int, *, old: bool) -> pl.Dat
     return _mask(_typed(frame, UNIT_COLUMNS, "N" if old else "P"))
 
 
-def _activity_of_units(codes: pl.Series, new_codes: pl.Series) -> dict[str, pl.Expr]:
-    return {
-        CODE_COLUMN: pl.lit(codes).gather(pl.col("code")),
-        "nomenclatureActivitePrincipaleEtablissement": pl.lit("NAFRev2"),
-        "activitePrincipaleNAF25Etablissement": pl.when("live").then(pl.lit(new_codes).gather(pl.col("code"))),
-    }
-
-
 def _write(
     path: Path,
     format: Format | None,
-    columns: tuple[str, ...],
     types: Mapping[str, str],
     slices: Iterator[pl.DataFrame],
     delimiter: str,
     member: str,
 ) -> None:
-    known: dict[str, Format] = {".parquet": "parquet", ".csv": "csv", ".zip": "zip"}
-    chosen = format or known.get(path.suffix)
+    formats: dict[str, Format] = {".parquet": "parquet", ".csv": "csv", ".zip": "zip"}
+    chosen = format or formats.get(path.suffix)
     if chosen == "parquet":
-        _write_parquet(path, {name: _TYPES[types[name]] for name in columns}, slices)
+        _write_parquet(path, {name: _TYPES[kind] for name, kind in types.items()}, slices)
     elif chosen == "csv":
         with path.open("wb") as file:
             _write_csv(file, slices, delimiter)
     elif chosen == "zip":
         _write_zip(path, slices, delimiter, member)
     else:
-        raise ValueError(f"`{path.name}` ends in none of {', '.join(known)}: name the format")
+        raise ValueError(f"`{path.name}` ends in none of {', '.join(formats)}: name the format")
 
 
 def _write_csv(file: IO[bytes], slices: Iterator[pl.DataFrame], delimiter: str) -> None:
@@ -567,5 +538,5 @@ def _write_parquet(
         return slices  # the sink asks for all columns and all rows
 
     register_io_source(produce, schema=pl.Schema(schema)).sink_parquet(
-        path, compression="snappy", row_group_size=SLICE_UNITS // len(_GROUPS) * _ROWS
+        path, compression="snappy", row_group_size=_SLICE_ROWS
     )
