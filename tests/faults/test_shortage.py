@@ -16,6 +16,7 @@ import pytest
 
 from joblot.errors import JoblotError
 from joblot.executors import shortage
+from joblot.files import system_error
 
 FEW_FILES = "the system has no room for more processes (`ulimit -n` is low): fewer jobs run at once"
 NO_PROCESS = "the system has no room for more processes (resource temporarily unavailable): fewer jobs run at once"
@@ -150,15 +151,15 @@ def test_a_run_that_can_start_nothing_for_long_gives_up(monkeypatch):
     now = 100.0
     monkeypatch.setattr(shortage.time, "monotonic", lambda: now)
     short = shortage.Shortage(None)
-    short.add(OSError(errno.ENOMEM, "x"), nothing_runs=True)
+    short.add(system_error(errno.ENOMEM), nothing_runs=True)
     now += shortage.GIVE_UP_S
-    short.add(OSError(errno.ENOMEM, "x"), nothing_runs=True)
+    short.add(system_error(errno.ENOMEM), nothing_runs=True)
     now += 1
     with pytest.raises(JoblotError) as caught:
-        short.add(OSError(errno.ENOMEM, "x"), nothing_runs=True)
+        short.add(system_error(errno.ENOMEM), nothing_runs=True)
     assert str(caught.value) == "cannot start any process: cannot allocate memory"
-    short.add(OSError(errno.ENOMEM, "x"), nothing_runs=False)
-    short.add(OSError(errno.ENOMEM, "x"), nothing_runs=True)
+    short.add(system_error(errno.ENOMEM), nothing_runs=False)
+    short.add(system_error(errno.ENOMEM), nothing_runs=True)
 
 
 @pytest.mark.parametrize(
