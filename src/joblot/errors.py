@@ -78,18 +78,22 @@ class UsageError(JoblotError):
 
 
 class ConfigError(JoblotError, ValueError):
-    """A batch that is wrong as written. `diagnostics` lists everything that was found, in the order of the file."""
+    """A batch that is wrong as written. `diagnostics` lists everything that was found, in the order of the file.
+
+    `summary` is the error's own message, where that is not the first of them with its place.
+    """
 
     exit_code = EXIT_CONFIG
 
-    def __init__(self, diagnostics: Iterable[Diagnostic] | str, *, hint: str = "") -> None:
+    def __init__(self, diagnostics: Iterable[Diagnostic] | str, *, hint: str = "", summary: str = "") -> None:
         self.diagnostics: Sequence[Diagnostic] = (
             [Diagnostic("config", diagnostics, hint=hint)] if isinstance(diagnostics, str) else list(diagnostics)
         )
         first = self.diagnostics[0]
         others = len(self.diagnostics) - 1
-        message = first.head() if first.file else f"{first.path}: {first.message}" if first.path else first.message
-        super().__init__(message + (f" (and {others} more)" if others else ""), hint=first.hint)
+        if not summary:
+            summary = first.head() if first.file else f"{first.path}: {first.message}" if first.path else first.message
+        super().__init__(summary + (f" (and {others} more)" if others else ""), hint=first.hint)
 
 
 class CyclicDependencyError(ConfigError):

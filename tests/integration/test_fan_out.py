@@ -299,15 +299,15 @@ def test_python_may_name_a_source_too(tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"matrix": {"a": [1]}, "foreach": [1]}, "`matrix` and `foreach` cannot be given"),
-        ({"max_parallel": 2}, "`max_parallel` alone cannot be given"),
-        ({"foreach": [1], "max_parallel": 0}, "`max_parallel` must be at least 1, got 0"),
-        ({"matrix": {"a": 1}}, "`a` must be a list, not the number 1"),
-        ({"foreach": "no.csv"}, "`foreach`: cannot read `no.csv`: no such file or directory"),
-        ({"foreach": [1], "params": {"value": "${{ matrix.a }}"}}, "job `j`: `matrix.a` stands for nothing here"),
-        ({"matrix": {"a": [1]}, "params": {"value": "${{ matrix.b }}"}}, "job `j`: `matrix` has no `b`"),
-        ({"foreach": [{"x": 1}], "outputs": ["${{ item.x.y }}"]}, "job `j`: `x` of item 1: `item.x` has no parts, so there is no `y` (in `item.x.y`)"),
-        ({"foreach": ["../x"], "outputs": ["${{ item }}"]}, "job `j`: item 1 cannot be part of a path: `../x` holds `..`"),
+        ({"matrix": {"a": [1]}, "foreach": [1]}, "job `j`: `matrix` and `foreach` cannot stand together"),
+        ({"max_parallel": 2}, "job `j`: `max_parallel` has no fan-out to bound"),
+        ({"foreach": [1], "max_parallel": 0}, "job `j`: `max_parallel` must be at least 1, got 0"),
+        ({"matrix": {"a": 1}}, "job `j`: `matrix.a`: `a` must be a list, not the number 1"),
+        ({"foreach": "no.csv"}, "job `j`: `foreach`: cannot read `no.csv`: no such file or directory"),
+        ({"foreach": [1], "params": {"value": "${{ matrix.a }}"}}, "job `j`: `params.value`: `matrix.a` stands for nothing here"),
+        ({"matrix": {"a": [1]}, "params": {"value": "${{ matrix.b }}"}}, "job `j`: `params.value`: `matrix` has no `b`"),
+        ({"foreach": [{"x": 1}], "outputs": ["${{ item.x.y }}"]}, "job `j`: `outputs`: `x` of item 1: `item.x` has no parts, so there is no `y` (in `item.x.y`)"),
+        ({"foreach": ["../x"], "outputs": ["${{ item }}"]}, "job `j`: `outputs`: item 1 cannot be part of a path: `../x` holds `..`"),
     ],
 )  # fmt: skip
 def test_a_fan_out_in_python_that_cannot_be(options, message, tmp_path):

@@ -5,17 +5,14 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any, Final
 
-from joblot.config.fields import BATCH, MISSING, VARIABLE_NAME, Mismatch, mapping, read_fields, whole
-from joblot.config.jobs import CONSEQUENCE, JobReader
+from joblot.config.fields import BATCH, MISSING, Mismatch, is_variable_name, mapping, read_fields, whole
+from joblot.config.jobs import CONSEQUENCE, JobReader, LoadOptions
 from joblot.config.tree import Keys, Problem, describe, inspect
-from joblot.config.variables import read_variables
-from joblot.core.model import Config, Signature
+from joblot.core.model import Config
 from joblot.core.written import plain, shorten
 from joblot.errors import ConfigError, Diagnostic, JoblotError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
-
     from joblot.config.source import Document
 
 _CONFIG_NAMES: Final = {"timeout": "timeout_s"}
@@ -23,36 +20,15 @@ _APART: Final = ("vars", "limits", "imports", "defaults", "jobs")
 """Fields that are read one by one, because others depend on them."""
 
 
-class Asked:
-    """What the caller of `load` passed on: how to find actions, and how strict to be."""
-
-    def __init__(
-        self,
-        *,
-        variables: Mapping[str, str],
-        lookup: Callable[[str], Signature | None],
-        names: Callable[[], Iterable[str]],
-        strict: bool,
-        importer: Callable[[list[str]], None] | None,
-        spare_variables: bool = False,
-    ) -> None:
-        self.variables = variables
-        self.lookup = lookup
-        self.names = names
-        self.strict = strict
-        self.importer = importer
-        self.spare_variables = spare_variables
-
-
 def check(
-    document: Document, *, folder: str, source: str, digest: str, default_name: str, asked: Asked
+    document: Document, *, folder: str, source: str, digest: str, default_name: str, options: LoadOptions
 ) -> tuple[Config, list[Diagnostic]]:
     """The batch that a document declares, and warnings.
 
     Raises:
         ConfigError: with everything that is wrong with it.
     """
-    reader = _BatchReader(document, folder, asked)
+    reader = BatchReader(document, folder, options)
     config = reader.read(source, digest, default_name)
     problems = [problem for problem in (*document.problems, *reader.problems) if problem.code != CONSEQUENCE]
     errors = [problem for problem in problems if problem.severity == "error"]
@@ -62,32 +38,23 @@ def check(
     return config, document.diagnostics(problems) if problems else []
 
 
-class _BatchReader:
-    def __init__(self, document: Document, folder: str, asked: Asked) -> None:
+class BatchReader:
+    """Reads a whole document; `scope` is what references in it may name."""
+
+    def __init__(self, document: Document, folder: str, options: LoadOptions) -> None:
         self.document = document
         self.folder = folder
-        self.asked = asked
-        self.scope: dict[str, Any] = {"env": dict(os.environ), "batch": {"folder": folder}, "run": {}, "jobs": {}}
-        self.sink = self._job_reader(limits={}, secrets=())
+        self.options = options
+        self.scope: dict[str, Any] = {"env": os.environ, "batch": {"folder": folder}, "run": {}, "jobs": {}}
+        self.sink = JobReader(document, options, self.scope)
 
     @property
     def problems(self) -> list[Problem]:
+        """What is wrong, or doubtful, so far."""
         return self.sink.problems
 
-    def _job_reader(self, *, limits: Mapping[str, int], secrets: Iterable[str]) -> JobReader:
-        return JobReader(
-            file=self.document.file,
-            spots=self.document.spots,
-            clean=self.document.clean,
-            scope=self.scope,
-            secrets=secrets,
-            limits=limits,
-            lookup=self.asked.lookup,
-            names=self.asked.names,
-            strict=self.asked.strict,
-        )
-
     def read(self, source: str, digest: str, default_name: str) -> Config | None:
+        """The batch; None when something is wrong with it, which stands in `problems`."""
         data = self.document.data
         if not isinstance(data, dict):
             if data is None:
@@ -107,7 +74,7 @@ class _BatchReader:
         top = self._top(data, default_name)
         limits = self._limits(top.pop("limits", None))
         imports = self._imports(data)
-        reader = self._job_reader(limits=limits, secrets=top.get("secrets", ()))
+        reader = JobReader(self.document, self.options, self.scope, limits=limits, secrets=top.get("secrets", ()))
         reader.problems = self.sink.problems
         reader.read_defaults(data.get("defaults"))
         jobs = reader.read_all(self._jobs(data))
@@ -129,13 +96,20 @@ class _BatchReader:
         """The batch's own fields; fills the scope as it goes: secrets, variables, environment, name."""
         secrets = self.sink.fill(data.get("secrets"), ("secrets",), self.sink.known)
         if isinstance(secrets, list):
-            self.sink = self._with_secrets(item for item in secrets if isinstance(item, str))
+            known = [item for item in secrets if isinstance(item, str)]
+            reader = JobReader(self.document, self.options, self.scope, secrets=known)
+            reader.problems = self.problems
+            self.sink = reader
         declared = self.sink.fill(data.get("vars"), ("vars",), self.sink.known)
         if declared is MISSING:
             self.scope["vars"] = dict.fromkeys(data["vars"], MISSING) if isinstance(data["vars"], dict) else {}
+        elif declared is None and not self.options.variables:
+            self.scope["vars"] = {}
         else:
-            given = self.asked.variables
-            if self.asked.spare_variables:
+            from joblot.config.variables import read_variables
+
+            given = self.options.variables
+            if self.options.spare_variables:
                 given = {
                     name: value for name, value in given.items() if isinstance(declared, dict) and name in declared
                 }
@@ -143,8 +117,8 @@ class _BatchReader:
         found: dict[str, Any] = {}
         for name in ("env", "name"):
             found.update(self._field(name, data))
-            if name == "env":
-                self.scope["env"] = {**self.scope["env"], **found.get("env", {})}
+            if name == "env" and "env" in found:
+                self.scope["env"] = {**os.environ, **found["env"]}
         found.setdefault("name", default_name)
         self.scope["batch"]["name"] = found["name"]
         for name in data:
@@ -153,11 +127,6 @@ class _BatchReader:
         if "limits" in data:
             found["limits"] = self.sink.fill(data["limits"], ("limits",), self.sink.known)
         return found
-
-    def _with_secrets(self, names: Iterable[str]) -> JobReader:
-        reader = self._job_reader(limits={}, secrets=names)
-        reader.problems = self.sink.problems
-        return reader
 
     def _field(self, name: str, data: dict[str, Any]) -> dict[str, Any]:
         """One field of the batch, read; empty when it is not there or not right."""
@@ -180,7 +149,7 @@ class _BatchReader:
             if name in ("cpu", "memory"):
                 hint = "they are the machine's own: a job asks for them under `resources`"
                 self.sink.add("name", f"`{name}` cannot be a limit of the batch", (*keys, name), hint=hint, at_key=True)
-            elif not VARIABLE_NAME.fullmatch(name):
+            elif not is_variable_name(name):
                 hint = "a resource is named with letters, digits, `_` and `-`"
                 self.sink.add("name", f"`{shorten(name)}` cannot be a limit", (*keys, name), hint=hint, at_key=True)
             elif not name.startswith("x-"):
@@ -196,10 +165,10 @@ class _BatchReader:
             is_file = "/" in entry or entry.endswith(".py")
             module = os.path.abspath(os.path.join(self.folder, entry)) if is_file else entry  # noqa: PTH100, PTH118
             entries.append(module)
-            if self.asked.importer is None:
+            if self.options.importer is None:
                 continue
             try:
-                self.asked.importer([module])
+                self.options.importer([module])
             except JoblotError as error:
                 at: Keys = ("imports", number) if isinstance(data["imports"], list) else ("imports",)
                 self.sink.add("import", error.message, at, hint=error.hint)
@@ -215,22 +184,3 @@ class _BatchReader:
             self.sink.add("type", f"`jobs` must be a list, not {describe(jobs)}", ("jobs",), hint=hint)
             return []
         return jobs
-
-
-def simple(value: Any, keys: Keys, problems: list[Problem]) -> Any:
-    """Data made in Python as a file would give it: tuples as lists, paths and dates as texts."""
-    if isinstance(value, dict):
-        odd = [key for key in value if not isinstance(key, str)]
-        if odd:
-            problems.append(Problem("key", f"key `{shorten(str(odd[0]))}` is not a text", keys))
-        return {key: simple(item, (*keys, key), problems) for key, item in value.items() if isinstance(key, str)}
-    if isinstance(value, (list, tuple)):
-        return [simple(item, (*keys, number), problems) for number, item in enumerate(value)]
-    if value is None or isinstance(value, (str, int, float)):
-        return value
-    if isinstance(value, os.PathLike):
-        return os.fspath(value)
-    if hasattr(value, "isoformat"):
-        return value.isoformat()
-    problems.append(Problem("type", f"a value of type `{type(value).__name__}` cannot stand in a batch", keys))
-    return None

@@ -12,7 +12,7 @@ from itertools import product
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any, Final
 
-from joblot.config.fields import VARIABLE_NAME, Mismatch, Sink, label, mapping
+from joblot.config.fields import Mismatch, Sink, is_variable_name, label, mapping
 from joblot.config.items import SOURCES, Columns, ItemsError, read_items, rows_to_columns, source_of
 from joblot.config.params import convert_params
 from joblot.config.tree import Keys, describe, inspect
@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     Kept = Callable[[Any], Any]
     """What becomes of a value before it is kept."""
 
-WAYS: Final = ("matrix", "zip", "foreach")
-"""The fields that make many jobs of one declaration."""
 _NOWHERE: Final = Path()
 _SHORTEST_SECRET: Final = 4
 """Shorter values are no secrets: they stand everywhere."""
@@ -38,16 +36,16 @@ _ABOUT_FOREACH: Final = f"a list, a file, or one of {', '.join(f'`{kind}`' for k
 
 
 def read_fan_out(
-    sink: Sink, way: str, value: Any, keys: Keys, folder: str, *, secrets: Iterable[str] = (), typed: bool = False
+    sink: Sink, way: str, value: Any, keys: Keys, folder: str, *, secrets: Iterable[str] = ()
 ) -> FanOut | None:
     """The fan-out that a field declares, its references filled in; None when something is wrong, which is noted.
 
-    `secrets` names environment variables whose values no item may hold. With `typed` the values are Python's and stay what they are;
-    else they become the texts that were typed.
+    `secrets` names environment variables whose values no item may hold. Values of a file become the texts that were typed; those of a
+    program stay what they are.
     """
     before = len(sink.problems)
     try:
-        kind, columns = _READERS[way](sink, value, keys, folder, plain if typed else _as_written)
+        kind, columns = _READERS[way](sink, value, keys, folder, plain if sink.typed else _as_written)
     except ItemsError as error:
         sink.add("items", f"`{label(keys)}`: {error.message}", keys, hint=error.hint)
         return None
@@ -269,7 +267,7 @@ def _axes(sink: Sink, given: dict[str, Any], keys: Keys, kept: Kept) -> Columns:
     axes: Columns = {}
     for name, values in given.items():
         at = (*keys, name)
-        if not VARIABLE_NAME.fullmatch(name):
+        if not is_variable_name(name):
             sink.add(
                 "name", f"`{shorten(name)}` cannot be a name here", at, hint="letters, digits, `_` and `-`", at_key=True
             )

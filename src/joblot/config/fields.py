@@ -5,21 +5,20 @@ A reader takes a value as written and gives the value as the model wants it. Kno
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 from msgspec import Struct
 
 from joblot.config.tree import Keys, Problem, describe
 from joblot.core.model import RETRIABLE
-from joblot.core.names import JOB_NAME, NAME_RULE, RESERVED_NAME
+from joblot.core.names import NAME_RULE, is_reserved, keeps_rule
 from joblot.core.written import Written, plain, shorten
 from joblot.errors import did_you_mean
 from joblot.units import parse_duration, parse_size
 
-VARIABLE_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,99}", re.ASCII)
-ENVIRONMENT_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,254}", re.ASCII)
+WAYS: Final = ("matrix", "zip", "foreach")
+"""The fields that make many jobs of one declaration."""
 _TRUTH_WORDS: Final = frozenset({"yes", "no", "on", "off", "y", "n", "true", "false"})
 
 MISSING: Final = object()
@@ -38,6 +37,9 @@ class Mismatch(Exception):  # noqa: N818 - always caught by `Sink.read`, which m
 
 class Sink:
     """Collects problems, so that one bad value does not hide the next."""
+
+    typed = False
+    """Whether values are a program's own: a number is no text then, however it might be written."""
 
     def __init__(self) -> None:
         self.problems: list[Problem] = []
@@ -111,9 +113,9 @@ def filled_text(sink: Sink, value: Any, keys: Keys) -> str:
 
 def scalar_text(sink: Sink, value: Any, keys: Keys) -> str:
     """A text, a number or a truth value, as a text."""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return str(value) if isinstance(value, (int, float)) else text(sink, value, keys)
+    if sink.typed or not isinstance(value, (int, float)):
+        return text(sink, value, keys)
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def flag(_: Sink, value: Any, __: Keys) -> bool:
@@ -220,17 +222,26 @@ def job_name(sink: Sink, value: Any, keys: Keys) -> str:
     if odd:
         message = f"cannot be `{shorten(found)}`: `{shorten(odd)}` (U+{ord(odd):04X}) is not an ASCII character"
         raise Mismatch(message, hint=NAME_RULE, code="name")
-    if not JOB_NAME.fullmatch(found):
+    if not keeps_rule(found):
         raise Mismatch(f"cannot be `{shorten(found)}`", hint=NAME_RULE, code="name")
-    if RESERVED_NAME.match(found):
+    if is_reserved(found):
         raise Mismatch(f"cannot be `{found}`", hint="Windows keeps this name for itself", code="name")
     return found
+
+
+def is_variable_name(name: str) -> bool:
+    """Whether a variable, a column of items or a named resource may be called so."""
+    return len(name) <= 100 and name.isascii() and name[:1] != "-" and name.replace("-", "_").isidentifier()
+
+
+def _is_environment_name(name: str) -> bool:
+    return len(name) <= 255 and name.isascii() and name.isidentifier()
 
 
 def environment_name(sink: Sink, value: Any, keys: Keys) -> str:
     """The name of an environment variable."""
     found = text(sink, value, keys)
-    if not ENVIRONMENT_NAME.fullmatch(found):
+    if not _is_environment_name(found):
         raise Mismatch(
             f"cannot be `{shorten(found)}`",
             hint="environment variables are named with letters, digits and `_`",
@@ -293,7 +304,7 @@ def environment(sink: Sink, value: Any, keys: Keys) -> dict[str, str]:
     for name, item in mapping(value).items():
         if name.startswith("x-"):
             continue
-        if not ENVIRONMENT_NAME.fullmatch(name):
+        if not _is_environment_name(name):
             hint = "environment variables are named with letters, digits and `_`"
             sink.add(
                 "name", f"`{shorten(name)}` cannot be an environment variable", (*keys, name), hint=hint, at_key=True
@@ -316,7 +327,9 @@ def retry(sink: Sink, value: Any, keys: Keys) -> dict[str, Any]:
     return {RETRY_NAMES.get(name, name): item for name, item in read.items()}
 
 
-def read_fields(sink: Sink, fields: dict[str, Field], value: dict[str, Any], keys: Keys, owner: str) -> dict[str, Any]:
+def read_fields(
+    sink: Sink, fields: Mapping[str, Field], value: dict[str, Any], keys: Keys, owner: str
+) -> dict[str, Any]:
     """Every known field of a mapping, read; unknown ones are reported, those that begin with `x-` passed over."""
     found = {}
     for name, item in value.items():

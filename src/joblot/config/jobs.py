@@ -1,4 +1,4 @@
-"""One job of a batch file, held against the vocabulary: its fields, its references, its action's signature.
+"""One job, held against the vocabulary: its fields, its references, its action's signature. `calls` adds what jobs made in Python need.
 
 Most jobs of a large batch look alike and are right, so those that have nothing but plain fields take a short way. Whether the jobs
 hang together (unknown needs, cycles) is the plan's affair.
@@ -6,20 +6,21 @@ hang together (unknown needs, cycles) is the plan's affair.
 
 from __future__ import annotations
 
-import re
 import types
 import typing
 from fnmatch import fnmatchcase
 from pathlib import PurePath
 from typing import Any, Final
 
+from msgspec import Struct
 from msgspec.structs import replace
 
-from joblot.config.fanout import WAYS, check_items, find_column, read_fan_out
 from joblot.config.fields import (
     JOB,
     MISSING,
     SHARED,
+    WAYS,
+    Field,
     Mismatch,
     Sink,
     mapping,
@@ -28,9 +29,10 @@ from joblot.config.fields import (
     size,
 )
 from joblot.config.params import fit_params
-from joblot.config.tree import MAX_INT, MAX_TEXT, Keys, Problem, Spot, describe, inspect
+from joblot.config.tree import MAX_INT, MAX_TEXT, Keys, Problem, describe, inspect, path_text
 from joblot.core import references as template
 from joblot.core.model import ONCE_ONLY, VARYING, FanOut, JobSpec, Place, Retry, Signature
+from joblot.core.names import is_job_name
 from joblot.core.references import LATER, OF_ITEM, OPENING, Kept, Reference, TemplateError
 from joblot.core.written import plain, shorten
 from joblot.errors import did_you_mean
@@ -38,22 +40,19 @@ from joblot.errors import did_you_mean
 if typing.TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
+    from joblot.config.source import Document
+
     Resolver = Callable[[Reference], Any]
 
 DEFERRABLE: Final = ("run", "input", "params", "env")
 """Fields that may hold references whose values are known only when the job starts."""
 _QUICK: Final = frozenset({"name", "action", "run", "input", "params", "needs", "outputs"})
-_PLAIN_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{4,99}").fullmatch
-"""Most names: without dots, and longer than those that Windows keeps for itself."""
-_QUICK_NAME: Final = re.compile(
-    r"(?!(?:con|prn|aux|nul|com[0-9]|lpt[0-9])(?:\.|$))[a-z0-9](?:[a-z0-9_-]|\.(?!\.|$)){0,99}",
-    re.IGNORECASE | re.ASCII,
-).fullmatch
 _NEVER: Final[tuple[str, ...]] = ("never",)
 _MOST_REMEMBERED: Final = 1000
 _NO_PARAMS: Final[dict[str, Any]] = {}
 _NO_TEXTS: Final[list[str]] = []
-_SPEC_NAMES: Final = {"timeout": "timeout_s", "grace": "grace_s"}
+_NO_LIMITS: Final[dict[str, int]] = {}
+SPEC_NAMES: Final = {"timeout": "timeout_s", "grace": "grace_s"}
 
 
 CONSEQUENCE: Final = "consequence"
@@ -67,32 +66,44 @@ class ConsequenceError(TemplateError):
         super().__init__("what it refers to is wrong")
 
 
+class LoadOptions(Struct):
+    """What the caller of `load` passed on. `lookup` and `names` find actions; `typed` is what `Sink` says of it."""
+
+    variables: Mapping[str, Any]
+    lookup: Callable[[str], Signature | None]
+    names: Callable[[], Iterable[str]]
+    strict: bool
+    importer: Callable[[list[str]], None] | None = None
+    spare_variables: bool = False
+    typed: bool = False
+
+
 class JobReader(Sink):
     """Reads jobs one after the other; `scope` holds what references may name when the batch is loaded."""
 
+    _table: typing.ClassVar[Mapping[str, Field]] = JOB
+    _spec_names: typing.ClassVar[Mapping[str, str]] = SPEC_NAMES
+
     def __init__(
         self,
-        *,
-        file: str,
-        spots: list[Spot],
-        clean: bool,
+        document: Document,
+        options: LoadOptions,
         scope: Mapping[str, Any],
-        secrets: Iterable[str],
-        limits: Mapping[str, int],
-        lookup: Callable[[str], Signature | None],
-        names: Callable[[], Iterable[str]],
-        strict: bool,
+        *,
+        secrets: Iterable[str] = (),
+        limits: Mapping[str, int] = _NO_LIMITS,
     ) -> None:
         super().__init__()
-        self._file = file
-        self._spots = spots
-        self._clean = clean
+        self.typed = options.typed
+        self._file = document.file
+        self._spots = document.spots
+        self._clean = document.clean
         self._scope = scope
         self._secrets = frozenset(secrets)
         self._limits = limits
-        self._lookup = lookup
-        self._names = names
-        self._severity = "error" if strict else "warning"
+        self._lookup = options.lookup
+        self._names = options.names
+        self._severity = "error" if options.strict else "warning"
         self._signatures: dict[str, Signature | None] = {}
         self._unknown_hints: dict[str, str] = {}
         self._layouts: dict[tuple[str, ...], tuple[str, ...]] = {}  # by the fields of a job, those looked up as a whole
@@ -171,6 +182,8 @@ class JobReader(Sink):
         fan = self._fan
         if fan is None or reference.root != ("item" if self._way == "foreach" else "matrix"):
             return self.known(reference)
+        from joblot.config.fanout import find_column
+
         find_column(reference, fan)
         return Kept(reference)
 
@@ -211,7 +224,7 @@ class JobReader(Sink):
         if "resources" in fields:
             fields["resources"] = self._resources(fields["resources"], (*keys, "resources"))
         self._base_retry = fields.pop("retry", {})
-        self._base = {_SPEC_NAMES.get(name, name): item for name, item in fields.items()}
+        self._base = {SPEC_NAMES.get(name, name): item for name, item in fields.items()}
         if self._base_retry:
             self._base["retry"] = Retry(**self._base_retry)
 
@@ -237,33 +250,35 @@ class JobReader(Sink):
         layout = tuple(job)
         alike = self._layouts.get(layout)
         if alike is None:
-            alike = self._layouts[layout] = _alike_fields(layout)
+            alike = self._layouts[layout] = self._alike_fields(layout)
         name, action, source = job.get("name"), job.get("action"), job.get("input")
         params, needs, outputs = (
             job.get("params", _NO_PARAMS),
             job.get("needs", _NO_TEXTS),
             job.get("outputs", _NO_TEXTS),
         )
-        if alike is _NEVER or type(name) is not str or not (_PLAIN_NAME(name) or _QUICK_NAME(name)):
+        if alike is _NEVER or type(name) is not str or not is_job_name(name):
             return None
-        if source is not None and not _is_plain_text(source):
+        if source is not None and not self._is_plain_text(source):
             return None
         if "run" in job:
-            if not _is_plain_text(job["run"]) or params != _NO_PARAMS:
+            if not self._is_plain_run(job["run"]) or params != _NO_PARAMS:
                 return None
         elif not self._right_before(action, source, params):
             return None
-        if (needs is not _NO_TEXTS and not _are_plain_texts(needs)) or (
-            outputs is not _NO_TEXTS and not _are_plain_texts(outputs)
+        if (needs is not _NO_TEXTS and not self._are_plain_texts(needs)) or (
+            outputs is not _NO_TEXTS and not self._are_plain_texts(outputs)
         ):
             return None
         rest = self._base
         if alike:
-            found = self._read_before.get(repr([(field, job[field]) for field in alike]))
+            found = self._read_before.get(self._shown(job, alike))
             if found is None:
                 return None
             rest = found
         self._note_name(name, index)
+        if callable(action):
+            action, rest = None, {**rest, "function": action}
         return JobSpec(
             name=name,
             action=action,
@@ -276,13 +291,50 @@ class JobReader(Sink):
             **rest,
         )
 
+    def _is_plain_text(self, value: Any) -> bool:
+        """A text with something in it, and no reference."""
+        return (
+            type(value) is str
+            and bool(value)
+            and not value.isspace()
+            and OPENING not in value
+            and len(value) <= MAX_TEXT
+            and (not self.typed or value.isprintable())
+        )
+
+    def _are_plain_texts(self, value: Any) -> bool:
+        return type(value) is list and all(map(self._is_plain_text, value))
+
+    def _is_plain_run(self, value: Any) -> bool:
+        return self._is_plain_text(value) or (self._are_plain_texts(value) and bool(value))
+
+    def _alike_fields(self, layout: tuple[str, ...]) -> tuple[str, ...]:
+        """Of a job with these fields, those to look up as a whole; `_NEVER` when such a job cannot take the short way."""
+        fields = set(layout)
+        if (
+            not fields <= self._table.keys()
+            or fields & {*WAYS, "max_parallel"}
+            or "name" not in fields
+            or ("run" in fields) == ("action" in fields)
+        ):
+            return _NEVER
+        return tuple(field for field in layout if field not in _QUICK)
+
     def _note_alike(self, job: dict[str, Any], spec: JobSpec) -> None:
         """Remember what the fields came to in which many jobs are alike."""
         alike = self._layouts.get(tuple(job), _NEVER)
         if alike and alike is not _NEVER and len(self._read_before) < _MOST_REMEMBERED:
-            names = {*self._base, *(_SPEC_NAMES.get(field, field) for field in alike)}
-            key = repr([(field, job[field]) for field in alike])
-            self._read_before[key] = {name: getattr(spec, name) for name in names}
+            names = {*self._base, *(self._spec_names.get(field, field) for field in alike)}
+            self._read_before[self._shown(job, alike)] = {name: getattr(spec, name) for name in names}
+
+    def _shown(self, job: dict[str, Any], fields: Iterable[str]) -> str:
+        """Some fields of a job as a text that is the same for the same values, and never else; empty when that cannot be told."""
+        values = [job[field] for field in fields]
+        for value in values if self.typed else ():
+            items = [*value, *value.values()] if type(value) is dict else value if type(value) is list else [value]
+            if not self._are_plain(items):
+                return ""
+        return repr(list(zip(fields, values, strict=True)))
 
     def _right_before(self, action: Any, source: Any, params: Any) -> bool:
         """Whether an action with parameters of these names and types was found right, and no value is odd."""
@@ -290,13 +342,19 @@ class JobReader(Sink):
             return False
         if (action, source is None, *params, *map(type, params.values())) not in self._right_shapes:
             return False
-        for value in params.values():
-            if type(value) is str:
-                if OPENING in value or len(value) > MAX_TEXT:
+        return self._are_plain(params.values())
+
+    def _are_plain(self, values: Iterable[Any]) -> bool:
+        """Whether they are texts, numbers and truth values, and none is odd."""
+        for value in values:
+            kind = type(value)
+            if kind is str:
+                if OPENING in value or len(value) > MAX_TEXT or (self.typed and not value.isprintable()):
                     return False
-            elif (type(value) is int and not -MAX_INT <= value < MAX_INT) or (
-                type(value) is float and value - value != 0
-            ):
+            elif kind is int or kind is float:
+                if not -MAX_INT <= value < MAX_INT:
+                    return False
+            elif kind is not bool and value is not None:
                 return False
         return True
 
@@ -307,7 +365,7 @@ class JobReader(Sink):
         if not isinstance(job, dict):
             self.add("type", f"`jobs[{index}]` must be a mapping, not {describe(job)}", keys)
             return None
-        inspect(job, keys, self.problems)
+        self._inspect(job, keys)
         if len(self.problems) != before:
             return None  # reading on could fail for the same reasons
         self._way, self._fan = self._fan_out(job, keys)
@@ -319,7 +377,7 @@ class JobReader(Sink):
         owner = f"job `{shorten(shown)}`" if isinstance(shown, str) else f"`jobs[{index}]`"
         if self._fan is not None and isinstance(filled.get("name"), str):
             filled = {**filled, "name": _probe_name(filled["name"])}
-        fields = read_fields(self, JOB, filled, keys, owner)
+        fields = read_fields(self, self._table, filled, keys, owner)
         if self._fan is not None:
             fields["name"] = job.get("name") if filled is job else shown
         elif isinstance(fields.get("name"), str):
@@ -344,6 +402,9 @@ class JobReader(Sink):
             self._note_alike(job, spec)
         return spec
 
+    def _inspect(self, job: dict[str, Any], keys: Keys) -> None:
+        inspect(job, keys, self.problems)
+
     def _fan_out(self, job: dict[str, Any], keys: Keys) -> tuple[str, FanOut | None]:
         """How the job stands for many: the field that says so and what it comes to; None when it is one job."""
         self._way, self._fan = "", None
@@ -359,11 +420,14 @@ class JobReader(Sink):
             message = f"`{given[0]}` and `{given[1]}` cannot stand together"
             self.add("value", message, (*keys, given[1]), hint="one of them makes the items", at_key=True)
             return "", None
+        from joblot.config.fanout import read_fan_out
+
         way, at = given[0], (*keys, given[0])
         value = job[way]
         if way == "foreach" and isinstance(value, str) and _is_deferred(value):
             return way, self._from_result(value, job, at)
-        value = self.fill(value, at, self.known)
+        if not self.typed:  # items that a program gives are data, whatever is written in them
+            value = self.fill(value, at, self.known)
         folder = self._scope["batch"]["folder"]
         return way, None if value is MISSING else read_fan_out(self, way, value, at, folder, secrets=self._secrets)
 
@@ -379,6 +443,8 @@ class JobReader(Sink):
         return FanOut("result", source=text.strip())
 
     def _check_items(self, fan: FanOut, fields: dict[str, Any], keys: Keys) -> None:
+        from joblot.config.fanout import check_items
+
         signature = self._signature(fields["action"]) if isinstance(fields.get("action"), str) else None
         if len(fan.columns) and not self.problems[self.since :]:
             check_items(self, fan, fields, signature, keys)
@@ -399,13 +465,13 @@ class JobReader(Sink):
 
     def _filled(self, job: dict[str, Any], keys: Keys) -> tuple[dict[str, Any], bool]:
         """The job's fields without references that are known now, and whether others are left."""
-        if not _holds_opening(job) and self._fan is None:
+        if self._fan is None and not _holds_opening(job):
             return job, False
         needs = self.fill(job.get("needs"), (*keys, "needs"), self._known_or_item, keep=self._fan is not None)
         deferred = any(_is_deferred(job.get(name)) for name in DEFERRABLE)
         filled = {}
         for name, value in job.items():
-            if name.startswith("x-") or name not in JOB or name in WAYS:
+            if name.startswith("x-") or name not in self._table or name in WAYS:
                 filled[name] = value
                 continue
             item = needs if name == "needs" else self._filled_field(name, value, keys, needs, deferred)
@@ -490,8 +556,7 @@ class JobReader(Sink):
                 "value", f"{owner} has both `action` and `run`", (*keys, "run"), hint="keep one of them", at_key=True
             )
         elif "action" not in job and "run" not in job:
-            hint = "a job has an `action`, or a command to `run`"
-            self.miss(("action", "run"), f"jobs[{index}] is missing `action`", keys, hint=hint)
+            self._miss_work(keys, owner)
         elif "run" in job and params:
             self.add(
                 "value",
@@ -501,13 +566,16 @@ class JobReader(Sink):
                 at_key=True,
             )
         elif "action" in fields:
-            return self._against_signature(fields, job, params, index)
+            return self._against_signature(fields, job, params, keys, owner)
         return plain(params) if params else {}
 
+    def _miss_work(self, keys: Keys, _owner: str) -> None:
+        hint = "a job has an `action`, or a command to `run`"
+        self.miss(("action", "run"), f"{path_text(keys)} is missing `action`", keys, hint=hint)
+
     def _against_signature(
-        self, fields: dict[str, Any], job: dict[str, Any], params: dict[str, Any], index: int
+        self, fields: dict[str, Any], job: dict[str, Any], params: dict[str, Any], keys: Keys, owner: str
     ) -> dict[str, Any]:
-        keys: Keys = ("jobs", index)
         action: str = fields["action"]
         signature = self._signature(action)
         if signature is None:
@@ -515,7 +583,8 @@ class JobReader(Sink):
             return plain(params) if params else {}
         before = len(self.problems)
         if signature.input == "required" and job.get("input") is None:
-            self.miss(("input",), f"jobs[{index}] is missing `input` (action `{action}` needs one)", keys)
+            where = owner if self.typed else path_text(keys)
+            self.miss(("input",), f"{where} is missing `input` (action `{action}` needs one)", keys)
         elif signature.input == "none" and job.get("input") is not None:
             self.add("value", f"action `{action}` takes no input", (*keys, "input"), hint="remove `input`", at_key=True)
         if "params" in job and "params" not in fields:
@@ -548,7 +617,7 @@ class JobReader(Sink):
         """Remember what was found right, if names and types alone decide it."""
         params = job.get("params") or {}
         decided = all(
-            name in signature.parameters and type(value) in _PLAIN and _types_decide(signature.parameters[name].type)
+            name in signature.parameters and type(value) in PLAIN and _types_decide(signature.parameters[name].type)
             for name, value in params.items()
         )
         if decided:
@@ -590,7 +659,7 @@ class JobReader(Sink):
 
     def _spec(self, fields: dict[str, Any], deferred: bool, place: Place | None) -> JobSpec:
         """The job with the batch's defaults merged in."""
-        own = {_SPEC_NAMES.get(name, name): value for name, value in fields.items()}
+        own = {SPEC_NAMES.get(name, name): value for name, value in fields.items()}
         if "retry" in own:
             merged = {**self._base_retry, **own["retry"]}
             own["retry"] = Retry(**merged) if merged else ONCE_ONLY
@@ -607,40 +676,16 @@ def _probe_name(name: str) -> str:
     return "".join("x" if isinstance(piece, Reference) else piece for piece in template.split(name))
 
 
-_PLAIN: Final = frozenset({str, int, float, bool, type(None)})
+PLAIN: Final = frozenset({str, int, float, bool, type(None)})
 
 
 def _types_decide(kind: Any) -> bool:
     """Whether a plain value's type alone says if it fits an annotation."""
-    if kind in _PLAIN or kind is Any or kind is object or (isinstance(kind, type) and issubclass(kind, PurePath)):
+    if kind in PLAIN or kind is Any or kind is object or (isinstance(kind, type) and issubclass(kind, PurePath)):
         return True
     if typing.get_origin(kind) in (typing.Union, types.UnionType):
         return all(_types_decide(member) for member in typing.get_args(kind))
     return False
-
-
-def _alike_fields(layout: tuple[str, ...]) -> tuple[str, ...]:
-    """Of a job with these fields, those to look up as a whole; `_NEVER` when such a job cannot take the short way."""
-    fields = set(layout)
-    if (
-        not fields <= JOB.keys()
-        or fields & {*WAYS, "max_parallel"}
-        or "name" not in fields
-        or ("run" in fields) == ("action" in fields)
-    ):
-        return _NEVER
-    return tuple(field for field in layout if field not in _QUICK)
-
-
-def _are_plain_texts(value: Any) -> bool:
-    return type(value) is list and all(map(_is_plain_text, value))
-
-
-def _is_plain_text(value: Any) -> bool:
-    """A text with something in it, and no reference."""
-    return (
-        type(value) is str and bool(value) and not value.isspace() and OPENING not in value and len(value) <= MAX_TEXT
-    )
 
 
 def _holds_opening(value: Any) -> bool:

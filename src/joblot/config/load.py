@@ -10,10 +10,14 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
+from msgspec.structs import replace
 
-from joblot.config.check import Asked, check, simple
+from joblot.config.check import check
+from joblot.config.jobs import LoadOptions
 from joblot.config.source import Document, Format, decode_text, format_of, parse, read_bytes
+from joblot.config.tree import from_python
 from joblot.core.model import Config, Signature
+from joblot.core.plan import encoded
 from joblot.digest import blake2b
 from joblot.errors import ConfigError, Diagnostic
 
@@ -26,13 +30,13 @@ Lookup = Callable[[str], Signature | None]
 Names = Callable[[], Iterable[str]]
 Importer = Callable[[list[str]], None]
 
-_NONE_GIVEN: Final[Mapping[str, str]] = MappingProxyType({})
+_NONE_GIVEN: Final[Mapping[str, Any]] = MappingProxyType({})
 
 
 def load(
     path: str | Path,
     *,
-    vars: Mapping[str, str] = _NONE_GIVEN,
+    vars: Mapping[str, Any] = _NONE_GIVEN,
     lookup: Lookup,
     names: Names,
     strict: bool = False,
@@ -50,7 +54,7 @@ def load(
     """
     shown = os.fspath(path)
     content = read_bytes(path)
-    asked = Asked(
+    options = LoadOptions(
         variables=vars, lookup=lookup, names=names, strict=strict, importer=importer, spare_variables=spare_vars
     )
     with _collection_paused():
@@ -59,7 +63,9 @@ def load(
         _refuse_odd_path(source, shown)
         folder, base = os.path.split(source)
         stem = os.path.splitext(base)[0]  # noqa: PTH122
-        return check(document, folder=folder, source=source, digest=_digest(content), default_name=stem, asked=asked)
+        return check(
+            document, folder=folder, source=source, digest=_digest(content), default_name=stem, options=options
+        )
 
 
 def load_text(
@@ -68,7 +74,7 @@ def load_text(
     file: str = "batch.yaml",
     folder: str | Path,
     format: Format = "yaml",
-    vars: Mapping[str, str] = _NONE_GIVEN,
+    vars: Mapping[str, Any] = _NONE_GIVEN,
     lookup: Lookup,
     names: Names,
     strict: bool = False,
@@ -79,7 +85,7 @@ def load_text(
     Raises:
         ConfigError: with everything that is wrong.
     """
-    asked = Asked(variables=vars, lookup=lookup, names=names, strict=strict, importer=importer)
+    options = LoadOptions(variables=vars, lookup=lookup, names=names, strict=strict, importer=importer)
     try:
         content = text.encode()
     except UnicodeEncodeError as error:
@@ -88,7 +94,14 @@ def load_text(
         document = parse(text.removeprefix("\ufeff"), file, format)
         stem = os.path.splitext(os.path.basename(file))[0] or "batch"  # noqa: PTH119, PTH122
         digest = _digest(content)
-        return check(document, folder=os.path.abspath(folder), source="", digest=digest, default_name=stem, asked=asked)  # noqa: PTH100
+        return check(
+            document,
+            folder=os.path.abspath(folder),  # noqa: PTH100
+            source="",
+            digest=digest,
+            default_name=stem,
+            options=options,
+        )
 
 
 def from_data(
@@ -98,7 +111,7 @@ def from_data(
     file: str = "",
     lookup: Lookup,
     names: Names,
-    vars: Mapping[str, str] = _NONE_GIVEN,
+    vars: Mapping[str, Any] = _NONE_GIVEN,
     strict: bool = True,
 ) -> Config:
     """The batch in a dictionary of the same form as a file; paths, dates and tuples are taken as well.
@@ -106,15 +119,22 @@ def from_data(
     Raises:
         ConfigError: with everything that is wrong.
     """
-    asked = Asked(variables=vars, lookup=lookup, names=names, strict=strict, importer=None)
+    options = LoadOptions(variables=vars, lookup=lookup, names=names, strict=strict, importer=None)
     problems: list[Problem] = []
     try:
-        document = Document(simple(dict(data), (), problems), file)
+        document = Document(from_python(data, (), problems), file)
     except RecursionError:
         raise ConfigError([Diagnostic("limit", "the data is nested too deeply", file=file)]) from None
     if problems:
         raise ConfigError(document.diagnostics(problems))
-    config, _ = check(document, folder=os.path.abspath(folder), source="", digest="", default_name="batch", asked=asked)  # noqa: PTH100
+    config, _ = check(
+        document,
+        folder=os.path.abspath(folder),  # noqa: PTH100
+        source="",
+        digest="",
+        default_name="batch",
+        options=options,
+    )
     return config
 
 
@@ -126,6 +146,22 @@ def encode(config: Config) -> bytes:
 def decode(content: bytes) -> Config:
     """The batch that `encode` stored."""
     return msgspec.json.decode(content, type=Config)
+
+
+def refuse_unreadable(config: Config) -> None:
+    """Make sure that a batch made by hand reads back from what is stored of it, its functions aside.
+
+    Raises:
+        ConfigError: it does not.
+    """
+    hint = "make it with `Batch`, or load it from a file"
+    try:
+        again = decode(encoded(config))
+    except (msgspec.MsgspecError, TypeError, ValueError, OverflowError, RecursionError) as error:
+        raise ConfigError(f"`batch` cannot be stored: {error}", hint=hint) from None
+    jobs = ([replace(job, function=None) for job in one.jobs] for one in (config, again))
+    if next(jobs) != next(jobs) or replace(config, jobs=[]) != replace(again, jobs=[]):
+        raise ConfigError("`batch` holds values that cannot be stored", hint=hint)
 
 
 def _refuse_odd_path(path: str, shown: str) -> None:

@@ -38,7 +38,7 @@ _DEFERRABLE: Final = ("run", "input", "params", "env")
 def load_several(
     paths: Sequence[str | Path],
     *,
-    vars: Mapping[str, str],
+    vars: Mapping[str, Any],
     lookup: Lookup,
     names: Names,
     strict: bool = False,

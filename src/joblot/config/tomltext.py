@@ -7,7 +7,17 @@ from bisect import bisect_left
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
-from joblot.config.tree import MAX_DEPTH, BrokenTextError, Keys, Problem, Spot, Spots, Wanted, too_long_number
+from joblot.config.tree import (
+    MAX_DEPTH,
+    BrokenTextError,
+    Keys,
+    Problem,
+    Spot,
+    Spots,
+    Wanted,
+    from_python,
+    too_long_number,
+)
 from joblot.core.written import shorten
 
 if TYPE_CHECKING:
@@ -30,7 +40,7 @@ def parse(text: str, problems: list[Problem], _noun: str = "") -> tuple[Any, lis
     import tomllib
 
     try:
-        data = _simple(tomllib.loads(text), (), problems)
+        data = from_python(tomllib.loads(text), (), problems)
     except tomllib.TOMLDecodeError as error:
         raise BrokenTextError(_from_decoder(text, str(error))) from None
     except RecursionError:
@@ -45,15 +55,6 @@ def parse(text: str, problems: list[Problem], _noun: str = "") -> tuple[Any, lis
         located = locate(text, {"jobs": {number: {} for number in range(len(jobs))}})
         spots = [located.get(("jobs", number), ((0, 0), (0, 0)))[1] for number in range(len(jobs))]
     return data, spots
-
-
-def _simple(value: Any, keys: Keys, problems: list[Problem]) -> Any:
-    """The value with dates and times as texts."""
-    if isinstance(value, dict) and len(keys) <= MAX_DEPTH:
-        return {key: _simple(item, (*keys, key), problems) for key, item in value.items()}
-    if isinstance(value, list) and len(keys) <= MAX_DEPTH:
-        return [_simple(item, (*keys, number), problems) for number, item in enumerate(value)]
-    return value.isoformat() if hasattr(value, "isoformat") else value
 
 
 def _too_deep(text: str) -> Problem:

@@ -5,6 +5,7 @@ Knows nothing of file formats and nothing of batches: only values, the keys that
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
@@ -28,9 +29,9 @@ Wanted = dict[str | int, Any]
 Spots = dict[Keys, tuple[Spot, Spot]]
 """Of each value found: the spot of its key, and its own. The same for an item of a list."""
 
-_UNFIT_CHARACTER: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
-
-_LONG_NUMBER: Final = re.compile(r"[0-9][0-9_]{3999,}")
+# Two patterns: one class that reaches from controls to surrogates takes `re` seven times as long to compile.
+_CONTROL: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+_SURROGATE: Final = re.compile("[\ud800-\udfff]")
 
 
 class Problem(Struct, frozen=True):
@@ -65,6 +66,64 @@ def path_text(keys: Keys) -> str:
     return "".join(parts).removeprefix(".")
 
 
+def from_python(value: Any, keys: Keys, problems: list[Problem], *, iterables: bool = False) -> Any:
+    """Data made in Python as a file would give it: tuples as lists, paths and dates as texts.
+
+    With `iterables` all of them are lists, and a number may be a key: so much is taken of items, which come from anywhere.
+
+    Raises:
+        RecursionError: it is nested too deeply, or holds itself.
+    """
+    if value is None or type(value) in _SINGLE:
+        return value
+    if isinstance(value, Mapping):
+        made = {}
+        for key, item in value.items():
+            number = type(key) is int and -MAX_INT <= key < MAX_INT
+            if isinstance(key, str) or (iterables and number):
+                name = str(single(key))
+                made[name] = from_python(item, (*keys, name), problems, iterables=iterables)
+            else:
+                shown = f"`{key}`" if number else f"of type `{type(key).__name__}`"
+                problems.append(Problem("key", f"key {shown} is not a text", keys))
+        return made
+    if isinstance(value, (list, tuple)) or (iterables and is_listed(value)):
+        return [
+            item if type(item) in _SINGLE else from_python(item, (*keys, number), problems, iterables=iterables)
+            for number, item in enumerate(value)
+        ]
+    found = single(value)
+    if type(found) not in _SINGLE:
+        problems.append(Problem("type", f"a value of type `{type(value).__name__}` cannot stand in a batch", keys))
+        return None
+    return found
+
+
+def is_listed(value: Any) -> bool:
+    """Whether a value is an iterable that stands for a list: neither a text nor a mapping."""
+    return isinstance(value, Iterable) and not isinstance(value, (str, bytes, bytearray, Mapping))
+
+
+def single(value: Any) -> Any:
+    """A path or a date as a text, and a kind of text or number as such; anything else as it is."""
+    if type(value) in _SINGLE:
+        return value
+    for kind, exactly in _SINGLE.items():
+        if isinstance(value, kind):
+            return exactly(value)
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    from datetime import date, time
+
+    return value.isoformat() if isinstance(value, (date, time)) else value
+
+
+_SINGLE: Final[dict[type, Callable[[Any], Any]]] = {
+    bool: bool, str: str.__str__, int: int.__int__, float: float.__float__,
+}  # fmt: skip
+"""By kind of value, what makes one of a value of a derived class."""
+
+
 def describe(value: Any) -> str:
     """What a wrong value is, for the end of a message."""
     if isinstance(value, Written):
@@ -73,6 +132,8 @@ def describe(value: Any) -> str:
         return "null"
     if isinstance(value, bool):
         return "`true`" if value else "`false`"
+    if isinstance(value, int) and not -MAX_INT <= value < MAX_INT:
+        return "a number of more than 64 bits"
     if isinstance(value, (int, float)):
         return f"the number {value}"
     if isinstance(value, str):
@@ -102,19 +163,25 @@ def inspect(value: Any, keys: Keys, problems: list[Problem]) -> None:
             seen.add(id(item))
             pairs: Iterable[tuple[Any, Any]] = item.items() if isinstance(item, dict) else enumerate(item)
             for key, inner in pairs:
-                if isinstance(key, str) and _UNFIT_CHARACTER.search(key):
+                if isinstance(key, str) and _unfit_character(key):
                     problems.append(Problem("character", f"key `{shorten(key)}` holds a control character", at))
                 stack.append((inner, (*at, key)))
         else:
             _inspect_number(item.value if isinstance(item, Written) else item, at, problems)
 
 
+def _unfit_character(text: str) -> str:
+    """A character that no text of a batch may hold; empty when there is none."""
+    found = None if text.isprintable() else _CONTROL.search(text) or _SURROGATE.search(text)
+    return found[0] if found else ""
+
+
 def _inspect_text(text: str, keys: Keys, problems: list[Problem]) -> None:
     if len(text) > MAX_TEXT:
         problems.append(Problem("limit", f"a text is longer than {MAX_TEXT >> 20} MiB", keys))
-    found = _UNFIT_CHARACTER.search(text)
+    found = _unfit_character(text)
     if found:
-        code = ord(found[0])
+        code = ord(found)
         kind = "half of a surrogate pair" if code >= 0xD800 else "a NUL" if code == 0 else "a control character"
         problems.append(Problem("character", f"a text holds {kind} (U+{code:04X})", keys))
 
@@ -133,7 +200,7 @@ def _inspect_number(value: Any, keys: Keys, problems: list[Problem]) -> None:
 
 def too_long_number(text: str) -> Problem:
     """The problem that a text holds a number with more digits than Python reads."""
-    found = _LONG_NUMBER.search(text)
+    found = re.search(r"[0-9][0-9_]{3999,}", text)
     before = text[: found.start()] if found else ""
     spot = (before.count("\n") + 1, len(before) - before.rfind("\n")) if found else None
     return Problem("value", "a number is too large: whole numbers have 64 bits", spot=spot)

@@ -12,7 +12,6 @@ from msgspec import Struct
 
 from joblot.config.fields import (
     MISSING,
-    VARIABLE_NAME,
     Field,
     Mismatch,
     Sink,
@@ -21,6 +20,7 @@ from joblot.config.fields import (
     each,
     filled_text,
     flag,
+    is_variable_name,
     mapping,
     read_fields,
     text,
@@ -71,7 +71,7 @@ class Variable(Struct, frozen=True):
     high: Any = None
 
 
-def read_variables(sink: Sink, declared: Any, given: Mapping[str, str]) -> dict[str, Any]:
+def read_variables(sink: Sink, declared: Any, given: Mapping[str, Any]) -> dict[str, Any]:
     """The value of every variable, `MISSING` where it is wrong.
 
     Numbers and truth values are `Written`, so that a text made of them is what was typed.
@@ -85,7 +85,7 @@ def read_variables(sink: Sink, declared: Any, given: Mapping[str, str]) -> dict[
     for name, item in items.items():
         if name.startswith("x-"):
             continue
-        if not VARIABLE_NAME.fullmatch(name):
+        if not is_variable_name(name):
             hint = "a variable is named with letters, digits, `_` and `-`"
             sink.add("name", f"`{shorten(name)}` cannot be a variable", ("vars", name), hint=hint, at_key=True)
             continue
@@ -95,7 +95,7 @@ def read_variables(sink: Sink, declared: Any, given: Mapping[str, str]) -> dict[
     return values
 
 
-def _report_unknown(sink: Sink, known: list[str], given: Mapping[str, str]) -> None:
+def _report_unknown(sink: Sink, known: list[str], given: Mapping[str, Any]) -> None:
     listed = ", ".join(f"`{name}`" for name in known)
     for name in given:
         if name not in known:
@@ -153,7 +153,7 @@ def _kind_of(value: Any) -> str:
     return "number" if isinstance(core, float) else "list" if isinstance(core, list) else "string"
 
 
-def _value(sink: Sink, variable: Variable, given: Mapping[str, str]) -> Any:
+def _value(sink: Sink, variable: Variable, given: Mapping[str, Any]) -> Any:
     keys: Keys = ("vars", variable.name)
     if variable.name in given:
         return _given(sink, variable, given[variable.name], keys)
@@ -169,14 +169,18 @@ def _value(sink: Sink, variable: Variable, given: Mapping[str, str]) -> Any:
     return value if value is MISSING else _allowed(sink, variable, value, (*keys, "default"))
 
 
-def _given(sink: Sink, variable: Variable, raw: str, keys: Keys) -> Any:
+def _given(sink: Sink, variable: Variable, raw: Any, keys: Keys) -> Any:
+    """The value that the command line gives as text, or a program as what it is."""
     before = len(sink.problems)
     inspect(raw, keys, sink.problems)
     if len(sink.problems) != before:
         return MISSING
-    value = from_text(variable.kind, raw)
+    if isinstance(raw, str):
+        value, shown = from_text(variable.kind, raw), f"`{shorten(raw)}`"
+    else:
+        value, shown = raw if _fits(variable.kind, raw) else MISSING, describe(raw)
     if value is MISSING:
-        message = f"variable `{variable.name}` must be {_MEANING[variable.kind]}, not `{shorten(raw)}`"
+        message = f"variable `{variable.name}` must be {_MEANING[variable.kind]}, not {shown}"
         hint = "write `true` or `false`" if variable.kind == "bool" else ""
         sink.add("variable", message, keys, hint=hint, at_key=True)
         return MISSING
@@ -215,23 +219,23 @@ def _reader(kind: str) -> Any:
     """Reads a value as it stands in the file."""
 
     def read(_: Sink, value: Any, __: Keys) -> Any:
-        core = value.value if isinstance(value, Written) else value
-        written = value.text if isinstance(value, Written) else value
-        fits = {
-            "string": isinstance(written, str),
-            "path": isinstance(written, str),
-            "date": isinstance(written, str) and _is_date(written),
-            "int": isinstance(core, int) and not isinstance(core, bool),
-            "number": isinstance(core, (int, float)) and not isinstance(core, bool),
-            "bool": isinstance(core, bool),
-            "list": isinstance(core, list),
-        }
-        if not fits[kind]:
-            hint = "write `true` or `false`" if kind == "bool" and isinstance(core, str) else ""
+        if not _fits(kind, value):
+            hint = "write `true` or `false`" if kind == "bool" and isinstance(value, str) else ""
             raise Mismatch(f"must be {_MEANING[kind]}, not {describe(value)}", hint=hint)
-        return written if kind in ("string", "path", "date") else value
+        return value.text if isinstance(value, Written) and kind in ("string", "path", "date") else value
 
     return read
+
+
+def _fits(kind: str, value: Any) -> bool:
+    """Whether a value is of that kind as it stands."""
+    core = value.value if isinstance(value, Written) else value
+    if kind in ("string", "path", "date"):
+        written = value.text if isinstance(value, Written) else value
+        return isinstance(written, str) and (kind != "date" or _is_date(written))
+    if isinstance(core, bool) or kind == "bool":
+        return isinstance(core, bool) and kind == "bool"
+    return isinstance(core, list) if kind == "list" else isinstance(core, (int, float) if kind == "number" else int)
 
 
 def _allowed(sink: Sink, variable: Variable, value: Any, keys: Keys) -> Any:

@@ -5,9 +5,12 @@ from __future__ import annotations
 import re
 from typing import Final
 
-JOB_NAME: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_-]|\.(?!\.|$)){0,99}", re.ASCII)
-"""Names of jobs; names that Windows reserves are refused as well."""
-RESERVED_NAME: Final = re.compile(r"(?:con|prn|aux|nul|com[0-9]|lpt[0-9])(?:\.|$)", re.IGNORECASE)
+_PART: Final = re.compile(r"[A-Za-z0-9_-]+").fullmatch
+"""What stands between the dots of a name."""
+_LONGEST: Final = 100
+_RESERVED: Final = frozenset(
+    {"con", "prn", "aux", "nul", *(f"{port}{number}" for port in ("com", "lpt") for number in range(10))}
+)
 NAME_RULE: Final = (
     "a name is 1 to 100 of `A-Z a-z 0-9 . _ -`, begins with a letter or a digit, has no `..` and no `.` at its end"
 )
@@ -15,4 +18,18 @@ NAME_RULE: Final = (
 
 def is_job_name(name: str) -> bool:
     """Whether a job may be called so."""
-    return bool(JOB_NAME.fullmatch(name)) and not RESERVED_NAME.match(name)
+    if (
+        4 < len(name) <= _LONGEST and "." not in name
+    ):  # as most are; names without an ending that Windows keeps are shorter
+        return _PART(name) is not None and name[0] not in "_-"
+    return keeps_rule(name) and not is_reserved(name)
+
+
+def keeps_rule(name: str) -> bool:
+    """Whether a name is as `NAME_RULE` says."""
+    return len(name) <= _LONGEST and name[:1].isalnum() and all(map(_PART, name.split(".")))
+
+
+def is_reserved(name: str) -> bool:
+    """Whether Windows keeps a name for itself, whatever its ending."""
+    return name.partition(".")[0].lower() in _RESERVED

@@ -208,8 +208,8 @@ class Plan:
 
     @cached_property
     def encoded(self) -> bytes:
-        """The batch as JSON, as it is stored beside a run's events. Python callables stand as their qualified names."""
-        return msgspec.json.encode(self.config, enc_hook=_callable_name)
+        """The batch as JSON, as it is stored beside a run's events."""
+        return encoded(self.config)
 
     @cached_property
     def fingerprint(self) -> str:
@@ -265,6 +265,11 @@ class _Jobs:
                 yield getattr(spec, field) if field == "needs" else ()
             else:
                 yield from next(fans).values(field)
+
+
+def encoded(config: Config) -> bytes:
+    """A batch as JSON. Python callables stand as their qualified names."""
+    return msgspec.json.encode(config, enc_hook=_callable_name)
 
 
 def expand(config: Config) -> Plan:

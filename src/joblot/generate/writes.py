@@ -15,7 +15,7 @@ from unicodedata import normalize
 from msgspec import Struct, structs
 
 from joblot.config.source import Format
-from joblot.core.names import RESERVED_NAME
+from joblot.core.names import is_reserved
 from joblot.core.written import shorten
 from joblot.errors import ConfigError, Diagnostic, JoblotError, UsageError
 from joblot.files import reason_of, write_atomically
@@ -199,7 +199,7 @@ def _wrong_name(name: str) -> str:
         return reason
     if name != name.strip() or name.endswith("."):
         return "begins or ends with a blank, or ends with a dot"
-    if RESERVED_NAME.match(name):
+    if is_reserved(name):
         return "is one that Windows keeps for itself"
     if len(name.encode()) > _MOST_BYTES_OF_A_NAME:
         return f"is longer than {_MOST_BYTES_OF_A_NAME} bytes"

@@ -1,0 +1,348 @@
+"""What a program says by calls (`Batch`, `add`, `run`), read by the tables that batch files are read by.
+
+What only Python has becomes what a file would hold (tuples and other iterables lists, paths and dates texts, functions in `needs` names),
+or stays what it is: a function to run. Problems have no place; all of one call become one `ConfigError`, and nothing is kept of that call.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Final
+
+from joblot.config import fields as table
+from joblot.config.check import BatchReader
+from joblot.config.fields import WAYS, Field, Mismatch, Sink
+from joblot.config.jobs import SPEC_NAMES, JobReader, LoadOptions
+from joblot.config.source import Document
+from joblot.config.tree import MAX_DEPTH, Keys, Problem, describe, from_python, inspect, is_listed, path_text, single
+from joblot.core.fan_out import pattern_of
+from joblot.core.model import JobSpec
+from joblot.core.names import is_job_name
+from joblot.core.selection import selectors
+from joblot.core.written import shorten
+from joblot.errors import ConfigError, Diagnostic, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from joblot.config.fields import Reader
+    from joblot.core.model import Place, Signature
+
+_RETRY: Final = {"retry_only" if name == "only" else name: name for name in table.RETRY}
+"""The arguments that make up `retry`, and its fields."""
+_ITERABLES: Final = frozenset({*WAYS, "run", "input", "outputs", "tags", "retry_only", "secrets", "needs"})
+"""The arguments that are lists, or have lists in them: any iterable does."""
+
+
+def _refusal(problems: Iterable[Problem], about: str = "") -> ConfigError:
+    """One error for all that is wrong with a call; it names the argument, and the job that it is `about`."""
+    diagnostics = []
+    for problem in problems:
+        if problem.severity == "error":
+            way, message = problem.keys[2:] if problem.keys[:1] == ("jobs",) else problem.keys, problem.message
+            if way == ("action",):
+                way, message = ("what",), message.replace("`action`", "`what`", 1)
+            diagnostics.append(Diagnostic(problem.code, message, path_text(way), hint=problem.hint))
+    first = diagnostics[0]
+    summary, argument = first.message, first.path.partition(".")[0].partition("[")[0]
+    if argument and f"`{argument}" not in summary and first.code != "duplicate_name":
+        summary = f"`{shorten(first.path)}`: {summary}"
+    if about and about not in summary and argument != "name":
+        summary = f"{about}: {summary}"
+    return ConfigError(diagnostics, summary=summary)
+
+
+def _as_data(name: str, value: Any, keys: Keys, unfit: list[Problem]) -> Any:
+    """The value of an argument as a file would give it."""
+    try:
+        if isinstance(value, (list, tuple, Mapping)) or (name in _ITERABLES and is_listed(value)):
+            return from_python(value, keys, unfit, iterables=name in _ITERABLES)
+        return single(value)
+    except RecursionError:
+        unfit.append(Problem("limit", f"nested deeper than {MAX_DEPTH} levels", keys))
+        return None
+
+
+# --- a batch and its jobs ---------------------------------------------------------------------------
+
+
+def _function_or_name(_: Sink, value: Any, __: Keys) -> Any:
+    if not callable(value) and (not isinstance(value, str) or not value.strip()):
+        raise Mismatch(f"must be a function or the name of an action, not {describe(value)}")
+    return value
+
+
+class CallReader(JobReader):
+    """Reads the calls that make one batch; `settings` is that batch without its jobs.
+
+    Raises:
+        ConfigError: what is given for the batch itself is wrong.
+    """
+
+    _spec_names: ClassVar[Mapping[str, str]] = {**SPEC_NAMES, **dict.fromkeys(_RETRY, "retry")}
+    _table: ClassVar[Mapping[str, Field]] = {
+        **{name: field for name, field in table.JOB.items() if name != "retry"},
+        **{argument: table.RETRY[name] for argument, name in _RETRY.items()},
+        "action": Field(_function_or_name, {}, "A function, or the name of a registered action."),
+    }
+
+    def __init__(
+        self,
+        given: Mapping[str, Any],
+        lookup: Callable[[str], Signature | None],
+        names: Callable[[], Iterable[str]],
+    ) -> None:
+        first = Sink()
+        data = {name: _as_data(name, value, (name,), first.problems) for name, value in given.items()}
+        folder = first.read(_folder, data.pop("folder", "."), ("folder",))
+        options = LoadOptions({}, lookup, names, strict=False, typed=True)
+        reader = BatchReader(Document({**data, "jobs": []}), str(folder), options)
+        settings = reader.read("", "", "")
+        if settings is None or first.problems:
+            raise _refusal([*first.problems, *reader.problems])
+        document = Document(None, clean=True)
+        super().__init__(document, options, reader.scope, secrets=settings.secrets, limits=settings.limits)
+        self.settings = settings
+        self._unfit: list[Problem] = []  # what no file could hold, in the call at hand
+        self._functions: dict[int, str] = {}  # names of jobs by the `id` of their function, which the job keeps alive
+        self._unchecked: dict[int, dict[str, Any]] = {}  # by number, jobs whose actions are not known yet
+
+    def job(self, index: int, name: Any, what: Any, given: Mapping[str, Any]) -> JobSpec:
+        """The job of that number, from the arguments of `Batch.add`.
+
+        Raises:
+            ConfigError: everything that is wrong with it.
+        """
+        spec, job = self._plain_function(index, name, what, given), {}
+        if spec is None:
+            job = self._as_job(("jobs", index), name, what, given)
+            if not self._unfit:
+                spec = (None if self.problems else self._quick(index, job)) or self._careful(index, job)
+        if self.problems or self._unfit:
+            problems, self.problems, self._unfit = [*self._unfit, *self.problems], [], []
+            if spec is None or any(problem.severity == "error" for problem in problems):
+                raise self._refused(index, name, problems)
+        assert spec is not None, "BUG: no problem and no job"
+        if spec.function is not None:
+            self._functions[id(what)] = spec.name if spec.fan_out is None else pattern_of(spec.name)
+        elif spec.action is not None and self._signature(spec.action) is None:
+            self._unchecked[index] = job
+        return spec
+
+    def check_again(self, jobs: list[JobSpec]) -> None:
+        """Read those jobs again whose actions became known after them, in place.
+
+        Raises:
+            ConfigError: one of them is wrong.
+        """
+        for index, job in list(self._unchecked.items()):
+            if self._signature(job["action"]) is not None:
+                spec = self._careful(index, job)
+                problems, self.problems = self.problems, []
+                if spec is None:
+                    raise _refusal(problems, f"job `{job['name']}`")
+                jobs[index] = spec
+                del self._unchecked[index]
+
+    def _plain_function(self, index: int, name: Any, what: Any, given: Mapping[str, Any]) -> JobSpec | None:
+        """The job, when it is of the kind that most are: a function, and perhaps needs, in plain texts."""
+        if not callable(what) or type(name) is not str or not is_job_name(name):
+            return None
+        needs = given.get("needs", ())
+        if given and (
+            list(given) != ["needs"] or type(needs) not in (list, tuple) or not all(map(self._is_plain_text, needs))
+        ):
+            return None
+        self._note_name(name, index)
+        return JobSpec(name=name, function=what, needs=tuple(needs))
+
+    def _as_job(self, keys: Keys, name: Any, what: Any, given: Mapping[str, Any]) -> dict[str, Any]:
+        """The job as a file would give it, but that its action may be a function. What cannot be so is noted as odd."""
+        job: dict[str, Any] = {"name": single(name)}
+        if what is not None:
+            job["action"] = what if callable(what) else single(what)
+        for field, value in given.items():
+            known = value if field != "needs" else self._needs(value, (*keys, field))
+            job[field] = _as_data(field, known, (*keys, field), self._unfit)
+        return job
+
+    def _needs(self, value: Any, keys: Keys) -> Any:
+        """Names for functions that were made jobs before."""
+        needs = [value] if callable(value) else value
+        if not is_listed(needs):
+            return needs
+        found = []
+        for number, need in enumerate(needs):
+            if callable(need) and id(need) not in self._functions:
+                shown = getattr(need, "__name__", type(need).__name__)
+                message = f"`{keys[-1]}[{number}]` is the function `{shown}`, which is not a job of this batch"
+                self.add("unknown_need", message, (*keys, number))
+            else:
+                found.append(self._functions[id(need)] if callable(need) else need)
+        return found
+
+    def _refused(self, index: int, name: Any, problems: list[Problem]) -> ConfigError:
+        folded = name.lower() if isinstance(name, str) else ""
+        if self._first.get(folded) == index:  # noted for this job, which there will not be
+            del self._first[folded]
+            self._spelled.pop(folded, None)
+        return _refusal(problems, f"job `{shorten(name)}`" if isinstance(name, str) else "")
+
+    def _inspect(self, job: dict[str, Any], keys: Keys) -> None:
+        super()._inspect({name: value for name, value in job.items() if name not in WAYS}, keys)
+
+    def _right_before(self, action: Any, source: Any, params: Any) -> bool:
+        if not callable(action) or type(params) is not dict:
+            return super()._right_before(action, source, params)
+        return not params or (self._are_plain(params) and self._are_plain(params.values()))
+
+    def _signature(self, action: str) -> Signature | None:
+        found = super()._signature(action)
+        if found is None:
+            del self._signatures[action]  # it may be registered later
+        return found
+
+    def _miss_work(self, keys: Keys, owner: str) -> None:
+        hint = "a job has a function or an action, or a command to `run`"
+        self.add("missing", f"{owner} is missing `what`", keys, hint=hint)
+
+    def _against_signature(
+        self, fields: dict[str, Any], job: dict[str, Any], params: dict[str, Any], keys: Keys, owner: str
+    ) -> dict[str, Any]:
+        return params if callable(fields["action"]) else super()._against_signature(fields, job, params, keys, owner)
+
+    def _spec(self, fields: dict[str, Any], deferred: bool, place: Place | None) -> JobSpec:
+        retry = {name: fields.pop(argument) for argument, name in _RETRY.items() if argument in fields}
+        if retry:
+            fields["retry"] = {table.RETRY_NAMES.get(name, name): value for name, value in retry.items()}
+        if callable(fields.get("action")):
+            fields["function"] = fields.pop("action")
+        return super()._spec(fields, deferred, place)
+
+
+# --- arguments of functions -------------------------------------------------------------------------
+
+
+def read_arguments(arguments: Mapping[str, Reader], /, **given: Any) -> dict[str, Any]:
+    """The arguments of a public function; one that is not known here is left as it is.
+
+    Raises:
+        ConfigError: everything that is wrong with them.
+        UsageError: one that selects jobs is empty.
+    """
+    sink = Sink()
+    sink.typed = True
+    found = {}
+    for name, value in given.items():
+        before, known = len(sink.problems), list(value) if is_listed(value) else single(value)
+        if name not in _INSPECTED_BY_OTHERS:
+            inspect(known, (name,), sink.problems)
+        if len(sink.problems) == before:
+            found[name] = sink.read(arguments[name], known, (name,)) if name in arguments else value
+    if sink.problems:
+        raise _refusal(sink.problems)
+    return found
+
+
+def _optional(reader: Reader) -> Reader:
+    return lambda sink, value, keys: None if value is None else reader(sink, value, keys)
+
+
+def _each(reader: Reader) -> Reader:
+    return table.each(lambda sink, value, keys: reader(sink, single(value), keys), one_is_a_list=True)
+
+
+def _path(_: Sink, value: Any, __: Keys) -> str:
+    if not isinstance(value, str):
+        raise Mismatch(f"must be a path, not {describe(value)}")
+    try:
+        os.fsencode(value)
+    except UnicodeEncodeError:
+        raise Mismatch("must be a path, and holds half of a surrogate pair", code="character") from None
+    if "\0" in value:
+        raise Mismatch("must be a path, and holds a NUL", code="character")
+    return value
+
+
+def _paths(sink: Sink, value: Any, keys: Keys) -> str | tuple[str, ...]:
+    if isinstance(value, str):
+        return _path(sink, value, keys)
+    if not isinstance(value, list):
+        what = "a batch, a path" if keys == ("batch",) else "a path"
+        raise Mismatch(f"must be {what}, or a list of paths, not {describe(value)}")
+    paths: tuple[str, ...] = _each(_path)(sink, value, keys)
+    return paths
+
+
+def _folder(sink: Sink, value: Any, keys: Keys) -> Path:
+    """The absolute path of a batch's folder. It is recorded, which takes UTF-8."""
+    folder = Path(_path(sink, value, keys)).absolute()
+    try:
+        str(folder).encode()
+    except UnicodeEncodeError:
+        hint = "paths are kept as UTF-8: give the folder another name"
+        raise Mismatch(f"is not UTF-8 text: `{shorten(str(folder))}`", hint=hint, code="file") from None
+    return folder
+
+
+def _state(_: Sink, value: Any, __: Keys) -> Any:
+    """Which paths can be a state folder is for whoever opens it to say."""
+    if value is None or value is False or isinstance(value, str):
+        return value
+    raise Mismatch(f"must be a path, or `false` to keep nothing on disk, not {describe(value)}")
+
+
+def _bytes(sink: Sink, value: Any, keys: Keys) -> int:
+    return int(table.size(sink, value, keys))
+
+
+def _selected(sink: Sink, value: Any, keys: Keys) -> tuple[str, ...]:
+    if value is None:
+        return ()
+    found = selectors(value) if isinstance(value, str) else _each(table.text)(sink, value, keys)
+    if not found:
+        raise UsageError(f"`{keys[0]}` holds no selector", hint="leave it out, or give None, to mean all jobs")
+    return found
+
+
+def _observer(_: Sink, value: Any, __: Keys) -> Any:
+    for name in ("started", "recorded", "idle", "warned", "ended"):
+        if not callable(getattr(value, name, None)):
+            raise Mismatch(f"must be an observer, and has no method `{name}`")
+    return value
+
+
+def _values(sink: Sink, value: Any, keys: Keys) -> dict[str, Any]:
+    return table.mapping(_as_data("vars", value, keys, sink.problems))
+
+
+def _row(sink: Sink, value: Any, keys: Keys) -> dict[str, str]:
+    return {name: sink.read(table.text, item, (*keys, name)) for name, item in _values(sink, value, keys).items()}
+
+
+def _function(_: Sink, value: Any, __: Keys) -> Any:
+    if not callable(value):
+        raise Mismatch(f"must be a function, not {describe(value)}")
+    return value
+
+
+_INSPECTED_BY_OTHERS: Final = frozenset(
+    {"state", "report", "cluster", "batch", "path", "vars", "template", "items", "folder"}
+)
+_OF_THE_BATCH: Final = {name: _optional(table.BATCH[name].read) for name in ("fail_fast", "max_failures", "timeout")}
+RUN: Final[dict[str, Reader]] = {
+    **_OF_THE_BATCH, "workers": _optional(table.BATCH["max_workers"].read), "timeout_s": table.limit_duration,
+    "batch": _paths, "path": _paths, "vars": _values, "observers": _each(_observer), "resume": _optional(table.text),
+    "report": _optional(_path), "on": table.text, "cluster": _optional(_path), "state": _state, "run_id": _optional(table.text),
+    "strict": table.flag, "stop_grace_s": table.duration, "disk_wait_s": table.duration, "allow_network_fs": table.flag,
+    "max_memory": _optional(_bytes), "max_log": _bytes, "capture": table.flag, "force": _each(table.filled_text), "fuse": table.flag,
+    "only": _selected, "upto": _selected, "from_": _selected, "exclude": _selected,
+}  # fmt: skip
+"""What `run` and `load` take, those of `Options` included."""
+GENERATE: Final[dict[str, Reader]] = {
+    "template": _path, "items": _each(_row), "folder": _path, "name": table.text, "force": table.flag, "prune": table.flag,
+    "write": table.flag, "check": _optional(_function),
+}  # fmt: skip
+"""What `generate_files` takes."""
