@@ -42,9 +42,9 @@ def judge_of(plan: Plan, made: Mapping[str, Made], force: Sequence[str] = ()) ->
     """The judge of a plan of which nothing runs. References to results are taken from what the jobs made last."""
     state = RunState(plan, Limits())
     for job in plan.referenced_results:
-        kept = made.get(plan.name(job))
-        if kept is not None:
-            state.results[job] = kept.result
+        last = made.get(plan.name(job))
+        if last is not None:
+            state.results[job] = last.result
     values = Values(plan, state, LASTING_ID)
     return UpToDate(plan, made, Hashes(plan.config.folder), values.of, forced=matching(plan, force))
 

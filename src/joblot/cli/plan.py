@@ -272,8 +272,8 @@ def _one_tier(plan: Plan, number: int, tier: list[int], verdicts: list[Verdict])
     """A tier: its jobs by name as far as there is room, and a line for each fan-out."""
     single, fans = _apart(plan, tier)
     names = ", ".join(plan.name(job) for job in single[:_NAMED])
-    more = f", and {len(single) - _NAMED} more" if len(single) > _NAMED else ""
-    yield f"Tier {number}: {_number(len(tier), 'job')}{f': {names}{more}' if single else ''}"
+    others = f", and {len(single) - _NAMED} more" if len(single) > _NAMED else ""
+    yield f"Tier {number}: {_number(len(tier), 'job')}{f': {names}{others}' if single else ''}"
     for spec, jobs in fans[:_TIERS]:
         current = sum(verdicts[job].current for job in jobs)
         yield f"  {fan_out_words(spec, len(jobs))}{f', {current} up to date' if current else ''}"
@@ -303,8 +303,8 @@ def _remarks(plan: Plan, job: int, verdict: Verdict) -> str:
     parts = [verdict.why]
     needs = [plan.name(need) for need in plan.needs[job]]
     if needs:
-        more = f" and {len(needs) - _NAMED} more" if len(needs) > _NAMED else ""
-        parts.append(f"needs {', '.join(needs[:_NAMED])}{more}")
+        others = f" and {len(needs) - _NAMED} more" if len(needs) > _NAMED else ""
+        parts.append(f"needs {', '.join(needs[:_NAMED])}{others}")
     if spec.when != "success":
         parts.append(f"when: {spec.when}")
     if spec.retry.max_attempts > 1:

@@ -197,8 +197,8 @@ class PlainProgress:
     def _bundle_failed(self, events: list[ev.AttemptEnded]) -> None:
         for message, group in groupby(events, key=lambda event: event.message):
             names = [self._plan.name(event.job) for event in group]
-            more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-            self._say("WARNING", f"{', '.join(names[:_NAMED])}{more}: {one_line(message)}; again, with fewer others")
+            others = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+            self._say("WARNING", f"{', '.join(names[:_NAMED])}{others}: {one_line(message)}; again, with fewer others")
 
     def _show_log(self, name: str, attempt: int, why: str) -> None:
         self._detailed += 1

@@ -151,14 +151,14 @@ def _masked(mask: Mask) -> Iterator[None]:
     if not mask:
         yield
         return
-    pipes, over = [os.pipe(), os.pipe()], os.pipe()
+    pipes, end = [os.pipe(), os.pipe()], os.pipe()
     _flush()
     pid = os.fork()
     if pid == 0:
         try:
-            for _, writing in (*pipes, over):
+            for _, writing in (*pipes, end):
                 os.close(writing)
-            _pass_on(mask, {pipes[0][0]: 1, pipes[1][0]: 2}, over[0])
+            _pass_on(mask, {pipes[0][0]: 1, pipes[1][0]: 2}, end[0])
         finally:
             os._exit(0)
     terminal = [os.dup(1), os.dup(2)]
@@ -170,11 +170,11 @@ def _masked(mask: Mask) -> Iterator[None]:
         yield
     finally:
         _flush()
-        for fd, kept in enumerate(terminal, 1):
-            os.dup2(kept, fd)
-            os.close(kept)
-        os.close(over[1])  # which tells that the end has come, even if something still holds the pipes open
-        os.close(over[0])
+        for fd, copy in enumerate(terminal, 1):
+            os.dup2(copy, fd)
+            os.close(copy)
+        os.close(end[1])  # which tells that the end has come, even if something still holds the pipes open
+        os.close(end[0])
         os.waitpid(pid, 0)
 
 
@@ -186,24 +186,24 @@ def _flush() -> None:
             pass  # the action has closed it, or nobody reads it
 
 
-def _pass_on(mask: Mask, targets: dict[int, int], over: int) -> None:
-    """Copy from each descriptor to its target, masked, until all have ended or `over` has and nothing more is there."""
+def _pass_on(mask: Mask, targets: dict[int, int], end: int) -> None:
+    """Copy from each descriptor to its target, masked, until all have ended or `end` has and nothing more is there."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # it ends after what it serves
-    held = dict.fromkeys(targets, b"")
-    while held:
-        ready = select.select([*held, over], [], [])[0]
-        if ready == [over]:
+    pending = dict.fromkeys(targets, b"")
+    while pending:
+        ready = select.select([*pending, end], [], [])[0]
+        if ready == [end]:
             break
         for fd in ready:
-            if fd != over:
+            if fd != end:
                 piece = os.read(fd, 65536)
-                data = held[fd] + piece
+                data = pending[fd] + piece
                 cut = mask.cut(data) if piece else len(data)
                 _write(targets[fd], mask.data(data[:cut]))
-                held[fd] = data[cut:]
+                pending[fd] = data[cut:]
                 if not piece:
-                    del held[fd]
-    for fd, data in held.items():
+                    del pending[fd]
+    for fd, data in pending.items():
         _write(targets[fd], mask.data(data))
 
 

@@ -44,8 +44,8 @@ def go_on(
         digests = config.files or {config.source: config.digest}
         changed = [path for path, digest in digests.items() if _has_changed(path, digest)]
         if changed:
-            more = f" and {len(changed) - 1} more have" if len(changed) > 1 else " has"
-            output.log("WARNING", f"`{changed[0]}`{more} changed since run `{run_id}` began: its recorded plan is used")
+            rest = f" and {len(changed) - 1} more have" if len(changed) > 1 else " has"
+            output.log("WARNING", f"`{changed[0]}`{rest} changed since run `{run_id}` began: its recorded plan is used")
     options = choices.options()
     return drive(
         output, choices, run_id, lambda observers: resume_run(run_id, options, observers=observers, reopen=reopen)

@@ -80,13 +80,13 @@ def _job(signatures: list[Signature]) -> dict[str, Any]:
         **_closed(JOB),
         "required": ["name"],
         "oneOf": [{"required": ["action"]}, {"required": ["run"]}],
-        "allOf": [_when_action(signature) for signature in signatures],
     }
     if signatures:
         action = _described(JOB["action"])
         examples = [signature.name for signature in signatures]
         job["properties"] = {**job["properties"], "action": {**action, "examples": examples}}
-    return job if signatures else {name: item for name, item in job.items() if name != "allOf"}
+        job["allOf"] = [_when_action(signature) for signature in signatures]  # empty it would be no valid schema
+    return job
 
 
 def _when_action(signature: Signature) -> dict[str, Any]:

@@ -146,20 +146,18 @@ class _Builder:
             top.key = _NO_KEY
 
     def _key(self, value: Any, event: Any, items: dict[str, Any]) -> Any:
-        spot = _spot(event.start_mark)
         if not isinstance(value, str):
             shown = f"key `{value.text}`" if isinstance(value, Written) else "a key"
             hint = f'write `"{value.text}"`' if isinstance(value, Written) else "a key is a text"
-            self.problems.append(Problem("key", f"{shown} is not a text", self._keys(), hint, spot=spot))
+            self._complain(event, f"{shown} is not a text", hint, code="key")
             return _DROPPED
         if value == "<<" and event.implicit[0]:
-            message = "merge key `<<` is not part of YAML 1.2"
             in_batch = self.noun == "batch file"
             hint = "write what all jobs share under `defaults`" if in_batch else "write the keys themselves"
-            self.problems.append(Problem("key", message, self._keys(), hint, spot=spot))
+            self._complain(event, "merge key `<<` is not part of YAML 1.2", hint, code="key")
             return _DROPPED
         if value in items:
-            keys = (*self._keys(), value)
+            keys, spot = (*self._keys(), value), _spot(event.start_mark)
             self.problems.append(
                 Problem("duplicate_key", f"duplicate key `{shorten(value)}`", keys, spot=spot, twin=keys)
             )
@@ -198,8 +196,9 @@ class _Builder:
                 return Written(text, int(text))
             return Written(shorten(text), 1 << 64)
         if _NOT_FINITE.fullmatch(text):
-            message = f"`{text}` is not a number that a batch can hold"
-            self._complain(event, Problem("value", message, hint="quote it if a text is meant"))
+            self._complain(
+                event, f"`{text}` is not a number that a batch can hold", "quote it if a text is meant", code="value"
+            )
         return text
 
     def _tagged(self, event: Any) -> Any:
@@ -212,8 +211,7 @@ class _Builder:
         value = self._resolve(event.value, event)
         core = value.value if isinstance(value, Written) else value
         if type(core) not in _TAGGED[name]:
-            message = f"`{shorten(event.value)}` is not what its tag `!!{name}` says"
-            self._complain(event, Problem("tag", message))
+            self._complain(event, f"`{shorten(event.value)}` is not what its tag `!!{name}` says", code="tag")
         return value
 
     def _check_tag(self, event: Any, name: str) -> None:
@@ -221,14 +219,11 @@ class _Builder:
             self._refuse_tag(event)
 
     def _refuse_tag(self, event: Any) -> None:
-        shown = event.tag.replace(_CORE, "!!")
-        hint = f"a {self.noun} needs no tags: remove it"
-        self._complain(event, Problem("tag", f"unknown tag `{shorten(shown)}`", hint=hint))
+        shown = shorten(event.tag.replace(_CORE, "!!"))
+        self._complain(event, f"unknown tag `{shown}`", f"a {self.noun} needs no tags: remove it", code="tag")
 
-    def _complain(self, event: Any, problem: Problem) -> None:
-        self.problems.append(
-            Problem(problem.code, problem.message, self._keys(), problem.hint, spot=_spot(event.start_mark))
-        )
+    def _complain(self, event: Any, message: str, hint: str = "", *, code: str) -> None:
+        self.problems.append(Problem(code, message, self._keys(), hint, spot=_spot(event.start_mark)))
 
 
 def _events(text: str) -> Iterator[Any]:
