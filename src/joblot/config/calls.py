@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from joblot.config.fields import Reader
-    from joblot.core.model import Place, Signature
+    from joblot.core.model import FilePosition, Signature
 
 _RETRY: Final = {"retry_only" if name == "only" else name: name for name in table.RETRY}
 """The arguments that make up `retry`, and its fields."""
@@ -213,7 +213,7 @@ class CallReader(JobReader):
     ) -> dict[str, Any]:
         return params if callable(fields["action"]) else super()._against_signature(fields, job, params, keys, owner)
 
-    def _spec(self, fields: dict[str, Any], deferred: bool, place: Place | None) -> JobSpec:
+    def _spec(self, fields: dict[str, Any], deferred: bool, place: FilePosition | None) -> JobSpec:
         retry = {name: fields.pop(argument) for argument, name in _RETRY.items() if argument in fields}
         if retry:
             fields["retry"] = {table.RETRY_NAMES.get(name, name): value for name, value in retry.items()}

@@ -59,7 +59,7 @@ class BatchReader:
         if not isinstance(data, dict):
             if data is None:
                 hint = "a batch is a mapping with a list of `jobs`"
-                self.problems.append(Problem("type", "the batch is empty", hint=hint, spot=(1, 1)))
+                self.problems.append(Problem("type", "the batch is empty", hint=hint, position=(1, 1)))
             else:
                 self.sink.add("type", f"a batch must be a mapping, not {describe(data)}", ())
             return None

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from joblot.config.source import MIB, SIZE_LIMITS, Format, parse
 from joblot.config.source import Document as Source
 from joblot.config.tree import Problem, inspect
-from joblot.core.written import Written, plain
+from joblot.core.written import RawScalar, plain
 from joblot.errors import ConfigError, Diagnostic
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ class Document:
                 value = None if isinstance(value, str) else value[key]
         except (LookupError, TypeError):
             return None
-        if isinstance(value, Written):
+        if isinstance(value, RawScalar):
             return value.text
         if isinstance(value, bool):
             return str(value).lower()

@@ -19,7 +19,7 @@ from joblot.config.tree import Keys, describe, inspect
 from joblot.core import references as template
 from joblot.core.model import VARYING, FanOut, Signature
 from joblot.core.references import OF_ITEM, Reference, TemplateError
-from joblot.core.written import Written, plain, shorten
+from joblot.core.written import RawScalar, plain, shorten
 from joblot.errors import did_you_mean
 
 if TYPE_CHECKING:
@@ -334,7 +334,7 @@ def _as_warning(problem: Any) -> Any:
 
 
 def _source_text(value: Any, what: str) -> str:
-    text = value.text if isinstance(value, Written) else value
+    text = value.text if isinstance(value, RawScalar) else value
     if not isinstance(text, str) or not text.strip():
         where = _ABOUT_FOREACH if what == "foreach" else f"a text behind `{what}`"
         raise Mismatch(f"must be {where}, not {describe(value)}")

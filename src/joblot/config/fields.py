@@ -13,7 +13,7 @@ from msgspec import Struct
 from joblot.config.tree import Keys, Problem, describe
 from joblot.core.model import RETRIABLE
 from joblot.core.names import NAME_RULE, is_reserved, keeps_rule
-from joblot.core.written import Written, plain, shorten
+from joblot.core.written import RawScalar, plain, shorten
 from joblot.errors import did_you_mean
 from joblot.units import parse_duration, parse_size
 
@@ -94,7 +94,7 @@ def label(keys: Keys) -> str:
 
 def text(_: Sink, value: Any, __: Keys) -> str:
     """A text; what was typed without quotes stays as it was typed."""
-    if isinstance(value, Written):
+    if isinstance(value, RawScalar):
         return value.text
     if not isinstance(value, str):
         raise Mismatch(
@@ -120,7 +120,7 @@ def scalar_text(sink: Sink, value: Any, keys: Keys) -> str:
 
 def flag(_: Sink, value: Any, __: Keys) -> bool:
     """`true` or `false`."""
-    core = value.value if isinstance(value, Written) else value
+    core = value.value if isinstance(value, RawScalar) else value
     if not isinstance(core, bool):
         hint = "write `true` or `false`" if isinstance(value, str) and value.lower() in _TRUTH_WORDS else ""
         raise Mismatch(f"must be `true` or `false`, not {describe(value)}", hint=hint)
@@ -128,7 +128,7 @@ def flag(_: Sink, value: Any, __: Keys) -> bool:
 
 
 def _number(value: Any, kind: tuple[type, ...], wording: str) -> Any:
-    core = value.value if isinstance(value, Written) else value
+    core = value.value if isinstance(value, RawScalar) else value
     if not isinstance(core, kind) or isinstance(core, bool):
         hint = "write it without quotes" if isinstance(value, str) and value.strip().isdecimal() else ""
         raise Mismatch(f"must be {wording}, not {describe(value)}", hint=hint)
@@ -188,7 +188,7 @@ def size(sink: Sink, value: Any, keys: Keys) -> float:
 
 
 def _measured(parse: Callable[[Any], float], sink: Sink, value: Any, keys: Keys, wording: str) -> float:
-    core = value.value if isinstance(value, Written) else value
+    core = value.value if isinstance(value, RawScalar) else value
     if isinstance(core, bool) or not isinstance(core, (int, float, str)):
         raise Mismatch(f"must be {wording}, not {describe(value)}")
     try:
@@ -198,7 +198,7 @@ def _measured(parse: Callable[[Any], float], sink: Sink, value: Any, keys: Keys,
 
 
 def _shown(value: Any) -> str:
-    return value.text if isinstance(value, Written) else str(value)
+    return value.text if isinstance(value, RawScalar) else str(value)
 
 
 def choice(*options: str) -> Reader:
@@ -259,7 +259,7 @@ def each(reader: Reader, *, one_is_a_list: bool = False) -> Reader:
     def read(sink: Sink, value: Any, keys: Keys) -> tuple[Any, ...]:
         if value is None:
             return ()
-        if one_is_a_list and isinstance(value, (str, Written)):
+        if one_is_a_list and isinstance(value, (str, RawScalar)):
             return (reader(sink, value, keys),)
         if not isinstance(value, list):
             raise Mismatch(f"must be a list, not {describe(value)}")

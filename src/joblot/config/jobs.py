@@ -31,9 +31,9 @@ from joblot.config.fields import (
 from joblot.config.params import fit_params
 from joblot.config.tree import MAX_INT, MAX_TEXT, Keys, Problem, describe, inspect, path_text
 from joblot.core import references as template
-from joblot.core.model import ONCE_ONLY, VARYING, FanOut, JobSpec, Place, Retry, Signature
+from joblot.core.model import ONCE_ONLY, VARYING, FanOut, FilePosition, JobSpec, Retry, Signature
 from joblot.core.names import is_job_name
-from joblot.core.references import LATER, OF_ITEM, OPENING, Kept, Reference, TemplateError
+from joblot.core.references import LATER, OF_ITEM, OPENING, Deferred, Reference, TemplateError
 from joblot.core.written import plain, shorten
 from joblot.errors import did_you_mean
 
@@ -96,7 +96,7 @@ class JobReader(Sink):
         super().__init__()
         self.typed = options.typed
         self._file = document.file
-        self._spots = document.spots
+        self._positions = document.positions
         self._clean = document.clean
         self._scope = scope
         self._secrets = frozenset(secrets)
@@ -185,7 +185,7 @@ class JobReader(Sink):
         from joblot.config.fanout import find_column
 
         find_column(reference, fan)
-        return Kept(reference)
+        return Deferred(reference)
 
     def _no_item_here(self, reference: Reference) -> TemplateError:
         if self._fan is None:
@@ -240,8 +240,8 @@ class JobReader(Sink):
             jobs[index] = None
         return specs
 
-    def _place(self, index: int) -> Place | None:
-        return Place(self._file, *self._spots[index]) if index < len(self._spots) else None
+    def _place(self, index: int) -> FilePosition | None:
+        return FilePosition(self._file, *self._positions[index]) if index < len(self._positions) else None
 
     def _quick(self, index: int, job: Any) -> JobSpec | None:
         """The job, when it is of a kind already found right and holds nothing that needs a second look."""
@@ -518,7 +518,7 @@ class JobReader(Sink):
         if reference.root == "run":
             if reference.parts != ["run", "id"]:
                 raise TemplateError(f"`{reference.text}` stands for nothing", hint="of a run there is only `run.id`")
-            return Kept(reference)
+            return Deferred(reference)
         if reference.root != "jobs":
             return self._known_or_item(reference)
         given = [needs] if isinstance(needs, str) else needs if isinstance(needs, list) else []
@@ -530,11 +530,11 @@ class JobReader(Sink):
         if needs is not MISSING and not any(_meets(found[0], need) for need in patterns):
             message = f"`{reference.text}` is the result of a job that this one does not need"
             raise TemplateError(message, hint=f"add `{found[0]}` to `needs`")
-        return Kept(reference)
+        return Deferred(reference)
 
     def _inside_a_path(self, reference: Reference) -> Any:
         value = self._known_or_item(reference)
-        if isinstance(value, Kept):
+        if isinstance(value, Deferred):
             return value
         if ".." in template.as_text(value).replace("\\", "/").split("/"):
             raise TemplateError(
@@ -657,7 +657,7 @@ class JobReader(Sink):
             return False
         return True
 
-    def _spec(self, fields: dict[str, Any], deferred: bool, place: Place | None) -> JobSpec:
+    def _spec(self, fields: dict[str, Any], deferred: bool, place: FilePosition | None) -> JobSpec:
         """The job with the batch's defaults merged in."""
         own = {SPEC_NAMES.get(name, name): value for name, value in fields.items()}
         if "retry" in own:

@@ -1,6 +1,6 @@
 """JSON text to plain data, with duplicate keys, too long numbers and too deep nesting refused.
 
-The items of the top-level `jobs` are decoded one by one, so that each has its spot at no cost; all other spots are only looked for
+The items of the top-level `jobs` are decoded one by one, so that each has its position at no cost; all other positions are only looked for
 when a message needs them. Knows nothing else of batches.
 """
 
@@ -10,7 +10,7 @@ import re
 from json import JSONDecodeError, JSONDecoder
 from typing import TYPE_CHECKING, Any, Final
 
-from joblot.config.tree import MAX_DEPTH, BrokenTextError, Keys, Problem, Spot, Spots, Wanted, too_long_number
+from joblot.config.tree import MAX_DEPTH, BrokenTextError, Keys, Position, Positions, Problem, Wanted, too_long_number
 from joblot.core.written import shorten
 
 if TYPE_CHECKING:
@@ -49,8 +49,8 @@ class _Pairs:
         return built
 
 
-def parse(text: str, problems: list[Problem], _noun: str = "") -> tuple[Any, list[Spot]]:
-    """The document, and the spots of the items of `jobs`.
+def parse(text: str, problems: list[Problem], _noun: str = "") -> tuple[Any, list[Position]]:
+    """The document, and the positions of the items of `jobs`.
 
     Raises:
         BrokenTextError: the text cannot be read to its end.
@@ -67,7 +67,7 @@ def parse(text: str, problems: list[Problem], _noun: str = "") -> tuple[Any, lis
         raise BrokenTextError(too_long_number(text)) from None
     if pairs.repeated:
         _report_repeated(text, problems)
-    return data, _spots(text, offsets)
+    return data, _positions(text, offsets)
 
 
 class _Cursor:
@@ -175,9 +175,9 @@ def _read_jobs(cursor: _Cursor, offsets: list[int]) -> list[Any]:
             at = cursor.at
 
 
-def _spots(text: str, offsets: Sequence[int]) -> list[Spot]:
+def _positions(text: str, offsets: Sequence[int]) -> list[Position]:
     """Lines and columns of growing offsets."""
-    spots = []
+    positions = []
     line, line_start, seen = 1, 0, 0
     for offset in offsets:
         breaks = text.count("\n", seen, offset)
@@ -185,24 +185,26 @@ def _spots(text: str, offsets: Sequence[int]) -> list[Spot]:
             line += breaks
             line_start = text.rfind("\n", seen, offset) + 1
         seen = offset
-        spots.append((line, offset - line_start + 1))
-    return spots
+        positions.append((line, offset - line_start + 1))
+    return positions
 
 
 def _from_decoder(text: str, error: JSONDecodeError) -> Problem:
     reason = _REASONS.get(error.msg.removesuffix(": "), error.msg[:1].lower() + error.msg[1:])
-    position, hint = error.pos, ""
-    before = text[:position].rstrip()
+    offset, hint = error.pos, ""
+    before = text[:offset].rstrip()
     # Python 3.13 stops at the comma and has a message for it; those before stop at the bracket that follows.
     at_comma = error.msg.startswith("Illegal trailing comma")
-    if at_comma or (before.endswith(",") and text[position : position + 1] in ("]", "}")):
-        position = position if at_comma else len(before) - 1
+    if at_comma or (before.endswith(",") and text[offset : offset + 1] in ("]", "}")):
+        offset = offset if at_comma else len(before) - 1
         reason, hint = "a comma too many", "JSON has no comma after the last item: remove it"
-    elif text[position : position + 1] == "'":
+    elif text[offset : offset + 1] == "'":
         hint = "JSON texts stand in double quotes"
-    elif text[position : position + 2] == "//" or text[position : position + 1] == "#":
+    elif text[offset : offset + 2] == "//" or text[offset : offset + 1] == "#":
         hint = "JSON has no comments: write the batch in YAML or TOML if it needs them"
-    return Problem("syntax", f"not valid JSON: {shorten(reason, 200)}", hint=hint, spot=_spots(text, [position])[0])
+    return Problem(
+        "syntax", f"not valid JSON: {shorten(reason, 200)}", hint=hint, position=_positions(text, [offset])[0]
+    )
 
 
 def _too_deep(text: str) -> Problem:
@@ -210,8 +212,8 @@ def _too_deep(text: str) -> Problem:
     for token in _TOKEN.finditer(text):
         depth += {"[": 1, "{": 1, "]": -1, "}": -1}.get(token[0], 0)
         if depth > MAX_DEPTH:
-            spot = _spots(text, [token.start()])[0]
-            return Problem("limit", f"nested deeper than {MAX_DEPTH} levels", spot=spot)
+            position = _positions(text, [token.start()])[0]
+            return Problem("limit", f"nested deeper than {MAX_DEPTH} levels", position=position)
     return Problem("limit", f"nested deeper than {MAX_DEPTH} levels")
 
 
@@ -227,10 +229,10 @@ def _report_repeated(text: str, problems: list[Problem]) -> None:
             seen: set[str] = set()
             for key, offset in cursor.members():
                 if key in seen:
-                    spot = _spots(text, [offset])[0]
+                    position = _positions(text, [offset])[0]
                     twin = (*keys, key)
                     problems.append(
-                        Problem("duplicate_key", f"duplicate key `{shorten(key)}`", twin, spot=spot, twin=twin)
+                        Problem("duplicate_key", f"duplicate key `{shorten(key)}`", twin, position=position, twin=twin)
                     )
                 seen.add(key)
                 look_if_needed((*keys, key))
@@ -253,15 +255,15 @@ def lines(text: str) -> list[str]:
     return [line.removesuffix("\r") for line in text.split("\n")]
 
 
-def locate(text: str, key_tree: Wanted) -> Spots:
-    """The spots of the values asked for."""
+def locate(text: str, key_tree: Wanted) -> Positions:
+    """The positions of the values asked for."""
     cursor = _Cursor(text, JSONDecoder())
     offsets: list[tuple[Keys, int, int]] = [((), cursor.at, cursor.at)]
     try:
         _follow(cursor, key_tree, (), offsets)
     except (_UnexpectedError, ValueError, RecursionError, IndexError):
-        pass  # it was reported when the text was parsed; what came before it has its spots
-    return _offsets_to_spots(text, offsets)
+        pass  # it was reported when the text was parsed; what came before it has its positions
+    return _offsets_to_positions(text, offsets)
 
 
 def _follow(cursor: _Cursor, key_tree: Wanted, keys: Keys, offsets: list[tuple[Keys, int, int]]) -> None:
@@ -280,7 +282,7 @@ def _follow(cursor: _Cursor, key_tree: Wanted, keys: Keys, offsets: list[tuple[K
             cursor.value()
 
 
-def _offsets_to_spots(text: str, offsets: list[tuple[Keys, int, int]]) -> Spots:
+def _offsets_to_positions(text: str, offsets: list[tuple[Keys, int, int]]) -> Positions:
     ordered = sorted({offset for _, *pair in offsets for offset in pair})
-    spot_of = dict(zip(ordered, _spots(text, ordered), strict=True))
-    return {keys: (spot_of[key], spot_of[value]) for keys, key, value in offsets}
+    position_of = dict(zip(ordered, _positions(text, ordered), strict=True))
+    return {keys: (position_of[key], position_of[value]) for keys, key, value in offsets}

@@ -18,7 +18,7 @@ import msgspec
 
 from joblot.config.tree import Keys, describe, path_text
 from joblot.core.references import OPENING
-from joblot.core.written import Written, plain
+from joblot.core.written import RawScalar, plain
 from joblot.errors import did_you_mean
 
 if typing.TYPE_CHECKING:
@@ -31,7 +31,7 @@ _NO_TEXT_BOOLS: Final = frozenset({"yes", "no", "on", "off", "y", "n", "true", "
 
 
 class Unfit(Exception):  # noqa: N818 - always caught here: what it says becomes a problem or a ValueError
-    """A value is not of the annotated type: `message` goes on from the parameter's name, `keys` lead to the spot inside the value."""
+    """A value is not of the annotated type: `message` goes on from the parameter's name, `keys` lead to the position inside the value."""
 
     def __init__(self, message: str, *, hint: str = "", keys: Keys = ()) -> None:
         super().__init__(message)
@@ -178,7 +178,7 @@ def _fit_annotated(value: Any, kind: Any, leaf: Leaf, *, as_json: bool, lenient:
 def _fit_literal(value: Any, choices: tuple[Any, ...], lenient: bool) -> Any:
     # Types are compared as well: True == 1 == 1.0 in Python, but no batch file means one by the other.
     for choice in choices:
-        if isinstance(value, Written):
+        if isinstance(value, RawScalar):
             if (type(choice) is type(value.value) and choice == value.value) or (lenient and choice == value.text):
                 return choice
         elif type(choice) is type(value) and choice == value:
@@ -194,7 +194,7 @@ def _one_of(choices: Iterable[Any]) -> str:
 
 def _fit_list(value: Any, origin: Any, kinds: tuple[Any, ...], leaf: Leaf, *, as_json: bool) -> Any:
     if not isinstance(value, (list, tuple)):
-        text = value.text if isinstance(value, Written) else value
+        text = value.text if isinstance(value, RawScalar) else value
         hint = f"write `[{text}]`" if isinstance(text, str) and 0 < len(text) < 40 else ""
         raise Unfit(f"a list, not {describe(value)}", hint=hint)
     if origin is tuple and kinds and kinds[-1] is not Ellipsis:
@@ -245,11 +245,11 @@ def _check_leaf_or_reference(value: Any, kind: Any, lenient: bool) -> Any:
 def _check_leaf(value: Any, kind: Any, lenient: bool) -> Any:
     """The value as JSON, when it is of the type as written."""
     # Exact types, because True is an `int` in Python; a whole number may stand for a float, as JSON has only numbers.
-    core = value.value if isinstance(value, Written) else value
+    core = value.value if isinstance(value, RawScalar) else value
     if kind is str or _is_path(kind):
         if isinstance(value, str):
             return value
-        if isinstance(value, Written) and lenient:
+        if isinstance(value, RawScalar) and lenient:
             return value.text
     elif kind is float:
         if isinstance(core, (int, float)) and not isinstance(core, bool):
@@ -275,7 +275,7 @@ def _wrong(value: Any, kind: Any) -> Unfit:
 
 def _check_other(value: Any, kind: Any) -> Any:
     """Dates, enumerations, structs: what can be converted may stay as it was written."""
-    written = value.text if isinstance(value, Written) and _reads_text(kind) else plain(value)
+    written = value.text if isinstance(value, RawScalar) and _reads_text(kind) else plain(value)
     _convert_other(written, kind, Path(), strict=True)
     return written
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from msgspec.structs import replace
 
 from joblot.config.load import load
-from joblot.core.model import Config, JobSpec, Place
+from joblot.core.model import Config, FilePosition, JobSpec
 from joblot.core.names import is_job_name
 from joblot.core.references import LITERAL, OPENING, Reference, protect, split
 from joblot.core.written import shorten
@@ -164,7 +164,7 @@ def _jobs(config: Config, path: str, prefix: str, problems: list[Diagnostic]) ->
     made = []
     for spec in config.jobs:
         name = f"{prefix}{spec.name}"
-        place = spec.place or Place(path)
+        place = spec.place or FilePosition(path)
         if spec.fan_out is None and not is_job_name(name):
             message = f"job name `{shorten(name)}` is too long with its file's name before it"
             problems.append(Diagnostic("name", message, file=place.file, line=place.line, column=place.column))
@@ -172,7 +172,7 @@ def _jobs(config: Config, path: str, prefix: str, problems: list[Diagnostic]) ->
     return made
 
 
-def _renamed(spec: JobSpec, name: str, prefix: str, place: Place, env: Mapping[str, str]) -> JobSpec:
+def _renamed(spec: JobSpec, name: str, prefix: str, place: FilePosition, env: Mapping[str, str]) -> JobSpec:
     changes: dict[str, Any] = {}
     if spec.deferred:
         changes = {field: _referring(getattr(spec, field), prefix) for field in _DEFERRABLE}

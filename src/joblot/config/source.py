@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from msgspec import Struct
 
-from joblot.config.tree import BrokenTextError, Problem, Spot, Spots, Wanted, to_diagnostics
+from joblot.config.tree import BrokenTextError, Position, Positions, Problem, Wanted, to_diagnostics
 from joblot.errors import ConfigError, Diagnostic
 from joblot.files import reason_of
 
@@ -30,16 +30,16 @@ _ESCAPES: Final[dict[str, tuple[str, ...]]] = {
 
 
 class Document(Struct, frozen=True):
-    """A parsed text. `spots` are those of the jobs; `clean` says that no text in it can hold a character that is not allowed."""
+    """A parsed text. `positions` are those of the jobs; `clean` says that no text in it can hold a character that is not allowed."""
 
     data: Any
     file: str = ""
     text: str = ""
-    spots: list[Spot] = []
+    positions: list[Position] = []
     clean: bool = False
     problems: list[Problem] = []
     lines: Callable[[], list[str]] = list
-    locate: Callable[[Wanted], Spots] = lambda _: {}
+    locate: Callable[[Wanted], Positions] = lambda _: {}
 
     def diagnostics(self, problems: Iterable[Problem]) -> list[Diagnostic]:
         """The problems with their positions, in the order of the file."""
@@ -110,9 +110,9 @@ def parse(text: str, file: str, kind: Format, noun: str = "batch file") -> Docum
     lines = lambda: reader.lines(text)  # noqa: E731
     locate = lambda key_tree: reader.locate(text, key_tree)  # noqa: E731
     try:
-        data, spots = reader.parse(text, problems, noun)
+        data, positions = reader.parse(text, problems, noun)
     except BrokenTextError as error:
         problems.append(error.problem)
         raise ConfigError(to_diagnostics(problems, file=file, lines=lines, locate=locate)) from None
     clean = text.isascii() and not any(part in text for part in _ESCAPES[kind])
-    return Document(data, file, text, spots, clean, problems, lines, locate)
+    return Document(data, file, text, positions, clean, problems, lines, locate)

@@ -1,4 +1,4 @@
-"""TOML text to plain data. Spots come from a reader of its own, which trusts that the text is valid TOML."""
+"""TOML text to plain data. Positions come from a reader of its own, which trusts that the text is valid TOML."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from joblot.config.tree import (
     MAX_DEPTH,
     BrokenTextError,
     Keys,
+    Position,
+    Positions,
     Problem,
-    Spot,
-    Spots,
     Wanted,
     from_python,
     too_long_number,
@@ -31,8 +31,8 @@ _TOKEN: Final = re.compile(
 _AT_END: Final = re.compile(r"\(at line (\d+), column (\d+)\)|\(at end of document\)")
 
 
-def parse(text: str, problems: list[Problem], _noun: str = "") -> tuple[Any, list[Spot]]:
-    """The document, and the spots of the items of `jobs`.
+def parse(text: str, problems: list[Problem], _noun: str = "") -> tuple[Any, list[Position]]:
+    """The document, and the positions of the items of `jobs`.
 
     Raises:
         BrokenTextError: the text cannot be read to its end.
@@ -50,34 +50,36 @@ def parse(text: str, problems: list[Problem], _noun: str = "") -> tuple[Any, lis
             raise BrokenTextError(too_long_number(text)) from None
         raise BrokenTextError(Problem("value", f"not valid TOML: {shorten(str(error), 200)}")) from None
     jobs = data.get("jobs")
-    spots: list[Spot] = []
+    positions: list[Position] = []
     if isinstance(jobs, list):
         located = locate(text, {"jobs": {number: {} for number in range(len(jobs))}})
-        spots = [located.get(("jobs", number), ((0, 0), (0, 0)))[1] for number in range(len(jobs))]
-    return data, spots
+        positions = [located.get(("jobs", number), ((0, 0), (0, 0)))[1] for number in range(len(jobs))]
+    return data, positions
 
 
 def _too_deep(text: str) -> Problem:
-    depth, spot = 0, None
+    depth, position = 0, None
     for token in _TOKEN.finditer(text):
         depth += {"[": 1, "{": 1, "]": -1, "}": -1}.get(token[0], 0)
         if depth > MAX_DEPTH:
             before = text[: token.start()]
-            spot = (before.count("\n") + 1, len(before) - before.rfind("\n"))
+            position = (before.count("\n") + 1, len(before) - before.rfind("\n"))
             break
-    return Problem("limit", f"nested deeper than {MAX_DEPTH} levels", spot=spot)
+    return Problem("limit", f"nested deeper than {MAX_DEPTH} levels", position=position)
 
 
 def _from_decoder(text: str, message: str) -> Problem:
     match = _AT_END.search(message)
     reason = _AT_END.sub("", message).strip()
     if match and match[1]:
-        spot = (int(match[1]), int(match[2]))
+        position = (int(match[1]), int(match[2]))
     else:
         ending = text.rstrip("\n")
-        spot = (ending.count("\n") + 1, len(ending) - ending.rfind("\n"))
+        position = (ending.count("\n") + 1, len(ending) - ending.rfind("\n"))
     hint = "texts stand in quotes" if reason == "Invalid value" else ""
-    return Problem("syntax", f"not valid TOML: {shorten(reason[:1].lower() + reason[1:], 200)}", hint=hint, spot=spot)
+    return Problem(
+        "syntax", f"not valid TOML: {shorten(reason[:1].lower() + reason[1:], 200)}", hint=hint, position=position
+    )
 
 
 def lines(text: str) -> list[str]:
@@ -85,12 +87,12 @@ def lines(text: str) -> list[str]:
     return [line.removesuffix("\r") for line in text.split("\n")]
 
 
-def locate(text: str, key_tree: Wanted) -> Spots:
-    """The spots of the values asked for, headers of tables included."""
+def locate(text: str, key_tree: Wanted) -> Positions:
+    """The positions of the values asked for, headers of tables included."""
     reader = _Reader(text)
-    with suppress(IndexError, RecursionError):  # messages then show the nearest position that is known
+    with suppress(IndexError, RecursionError):  # messages then show the nearest offset that is known
         reader.read()
-    return {keys: reader.spots[keys] for keys in _paths_in(key_tree) if keys in reader.spots}
+    return {keys: reader.positions[keys] for keys in _paths_in(key_tree) if keys in reader.positions}
 
 
 def _paths_in(key_tree: Wanted) -> Iterator[Keys]:
@@ -108,7 +110,7 @@ class _Reader:
         self.tokens = [token for token in _TOKEN.finditer(text) if token.lastgroup != "skip"]
         self.breaks = [match.start() for match in re.finditer("\n", text)]
         self.at = 0
-        self.spots: Spots = {(): ((1, 1), (1, 1))}
+        self.positions: Positions = {(): ((1, 1), (1, 1))}
         self.tables: dict[Keys, int] = {}  # how many tables each list of tables has so far
 
     def read(self) -> None:
@@ -125,7 +127,7 @@ class _Reader:
         return self.tokens[self.at][0]
 
     def _header(self) -> Keys:
-        spot = self._spot()
+        position = self._position()
         repeated = self.tokens[self.at + 1][0] == "["
         self.at += 2 if repeated else 1
         *outer, last = self._names()
@@ -133,16 +135,16 @@ class _Reader:
         keys: Keys = ()
         for name in outer:
             keys = (*keys, name)
-            self.spots.setdefault(keys, (spot, spot))
+            self.positions.setdefault(keys, (position, position))
             if keys in self.tables:
                 keys = (*keys, self.tables[keys] - 1)
         keys = (*keys, last)
-        self.spots.setdefault(keys, (spot, spot))
+        self.positions.setdefault(keys, (position, position))
         if repeated:
             number = self.tables.get(keys, 0)
             self.tables[keys] = number + 1
             keys = (*keys, number)
-            self.spots[keys] = (spot, spot)
+            self.positions[keys] = (position, position)
         return keys
 
     def _names(self) -> list[str]:
@@ -154,13 +156,13 @@ class _Reader:
         return names
 
     def _pair(self, table: Keys) -> None:
-        spot = self._spot()
+        position = self._position()
         names = self._names()
         self.at += 1  # the `=`
         for length in range(1, len(names)):
-            self.spots.setdefault((*table, *names[:length]), (spot, spot))
+            self.positions.setdefault((*table, *names[:length]), (position, position))
         keys = (*table, *names)
-        self.spots.setdefault(keys, (spot, self._spot()))
+        self.positions.setdefault(keys, (position, self._position()))
         self._value(keys)
 
     def _value(self, keys: Keys) -> None:
@@ -180,8 +182,8 @@ class _Reader:
             if self._now() in (",", "\n"):
                 self.at += 1
                 continue
-            spot = self._spot()
-            self.spots[(*keys, number)] = (spot, spot)
+            position = self._position()
+            self.positions[(*keys, number)] = (position, position)
             self._value((*keys, number))
             number += 1
         self.at += 1
@@ -195,7 +197,7 @@ class _Reader:
                 self._pair(keys)
         self.at += 1
 
-    def _spot(self) -> Spot:
+    def _position(self) -> Position:
         offset = self.tokens[self.at].start()
         line = bisect_left(self.breaks, offset)
         return (line + 1, offset - (self.breaks[line - 1] if line else -1))

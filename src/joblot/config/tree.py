@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from msgspec import Struct
 
-from joblot.core.written import Written, shorten
+from joblot.core.written import RawScalar, shorten
 from joblot.errors import Diagnostic
 
 MAX_DEPTH: Final = 64
@@ -22,12 +22,12 @@ MAX_INT: Final = 1 << 63
 
 Keys = tuple[str | int, ...]
 """The way from the root of a document to a value: names of fields and numbers of list items."""
-Spot = tuple[int, int]
+Position = tuple[int, int]
 """A line and a column, both from 1."""
 Wanted = dict[str | int, Any]
-"""The values whose spots are asked for, as a tree of keys; a leaf is an empty dict."""
-Spots = dict[Keys, tuple[Spot, Spot]]
-"""Of each value found: the spot of its key, and its own. The same for an item of a list."""
+"""The values whose positions are asked for, as a tree of keys; a leaf is an empty dict."""
+Positions = dict[Keys, tuple[Position, Position]]
+"""Of each value found: the position of its key, and its own. The same for an item of a list."""
 
 # Two patterns: one class that reaches from controls to surrogates takes `re` seven times as long to compile.
 _CONTROL: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
@@ -37,7 +37,7 @@ _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 class Problem(Struct, frozen=True):
     """Something wrong at a value, or at its key.
 
-    `spot` is given when the parser knew it; `twin` names an earlier value that this one clashes with; `inside` is the part of the
+    `position` is given when the parser knew it; `twin` names an earlier value that this one clashes with; `inside` is the part of the
     value's text that is meant.
     """
 
@@ -47,7 +47,7 @@ class Problem(Struct, frozen=True):
     hint: str = ""
     at_key: bool = False
     severity: str = "error"
-    spot: Spot | None = None
+    position: Position | None = None
     twin: Keys | None = None
     inside: str = ""
 
@@ -126,7 +126,7 @@ _SINGLE: Final[dict[type, Callable[[Any], Any]]] = {
 
 def describe(value: Any) -> str:
     """What a wrong value is, for the end of a message."""
-    if isinstance(value, Written):
+    if isinstance(value, RawScalar):
         return f"`{value.text}`"
     if value is None:
         return "null"
@@ -167,7 +167,7 @@ def inspect(value: Any, keys: Keys, problems: list[Problem]) -> None:
                     problems.append(Problem("character", f"key `{shorten(key)}` holds a control character", at))
                 stack.append((inner, (*at, key)))
         else:
-            _inspect_number(item.value if isinstance(item, Written) else item, at, problems)
+            _inspect_number(item.value if isinstance(item, RawScalar) else item, at, problems)
 
 
 def _unfit_character(text: str) -> str:
@@ -202,12 +202,12 @@ def too_long_number(text: str) -> Problem:
     """The problem that a text holds a number with more digits than Python reads."""
     found = re.search(r"[0-9][0-9_]{3999,}", text)
     before = text[: found.start()] if found else ""
-    spot = (before.count("\n") + 1, len(before) - before.rfind("\n")) if found else None
-    return Problem("value", "a number is too large: whole numbers have 64 bits", spot=spot)
+    position = (before.count("\n") + 1, len(before) - before.rfind("\n")) if found else None
+    return Problem("value", "a number is too large: whole numbers have 64 bits", position=position)
 
 
 def want(wanted: Wanted, keys: Keys) -> None:
-    """Add one value to those whose spots are asked for."""
+    """Add one value to those whose positions are asked for."""
     for key in keys:
         wanted = wanted.setdefault(key, {})
 
@@ -217,37 +217,37 @@ def to_diagnostics(
     *,
     file: str,
     lines: Callable[[], list[str]],
-    locate: Callable[[Wanted], Spots],
+    locate: Callable[[Wanted], Positions],
 ) -> list[Diagnostic]:
     """The problems with their places, in the order of the file."""
     problems = list(problems)
-    unplaced = [problem.keys for problem in problems if problem.spot is None]
+    unplaced = [problem.keys for problem in problems if problem.position is None]
     unplaced += [problem.twin for problem in problems if problem.twin is not None]
     wanted: Wanted = {}
     for keys in unplaced:
         want(wanted, keys)
-    spots = locate(wanted) if unplaced else {}
+    positions = locate(wanted) if unplaced else {}
     source = lines()
-    found = [_diagnostic(problem, file, source, spots) for problem in problems]
+    found = [_diagnostic(problem, file, source, positions) for problem in problems]
     return sorted(found, key=lambda item: (item.line, item.column))
 
 
-def _diagnostic(problem: Problem, file: str, source: list[str], spots: Spots) -> Diagnostic:
-    line, column = problem.spot or _nearest_spot(problem.keys, problem.at_key, spots)
+def _diagnostic(problem: Problem, file: str, source: list[str], positions: Positions) -> Diagnostic:
+    line, column = problem.position or _nearest_position(problem.keys, problem.at_key, positions)
     message = problem.message
     if problem.twin is not None:
-        first = _nearest_spot(problem.twin, True, spots)[0]
+        first = _nearest_position(problem.twin, True, positions)[0]
         message += f" (first on line {first})" if first else f" (first at `{path_text(problem.twin)}`)"
     if problem.inside:
-        line, column = _spot_inside(problem.inside, line, column, source)
+        line, column = _position_inside(problem.inside, line, column, source)
     text = source[line - 1] if 0 < line <= len(source) else ""
     return Diagnostic(
         problem.code, message, path_text(problem.keys), file, line, column, text, problem.hint, problem.severity
     )
 
 
-def _spot_inside(part: str, line: int, column: int, source: list[str]) -> Spot:
-    """Where a part of a value's text stands, if it can be told; else the spot of the value."""
+def _position_inside(part: str, line: int, column: int, source: list[str]) -> Position:
+    """Where a part of a value's text stands, if it can be told; else the position of the value."""
     for number, text in enumerate(source[max(line - 1, 0) : line + 200]):
         found = text.find(part, column - 1 if number == 0 else 0)
         if found >= 0:
@@ -255,10 +255,10 @@ def _spot_inside(part: str, line: int, column: int, source: list[str]) -> Spot:
     return (line, column)
 
 
-def _nearest_spot(keys: Keys, at_key: bool, spots: Spots) -> Spot:
-    """The spot of the value, or of the nearest one around it that stands in the file."""
+def _nearest_position(keys: Keys, at_key: bool, positions: Positions) -> Position:
+    """The position of the value, or of the nearest one around it that stands in the file."""
     for length in range(len(keys), -1, -1):
-        pair = spots.get(keys[:length])
+        pair = positions.get(keys[:length])
         if pair is not None:
             return pair[0] if at_key and length == len(keys) else pair[1]
     return (0, 0)

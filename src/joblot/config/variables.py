@@ -26,7 +26,7 @@ from joblot.config.fields import (
     text,
 )
 from joblot.config.tree import MAX_INT, Keys, describe, inspect
-from joblot.core.written import Written, plain, shorten
+from joblot.core.written import RawScalar, plain, shorten
 from joblot.errors import did_you_mean
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ class Variable(Struct, frozen=True):
 def read_variables(sink: Sink, declared: Any, given: Mapping[str, Any]) -> dict[str, Any]:
     """The value of every variable, `MISSING` where it is wrong.
 
-    Numbers and truth values are `Written`, so that a text made of them is what was typed.
+    Numbers and truth values are `RawScalar`, so that a text made of them is what was typed.
     """
     try:
         items = mapping(declared)
@@ -145,7 +145,7 @@ def _pattern(sink: Sink, pattern: str, keys: Keys) -> str:
 
 
 def _kind_of(value: Any) -> str:
-    core = value.value if isinstance(value, Written) else value
+    core = value.value if isinstance(value, RawScalar) else value
     if isinstance(core, bool):
         return "bool"
     if isinstance(core, int):
@@ -202,7 +202,7 @@ def from_text(kind: str, raw: str) -> Any:
         value = int(raw) if abs(int(raw)) < MAX_INT else None
     elif kind == "number" and _NUMBER.fullmatch(raw):
         value = float(raw)
-    return MISSING if value is None else Written(raw, value)
+    return MISSING if value is None else RawScalar(raw, value)
 
 
 def _is_date(raw: str) -> bool:
@@ -222,16 +222,16 @@ def _reader(kind: str) -> Any:
         if not _fits(kind, value):
             hint = "write `true` or `false`" if kind == "bool" and isinstance(value, str) else ""
             raise Mismatch(f"must be {_MEANING[kind]}, not {describe(value)}", hint=hint)
-        return value.text if isinstance(value, Written) and kind in ("string", "path", "date") else value
+        return value.text if isinstance(value, RawScalar) and kind in ("string", "path", "date") else value
 
     return read
 
 
 def _fits(kind: str, value: Any) -> bool:
     """Whether a value is of that kind as it stands."""
-    core = value.value if isinstance(value, Written) else value
+    core = value.value if isinstance(value, RawScalar) else value
     if kind in ("string", "path", "date"):
-        written = value.text if isinstance(value, Written) else value
+        written = value.text if isinstance(value, RawScalar) else value
         return isinstance(written, str) and (kind != "date" or _is_date(written))
     if isinstance(core, bool) or kind == "bool":
         return isinstance(core, bool) and kind == "bool"

@@ -2,7 +2,7 @@
 
 The event stream of PyYAML's parser goes through limits before anything is built, and nothing but texts, numbers, truth values, null,
 lists and mappings is ever built. Numbers are written as in JSON; all else that is plain is a text. Knows nothing of batches but that
-the items of the top-level `jobs` need their spots.
+the items of the top-level `jobs` need their positions.
 """
 
 from __future__ import annotations
@@ -10,8 +10,18 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, Final
 
-from joblot.config.tree import MAX_DEPTH, MAX_NODES, MAX_TEXT, BrokenTextError, Keys, Problem, Spot, Spots, Wanted
-from joblot.core.written import Written, shorten
+from joblot.config.tree import (
+    MAX_DEPTH,
+    MAX_NODES,
+    MAX_TEXT,
+    BrokenTextError,
+    Keys,
+    Position,
+    Positions,
+    Problem,
+    Wanted,
+)
+from joblot.core.written import RawScalar, shorten
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -58,8 +68,8 @@ _DROPPED: Final = object()
 """Stands for a key that was refused: its value is read and forgotten."""
 
 
-def parse(text: str, problems: list[Problem], noun: str = "batch file") -> tuple[Any, list[Spot]]:
-    """The document, and the spots of the items of `jobs`. `noun` is what messages call it.
+def parse(text: str, problems: list[Problem], noun: str = "batch file") -> tuple[Any, list[Position]]:
+    """The document, and the positions of the items of `jobs`. `noun` is what messages call it.
 
     Raises:
         BrokenTextError: the text cannot be read to its end.
@@ -75,9 +85,9 @@ class _Builder:
         self.anchors: dict[str, tuple[Any, int, int]] = {}
         self.root: Any = None
         self.nodes = 0
-        self.job_spots: list[Spot] = []
+        self.job_positions: list[Position] = []
 
-    def build(self, text: str) -> tuple[Any, list[Spot]]:
+    def build(self, text: str) -> tuple[Any, list[Position]]:
         import yaml
 
         # By exact type, and not a method by the event's name: this runs for each value of the file.
@@ -102,11 +112,11 @@ class _Builder:
                 documents += 1
                 if documents > 1:
                     raise _broken(event, f"a second document begins here: a {self.noun} holds one", "limit")
-        return self.root, self.job_spots
+        return self.root, self.job_positions
 
     def _note_job(self, event: Any) -> None:
         if self.stack and self.stack[-1].in_jobs:
-            self.job_spots.append(_spot(event.start_mark))
+            self.job_positions.append(_position(event.start_mark))
 
     def _open(self, event: Any, items: Any) -> None:
         self._check_tag(event, "map" if isinstance(items, dict) else "seq")
@@ -147,8 +157,8 @@ class _Builder:
 
     def _key(self, value: Any, event: Any, items: dict[str, Any]) -> Any:
         if not isinstance(value, str):
-            shown = f"key `{value.text}`" if isinstance(value, Written) else "a key"
-            hint = f'write `"{value.text}"`' if isinstance(value, Written) else "a key is a text"
+            shown = f"key `{value.text}`" if isinstance(value, RawScalar) else "a key"
+            hint = f'write `"{value.text}"`' if isinstance(value, RawScalar) else "a key is a text"
             self._complain(event, f"{shown} is not a text", hint, code="key")
             return _DROPPED
         if value == "<<" and event.implicit[0]:
@@ -157,9 +167,9 @@ class _Builder:
             self._complain(event, "merge key `<<` is not part of YAML 1.2", hint, code="key")
             return _DROPPED
         if value in items:
-            keys, spot = (*self._keys(), value), _spot(event.start_mark)
+            keys, position = (*self._keys(), value), _position(event.start_mark)
             self.problems.append(
-                Problem("duplicate_key", f"duplicate key `{shorten(value)}`", keys, spot=spot, twin=keys)
+                Problem("duplicate_key", f"duplicate key `{shorten(value)}`", keys, position=position, twin=keys)
             )
             return _DROPPED
         return value
@@ -187,14 +197,14 @@ class _Builder:
         if text in _NULLS:
             return None
         if text in _TRUTHS:
-            return Written(text, _TRUTHS[text])
+            return RawScalar(text, _TRUTHS[text])
         number = _NUMBER.fullmatch(text)
         if number:
             if number[1] or number[2] or text == "-0":
-                return Written(text, float(text))
+                return RawScalar(text, float(text))
             if len(text) <= _MAX_DIGITS:
-                return Written(text, int(text))
-            return Written(shorten(text), 1 << 64)
+                return RawScalar(text, int(text))
+            return RawScalar(shorten(text), 1 << 64)
         if _NOT_FINITE.fullmatch(text):
             self._complain(
                 event, f"`{text}` is not a number that a batch can hold", "quote it if a text is meant", code="value"
@@ -209,7 +219,7 @@ class _Builder:
             self._refuse_tag(event)
             return event.value
         value = self._resolve(event.value, event)
-        core = value.value if isinstance(value, Written) else value
+        core = value.value if isinstance(value, RawScalar) else value
         if type(core) not in _TAGGED[name]:
             self._complain(event, f"`{shorten(event.value)}` is not what its tag `!!{name}` says", code="tag")
         return value
@@ -223,7 +233,7 @@ class _Builder:
         self._complain(event, f"unknown tag `{shown}`", f"a {self.noun} needs no tags: remove it", code="tag")
 
     def _complain(self, event: Any, message: str, hint: str = "", *, code: str) -> None:
-        self.problems.append(Problem(code, message, self._keys(), hint, spot=_spot(event.start_mark)))
+        self.problems.append(Problem(code, message, self._keys(), hint, position=_position(event.start_mark)))
 
 
 def _events(text: str) -> Iterator[Any]:
@@ -238,9 +248,9 @@ def _events(text: str) -> Iterator[Any]:
     except (yaml.YAMLError, ValueError, IndexError, OverflowError) as error:
         # On damaged input PyYAML lets a few errors through that are not of its own classes.
         reason = str(getattr(error, "reason", "") or error).split("\n", maxsplit=1)[0]
-        position = getattr(error, "position", None)
-        spot = _spot_of(text, position) if isinstance(position, int) else None
-        raise BrokenTextError(Problem("syntax", f"not valid YAML: {shorten(reason, 200)}", spot=spot)) from None
+        offset = getattr(error, "position", None)
+        position = _position_of(text, offset) if isinstance(offset, int) else None
+        raise BrokenTextError(Problem("syntax", f"not valid YAML: {shorten(reason, 200)}", position=position)) from None
 
 
 _TOO_DEEP: Final = "exceeded maximum nesting depth"
@@ -250,27 +260,27 @@ _TOO_DEEP: Final = "exceeded maximum nesting depth"
 def _from_marked(text: str, error: Any) -> Problem:
     reason = error.problem or error.context or "cannot be read"
     mark = error.problem_mark or error.context_mark
-    spot = _spot(mark) if mark else None
+    position = _position(mark) if mark else None
     if reason == _TOO_DEEP:
-        return Problem("limit", f"nested deeper than {MAX_DEPTH} levels", spot=spot)
+        return Problem("limit", f"nested deeper than {MAX_DEPTH} levels", position=position)
     hint = next((hint for part, hint in _HINTS if part in reason), "")
     # Of a tab libyaml only says that no token begins with such a character, which nobody sees.
     if mark and "".join(lines(text)[mark.line : mark.line + 1])[mark.column : mark.column + 1] == "\t":
         reason, hint = "a tab stands where only spaces may", "indent with spaces"
-    return Problem("syntax", f"not valid YAML: {shorten(reason, 200)}", hint=hint, spot=spot)
+    return Problem("syntax", f"not valid YAML: {shorten(reason, 200)}", hint=hint, position=position)
 
 
 def _broken(event: Any, message: str, code: str) -> BrokenTextError:
-    return BrokenTextError(Problem(code, message, spot=_spot(event.start_mark)))
+    return BrokenTextError(Problem(code, message, position=_position(event.start_mark)))
 
 
-def _spot(mark: Any) -> Spot:
+def _position(mark: Any) -> Position:
     return (mark.line + 1, mark.column + 1)
 
 
-def _spot_of(text: str, position: int) -> Spot:
-    before = text[:position]
-    return (before.count("\n") + 1, position - before.rfind("\n"))
+def _position_of(text: str, offset: int) -> Position:
+    before = text[:offset]
+    return (before.count("\n") + 1, offset - before.rfind("\n"))
 
 
 _LINE_BREAK: Final = re.compile("\r\n|[\n\r\x85\u2028\u2029]")
@@ -281,8 +291,8 @@ def lines(text: str) -> list[str]:
     return _LINE_BREAK.split(text)
 
 
-def locate(text: str, key_tree: Wanted) -> Spots:
-    """The spots of the values asked for, as far as they stand in the text themselves (not behind an alias)."""
+def locate(text: str, key_tree: Wanted) -> Positions:
+    """The positions of the values asked for, as far as they stand in the text themselves (not behind an alias)."""
     import yaml
 
     trail = _Trail()
@@ -296,14 +306,14 @@ def locate(text: str, key_tree: Wanted) -> Spots:
             elif kind is yaml.ScalarEvent or kind is yaml.AliasEvent:
                 trail.value(event, key_tree)
     except BrokenTextError:
-        pass  # it was reported when the text was parsed; what came before it has its spots
-    return trail.spots
+        pass  # it was reported when the text was parsed; what came before it has its positions
+    return trail.positions
 
 
 class _Step:
     """A list or mapping on the way; `key_tree` is None when nothing in it is asked for."""
 
-    __slots__ = ("count", "is_key", "key", "key_spot", "key_tree", "keys", "mapping")
+    __slots__ = ("count", "is_key", "key", "key_position", "key_tree", "keys", "mapping")
 
     def __init__(self, keys: Keys, key_tree: Wanted | None, *, mapping: bool, is_key: bool) -> None:
         self.keys = keys
@@ -311,7 +321,7 @@ class _Step:
         self.mapping = mapping
         self.is_key = is_key
         self.key: Any = _NO_KEY
-        self.key_spot: Spot = (0, 0)
+        self.key_position: Position = (0, 0)
         self.count = 0
 
 
@@ -319,7 +329,7 @@ class _Trail:
     """Follows the event stream along the keys asked for only."""
 
     def __init__(self) -> None:
-        self.spots: Spots = {}
+        self.positions: Positions = {}
         self.stack: list[_Step] = []
 
     def enter(self, event: Any, key_tree: Wanted, mapping: bool) -> None:
@@ -336,7 +346,7 @@ class _Trail:
     def value(self, event: Any, key_tree: Wanted) -> None:
         if self._key_awaited():
             self.stack[-1].key = getattr(event, "value", _DROPPED)
-            self.stack[-1].key_spot = _spot(event.start_mark)
+            self.stack[-1].key_position = _position(event.start_mark)
         else:
             self._step(event, key_tree)
             self._done()
@@ -346,16 +356,16 @@ class _Trail:
 
     def _step(self, event: Any, key_tree: Wanted) -> tuple[Keys, Wanted | None]:
         """Where the value that begins here stands, and what is asked for inside of it."""
-        spot = _spot(event.start_mark)
+        position = _position(event.start_mark)
         if not self.stack:
-            self.spots[()] = (spot, spot)
+            self.positions[()] = (position, position)
             return (), key_tree
         top = self.stack[-1]
         step = top.key if top.mapping else top.count
         if top.key_tree is None or step not in top.key_tree:
             return top.keys, None
         keys = (*top.keys, step)
-        self.spots.setdefault(keys, (top.key_spot if top.mapping else spot, spot))
+        self.positions.setdefault(keys, (top.key_position if top.mapping else position, position))
         return keys, top.key_tree[step]
 
     def _done(self) -> None:

@@ -77,7 +77,7 @@ class Retry(Struct, frozen=True, gc=False):
 ONCE_ONLY: Final = Retry()
 
 
-class Place(Struct, frozen=True, gc=False):
+class FilePosition(Struct, frozen=True, gc=False):
     """Where something stands in a batch file; lines and columns count from 1."""
 
     file: str = ""
@@ -135,7 +135,7 @@ class JobSpec(Struct, frozen=True, kw_only=True, omit_defaults=True):
     description: str = ""
     deferred: bool = False
     """Whether any text holds a reference that is filled in at the start of an attempt."""
-    place: Place | None = None
+    place: FilePosition | None = None
     fan_out: FanOut | None = None
     """Set in a declaration that stands for many jobs: its texts may then hold `${{ matrix... }}` and `${{ item... }}` references."""
 

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from msgspec import Struct
 
-from joblot.core.written import Written, plain, shorten
+from joblot.core.written import RawScalar, plain, shorten
 from joblot.errors import did_you_mean
 
 OPENING: Final = "${{"
@@ -193,7 +193,7 @@ def as_text(value: Any) -> str:
     """A value as it stands inside a text: null is empty, truth values are `true` and `false`, lists and mappings are JSON."""
     if isinstance(value, str):
         return value
-    if isinstance(value, Written):
+    if isinstance(value, RawScalar):
         return value.text
     if value is None:
         return ""
@@ -230,7 +230,7 @@ def substitute(value: Any, scope: Mapping[str, Any], *, shell: bool = False) -> 
     return fill(value, lambda reference: lookup(reference, scope), shell=shell)
 
 
-class Kept(Struct, frozen=True):
+class Deferred(Struct, frozen=True):
     """What a resolver returns for a reference that stays for later."""
 
     reference: Reference
@@ -239,7 +239,7 @@ class Kept(Struct, frozen=True):
 def fill(value: Any, resolve: Callable[[Reference], Any], *, shell: bool = False, keep: bool = False) -> Any:
     """As `substitute`, with a function that finds the values.
 
-    With `keep` the outcome is a template again: references for which `resolve` returns `Kept` stay, and a `${{` in anything that was
+    With `keep` the outcome is a template again: references for which `resolve` returns `Deferred` stay, and a `${{` in anything that was
     put in is written so that it stays a text when the rest is filled in.
     """
     if isinstance(value, str):
@@ -256,14 +256,14 @@ def _fill_text(text: str, resolve: Callable[[Reference], Any], shell: bool, keep
     # A text that is one reference keeps the type of its value. In a command there are no types, only words.
     if len(pieces) == 1 and isinstance(pieces[0], Reference) and not shell:
         value = resolve(pieces[0])
-        if isinstance(value, Kept):
+        if isinstance(value, Deferred):
             return text
         return protect(value) if keep else value
     parts: list[str] = []
     literal = ""
     for piece in pieces:
         value = resolve(piece) if isinstance(piece, Reference) else piece
-        if isinstance(value, Kept):
+        if isinstance(value, Deferred):
             parts += [literal.replace(OPENING, LITERAL), f"${{{{ {value.reference.text} }}}}"]
             literal = ""
         else:

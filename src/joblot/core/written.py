@@ -7,7 +7,7 @@ from typing import Any
 from msgspec import Struct
 
 
-class Written(Struct, frozen=True):
+class RawScalar(Struct, frozen=True):
     """A number or a truth value from a file, which its field may still want as a text: `6920`, `01.10`, `1e3`, `true`."""
 
     text: str
@@ -15,11 +15,11 @@ class Written(Struct, frozen=True):
 
 
 def plain(value: Any, done: dict[int, Any] | None = None) -> Any:
-    """The value with each `Written` replaced by its number or truth value.
+    """The value with each `RawScalar` replaced by its number or truth value.
 
     What stands in it at several places stays one object: copied for each, a hundred bytes of aliases would become millions of values.
     """
-    if isinstance(value, Written):
+    if isinstance(value, RawScalar):
         return value.value
     if not isinstance(value, (dict, list)):
         return value

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from joblot.config.source import Document, Format, parse
 from joblot.core.references import OPENING
-from joblot.core.written import Written, shorten
+from joblot.core.written import RawScalar, shorten
 from joblot.errors import ConfigError, Diagnostic
 from joblot.generate.header import KEY
 from joblot.generate.text import unfit
@@ -297,13 +297,13 @@ def _read(text: str, file: str, kind: Format | None) -> tuple[Document, Any]:
     if kind == "json":
         import json
 
-        integer = lambda digits: Written(digits, int(digits))  # noqa: E731
-        decimal = lambda digits: Written(digits, float(digits))  # noqa: E731
+        integer = lambda digits: RawScalar(digits, int(digits))  # noqa: E731
+        decimal = lambda digits: RawScalar(digits, float(digits))  # noqa: E731
         return document, json.loads(text, parse_int=integer, parse_float=decimal)
     if kind == "toml":
         import tomllib
 
-        return document, tomllib.loads(text, parse_float=lambda digits: Written(digits, float(digits)))
+        return document, tomllib.loads(text, parse_float=lambda digits: RawScalar(digits, float(digits)))
     return document, document.data
 
 
@@ -312,8 +312,8 @@ def _scalar(value: Any) -> Scalar:
         return Scalar("text", value)
     if value is None:
         return Scalar("null", "null")
-    core = value.value if isinstance(value, Written) else value
-    written = value.text if isinstance(value, Written) else ""
+    core = value.value if isinstance(value, RawScalar) else value
+    written = value.text if isinstance(value, RawScalar) else ""
     if isinstance(core, bool):
         return Scalar("truth", written or str(core).lower())
     if isinstance(core, (int, float)):

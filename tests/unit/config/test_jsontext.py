@@ -13,10 +13,10 @@ from joblot.config.tree import BrokenTextError
 def broken(text: str) -> tuple[str, tuple[int, int] | None]:
     with pytest.raises(BrokenTextError) as caught:
         parse(text, [])
-    return caught.value.problem.message, caught.value.problem.spot
+    return caught.value.problem.message, caught.value.problem.position
 
 
-def test_document_and_spots_of_jobs():
+def test_document_and_positions_of_jobs():
     text = '{ "name": "x",\n "jobs" : [\n  {"a": 1} ,\n\n  2,3 ], "z": [] }\n'
     assert parse(text, []) == ({"name": "x", "jobs": [{"a": 1}, 2, 3], "z": []}, [(3, 3), (5, 3), (5, 5)])
 
@@ -29,7 +29,7 @@ def test_small_documents(text):
 
 
 @pytest.mark.parametrize(
-    ("text", "message", "spot"),
+    ("text", "message", "position"),
     [
         ("", "a value is missing here", (1, 1)),
         ("{", "a key in double quotes is missing here", (1, 2)),
@@ -50,18 +50,18 @@ def test_small_documents(text):
         ("{'a': 1}", "a key in double quotes is missing here", (1, 2)),
     ],
 )
-def test_r24_malformed_json_has_a_place_and_a_reason(text, message, spot):
+def test_r24_malformed_json_has_a_place_and_a_reason(text, message, position):
     """R24."""
-    assert broken(text) == (f"not valid JSON: {message}", spot)
+    assert broken(text) == (f"not valid JSON: {message}", position)
 
 
 @pytest.mark.parametrize("opening", ["[", '{"a":', '{"jobs":[', '{"jobs":[{"a":'])
 def test_i2_deep_nesting_is_one_quick_error(opening):
     """I2."""
     started = time.process_time()
-    message, spot = broken(opening * (200_000 // len(opening)))
+    message, position = broken(opening * (200_000 // len(opening)))
     assert message == "nested deeper than 64 levels"
-    assert spot is not None
+    assert position is not None
     assert time.process_time() - started < 1
 
 
@@ -70,7 +70,7 @@ def test_i3_duplicate_keys_at_every_level():
     problems = []
     text = '{"a": 1, "jobs": [{"x": 1},\n {"y": {"z": 1, "z": 2}}],\n "a": 2}'
     parse(text, problems)
-    assert [(found.message, found.spot, found.twin) for found in problems] == [
+    assert [(found.message, found.position, found.twin) for found in problems] == [
         ("duplicate key `z`", (2, 17), ("jobs", 1, "y", "z")),
         ("duplicate key `a`", (3, 2), ("a",)),
     ]
@@ -81,7 +81,7 @@ def test_i6_endless_number_is_a_problem_not_a_value_error():
     assert broken('{"a":\n ' + "9" * 5000 + "}") == ("a number is too large: whole numbers have 64 bits", (2, 2))
 
 
-def test_spots_of_keys_and_values():
+def test_positions_of_keys_and_values():
     text = '{"a": {"b": [10,\n {"c": null}]}}'
     found = locate(text, {"a": {"b": {0: {}, 1: {"c": {}}}, "none": {}}})
     assert found == {

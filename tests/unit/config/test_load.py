@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from joblot.config.load import decode, encode, from_data, load, load_text
-from joblot.core.model import Config, JobSpec, Place, Retry
+from joblot.core.model import Config, FilePosition, JobSpec, Retry
 from joblot.errors import ConfigError, JoblotError
 from messages.signatures import SIGNATURES
 
@@ -74,7 +74,7 @@ def test_i7_byte_order_mark_and_windows_line_ends(tmp_path, mark, ending):
     path = tmp_path / "batch.yaml"
     path.write_bytes((mark + "jobs:\n  - name: a\n    run: make\n".replace("\n", ending)).encode())
     config, _ = load(path, **ACTIONS)
-    assert config.jobs == [JobSpec(name="a", run="make", place=Place(str(path), 2, 5))]
+    assert config.jobs == [JobSpec(name="a", run="make", place=FilePosition(str(path), 2, 5))]
 
 
 def test_source_folder_digest_and_name(tmp_path, monkeypatch):
@@ -187,14 +187,14 @@ def without_places(config: Config) -> bytes:
 def test_r29_the_same_batch_in_yaml_toml_json_and_python(read):
     """R29."""
     yaml = read(YAML)
-    assert [job.place for job in yaml.jobs] == [Place("batch.yaml", 8, 5), Place("batch.yaml", 12, 5)]
+    assert [job.place for job in yaml.jobs] == [FilePosition("batch.yaml", 8, 5), FilePosition("batch.yaml", 12, 5)]
     assert yaml.jobs[0].retry == Retry(max_attempts=5, delay_s=1.0, only=("exit", "timeout"))
     assert yaml.jobs[0].run == "curl example.org/2026-11-20"
     assert yaml.jobs[1].resources == {"cpu": 1.0, "memory": float(512 << 20), "db": 1.0}
     assert yaml.jobs[1].timeout_s == 600.0
     assert yaml.env == {"A": "1.10", "B": "true"}
     toml = read(TOML, "toml")
-    assert [job.place for job in toml.jobs] == [Place("batch.toml", 11, 1), Place("batch.toml", 16, 1)]
+    assert [job.place for job in toml.jobs] == [FilePosition("batch.toml", 11, 1), FilePosition("batch.toml", 16, 1)]
     as_json = read(json.dumps(DATA, default=str), "json")
     as_data = from_data(DATA, folder=Path("/batches"), **ACTIONS)
     assert without_places(yaml) == without_places(toml) == without_places(as_json) == without_places(as_data)

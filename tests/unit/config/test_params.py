@@ -15,7 +15,7 @@ import pytest
 from joblot.config.params import convert_params, fit_params
 from joblot.config.tree import path_text
 from joblot.core.model import Parameter, Signature
-from joblot.core.written import Written
+from joblot.core.written import RawScalar
 
 
 class Colour(enum.Enum):
@@ -41,16 +41,16 @@ def taking(kind: Any, *, required: bool = False, more: bool = False) -> Signatur
 
 
 FITS = [
-    (str, "x", "x"), (str, Written("6920", 6920), "6920"), (str, Written("1e3", 1000.0), "1e3"), (str, Written("true", True), "true"),
-    (int, 5, 5), (int, Written("5", 5), 5), (float, 5, 5), (float, Written("1.5", 1.5), 1.5), (bool, True, True),
-    (bool, Written("True", True), True), (type(None), None, None), (Any, Written("5", 5), 5), (object, [Written("5", 5)], [5]),
-    (str | None, None, None), (int | None, 5, 5), (int | str, Written("5", 5), 5), (str | int, Written("5", 5), 5),
-    (str | list[str], Written("5", 5), "5"), (Path, "a/b", "a/b"), (Path | None, Written("5", 5), "5"), (Code, Written("01", 1), "01"),
-    (list[str], ["a", Written("1.10", 1.1)], ["a", "1.10"]), (list[int], [1, 2], [1, 2]), (Sequence[str], ["a"], ["a"]),
+    (str, "x", "x"), (str, RawScalar("6920", 6920), "6920"), (str, RawScalar("1e3", 1000.0), "1e3"), (str, RawScalar("true", True), "true"),
+    (int, 5, 5), (int, RawScalar("5", 5), 5), (float, 5, 5), (float, RawScalar("1.5", 1.5), 1.5), (bool, True, True),
+    (bool, RawScalar("True", True), True), (type(None), None, None), (Any, RawScalar("5", 5), 5), (object, [RawScalar("5", 5)], [5]),
+    (str | None, None, None), (int | None, 5, 5), (int | str, RawScalar("5", 5), 5), (str | int, RawScalar("5", 5), 5),
+    (str | list[str], RawScalar("5", 5), "5"), (Path, "a/b", "a/b"), (Path | None, RawScalar("5", 5), "5"), (Code, RawScalar("01", 1), "01"),
+    (list[str], ["a", RawScalar("1.10", 1.1)], ["a", "1.10"]), (list[int], [1, 2], [1, 2]), (Sequence[str], ["a"], ["a"]),
     (set[str], ["a"], ["a"]), (tuple[int, str], [1, "a"], [1, "a"]), (tuple[int, ...], [1, 2, 3], [1, 2, 3]), (list, [1, "a"], [1, "a"]),
-    (dict[str, int], {"a": 1}, {"a": 1}), (Mapping[str, list[str]], {"a": [Written("5", 5)]}, {"a": ["5"]}), (dict, {"a": 1}, {"a": 1}),
-    (Literal["a", "b"], "a", "a"), (Literal["5"], Written("5", 5), "5"), (Literal[5], Written("5", 5), 5), (Colour, "red", "red"),
-    (dt.date, "2026-11-20", "2026-11-20"), (decimal.Decimal, Written("1.10", 1.1), "1.10"), (Low, 3, 3),
+    (dict[str, int], {"a": 1}, {"a": 1}), (Mapping[str, list[str]], {"a": [RawScalar("5", 5)]}, {"a": ["5"]}), (dict, {"a": 1}, {"a": 1}),
+    (Literal["a", "b"], "a", "a"), (Literal["5"], RawScalar("5", 5), "5"), (Literal[5], RawScalar("5", 5), 5), (Colour, "red", "red"),
+    (dt.date, "2026-11-20", "2026-11-20"), (decimal.Decimal, RawScalar("1.10", 1.1), "1.10"), (Low, 3, 3),
     (Point, {"x": 1}, {"x": 1}), (Options, {"deep": True}, {"deep": True}), (int, "${{ jobs.a.result }}", "${{ jobs.a.result }}"),
     (list[int], "${{ jobs.a.result }}", "${{ jobs.a.result }}"), (list[int], [1, "${{ jobs.a.result }}"], [1, "${{ jobs.a.result }}"]),
     (Colour, "${{ run.id }}", "${{ run.id }}"), (Low, "${{ run.id }}", "${{ run.id }}"), (Literal["a"], "${{ run.id }}", "${{ run.id }}"),

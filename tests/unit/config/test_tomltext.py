@@ -34,13 +34,13 @@ k = 1.5
 '''
 
 
-def test_dates_are_texts_and_jobs_have_spots():
-    data, spots = parse(TEXT, [])
+def test_dates_are_texts_and_jobs_have_positions():
+    data, positions = parse(TEXT, [])
     assert data["vars"]["day"] == "2026-11-20"
-    assert spots == [(11, 1), (20, 1)]
+    assert positions == [(11, 1), (20, 1)]
 
 
-def test_spots_of_keys_and_values():
+def test_positions_of_keys_and_values():
     wanted = {
         "name": {}, "odd key": {}, "a": {"b": {"c": {}}}, "vars": {"day": {}, "not": {}},
         "jobs": {0: {"list": {0: {}, 1: {"y": {0: {}}}}, "env": {"A": {}}}, 1: {"deep": {0: {"k": {}}}}},
@@ -59,7 +59,7 @@ def test_spots_of_keys_and_values():
 
 
 @pytest.mark.parametrize(
-    ("text", "message", "spot"),
+    ("text", "message", "position"),
     [
         ("a = ", "not valid TOML: invalid value", (1, 5)),
         ("a = 1\na = 2", "not valid TOML: cannot overwrite a value", (2, 6)),
@@ -69,8 +69,8 @@ def test_spots_of_keys_and_values():
         ("a = " + "[" * 100_000, "nested deeper than 64 levels", (1, 69)),
     ],
 )
-def test_malformed_toml_has_a_place_and_a_reason(text, message, spot):
+def test_malformed_toml_has_a_place_and_a_reason(text, message, position):
     """R24, I2, I6: the same for TOML."""
     with pytest.raises(BrokenTextError) as caught:
         parse(text, [])
-    assert (caught.value.problem.message, caught.value.problem.spot) == (message, spot)
+    assert (caught.value.problem.message, caught.value.problem.position) == (message, position)

@@ -9,7 +9,7 @@ import pytest
 
 from joblot.config.tree import BrokenTextError
 from joblot.config.yaml12 import parse
-from joblot.core.written import Written, plain
+from joblot.core.written import RawScalar, plain
 
 
 def value(text: str):
@@ -43,7 +43,7 @@ def test_i5_plain_scalars_are_numbers_only_in_the_form_of_json(written, meaning)
 def test_i5_number_or_truth_value_keeps_what_was_typed(written):
     """I5: where a text is wanted, the text is there."""
     found = value(written)
-    assert isinstance(found, Written)
+    assert isinstance(found, RawScalar)
     assert found.text == written
 
 
@@ -51,7 +51,7 @@ def broken(text: str) -> str:
     with pytest.raises(BrokenTextError) as caught:
         parse(text, [])
     problem = caught.value.problem
-    assert problem.spot is not None
+    assert problem.position is not None
     return problem.message
 
 
@@ -112,7 +112,7 @@ def test_i3_duplicate_key_is_a_problem_with_its_earlier_twin():
     """I3."""
     problems = []
     data, _ = parse("jobs:\n  - a: 1\n    b: 2\n    a: 3\n", problems)
-    assert [(found.message, found.spot, found.twin) for found in problems] == [
+    assert [(found.message, found.position, found.twin) for found in problems] == [
         ("duplicate key `a`", (4, 5), ("jobs", 0, "a"))
     ]
     assert plain(data) == {"jobs": [{"a": 1, "b": 2}]}
@@ -167,9 +167,9 @@ def test_i7_one_document_only():
 
 def test_i7_line_ends_and_an_explicit_document_are_accepted():
     """I7."""
-    data, spots = parse("---\r\njobs:\r\n  - a\r\n  - b\r\n...\r\n", [])
+    data, positions = parse("---\r\njobs:\r\n  - a\r\n  - b\r\n...\r\n", [])
     assert data == {"jobs": ["a", "b"]}
-    assert spots == [(3, 5), (4, 5)]
+    assert positions == [(3, 5), (4, 5)]
 
 
 def test_aliases_stand_for_their_values():
@@ -192,9 +192,9 @@ def test_pure_python_parser_gives_the_same(monkeypatch):
     import yaml
 
     monkeypatch.delattr(yaml, "CSafeLoader")
-    data, spots = parse("jobs:\n  - {a: no, b: 1e3}\n  - &x [1]\n  - *x\n", [])
+    data, positions = parse("jobs:\n  - {a: no, b: 1e3}\n  - &x [1]\n  - *x\n", [])
     assert plain(data) == {"jobs": [{"a": "no", "b": 1000.0}, [1], [1]]}
-    assert spots == [(2, 5), (3, 5), (4, 5)]
+    assert positions == [(2, 5), (3, 5), (4, 5)]
     assert broken("[" * 200_000) == "nested deeper than 64 levels"
     assert broken("a: [1").startswith("not valid YAML: ")
     assert broken("a: \x07").startswith("not valid YAML: ")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from joblot.core.model import Config, JobSpec, Place, Retry
+from joblot.core.model import Config, FilePosition, JobSpec, Retry
 from joblot.core.plan import expand
 from joblot.errors import ConfigError, CyclicDependencyError
 from joblot.testing import declare
@@ -96,7 +96,7 @@ def test_a_pattern_without_a_match_is_an_unknown_need():
 
 def test_a_duplicate_name_says_where_the_first_one_is():
     """R101."""
-    placed = [job("a", place=Place("b.yaml", 3, 5)), job("b"), job("a", place=Place("b.yaml", 9, 5))]
+    placed = [job("a", place=FilePosition("b.yaml", 3, 5)), job("b"), job("a", place=FilePosition("b.yaml", 9, 5))]
     with pytest.raises(ConfigError) as caught:
         plan_of(*placed)
     assert str(caught.value) == "b.yaml:9:5: error: duplicate job name `a` (also on line 3)"
@@ -134,7 +134,7 @@ def test_a_cycle_is_shown(text, cycle):
 
 def test_a_cycle_is_placed_at_its_first_job():
     with pytest.raises(CyclicDependencyError) as caught:
-        plan_of(job("a", "b", place=Place("b.yaml", 4, 3)), job("b", "a"))
+        plan_of(job("a", "b", place=FilePosition("b.yaml", 4, 3)), job("b", "a"))
     assert str(caught.value) == "b.yaml:4:3: error: jobs need each other: a -> b -> a"
 
 

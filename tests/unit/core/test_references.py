@@ -6,7 +6,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from joblot.core.references import Kept, Reference, TemplateError, fill, lookup, protect, references, split, substitute
+from joblot.core.references import (
+    Deferred,
+    Reference,
+    TemplateError,
+    fill,
+    lookup,
+    protect,
+    references,
+    split,
+    substitute,
+)
 
 SCOPE = {
     "vars": {"day": "2026-11-20", "n": 3, "on": True, "none": None, "codes": ["a", "b c"], "map": {"k": 1.5}, "evil": "${{ vars.n }}"},
@@ -103,7 +113,7 @@ def test_i11_nul_cannot_stand_in_a_command():
 
 
 def later(reference):
-    return Kept(reference) if reference.root == "run" else lookup(reference, {"vars": {"v": VALUE[0]}})
+    return Deferred(reference) if reference.root == "run" else lookup(reference, {"vars": {"v": VALUE[0]}})
 
 
 VALUE = [""]

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from joblot.core import events as ev
 from joblot.core.limits import Limits
-from joblot.core.model import Config, FanOut, JobSpec, Place
+from joblot.core.model import Config, FanOut, FilePosition, JobSpec
 from joblot.core.plan import expand
 from joblot.core.selection import Selection, leave_out, match, refuse_missing_results, selectors
 from joblot.errors import UsageError
@@ -18,9 +18,9 @@ CHAIN = expand(declare("a; b needs a; c needs b; d needs a; e"))
 ROWS = FanOut("rows", {"code": ["6920Z", "4329A", "6920Z"], "day": [1, 2, 3]})
 MATRIX = FanOut("matrix", {"code": ["x", "y"], "size": [1, 2, 3], "last": ["p", "q"]})
 MADE = [
-    JobSpec(name="fetch", action="load", tags=("nightly", "net"), place=Place("batches/one.yaml", 2, 1)),
-    JobSpec(name="build", run="true", tags=("nightly",), fan_out=ROWS, place=Place("batches/two.yaml", 2, 1)),
-    JobSpec(name="cell", run=["true"], fan_out=MATRIX, place=Place("batches/two.yaml", 4, 1)),
+    JobSpec(name="fetch", action="load", tags=("nightly", "net"), place=FilePosition("batches/one.yaml", 2, 1)),
+    JobSpec(name="build", run="true", tags=("nightly",), fan_out=ROWS, place=FilePosition("batches/two.yaml", 2, 1)),
+    JobSpec(name="cell", run=["true"], fan_out=MATRIX, place=FilePosition("batches/two.yaml", 4, 1)),
     JobSpec(name="single", action="load", fan_out=FanOut("rows", {"": ["v1", "v2", "k=v"]})),
     JobSpec(name="call", function=len),
 ]
