@@ -45,7 +45,7 @@ from joblot.core.references import LITERAL, OPENING, substitute
 from joblot.errors import ConfigError, JoblotError
 from joblot.executors.protocol import RunContext
 from joblot.executors.command import CommandBuilder
-from joblot.core.fingerprint import Made
+from joblot.core.fingerprint import LastSuccess
 from joblot.journal.folder import RunFolder
 from joblot.journal.sqlite import SqliteJournal
 from joblot.runner.options import Options
@@ -422,9 +422,9 @@ class Campaign:
     def store(self, values: list[str]) -> None:
         some = list(dict.fromkeys(values))
         batch = f"{self.rng.choice([*some, ''])}{self.good['values']}"
-        made = [Made(value, b"{}", b"[[],[]]", msgspec.json.encode(value), value, 1.0) for value in some]
-        self.journal.keep_made(batch, made)
-        found = self.journal.made(batch)
+        successes = [LastSuccess(value, b"{}", b"[[],[]]", msgspec.json.encode(value), value, 1.0) for value in some]
+        self.journal.save_last_successes(batch, successes)
+        found = self.journal.last_successes(batch)
         kept = {one.job: one for one in made}
         if found != kept:
             odd = next((name for name in kept if found.get(name) != kept[name]), batch)

@@ -17,7 +17,7 @@ from joblot.runner.values import Values
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
-    from joblot.core.fingerprint import Made
+    from joblot.core.fingerprint import LastSuccess
     from joblot.core.plan import Plan
 
 
@@ -30,27 +30,27 @@ def verdicts_on(
         UsageError: `force` names a job that is not there.
     """
     matching(plan, force)
-    made = _made(plan, state)
-    if made is None:
+    last_successes = _last_successes(plan, state)
+    if last_successes is None:
         return [Verdict(current=False, why="new")] * len(plan)
     if not any(spec.outputs for spec in plan.config.jobs):
         return [Verdict(current=False, why=always_runs(spec)) for spec in plan.declarations]
-    return judge_of(plan, made, force).forecast(left_out)
+    return judge_of(plan, last_successes, force).forecast(left_out)
 
 
-def judge_of(plan: Plan, made: Mapping[str, Made], force: Sequence[str] = ()) -> UpToDate:
+def judge_of(plan: Plan, last_successes: Mapping[str, LastSuccess], force: Sequence[str] = ()) -> UpToDate:
     """The judge of a plan of which nothing runs. References to results are taken from what the jobs made last."""
     state = RunState(plan, Limits())
     for job in plan.referenced_results:
-        last = made.get(plan.name(job))
+        last = last_successes.get(plan.name(job))
         if last is not None:
             state.results[job] = last.result
     values = Values(plan, state, LASTING_ID)
-    return UpToDate(plan, made, Hashes(plan.config.folder), values.of, forced=matching(plan, force))
+    return UpToDate(plan, last_successes, Hashes(plan.config.folder), values.of, forced=matching(plan, force))
 
 
-def _made(plan: Plan, state: str | None) -> Mapping[str, Made] | None:
-    """What was made in earlier runs; None when there is no state folder to ask."""
+def _last_successes(plan: Plan, state: str | None) -> Mapping[str, LastSuccess] | None:
+    """The last successes of the jobs in earlier runs; None when there is no state folder to ask."""
     with past_runs(state, needed=False) as folder, suppress(StateError):
-        return folder.journal.made(batch_key(plan)) if folder is not None else None
+        return folder.journal.last_successes(batch_key(plan)) if folder is not None else None
     return None

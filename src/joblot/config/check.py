@@ -1,4 +1,4 @@
-"""A whole document held against the vocabulary: every error at once, and the `Config` when there is none."""
+"""Validates a whole document: every error at once, and the `Config` when there is none."""
 
 from __future__ import annotations
 

@@ -64,26 +64,26 @@ def find_column(reference: Reference, fan: FanOut) -> None:
     Raises:
         TemplateError: no item has such a value.
     """
-    wanted = "item" if fan.kind == "result" or reference.root == "item" else "matrix"
-    if fan.kind == "result":
-        return
-    parts = reference.parts[1:]
-    if fan.columns.get("") == []:
+    if fan.kind == "result" or fan.columns.get("") == []:
         return  # nothing is known of items that are not there
-    if "" in fan.columns and (not parts or parts[0] not in fan.columns):
+    root, parts = reference.root, reference.parts[1:]
+    if parts and parts[0] in fan.columns:
+        return
+    if "" in fan.columns:
+        # What single values have inside is looked at item by item; here only what none of them can have is refused.
         if parts and not any(isinstance(value, (dict, list)) for value in fan.columns[""]):
-            known = [name for name in fan.columns if name]
-            shown = f"of an item there are {', '.join(f'`{wanted}.{name}`' for name in known)}" if known else ""
-            hint = did_you_mean(parts[0], known) or shown or f"write `{wanted}`"
+            columns = [name for name in fan.columns if name]
+            listed = ", ".join(f"`{root}.{name}`" for name in columns)
+            hint = did_you_mean(parts[0], columns) or (
+                f"of an item there are {listed}" if columns else f"write `{root}`"
+            )
             raise TemplateError(f"`{reference.text}` stands for nothing: the items are single values", hint=hint)
         return
     if not parts:
-        known_parts = ", ".join(f"`{wanted}.{name}`" for name in list(fan.columns)[:8])
-        raise TemplateError(f"`{wanted}` alone is not a value", hint=f"it has {known_parts}")
-    if parts[0] not in fan.columns:
-        listed = ", ".join(f"`{name}`" for name in list(fan.columns)[:8])
-        hint = did_you_mean(parts[0], fan.columns) or f"it has {listed}"
-        raise TemplateError(f"`{wanted}` has no `{parts[0]}`", hint=hint)
+        listed = ", ".join(f"`{root}.{name}`" for name in list(fan.columns)[:8])
+        raise TemplateError(f"`{root}` alone is not a value", hint=f"it has {listed}")
+    listed = ", ".join(f"`{name}`" for name in list(fan.columns)[:8])
+    raise TemplateError(f"`{root}` has no `{parts[0]}`", hint=did_you_mean(parts[0], fan.columns) or f"it has {listed}")
 
 
 def check_items(sink: Sink, fan: FanOut, fields: dict[str, Any], signature: Signature | None, keys: Keys) -> None:

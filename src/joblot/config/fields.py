@@ -345,7 +345,7 @@ def read_fields(
 
 def report_unknown(sink: Sink, name: str, known: Iterable[str], keys: Keys, owner: str) -> None:
     """Say that a field is unknown, and which was probably meant."""
-    habit = HABITS.get(name.casefold().replace("-", "_"))
+    habit = NAMES_IN_OTHER_TOOLS.get(name.casefold().replace("-", "_"))
     known = list(known)
     hint = did_you_mean(name, known)
     if habit is not None and (habit[0] in known or not habit[0]):
@@ -355,7 +355,7 @@ def report_unknown(sink: Sink, name: str, known: Iterable[str], keys: Keys, owne
     sink.add("unknown_field", f"unknown field `{shorten(name)}` in {owner}", keys, hint=hint, at_key=True)
 
 
-HABITS: Final[dict[str, tuple[str, str]]] = {
+NAMES_IN_OTHER_TOOLS: Final[dict[str, tuple[str, str]]] = {
     **dict.fromkeys(("depends_on", "dependson", "depends", "dependencies", "after", "requires"), ("needs", "write `needs`")),
     **dict.fromkeys(("command", "cmd", "script", "shell", "bash"), ("run", "write `run`")),
     **dict.fromkeys(("retries", "max_retries", "attempts", "maxretries"), ("retry", "write `retry: {max_attempts: 3}`: the first try counts")),

@@ -1,4 +1,4 @@
-"""One job, held against the vocabulary: its fields, its references, its action's signature. `calls` adds what jobs made in Python need.
+"""Validates one job: its fields, its references, its action's signature. `calls` adds what jobs made in Python need.
 
 Most jobs of a large batch look alike and are right, so those that have nothing but plain fields take a short way. Whether the jobs
 hang together (unknown needs, cycles) is the plan's affair.
@@ -259,23 +259,20 @@ class JobReader(Sink):
         )
         if alike is _NEVER or type(name) is not str or not is_job_name(name):
             return None
-        if source is not None and not self._is_plain_text(source):
-            return None
         if "run" in job:
-            if not self._is_plain_run(job["run"]) or params != _NO_PARAMS:
-                return None
-        elif not self._right_before(action, source, params):
-            return None
-        if (needs is not _NO_TEXTS and not self._are_plain_texts(needs)) or (
-            outputs is not _NO_TEXTS and not self._are_plain_texts(outputs)
+            right = params == _NO_PARAMS and self._is_plain_run(job["run"])
+        else:
+            right = self._right_before(action, source, params)
+        # The fields of most jobs, one by one: this is done for each of a million jobs, and asks nothing of those that are left out.
+        if not right or not (
+            (source is None or self._is_plain_text(source))
+            and (needs is _NO_TEXTS or self._are_plain_texts(needs))
+            and (outputs is _NO_TEXTS or self._are_plain_texts(outputs))
         ):
             return None
-        rest = self._base
-        if alike:
-            found = self._read_before.get(self._shown(job, alike))
-            if found is None:
-                return None
-            rest = found
+        rest = self._read_before.get(self._shown(job, alike)) if alike else self._base
+        if rest is None:
+            return None
         self._note_name(name, index)
         if callable(action):
             action, rest = None, {**rest, "function": action}
@@ -369,7 +366,7 @@ class JobReader(Sink):
         if len(self.problems) != before:
             return None  # reading on could fail for the same reasons
         self._way, self._fan = self._fan_out(job, keys)
-        if len(self.problems) != before and any(problem.severity == "error" for problem in self.problems[before:]):
+        if self._has_errors(before):
             self._fan = None
             return None
         filled, deferred = self._filled(job, keys)
@@ -380,17 +377,14 @@ class JobReader(Sink):
         fields = read_fields(self, self._table, filled, keys, owner)
         if self._fan is not None:
             fields["name"] = job.get("name") if filled is job else shown
-        elif isinstance(fields.get("name"), str):
-            self._note_name(fields["name"], index)
-        elif "name" not in job:
-            self.miss(("name",), f"jobs[{index}] is missing `name`", keys, hint="every job has a name of its own")
+        else:
+            self._check_name(fields.get("name"), job, index, keys)
         fields["params"] = self._params(fields, job, index, owner)
         if self._fan is not None:
             self._check_items(self._fan, fields, keys)
         if "resources" in fields:
             fields["resources"] = self._resources(fields["resources"], (*keys, "resources"))
-        errors = [problem for problem in self.problems[before:] if problem.severity == "error"]
-        if errors:
+        if self._has_errors(before):
             return None
         if self._fan is not None:
             limit = fields.pop("max_parallel", None)
@@ -401,6 +395,16 @@ class JobReader(Sink):
         if self._clean and filled is job:
             self._note_alike(job, spec)
         return spec
+
+    def _has_errors(self, before: int) -> bool:
+        """Whether an error came after so many problems; warnings do not keep a job from being read."""
+        return any(problem.severity == "error" for problem in self.problems[before:])
+
+    def _check_name(self, name: Any, job: dict[str, Any], index: int, keys: Keys) -> None:
+        if isinstance(name, str):
+            self._note_name(name, index)
+        elif "name" not in job:
+            self.miss(("name",), f"jobs[{index}] is missing `name`", keys, hint="every job has a name of its own")
 
     def _inspect(self, job: dict[str, Any], keys: Keys) -> None:
         inspect(job, keys, self.problems)

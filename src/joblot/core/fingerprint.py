@@ -50,7 +50,7 @@ class Files(Struct, frozen=True, gc=False, array_like=True):
     outputs: list[FileFact]
 
 
-class Made(Struct, frozen=True, gc=False):
+class LastSuccess(Struct, frozen=True, gc=False):
     """A job's last success, as it is kept: `parts` and `files` as JSON, the result as JSON (empty: none), the run, seconds since the epoch."""
 
     job: str

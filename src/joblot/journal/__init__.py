@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from joblot.core.events import AnyEvent, Record
-    from joblot.core.fingerprint import Made
+    from joblot.core.fingerprint import LastSuccess
 
 
 _YEAR_10000: Final = 253_402_300_800.0
@@ -94,10 +94,10 @@ class Journal(Protocol):
     def requests(self, run_id: str) -> list[Request]:
         """What was asked and not yet taken; taking it. Cheap enough to call several times a second."""
 
-    def made(self, batch: str) -> dict[str, Made]:
+    def last_successes(self, batch: str) -> dict[str, LastSuccess]:
         """The last successes of a batch's jobs that declare outputs, by the jobs' names; without `parts` where one cannot be read."""
 
-    def keep_made(self, batch: str, made: Sequence[Made]) -> None:
+    def save_last_successes(self, batch: str, successes: Sequence[LastSuccess]) -> None:
         """Keep these, each in place of what was kept of that job.
 
         Raises:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from joblot.core.events import AnyEvent
-    from joblot.core.fingerprint import Made
+    from joblot.core.fingerprint import LastSuccess
 
 
 class MemoryJournal(Journal):
@@ -23,7 +23,7 @@ class MemoryJournal(Journal):
 
     def __init__(self) -> None:
         self._infos: dict[str, RunInfo] = {}
-        self._made: dict[str, dict[str, Made]] = {}
+        self._last_successes: dict[str, dict[str, LastSuccess]] = {}
         self._plans: dict[str, bytes] = {}
         self._rows: dict[str, list[tuple[int, float, bytes, bytes]]] = {}
         self._next: dict[str, int] = {}
@@ -78,11 +78,11 @@ class MemoryJournal(Journal):
             raise StateError(f"no run `{run_id}` in the journal in memory")
         return self._rows[run_id]
 
-    def made(self, batch: str) -> dict[str, Made]:
-        return dict(self._made.get(batch, {}))
+    def last_successes(self, batch: str) -> dict[str, LastSuccess]:
+        return dict(self._last_successes.get(batch, {}))
 
-    def keep_made(self, batch: str, made: Sequence[Made]) -> None:
-        self._made.setdefault(batch, {}).update((success.job, success) for success in made)
+    def save_last_successes(self, batch: str, successes: Sequence[LastSuccess]) -> None:
+        self._last_successes.setdefault(batch, {}).update((success.job, success) for success in successes)
 
     def force(self) -> None:
         pass  # there is no disk

@@ -43,13 +43,13 @@ SELECT rowid, kind, by, at FROM request WHERE run = ? ORDER BY rowid
 -- drop_requests: forget what was taken
 DELETE FROM request WHERE run = ? AND rowid <= ?
 
--- made: the last successes of a batch's jobs
+-- last_successes: the last successes of a batch's jobs
 SELECT job, parts, files, result, run, at FROM made WHERE batch = ?
 
--- all_made: the last successes of all batches' jobs
+-- all_last_successes: the last successes of all batches' jobs
 SELECT batch, job, parts, files, result, run, at FROM made
 
--- keep_made: a job's last success, in place of the one before
+-- save_last_success: a job's last success, in place of the one before
 INSERT OR REPLACE INTO made (batch, job, parts, files, result, run, at) VALUES (?, ?, ?, ?, ?, ?, ?)
 
 -- tables: which tables there are

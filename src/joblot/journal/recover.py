@@ -197,9 +197,9 @@ class _OldJournal:
                 records[row[0]] = (row[0] & SEQ_MASK, *row[1:])
         return list(records.values())
 
-    def made(self) -> Iterator[tuple[Any, ...]]:
+    def last_successes(self) -> Iterator[tuple[Any, ...]]:
         """What is kept of jobs that are up to date. A row that cannot be taken costs one job run again."""
-        return (row for row in self._rows(sql("all_made")) if tuple(map(type, row)) == _MADE_TYPES)
+        return (row for row in self._rows(sql("all_last_successes")) if tuple(map(type, row)) == _MADE_TYPES)
 
     def _rows(self, query: str, arguments: tuple[int, ...] = ()) -> Iterator[Any]:
         if self._db is None:
@@ -395,7 +395,7 @@ def _replace_journal(path: Path, old: _OldJournal, runs: list[_Run]) -> Path | N
             database.execute("BEGIN IMMEDIATE")
             for number, run in enumerate(sorted(runs, key=lambda run: (run.began_at, run.run_id)), 1):
                 run.insert(database, number)
-            database.executemany(sql("keep_made"), old.made())
+            database.executemany(sql("save_last_success"), old.last_successes())
             database.execute("COMMIT")
             database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         finally:

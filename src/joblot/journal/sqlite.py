@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import msgspec
 
 from joblot.core.events import SCHEMA, Record
-from joblot.core.fingerprint import Made
+from joblot.core.fingerprint import LastSuccess
 from joblot.errors import JournalDamagedError, JournalWriteError, NoRunsError, StateError
 from joblot.files import replace_file
 from joblot.journal import Journal, Request, RunInfo
@@ -247,7 +247,7 @@ class SqliteJournal(Journal):
         self._seen_versions[run_id] = version
         return [Request(kind, by, at) for _, kind, by, at in rows]
 
-    def made(self, batch: str) -> dict[str, Made]:
+    def last_successes(self, batch: str) -> dict[str, LastSuccess]:
         if self._tables < TABLES:  # an older journal, opened to be read
             return {}
         try:
@@ -255,24 +255,24 @@ class SqliteJournal(Journal):
         except StateError:
             return self._kept(batch, text_or_bytes)
 
-    def _kept(self, batch: str, text_factory: Any) -> dict[str, Made]:
+    def _kept(self, batch: str, text_factory: Any) -> dict[str, LastSuccess]:
         self._db.text_factory = text_factory
         try:
             return {
-                row[0]: Made(*row)
+                row[0]: LastSuccess(*row)
                 if type(row[1]) is type(row[2]) is type(row[3]) is bytes
                 and type(row[4]) is str
                 and type(row[5]) is float
-                else Made(row[0], b"", b"")
-                for row in self._rows("made", (batch,))
+                else LastSuccess(row[0], b"", b"")
+                for row in self._rows("last_successes", (batch,))
                 if type(row[0]) is str
             }
         finally:
             self._db.text_factory = text_or_bytes
 
-    def keep_made(self, batch: str, made: Sequence[Made]) -> None:
-        rows = [(batch, last.job, last.parts, last.files, last.result, last.run, last.at) for last in made]
-        self._insert_all(sql("keep_made"), rows)
+    def save_last_successes(self, batch: str, successes: Sequence[LastSuccess]) -> None:
+        rows = [(batch, last.job, last.parts, last.files, last.result, last.run, last.at) for last in successes]
+        self._insert_all(sql("save_last_success"), rows)
 
     def force(self) -> None:
         self._take_group()

@@ -203,7 +203,7 @@ class Engine:
             for observer in self._observers:
                 observer.recorded(record)
             if self._current is not None:
-                self._keep_made(self._current, events)
+                self._record_successes(self._current, events)
         if decision.starts:
             self._start(decision.starts)
         if decision.kills:
@@ -239,13 +239,13 @@ class Engine:
                 return record
         raise error
 
-    def _keep_made(self, current: UpToDate, events: Sequence[ev.AnyEvent]) -> None:
+    def _record_successes(self, current: UpToDate, events: Sequence[ev.AnyEvent]) -> None:
         assert self._watch is not None
         for event in events:
             if isinstance(event, ev.AttemptEnded) and event.job in self._watch.finished:
                 files = self._watch.finished.pop(event.job)
                 if event.state == "success":
-                    current.made(event.job, files, bytes(event.result), self._run_id, self._clock.wall())
+                    current.record_success(event.job, files, bytes(event.result), self._run_id, self._clock.wall())
         self._keep(current, all=self._state.ended)
 
     def _keep(self, current: UpToDate, *, all: bool = True) -> None:

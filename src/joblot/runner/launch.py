@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from joblot.core.commands import Decision
-    from joblot.core.fingerprint import Made
+    from joblot.core.fingerprint import LastSuccess
     from joblot.core.plan import Plan
     from joblot.executors.protocol import Executor
     from joblot.journal import Journal
@@ -183,22 +183,24 @@ class _Driver:
         decision.checks = []
         return lambda _now, _room: decision
 
-    def _read_last_outputs(self) -> dict[str, Made]:
-        """What was made in earlier runs; the journal is closed again."""
+    def _read_last_outputs(self) -> dict[str, LastSuccess]:
+        """The last successes of the jobs in earlier runs; the journal is closed again."""
         from joblot.journal.folder import past_runs
 
         with past_runs(self._options.state or None) as folder:
-            return folder.journal.made(batch_key(self._plan)) if folder is not None else {}
+            return folder.journal.last_successes(batch_key(self._plan)) if folder is not None else {}
 
-    def _look_at_files(self, state: RunState, made: dict[str, Made], force: Sequence[str] | None = None) -> UpToDate:
+    def _look_at_files(
+        self, state: RunState, last_successes: dict[str, LastSuccess], force: Sequence[str] | None = None
+    ) -> UpToDate:
         values = Values(self._plan, state, LASTING_ID)
         forced = matching(self._plan, self._options.force if force is None else force)
         assert self._watch is not None
-        lost = [name for name, kept in made.items() if not kept.parts]
+        lost = [name for name, kept in last_successes.items() if not kept.parts]
         if lost:
             others = f" and {len(lost) - 1} more jobs" if len(lost) > 1 else ""
             self._warn(f"what was kept of `{lost[0]}`{others} cannot be read: up to date or not, it runs again")
-        self._current = UpToDate(self._plan, made, self._watch.hashes, values.of, forced=forced)
+        self._current = UpToDate(self._plan, last_successes, self._watch.hashes, values.of, forced=forced)
         return self._current
 
     def _clear_after_crash(self, state: RunState, began_at: float) -> None:
@@ -227,7 +229,7 @@ class _Driver:
             force = self._replay(journal, state, view)
             began_at = view.started_at or info.started_at
             if self._checkable:
-                self._look_at_files(state, journal.made(batch_key(self._plan)), force)
+                self._look_at_files(state, journal.last_successes(batch_key(self._plan)), force)
                 self._clear_after_crash(state, began_at)
             if force is None:  # killed before its first record: nothing has begun
                 self._left_out = leave_out(self._plan, self._noted_selection())

@@ -3,7 +3,7 @@
 A job is up to date when its parts, the contents of what it reads and the contents of what it made are those of its last success. The run's
 state asks about ready jobs, so what the needs of a job made is looked at after they have made it.
 
-It knows files, fingerprints and the store of what was made; it does not know how runs go.
+It knows files, fingerprints and the store of last successes; it does not know how runs go.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from joblot.core.fingerprint import (
     Change,
     FileFact,
     Files,
-    Made,
+    LastSuccess,
     always_runs,
     changes,
     decoded_files,
@@ -87,7 +87,7 @@ class UpToDate:
     def __init__(
         self,
         plan: Plan,
-        kept: Mapping[str, Made],
+        kept: Mapping[str, LastSuccess],
         hashes: Hashes,
         values: Callable[[int], dict[str, Any]],
         *,
@@ -101,7 +101,7 @@ class UpToDate:
         self._forced = forced
         self._codes: dict[str, tuple[str, frozenset[str]]] = {}
         self._begun: dict[int, tuple[bytes, list[FileFact]]] = {}
-        self._fresh: list[Made] = []
+        self._fresh: list[LastSuccess] = []
 
     def judge(self, jobs: Iterable[int]) -> dict[int, bytes]:
         """Those of the jobs that are up to date, with what they resulted in.
@@ -130,9 +130,9 @@ class UpToDate:
         code, tuning = self._code(spec.action)
         parts = encoded(parts_of(self._plan, job, code, filled, tuning))
         read = paths_read(self._plan, job, filled.get("input") if filled is not None else spec.input)
-        made = self._kept.get(spec.name)
-        files = _files(made)
-        verdict = self._compare(job, made, parts, read, files, seen, awaited)
+        last = self._kept.get(spec.name)
+        files = _files(last)
+        verdict = self._compare(job, last, parts, read, files, seen, awaited)
         if verdict is not UP_TO_DATE:
             for fact in files.inputs:
                 self._hashes.learn(fact)
@@ -142,7 +142,7 @@ class UpToDate:
     def _compare(
         self,
         job: int,
-        made: Made | None,
+        last: LastSuccess | None,
         parts: bytes,
         read: list[str],
         files: Files,
@@ -152,10 +152,10 @@ class UpToDate:
         # The cheapest question first: contents are hashed only of files whose size and time do not answer.
         if job in self._forced:
             return Verdict(current=False, why="forced")
-        if made is None or not _is_json(made.result):
+        if last is None or not _is_json(last.result):
             return Verdict(current=False, why="new")
-        if parts != made.parts:
-            changed = changes(made.parts, parts)
+        if parts != last.parts:
+            changed = changes(last.parts, parts)
             if changed:
                 return Verdict(current=False, why="changed: " + ", ".join(map(str, changed)), changes=tuple(changed))
         why, touched = self._differing("output", files.outputs, seen)
@@ -167,7 +167,7 @@ class UpToDate:
         if why:
             return Verdict(current=False, why=why)
         if touched:
-            self._refresh(made, files, seen)
+            self._refresh(last, files, seen)
         return UP_TO_DATE
 
     def _inputs_differ(self, read: list[str], files: Files, seen: dict[str, Stamp | None]) -> tuple[str, bool]:
@@ -203,10 +203,10 @@ class UpToDate:
     def _fact(self, path: str, seen: dict[str, Stamp | None]) -> FileFact:
         return self._hashes.fact(path, self._look(path, seen))
 
-    def _refresh(self, made: Made, files: Files, seen: dict[str, Stamp | None]) -> None:
+    def _refresh(self, last: LastSuccess, files: Files, seen: dict[str, Stamp | None]) -> None:
         """Keep the new times of files whose contents are the same, or they would be read again every time."""
         fresh = Files(*([self._fact(fact.path, seen) for fact in facts] for facts in (files.inputs, files.outputs)))
-        self._fresh.append(msgspec.structs.replace(made, files=encoded(fresh)))
+        self._fresh.append(msgspec.structs.replace(last, files=encoded(fresh)))
 
     def _code(self, name: str | None) -> tuple[str, frozenset[str]]:
         """What stands for the code of an action, and which of its parameters change nothing."""
@@ -217,14 +217,16 @@ class UpToDate:
             self._codes[name] = code_of(name), ACTIONS[name].tuning if known else frozenset()
         return self._codes[name]
 
-    # --- what was made ----------------------------------------------------------------------------
+    # --- last successes -----------------------------------------------------------------------------
 
-    def made(self, job: int, outputs: list[FileFact], result: bytes, run: str, at: float) -> None:
-        """A job that was judged has made its outputs."""
+    def record_success(self, job: int, outputs: list[FileFact], result: bytes, run: str, at: float) -> None:
+        """A job that was judged has succeeded, and made its outputs."""
         begun = self._begun.pop(job, None)
         if begun is not None:
             parts, inputs = begun
-            self._fresh.append(Made(self._plan.name(job), parts, encoded(Files(inputs, outputs)), result, run, at))
+            self._fresh.append(
+                LastSuccess(self._plan.name(job), parts, encoded(Files(inputs, outputs)), result, run, at)
+            )
 
     def accept(self, job: int, at: float) -> None:
         """Take what is there for what the job makes now.
@@ -252,12 +254,12 @@ class UpToDate:
                 raise JoblotError(
                     f"cannot accept job `{spec.name}`: {what} `{gone}` does not exist", hint="`joblot run` makes it"
                 )
-        self.made(job, outputs, old.result if old else b"", old.run if old else "", at)
+        self.record_success(job, outputs, old.result if old else b"", old.run if old else "", at)
 
     def keep(self, store: Journal, *, all: bool = True) -> None:
         """Hand over what is new; with `all=False` only when it has become much."""
         if self._fresh and (all or len(self._fresh) >= _KEEP_AT):
-            store.keep_made(batch_key(self._plan), self._fresh)
+            store.save_last_successes(batch_key(self._plan), self._fresh)
             self._fresh = []
 
     def outputs_of(self, job: int) -> list[FileFact]:
@@ -289,11 +291,11 @@ class UpToDate:
         return ""
 
 
-def _files(made: Made | None) -> Files:
-    if made is None:
+def _files(last: LastSuccess | None) -> Files:
+    if last is None:
         return _NO_FILES
     try:
-        return decoded_files(made.files)
+        return decoded_files(last.files)
     except (msgspec.MsgspecError, UnicodeDecodeError):
         return _NO_FILES
 
