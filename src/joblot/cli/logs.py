@@ -87,7 +87,7 @@ def _path(run: Run, view: RunView, job: int, number: int) -> Path:
 
 
 def _all(output: Output, run: Run, tail: int | None, *, failed: bool) -> None:
-    view, logged, printed = run.view(), run.logged(), set[int]()
+    view, logged, printed = run.view(), run.files.logged, set[int]()
     for job in view.failures if failed else range(len(run.plan)):
         name = run.plan.name(job)
         if name not in logged:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from contextlib import contextmanager
 from functools import cached_property
@@ -74,22 +73,7 @@ class Run:
 
     def report(self) -> Report:
         """The report as of now."""
-        logged = self.logged()
-
-        def log(job: str, attempt: int) -> str:
-            if job not in logged:
-                return ""
-            path = self.files.log_path(job, attempt)
-            return str(path) if path.exists() else ""
-
-        return Report(self.plan, self.view(), run_id=self.id, log=log, live=self.held)
-
-    def logged(self) -> frozenset[str]:
-        """The jobs that have a folder of logs: most of a large run print nothing, and asking for each would take long."""
-        try:
-            return frozenset(os.listdir(self.files.logs))  # noqa: PTH208 - names are wanted, not paths
-        except OSError:
-            return frozenset()
+        return Report(self.plan, self.view(), run_id=self.id, log=self.files.log, live=self.held)
 
     def job(self, name: str) -> int:
         """The number of a job.

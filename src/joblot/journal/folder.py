@@ -12,6 +12,7 @@ import fcntl
 import os
 import time
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
@@ -86,6 +87,21 @@ class RunFolder:
     def log_path(self, job: str, attempt: int) -> Path:
         """Where what an attempt printed is kept. The file exists once something was printed (or the attempt takes long)."""
         return self.logs / job / f"{attempt}.log"
+
+    @cached_property
+    def logged(self) -> frozenset[str]:
+        """The jobs that have a folder of logs: most of a large run print nothing, and asking for each would take long."""
+        try:
+            return frozenset(os.listdir(self.logs))  # noqa: PTH208 - names are wanted, not paths
+        except OSError:
+            return frozenset()
+
+    def log(self, job: str, attempt: int) -> str:
+        """The path of what an attempt printed; empty when nothing is kept of it."""
+        if job not in self.logged:
+            return ""
+        path = self.log_path(job, attempt)
+        return str(path) if path.exists() else ""
 
 
 class StateFolder:

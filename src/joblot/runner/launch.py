@@ -199,7 +199,7 @@ class _Driver:
         lost = [name for name, kept in last_successes.items() if not kept.parts]
         if lost:
             others = f" and {len(lost) - 1} more jobs" if len(lost) > 1 else ""
-            self._warn(f"what was kept of `{lost[0]}`{others} cannot be read: up to date or not, it runs again")
+            self._warn(f"what was kept of `{lost[0]}`{others} cannot be read: nobody can tell whether it is up to date")
         self._current = UpToDate(self._plan, last_successes, self._watch.hashes, values.of, forced=forced)
         return self._current
 
@@ -323,17 +323,7 @@ class _Driver:
     def _report(self, view: LiveView) -> Report:
         from joblot.reports.report import Report
 
-        log = None
-        if self._hold is not None:
-            folder = self._hold.folder
-            printed = frozenset(path.name for path in folder.logs.iterdir()) if folder.logs.is_dir() else frozenset()
-
-            def log(job: str, attempt: int) -> str:
-                if job not in printed:
-                    return ""
-                path = folder.log_path(job, attempt)
-                return str(path) if path.exists() else ""
-
+        log = self._hold.folder.log if self._hold is not None else None
         return Report(self._plan, view, run_id=self._run_id, log=log)
 
     def _run_dir(self) -> Path | None:
