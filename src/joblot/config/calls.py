@@ -42,8 +42,8 @@ def _refusal(problems: Iterable[Problem], about: str = "") -> ConfigError:
     for problem in problems:
         if problem.severity == "error":
             way, message = problem.keys[2:] if problem.keys[:1] == ("jobs",) else problem.keys, problem.message
-            if way == ("action",):
-                way, message = ("what",), message.replace("`action`", "`what`", 1)
+            if way[:1] == ("action",):
+                way, message = ("what", *way[1:]), message.replace("`action`", "`what`", 1)
             diagnostics.append(Diagnostic(problem.code, message, path_text(way), hint=problem.hint))
     first = diagnostics[0]
     summary, argument = first.message, first.path.partition(".")[0].partition("[")[0]
@@ -160,13 +160,13 @@ class CallReader(JobReader):
 
     def _as_job(self, keys: Keys, name: Any, what: Any, given: Mapping[str, Any]) -> dict[str, Any]:
         """The job as a file would give it, but that its action may be a function. What cannot be so is noted as odd."""
-        job: dict[str, Any] = {"name": single(name)}
-        if what is not None:
-            job["action"] = what if callable(what) else single(what)
-        for field, value in given.items():
-            known = value if field != "needs" else self._needs(value, (*keys, field))
-            job[field] = _as_data(field, known, (*keys, field), self._unfit)
-        return job
+        values = {"name": name, **({} if what is None else {"action": what}), **given}
+        if "needs" in given:
+            values["needs"] = self._needs(given["needs"], (*keys, "needs"))
+        return {
+            field: value if callable(value) else _as_data(field, value, (*keys, field), self._unfit)
+            for field, value in values.items()
+        }
 
     def _needs(self, value: Any, keys: Keys) -> Any:
         """Names for functions that were made jobs before."""
