@@ -312,6 +312,7 @@ def _files(fields: Fields) -> tuple[str, ...]:
 def _step(document: Document, keys: Keys, item: Any, before: list[str]) -> StepCall | None:
     name, parameters = _name_and_parameters(item)
     hint = ""
+    # one problem for each step: of its name, then of its position, then of its parameters
     if not name:
         message = f"a step is a name, or a name with parameters, not {quoted(item)}"
     elif name not in STEPS:

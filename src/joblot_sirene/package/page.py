@@ -404,6 +404,7 @@ def _history(view: _View) -> Iterator[str]:
     years = sorted({*opened, *closed})
     notes = [text("history.file" if facts["from_file"] else "history.rows")]
     if years:
+        # the last years one by one, as a picture has room for, and all before them as one number
         first, last = max(years[0], years[-1] - MOST_YEARS + 1), years[-1]
         columns = [
             _year(year, opened.get(year, 0), closed.get(year, 0), last - first + 1) for year in range(first, last + 1)

@@ -55,6 +55,7 @@ def open_text(path: Path, *, zipped: bool, expected: Kind | None = None) -> CsvT
             f"`{path}` is damaged: it begins like a zip, but its list of contents cannot be read",
             hint="download the stock file again",
         ) from error
+    # beside the stock file a zip may hold a description, and what macOS adds
     members = [name for name in names if name.lower().endswith((".csv", ".txt")) and not name.startswith("__MACOSX/")]
     if not members:
         raise SourceError(
