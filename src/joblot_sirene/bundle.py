@@ -113,6 +113,7 @@ class Bundle:
             assert request is not None
             self._end(request, result)
 
+        # results come in the order of requests. Those that were refused have no part in the scan, and are ended in between
         row_requests = [self._row_request(spec) for spec in self._specs_to_build()]
         if row_requests:
             folder = next(iter(self._specs.values())).output.parent

@@ -59,7 +59,7 @@ def inspect(path: Path, *, rows: bool = True, most_codes: int = 10) -> dict[str,
 
 
 def _counts(source: Source, most_codes: int) -> dict[str, Any]:
-    """What only a look at all rows tells: their number, the values of some columns, the codes."""
+    """What needs all rows to be read: their number, the values of some columns, the codes."""
     import polars as pl
 
     code = _CODES[source.layout.kind]

@@ -28,7 +28,7 @@ class Progress:
     def recorded(self, record: Any) -> None:
         """Print what the events of a record mean for codes."""
         for event in record.events:
-            kind = type(event).__name__
+            kind = type(event).__name__  # the classes of events are no public names
             if kind == "AttemptsStarted":
                 self._announce(min(event.jobs) + 1 if event.jobs else 0)
             elif kind == "AttemptEnded" and event.reason != "fail_fast":

@@ -46,7 +46,7 @@ COLUMNS: Final[Mapping[str, ColumnType]] = MappingProxyType(
         frozenset({"siren", "nic", "siret", "etablissementSiege", "dateDebut"}),
     )
 )
-"""The 54 columns of StockEtablissement in order, with their types. Coordinates are text, because `[ND]` stands in them."""
+"""The 54 columns of StockEtablissement in order, with their types. Coordinates are text, because some are `[ND]`."""
 
 UNIT_COLUMNS: Final[Mapping[str, ColumnType]] = MappingProxyType(
     _columns(
@@ -158,7 +158,7 @@ class Layout(msgspec.Struct, frozen=True):
 
     `canonical` gives the canonical name by the file's own name, for establishment columns and, in exports that join
     both files, for the columns of the legal unit (also listed in `unit`). `missing` are canonical names that the file
-    lacks (null when read), `extra` the file's own names that mean nothing to us. `confidence` is the share of the
+    lacks (null when read), `extra` the file's own names that no layout has. `confidence` is the share of the
     oldest layout's columns that are there, from 0 to 1.
     """
 

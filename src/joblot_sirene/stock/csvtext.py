@@ -28,7 +28,9 @@ ROW_BYTES: Final = 200
 DELIMITERS: Final = (",", ";", "\t")
 _BOM: Final = b"\xef\xbb\xbf"
 _HEADER_BYTES: Final = 64 * 2**10
+"""Within which a header ends; a longer first line is no header of a stock file."""
 _MOST_ROW_BYTES: Final = 64 * 2**20
+"""Without the end of a row after which a quote must have been left open."""
 
 
 class SourceError(SireneError):
