@@ -1,7 +1,7 @@
 """A batch of datasets: from codes to job files, from job files to a joblot run, from its report to the result that is printed and kept.
 
-It knows jobs and folders; what a dataset is made of, and how a run goes, it leaves to others. Nothing here loads the data engine: workers
-are forked from this process.
+It knows jobs and folders, not what a dataset is made of nor how a run goes. Nothing here loads the data engine: workers are forked from this
+process.
 """
 
 from __future__ import annotations
@@ -25,18 +25,19 @@ from joblot_sirene.stock.csvtext import SourceError
 from joblot_sirene.stock.source import probe
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from joblot import JobReport, Report
     from joblot_sirene.jobs.jobfile import Job
     from joblot_sirene.register.layout import Kind
     from joblot_sirene.register.naf import Nomenclature, Selection
+    from joblot_sirene.stock.source import Probe
 
 REPORT: Final = "batch_report.json"
 """The result of the last batch, in the output folder."""
 _ERRORS: Final = frozenset({"crash", "oom", "lost", "exit", "exit_code", "interrupted", "unknown"})
-"""Reasons that are no fault of a job's own."""
-_LEFT: Final = frozenset({"aborted", "skipped", "cancelled"})
+"""Reasons for which the machine is to blame, not the job."""
+_NOT_STARTED: Final = frozenset({"aborted", "skipped", "cancelled"})
 
 
 class Files(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,16 +48,17 @@ class Files(msgspec.Struct, frozen=True, kw_only=True):
     history: Path | None = None
 
     def check(self) -> bool:
-        """Look at their columns, without the data engine; whether legal forms are in any of them.
+        """Check their columns, without the data engine; whether legal forms are in any of them.
 
         Raises:
             SireneError: one of them cannot be read, or is another file than it should be.
         """
-        found = _probe(self.stock, "establishment")
-        for path, kind in ((self.units, "unit"), (self.history, "history")):
-            if path is not None:
-                _probe(path, kind)  # type: ignore[arg-type]
-        return self.units is not None or bool(found.layout.unit)
+        stock = _probe(self.stock, "establishment")
+        if self.units is not None:
+            _probe(self.units, "unit")
+        if self.history is not None:
+            _probe(self.history, "history")
+        return self.units is not None or bool(stock.layout.unit)
 
     @property
     def paths(self) -> list[str]:
@@ -65,12 +67,17 @@ class Files(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class JobFile(msgspec.Struct, frozen=True):
-    """A job file: its path, what it says, and the code that it was made for (for files that were given: those that it includes)."""
+    """A job file: its path, its text and job, and the code that it was made for (of files that a user wrote: those that it includes)."""
 
     path: Path
     text: str
     job: Job
     code: str
+
+    @property
+    def job_name(self) -> str:
+        """The name of its job in a run."""
+        return self.job.niche.replace("/", ".")
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -88,13 +95,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def check_folder(folder: Path, option: str) -> None:
-    """Look whether a folder is there or can be made, before anything is done.
+    """Check that a folder is there or can be made, before anything is done.
 
     Raises:
         SireneError: something else has that name, or one above it.
     """
-    there = next(path for path in (folder.absolute(), *folder.absolute().parents) if os.path.lexists(path))
-    if not there.is_dir():
+    nearest = next(path for path in (folder.absolute(), *folder.absolute().parents) if os.path.lexists(path))
+    if not nearest.is_dir():
         raise SireneError(f"not a folder: `{folder}`", hint=f"give `{option}` a folder; it is made if it is missing")
 
 
@@ -104,21 +111,21 @@ def check_folder(folder: Path, option: str) -> None:
 def read_codes(
     texts: Iterable[str], nomenclature: Nomenclature | None, default: Nomenclature
 ) -> tuple[list[Selection], list[str]]:
-    """The selections of codes as people write them, repeats merged, and what to warn of.
+    """The selections of codes as people write them, repeats merged, and warnings.
 
     Raises:
         ConfigError: with every text that is no code.
     """
-    wanted = list(texts)
+    texts = list(texts)
     problems: list[Diagnostic] = []
-    for text in dict.fromkeys(wanted):
+    for text in dict.fromkeys(texts):
         try:
             naf.parse_code(text, nomenclature, default=default)
         except NafError as error:
             problems.append(Diagnostic("naf", error.message, hint=error.hint))
     if problems:
         raise ConfigError(problems)
-    return naf.parse_codes(wanted, nomenclature, default=default)
+    return naf.parse_codes(texts, nomenclature, default=default)
 
 
 def codes_of_file(path: Path) -> list[str]:
@@ -144,10 +151,10 @@ def make_job_files(
     nomenclature: Nomenclature = naf.REV2,
     force: bool = False,
 ) -> list[Any]:
-    """Write a job file for each code, but for those that somebody has edited; what became of each, as `generate_files` tells.
+    """Write a job file for each code, but for those that somebody has edited; returns what became of each, as `generate_files` does.
 
     Raises:
-        ConfigError: the template, or a file that it makes, means nothing; nothing is written.
+        ConfigError: something in the template, or in a file that it makes, is wrong; nothing is written.
     """
 
     def check(text: str, file: str) -> list[Diagnostic]:
@@ -158,7 +165,8 @@ def make_job_files(
         return []
 
     items = [
-        {**(constants or {}), "niche_name": one.name, "naf_code": one.code, "profile": profile} for one in selections
+        {**(constants or {}), "niche_name": selection.name, "naf_code": selection.code, "profile": profile}
+        for selection in selections
     ]
     with jobfile.template_path(template) as path:
         return generate_files(path, items, folder=folder, name=name, force=force, check=check)
@@ -168,7 +176,7 @@ def read_job_file(path: Path, code: str = "", *, own_profiles: str | None, nomen
     """A job file as it is on disk.
 
     Raises:
-        ConfigError: everything in it that means nothing.
+        ConfigError: everything in it that is wrong.
         SireneError: it cannot be read.
     """
     text = read_text(path)
@@ -176,44 +184,42 @@ def read_job_file(path: Path, code: str = "", *, own_profiles: str | None, nomen
     return JobFile(path, text, job, code or ", ".join(selection.code for selection in job.filters.naf_include))
 
 
-def job_name(one: JobFile) -> str:
-    """The name of its job in a run."""
-    return one.job.niche.replace("/", ".")
-
-
 def read_job_files(
     paths: Sequence[tuple[Path, str]], *, own_profiles: str | None, nomenclature: Nomenclature
 ) -> list[JobFile]:
-    """Several job files and the codes that they were made for, all that is wrong with any of them told at once.
+    """Several job files and the codes that they were made for; all that is wrong with any of them is reported at once.
 
     Raises:
         ConfigError: also when two of them have one niche or one folder.
         SireneError: one cannot be read.
     """
-    found: list[JobFile] = []
+    files: list[JobFile] = []
     problems: list[Diagnostic] = []
     for path, code in paths:
         try:
-            found.append(read_job_file(path, code, own_profiles=own_profiles, nomenclature=nomenclature))
+            files.append(read_job_file(path, code, own_profiles=own_profiles, nomenclature=nomenclature))
         except ConfigError as error:
             problems += error.diagnostics
-    folders: dict[str, JobFile] = {}
-    named: dict[str, JobFile] = {}
-    for one in found:
-        same = named.setdefault(job_name(one), one)
-        if same is not one:
-            message = f"the jobs of `{same.path}` and `{one.path}` have one name, `{job_name(one)}`"
-            problems.append(Diagnostic("sirene", message, file=str(one.path), hint="give each another `niche`"))
-            continue
-        other = folders.setdefault(one.job.output.folder.casefold(), one)
-        if other is not one:
-            message = f"the datasets of `{other.path}` and `{one.path}` have one folder, `{one.job.output.folder}`"
-            problems.append(
-                Diagnostic("sirene", message, file=str(one.path), hint="give each another `niche` or `output.dir`")
-            )
+    problems += _clashes(files)
     if problems:
         raise ConfigError(problems)
-    return found
+    return files
+
+
+def _clashes(files: Iterable[JobFile]) -> Iterator[Diagnostic]:
+    by_name: dict[str, JobFile] = {}
+    by_folder: dict[str, JobFile] = {}
+    for file in files:
+        other = by_name.setdefault(file.job_name, file)
+        if other is not file:
+            message = f"the jobs of `{other.path}` and `{file.path}` have one name, `{file.job_name}`"
+            yield Diagnostic("sirene", message, file=str(file.path), hint="give each another `niche`")
+            continue
+        # names that differ in case are one folder on some disks
+        other = by_folder.setdefault(file.job.output.folder.casefold(), file)
+        if other is not file:
+            message = f"the datasets of `{other.path}` and `{file.path}` have one folder, `{file.job.output.folder}`"
+            yield Diagnostic("sirene", message, file=str(file.path), hint="give each another `niche` or `output.dir`")
 
 
 # --- the run ----------------------------------------------------------------------------------------
@@ -226,66 +232,65 @@ def make_batch(files: Files, jobs: Sequence[JobFile], settings: Settings, *, has
         SireneError: a job needs the file of legal units, and there is none.
     """
     output = settings.output.absolute()
+    # one worker, because one scan makes all datasets and has threads of its own
     batch = Batch(f"sirene-{output.name}", folder=Path.cwd(), fail_fast=not settings.go_on, max_workers=1)
-    for one in jobs:
-        if one.job.filters.needs_unit and not has_units:
-            raise needs_units(one.job)
-        folder = output / one.job.output.folder
-        earlier = None if settings.earlier is None else settings.earlier.absolute() / one.job.output.folder
-        looked = [
-            settings.profiles,
-            earlier / package.PARQUET if earlier is not None and one.job.profile.compares else None,
-        ]
-        params = {
-            "job": one.text,
-            "output": str(folder),
-            "profiles": None if settings.profiles is None else str(settings.profiles.absolute()),
-            "nomenclature": settings.nomenclature,
-            "earlier": None if earlier is None else str(earlier),
-            "beside": _digest(looked),
-            "sample": settings.sample,
-            "threads": settings.threads or min(os.cpu_count() or 1, 8),
-            "max_ram_mb": settings.max_ram_mb or one.job.budgets.max_ram_mb,
-            "stop": not settings.go_on,
-        }
+    for file in jobs:
+        if file.job.filters.needs_unit and not has_units:
+            raise needs_units(file.job)
+        folder = output / file.job.output.folder
         batch.add(
-            job_name(one),
+            file.job_name,
             "sirene.dataset",
             input=files.paths,
-            params=params,
-            outputs=[str(folder / name) for name in package.file_names(one.job.profile)],
-            timeout=settings.timeout or one.job.budgets.time_minutes * 60 or None,
+            params={"job": file.text, "output": str(folder), **_params(file.job, settings)},
+            outputs=[str(folder / name) for name in package.file_names(file.job.profile)],
+            timeout=settings.timeout or file.job.budgets.time_minutes * 60 or None,
             tags=["sirene"],
         )
     return batch
 
 
+def _params(job: Job, settings: Settings) -> dict[str, Any]:
+    earlier = None if settings.earlier is None else settings.earlier.absolute() / job.output.folder
+    compared = earlier / package.PARQUET if earlier is not None and job.profile.compares else None
+    return {
+        "profiles": None if settings.profiles is None else str(settings.profiles.absolute()),
+        "nomenclature": settings.nomenclature,
+        "earlier": None if earlier is None else str(earlier),
+        "beside": _digest([settings.profiles, compared]),
+        "sample": settings.sample,
+        "threads": settings.threads or min(os.cpu_count() or 1, 8),
+        "max_ram_mb": settings.max_ram_mb or job.budgets.max_ram_mb,
+        "stop": not settings.go_on,
+    }
+
+
 def _digest(paths: Sequence[Path | None]) -> str:
-    """A text that changes when one of these files does: whether a job is up to date is told by its input, which they are not."""
+    """A text that changes when one of these files does. They are no input of the job, so joblot does not see that they change."""
     digest = sha256()
     for path in paths:
         content = b""
         if path is not None and path.is_file():
-            with suppress(OSError):  # the job will say so
+            with suppress(OSError):  # the job will report it
                 content = path.read_bytes()
         digest.update(sha256(content).digest())
     return digest.hexdigest()[:16] if any(paths) else ""
 
 
 def status_of(report: JobReport) -> str:
-    """A job's end in a word: SUCCESS, TIMEOUT, FAILED (its own fault), ERROR (the machine's), NOT_STARTED."""
+    """How a job ended: SUCCESS, TIMEOUT, FAILED (its own fault), ERROR (the machine's), NOT_STARTED."""
     if report.ok:
         return "SUCCESS"
     if report.reason == "timeout":
         return "TIMEOUT"
-    if report.state in _LEFT or report.reason == "fail_fast":
+    if report.state in _NOT_STARTED or report.reason == "fail_fast":
         return "NOT_STARTED"
     return "ERROR" if report.reason in _ERRORS else "FAILED"
 
 
 def result_of(report: Report, jobs: Sequence[JobFile], settings: Settings) -> dict[str, Any]:
     """The result of a batch, as `--json` prints it: every code, in the order given."""
-    items = [_item(report.jobs[job_name(one)], one, settings) for one in jobs]
+    items = [_item(report.jobs[file.job_name], file, settings) for file in jobs]
     successes = sum(item["status"] == "SUCCESS" for item in items)
     failed = len(items) - successes
     return {
@@ -298,19 +303,19 @@ def result_of(report: Report, jobs: Sequence[JobFile], settings: Settings) -> di
     }
 
 
-def _item(report: JobReport, one: JobFile, settings: Settings) -> dict[str, Any]:
+def _item(report: JobReport, file: JobFile, settings: Settings) -> dict[str, Any]:
     status = status_of(report)
     item: dict[str, Any] = {
-        "naf_code": one.code,
+        "naf_code": file.code,
         "status": status,
         "duration": round(report.duration_ms / 1000, 3),
         "duration_ms": report.duration_ms,
-        "output_dir": str(settings.output / one.job.output.folder),
+        "output_dir": str(settings.output / file.job.output.folder),
     }
     if status == "SUCCESS":
-        found = report.result if isinstance(report.result, dict) else {}
-        item["rows"] = found.get("rows")
-        item["warnings"] = found.get("warnings", [])
+        dataset = report.result if isinstance(report.result, dict) else {}
+        item["rows"] = dataset.get("rows")
+        item["warnings"] = dataset.get("warnings", [])
         item["up_to_date"] = report.state == "cached"
     else:
         item["reason"] = report.reason
@@ -320,7 +325,7 @@ def _item(report: JobReport, one: JobFile, settings: Settings) -> dict[str, Any]
 
 
 def write_result(result: Mapping[str, Any], folder: Path) -> None:
-    """Keep the result in the output folder, whole or not at all.
+    """Write the result to the output folder, whole or not at all.
 
     Raises:
         SireneError: it cannot be written.
@@ -334,12 +339,12 @@ def write_result(result: Mapping[str, Any], folder: Path) -> None:
 
 
 def as_json(value: Any) -> str:
-    """A result as it is printed and kept."""
+    """A result as it is printed and written."""
     return json.dumps(value, ensure_ascii=False, indent=2) + "\n"
 
 
-def _probe(path: Path, kind: Kind) -> Any:
-    """A look at a file; that it cannot be read is a mistake in the command line here, not the failure of a job."""
+def _probe(path: Path, kind: Kind) -> Probe:
+    """What a file is. That it cannot be read is a mistake in the command line here (exit code 2), not the failure of a job."""
     try:
         return probe(path, expected=kind)
     except SourceError as error:

@@ -6,7 +6,7 @@ It knows what jobs ask for and what a scan needs; it decides nothing about steps
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Final
 
@@ -33,16 +33,16 @@ if TYPE_CHECKING:
     from joblot_sirene.stock.source import Source
 
 STATE: Final = "etatAdministratifEtablissement"
-TALLY: Final = (STATE,)
-"""Rows that match by code are counted by this, before any filter: how many are closed."""
-ROWS_TAKE: Final = 2.0
-"""So many times the memory of its rows does a dataset take at most whose steps look at rows one by one (measured: 1.9)."""
-ALL_ROWS_TAKE: Final = 3.3
+"""Rows that match by code are counted by this column before any filter, so that it is known how many are closed."""
+ROW_BY_ROW_FACTOR: Final = 2.0
+"""Memory that a dataset takes at most whose steps look at rows one by one, per byte of its rows (measured: 1.9)."""
+ALL_ROWS_FACTOR: Final = 3.3
 """The same with steps that look at all rows together, and add columns to them (measured: 2.6 to 3.2)."""
-_MORE_ROWS: Final = 4, 100
-"""Rows to read per sampled row, factor and constant: some of those that are read may not be shown."""
+_READ_FACTOR: Final = 4
+_READ_MORE: Final = 100
+"""Rows to read for a sample, times and plus: some of those that are read may not be shown."""
 
-Tell = Callable[[DatasetRequest, dict[str, Any] | BaseException], None]
+OnEnd = Callable[[DatasetRequest, dict[str, Any] | BaseException], None]
 
 
 class StoppedError(ActionError):
@@ -52,15 +52,15 @@ class StoppedError(ActionError):
         super().__init__(f"not begun: `{name}` failed before", reason="fail_fast")
 
 
-def build(requests: Sequence[DatasetRequest], tell: Tell) -> None:
-    """Build the datasets that are asked for from one scan, and tell of each how it ended, in their order."""
+def build(requests: Sequence[DatasetRequest], on_end: OnEnd) -> None:
+    """Build the datasets of all requests from one scan; `on_end` is called for each with its result or its error, in their order."""
     limit_threads(requests[0].params["threads"])
     try:
         need_engine()
-        bundle = Bundle(requests, tell)
+        bundle = Bundle(requests, on_end)
     except (JoblotError, OSError) as error:
         for request in requests:
-            tell(request, error)
+            on_end(request, error)
         return
     bundle.run()
 
@@ -68,18 +68,18 @@ def build(requests: Sequence[DatasetRequest], tell: Tell) -> None:
 class Bundle:
     """The datasets of one scan."""
 
-    def __init__(self, requests: Sequence[DatasetRequest], tell: Tell) -> None:
+    def __init__(self, requests: Sequence[DatasetRequest], on_end: OnEnd) -> None:
         first = requests[0]
         self._requests = requests
-        self._tell = tell
+        self._on_end = on_end
         self._threads = first.params["threads"] or 2
         self._max_ram_bytes = first.params["max_ram_mb"] * 2**20
         self._stop = first.params["stop"]
-        found = open_sources(first.input)
-        self._source, self._units, self._history = found["establishment"], found.get("unit"), found.get("history")
+        sources = open_sources(first.input)
+        self._source, self._units, self._history = sources["establishment"], sources.get("unit"), sources.get("history")
         self._digest = self._source.digest
         self._file = first.ctx.shown(self._source.path)
-        self._present = _Present(self._source)
+        self._codes_in_file = _CodesInFile(self._source)
         self._made_at = dt.datetime.now(dt.UTC).replace(microsecond=0)
         self._failed = ""
         self._specs: dict[str, DatasetSpec] = {}
@@ -93,14 +93,14 @@ class Bundle:
                 self._refused[request.ctx.job] = error
 
     def run(self) -> None:
-        """Scan, build, and tell."""
+        """Scan the stock and build the datasets."""
         from joblot_sirene.stock.scan import scan
 
-        waiting = iter(self._requests)
+        remaining = iter(self._requests)
 
-        def tell_up_to(name: str) -> DatasetRequest | None:
-            """Tell of what was refused before the job of that name, or of all that is left."""
-            for request in waiting:
+        def end_refused(name: str) -> DatasetRequest | None:
+            """End the requests that were refused and come before the job of that name, which is returned; all that remain when there is none."""
+            for request in remaining:
                 if self._failed:
                     raise StoppedError(self._failed)
                 if request.ctx.job == name:
@@ -109,11 +109,12 @@ class Bundle:
             return None
 
         def done(row_request: RowRequest, result: dict[str, Any] | Exception) -> None:
-            request = tell_up_to(row_request.name)
+            request = end_refused(row_request.name)
             assert request is not None
             self._end(request, result)
 
-        row_requests = [self._row_request(spec) for spec in self._wanted()]
+        # results come in the order of requests. Those that were refused have no part in the scan, and are ended in between
+        row_requests = [self._row_request(spec) for spec in self._specs_to_build()]
         if row_requests:
             folder = next(iter(self._specs.values())).output.parent
             try:
@@ -127,7 +128,7 @@ class Bundle:
                     folder=folder,
                     max_ram_bytes=self._max_ram_bytes,
                     threads=self._threads,
-                    tally=TALLY,
+                    tally=(STATE,),
                     companions=self._companions(),
                     cancelled=lambda: self._requests[0].ctx.cancelled,
                     progress=lambda share: self._requests[0].ctx.progress(round(share * 100), 100, "%"),
@@ -135,12 +136,12 @@ class Bundle:
             except (ScanCancelledError, StoppedError):
                 raise
             except (JoblotError, OSError) as error:
-                for request in waiting:
+                for request in remaining:
                     self._end(request, self._refused.get(request.ctx.job) or error)
-        tell_up_to("")
+        end_refused("")
 
-    def _wanted(self) -> list[DatasetSpec]:
-        """The specs to be built: when the first failure ends it all, those before the first that was refused."""
+    def _specs_to_build(self) -> list[DatasetSpec]:
+        """All specs; where the first failure is to stop the batch, those before the first request that was refused."""
         specs = []
         for request in self._requests:
             if request.ctx.job in self._specs:
@@ -155,53 +156,52 @@ class Bundle:
         if isinstance(result, dict):
             for warning in result["warnings"]:
                 request.ctx.log(warning, "warning")
-        self._tell(request, result)
+        self._on_end(request, result)
 
     def _row_request(self, spec: DatasetSpec) -> RowRequest:
         from joblot_sirene.register import vector
 
         filters = spec.job.filters
-        times, more = _MORE_ROWS
         rules = [rule for selection in filters.naf_include for rule in naf.matching_rule(selection)]
-        # how many rows meet what is asked of their units nobody knows before these are joined
-        limit = None if spec.sample is None or filters.needs_unit else spec.sample * times + more
+        # how many rows meet filters on their units is not known before these are joined
+        limit = None if spec.sample is None or filters.needs_unit else spec.sample * _READ_FACTOR + _READ_MORE
         return RowRequest(spec.request.ctx.job, rules, vector.residual(filters), limit)
 
     def _columns(self) -> list[str]:
         from joblot_sirene.register.layout import COLUMNS
         from joblot_sirene.steps import normalise, units
 
-        present = (*normalise.UNIT_NEEDED, privacy.UNIT_STATUS_COLUMN) if self._source.layout.unit else ()
-        wanted = {*normalise.NEEDED, *present, *(units.NEEDED if present else ())}
-        return [name for name in dict.fromkeys((*COLUMNS, *self._source.layout.unit)) if name in wanted]
+        of_units = (*normalise.UNIT_NEEDED, *units.NEEDED) if self._source.layout.unit else ()
+        needed = {*normalise.NEEDED, *of_units}
+        return [name for name in dict.fromkeys((*COLUMNS, *self._source.layout.unit)) if name in needed]
 
     def _companions(self) -> list[Companion]:
         from joblot_sirene.steps import history, units
 
-        found = []
+        companions = []
         if self._units is not None:
-            found.append(Companion(self._units, "siren", units.NEEDED))
+            companions.append(Companion(self._units, "siren", units.NEEDED))
         if self._history is not None:
-            found.append(Companion(self._history, "siret", history.NEEDED))
-        return found
+            companions.append(Companion(self._history, "siret", history.NEEDED))
+        return companions
 
     # --- one dataset --------------------------------------------------------------------------------
 
     def _dataset(self, row_request: RowRequest, rows: Rows) -> dict[str, Any]:
-        """Build the package of one row_request; called in any thread."""
+        """Build the package of one request; called in any thread."""
         spec = self._specs[row_request.name]
         if self._failed:
             raise StoppedError(self._failed)
-        self._guard(rows, spec.job.profile)
-        left_out, nothing = _left_out(rows, spec.job), [*self._nobody_is_public(), *self._nothing_found(spec, rows)]
-        if spec.job.profile.compares and spec.earlier is None and spec.request.params["earlier"] is not None:
-            nothing.append("no earlier dataset of this name: nothing was compared")
+        self._check_memory(rows, spec.job.profile)
+        left_out = _left_out(rows, spec.job)
         result = profiles.run(
             spec.job.profile, rows.frames(), self._inputs(spec, rows), spec.job.filters, most_rows=spec.sample
         )
-        nothing += _nothing_left(left_out, result) or self._too_few(row_request, spec, rows, result)
-        warnings = [*nothing, *(warning for step in result.steps for warning in step.warnings)]
-        made = package.Origin(
+        warnings = [
+            *self._warnings(row_request, spec, rows, left_out, result),
+            *(warning for step in result.steps for warning in step.warnings),
+        ]
+        origin = package.Origin(
             job=spec.job,
             provenance=self._provenance(),
             left_out={**left_out, "partial_diffusion_left_out": result.counts.excluded},
@@ -209,7 +209,7 @@ class Bundle:
             made_at=self._made_at,
             sample=spec.sample,
         )
-        manifest = package.write(spec.output, result, made, spec.request.ctx)
+        manifest = package.write(spec.output, result, origin, spec.request.ctx)
         return {
             "niche": spec.job.niche,
             "codes": manifest["codes"],
@@ -221,9 +221,9 @@ class Bundle:
             "warnings": warnings,
         }
 
-    def _guard(self, rows: Rows, profile: Profile) -> None:
-        simple = all(call.name in profiles.ROW_BY_ROW | {"duplicates"} for call in profile.steps)
-        needed = int((ROWS_TAKE if simple else ALL_ROWS_TAKE) * rows.total_size)
+    def _check_memory(self, rows: Rows, profile: Profile) -> None:
+        row_by_row = all(call.name in profiles.ROW_BY_ROW | {"duplicates"} for call in profile.steps)
+        needed = int((ROW_BY_ROW_FACTOR if row_by_row else ALL_ROWS_FACTOR) * rows.total_size)
         if 0 < self._max_ram_bytes < needed:
             raise MemoryLimitError(
                 f"the {rows.height} rows of this dataset need about {shown_size(needed)} of memory, and "
@@ -245,28 +245,26 @@ class Bundle:
             earlier=spec.earlier,
         )
 
-    def _nobody_is_public(self) -> list[str]:
-        """What to warn of when the file does not say who may be shown."""
-        if privacy.STATUS_COLUMN not in self._source.layout.missing:
-            return []
-        return [f"the file has no column `{privacy.STATUS_COLUMN}`: nobody in it can be told to be public"]
-
-    def _nothing_found(self, spec: DatasetSpec, rows: Rows) -> list[str]:
-        """What to warn of when no row has any of the codes: the nearest codes that are there."""
-        if rows.counts is not None and rows.counts.height:
-            return []
-        return [
-            f"no row has the code `{selection.code}`: {self._present.nearest(selection.code)}"
-            for selection in spec.job.filters.naf_include
-        ]
-
-    def _too_few(self, row_request: RowRequest, spec: DatasetSpec, rows: Rows, result: profiles.Result) -> list[str]:
-        """What to warn of when too many of the rows that a sample is taken from may not be shown."""
-        if spec.sample is None or row_request.limit is None or rows.height < row_request.limit:
-            return []
-        if result.counts.kept >= spec.sample:
-            return []
-        return [f"of the first {rows.height} rows only {result.counts.kept} may be shown: the sample has no more"]
+    def _warnings(
+        self, row_request: RowRequest, spec: DatasetSpec, rows: Rows, left_out: dict[str, Any], result: profiles.Result
+    ) -> Iterator[str]:
+        if privacy.STATUS_COLUMN in self._source.layout.missing:
+            yield f"the file has no column `{privacy.STATUS_COLUMN}`: nobody in it can be told to be public"
+        if rows.counts is None or not rows.counts.height:
+            for selection in spec.job.filters.naf_include:
+                yield f"no row has the code `{selection.code}`: {self._codes_in_file.nearest(selection.code)}"
+        if spec.job.profile.compares and spec.earlier is None and spec.request.params["earlier"] is not None:
+            yield "no earlier dataset of this name: nothing was compared"
+        total = left_out["rows_of_these_codes"]
+        if total and not result.frame.height:
+            closed, hidden = left_out["closed_left_out"], result.counts.excluded
+            reasons = f"{closed} closed, {hidden} that may not be shown, the others do not meet the filters"
+            yield f"none of the {total} rows with these codes is left: {reasons}"
+        elif row_request.limit is not None and rows.height >= row_request.limit:
+            # more rows than the sample needs were read, but not all: others might be shown
+            kept = result.counts.kept
+            if kept < (spec.sample or 0):
+                yield f"of the first {rows.height} rows only {kept} may be shown: the sample has no more"
 
     def _provenance(self) -> package.Provenance:
         source = self._source
@@ -281,8 +279,8 @@ class Bundle:
         )
 
 
-class _Present:
-    """The codes that are in a file, looked up once, when somebody asks for one that is not."""
+class _CodesInFile:
+    """The codes that are in a file, read once, when a job asks for one that is not."""
 
     def __init__(self, source: Source) -> None:
         self._source = source
@@ -290,23 +288,24 @@ class _Present:
         self._lock = Lock()
 
     def nearest(self, code: str) -> str:
-        """The nearest codes that are there, in words."""
+        """The nearest codes that are there, as a sentence."""
         with self._lock:
             if self._codes is None:
-                self._codes = self._look()
-        near = naf.nearest(code, self._codes) if code[0].isdigit() else []
-        return f"nearest in the file: {', '.join(f'`{one}`' for one in near)}" if near else "the file has none like it"
+                self._codes = self._read()
+        codes = naf.nearest(code, self._codes) if code[0].isdigit() else []
+        names = ", ".join(f"`{near}`" for near in codes)
+        return f"nearest in the file: {names}" if codes else "the file has none like it"
 
-    def _look(self) -> list[str]:
-        found: set[str] = set()
-        fresh = open_source(self._source.path, expected="establishment")
-        for rows in fresh.batches([CODE_COLUMN, NOMENCLATURE_COLUMN], 2**20):
-            found.update(code for code in rows[CODE_COLUMN].unique().drop_nulls() if naf.nomenclature_of(code))
-        return sorted(found)
+    def _read(self) -> list[str]:
+        codes: set[str] = set()
+        source = open_source(self._source.path, expected="establishment")  # `done` and the like belong to one reader
+        for rows in source.batches([CODE_COLUMN, NOMENCLATURE_COLUMN], 2**20):
+            codes.update(code for code in rows[CODE_COLUMN].unique().drop_nulls() if naf.nomenclature_of(code))
+        return sorted(codes)
 
 
 def open_sources(paths: Sequence[Path]) -> dict[str, Source]:
-    """The files of a job by kind (`establishment`, `unit`, `history`), which their columns tell.
+    """The files of a job by kind (`establishment`, `unit`, `history`), which is that of their columns.
 
     Raises:
         LayoutError: there are no establishments among them, or two files are of one kind.
@@ -314,21 +313,21 @@ def open_sources(paths: Sequence[Path]) -> dict[str, Source]:
     """
     if len(paths) == 1:
         return {"establishment": open_source(paths[0], expected="establishment")}
-    found: dict[str, Source] = {}
+    sources: dict[str, Source] = {}
     for path in paths:
         source = open_source(path)
-        other = found.setdefault(source.layout.kind, source)
+        other = sources.setdefault(source.layout.kind, source)
         if other is not source:
             raise LayoutError(
                 f"`{other.path}` and `{path}` are both files of the same kind: {source.layout.describe()}",
                 hint="give one file of each kind",
             )
-    if "establishment" not in found:
+    if "establishment" not in sources:
         raise LayoutError(
             "none of the files holds establishments",
             hint="give the current stock of establishments, StockEtablissement",
         )
-    return found
+    return sources
 
 
 def _left_out(rows: Rows, job: Job) -> dict[str, Any]:
@@ -344,13 +343,3 @@ def _left_out(rows: Rows, job: Job) -> dict[str, Any]:
         "closed_share": round(closed / total, 4) if total else 0.0,
         "closed_left_out": closed if job.filters.active_only else 0,
     }
-
-
-def _nothing_left(left_out: dict[str, Any], result: profiles.Result) -> list[str]:
-    """What to warn of when there are rows with the job's codes, and the dataset has none of them."""
-    total = left_out["rows_of_these_codes"]
-    if result.frame.height or not total:
-        return []
-    closed, hidden = left_out["closed_left_out"], result.counts.excluded
-    why = f"{closed} closed, {hidden} that may not be shown, the others do not meet the filters"
-    return [f"none of the {total} rows with these codes is left: {why}"]

@@ -40,16 +40,16 @@ def dataset(
     folder to compare with, `beside` any text that changes when what is in these two does; `sample` takes the first so many rows, `max_ram_mb` is the memory that may be taken, `threads` how many datasets
     are built at once, `stop` ends a bundle at its first failure.
     """
-    given = {
+    params = {
         "output": output, "code": code, "profile": profile, "job": job, "job_file": job_file, "profiles": profiles,
         "nomenclature": nomenclature, "earlier": earlier, "beside": beside, "sample": sample,
         "threads": threads, "max_ram_mb": max_ram_mb, "stop": stop,
     }  # fmt: skip
-    ended: list[dict[str, Any] | BaseException] = []
-    bundle.build([DatasetRequest(input, given, ctx)], lambda _request, result: ended.append(result))
-    if isinstance(ended[0], BaseException):
-        raise ended[0]
-    return ended[0]
+    results: list[dict[str, Any] | BaseException] = []
+    bundle.build([DatasetRequest(input, params, ctx)], lambda _request, result: results.append(result))
+    if isinstance(results[0], BaseException):
+        raise results[0]
+    return results[0]
 
 
 @fused("sirene.dataset", on=("input", "threads", "max_ram_mb", "stop"))
@@ -61,11 +61,11 @@ def datasets(jobs: Sequence[FusedJob], ctx: BundleContext) -> None:
     """
     by_name = {job.name: job for job in jobs}
 
-    def tell(request: DatasetRequest, result: dict[str, Any] | BaseException) -> None:
+    def on_end(request: DatasetRequest, result: dict[str, Any] | BaseException) -> None:
         job = by_name[request.ctx.job]
         if isinstance(result, BaseException):
             ctx.failed(job, result)
         else:
             ctx.done(job, result)
 
-    bundle.build([DatasetRequest(job.input, job.params, job.ctx) for job in jobs], tell)
+    bundle.build([DatasetRequest(job.input, job.params, job.ctx) for job in jobs], on_end)

@@ -1,4 +1,4 @@
-"""What can be wrong with a user's file, code or job, in words for that user."""
+"""The errors for what is wrong with a user's file, code or job."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from joblot import JoblotError
 
 
 class SireneError(JoblotError):
-    """Something about the register's files or codes that the user can mend; nothing was written."""
+    """Something is wrong with the register's files or codes that the user can mend; nothing was written."""
 
     exit_code = 2
 
@@ -20,7 +20,7 @@ class NafError(SireneError):
 
 
 def need_engine() -> None:
-    """Say so in time when the data engine is not installed: it is an extra.
+    """Check that the data engine is installed, which is an extra.
 
     Raises:
         SireneError: it is not.

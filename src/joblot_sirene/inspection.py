@@ -37,52 +37,55 @@ def inspect(path: Path, *, rows: bool = True, most_codes: int = 10) -> dict[str,
         SourceError: it cannot be read.
         LayoutError: it is no stock file.
     """
-    seen = probe(path)
+    probed = probe(path)
     source = open_source(path)
-    counted = _counted(source, most_codes) if rows else {}
-    newest = source.newest
+    counts = _counts(source, most_codes) if rows else {}
+    newest = source.newest  # of CSV only known now that the rows have been read
     stock = privacy.stock_date(newest)
     prepared = find_prepared(source) if source.layout.kind == "establishment" else None
     return {
         "file": str(path),
-        "format": seen.format,
+        "format": probed.format,
         "kind": source.layout.kind,
         "layout": source.layout.describe(),
-        "rows": counted.pop("rows", seen.rows),
+        "rows": counts.pop("rows", probed.rows),
         "stock_date": None if stock is None else stock.isoformat(),
         "newest_treatment": None if newest is None else newest.isoformat(),
         "sorted_copy": None if prepared is None else str(prepared.path),
         "missing_columns": list(source.layout.missing),
         "extra_columns": list(source.layout.extra),
-        **counted,
+        **counts,
     }
 
 
-def _counted(source: Source, most_codes: int) -> dict[str, Any]:
-    """What takes a look at all rows: their number, the values of some columns, the codes."""
+def _counts(source: Source, most_codes: int) -> dict[str, Any]:
+    """What needs all rows to be read: their number, the values of some columns, the codes."""
     import polars as pl
 
-    kind = source.layout.kind
-    columns = [name for name in _COUNTED[kind] if name in source.columns]
-    code = _CODES[kind]
-    wanted = [*columns, *([code] if code in source.columns else [])]
-    if not wanted:
+    code = _CODES[source.layout.kind]
+    columns = [name for name in _COUNTED[source.layout.kind] if name in source.columns]
+    grouping = [*columns, *([code] if code in source.columns else [])]
+    if not grouping:
         return {"rows": source.rows}
-    parts = [rows.group_by(wanted).len() for rows in source.batches(wanted, _ROWS_AT_ONCE)]
-    total = pl.concat(parts).group_by(wanted).agg(pl.col("len").sum()) if parts else pl.DataFrame()
+    # there are few combinations of values: what is kept of each batch is small
+    parts = [rows.group_by(grouping).len() for rows in source.batches(grouping, _ROWS_AT_ONCE)]
+    total = pl.concat(parts).group_by(grouping).agg(pl.col("len").sum()) if parts else pl.DataFrame()
     if not total.height:
         return {"rows": 0, "counts": {}, "codes": [], "distinct_codes": 0, "unreadable_values": {}}
-    codes = _by_value(total, code) if code in wanted else {}
-    listed = {one: count for one, count in codes.items() if one is not None}
     return {
         "rows": int(total["len"].sum()),
         "counts": {name: {value or "": count for value, count in _by_value(total, name).items()} for name in columns},
-        "distinct_codes": len(listed),
-        "codes": [
-            {"code": one, "rows": count, "label": naf.label(one)} for one, count in list(listed.items())[:most_codes]
-        ],
+        **_code_counts(total, code, most_codes),
         "unreadable_values": dict(source.unreadable),
     }
+
+
+def _code_counts(total: pl.DataFrame, code: str, most: int) -> dict[str, Any]:
+    by_code = _by_value(total, code) if code in total.columns else {}
+    codes = [
+        {"code": code, "rows": rows, "label": naf.label(code)} for code, rows in by_code.items() if code is not None
+    ]
+    return {"distinct_codes": len(codes), "codes": codes[:most]}
 
 
 def _by_value(total: pl.DataFrame, name: str) -> dict[str | None, int]:

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from joblot_sirene.cli import options
-from joblot_sirene.cli.options import FilePath, option
+from joblot_sirene.cli.options import FilePath, number, option
 
 if TYPE_CHECKING:
+    from joblot import Batch, Report
     from joblot_sirene.batch import JobFile, Settings
 
 
@@ -33,26 +34,9 @@ if TYPE_CHECKING:
 @options.profiles_option
 @option("--jobs-dir", metavar="DIR", default="jobs_generated", show_default=True, help="the folder of the job files")
 @click.option("-n", "--dry-run", is_flag=True, help="write the job files, build nothing")
-@click.option(
-    "--sample",
-    type=click.IntRange(min=0),
-    default=0,
-    metavar="N",
-    help="only the first N rows of each dataset (0: all)",
-)
-@click.option(
-    "--workers",
-    type=click.IntRange(min=1, max=1024),
-    metavar="N",
-    help="threads of the data engine (default: the processors, at most 8)",
-)
-@click.option(
-    "--max-ram-mb",
-    type=click.IntRange(min=0),
-    default=0,
-    metavar="N",
-    help="memory that may be taken, in MiB (0: no limit)",
-)
+@number("--sample", least=0, default=0, help="only the first N rows of each dataset (0: all)")
+@number("--workers", least=1, most=1024, help="threads of the data engine (default: the processors, at most 8)")
+@number("--max-ram-mb", least=0, default=0, help="memory that may be taken, in MiB (0: no limit)")
 @click.option(
     "--timeout",
     metavar="TIME",
@@ -86,207 +70,189 @@ if TYPE_CHECKING:
 @option("--state", metavar="DIR", help="the state folder (default: `.joblot`)")
 @click.option("--verbose", is_flag=True, help="what happens, as it happens")
 @options.json_option
-def command(*, codes: tuple[str, ...], as_json: bool, **given: Any) -> int:
-    """Write the job files, run the batch, tell the result."""
-    with options.errors_as_json(wanted=as_json):
-        return _batch(codes, as_json=as_json, **given)
-
-
-def _batch(
-    codes: tuple[str, ...],
+def command(
     *,
-    job_files: tuple[Path, ...],
+    codes: tuple[str, ...],
     naf_file: Path | None,
+    job_files: tuple[Path, ...],
     stock: Path | None,
     output: Path | None,
     dry_run: bool,
     explain: bool,
     as_json: bool,
     verbose: bool,
-    **given: Any,
+    **values: Any,
 ) -> int:
+    """Write the job files, run the batch, print the result."""
     from joblot_sirene import batch
-    from joblot_sirene.errors import SireneError, need_engine
+    from joblot_sirene.errors import need_engine
 
-    wanted = [*codes, *(batch.codes_of_file(naf_file) if naf_file is not None else ())]
-    if not wanted and not job_files:
+    texts = options.all_codes(codes, naf_file)
+    if not texts and not job_files:
         raise click.UsageError("no code is given: `--naf CODE`, `--naf-file FILE` or job files")
     if explain:
-        return _explain(_jobs(wanted, job_files, given, write=False, tell=False)[0], as_json=as_json)
+        return _explain(_jobs(texts, job_files, values, write=False, verbose=False)[0], as_json=as_json)
     if stock is None or output is None:
         missing = "`--input FILE`" if stock is None else "`--output-dir DIR`"
         raise click.UsageError(f"missing option {missing}")
-    files = batch.Files(stock=stock, units=given["units"], history=given["history"])
+    # what can be wrong is found out before the first file is written, without the data engine: its threads do not survive a fork
+    files = batch.Files(stock=stock, units=values["units"], history=values["history"])
     has_units = files.check()
-    if given["earlier"] is not None and not given["earlier"].is_dir():
-        raise SireneError(f"no such folder: `{given['earlier']}`", hint="`--earlier` is the output folder of a batch")
-    batch.check_folder(output, "--output-dir")
-    if wanted:
-        batch.check_folder(given["jobs_dir"], "--jobs-dir")
-    jobs, written = _jobs(wanted, job_files, given, write=True, tell=not as_json or verbose)
+    _check_folders(output, values["jobs_dir"] if texts else None, values["earlier"])
+    jobs, written = _jobs(texts, job_files, values, write=True, verbose=not as_json or verbose)
     if dry_run:
-        return _dry(jobs, written, as_json=as_json)
+        return _print_dry_run(jobs, written, as_json=as_json)
     need_engine()
-    settings = _settings(output, given)
-    if settings.earlier is not None and not any(one.job.profile.compares for one in jobs):
+    settings = _settings(output, values)
+    if settings.earlier is not None and not any(file.job.profile.compares for file in jobs):
         options.warn("`--earlier` has no effect: no job's profile has the step `comparison` (`--profile deep` has)")
-    made = batch.make_batch(files, jobs, settings, has_units=has_units)
-    return _run(made, jobs, settings, given, as_json=as_json, verbose=verbose)
+    joblot_batch = batch.make_batch(files, jobs, settings, has_units=has_units)
+    return _run(joblot_batch, jobs, settings, values, as_json=as_json, verbose=verbose)
+
+
+def _check_folders(output: Path, jobs_dir: Path | None, earlier: Path | None) -> None:
+    from joblot_sirene import batch
+    from joblot_sirene.errors import SireneError
+
+    if earlier is not None and not earlier.is_dir():
+        raise SireneError(f"no such folder: `{earlier}`", hint="`--earlier` is the output folder of a batch")
+    batch.check_folder(output, "--output-dir")
+    if jobs_dir is not None:
+        batch.check_folder(jobs_dir, "--jobs-dir")
 
 
 def _jobs(
-    wanted: list[str], job_files: tuple[Path, ...], given: dict[str, Any], *, write: bool, tell: bool
+    texts: list[str], job_files: tuple[Path, ...], values: dict[str, Any], *, write: bool, verbose: bool
 ) -> tuple[list[JobFile], int]:
     """The jobs, and how many job files were written. Without `write` those of codes are made in a folder that is removed again."""
     from tempfile import TemporaryDirectory
 
     from joblot_sirene import batch
 
-    asked, default = options.lists(given["nomenclature"])
-    own = options.own_profiles(given["profiles"])
-    if wanted:
-        options.check_profile(given["profile"], own, given["profiles"])
-    selections, warnings = batch.read_codes(wanted, asked, default)
-    for warning in warnings:
-        options.warn(warning)
+    own = options.own_profiles(values["profiles"])
+    if texts:
+        options.check_profile(values["profile"], own, values["profiles"])
+    selections = options.read_codes(texts, values["nomenclature"])
 
     def make(folder: Path) -> tuple[list[JobFile], int]:
-        made = (
-            batch.make_job_files(
-                selections,
-                folder=folder,
-                template=given["template"],
-                profile=given["profile"],
-                constants=options.variables(given["constants"]),
-                own_profiles=own,
-                nomenclature=default,
-                force=given["force"],
-            )
-            if selections
-            else []
-        )
-        _tell_of(made, tell=tell)
-        paths = [(Path(one.path), selection.code) for one, selection in zip(made, selections, strict=True)]
-        named = [(path, "") for path in job_files]
-        jobs = batch.read_job_files([*paths, *named], own_profiles=own, nomenclature=default)
-        return jobs, sum(one.state == "generated" for one in made)
+        results = options.make_job_files(selections, values, folder=folder, own_profiles=own) if selections else []
+        _print_job_files(results, verbose=verbose)
+        paths = [(Path(file.path), selection.code) for file, selection in zip(results, selections, strict=True)]
+        paths += [(path, "") for path in job_files]
+        nomenclature = options.lists(values["nomenclature"])[1]
+        jobs = batch.read_job_files(paths, own_profiles=own, nomenclature=nomenclature)
+        return jobs, sum(file.state == "generated" for file in results)
 
     if write:
-        return make(given["jobs_dir"])
+        return make(values["jobs_dir"])
     with TemporaryDirectory() as folder:
         return make(Path(folder))
 
 
-def _tell_of(made: list[Any], *, tell: bool) -> None:
+def _print_job_files(results: list[Any], *, verbose: bool) -> None:
     from joblot_sirene.errors import SireneError
 
-    for one in made:
-        if one.state in ("edited", "not_ours"):
-            how = "was edited" if one.state == "edited" else "is not joblot's"
-            options.warn(f"`{one.path}` {how}: it is used as it is (`--force` writes it anew)")
-        elif one.state == "failed":
-            raise SireneError(one.reason)
-        elif tell:
-            click.echo(
-                f"{'Generated job file' if one.state == 'generated' else 'Job file is as it was'}: {one.path}", err=True
-            )
+    for file in results:
+        if file.state in ("edited", "not_ours"):
+            reason = "was edited" if file.state == "edited" else "is not joblot's"
+            options.warn(f"`{file.path}` {reason}: it is used as it is (`--force` writes it anew)")
+        elif file.state == "failed":
+            raise SireneError(file.reason)
+        elif verbose:
+            state = "Generated job file" if file.state == "generated" else "Job file is as it was"
+            click.echo(f"{state}: {file.path}", err=True)
 
 
 def _explain(jobs: list[JobFile], *, as_json: bool) -> int:
-    from joblot_sirene import batch
-
     if as_json:
-        found = [
+        items = [
             {
-                "niche": one.job.niche,
-                "profile": one.job.profile.name,
-                "description": one.job.profile.description,
-                "steps": [{"name": call.name, "purpose": call.purpose} for call in one.job.profile.steps],
-                "files": list(one.job.profile.files),
+                "niche": file.job.niche,
+                "profile": file.job.profile.name,
+                "description": file.job.profile.description,
+                "steps": [{"name": call.name, "purpose": call.purpose} for call in file.job.profile.steps],
+                "files": list(file.job.profile.files),
             }
-            for one in jobs
+            for file in jobs
         ]
-        click.echo(batch.as_json({"status": "OK", "jobs": found}), nl=False)
+        options.print_json({"status": "OK", "jobs": items})
         return 0
-    for one in jobs:
-        click.echo(f"{one.job.niche} ({one.job.profile.name}): {one.job.profile.description}")
-        for line in one.job.profile.explain():
+    for file in jobs:
+        click.echo(f"{file.job.niche} ({file.job.profile.name}): {file.job.profile.description}")
+        for line in file.job.profile.explain():
             click.echo(f"  {line}")
     return 0
 
 
-def _dry(jobs: list[JobFile], written: int, *, as_json: bool) -> int:
-    from joblot_sirene import batch
-
+def _print_dry_run(jobs: list[JobFile], written: int, *, as_json: bool) -> int:
     if as_json:
         result = {
             "status": "OK",
             "generated_jobs": len(jobs),
             "dry_run": True,
             "written": written,
-            "job_files": [str(one.path) for one in jobs],
+            "job_files": [str(file.path) for file in jobs],
         }
-        click.echo(batch.as_json(result), nl=False)
+        options.print_json(result)
     else:
         click.echo(f"{len(jobs)} jobs, {written} job files written, nothing built (dry run)")
-        for one in jobs:
-            click.echo(f"  {one.job.niche}: {one.path}")
+        for file in jobs:
+            click.echo(f"  {file.job.niche}: {file.path}")
     return 0
 
 
-def _settings(output: Path, given: dict[str, Any]) -> Settings:
+def _settings(output: Path, values: dict[str, Any]) -> Settings:
     from joblot_sirene.batch import Settings
 
+    same = ("earlier", "profiles", "sample", "max_ram_mb", "timeout", "go_on")
     return Settings(
         output=output,
-        earlier=given["earlier"],
-        profiles=given["profiles"],
-        nomenclature=options.lists(given["nomenclature"])[1],
-        sample=given["sample"],
-        threads=given["workers"] or 0,
-        max_ram_mb=given["max_ram_mb"],
-        timeout=given["timeout"],
-        go_on=given["go_on"],
+        nomenclature=options.lists(values["nomenclature"])[1],
+        threads=values["workers"] or 0,
+        **{name: values[name] for name in same},
     )
 
 
 def _run(
-    made: Any, jobs: list[JobFile], settings: Settings, given: dict[str, Any], *, as_json: bool, verbose: bool
+    joblot_batch: Batch,
+    jobs: list[JobFile],
+    settings: Settings,
+    values: dict[str, Any],
+    *,
+    as_json: bool,
+    verbose: bool,
 ) -> int:
     from joblot_sirene import batch
     from joblot_sirene.cli.progress import Progress
 
-    progress = Progress([one.code for one in jobs], go_on=settings.go_on, verbose=verbose, err=as_json)
-    report = made.run(
+    progress = Progress([file.code for file in jobs], go_on=settings.go_on, verbose=verbose, err=as_json)
+    report = joblot_batch.run(
         observers=[progress],
-        on=given["on"],
-        cluster=given["cluster"],
-        state=None if given["state"] is None else given["state"],
-        force=("*",) if given["rebuild"] else (),
-        fuse=not given["no_fuse"],
+        on=values["on"],
+        cluster=values["cluster"],
+        state=values["state"],
+        force=("*",) if values["rebuild"] else (),
+        fuse=not values["no_fuse"],
     )
     result = batch.result_of(report, jobs, settings)
-    kept = _keep(report, result, settings, given["report"])
-    click.echo(
-        f"Batch processing completed: {result['successful_jobs']}/{result['total_jobs']} jobs successful", err=True
-    )
+    is_written = _write_reports(report, result, settings, values["report"])
+    summary = f"{result['successful_jobs']}/{result['total_jobs']} jobs successful"
+    click.echo(f"Batch processing completed: {summary}", err=True)
     failed = [item["naf_code"] for item in result["results"] if item["status"] != "SUCCESS"]
     if failed:
         click.echo(f"Failed NAF codes: {failed}", err=True)
-        click.echo(
-            f"to go on: joblot resume {report.run_id}" + (f" --state {given['state']}" if given["state"] else ""),
-            err=True,
-        )
+        state = f" --state {values['state']}" if values["state"] else ""
+        click.echo(f"to go on: joblot resume {report.run_id}{state}", err=True)
     if as_json:
-        click.echo(batch.as_json(result), nl=False)
+        options.print_json(result)
     else:
-        _tell(result)
-    code = _exit_code(report.exit_code, bool(failed), go_on=settings.go_on, strict=given["strict"])
-    return code if kept else code or 1
+        _print_results(result)
+    code = _exit_code(report.exit_code, bool(failed), go_on=settings.go_on, strict=values["strict"])
+    return code if is_written else code or 1
 
 
-def _keep(report: Any, result: dict[str, Any], settings: Settings, path: Path | None) -> bool:
-    """Write the reports; when that fails the result is told all the same, and whether it failed."""
+def _write_reports(report: Report, result: dict[str, Any], settings: Settings, path: Path | None) -> bool:
+    """Write the reports. When that fails the result is printed all the same, with a warning, and this is false."""
     from joblot import JoblotError
     from joblot_sirene import batch
 
@@ -300,18 +266,18 @@ def _keep(report: Any, result: dict[str, Any], settings: Settings, path: Path | 
     return True
 
 
-def _tell(result: dict[str, Any]) -> None:
+def _print_results(result: dict[str, Any]) -> None:
     for item in result["results"]:
         if item["status"] == "SUCCESS":
-            same = ", up to date" if item["up_to_date"] else ""
-            click.echo(f"[SUCCESS] {item['naf_code']}: {item['rows']} rows in {item['output_dir']}{same}")
+            cached = ", up to date" if item["up_to_date"] else ""
+            click.echo(f"[SUCCESS] {item['naf_code']}: {item['rows']} rows in {item['output_dir']}{cached}")
         else:
             click.echo(f"[{item['status']}] {item['naf_code']}: {item['error']}")
     click.echo(f"{result['status']}: {result['successful_jobs']} of {result['total_jobs']} datasets")
 
 
 def _exit_code(code: int, failed: bool, *, go_on: bool, strict: bool) -> int:
-    """0 with failures when `--continue-on-error` allows for them, 1 with `--strict` all the same; a signal or a time limit is told in any case."""
+    """0 with failures when `--continue-on-error` allows for them and `--strict` does not forbid it. A signal or a time limit always counts."""
     if failed and code == 1 and go_on and not strict:
         options.warn("some codes failed; the exit code is 0 because of `--continue-on-error` (`--strict` makes it 1)")
         return 0

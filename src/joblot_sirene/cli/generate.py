@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from joblot_sirene.register.naf import Selection
 
-_SAID = {
+_STATES = {
     "generated": "generated",
     "unchanged": "unchanged",
     "edited": "left as it is: it was edited (`--force` writes it anew)",
@@ -38,37 +38,31 @@ _SAID = {
 @options.set_option
 @click.option("--force", is_flag=True, help="overwrite job files that were edited")
 @options.json_option
-def command(*, codes: tuple[str, ...], naf_file: Path | None, as_json: bool, **given: Any) -> int:
-    """Write the files and tell of each."""
-    with options.errors_as_json(wanted=as_json):
-        from joblot_sirene import batch
-
-        wanted = [*codes, *(batch.codes_of_file(naf_file) if naf_file is not None else ())]
-        if not wanted:
-            raise click.UsageError("no code is given: `--naf CODE` or `--naf-file FILE`")
-        asked, default = options.lists(given["nomenclature"])
-        selections, warnings = batch.read_codes(wanted, asked, default)
-        for warning in warnings:
-            options.warn(warning)
-        folder, name = _place(given["out"], selections, many=given["many"])
-        own = options.own_profiles(given["profiles"])
-        options.check_profile(given["profile"], own, given["profiles"])
-        made = batch.make_job_files(
-            selections,
-            folder=folder,
-            name=name,
-            template=given["template"],
-            profile=given["profile"],
-            constants=options.variables(given["constants"]),
-            own_profiles=own,
-            nomenclature=default,
-            force=given["force"],
-        )
-        return _tell(made, as_json=as_json)
+def command(*, out: Path, codes: tuple[str, ...], naf_file: Path | None, as_json: bool, **values: Any) -> int:
+    """Write the files and print what became of each."""
+    texts = options.all_codes(codes, naf_file)
+    if not texts:
+        raise click.UsageError("no code is given: `--naf CODE` or `--naf-file FILE`")
+    selections = options.read_codes(texts, values["nomenclature"])
+    folder, name = _target(out, selections, many=values["many"])
+    own = options.own_profiles(values["profiles"])
+    options.check_profile(values["profile"], own, values["profiles"])
+    results = options.make_job_files(selections, values, folder=folder, own_profiles=own, name=name)
+    is_ok = all(file.state in ("generated", "unchanged") for file in results)
+    if as_json:
+        files = [
+            {"file": file.path, "state": file.state} | ({"reason": file.reason} if file.reason else {})
+            for file in results
+        ]
+        options.print_json({"status": "OK" if is_ok else "PARTIAL", "generated_jobs": len(results), "files": files})
+    else:
+        for file in results:
+            click.echo(f"{file.path}: {_STATES.get(file.state) or file.reason}")
+    return 0 if is_ok else 1
 
 
-def _place(out: Path, selections: list[Selection], *, many: bool) -> tuple[Path, str]:
-    """The folder, and the names of the files in it."""
+def _target(out: Path, selections: list[Selection], *, many: bool) -> tuple[Path, str]:
+    """The folder, and the template of the names of the files in it."""
     if many:
         return out, "{niche_name}.yaml"
     if len(selections) > 1:
@@ -78,20 +72,3 @@ def _place(out: Path, selections: list[Selection], *, many: bool) -> tuple[Path,
     if out.is_dir():
         raise click.UsageError(f"`{out}` is a folder: with `--batch` a file is written into it")
     return out.parent, out.name.replace("{", "{{").replace("}", "}}")
-
-
-def _tell(made: list[Any], *, as_json: bool) -> int:
-    from joblot_sirene import batch
-
-    if as_json:
-        files = [
-            {"file": one.path, "state": one.state} | ({"reason": one.reason} if one.reason else {}) for one in made
-        ]
-        ok = all(one.state in ("generated", "unchanged") for one in made)
-        click.echo(
-            batch.as_json({"status": "OK" if ok else "PARTIAL", "generated_jobs": len(made), "files": files}), nl=False
-        )
-    for one in made:
-        if not as_json:
-            click.echo(f"{one.path}: {_SAID.get(one.state) or one.reason}")
-    return 0 if all(one.state in ("generated", "unchanged") for one in made) else 1

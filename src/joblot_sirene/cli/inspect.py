@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from joblot_sirene.cli import options
-from joblot_sirene.cli.options import FilePath
+from joblot_sirene.cli.options import FilePath, number
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 
@@ -21,42 +22,40 @@ if TYPE_CHECKING:
 )
 @click.argument("file", type=FilePath())
 @click.option("--quick", is_flag=True, help="look at the columns only, read no rows")
-@click.option(
-    "--most", type=click.IntRange(min=1), default=10, show_default=True, metavar="N", help="how many codes are listed"
-)
+@number("--most", least=1, default=10, show_default=True, help="how many codes are listed")
 @options.json_option
 def command(*, file: Path, quick: bool, most: int, as_json: bool) -> int:
-    """Look, and tell."""
-    with options.errors_as_json(wanted=as_json):
-        from joblot_sirene import batch
-        from joblot_sirene.errors import need_engine
-        from joblot_sirene.inspection import inspect
+    """Inspect the file and print the result."""
+    from joblot_sirene.errors import need_engine
+    from joblot_sirene.inspection import inspect
 
-        need_engine()
-
-        found = inspect(file, rows=not quick, most_codes=most)
-        if as_json:
-            click.echo(batch.as_json(found), nl=False)
-        else:
-            for line in _lines(found):
-                click.echo(line)
-        return 0
+    need_engine()
+    report = inspect(file, rows=not quick, most_codes=most)
+    if as_json:
+        options.print_json(report)
+    else:
+        for line in (*_file_lines(report), *_row_lines(report)):
+            click.echo(line)
+    return 0
 
 
-def _lines(found: dict[str, Any]) -> list[str]:
-    lines = [f"{found['file']}: {found['format']}, {found['layout']}"]
-    if found["rows"] is not None:
-        lines.append(f"  rows: {found['rows']}")
-    if found["stock_date"]:
-        lines.append(f"  stock: {found['stock_date']} (newest treatment {found['newest_treatment']})")
-    if found["sorted_copy"]:
-        lines.append(f"  sorted copy: {found['sorted_copy']}")
-    lines += [f"  missing: {name}" for name in found["missing_columns"]]
-    lines += [f"  also there: {name}" for name in found["extra_columns"]]
-    for title, counts in found.get("counts", {}).items():
-        lines.append(f"  {title}: " + ", ".join(f"{name or '(none)'} {count}" for name, count in counts.items()))
-    if found.get("codes"):
-        lines.append(f"  codes: {found['distinct_codes']}, most rows:")
-        lines += [f"    {one['code']} {one['rows']} {one['label'] or ''}".rstrip() for one in found["codes"]]
-    lines += [f"  unreadable: {count} values of {name}" for name, count in found.get("unreadable_values", {}).items()]
-    return lines
+def _file_lines(report: dict[str, Any]) -> Iterator[str]:
+    yield f"{report['file']}: {report['format']}, {report['layout']}"
+    if report["rows"] is not None:
+        yield f"  rows: {report['rows']}"
+    if report["stock_date"]:
+        yield f"  stock: {report['stock_date']} (newest treatment {report['newest_treatment']})"
+    if report["sorted_copy"]:
+        yield f"  sorted copy: {report['sorted_copy']}"
+    yield from (f"  missing: {name}" for name in report["missing_columns"])
+    yield from (f"  also there: {name}" for name in report["extra_columns"])
+
+
+def _row_lines(report: dict[str, Any]) -> Iterator[str]:
+    for title, counts in report.get("counts", {}).items():
+        yield f"  {title}: " + ", ".join(f"{value or '(none)'} {count}" for value, count in counts.items())
+    if report.get("codes"):
+        yield f"  codes: {report['distinct_codes']}, most rows:"
+        yield from (f"    {item['code']} {item['rows']} {item['label'] or ''}".rstrip() for item in report["codes"])
+    for name, count in report.get("unreadable_values", {}).items():
+        yield f"  unreadable: {count} values of {name}"

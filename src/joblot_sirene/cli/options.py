@@ -1,4 +1,4 @@
-"""Options that several commands share, and how they tell of errors when a program reads the result."""
+"""Options and output that several commands share, and how they report errors when a program reads the result."""
 
 from __future__ import annotations
 
@@ -12,18 +12,20 @@ from joblot import ConfigError, JoblotError
 from joblot_sirene.register.naf import NAF25, REV2, Nomenclature
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from joblot_sirene.register.naf import Selection
 
 _LISTS: Final[dict[str, Nomenclature]] = {"rev2": REV2, "2025": NAF25}
 
 
 class FilePath(click.ParamType[Path]):
-    """A path, as it was given; whether anything is there is said later, in one form for all."""
+    """A path as it was typed; whether anything is there is checked later, with one message for all commands."""
 
     name = "file"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
-        """The path."""
+        """Return the path."""
         if not str(value):
             self.fail("the path is empty", param, ctx)
         return Path(value)
@@ -32,6 +34,11 @@ class FilePath(click.ParamType[Path]):
 def option(*names: str, **settings: Any) -> Callable[[Any], Any]:
     """An option whose value is a path."""
     return click.option(*names, type=FilePath(), **settings)
+
+
+def number(*names: str, least: int, most: int | None = None, **settings: Any) -> Callable[[Any], Any]:
+    """An option whose value is a whole number within bounds."""
+    return click.option(*names, type=click.IntRange(min=least, max=most), metavar="N", **settings)
 
 
 json_option = click.option(
@@ -74,26 +81,62 @@ naf_file_option = option("--naf-file", metavar="FILE", help="a file with a code 
 
 
 def lists(nomenclature: str | None) -> tuple[Nomenclature | None, Nomenclature]:
-    """The list that was asked for, and the one that codes without a letter are read in when none was."""
+    """The list of `--nomenclature`, and the one in which codes without a letter are read when there is none."""
     import datetime as dt
 
     from joblot_sirene.register.naf import default_nomenclature
 
-    asked = None if nomenclature is None else _LISTS[nomenclature]
-    return asked, asked or default_nomenclature(dt.datetime.now(dt.UTC).date())
+    chosen = None if nomenclature is None else _LISTS[nomenclature]
+    return chosen, chosen or default_nomenclature(dt.datetime.now(dt.UTC).date())
+
+
+def all_codes(codes: Sequence[str], naf_file: Path | None) -> list[str]:
+    """The codes of `--naf` and of `--naf-file`."""
+    from joblot_sirene import batch
+
+    return [*codes, *(batch.codes_of_file(naf_file) if naf_file is not None else ())]
+
+
+def read_codes(codes: Sequence[str], nomenclature: str | None) -> list[Selection]:
+    """The selections of codes; warnings are printed."""
+    from joblot_sirene import batch
+
+    selections, warnings = batch.read_codes(codes, *lists(nomenclature))
+    for warning in warnings:
+        warn(warning)
+    return selections
+
+
+def make_job_files(
+    selections: Sequence[Selection], values: Mapping[str, Any], *, folder: Path, own_profiles: str | None, **name: str
+) -> list[Any]:
+    """Write the job files of selections, as the values of the options ask; what became of each."""
+    from joblot_sirene import batch
+
+    return batch.make_job_files(
+        selections,
+        folder=folder,
+        template=values["template"],
+        profile=values["profile"],
+        constants=variables(values["constants"]),
+        own_profiles=own_profiles,
+        nomenclature=lists(values["nomenclature"])[1],
+        force=values["force"],
+        **name,
+    )
 
 
 def variables(constants: tuple[str, ...]) -> dict[str, str]:
     """`KEY=VALUE` as a mapping."""
-    found: dict[str, str] = {}
+    values: dict[str, str] = {}
     for text in constants:
         key, mark, value = text.partition("=")
         if not mark or not key.isidentifier():
             raise click.UsageError(f"`--set` takes KEY=VALUE, not `{text}`")
         if key in ("niche_name", "naf_code", "profile"):
             raise click.UsageError(f"`{key}` is filled in for each code, and cannot be set")
-        found[key] = value
-    return found
+        values[key] = value
+    return values
 
 
 def own_profiles(path: Path | None) -> str | None:
@@ -104,45 +147,52 @@ def own_profiles(path: Path | None) -> str | None:
 
 
 def check_profile(name: str, own: str | None, file: Path | None) -> None:
-    """Refuse a profile that is not there before any file is looked at."""
+    """Refuse a profile that is not there before any file is opened."""
     from joblot_sirene.jobs import profiles
 
     profiles.load(name, text=own, file="" if file is None else str(file))
 
 
 def warn(message: str) -> None:
-    """A warning on standard error."""
+    """Print a warning on standard error."""
     click.echo(f"WARNING: {message}", err=True)
 
 
+def print_json(value: Any) -> None:
+    """Print a result on standard output."""
+    from joblot_sirene import batch
+
+    click.echo(batch.as_json(value), nl=False)
+
+
 @contextmanager
-def errors_as_json(*, wanted: bool) -> Iterator[None]:
-    """With `--json` an error stands on standard output too, so that there is always one JSON document."""
+def errors_as_json(*, enabled: bool) -> Iterator[None]:
+    """With `--json` an error is printed on standard output too, so that there is always one JSON document."""
     try:
         yield
     except JoblotError as error:
-        found = error.diagnostics if isinstance(error, ConfigError) else []
-        if wanted:
-            _print([one.as_dict() for one in found] or [{"message": error.message, "hint": error.hint}])
+        diagnostics = error.diagnostics if isinstance(error, ConfigError) else []
+        if enabled:
+            errors = [diagnostic.as_dict() for diagnostic in diagnostics]
+            print_json({"status": "ERROR", "errors": errors or [{"message": error.message, "hint": error.hint}]})
         raise
     except click.UsageError as error:
-        if wanted:
-            _print([{"message": error.format_message(), "hint": ""}])
+        if enabled:
+            print_json({"status": "ERROR", "errors": [{"message": error.format_message(), "hint": ""}]})
         raise
-
-
-def _print(errors: list[dict[str, Any]]) -> None:
-    import json
-
-    click.echo(json.dumps({"status": "ERROR", "errors": errors}, ensure_ascii=False, indent=2))
 
 
 class Command(click.Command):
-    """A command that tells also of options which mean nothing as JSON, when that is asked for."""
+    """A command that reports every error as JSON with `--json`, also that of a wrong option."""
 
     def make_context(
         self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
     ) -> click.Context:
         """Read the command line."""
-        with errors_as_json(wanted="--json" in args):
+        with errors_as_json(enabled="--json" in args):
             return super().make_context(info_name, args, parent, **extra)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command."""
+        with errors_as_json(enabled=ctx.params["as_json"]):
+            return super().invoke(ctx)

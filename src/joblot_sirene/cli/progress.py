@@ -1,4 +1,4 @@
-"""What a batch shows on standard error while it runs. It is told of every record, and asks for nothing."""
+"""What a batch prints on standard error while it runs. It reads the records of the run, and changes nothing."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ class Progress:
         self._ended: set[int] = set()
 
     def started(self, run_id: str, state: Any) -> None:  # noqa: ARG002 - an observer's signature
-        """The run has begun."""
+        """Print the run's id."""
         click.echo(f"run {run_id}: {len(self._codes)} codes", err=True)
 
     def recorded(self, record: Any) -> None:
-        """Something was recorded."""
+        """Print what the events of a record mean for codes."""
         for event in record.events:
-            kind = type(event).__name__
+            kind = type(event).__name__  # the classes of events are no public names
             if kind == "AttemptsStarted":
                 self._announce(min(event.jobs) + 1 if event.jobs else 0)
             elif kind == "AttemptEnded" and event.reason != "fail_fast":
@@ -36,32 +36,32 @@ class Progress:
             elif kind == "JobsEnded":
                 self._ended.update(event.jobs)
             if self._verbose:
-                self._say(kind, event)
+                self._print_event(kind, event)
 
     def idle(self) -> None:
-        """Nothing happens."""
+        """Called while the run waits, which is of no use here."""
 
     def warned(self, message: str) -> None:
-        """The engine says what a person should read."""
+        """Print a warning of the engine."""
         click.echo(f"WARNING: {message}", err=True)
 
     def ended(self, status: str) -> None:
-        """The run has ended."""
+        """Print how the run ended, if `verbose`."""
         if self._verbose:
             click.echo(f"run ended: {status}", err=self._err)
 
     def _announce(self, upto: int) -> None:
-        """Name the codes up to this number, each once, in their order, but for those that ended without being begun: up to date, or aborted."""
+        """Print the codes up to this number, each once, in their order, but for those that ended without a start: up to date, or aborted."""
         for number in range(self._announced + 1, min(upto, len(self._codes)) + 1):
             if number - 1 not in self._ended:
                 click.echo(f"[{number}/{len(self._codes)}] Processing NAF {self._codes[number - 1]}...", err=True)
             self._announced = number
 
-    def _say(self, kind: str, event: Any) -> None:
+    def _print_event(self, kind: str, event: Any) -> None:
         if kind == "AttemptEnded":
             code = self._codes[event.job]
-            more = f": {event.message}" if event.message else ""
-            click.echo(f"{code}: attempt {event.attempt} {event.outcome}, {event.wall_s:.2f} s{more}", err=self._err)
+            message = f": {event.message}" if event.message else ""
+            click.echo(f"{code}: attempt {event.attempt} {event.outcome}, {event.wall_s:.2f} s{message}", err=self._err)
         elif kind == "Logged":
             code = self._codes[event.job] if event.job >= 0 else "run"
             click.echo(f"{code}: {event.level}: {event.message}", err=self._err)

@@ -1,4 +1,4 @@
-"""`joblot sirene purge`: datasets whose time is over go."""
+"""`joblot sirene purge`: remove the datasets whose time is over."""
 
 from __future__ import annotations
 
@@ -24,26 +24,22 @@ if TYPE_CHECKING:
 @click.option("--today", metavar="DATE", help="take another day for today, such as 2027-01-31")
 @options.json_option
 def command(*, folder: Path, dry_run: bool, today: str | None, as_json: bool) -> int:
-    """Look for what is over, and remove it."""
-    with options.errors_as_json(wanted=as_json):
-        import datetime as dt
+    """Remove expired datasets and print which."""
+    import datetime as dt
 
-        from joblot_sirene import batch
-        from joblot_sirene.package.purging import purge
+    from joblot_sirene.package.purging import purge
 
-        try:
-            day = dt.date.fromisoformat(today) if today else dt.datetime.now(dt.UTC).date()
-        except ValueError:
-            raise click.UsageError(f"`--today` is a date such as 2027-01-31, not `{today}`") from None
-        gone = purge(folder, day, remove=not dry_run)
-        if as_json:
-            items = [{"dataset": one.dataset, "folder": str(one.folder), "expired": one.expired} for one in gone]
-            click.echo(batch.as_json({"status": "OK", "dry_run": dry_run, "removed": items}), nl=False)
-        else:
-            for one in gone:
-                click.echo(
-                    f"{'would remove' if dry_run else 'removed'} {one.folder}: its time was over on {one.expired}"
-                )
-            if not gone:
-                click.echo("nothing to remove")
+    try:
+        day = dt.date.fromisoformat(today) if today else dt.datetime.now(dt.UTC).date()
+    except ValueError:
+        raise click.UsageError(f"`--today` is a date such as 2027-01-31, not `{today}`") from None
+    expired = purge(folder, day, remove=not dry_run)
+    if as_json:
+        items = [{"dataset": item.dataset, "folder": str(item.folder), "expired": item.expired} for item in expired]
+        options.print_json({"status": "OK", "dry_run": dry_run, "removed": items})
         return 0
+    for item in expired:
+        click.echo(f"{'would remove' if dry_run else 'removed'} {item.folder}: its time was over on {item.expired}")
+    if not expired:
+        click.echo("nothing to remove")
+    return 0

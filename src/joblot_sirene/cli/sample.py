@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from joblot_sirene.cli import options
-from joblot_sirene.cli.options import FilePath, option
+from joblot_sirene.cli.options import FilePath, number, option
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,17 +20,8 @@ if TYPE_CHECKING:
     "ending: `.parquet`, `.csv` or `.zip`. The same numbers give the same file.",
 )
 @click.argument("out", type=FilePath())
-@click.option(
-    "--rows", type=click.IntRange(min=1), default=100_000, show_default=True, metavar="N", help="establishments"
-)
-@click.option(
-    "--seed",
-    type=click.IntRange(min=0),
-    default=0,
-    show_default=True,
-    metavar="N",
-    help="another seed gives other rows",
-)
+@number("--rows", least=1, default=100_000, show_default=True, help="establishments")
+@number("--seed", least=0, default=0, show_default=True, help="another seed gives other rows")
 @click.option(
     "--columns",
     type=click.Choice(["54", "53", "48"]),
@@ -48,28 +39,23 @@ if TYPE_CHECKING:
 @option("--units", metavar="FILE", help="write the fitting StockUniteLegale as well")
 @option("--history", metavar="FILE", help="write the fitting StockEtablissementHistorique as well")
 @options.json_option
-def command(*, out: Path, as_json: bool, **given: Any) -> int:
-    """Make it up and write it."""
-    with options.errors_as_json(wanted=as_json):
-        from joblot import reason_of
-        from joblot_sirene import batch
-        from joblot_sirene.errors import SireneError, need_engine
+def command(*, out: Path, rows: int, seed: int, columns: str, as_json: bool, **values: Any) -> int:
+    """Write the files and print how many rows there are."""
+    from joblot import reason_of
+    from joblot_sirene.errors import SireneError, need_engine
 
-        need_engine()
-        from joblot_sirene.synthetic.sample import write_sample
+    need_engine()
+    from joblot_sirene.synthetic.sample import write_sample
 
-        given["layout"] = int(given.pop("columns"))
-        try:
-            out.parent.mkdir(parents=True, exist_ok=True)
-            made = write_sample(out, given.pop("rows"), given.pop("seed"), **given)
-        except ValueError as error:
-            raise SireneError(str(error)) from None
-        except OSError as error:
-            raise SireneError(f"cannot write `{error.filename or out}`: {reason_of(error)}") from None
-        if as_json:
-            click.echo(
-                batch.as_json({"status": "OK", "file": str(out), "rows": made.rows, "units": made.units}), nl=False
-            )
-        else:
-            click.echo(f"{out}: {made.rows} establishments")
-        return 0
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        sample = write_sample(out, rows, seed, layout=int(columns), **values)  # type: ignore[arg-type]
+    except ValueError as error:
+        raise SireneError(str(error)) from None
+    except OSError as error:
+        raise SireneError(f"cannot write `{error.filename or out}`: {reason_of(error)}") from None
+    if as_json:
+        options.print_json({"status": "OK", "file": str(out), "rows": sample.rows, "units": sample.units})
+    else:
+        click.echo(f"{out}: {sample.rows} establishments")
+    return 0

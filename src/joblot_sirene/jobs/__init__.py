@@ -1,1 +1,1 @@
-"""What is asked for: job files, profiles, and the request that they come to."""
+"""Job files, profiles, and the request for a dataset that is made from them."""

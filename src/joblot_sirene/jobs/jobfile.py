@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from joblot_sirene.register.filters import Filters
     from joblot_sirene.register.privacy import Policy
 
+# a niche names a job and a folder: no accents, no `..`, no file that `ls` hides
 _NAME: Final = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w-][\w.-]*)*", re.ASCII)
 _NAME_MOST: Final = 100
 _CENTURY_DAYS: Final = 36_525
@@ -97,7 +98,7 @@ def parse(text: str, *, file: str = "", own_profiles: str | None = None, default
     if section.raw("naf_include") in (None, []):
         fields.add_problem("filters", "a job needs a code to include", "add `filters.naf_include`", at_key=True)
     fields.finish()
-    if profile is not None:
+    if profile is not None:  # what is wrong with it has been noted
         _refuse_prospecting(fields, profile, policy)
     document.raise_problems()
     assert profile is not None
@@ -143,6 +144,7 @@ def _profile(fields: Fields, own: str | None) -> Profile | None:
         profile = profiles.with_steps(profile, order=order or None, add=tuple(changes), likeness=likeness)
         return profiles.with_parameters(profile, changes)
     except ConfigError as error:
+        # a profile does not know the job's keys: what it says of a step's parameters is said of the key that set them
         for problem in error.diagnostics:
             key = _KEY_OF.get(problem.path.partition(".")[0].partition("[")[0], "profile")
             fields.add_problem(None if fields.raw(key) is None else key, problem.message, problem.hint, at_key=True)

@@ -83,7 +83,7 @@ class Profile(msgspec.Struct, frozen=True):
 
     @property
     def compares(self) -> bool:
-        """Whether an earlier dataset is looked at."""
+        """Whether the dataset is compared with an earlier one."""
         return any(call.name == "comparison" for call in self.steps)
 
     def explain(self) -> list[str]:
@@ -179,6 +179,7 @@ def with_steps(
         ConfigError: a step of `order` is unknown, there twice, or before the step that it needs.
     """
     calls = {call.name: call for call in profile.steps}
+    # `order` is checked like a list in a file of profiles, so that the same mistakes have the same messages
     names = {*calls, *add}
     if likeness:
         names.add("likeness")
@@ -312,6 +313,7 @@ def _files(fields: Fields) -> tuple[str, ...]:
 def _step(document: Document, keys: Keys, item: Any, before: list[str]) -> StepCall | None:
     name, parameters = _name_and_parameters(item)
     hint = ""
+    # one problem for each step: of its name, then of its position, then of its parameters
     if not name:
         message = f"a step is a name, or a name with parameters, not {quoted(item)}"
     elif name not in STEPS:
@@ -339,6 +341,7 @@ def _convert(document: Document, keys: Keys, name: str, parameters: Any) -> Any:
     struct = getattr(parameters_of_steps, name.capitalize())
     known = struct.__struct_fields__
     hint = ""
+    # msgspec refuses unknown parameters too, but it does not name the nearest known one
     if not isinstance(parameters, dict):
         message = f"parameters of `{name}` must be a mapping, not {quoted(parameters)}"
     elif (unknown := next((key for key in parameters if key not in known), None)) is not None:

@@ -1,4 +1,4 @@
-"""What a job of `sirene.dataset` asks for: its parameters as they were passed, and the dataset that they come to.
+"""What a job of `sirene.dataset` asks for: its parameters as they were passed, and the dataset that they describe.
 
 It reads job files and files of profiles; it opens no file of the register.
 """

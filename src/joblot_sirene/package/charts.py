@@ -16,18 +16,23 @@ if TYPE_CHECKING:
 
 Point = tuple[float, float]
 
+# in pixels of the drawing, which the page scales
 _WIDTH: Final = 560
 _HEIGHT: Final = 230
 _LEFT: Final = 48
 _TOP: Final = 14
 _BOTTOM: Final = 26
-_STEPS: Final = (1, 2, 5, 10)
-_MOST_LINES: Final = 6
 _MAP_WIDTH: Final = 520
+_STEPS: Final = (1, 2, 5, 10)
+"""Between lines of a column chart, times a power of ten."""
+_MOST_LINES: Final = 6
 _SIZES: Final = 10
+"""Of dots."""
 _LONG: Final = 20
 _SHORT: Final = 9
+"""Letters of the longest text of a table above which, and below which, its column has another width."""
 _MANY: Final = 100
+"""What the largest dot stands for at least: on a map of a few rows all dots are small."""
 
 
 class Bar(NamedTuple):

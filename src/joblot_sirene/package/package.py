@@ -98,6 +98,7 @@ def write(folder: Path, result: Result, origin: Origin, ctx: Context) -> dict[st
     optional = dict(_optional_files(job.profile.files, report, frame))
     log = f"{LOGS}/{ctx.run_id}.jsonl"
     names = [CSV, PARQUET, DICTIONARY, *optional, log, SUMS, MANIFEST]
+    # rows of people must not stay behind: neither those of an attempt that was killed, nor (below) files of another profile
     for path in leftovers(folder, [*names, *OPTIONAL]):
         path.unlink(missing_ok=True)
     with write_errors(folder), ctx.outputs(*(folder / name for name in names)) as paths:

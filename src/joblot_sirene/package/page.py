@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from joblot_sirene.package.summary import Ranking
 
 POLICY: Final = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
-"""What the page may load: nothing. Its style stands in it."""
+"""What the page may load: nothing. Its style is in it."""
 
 MOST_RANKED: Final = 12
 MOST_YEARS: Final = 50
@@ -208,6 +208,7 @@ def _since(view: _View) -> str:
     years = summary.creations(view.frame, _last_year(view), 10_000)
     if years is None:
         return ""
+    # from the newest year back, until half of all have been counted
     remaining = sum(years.by_year.values()) / 2
     for year in sorted(years.by_year, reverse=True):
         remaining -= years.by_year[year]
@@ -404,6 +405,7 @@ def _history(view: _View) -> Iterator[str]:
     years = sorted({*opened, *closed})
     notes = [text("history.file" if facts["from_file"] else "history.rows")]
     if years:
+        # the last years one by one, as a picture has room for, and all before them as one number
         first, last = max(years[0], years[-1] - MOST_YEARS + 1), years[-1]
         columns = [
             _year(year, opened.get(year, 0), closed.get(year, 0), last - first + 1) for year in range(first, last + 1)
@@ -494,8 +496,9 @@ def _step_row(name: str, rows_in: int | None, rows_out: int, result: str) -> str
 
 
 def _step_result(step: Mapping[str, Any]) -> str:
-    """What a step did, in words; nothing when it has none of the facts that the words are about. Of lists the length is given."""
+    """What a step did, as a sentence; empty when the facts that the sentence needs are not there. Of lists the length is given."""
     facts = {key: len(value) if isinstance(value, list) else value for key, value in step["facts"].items()}
+    # a step that had nothing to do has fewer facts than its sentence needs
     numbers = {key: value for key, value in facts.items() if isinstance(value, (int, float))}
     try:
         return _html(f"did.{step['name']}", **numbers)

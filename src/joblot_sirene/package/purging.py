@@ -78,7 +78,7 @@ def _removable(folder: Path, manifest: dict[str, Any]) -> list[Path]:
     paths = [folder / name for name in [*names, SUMS] if "\0" not in name]
     paths += [*logs.glob("*.jsonl"), *logs.glob(".*.part")] if logs.is_dir() else []
     paths += leftovers(folder, [*(name for name in names if name == Path(name).name), SUMS, MANIFEST])
-    # anybody may have written a manifest: nothing outside its folder is removed, neither by `..` nor through a link
+    # a manifest may come from anywhere: nothing outside its folder is removed, neither by `..` nor through a link
     root = os.path.realpath(folder)
     return [path for path in paths if Path(os.path.realpath(path.parent)).is_relative_to(root) and not _is_folder(path)]
 

@@ -22,13 +22,15 @@ CELL_KM: Final = 15.0
 """The width of a cell of the map: no position is shown more exactly."""
 
 FIRST_YEAR: Final = 1800
+"""Years of creation before it are mistakes of the register."""
 _ROW_KM: Final = CELL_KM * 3**0.5 / 2
 _LEAST_NAMED: Final = 5
+"""Rows that a commune has at least whose name is on the map."""
 _AGES: Final = ((0, 0), (1, 2), (3, 5), (6, 10), (11, 20), (21, 30), (31, None))
 
 
 class Count(NamedTuple):
-    """So many rows have a value: its code, its name (empty when nobody knows it), how many."""
+    """How many rows have a value: its code, its name (empty when unknown), the rows."""
 
     code: str
     name: str
@@ -140,7 +142,7 @@ def creations(frame: pl.DataFrame, last: int | None, span: int) -> Years | None:
 
 
 def ages(frame: pl.DataFrame) -> list[tuple[int, int | None, int]]:
-    """Rows by age in full years: from, to (None: no end), how many. Ages below zero are nobody's."""
+    """Rows by age in full years: from, to (None: no end), how many. Negative ages are not counted."""
     if "age_annees" not in frame.columns or not frame["age_annees"].count():
         return []
     age = pl.col("age_annees")

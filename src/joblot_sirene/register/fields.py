@@ -1,4 +1,4 @@
-"""The keys of a mapping in a job file or a file of profiles, read one by one; what is wrong is noted in its document.
+"""The keys of a mapping in a job file or a file of profiles, read one by one; problems are added to its document.
 
 It knows no key: whoever reads a mapping reads the keys that it knows, and `finish` refuses the others.
 """
@@ -39,7 +39,7 @@ class Fields:
         return Fields(self.document, *self.path, key)
 
     def add_problem(self, key: str | None, message: str, hint: str = "", *, at_key: bool = False) -> None:
-        """Note what is wrong with a value, with its key, or with the mapping itself."""
+        """Note a problem of a value, of its key, or of the mapping itself."""
         keys = self.path if key is None else (*self.path, key)
         self.document.add_problem(keys, message, hint=hint, code=CODE, at_key=at_key)
 

@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from joblot_sirene.register.fields import Fields
 
 UNKNOWN_CREATION: Final = dt.date(1900, 1, 1)
-"""What the register writes for a date of creation that nobody knows."""
+"""What the register writes for an unknown date of creation."""
 
-# a city's own commune code, and the codes of its districts that stand in the files instead
+# Paris, Lyon and Marseille: the files have the codes of their districts instead of their own
 _DISTRICTS: Final[Mapping[str, frozenset[str]]] = {
     "75056": frozenset(str(code) for code in range(75101, 75121)),
     "69123": frozenset(str(code) for code in range(69381, 69390)),
@@ -65,9 +65,10 @@ class Filters(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def read(fields: Fields, *, default: Nomenclature = REV2) -> Filters:
-    """The filters of a job file; what is wrong is noted in its document."""
+    """The filters of a job file; problems are added to its document."""
     choice = fields.choice("nomenclature", (REV2, NAF25), None)
     nomenclature: Nomenclature | None = NAF25 if choice == NAF25 else REV2 if choice == REV2 else None
+    # the program that this one replaces took both for `regions`: `_region` tells them apart
     areas = fields.texts(
         "regions", _region, "a region's name or the beginning of a postal code", known=REGIONS.values()
     )

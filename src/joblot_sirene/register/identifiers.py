@@ -58,6 +58,7 @@ def _repair(text: str | None, digits: int) -> tuple[str | None, Repair]:
     valid = siren_valid if digits == 9 else siret_valid
     if valid(text):
         return text, "ok"
+    # as spreadsheets write numbers: spaces between thousands, a decimal part of zeros
     plain = re.sub(r"[\s\u00a0\u202f]", "", text)
     plain = re.sub(r"[.,]0+$", "", plain)
     padded = plain.zfill(digits)
@@ -86,9 +87,9 @@ def department(commune_code: str | None, postal_code: str | None = None) -> str 
 
 
 def _department_of_post(code: str) -> str | None:
-    if code.startswith("20"):
+    if code.startswith("20"):  # Corsica, whose departments were one when postal codes were given
         return "2A" if code < "20200" else "2B"
-    if code == "97133":
+    if code == "97133":  # Saint-Barthélemy and Saint-Martin kept the codes of Guadeloupe, to which they belonged
         return "977"
     if code == "97150":
         return "978"

@@ -46,7 +46,7 @@ COLUMNS: Final[Mapping[str, ColumnType]] = MappingProxyType(
         frozenset({"siren", "nic", "siret", "etablissementSiege", "dateDebut"}),
     )
 )
-"""The 54 columns of StockEtablissement in order, with their types. Coordinates are text, because `[ND]` stands in them."""
+"""The 54 columns of StockEtablissement in order, with their types. Coordinates are text, because some are `[ND]`."""
 
 UNIT_COLUMNS: Final[Mapping[str, ColumnType]] = MappingProxyType(
     _columns(
@@ -158,7 +158,7 @@ class Layout(msgspec.Struct, frozen=True):
 
     `canonical` gives the canonical name by the file's own name, for establishment columns and, in exports that join
     both files, for the columns of the legal unit (also listed in `unit`). `missing` are canonical names that the file
-    lacks (null when read), `extra` the file's own names that mean nothing to us. `confidence` is the share of the
+    lacks (null when read), `extra` the file's own names that no layout has. `confidence` is the share of the
     oldest layout's columns that are there, from 0 to 1.
     """
 
@@ -244,28 +244,28 @@ def _canonical_names(names: Iterable[str], columns: Iterable[str]) -> dict[str, 
 
 
 def _refused(names: Sequence[str], folded: set[str], kind: Kind | None, expected: Kind | None) -> LayoutError:
-    wanted = expected or "establishment"
+    target = expected or "establishment"
     # what helps most comes first: the wrong one of the files that are read, a file that is never read, the right one with columns missing
     if kind is not None:
         return LayoutError(
-            f"the columns are those of {_FILES[kind]}, not of {_FILES[wanted]}", hint=f"give the file {_FILES[wanted]}"
+            f"the columns are those of {_FILES[kind]}, not of {_FILES[target]}", hint=f"give the file {_FILES[target]}"
         )
     for mark, description in _OTHERS:
         # when a history is expected, its mark is no sign of another file but of one with columns missing
-        if mark in folded and not (wanted == "history" and mark == _OTHERS[0][0]):
-            file = "current stock of establishments," if wanted == "establishment" else "file"
+        if mark in folded and not (target == "history" and mark == _OTHERS[0][0]):
+            file = "current stock of establishments," if target == "establishment" else "file"
             return LayoutError(
                 f"the columns are those of {description}, which is not read here",
-                hint=f"give the {file} {_FILES[wanted]}",
+                hint=f"give the {file} {_FILES[target]}",
             )
-    key, lacking = _NEEDED[wanted][0], _lacking(wanted, folded)
+    key, lacking = _NEEDED[target][0], _lacking(target, folded)
     if key in folded and lacking:
         return LayoutError(
             f"the file has `{key}` but not {' nor '.join(f'`{name}`' for name in lacking)}",
-            hint=f"export it again from {_FILES[wanted]} with these columns",
+            hint=f"export it again from {_FILES[target]} with these columns",
         )
     first = ", ".join(f"`{name}`" for name in names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
     return LayoutError(
         f"the columns are not those of a stock file of the register: {first or 'there are none'}",
-        hint=f"expected columns such as {', '.join(f'`{name}`' for name in _NEEDED[wanted])}",
+        hint=f"expected columns such as {', '.join(f'`{name}`' for name in _NEEDED[target])}",
     )

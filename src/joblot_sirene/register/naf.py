@@ -1,7 +1,7 @@
 """Activity codes: NAF rev. 2 (until the end of 2026) and NAF 2025, from a section's letter to a sub-class.
 
 The last letter of a full code says which list it is of: rev. 2 ends in Z A B C D E F, NAF 2025 in Y G H J K L, and no code is in both. Older lists
-(NAF 1993, NAF rev. 1, NAP) stand in the same column of the stock files, so a row matches by its nomenclature and its full code, never by a
+(NAF 1993, NAF rev. 1, NAP) are in the same column of the stock files, so a row matches by its nomenclature and its full code, never by a
 prefix. Nothing here reads a file of the register or knows today's date.
 """
 
@@ -210,7 +210,7 @@ def parse_codes(
 def matching_rule(selection: Selection) -> list[Rule]:
     """When a row of the establishment file matches: any of these rules does.
 
-    NAF 2025 has a column of its own until it becomes the main one in 2027, so both are looked at. A row whose nomenclature is empty is
+    NAF 2025 has a column of its own until it becomes the main one in 2027, so both are compared. A row whose nomenclature is empty is
     taken by its code, for no full code is in two lists.
     """
     main = Rule(CODE_COLUMN, NOMENCLATURE_COLUMN, frozenset({selection.nomenclature, ""}), selection.codes)
@@ -234,7 +234,7 @@ def _select(code: str, nomenclature: Nomenclature | None, default: Nomenclature)
     level: Level = "section" if code.isalpha() else _LEVELS[len(code)]
     if codes:
         return Selection(code, f"naf_{code}", chosen, level, codes, _label(code, chosen, codes))
-    # a well-formed code that is in no list may stand in a file all the same
+    # a well-formed code that is in no list may be in a file all the same
     codes = frozenset({dotted(code)} if level == "sub-class" else ())
     hint = f"nearest: {', '.join(f'`{near}`' for near in nearest(code, labels(chosen)))}" if code[0].isdigit() else ""
     return Selection(code, f"naf_{code}", chosen, level, codes, label="", known=False, hint=hint)
@@ -244,8 +244,8 @@ def _list_of(
     code: str, nomenclature: Nomenclature | None, default: Nomenclature
 ) -> tuple[Nomenclature, frozenset[str]]:
     """The list that a code is read in, and its full codes there."""
-    # no full code is in two lists: a letter that contradicts `nomenclature` is a mistake. Without a letter `default`, which nobody typed,
-    # gives way to the other list where only that one has the code; `nomenclature`, which somebody did, does not
+    # no full code is in two lists, so a letter that contradicts `nomenclature` is a mistake. Without a letter the other list is taken where
+    # only that one has the code, but not against `nomenclature`, which the user chose
     if len(code) == 5:
         chosen = nomenclature_of(code)
         if chosen is None:

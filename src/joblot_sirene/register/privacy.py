@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from joblot_sirene.register.fields import Fields
 
 MASK: Final = "[ND]"
-"""What stands in a masked field, in the register and in ours."""
+"""The value of a masked field, in the register's files and in ours."""
 
 STATUS_COLUMN: Final = "statutDiffusionEtablissement"
 UNIT_STATUS_COLUMN: Final = "statutDiffusionUniteLegale"
@@ -118,7 +118,7 @@ class Counts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def read(fields: Fields) -> Policy:
-    """The policy of a job file; what is wrong is noted in its document."""
+    """The policy of a job file; problems are added to its document."""
     policy = Policy(
         partial_diffusion="mask"
         if fields.choice("partial_diffusion", ("exclude", "mask"), "exclude") == "mask"
@@ -136,7 +136,7 @@ def protect(frame: pl.DataFrame, policy: Policy) -> tuple[pl.DataFrame, Counts]:
     Columns of natural persons' names are dropped unless asked for; when asked for, they are kept for natural persons with status O.
 
     Raises:
-        ValueError: the frame has no status column, so nobody can be told to be public.
+        ValueError: the frame has no status column, so it is not known who may be shown.
     """
     import polars as pl
 

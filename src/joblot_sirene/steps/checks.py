@@ -43,6 +43,7 @@ _ISSUES: Final[Mapping[str, tuple[tuple[str, ...], pl.Expr]]] = MappingProxyType
         "abroad": (("pays",), pl.col("pays").is_not_null()),
         "department_of_post_differs": (
             ("code_postal", "departement"),
+            # postal codes of Corsica begin with 20, its departments are 2A and 2B
             pl.col("code_postal").str.contains(r"^\d{5}$")
             & (pl.col("code_postal").str.slice(0, 2).replace("20", None) != pl.col("departement").str.slice(0, 2)),
         ),

@@ -39,6 +39,7 @@ def run(frame: pl.DataFrame, parameters: Comparison, inputs: Inputs) -> Outcome:
     )
     has_moved = _differs("code_commune") | _differs("adresse")
     other_activity = _differs("naf") & (_is_naf25("naf") == _is_naf25("_naf"))
+    # the first that applies: an establishment that closed is closed, whatever else changed
     compared = joined.with_columns(
         evolution=pl.when(pl.col("_known").is_null())
         .then(pl.lit("nouveau"))

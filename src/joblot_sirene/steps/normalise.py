@@ -167,6 +167,7 @@ def _names(*, with_persons: bool) -> dict[str, pl.Expr]:
 
 
 def _person() -> pl.Expr:
+    # the names that a person uses, before those of the civil register
     first = pl.coalesce("prenomUsuelUniteLegale", "prenom1UniteLegale")
     last = pl.coalesce("nomUsageUniteLegale", "nomUniteLegale")
     name = (
@@ -237,7 +238,8 @@ def _with_zeros(frame: pl.DataFrame) -> tuple[pl.DataFrame, int]:
 
 
 def _repaired(frame: pl.DataFrame) -> tuple[pl.DataFrame, int]:
-    """Only numbers that are not whole are looked at one by one, and those are few."""
+    """SIREN and SIRET with the zeros that a spreadsheet took, and how many rows have any repaired value."""
+    # one by one, because each has to pass its check: only those that are malformed, which are few
     malformed = frame.filter(_is_malformed())
     sirets = {text: repair_siret(text) for text in malformed["siret"].drop_nulls().unique()}
     sirens = {text: repair_siren(text) for text in malformed["siren"].drop_nulls().unique()}

@@ -26,6 +26,7 @@ COMPLETENESS: Final = (
 
 FRESH_DAYS: Final = 365
 STALE_DAYS: Final = 6 * 365
+"""Freshness is 1 up to the first age of a row's last treatment, 0 from the second on, and falls evenly between them."""
 
 
 def run(frame: pl.DataFrame, parameters: Score, inputs: Inputs) -> Outcome:
@@ -68,6 +69,7 @@ def _contactability() -> pl.Expr:
     town = pl.max_horizontal(
         _has("code_postal") * _has("commune"), pl.col("pays").is_not_null().cast(pl.Float64) * _has("commune")
     )
+    # a letter needs an address before it needs a name
     return 0.7 * street * town + 0.3 * pl.max_horizontal(_has("enseigne"), _has("raison_sociale"))
 
 

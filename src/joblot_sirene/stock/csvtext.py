@@ -28,7 +28,9 @@ ROW_BYTES: Final = 200
 DELIMITERS: Final = (",", ";", "\t")
 _BOM: Final = b"\xef\xbb\xbf"
 _HEADER_BYTES: Final = 64 * 2**10
+"""Within which a header ends; a longer first line is no header of a stock file."""
 _MOST_ROW_BYTES: Final = 64 * 2**20
+"""Without the end of a row after which a quote must have been left open."""
 
 
 class SourceError(SireneError):
@@ -55,6 +57,7 @@ def open_text(path: Path, *, zipped: bool, expected: Kind | None = None) -> CsvT
             f"`{path}` is damaged: it begins like a zip, but its list of contents cannot be read",
             hint="download the stock file again",
         ) from error
+    # beside the stock file a zip may hold a description, and what macOS adds
     members = [name for name in names if name.lower().endswith((".csv", ".txt")) and not name.startswith("__MACOSX/")]
     if not members:
         raise SourceError(

@@ -58,7 +58,7 @@ class Budget:
         return min(max(left // (_VALUE_BYTES * columns), self.rows_per_slice), _MOST_ROWS)
 
     def check(self) -> None:
-        """Raise `MemoryLimitError` when more is taken than allowed: rows may be larger than anybody could foresee."""
+        """Raise `MemoryLimitError` when more is taken than allowed: rows may be larger than expected."""
         if self._is_limited and resident_bytes() > self.allowed + BASELINE_BYTES:
             raise MemoryLimitError(
                 f"the rows need more memory than the {shown_size(self.allowed)} that are allowed",

@@ -143,7 +143,7 @@ class Router:
         """Which of these rows, all of which `belong`, are whose: pairs of a request's and a row's number, in this order."""
         import polars as pl
 
-        if self._is_one:
+        if self._is_one:  # all rows are its own
             return pl.select(
                 pl.repeat(0, rows.height, dtype=pl.UInt32).alias(REQUEST),
                 pl.int_range(rows.height, dtype=pl.UInt32).alias(ROW),

@@ -195,6 +195,7 @@ def scan(
                 Rows(spool, key, _schema(companion), None, in_order=True)
                 for key, companion in zip(keys[1:], companions, strict=True)
             ]
+            # a sorted copy keeps the order of the file within a code only: rows of several codes are put back into it
             in_order = pass_.in_order or number in router.single
             return Rows(spool, number, schema, counts[number], in_order=in_order, companions=companion_rows)
 

@@ -1,4 +1,4 @@
-"""Tables for synthetic stock files: words, shares and towns from which rows are drawn. No name here belongs to anybody.
+"""Tables for synthetic stock files: words, shares and towns from which rows are drawn. No name here is a real person's.
 
 A table is a column of 65 536 values in which the number of times that a value occurs is its share, so that a draw is one look-up.
 """

@@ -165,7 +165,8 @@ def _chance(index: str, share: float) -> pl.Expr:
 
 
 def _unit_facts(rows: int, seed: int) -> list[pl.Expr]:
-    """What both files say of a unit, from its number: the SIREN's digits, its kind, state, status, activity and town."""
+    """What both files have of a unit, made from its number alone so that they agree: the SIREN's digits, its kind, state, status, activity and town."""
+    # spread over all eight-digit prefixes, so that some begin with zeros; the nearest to La Poste's is La Poste
     step = max(1, (99_000_000 - 325) // _unit_count(rows))
     number = pl.col("unit").cast(pl.Int64)
     post_office = (_LA_POSTE_PREFIX - 325) // step
@@ -178,6 +179,7 @@ def _unit_facts(rows: int, seed: int) -> list[pl.Expr]:
 
 
 def _siren() -> list[pl.Expr]:
+    # shares as in the register: of persons among units, of hidden ones among both, of live ones
     person = (pl.col("a_form") < round(0.564 * SIZE)) & (pl.col("prefix") != _LA_POSTE_PREFIX)
     return [
         pl.concat_str(pl.col("prefix").cast(pl.String).str.zfill(8), _check_digit(pl.col("prefix"), 8)).alias("siren"),
@@ -200,7 +202,7 @@ def _check_digit(number: pl.Expr, digits: int) -> pl.Expr:
 
 
 def _days(index: str, other: str, span: int) -> pl.Expr:
-    """Days before the stock, from zero to `span`, most of them few."""
+    """Days before the stock, from zero to `span`, most of them few: a square of an even number, and a second one for the days between."""
     spread = pl.col(index).cast(pl.Int64) * pl.col(index).cast(pl.Int64) // SIZE
     return (spread * SIZE + pl.col(other).cast(pl.Int64)) * span // (SIZE * SIZE)
 
