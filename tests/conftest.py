@@ -33,6 +33,12 @@ def pytest_collection_modifyitems(items):
             item.add_marker("alone")
 
 
+@pytest.fixture
+def unmeasured(monkeypatch):
+    """What the test starts is not measured by coverage.py, which imports modules of its own and writes files at the end."""
+    monkeypatch.delenv("COVERAGE_PROCESS_CONFIG", raising=False)
+
+
 if "PYTEST_XDIST_WORKER" in os.environ:
 
     def refuse():

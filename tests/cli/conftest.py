@@ -1,6 +1,6 @@
 """The command in a process of its own, in an empty folder, with as little environment as there can be.
 
-`popen`, and a call with options, start the real command. A plain call has it from the command server, which saves its imports.
+`popen`, `real`, and a call with options start the real command. A plain call has it from the command server, which saves its imports.
 """
 
 import os
@@ -61,13 +61,17 @@ class Project:
         return subprocess.Popen(command, env=self.env | (env or {}), **options)
 
     def __call__(self, *arguments: str, **options) -> Done:
-        if options:
-            with self.popen(*arguments, **options) as process:
-                streams = [(text or b"").decode() for text in process.communicate(timeout=60)]
-            code = process.returncode
-        else:
-            done = server(self.modules).run(["-m", "joblot", *arguments], self.path, self.env)
-            code, streams = done.returncode, (done.stdout, done.stderr)
+        if options or not self.modules:
+            return self.real(*arguments, **options)
+        done = server(self.modules).run(["-m", "joblot", *arguments], self.path, self.env)
+        return self._done(done.returncode, done.stdout, done.stderr)
+
+    def real(self, *arguments: str, **options) -> Done:
+        with self.popen(*arguments, **options) as process:
+            streams = process.communicate(timeout=60)
+        return self._done(process.returncode, *((text or b"").decode() for text in streams))
+
+    def _done(self, code: int, *streams: str) -> Done:
         return Done(code, *(text.replace(str(self.path), "DIR") for text in streams))
 
     def wait_for(self, name: str) -> None:

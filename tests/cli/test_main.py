@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+from cli.conftest import Project
 from joblot import __version__
 from joblot.cli import COMMANDS
 
@@ -16,6 +17,12 @@ MAY_IMPORT = {"joblot", "joblot.__main__", "joblot.errors", "joblot.version", "j
 """What `joblot --help` and `joblot --version` may import of joblot."""
 OFFERED = {"joblot_sirene", "joblot_sirene.cli"}
 """What `joblot --help` may import beside: the group of commands that the installed package offers, and none of the commands."""
+
+
+@pytest.fixture
+def joblot(tmp_path):
+    """Real commands only: this is about what an interpreter does before and after them."""
+    return Project(tmp_path, ())
 
 
 def imported(*arguments):
@@ -36,6 +43,7 @@ def test_help_and_version_import_only_click_and_the_table_of_commands(arguments)
     assert {name for name in found if name.partition(".")[0] != "click"} <= MAY_IMPORT | offered
 
 
+@pytest.mark.usefixtures("unmeasured")
 def test_a_run_loads_no_openssl(tmp_path):
     """A tenth of what a run of one job takes would be looking for implementations of hashes that nobody asks for."""
     batch = tmp_path / "one.json"

@@ -18,6 +18,8 @@ from joblot.errors import JoblotError
 from joblot.executors import shortage
 from joblot.files import system_error
 
+pytestmark = pytest.mark.usefixtures("unmeasured")
+
 FEW_FILES = "the system has no room for more processes (`ulimit -n` is low): fewer jobs run at once"
 NO_PROCESS = "the system has no room for more processes (resource temporarily unavailable): fewer jobs run at once"
 
