@@ -425,7 +425,7 @@ class Campaign:
         successes = [LastSuccess(value, b"{}", b"[[],[]]", msgspec.json.encode(value), value, 1.0) for value in some]
         self.journal.save_last_successes(batch, successes)
         found = self.journal.last_successes(batch)
-        kept = {one.job: one for one in made}
+        kept = {one.job: one for one in successes}
         if found != kept:
             odd = next((name for name in kept if found.get(name) != kept[name]), batch)
             self.wrong("journal", odd, f"{len(found)} of {len(kept)} come back, or come back changed")

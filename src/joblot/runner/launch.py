@@ -27,7 +27,7 @@ from joblot.errors import ConfigError, JoblotError, StateError, UsageError, did_
 from joblot.executors.protocol import RunContext
 from joblot.files import reason_of, write_atomically
 from joblot.journal.codec import NOT_JSON
-from joblot.journal.stored_plan import runnable_plan, sound_plan
+from joblot.journal.stored_plan import runnable_plan, sound_plan, stored_config
 from joblot.outputs import Hashes, OutputWatch
 from joblot.reports.view import LiveView
 from joblot.runner.engine import Engine, Observer, answers
@@ -105,7 +105,8 @@ def resume_run(
         folder.close()
     if plan is None:
         plan = runnable_plan(stored, info.run_id)
-    elif plan.encoded != stored:
+    elif plan.encoded != stored and stored_config(plan.encoded, info.run_id) != stored_config(stored, info.run_id):
+        # The bytes alone may differ: an earlier joblot wrote out some fields that are as when they are left out.
         raise StateError(
             f"run `{info.run_id}` is of another plan than this batch",
             hint="run the batch anew, or bring back what it was",
