@@ -406,7 +406,7 @@ class Campaign:
                 shutil.rmtree(self.batch_dir / "out", ignore_errors=True)
                 continue  # the file system does not take it, so nothing can be left
             batch = Batch("left", folder=self.batch_dir)
-            batch.add("j", "hostile", outputs=[f"out/{value}"])
+            batch.add("j", "hostile", outputs=[literally(f"out/{value}")])
             watch = OutputWatch(expand(batch.config()), self.run.path, Hashes(str(self.batch_dir)))
             watch.clear_after_crash(0, 1, [], 0.0)
             left = [entry for entry in (self.run.path / "partial").rglob("*") if entry.is_file()]
