@@ -28,6 +28,7 @@ def test_init_writes_a_file_that_runs_and_overwrites_nothing(joblot):
     assert joblot("init", "no/b.yaml").err == "error: cannot write `no/b.yaml`: no such file or directory\n"
 
 
+@pytest.mark.alone
 def test_init_on_a_full_disk_names_the_file(joblot):
     """It said that standard output cannot be written."""
     limit = partial(resource.setrlimit, resource.RLIMIT_FSIZE, (0, 0))
