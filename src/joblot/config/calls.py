@@ -16,7 +16,18 @@ from joblot.config.check import BatchReader
 from joblot.config.fields import WAYS, Field, Mismatch, Sink
 from joblot.config.jobs import SPEC_NAMES, JobReader, LoadOptions
 from joblot.config.source import Document
-from joblot.config.tree import MAX_DEPTH, Keys, Problem, describe, from_python, inspect, is_listed, path_text, single
+from joblot.config.tree import (
+    MAX_DEPTH,
+    PLAIN,
+    Keys,
+    Problem,
+    describe,
+    from_python,
+    inspect,
+    is_listed,
+    path_text,
+    single,
+)
 from joblot.core.fan_out import pattern_of
 from joblot.core.model import JobSpec
 from joblot.core.names import is_job_name
@@ -34,6 +45,8 @@ _RETRY: Final = {"retry_only" if name == "only" else name: name for name in tabl
 """The arguments that make up `retry`, and its fields."""
 _ITERABLES: Final = frozenset({*WAYS, "run", "input", "outputs", "tags", "retry_only", "secrets", "needs"})
 """The arguments that are lists, or have lists in them: any iterable does."""
+_TEXTS: Final = frozenset({str})
+_NO_PARAMS: Final[dict[str, Any]] = {}
 
 
 def _refusal(problems: Iterable[Problem], about: str = "") -> ConfigError:
@@ -57,7 +70,7 @@ def _refusal(problems: Iterable[Problem], about: str = "") -> ConfigError:
 def _as_data(name: str, value: Any, keys: Keys, unfit: list[Problem]) -> Any:
     """The value of an argument as a file would give it."""
     try:
-        if isinstance(value, (list, tuple, Mapping)) or (name in _ITERABLES and is_listed(value)):
+        if isinstance(value, (dict, list, tuple, Mapping)) or (name in _ITERABLES and is_listed(value)):
             return from_python(value, keys, unfit, iterables=name in _ITERABLES)
         return single(value)
     except RecursionError:
@@ -147,41 +160,43 @@ class CallReader(JobReader):
                 del self._unchecked[index]
 
     def _plain_function(self, index: int, name: Any, what: Any, given: Mapping[str, Any]) -> JobSpec | None:
-        """The job, when it is of the kind that most are: a function, and perhaps needs, in plain texts."""
+        """The job, when it is of the kind that most are: a function, with nothing but needs and parameters, and none of them odd."""
         if not callable(what) or type(name) is not str or not is_job_name(name):
             return None
-        needs = given.get("needs", ())
-        if given and (
-            list(given) != ["needs"] or type(needs) not in (list, tuple) or not all(map(self._is_plain_text, needs))
+        needs, params = given.get("needs", ()), given.get("params", _NO_PARAMS)
+        if given and not (
+            len(given) == ("needs" in given) + ("params" in given)
+            and type(needs) in (list, tuple)
+            and all(map(self._is_plain_text, needs))
+            and (params is _NO_PARAMS or self._is_plain_mapping(params))
         ):
             return None
         self._note_name(name, index)
-        return JobSpec(name=name, function=what, needs=tuple(needs))
+        return JobSpec(name=name, function=what, needs=tuple(needs), params=dict(params))
 
     def _as_job(self, keys: Keys, name: Any, what: Any, given: Mapping[str, Any]) -> dict[str, Any]:
         """The job as a file would give it, but that its action may be a function. What cannot be so is noted as odd."""
-        values = {"name": name, **({} if what is None else {"action": what}), **given}
-        if "needs" in given:
-            values["needs"] = self._needs(given["needs"], (*keys, "needs"))
-        return {
-            field: value if callable(value) else _as_data(field, value, (*keys, field), self._unfit)
-            for field, value in values.items()
-        }
+        job = {"name": name, **given} if what is None else {"name": name, "action": what, **given}
+        for field, value in job.items():
+            if type(value) in PLAIN:
+                continue
+            known = self._needs([value] if callable(value) else value, keys) if field == "needs" else value
+            job[field] = known if callable(known) else _as_data(field, known, (*keys, field), self._unfit)
+        return job
 
     def _needs(self, value: Any, keys: Keys) -> Any:
         """Names for functions that were made jobs before."""
-        needs = [value] if callable(value) else value
-        if not is_listed(needs):
-            return needs
-        found = []
-        for number, need in enumerate(needs):
+        if not is_listed(value):
+            return value
+        names = []
+        for number, need in enumerate(value):
             if callable(need) and id(need) not in self._functions:
                 shown = getattr(need, "__name__", type(need).__name__)
-                message = f"`{keys[-1]}[{number}]` is the function `{shown}`, which is not a job of this batch"
-                self.add("unknown_need", message, (*keys, number))
+                message = f"`needs[{number}]` is the function `{shown}`, which is not a job of this batch"
+                self.add("unknown_need", message, (*keys, "needs", number))
             else:
-                found.append(self._functions[id(need)] if callable(need) else need)
-        return found
+                names.append(self._functions[id(need)] if callable(need) else need)
+        return names
 
     def _refused(self, index: int, name: Any, problems: list[Problem]) -> ConfigError:
         folded = name.lower() if isinstance(name, str) else ""
@@ -194,9 +209,13 @@ class CallReader(JobReader):
         super()._inspect({name: value for name, value in job.items() if name not in WAYS}, keys)
 
     def _right_before(self, action: Any, source: Any, params: Any) -> bool:
-        if not callable(action) or type(params) is not dict:
+        if not callable(action):
             return super()._right_before(action, source, params)
-        return not params or (self._are_plain(params) and self._are_plain(params.values()))
+        return self._is_plain_mapping(params)
+
+    def _is_plain_mapping(self, value: Any) -> bool:
+        keys_are_texts = type(value) is dict and _TEXTS.issuperset(map(type, value))
+        return keys_are_texts and self._are_plain(value) and self._are_plain(value.values())
 
     def _signature(self, action: str) -> Signature | None:
         found = super()._signature(action)

@@ -29,7 +29,7 @@ from joblot.config.fields import (
     size,
 )
 from joblot.config.params import fit_params
-from joblot.config.tree import MAX_INT, MAX_TEXT, Keys, Problem, describe, inspect, path_text
+from joblot.config.tree import MAX_INT, MAX_TEXT, PLAIN, Keys, Problem, describe, inspect, path_text
 from joblot.core import references as template
 from joblot.core.model import ONCE_ONLY, VARYING, FanOut, FilePosition, JobSpec, Retry, Signature
 from joblot.core.names import is_job_name
@@ -322,7 +322,8 @@ class JobReader(Sink):
         alike = self._layouts.get(tuple(job), _NEVER)
         if alike and alike is not _NEVER and len(self._read_before) < _MOST_REMEMBERED:
             names = {*self._base, *(self._spec_names.get(field, field) for field in alike)}
-            self._read_before[self._shown(job, alike)] = {name: getattr(spec, name) for name in names}
+            if key := self._shown(job, alike):
+                self._read_before[key] = {name: getattr(spec, name) for name in names}
 
     def _shown(self, job: dict[str, Any], fields: Iterable[str]) -> str:
         """Some fields of a job as a text that is the same for the same values, and never else; empty when that cannot be told."""
@@ -371,7 +372,7 @@ class JobReader(Sink):
             return None
         filled, deferred = self._filled(job, keys)
         shown = filled.get("name", job.get("name"))
-        owner = f"job `{shorten(shown)}`" if isinstance(shown, str) else f"`jobs[{index}]`"
+        owner = f"job `{shorten(shown)}`" if isinstance(shown, str) else "the job" if self.typed else f"`jobs[{index}]`"
         if self._fan is not None and isinstance(filled.get("name"), str):
             filled = {**filled, "name": _probe_name(filled["name"])}
         fields = read_fields(self, self._table, filled, keys, owner)
@@ -678,9 +679,6 @@ class JobReader(Sink):
 def _probe_name(name: str) -> str:
     """The name with a letter for what an item gives: what remains must be fit for a name."""
     return "".join("x" if isinstance(piece, Reference) else piece for piece in template.split(name))
-
-
-PLAIN: Final = frozenset({str, int, float, bool, type(None)})
 
 
 def _types_decide(kind: Any) -> bool:

@@ -20,6 +20,9 @@ MAX_NODES: Final = 2_000_000
 MAX_TEXT: Final = 1 << 20
 MAX_INT: Final = 1 << 63
 
+PLAIN: Final = frozenset({str, int, float, bool, type(None)})
+"""The types of single values."""
+
 Keys = tuple[str | int, ...]
 """The way from the root of a document to a value: names of fields and numbers of list items."""
 Position = tuple[int, int]
@@ -74,26 +77,26 @@ def from_python(value: Any, keys: Keys, problems: list[Problem], *, iterables: b
     Raises:
         RecursionError: it is nested too deeply, or holds itself.
     """
-    if value is None or type(value) in _SINGLE:
-        return value
-    if isinstance(value, Mapping):
+    if type(value) is dict or isinstance(value, Mapping):
         made = {}
         for key, item in value.items():
             number = type(key) is int and -MAX_INT <= key < MAX_INT
             if isinstance(key, str) or (iterables and number):
-                name = str(single(key))
-                made[name] = from_python(item, (*keys, name), problems, iterables=iterables)
+                name = key if type(key) is str else str(single(key))
+                made[name] = (
+                    item if type(item) in PLAIN else from_python(item, (*keys, name), problems, iterables=iterables)
+                )
             else:
                 shown = f"`{key}`" if number else f"of type `{type(key).__name__}`"
                 problems.append(Problem("key", f"key {shown} is not a text", keys))
         return made
     if isinstance(value, (list, tuple)) or (iterables and is_listed(value)):
         return [
-            item if type(item) in _SINGLE else from_python(item, (*keys, number), problems, iterables=iterables)
+            item if type(item) in PLAIN else from_python(item, (*keys, number), problems, iterables=iterables)
             for number, item in enumerate(value)
         ]
     found = single(value)
-    if type(found) not in _SINGLE:
+    if type(found) not in PLAIN:
         problems.append(Problem("type", f"a value of type `{type(value).__name__}` cannot stand in a batch", keys))
         return None
     return found
@@ -106,22 +109,17 @@ def is_listed(value: Any) -> bool:
 
 def single(value: Any) -> Any:
     """A path or a date as a text, and a kind of text or number as such; anything else as it is."""
-    if type(value) in _SINGLE:
+    if type(value) in PLAIN:
         return value
-    for kind, exactly in _SINGLE.items():
-        if isinstance(value, kind):
-            return exactly(value)
+    if isinstance(value, str):
+        return str.__str__(value)  # of a class such as an enumeration, which may show itself in another way
+    if isinstance(value, (int, float)):
+        return int.__int__(value) if isinstance(value, int) else float.__float__(value)
     if isinstance(value, os.PathLike):
         return os.fspath(value)
     from datetime import date, time
 
     return value.isoformat() if isinstance(value, (date, time)) else value
-
-
-_SINGLE: Final[dict[type, Callable[[Any], Any]]] = {
-    bool: bool, str: str.__str__, int: int.__int__, float: float.__float__,
-}  # fmt: skip
-"""By kind of value, what makes one of a value of a derived class."""
 
 
 def describe(value: Any) -> str:
