@@ -36,6 +36,12 @@ def system_error(number: int) -> OSError:
     return OSError(number, os.strerror(number))
 
 
+def write_all(handle: int, data: bytes) -> None:
+    """Write the whole of `data`, also to a pipe that takes less at a time."""
+    while data:
+        data = data[os.write(handle, data) :]
+
+
 def write_atomically(path: str | Path, chunks: Iterable[bytes | bytearray]) -> None:
     """Write a file that a user has named, as `replace_file` does.
 

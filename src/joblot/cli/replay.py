@@ -14,6 +14,7 @@ import click
 
 from joblot.cli.options import no_color_option, run_argument, run_help, state_option
 from joblot.errors import EXIT_JOBS_FAILED, EXIT_OK, StateError
+from joblot.files import write_all
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -199,14 +200,9 @@ def _pass_on(mask: Mask, targets: dict[int, int], end: int) -> None:
                 piece = os.read(fd, 65536)
                 data = pending[fd] + piece
                 cut = mask.cut(data) if piece else len(data)
-                _write(targets[fd], mask.data(data[:cut]))
+                write_all(targets[fd], mask.data(data[:cut]))
                 pending[fd] = data[cut:]
                 if not piece:
                     del pending[fd]
     for fd, data in pending.items():
-        _write(targets[fd], mask.data(data))
-
-
-def _write(fd: int, data: bytes) -> None:
-    while data:
-        data = data[os.write(fd, data) :]
+        write_all(targets[fd], mask.data(data))

@@ -53,7 +53,7 @@ def _refusal(problems: Iterable[Problem], about: str = "") -> ConfigError:
     """One error for all that is wrong with a call; it names the argument, and the job that it is `about`."""
     diagnostics = []
     for problem in problems:
-        if problem.severity == "error":
+        if problem.severity == "error":  # a call that is only odd goes on
             way, message = problem.keys[2:] if problem.keys[:1] == ("jobs",) else problem.keys, problem.message
             if way[:1] == ("action",):
                 way, message = ("what", *way[1:]), message.replace("`action`", "`what`", 1)
@@ -128,6 +128,7 @@ class CallReader(JobReader):
         Raises:
             ConfigError: everything that is wrong with it.
         """
+        # Three ways from cheap to thorough; what the first two do not know for right is read with care, never refused by them.
         spec, job = self._plain_function(index, name, what, given), {}
         if spec is None:
             job = self._as_job(("jobs", index), name, what, given)

@@ -97,7 +97,7 @@ class BatchReader:
         secrets = self.sink.fill(data.get("secrets"), ("secrets",), self.sink.known)
         if isinstance(secrets, list):
             known = [item for item in secrets if isinstance(item, str)]
-            reader = JobReader(self.document, self.options, self.scope, secrets=known)
+            reader = JobReader(self.document, self.options, self.scope, secrets=known)  # from here on it masks them
             reader.problems = self.problems
             self.sink = reader
         declared = self.sink.fill(data.get("vars"), ("vars",), self.sink.known)
@@ -115,7 +115,7 @@ class BatchReader:
                 }
             self.scope["vars"] = read_variables(self.sink, declared, given)
         found: dict[str, Any] = {}
-        for name in ("env", "name"):
+        for name in ("env", "name"):  # before all others, which may refer to them
             found.update(self._field(name, data))
             if name == "env" and "env" in found:
                 self.scope["env"] = {**os.environ, **found["env"]}

@@ -93,7 +93,7 @@ def check_items(sink: Sink, fan: FanOut, fields: dict[str, Any], signature: Sign
         if field in fields:
             _check_ways(sink, fan, fields[field], (*keys, field))
     if len(sink.problems) != before:
-        return
+        return  # what follows looks into the items by these ways
     for field in ("outputs", "cwd"):
         if field in fields:
             _check_paths(sink, fan, fields[field], (*keys, field))
@@ -129,6 +129,7 @@ def _which(fan: FanOut, name: str, number: int) -> str:
 
 def _check_paths(sink: Sink, fan: FanOut, value: Any, keys: Keys) -> None:
     texts = [value] if isinstance(value, str) else value
+    # Only a path that is nothing but the item must not be empty: `out/${{ item }}.csv` is a path without it too.
     whole = {name for text in texts if len(template.split(text)) == 1 for name in _columns_in(text, fan)}
     for name in _columns_in(value, fan):
         for number, item in enumerate(fan.columns[name], 1):
@@ -241,7 +242,7 @@ def _combined(axes: Columns, include: list[dict[str, Any]], exclude: list[dict[s
         fitting = [
             one
             for one, original in zip(combinations, originals, strict=False)
-            if all(original[name] == extra[name] for name in shared)
+            if all(original[name] == extra[name] for name in shared)  # what `include` added before does not count
         ]
         if fitting and axes:
             for one in fitting:
@@ -310,7 +311,7 @@ def _foreach(sink: Sink, value: Any, keys: Keys, folder: str, kept: Kept) -> tup
         columns = rows_to_columns(map(kept, value))
     else:
         text = _source_text(value, "foreach")
-        found = source_of(text)
+        found = source_of(text)  # the kind by its suffix or its wildcards, as a reader of the file would tell it
         if found is None:
             raise Mismatch(f"must be {_ABOUT_FOREACH}, not {describe(text)}")
         columns = read_items(found, text, folder)

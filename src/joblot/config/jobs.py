@@ -350,7 +350,7 @@ class JobReader(Sink):
                 if OPENING in value or len(value) > MAX_TEXT or (self.typed and not value.isprintable()):
                     return False
             elif kind is int or kind is float:
-                if not -MAX_INT <= value < MAX_INT:
+                if not -MAX_INT <= value < MAX_INT:  # also refuses what is no number, which compares with nothing
                     return False
             elif kind is not bool and value is not None:
                 return False
@@ -532,6 +532,7 @@ class JobReader(Sink):
         if found is None:
             hint = "write `jobs.NAME.result` or `jobs.NAME.result.FIELD`"
             raise TemplateError(f"`{reference.text}` does not name a result", hint=hint)
+        # Where `needs` is wrong itself, that was said: to ask for one more would mislead.
         if needs is not MISSING and not any(_meets(found[0], need) for need in patterns):
             message = f"`{reference.text}` is the result of a job that this one does not need"
             raise TemplateError(message, hint=f"add `{found[0]}` to `needs`")

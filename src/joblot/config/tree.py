@@ -83,7 +83,7 @@ def from_python(value: Any, keys: Keys, problems: list[Problem], *, iterables: b
             number = type(key) is int and -MAX_INT <= key < MAX_INT
             if isinstance(key, str) or (iterables and number):
                 name = key if type(key) is str else str(single(key))
-                made[name] = (
+                made[name] = (  # most items are plain: no call for those
                     item if type(item) in PLAIN else from_python(item, (*keys, name), problems, iterables=iterables)
                 )
             else:
@@ -128,7 +128,7 @@ def describe(value: Any) -> str:
         return f"`{value.text}`"
     if value is None:
         return "null"
-    if isinstance(value, bool):
+    if isinstance(value, bool):  # before numbers, which truth values are to Python
         return "`true`" if value else "`false`"
     if isinstance(value, int) and not -MAX_INT <= value < MAX_INT:
         return "a number of more than 64 bits"

@@ -202,7 +202,7 @@ def from_text(kind: str, raw: str) -> Any:
         value = int(raw) if abs(int(raw)) < MAX_INT else None
     elif kind == "number" and _NUMBER.fullmatch(raw):
         value = float(raw)
-    return MISSING if value is None else RawScalar(raw, value)
+    return MISSING if value is None else RawScalar(raw, value)  # as from a file: a job's field may want the text
 
 
 def _is_date(raw: str) -> bool:
@@ -233,7 +233,7 @@ def _fits(kind: str, value: Any) -> bool:
     if kind in ("string", "path", "date"):
         written = value.text if isinstance(value, RawScalar) else value
         return isinstance(written, str) and (kind != "date" or _is_date(written))
-    if isinstance(core, bool) or kind == "bool":
+    if isinstance(core, bool) or kind == "bool":  # Python takes a truth value for an integer; no variable does
         return isinstance(core, bool) and kind == "bool"
     return isinstance(core, list) if kind == "list" else isinstance(core, (int, float) if kind == "number" else int)
 
@@ -258,6 +258,6 @@ def _allowed(sink: Sink, variable: Variable, value: Any, keys: Keys) -> Any:
 
 
 def _matches(pattern: str, value: str) -> bool:
-    import re2
+    import re2  # linear in time: a pattern of the file must not be able to hang the check
 
     return re2.fullmatch(pattern, value) is not None

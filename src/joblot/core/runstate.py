@@ -450,7 +450,7 @@ class RunState:
             state, reason = _STOPPED[self.stopping], self.stopping
         elif self.plan.declarations[job].once:
             state, reason, message = FAILED, "unknown", f"{message}; it may run only once, so it is not started again"
-        elif counted and not others_in_flight and times >= self.limits.crash_limit:
+        elif counted and not others_in_flight and times >= self.limits.crash_limit:  # alone: it was this job
             state, message = FAILED, f"{message}; lost {times} times"
         outcome = "lost" if counted else "interrupted"
         number = self.attempts[job]
@@ -538,7 +538,7 @@ class RunState:
 
     def apply(self, event: ev.AnyEvent) -> None:
         """Change the state as a recorded event says. The only code that does."""
-        if isinstance(event, ev.AttemptEnded):
+        if isinstance(event, ev.AttemptEnded):  # the most frequent first: this runs for every event
             self._apply_attempt_ended(event)
         elif isinstance(event, ev.AttemptsStarted):
             if event.bundles:

@@ -29,6 +29,7 @@ from joblot.executors import processes
 from joblot.executors.perform import Performer, Stopped
 from joblot.executors.process_state import ProcessState
 from joblot.executors.spool import Spool, link_log
+from joblot.files import write_all
 from joblot.outputs import Hashes
 
 if TYPE_CHECKING:
@@ -231,7 +232,7 @@ class Worker:
 
     def _send(self, outcome: Outcome) -> None:
         body = self._encode(outcome)
-        _write_all(self._channel, FROM_WORKER.pack(len(body)) + body)
+        write_all(self._channel, FROM_WORKER.pack(len(body)) + body)
 
     def _point_streams(self) -> None:
         """Make descriptors 1 and 2 the attempt's log again, whatever the previous attempt did to them."""
@@ -307,9 +308,3 @@ def _read_exactly(fd: int, count: int) -> bytes | None:
             return None
         data += rest
     return data or None
-
-
-def _write_all(fd: int, data: bytes) -> None:
-    view = memoryview(data)
-    while view:
-        view = view[os.write(fd, view) :]

@@ -381,7 +381,7 @@ class Report:
         if facts.state == "success":
             item.result = Raw(facts.result) if facts.result else None
         elif facts.reason:
-            if facts.result:
+            if facts.result:  # a failure may carry one too
                 item.result = Raw(facts.result)
             item.reason, item.message = facts.reason, self._message(facts)
             if facts.cause >= 0:

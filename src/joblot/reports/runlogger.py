@@ -22,7 +22,7 @@ import msgspec
 from joblot.clock import Clock, SystemClock, new_run_id
 from joblot.core import events as ev
 from joblot.errors import EXIT_SIGTERM, JoblotError, UsageError
-from joblot.files import check_writable, make_folder_of, reason_of
+from joblot.files import check_writable, make_folder_of, reason_of, write_all
 from joblot.reports.runlog import RunLog
 from joblot.reports.text import plain
 
@@ -283,7 +283,7 @@ class RunLogger:
         if self._stream < 0:
             return
         try:
-            _write_all(self._stream, b"".join(line + b"\n" for line in lines))
+            write_all(self._stream, b"".join(line + b"\n" for line in lines))
         except OSError as error:
             self._close_stream()
             raise JoblotError(f"cannot write the stream of run `{self.run_id}`: {reason_of(error)}") from error
@@ -401,11 +401,6 @@ def _end_last_line(stream: int) -> None:
     size = os.lseek(stream, 0, os.SEEK_END)
     if size and os.pread(stream, 1, size - 1) != b"\n":
         os.write(stream, b"\n")
-
-
-def _write_all(handle: int, data: bytes) -> None:
-    while data:
-        data = data[os.write(handle, data) :]
 
 
 def _error(message: object, details: Mapping[str, Any]) -> ev.Logged:

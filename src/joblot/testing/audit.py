@@ -55,7 +55,7 @@ def _audit_needs(run: RunState, job: int) -> None:
     assert run.open_needs[job] == sum(states[need] not in FINAL for need in needs), f"open needs of {name}"
     assert bool(run.need_unsuccessful[job]) == bool(bad), f"need_unsuccessful {name}"
     assert bool(run.need_failed[job]) == need_failed, f"need_failed {name}"
-    if states[job] in _STARTED and not run.was_reopened:
+    if states[job] in _STARTED and not run.was_reopened:  # a retry may take a job whose needs failed
         may_start = {"success": not bad, "failure": need_failed, "always": True}[run.plan.declarations[job].when]
         assert not run.open_needs[job] and may_start, f"{name} is ahead of its needs"
 
