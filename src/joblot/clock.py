@@ -15,7 +15,7 @@ class Clock(Protocol):
         """Monotonic seconds: for timeouts, delays and durations."""
 
     def wall(self) -> float:
-        """Seconds since the epoch (UTC): only to be shown."""
+        """Seconds since the epoch (UTC): to be shown and kept, never for timeouts."""
 
 
 class SystemClock:

@@ -1,7 +1,7 @@
 """Writing finished files in one step, complete under their names or not there, and why the system refuses something, as text.
 
-Nothing else in joblot forces a file to disk, renames a finished file into place or asks for the text of an error's number. It does not know
-what files say.
+Nothing else in joblot forces a file to disk (but `journal.runfile` its own one), renames a finished file into place or asks for the text of an
+error's number. It does not know what files say.
 """
 
 from __future__ import annotations

@@ -120,7 +120,7 @@ class Hashes:
         return False
 
     def fact(self, path: str, current: Stamp | None) -> FileFact:
-        """The fact about a file whose stamp was just taken; None for a missing one."""
+        """The fact about a file whose stamp, `current`, was just taken; a `current` of None: it is missing."""
         if current is None:
             return FileFact(path)
         known = self._known.get(path)

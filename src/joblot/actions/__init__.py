@@ -1,1 +1,1 @@
-"""Actions: the named Python callables that jobs run. `registry` finds them, `context` is what they get, the rest are built in."""
+"""Actions: the named Python callables that jobs run. `registry` finds them, `signature` reads their parameters, `context` is what they get, `bundle` what fused ones get, `builtin/` has those of joblot."""

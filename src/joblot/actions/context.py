@@ -68,7 +68,7 @@ class Context:
 
     @property
     def cancelled(self) -> bool:
-        """Whether the attempt was asked to end. An action that looks here can end cleanly before it is killed."""
+        """Whether the attempt was asked to end, so that an action can end cleanly before it is killed. Nothing sets it yet: always False in a run."""
         return self._cancelled()
 
     def log(self, message: str, level: str = "info", **data: Any) -> None:
@@ -76,7 +76,7 @@ class Context:
         self._log(LogLine(level, message, data or None))
 
     def progress(self, done: float, total: float | None = None, unit: str = "") -> None:
-        """Say how far the work is: `done` of `total` (None: unknown), in `unit`."""
+        """Say how far the work is: `done` of `total` (None: unknown), in `unit`. Nothing shows it yet."""
         self._progress(done, total, unit)
 
     def path(self, path: str | Path) -> Path:

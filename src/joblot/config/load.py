@@ -139,12 +139,12 @@ def from_data(
 
 
 def encode(config: Config) -> bytes:
-    """The batch as JSON, to be stored; jobs that are Python callables cannot be."""
+    """The batch as JSON, for another process; jobs that are Python callables cannot be sent. What a journal stores is `Plan.encoded`."""
     return msgspec.json.encode(config)
 
 
 def decode(content: bytes) -> Config:
-    """The batch that `encode` stored."""
+    """The batch that `encode` or `Plan.encoded` wrote."""
     return msgspec.json.decode(content, type=Config)
 
 

@@ -231,7 +231,7 @@ class Artifact(Struct, frozen=True):
 class Outcome(Struct, gc=False):
     """How an attempt ended, as an executor reports it.
 
-    `began` is monotonic seconds (None: it never began), `wall_s` and `cpu_s` are seconds, `peak_bytes` is the largest resident size of
+    `began` is monotonic seconds, once the engine has it seconds since the run's start (None: it never began), `wall_s` and `cpu_s` are seconds, `peak_bytes` is the largest resident size of
     the process that ran it (0: unknown). `result` is the action's value as JSON text; empty means none.
     """
 

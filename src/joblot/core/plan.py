@@ -162,7 +162,7 @@ class Plan:
         return _matching(pattern, self._numbers)
 
     def demand(self, job: int) -> Demand:
-        """What the job holds while it runs; the same for all jobs of a declaration.
+        """What the job declares to hold while it runs; the same for all jobs of a declaration. `ready` adds what is expected of it.
 
         A job that may run only once, or has little time, must not be queued behind others in a worker: it asks for a slot of its own.
         """

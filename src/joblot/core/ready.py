@@ -67,7 +67,7 @@ class ReadyQueues:
                 self._keys[job] = key
 
     def demand(self, job: int) -> Demand:
-        """What the job holds while it runs."""
+        """What the job holds while it runs: what it declares, the memory that it is expected to need, and a slot if it can be fused."""
         return self._keys[job][1] if job in self._keys else PLAIN
 
     def put(self, job: int) -> None:

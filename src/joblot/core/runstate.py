@@ -230,15 +230,6 @@ class RunState:
             jobs = len(next(iter(items.values()), ()))
             self._emit(decision, ev.PlanExtended(job, len(self.plan), jobs, items))
 
-    def attempts_lost(self, lost: Iterable[tuple[int, int]], now: float, capacity: int, message: str) -> Decision:
-        """The machinery around running attempts (job and attempt number) died; how they ended is not known."""
-        decision = Decision([], [], [])
-        others_in_flight = self.in_flight - 1
-        for job, number in lost:
-            if self.states[job] == RUNNING and self.attempts[job] == number:
-                self._lost(decision, job, message, others_in_flight, counted=True)
-        return self._finish(decision, now, capacity)
-
     def checked(self, jobs: Iterable[int], current: Mapping[int, bytes], now: float, capacity: int) -> Decision:
         """Ready jobs were looked at. Those in `current` are up to date and have ended; the values are their results as JSON, empty for none."""
         decision = Decision([], [], [])

@@ -135,7 +135,7 @@ class Performer:
         return action
 
     def make_context(self, attempt: Attempt, spec: JobSpec, logs: list[LogLine]) -> Context:
-        """The context of an attempt that runs alone."""
+        """The context of one attempt, alone or of a bundle."""
         return Context(
             run_id=self._context.run_id,
             job=spec.name,

@@ -162,7 +162,7 @@ class Spool:
 
 
 def path_of(logs: Path, slot: str) -> Path:
-    """The file that a slot prints into."""
+    """The file that a slot prints into, in the folder `live` beside `logs`."""
     return logs.parent / "live" / f"{slot}.log"
 
 

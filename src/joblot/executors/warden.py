@@ -2,7 +2,7 @@
 
 It starts commands and forks workers, waits for their ends and kills their trees. When its socket to the runner closes, for whatever
 reason, it kills everything and ends. It is the subreaper (Linux): processes that a job leaves behind become its children and are killed.
-It has one thread, and imports the standard library and the modules beside it only, so that it can fork at any moment.
+It has one thread, and imports the standard library, modules beside it and `joblot.files` only, so that it can fork at any moment.
 
 It does not know jobs, plans or journals: a command is a number with words to execute, a worker a number with two descriptors.
 
@@ -497,8 +497,8 @@ class Warden:
         strays = self._strays() if ident is not None else []
         if not strays or ident is None:
             return []
-        cookie = self._attempt_key(self._commands[ident])
-        return [stray for stray in strays if processes.attempt_of(stray) == cookie]
+        key = self._attempt_key(self._commands[ident])
+        return [stray for stray in strays if processes.attempt_of(stray) == key]
 
     def _trim_spools(self) -> float:
         """Bound the disk space that running attempts take by printing. Returns in how many seconds to check again."""

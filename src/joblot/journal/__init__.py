@@ -73,7 +73,7 @@ class Journal(Protocol):
         """
 
     def plan(self, run_id: str) -> bytes:
-        """The plan as it was stored with the run."""
+        """What was stored with the run for its plan: the batch (`Config`) as JSON, from which the plan is made again."""
 
     def runs(self, *, limit: int | None = None) -> list[RunInfo]:
         """The runs, newest first, those with a `fault` among them: one that cannot be read takes no other with it."""
@@ -86,7 +86,7 @@ class Journal(Protocol):
         """
 
     def summarise(self, run_id: str, *, status: str, ended_at: float | None, counts: dict[str, Any]) -> None:
-        """Keep what `RunInfo` shows of a run that has ended (or goes on again). A copy of what the events say, never read back."""
+        """Keep what `RunInfo` shows of a run that has ended (or goes on again). A copy of what the events say; no run's state is made from it."""
 
     def request(self, run_id: str, kind: str, by: str, at: float) -> None:
         """Ask something of the process that drives the run."""

@@ -1,4 +1,4 @@
--- The journal of runs. `meta.schema` numbers the tables, `meta.events` the alphabet of events (joblot.core.events.SCHEMA).
+-- The journal of runs. In `meta`, `tables` numbers the tables and `events` the alphabet of events (joblot.core.events.SCHEMA).
 CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
 
 -- One row a run. status, ended_at and counts repeat what the events say, so that a list of runs needs no reading of events.

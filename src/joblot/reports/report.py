@@ -86,7 +86,7 @@ class JobReport(Struct, frozen=True, kw_only=True):
     artifacts: tuple[Artifact, ...] = ()
     history: tuple[AttemptEnded, ...] = ()
     bundle: int = 0
-    """With how many jobs the last attempt was run as one, itself included; 0 when it ran alone."""
+    """How many jobs the last attempt was run with as one, itself included (a size, not a bundle's number); 0 when it ran alone."""
 
     @property
     def ok(self) -> bool:
@@ -390,7 +390,7 @@ class Report:
 
 
 class _Item(Struct, gc=False):
-    """One job in the report file; what is unset does not appear."""
+    """One job in the report file; what is unset does not appear. `status` is the job's state."""
 
     job: str
     action: str

@@ -217,10 +217,10 @@ class _Simulator:
         lost = []
         for job in self._some_live():
             _, outcome = self._live.pop(job)
-            lost.append((job, outcome.number))
+            lost.append(Outcome(job, outcome.number, "lost", message="the worker died", reason="lost", shared=True))
             if outcome.kind != "returned":
                 self._reported.append(outcome)
-        return self._state.attempts_lost(lost, self._now, self._capacity, "the worker died")
+        return self._state.attempts_ended(lost, self._now, self._capacity)
 
     def _some_live(self) -> list[int]:
         """Some of the live jobs, each with those that share its process."""

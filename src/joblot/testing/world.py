@@ -95,8 +95,10 @@ class World:
 
     def lose(self, *names: str) -> Decision:
         """The machinery around the jobs' attempts dies."""
-        lost = [(self._running(name), self.attempts(name)) for name in names]
-        return self._record(self.state.attempts_lost(lost, self.now, self.capacity, "the worker died"))
+        attempts = [(self._running(name), self.attempts(name)) for name in names]
+        return self.end(
+            *(Outcome(*attempt, "lost", message="the worker died", reason="lost", shared=True) for attempt in attempts)
+        )
 
     def advance(self, seconds: float) -> Decision:
         """Time passes."""
