@@ -40,7 +40,7 @@ from joblot import Batch
 
 class Told:
     warnings = []
-    def started(self, run_id, state): pass
+    def started(self, run_id, view): pass
     def recorded(self, record): pass
     def idle(self): pass
     def warned(self, message): self.warnings.append(message)

@@ -11,7 +11,7 @@ from joblot.core.runstate import RunState
 from joblot.errors import StateError
 from joblot.journal.folder import past_runs
 from joblot.outputs import Hashes
-from joblot.runner.uptodate import LASTING_ID, UpToDate, Verdict, batch_key, matching
+from joblot.runner.uptodate import LASTING_ID, Judge, Verdict, batch_key, matching
 from joblot.runner.values import Values
 
 if TYPE_CHECKING:
@@ -32,13 +32,13 @@ def verdicts_on(
     matching(plan, force)
     last_successes = _last_successes(plan, state)
     if last_successes is None:
-        return [Verdict(current=False, why="new")] * len(plan)
+        return [Verdict(to_run=True, why="new")] * len(plan)
     if not any(spec.outputs for spec in plan.config.jobs):
-        return [Verdict(current=False, why=always_runs(spec)) for spec in plan.declarations]
+        return [Verdict(to_run=True, why=always_runs(spec)) for spec in plan.declarations]
     return judge_of(plan, last_successes, force).forecast(left_out)
 
 
-def judge_of(plan: Plan, last_successes: Mapping[str, LastSuccess], force: Sequence[str] = ()) -> UpToDate:
+def judge_of(plan: Plan, last_successes: Mapping[str, LastSuccess], force: Sequence[str] = ()) -> Judge:
     """The judge of a plan of which nothing runs. References to results are taken from what the jobs made last."""
     state = RunState(plan, Limits())
     for job in plan.referenced_results:
@@ -46,7 +46,7 @@ def judge_of(plan: Plan, last_successes: Mapping[str, LastSuccess], force: Seque
         if last is not None:
             state.results[job] = last.result
     values = Values(plan, state, LASTING_ID)
-    return UpToDate(plan, last_successes, Hashes(plan.config.folder), values.of, forced=matching(plan, force))
+    return Judge(plan, last_successes, Hashes(plan.config.folder), values.of, forced=matching(plan, force))
 
 
 def _last_successes(plan: Plan, state: str | None) -> Mapping[str, LastSuccess] | None:

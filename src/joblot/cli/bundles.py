@@ -51,7 +51,7 @@ def _planned(tiers: Sequence[Sequence[int]], verdicts: Sequence[Verdict], fusing
         together: dict[int, list[int]] = {}
         for job in tier:
             number = fusing.group_of(job)
-            if number >= 0 and not verdicts[job].current:
+            if number >= 0 and verdicts[job].to_run:
                 together.setdefault(number, []).append(job)
         for number, jobs in together.items():
             if len(jobs) > 1:

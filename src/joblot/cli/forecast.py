@@ -86,12 +86,12 @@ def forecast(
     workers: int | None,
     *,
     warn: Callable[[StateError], None] = lambda _: None,
-    current: Collection[int] = (),
+    up_to_date: Collection[int] = (),
     left_out: Collection[int] = (),
 ) -> Forecast | None:
     """The forecast for a plan, or None when there is no earlier run of a batch of that name, or nothing in it is known.
 
-    The jobs in `current` are up to date and take no time; those in `left_out` do not count. `warn` is told of runs that cannot be read.
+    The jobs in `up_to_date` are up to date and take no time; those in `left_out` do not count. `warn` is told of runs that cannot be read.
     """
     past = _last_run(plan, state, warn)
     if past is None:
@@ -100,7 +100,7 @@ def forecast(
     if not known:
         return None
     jobs = len(plan) - len(left_out)
-    weights = _weights(past.took, known, jobs, current, left_out)
+    weights = _weights(past.took, known, jobs, up_to_date, left_out)
     slots = workers or plan.config.max_workers or os.cpu_count() or 1
     if plan.needs.partners:
         path = graph.critical_path(plan.needs, plan.dependents, weights)
@@ -114,7 +114,7 @@ def forecast(
 
 
 def _weights(
-    took: array[float], known: int, jobs: int, current: Collection[int], left_out: Collection[int]
+    took: array[float], known: int, jobs: int, up_to_date: Collection[int], left_out: Collection[int]
 ) -> array[float]:
     """Seconds by job: none for what will not run, and the average of the known ones for those that are not known."""
     for job in left_out:
@@ -122,7 +122,7 @@ def _weights(
     if known < jobs:
         average = sum(seconds for seconds in took if seconds >= 0) / known
         took = array("d", (average if seconds < 0 else seconds for seconds in took))
-    for job in current:
+    for job in up_to_date:
         took[job] = 0.0
     return took
 

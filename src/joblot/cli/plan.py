@@ -103,8 +103,8 @@ def show(
         verdicts = [_judged(plan.declarations[job], unknown, verdict) for job, verdict in enumerate(verdicts)]
     for job in left_out:
         verdicts[job] = NOT_SELECTED
-    current = [job for job, verdict in enumerate(verdicts) if verdict.current]
-    expected = forecast(plan, state, workers, warn=output.warn, current=current, left_out=left_out)
+    up_to_date = [job for job, verdict in enumerate(verdicts) if not verdict.to_run]
+    expected = forecast(plan, state, workers, warn=output.warn, up_to_date=up_to_date, left_out=left_out)
     part = _Part(plan, left_out)
     part.bundles = planned_bundles(plan, part.tiers, verdicts) if fuse else []
     if output.json and len(part.jobs) <= LISTED:
@@ -144,7 +144,7 @@ def _judged(spec: JobSpec, unknown: set[str], verdict: Verdict) -> Verdict:
 
     if spec.action not in unknown:
         return verdict
-    return Verdict(current=False, why=f"unknown action `{spec.action}`: will be skipped")
+    return Verdict(to_run=True, why=f"unknown action `{spec.action}`: will be skipped")
 
 
 def _what(spec: JobSpec) -> str:
@@ -213,7 +213,7 @@ def _job_as_data(plan: Plan, job: int, unknown: set[str], verdict: Verdict) -> d
         "timeout_s": spec.timeout_s,
         "resources": spec.resources,
         "outputs": spec.outputs,
-        "will_run": spec.action not in unknown and not verdict.current,
+        "will_run": spec.action not in unknown and verdict.to_run,
         "why": verdict.why,
         **({"changes": verdict.changes} if verdict.changes else {}),
     }
@@ -259,10 +259,10 @@ def _every_tier(part: _Part, unknown: set[str], verdicts: list[Verdict]) -> Iter
     skipped = sum(plan.declarations[job].action in unknown for job in jobs) if unknown else 0
     if skipped:
         yield f"{_number(skipped, 'job')} will be skipped: unknown action"
-    current = sum(verdicts[job].current for job in jobs)
-    if current:
-        yield f"{_number(current, 'job')} up to date, {len(jobs) - skipped - current} to run"
-        left = [job for job in jobs if not verdicts[job].current]
+    up_to_date = sum(not verdicts[job].to_run for job in jobs)
+    if up_to_date:
+        yield f"{_number(up_to_date, 'job')} up to date, {len(jobs) - skipped - up_to_date} to run"
+        left = [job for job in jobs if verdicts[job].to_run]
         yield from (f"  {plan.name(job)}: {verdicts[job].why}" for job in left[:_TIERS])
         if len(left) > _TIERS:
             yield f"  ... and {len(left) - _TIERS} more (`--json` lists all)"
@@ -275,8 +275,8 @@ def _one_tier(plan: Plan, number: int, tier: list[int], verdicts: list[Verdict])
     others = f", and {len(single) - _NAMED} more" if len(single) > _NAMED else ""
     yield f"Tier {number}: {_number(len(tier), 'job')}{f': {names}{others}' if single else ''}"
     for spec, jobs in fans[:_TIERS]:
-        current = sum(verdicts[job].current for job in jobs)
-        yield f"  {fan_out_words(spec, len(jobs))}{f', {current} up to date' if current else ''}"
+        up_to_date = sum(not verdicts[job].to_run for job in jobs)
+        yield f"  {fan_out_words(spec, len(jobs))}{f', {up_to_date} up to date' if up_to_date else ''}"
     if len(fans) > _TIERS:
         yield f"  ... and {len(fans) - _TIERS} more fan-outs (`--json` lists all)"
 

@@ -106,13 +106,13 @@ class PlainProgress:
 
     # --- Observer -------------------------------------------------------------------------------
 
-    def started(self, run_id: str, state: LiveView) -> None:
+    def started(self, run_id: str, view: LiveView) -> None:
         """Say which run begins, and how large it is."""
         self.begun = True
-        self._view = state
-        self._plan = state.plan
-        self._slots: int = state.settings.get("workers", 1)
-        self.tally = Tally(state, self._now)
+        self._view = view
+        self._plan = view.plan
+        self._slots: int = view.settings.get("workers", 1)
+        self.tally = Tally(view, self._now)
         self._small = self.tally.total <= SMALL
         self._next = self._now() + EVERY_S
         self._say("INFO", f"run `{run_id}`: {taking_part(self.tally.total, len(self._plan))}, {self._slots} at once")
@@ -272,9 +272,9 @@ class EventLines(PlainProgress):
 class LiveProgress(PlainProgress):
     """A display that is redrawn in place: how far the run is, and what runs now. Warnings and failures stay above it."""
 
-    def started(self, run_id: str, state: LiveView) -> None:
+    def started(self, run_id: str, view: LiveView) -> None:
         """Begin the display."""
-        super().started(run_id, state)
+        super().started(run_id, view)
         from rich.console import Console
         from rich.live import Live
 

@@ -230,14 +230,14 @@ class RunState:
             jobs = len(next(iter(items.values()), ()))
             self._emit(decision, ev.PlanExtended(job, len(self.plan), jobs, items))
 
-    def checked(self, jobs: Iterable[int], current: Mapping[int, bytes], now: float, capacity: int) -> Decision:
-        """Ready jobs were looked at. Those in `current` are up to date and have ended; the values are their results as JSON, empty for none."""
+    def checked(self, jobs: Iterable[int], up_to_date: Mapping[int, bytes], now: float, capacity: int) -> Decision:
+        """Ready jobs were looked at. Those in `up_to_date` are up to date and have ended; the values are their results as JSON, empty for none."""
         decision = Decision([], [], [])
         for job in jobs:
             self._unchecked.pop(job, None)
-        done = [job for job in current if self.states[job] == READY and job not in self._forced]
+        done = [job for job in up_to_date if self.states[job] == READY and job not in self._forced]
         if done:
-            results = {job: Raw(current[job]) for job in done if current[job]}
+            results = {job: Raw(up_to_date[job]) for job in done if up_to_date[job]}
             self._emit(decision, ev.JobsEnded(done, "cached", "up_to_date", results=results))
             for job in done:
                 self._skip_dependents(decision, job)
@@ -277,7 +277,7 @@ class RunState:
         if not self._deadlines and not self._backoffs and self._end_by is None:
             return None
         # Timers of what has ended since are dropped when they come up: to take one out of the middle of a heap is linear.
-        while self._deadlines and not self._is_current(self._deadlines[0]):
+        while self._deadlines and not self._is_pending(self._deadlines[0]):
             heappop(self._deadlines)
         while self._backoffs and self.states[self._backoffs[0][1]] != BACKING_OFF:
             heappop(self._backoffs)
@@ -335,10 +335,10 @@ class RunState:
                 self._emit(decision, ev.BackoffEnded(job))
         while self._deadlines and self._deadlines[0][0] <= now:
             entry = heappop(self._deadlines)
-            if self._is_current(entry):
+            if self._is_pending(entry):
                 self._kill(decision, entry[1], "timeout", None)
 
-    def _is_current(self, entry: tuple[float, int]) -> bool:
+    def _is_pending(self, entry: tuple[float, int]) -> bool:
         moment, job = entry
         return self.states[job] == RUNNING and self._deadline_of[job] == moment and job not in self.kills
 

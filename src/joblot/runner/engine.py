@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from joblot.journal import Journal
     from joblot.outputs import OutputWatch
     from joblot.runner.interrupts import Interrupts
-    from joblot.runner.uptodate import UpToDate
+    from joblot.runner.uptodate import Judge
 
 POLL_S: Final = 0.25
 """How often a waiting engine looks for requests of other processes and lets observers refresh."""
@@ -39,8 +39,8 @@ _LONGEST_PAUSE_S: Final = 2.0
 class Observer(Protocol):
     """Is told what happens. Called on the engine's thread, so it has to be quick."""
 
-    def started(self, run_id: str, state: LiveView) -> None:
-        """The first decision of this process is recorded, and will be carried out next. What `state` says is as new as the journal, until the end."""
+    def started(self, run_id: str, view: LiveView) -> None:
+        """The first decision of this process is recorded, and will be carried out next. What `view` says is as new as the journal, until the end."""
 
     def recorded(self, record: ev.Record) -> None:
         """These events are in the journal now."""
@@ -56,11 +56,11 @@ class Observer(Protocol):
 
 
 def answers(
-    decision: Decision, state: RunState, current: UpToDate, now: Callable[[], float], capacity: Callable[[], int]
+    decision: Decision, state: RunState, judge: Judge, now: Callable[[], float], capacity: Callable[[], int]
 ) -> Iterator[Decision]:
     """The decisions that follow from what a decision asks: which jobs are up to date, which of those that needed them are, and so on."""
     while decision.checks:
-        decision = state.checked(decision.checks, current.judge(decision.checks), now(), capacity())
+        decision = state.checked(decision.checks, judge.up_to_date(decision.checks), now(), capacity())
         yield decision
 
 
@@ -70,7 +70,7 @@ class Engine:
     `began_at` is the wall time of the run's own start, its first record: events tell when attempts began relative to it. None: the run
     starts with the first decision here. `known` is how many jobs the plan had when the executor began, whose processes know of no others;
     by default all that there are. `view` has taken in what the journal has of the run, and goes on with it for the observers, who never see
-    the state itself; by default it is made of the journal. `watch` looks after the files that jobs declare, `current` says which jobs are up to date.
+    the state itself; by default it is made of the journal. `watch` looks after the files that jobs declare, `judge` says which jobs are up to date.
     """
 
     def __init__(
@@ -87,7 +87,7 @@ class Engine:
         stop_grace_s: float = STOP_GRACE_S,
         disk_wait_s: float = 0.0,
         watch: OutputWatch | None = None,
-        current: UpToDate | None = None,
+        judge: Judge | None = None,
         known: int | None = None,
     ) -> None:
         self._run_id = run_id
@@ -109,11 +109,11 @@ class Engine:
         self._queued_outcomes: list[Outcome] = []
         self._kill_by: float | None = None
         self._look_at = 0.0
-        self._failed_before_start: list[Outcome] = []
+        self._ended_here: list[Outcome] = []
         self._once = any(spec.once for spec in self._plan.config.jobs)
         self._values = Values(state.plan, state, run_id)
         self._watch = watch
-        self._current = current
+        self._judge = judge
         self._ahead = state.limits.max_failures is None
 
     @property
@@ -142,8 +142,8 @@ class Engine:
             if now >= self._look_at:
                 self._look_at = now + POLL_S
                 self._look_for_requests()
-                if self._current is not None:
-                    self._keep(self._current)
+                if self._judge is not None:
+                    self._keep(self._judge)
                 for observer in self._observers:
                     observer.idle()
             if interrupts is not None and (interrupts.count or not outcomes) and interrupts.news():
@@ -154,9 +154,9 @@ class Engine:
         return state.status
 
     def _wait(self) -> list[Outcome]:
-        if self._failed_before_start:
-            broken, self._failed_before_start = self._failed_before_start, []
-            return broken
+        if self._ended_here:
+            ended, self._ended_here = self._ended_here, []
+            return ended
         if self._queued_outcomes:
             early, self._queued_outcomes = self._queued_outcomes, []
             return early
@@ -183,8 +183,8 @@ class Engine:
         """Record, then act; then look at what may be up to date, which leads to the next decision."""
         self._carry_out_one(decision, outcomes)
         if decision.checks:
-            assert self._current is not None
-            for following in answers(decision, self._state, self._current, self._clock.now, lambda: self.capacity):
+            assert self._judge is not None
+            for following in answers(decision, self._state, self._judge, self._clock.now, lambda: self.capacity):
                 self._carry_out_one(following)
 
     def _carry_out_one(self, decision: Decision, outcomes: Sequence[Outcome] = ()) -> None:
@@ -202,8 +202,8 @@ class Engine:
                     observer.started(self._run_id, self._view)
             for observer in self._observers:
                 observer.recorded(record)
-            if self._current is not None:
-                self._record_successes(self._current, events)
+            if self._judge is not None:
+                self._record_successes(self._judge, events)
         if decision.starts:
             self._start(decision.starts)
         if decision.kills:
@@ -239,19 +239,19 @@ class Engine:
                 return record
         raise error
 
-    def _record_successes(self, current: UpToDate, events: Sequence[ev.AnyEvent]) -> None:
+    def _record_successes(self, judge: Judge, events: Sequence[ev.AnyEvent]) -> None:
         assert self._watch is not None
         for event in events:
             if isinstance(event, ev.AttemptEnded) and event.job in self._watch.finished:
                 files = self._watch.finished.pop(event.job)
                 if event.state == "success":
-                    current.record_success(event.job, files, bytes(event.result), self._run_id, self._clock.wall())
-        self._keep(current, all=self._state.ended)
+                    judge.record_success(event.job, files, bytes(event.result), self._run_id, self._clock.wall())
+        self._keep(judge, all=self._state.ended)
 
-    def _keep(self, current: UpToDate, *, all: bool = True) -> None:
+    def _keep(self, judge: Judge, *, all: bool = True) -> None:
         """Keep what was made. If it cannot be kept now, it waits; if it never can, those jobs run again some day."""
         try:
-            current.keep(self._journal, all=all)
+            judge.keep(self._journal, all=all)
         except JournalWriteError:
             pass
 
@@ -273,7 +273,7 @@ class Engine:
                 outcome = find_items(self._plan, self._values, job, numbers[job], self._clock.now() - self._zero)
                 if outcome.kind == "ok" and outcome.message:
                     self._warn(f"{self._plan.name(job)}: {outcome.message}")
-                self._failed_before_start.append(outcome)
+                self._ended_here.append(outcome)
                 continue
             if job >= self._known:
                 attempt.spec = self._plan.spec(job)
@@ -283,7 +283,7 @@ class Engine:
                 except (JoblotError, ValueError, RecursionError) as error:
                     message = error.message if isinstance(error, JoblotError) else str(error)
                     outcome = Outcome(job, numbers[job], "error", None, message=message, reason="bad_reference")
-                    self._failed_before_start.append(outcome)
+                    self._ended_here.append(outcome)
                     continue
             if self._watch is not None:
                 self._watch.began(job)

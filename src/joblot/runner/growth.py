@@ -27,29 +27,29 @@ BAD_ITEMS: Final = "bad_items"
 """The reason code of a growing job that found nothing that jobs can be made of."""
 
 
-def find_items(plan: Plan, values: Values, job: int, number: int, now: float) -> Outcome:
+def find_items(plan: Plan, values: Values, job: int, number: int, began_s: float) -> Outcome:
     """The outcome of a growing job's attempt: with the items it found, or with what is wrong with them.
 
-    A run keeps the items that it found first. When a later attempt finds others, the message says so.
+    `began_s` is seconds since the run's start. A run keeps the items that it found first; when a later attempt finds others, the message says so.
     """
     try:
         columns = _columns(values.source_of(job))
         if job in plan.grown:  # an earlier attempt found them
             changed = columns != plan.items_of(job)
             return Outcome(
-                job, number, "ok", now, result=_counted(len(plan.grown[job])), message=_CHANGED if changed else ""
+                job, number, "ok", began_s, result=_counted(len(plan.grown[job])), message=_CHANGED if changed else ""
             )
         _check(plan, job, columns)
         plan.try_to_extend(job, columns)
     except (ConfigError, ItemsError) as error:
         message = error.diagnostics[0].message if isinstance(error, ConfigError) else error.message
-        return Outcome(job, number, "error", now, message=message, reason=BAD_ITEMS)
+        return Outcome(job, number, "error", began_s, message=message, reason=BAD_ITEMS)
     except (JoblotError, ValueError) as error:
         message = error.message if isinstance(error, (JoblotError, TemplateError)) else str(error)
         reason = BAD_ITEMS if isinstance(error, TemplateError) else "bad_reference"
-        return Outcome(job, number, "error", now, message=message, reason=reason)
+        return Outcome(job, number, "error", began_s, message=message, reason=reason)
     count = len(next(iter(columns.values()), ()))
-    return Outcome(job, number, "ok", now, result=_counted(count), items=columns)
+    return Outcome(job, number, "ok", began_s, result=_counted(count), items=columns)
 
 
 def _counted(jobs: int) -> bytes:

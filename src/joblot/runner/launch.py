@@ -32,7 +32,7 @@ from joblot.outputs import Hashes, OutputWatch
 from joblot.reports.view import LiveView
 from joblot.runner.engine import Engine, Observer, answers
 from joblot.runner.interrupts import Interrupts
-from joblot.runner.uptodate import LASTING_ID, UpToDate, batch_key, matching
+from joblot.runner.uptodate import LASTING_ID, Judge, batch_key, matching
 from joblot.runner.values import Values
 
 if TYPE_CHECKING:
@@ -142,7 +142,7 @@ class _Driver:
         declaring = [job for job, spec in enumerate(plan.declarations) if spec.outputs]
         self._checkable = declaring if options.state is not False else []
         self._watch = OutputWatch(plan, self._run_dir(), Hashes(plan.config.folder)) if declaring else None
-        self._current: UpToDate | None = None
+        self._judge: Judge | None = None
         self._left_out: Sequence[int] = ()
         self._selection = options.selection
 
@@ -176,24 +176,24 @@ class _Driver:
 
     def _decide_ahead(self, state: RunState) -> Callable[[float, int], Decision]:
         """What a run begins with, decided before there is an executor or a journal: perhaps nothing has to run."""
-        current = self._look_at_files(state, self._read_last_outputs())
+        judge = self._make_judge(state, self._read_last_successes())
         decision = self._first(state)(self._clock.now(), self._slots)
-        for following in answers(decision, state, current, self._clock.now, lambda: self._slots):
+        for following in answers(decision, state, judge, self._clock.now, lambda: self._slots):
             decision.events += following.events
             decision.starts = following.starts
         decision.checks = []
         return lambda _now, _room: decision
 
-    def _read_last_outputs(self) -> dict[str, LastSuccess]:
+    def _read_last_successes(self) -> dict[str, LastSuccess]:
         """The last successes of the jobs in earlier runs; the journal is closed again."""
         from joblot.journal.folder import past_runs
 
         with past_runs(self._options.state or None) as folder:
             return folder.journal.last_successes(batch_key(self._plan)) if folder is not None else {}
 
-    def _look_at_files(
+    def _make_judge(
         self, state: RunState, last_successes: dict[str, LastSuccess], force: Sequence[str] | None = None
-    ) -> UpToDate:
+    ) -> Judge:
         values = Values(self._plan, state, LASTING_ID)
         forced = matching(self._plan, self._options.force if force is None else force)
         assert self._watch is not None
@@ -201,15 +201,15 @@ class _Driver:
         if lost:
             others = f" and {len(lost) - 1} more jobs" if len(lost) > 1 else ""
             self._warn(f"what was kept of `{lost[0]}`{others} cannot be read: nobody can tell whether it is up to date")
-        self._current = UpToDate(self._plan, last_successes, self._watch.hashes, values.of, forced=forced)
-        return self._current
+        self._judge = Judge(self._plan, last_successes, self._watch.hashes, values.of, forced=forced)
+        return self._judge
 
     def _clear_after_crash(self, state: RunState, began_at: float) -> None:
         """Nobody saw the end of what ran when the runner died: nothing half made may keep its final name."""
-        assert self._watch is not None and self._current is not None
+        assert self._watch is not None and self._judge is not None
         for job in self._checkable:
             if state.states[job] == RUNNING:
-                self._watch.clear_after_crash(job, state.attempts[job], self._current.outputs_of(job), began_at)
+                self._watch.clear_after_crash(job, state.attempts[job], self._judge.outputs_of(job), began_at)
 
     def resume(self, reopen: Callable[[LiveView], Sequence[int]] | None) -> Report:
         """An earlier run."""
@@ -230,7 +230,7 @@ class _Driver:
             force = self._replay(journal, state, view)
             began_at = view.started_at or info.started_at
             if self._checkable:
-                self._look_at_files(state, journal.last_successes(batch_key(self._plan)), force)
+                self._make_judge(state, journal.last_successes(batch_key(self._plan)), force)
                 self._clear_after_crash(state, began_at)
             if force is None:  # killed before its first record: nothing has begun
                 self._left_out = leave_out(self._plan, self._noted_selection())
@@ -300,7 +300,7 @@ class _Driver:
                 stop_grace_s=self._options.stop_grace_s,
                 disk_wait_s=self._options.disk_wait_s,
                 watch=self._watch,
-                current=self._current,
+                judge=self._judge,
                 known=self._known,
             )
             engine.drive(first(self._clock.now(), engine.capacity), interrupts)

@@ -38,7 +38,6 @@ if TYPE_CHECKING:
     from joblot.core.plan import Plan
     from joblot.journal import Journal
 
-CURRENT: Final = "up to date"
 LASTING_ID: Final = "${{ run.id }}"
 """Stands for the run's id in what is compared: another run is no reason to run a job again."""
 _KEEP_AT: Final = 512
@@ -46,15 +45,15 @@ _NO_FILES: Final = Files([], [])
 
 
 class Verdict(Struct, frozen=True):
-    """Whether a job is up to date, and why or why not: one line, and the changes that it speaks of."""
+    """Whether a job is to run, and why or why not: one line, and the changes that it speaks of."""
 
-    current: bool
+    to_run: bool
     why: str
     changes: tuple[Change, ...] = ()
 
 
-UP_TO_DATE: Final = Verdict(True, CURRENT)
-NOT_SELECTED: Final = Verdict(True, "not selected")
+UP_TO_DATE: Final = Verdict(False, "up to date")
+NOT_SELECTED: Final = Verdict(False, "not selected")
 
 
 def batch_key(plan: Plan) -> str:
@@ -78,7 +77,7 @@ def matching(plan: Plan, patterns: Iterable[str]) -> frozenset[int]:
     return frozenset(matched)
 
 
-class UpToDate:
+class Judge:
     """Judges the jobs of one plan. `kept` is what the store has of them, `forced` are those that run whatever is there.
 
     `values` fills in the references of a job, in a way that does not differ from run to run.
@@ -103,30 +102,30 @@ class UpToDate:
         self._begun: dict[int, tuple[bytes, list[FileFact]]] = {}
         self._fresh: list[LastSuccess] = []
 
-    def judge(self, jobs: Iterable[int]) -> dict[int, bytes]:
+    def up_to_date(self, jobs: Iterable[int]) -> dict[int, bytes]:
         """Those of the jobs that are up to date, with what they resulted in.
 
         What is found out about the others is kept until they have made what they make.
         """
         seen: dict[str, Stamp | None] = {}
-        current = {}
+        results = {}
         for job in jobs:
             if self.verdict(job, seen) is UP_TO_DATE:
-                current[job] = self._kept[self._plan.name(job)].result
-        return current
+                results[job] = self._kept[self._plan.name(job)].result
+        return results
 
     def verdict(self, job: int, seen: dict[str, Stamp | None], awaited: str = "") -> Verdict:
         """Whether one job is up to date. `seen` keeps glances at files; `awaited` names a need that will run and may change what is read."""
         spec = self._plan.spec(job)
-        never = always_runs(spec)
-        if never:
-            return Verdict(current=False, why=never)
+        always = always_runs(spec)
+        if always:
+            return Verdict(to_run=True, why=always)
         if awaited and spec.deferred:
-            return Verdict(current=False, why=f"need will run: {awaited}")
+            return Verdict(to_run=True, why=f"need will run: {awaited}")
         try:
             filled = self._values(job) if spec.deferred else None
         except (JoblotError, ValueError):
-            return Verdict(current=False, why="new")  # the attempt says what is wrong
+            return Verdict(to_run=True, why="new")  # the attempt says what is wrong
         code, tuning = self._code(spec.action)
         parts = encoded(parts_of(self._plan, job, code, filled, tuning))
         read = paths_read(self._plan, job, filled.get("input") if filled is not None else spec.input)
@@ -151,13 +150,13 @@ class UpToDate:
     ) -> Verdict:
         # The cheapest question first: contents are hashed only of files whose size and time do not answer.
         if job in self._forced:
-            return Verdict(current=False, why="forced")
+            return Verdict(to_run=True, why="forced")
         if last is None or not _is_json(last.result):
-            return Verdict(current=False, why="new")
+            return Verdict(to_run=True, why="new")
         if parts != last.parts:
             changed = changes(last.parts, parts)
             if changed:
-                return Verdict(current=False, why="changed: " + ", ".join(map(str, changed)), changes=tuple(changed))
+                return Verdict(to_run=True, why="changed: " + ", ".join(map(str, changed)), changes=tuple(changed))
         why, touched = self._differing("output", files.outputs, seen)
         if not why and awaited:
             why = f"need will run: {awaited}"
@@ -165,7 +164,7 @@ class UpToDate:
             why, touched_too = self._inputs_differ(read, files, seen)
             touched = touched or touched_too
         if why:
-            return Verdict(current=False, why=why)
+            return Verdict(to_run=True, why=why)
         if touched:
             self._refresh(last, files, seen)
         return UP_TO_DATE
@@ -235,9 +234,9 @@ class UpToDate:
             JoblotError: it declares no outputs, or one of its files is not there, or a reference leads nowhere.
         """
         spec, seen = self._plan.spec(job), dict[str, "Stamp | None"]()
-        never = always_runs(spec)
-        if never:
-            raise JoblotError(f"there is nothing to accept of job `{spec.name}`: {never}")
+        always = always_runs(spec)
+        if always:
+            raise JoblotError(f"there is nothing to accept of job `{spec.name}`: {always}")
         if spec.deferred:
             self._values(job)
         self.verdict(job, seen)
@@ -284,7 +283,7 @@ class UpToDate:
         for need in plan.needs[job]:
             if (
                 need not in plan.growing
-                and not verdicts[need].current
+                and verdicts[need].to_run
                 and (plan.spec(need).outputs or (plan.spec(job).deferred and need in plan.referenced_results))
             ):
                 return plan.name(need)

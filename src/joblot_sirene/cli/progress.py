@@ -21,7 +21,7 @@ class Progress:
         self._announced = 0
         self._ended: set[int] = set()
 
-    def started(self, run_id: str, state: Any) -> None:  # noqa: ARG002 - an observer's signature
+    def started(self, run_id: str, view: Any) -> None:  # noqa: ARG002 - an observer's signature
         """Print the run's id."""
         click.echo(f"run {run_id}: {len(self._codes)} codes", err=True)
 

@@ -26,8 +26,8 @@ class Watcher:
     def __init__(self):
         self.told = []
 
-    def started(self, run_id, state):
-        self.run_id, self.state = run_id, state
+    def started(self, run_id, view):
+        self.run_id, self.view = run_id, view
         self.note("started")
 
     def recorded(self, record):
@@ -40,7 +40,7 @@ class Watcher:
         self.note("ended")
 
     def note(self, *what):
-        self.told.append((what, {name: count for name, count in self.state.counts.items() if count}))
+        self.told.append((what, {name: count for name, count in self.view.counts.items() if count}))
 
 
 def batch():
@@ -57,15 +57,15 @@ def test_the_view_is_as_new_as_what_is_recorded(tmp_path):
     assert watcher.told[0] == (("started",), {"waiting": 1, "running": 2})
     assert watcher.told[1] == (("RunStarted", "AttemptsStarted"), {"waiting": 1, "running": 2})
     assert watcher.told[-1] == (("ended",), {"success": 3})
-    assert report.view is watcher.state
-    assert (watcher.run_id, watcher.state.status, watcher.state.settings["on"]) == ("r1", "success", "inline")
+    assert report.view is watcher.view
+    assert (watcher.run_id, watcher.view.status, watcher.view.settings["on"]) == ("r1", "success", "inline")
 
 
 def test_it_has_the_plan_and_nothing_of_the_engine(tmp_path):
     """Nobody can change what the engine decides by: the attributes of the state are not there."""
     watcher = Watcher()
     batch().run(on="inline", state=tmp_path / "state", observers=[watcher])
-    view = watcher.state
+    view = watcher.view
     assert isinstance(view, LiveView)
     assert [view.plan.name(job) for job in range(view.jobs)] == ["a", "b", "c"]
     assert [view.state(job) for job in range(view.jobs)] == ["success"] * 3
@@ -76,7 +76,7 @@ def test_what_is_left_out_is_known_from_the_start(tmp_path):
     watcher = Watcher()
     batch().run(on="inline", state=tmp_path / "state", only="c", observers=[watcher])
     assert watcher.told[0] == (("started",), {"running": 1})
-    assert watcher.state.left_out == {0, 1}
+    assert watcher.view.left_out == {0, 1}
 
 
 def test_a_run_that_goes_on_begins_with_what_it_had(tmp_path):
@@ -87,7 +87,7 @@ def test_a_run_that_goes_on_begins_with_what_it_had(tmp_path):
     watcher = Watcher()
     made.run(on="inline", state=state, resume="r1", observers=[watcher])
     assert watcher.told[0] == (("started",), {"success": 1, "running": 1})
-    assert watcher.state.facts(0).attempts == 1
+    assert watcher.view.facts(0).attempts == 1
 
 
 @pytest.mark.parametrize("applied", [False, True])
