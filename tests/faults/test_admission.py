@@ -19,7 +19,7 @@ MIB = 2**20
 
 def state(jobs, expected=None, budget=1000):
     plan = expand(Config(name="b", folder="/", jobs=jobs))
-    return RunState(plan, Limits(slots=4, limits={"memory": budget * MIB}, expected_memory=expected or {}))
+    return RunState(plan, Limits(slots=4, named={"memory": budget * MIB}, expected_memory=expected or {}))
 
 
 def test_declared_memory_counts_against_the_limit():

@@ -40,7 +40,7 @@ def case_from(seed: int) -> Case:
         rng.shuffle(jobs)
     limits = Limits(
         slots=rng.choice((1, 2, 4)),
-        limits=rng.choice(LIMITS),
+        named=rng.choice(LIMITS),
         fail_fast=rng.random() < 0.15,
         max_failures=rng.choice((None, None, 2)),
         timeout_s=rng.choice((None, None, None, 20.0)),
@@ -155,7 +155,7 @@ _fields = st.fixed_dictionaries(
 limits = st.builds(
     Limits,
     slots=st.integers(1, 5),
-    limits=st.sampled_from(LIMITS),
+    named=st.sampled_from(LIMITS),
     fail_fast=st.booleans(),
     max_failures=st.sampled_from((None, 1, 3)),
     timeout_s=st.sampled_from((None, None, 15.0)),

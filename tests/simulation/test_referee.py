@@ -121,13 +121,13 @@ def test_the_referee_objects_to_bundles_that_cannot_be(objection, story):
             "a fuse=x; b fuse=x; c fuse=x; d fuse=y; e fuse=x once=yes; f fuse=x; g fuse=x db=1 cpu=0.1; h fuse=x db=1 cpu=0.1"
         )
     )
-    limits = Limits(slots=2, limits={"db": 1}, max_bundle=3)
+    limits = Limits(slots=2, named={"db": 1}, max_bundle=3)
     assert objection_to(plan, limits, [[STARTED], *story]) == objection
 
 
 def test_the_referee_lets_a_bundle_hold_once_what_its_jobs_ask_for_and_be_killed_once():
     plan = expand(declare("a fuse=x db=1; b fuse=x db=1"))
-    referee = Referee(plan, Limits(slots=1, limits={"db": 1}))
+    referee = Referee(plan, Limits(slots=1, named={"db": 1}))
     referee.recorded([STARTED, ev.AttemptsStarted([0, 1], [2])], 1)
     referee.killed(Kill(0, 1, "cancelled", 0.0))
     with pytest.raises(AssertionError) as caught:
@@ -158,7 +158,7 @@ def test_the_referee_objects_to_more_of_a_limit_than_there_is():
     plan = expand(declare("a db=1; b db=1; c db=5; d cpu=1; e cpu=1.5"))
     for jobs, objection in (([0, 1], "2 of 1 `db` in use"), ([3, 4], "2.5 of 2 slots in use")):
         with pytest.raises(AssertionError) as caught:
-            Referee(plan, Limits(slots=2, limits={"db": 1})).recorded([ev.AttemptsStarted(jobs)], 2)
+            Referee(plan, Limits(slots=2, named={"db": 1})).recorded([ev.AttemptsStarted(jobs)], 2)
         assert str(caught.value) == objection
 
 

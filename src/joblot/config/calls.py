@@ -15,7 +15,7 @@ from joblot.config import fields as table
 from joblot.config.check import BatchReader
 from joblot.config.fields import WAYS, Field, Mismatch, Sink
 from joblot.config.jobs import SPEC_NAMES, JobReader, LoadOptions
-from joblot.config.source import Document
+from joblot.config.source import ParsedText
 from joblot.config.tree import (
     MAX_DEPTH,
     PLAIN,
@@ -111,11 +111,11 @@ class CallReader(JobReader):
         data = {name: _as_data(name, value, (name,), first.problems) for name, value in given.items()}
         folder = first.read(_folder, data.pop("folder", "."), ("folder",))
         options = LoadOptions({}, lookup, names, strict=False, typed=True)
-        reader = BatchReader(Document({**data, "jobs": []}), str(folder), options)
+        reader = BatchReader(ParsedText({**data, "jobs": []}), str(folder), options)
         settings = reader.read("", "", "")
         if settings is None or first.problems:
             raise _refusal([*first.problems, *reader.problems])
-        document = Document(None, clean=True)
+        document = ParsedText(None, clean=True)
         super().__init__(document, options, reader.scope, secrets=settings.secrets, limits=settings.limits)
         self.settings = settings
         self._unfit: list[Problem] = []  # what no file could hold, in the call at hand

@@ -13,7 +13,7 @@ from joblot.core.written import plain, shorten
 from joblot.errors import ConfigError, Diagnostic, JoblotError
 
 if TYPE_CHECKING:
-    from joblot.config.source import Document
+    from joblot.config.source import ParsedText
 
 _CONFIG_NAMES: Final = {"timeout": "timeout_s"}
 _APART: Final = ("vars", "limits", "imports", "defaults", "jobs")
@@ -21,7 +21,7 @@ _APART: Final = ("vars", "limits", "imports", "defaults", "jobs")
 
 
 def check(
-    document: Document, *, folder: str, source: str, digest: str, default_name: str, options: LoadOptions
+    document: ParsedText, *, folder: str, source: str, digest: str, default_name: str, options: LoadOptions
 ) -> tuple[Config, list[Diagnostic]]:
     """The batch that a document declares, and warnings.
 
@@ -41,7 +41,7 @@ def check(
 class BatchReader:
     """Reads a whole document; `scope` is what references in it may name."""
 
-    def __init__(self, document: Document, folder: str, options: LoadOptions) -> None:
+    def __init__(self, document: ParsedText, folder: str, options: LoadOptions) -> None:
         self.document = document
         self.folder = folder
         self.options = options

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from joblot.config.source import MIB, SIZE_LIMITS, Format, parse
-from joblot.config.source import Document as Source
+from joblot.config.source import MIB, SIZE_LIMITS, Format, ParsedText, parse
 from joblot.config.tree import Problem, inspect
 from joblot.core.written import RawScalar, plain
 from joblot.errors import ConfigError, Diagnostic
@@ -25,7 +24,7 @@ class Document:
     """
 
     def __init__(self, data: Any, *, file: str = "") -> None:
-        self._set(Source(data, file))
+        self._set(ParsedText(data, file))
 
     @classmethod
     def parse(cls, text: str, *, file: str = "", format: Format = "yaml") -> Document:
@@ -79,7 +78,7 @@ class Document:
         if self._problems:
             raise ConfigError(self._source.diagnostics(self._problems))
 
-    def _set(self, source: Source) -> None:
+    def _set(self, source: ParsedText) -> None:
         self._source = source
         self._problems = list(source.problems)
         self.data: Any = plain(source.data)

@@ -40,7 +40,7 @@ from joblot.errors import did_you_mean
 if typing.TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from joblot.config.source import Document
+    from joblot.config.source import ParsedText
 
     Resolver = Callable[[Reference], Any]
 
@@ -86,7 +86,7 @@ class JobReader(Sink):
 
     def __init__(
         self,
-        document: Document,
+        document: ParsedText,
         options: LoadOptions,
         scope: Mapping[str, Any],
         *,
@@ -182,7 +182,7 @@ class JobReader(Sink):
         fan = self._fan
         if fan is None or reference.root != ("item" if self._way == "foreach" else "matrix"):
             return self.known(reference)
-        from joblot.config.fanout import find_column
+        from joblot.config.fan_out import find_column
 
         find_column(reference, fan)
         return Deferred(reference)
@@ -425,7 +425,7 @@ class JobReader(Sink):
             message = f"`{given[0]}` and `{given[1]}` cannot stand together"
             self.add("value", message, (*keys, given[1]), hint="one of them makes the items", at_key=True)
             return "", None
-        from joblot.config.fanout import read_fan_out
+        from joblot.config.fan_out import read_fan_out
 
         way, at = given[0], (*keys, given[0])
         value = job[way]
@@ -448,7 +448,7 @@ class JobReader(Sink):
         return FanOut("result", source=text.strip())
 
     def _check_items(self, fan: FanOut, fields: dict[str, Any], keys: Keys) -> None:
-        from joblot.config.fanout import check_items
+        from joblot.config.fan_out import check_items
 
         signature = self._signature(fields["action"]) if isinstance(fields.get("action"), str) else None
         if len(fan.columns) and not self.problems[self.since :]:

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from joblot.config.check import check
 from joblot.config.jobs import LoadOptions
-from joblot.config.source import Document, Format, decode_text, format_of, parse, read_bytes
+from joblot.config.source import Format, ParsedText, decode_text, format_of, parse, read_bytes
 from joblot.config.tree import from_python
 from joblot.core.model import Config, Signature
 from joblot.core.plan import encoded
@@ -122,7 +122,7 @@ def from_data(
     options = LoadOptions(variables=vars, lookup=lookup, names=names, strict=strict, importer=None)
     problems: list[Problem] = []
     try:
-        document = Document(from_python(data, (), problems), file)
+        document = ParsedText(from_python(data, (), problems), file)
     except RecursionError:
         raise ConfigError([Diagnostic("limit", "the data is nested too deeply", file=file)]) from None
     if problems:

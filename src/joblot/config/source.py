@@ -29,7 +29,7 @@ _ESCAPES: Final[dict[str, tuple[str, ...]]] = {
 """Without these, and in ASCII, no text in a document can hold a character that a batch may not hold: the parsers see to the rest."""
 
 
-class Document(Struct, frozen=True):
+class ParsedText(Struct, frozen=True):
     """A parsed text. `positions` are those of the jobs; `clean` says that no text in it can hold a character that is not allowed."""
 
     data: Any
@@ -92,7 +92,7 @@ def decode_text(content: bytes, shown: str) -> str:
         raise _refused(f"not UTF-8 text: `{shown}` (byte {error.start})", hint="save the file as UTF-8") from None
 
 
-def parse(text: str, file: str, kind: Format, noun: str = "batch file") -> Document:
+def parse(text: str, file: str, kind: Format, noun: str = "batch file") -> ParsedText:
     """The document that a text holds; what can be reported together with other problems stands in its `problems`.
 
     `noun` is what messages call it.
@@ -115,4 +115,4 @@ def parse(text: str, file: str, kind: Format, noun: str = "batch file") -> Docum
         problems.append(error.problem)
         raise ConfigError(to_diagnostics(problems, file=file, lines=lines, locate=locate)) from None
     clean = text.isascii() and not any(part in text for part in _ESCAPES[kind])
-    return Document(data, file, text, positions, clean, problems, lines, locate)
+    return ParsedText(data, file, text, positions, clean, problems, lines, locate)

@@ -121,7 +121,7 @@ class RunState:
         """Whether some need of the job counts as a failure."""
         self.left_out: set[int] = set()
         """Jobs that were not selected: they end as skipped, and whatever needs them takes them as they are."""
-        self.resources = Resources(limits.slots, limits.limits)
+        self.resources = Resources(limits.slots, limits.named)
         self.stopping = ""
         """Why nothing starts any more; empty while things do."""
         self.status = ""

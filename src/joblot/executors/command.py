@@ -33,7 +33,7 @@ _SHELL_WORDS: Final = frozenset({
     "export", "fc", "fg", "fi", "for", "getopts", "hash", "if", "in", "jobs", "local", "read", "readonly", "return", "set", "shift",
     "source", "then", "times", "trap", "type", "ulimit", "umask", "unalias", "unset", "until", "wait", "while",
 })  # fmt: skip
-MAX_OUTPUT: Final = 2**20
+MAX_RESULT_FILE: Final = 2**20
 """Bytes that a command may write to `JOBLOT_OUTPUT`."""
 _KIB: Final = 1024 if sys.platform == "linux" else 1
 
@@ -45,7 +45,7 @@ class CommandLine(msgspec.Struct):
     env: dict[bytes, bytes]
     """The variables that the attempt adds to `CommandBuilder.base`."""
     cwd: str
-    output: str
+    result_path: str
     """The file that the command may write its result to."""
 
 
@@ -63,7 +63,7 @@ class CommandBuilder:
         config = context.plan.config
         self._plan = context.plan
         self._folder = config.folder
-        self._outputs = f"{context.run_dir}/live/" if context.run_dir is not None else ""
+        self._live = f"{context.run_dir}/live/" if context.run_dir is not None else ""
         own = {"JOBLOT_RUN_ID": context.run_id, "JOBLOT_BATCH_DIR": config.folder, "JOBLOT_RUN": context.cookie}
         self.base = {**os.environb, **encode_environment(config.env), **encode_environment(own)}
         """The environment that all commands of the run share."""
@@ -76,17 +76,17 @@ class CommandBuilder:
         """
         spec = self._plan.spec(attempt.job)
         values = attempt.values or {}
-        output = f"{self._outputs}{spec.name}.{attempt.number}.out" if self._outputs else ""
+        result_path = f"{self._live}{spec.name}.{attempt.number}.out" if self._live else ""
         env = encode_environment(values.get("env", spec.env))
         env[b"JOBLOT_JOB"] = spec.name.encode()
         env[b"JOBLOT_ATTEMPT"] = b"%d" % attempt.number
-        env[b"JOBLOT_OUTPUT"] = os.fsencode(output or os.devnull)
+        env[b"JOBLOT_OUTPUT"] = os.fsencode(result_path or os.devnull)
         input_path = values.get("input", spec.input)
         if isinstance(input_path, str):
             env[b"JOBLOT_INPUT"] = os.fsencode(Path(self._folder) / input_path)
         cwd = str(Path(self._folder) / spec.cwd) if spec.cwd else self._folder
         env[b"PWD"] = os.fsencode(cwd)
-        return CommandLine(argv_of(self._command(spec, values)), env, cwd, output)
+        return CommandLine(argv_of(self._command(spec, values)), env, cwd, result_path)
 
     def _command(self, spec: JobSpec, values: dict[str, Any]) -> str | list[str]:
         if spec.action is None:
@@ -167,11 +167,11 @@ def start_failure(attempt: Attempt, error: OSError, line: CommandLine, *, began:
     return outcome
 
 
-def read_output(path: str) -> bytes:
+def read_result(path: str) -> bytes:
     """The result that a command wrote, as JSON text, or nothing. The file, one JSON value or lines of `key=value`, is removed.
 
     Raises:
-        JoblotError: it is larger than MAX_OUTPUT, or neither of the two.
+        JoblotError: it is larger than MAX_RESULT_FILE, or neither of the two.
     """
     if not os.access(path, os.F_OK):
         return b""
@@ -180,10 +180,10 @@ def read_output(path: str) -> bytes:
     with open(fd, "rb") as file:
         if not stat.S_ISREG(os.fstat(fd).st_mode):
             raise JoblotError("what the command left at `JOBLOT_OUTPUT` is not a file")
-        data = file.read(MAX_OUTPUT + 1)
+        data = file.read(MAX_RESULT_FILE + 1)
     os.unlink(path)
-    if len(data) > MAX_OUTPUT:
-        raise JoblotError(f"what the command wrote to `JOBLOT_OUTPUT` is larger than {MAX_OUTPUT} bytes")
+    if len(data) > MAX_RESULT_FILE:
+        raise JoblotError(f"what the command wrote to `JOBLOT_OUTPUT` is larger than {MAX_RESULT_FILE} bytes")
     text = data.decode("utf-8", "replace").strip()
     if not text:
         return b""
@@ -203,10 +203,10 @@ def _key_value(line: str) -> tuple[str, str]:
     return key.strip(), value
 
 
-def add_output(outcome: Outcome, path: str) -> None:
+def add_result(outcome: Outcome, path: str) -> None:
     """Set the result that the command wrote. One that cannot be read fails an attempt that ended well."""
     try:
-        result = read_output(path)
+        result = read_result(path)
     except RecursionError:
         problem = "what the command wrote to `JOBLOT_OUTPUT` is nested too deeply"
     except (JoblotError, OSError) as error:

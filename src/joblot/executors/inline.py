@@ -244,7 +244,7 @@ class _RunningCommand:
                 outcome = command.finished_outcome(
                     self.attempt, status, cpu_s, usage.ru_maxrss, began=self._began, ended=now
                 )
-                command.add_output(outcome, self._line.output)
+                command.add_result(outcome, self._line.result_path)
                 return outcome
             if self._kill_at is not None and now >= self._kill_at:
                 self._signal(signal.SIGKILL)

@@ -19,11 +19,11 @@ import msgspec
 from joblot.core.model import Attempt, Outcome
 from joblot.errors import JoblotError
 from joblot.executors import command, processes, warden
-from joblot.executors.channel import BrokenFrameError, Channel, crash_outcome
 from joblot.executors.mask import Mask
 from joblot.executors.shortage import Shortage
 from joblot.executors.spool import collect_orphan, link_log, path_of, remove_early_log
 from joblot.executors.worker import HASH_OUTPUTS, SPIN_BELOW_S, Spin, Worker
+from joblot.executors.worker_handle import BrokenFrameError, WorkerHandle, crash_outcome
 from joblot.files import system_error
 from joblot.outputs import Hashes
 
@@ -70,8 +70,8 @@ class LocalExecutor:
         self._shortage = Shortage(context.warn)
         self._max_fds = processes.max_descriptors() - warden.RESERVE
         self._waiting: deque[Attempt] = deque()
-        self._workers: dict[int, Channel] = {}
-        self._by_fd: dict[int, Channel] = {}
+        self._workers: dict[int, WorkerHandle] = {}
+        self._by_fd: dict[int, WorkerHandle] = {}
         self._idents = 0
         self._commands: dict[int, _Command] = {}
         self._ended: list[Outcome] = []
@@ -294,7 +294,7 @@ class LocalExecutor:
             worker.send(unit, as_bundle=True)
         return [attempt for unit in units for attempt in unit]
 
-    def _free_worker(self, depth: int) -> Channel | None:
+    def _free_worker(self, depth: int) -> WorkerHandle | None:
         """The worker with the shortest queue below `depth`; a new one while there are fewer than slots and none is idle."""
         best, shortest = None, depth
         for worker in self._workers.values():
@@ -312,10 +312,10 @@ class LocalExecutor:
                 self._shortage.add(error, nothing_runs=not self._workers and not self._commands)
         return best
 
-    def _start_worker(self) -> Channel:
+    def _start_worker(self) -> WorkerHandle:
         self._idents += 1
         self._flush()  # in order: the message with the descriptors bypasses the buffer
-        worker = Channel(self._idents, self._max_fds)
+        worker = WorkerHandle(self._idents, self._max_fds)
         try:
             socket.send_fds(
                 self._socket, [warden.frame(("worker", worker.ident))], [worker.worker_end.fileno(), worker.token_r]
@@ -411,7 +411,7 @@ class LocalExecutor:
         if running is None:
             return
         outcome = command.finished_outcome(running.attempt, status, user + system, peak, began=began, ended=ended)
-        command.add_output(outcome, running.line.output)
+        command.add_result(outcome, running.line.result_path)
         command.apply_memory_verdict(outcome, verdict)
         self._mask.outcome(outcome)
         if outcome.kind == "ok" and self._hashes.are_large(self._context.plan.spec(outcome.job).outputs):
@@ -443,7 +443,7 @@ class LocalExecutor:
     def _give_back(self, attempt: Attempt) -> None:
         self._ended.append(Outcome(attempt.job, attempt.number, "returned"))
 
-    def _read_worker(self, worker: Channel) -> None:
+    def _read_worker(self, worker: WorkerHandle) -> None:
         # Also called when the warden reports the worker's death, which may arrive before the last outcomes: those count.
         try:
             outcomes = worker.receive()
@@ -468,7 +468,7 @@ class LocalExecutor:
             self._poll.unregister(worker.fd)
             del self._by_fd[worker.fd]
 
-    def _lift_limit(self, worker: Channel, outcome: Outcome) -> None:
+    def _lift_limit(self, worker: WorkerHandle, outcome: Outcome) -> None:
         """End the watch of an attempt that has ended. A worker that has grown ends too: what is left would count for the next attempt."""
         self._send("limit", worker.ident, 0)
         if outcome.peak_bytes > worker.limit_bytes // 2:
@@ -506,7 +506,7 @@ class LocalExecutor:
         self._waiting.extendleft(reversed(never_began))
         self._remove_worker(worker)
 
-    def _adopt_log(self, worker: Channel) -> None:
+    def _adopt_log(self, worker: WorkerHandle) -> None:
         """Make what a dead worker had printed the log of its attempt, or of its bundle."""
         if self._logs is None or not worker.outstanding:
             return
@@ -515,7 +515,7 @@ class LocalExecutor:
         if collect_orphan(self._logs, f"worker-{worker.ident}", *names[0], self._mask, self._context.max_log):
             link_log(self._logs, *names[0], names[1:])
 
-    def _remove_worker(self, worker: Channel) -> None:
+    def _remove_worker(self, worker: WorkerHandle) -> None:
         if worker.fd in self._by_fd:
             self._poll.unregister(worker.fd)
             del self._by_fd[worker.fd]
@@ -561,7 +561,7 @@ class LocalExecutor:
                 self._give_back(attempt)
             self._waiting.clear()
 
-    def _show_worker(self, worker: Channel) -> None:
+    def _show_worker(self, worker: WorkerHandle) -> None:
         worker.is_slow = True
         if self._logs is None or self._mask:
             return

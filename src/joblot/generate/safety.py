@@ -11,7 +11,7 @@ import os
 import re
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from joblot.config.source import Document, Format, parse
+from joblot.config.source import Format, ParsedText, parse
 from joblot.core.references import OPENING
 from joblot.core.written import RawScalar, shorten
 from joblot.errors import ConfigError, Diagnostic
@@ -290,7 +290,7 @@ class _Comparison:
         return "" if same and all(_QUOTED_WORD.fullmatch(value) for value in values) else _SHELL
 
 
-def _read(text: str, file: str, kind: Format | None) -> tuple[Document, Any]:
+def _read(text: str, file: str, kind: Format | None) -> tuple[ParsedText, Any]:
     """The document, and its tree with numbers as they are written."""
     assert kind is not None
     document = parse(text, file, kind)

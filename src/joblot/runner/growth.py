@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from joblot.actions.registry import ACTIONS
-from joblot.config.fanout import check_items, find_column, inspect_values
+from joblot.config.fan_out import check_items, find_column, inspect_values
 from joblot.config.fields import Sink
 from joblot.config.items import ItemsError, rows_to_columns
 from joblot.config.tree import describe

@@ -434,7 +434,7 @@ class _Driver:
             caps["memory"] = options.max_memory
         limits = Limits(
             slots=self._slots,
-            limits=caps,
+            named=caps,
             fail_fast=config.fail_fast if options.fail_fast is None else options.fail_fast,
             max_failures=config.max_failures if options.max_failures is None else options.max_failures,
             timeout_s=config.timeout_s if options.timeout_s is None else options.timeout_s,

@@ -32,7 +32,7 @@ def audit(run: RunState) -> None:
     queued = {job for jobs in run.ready.contents().values() for job in jobs}
     grouped = {job for jobs in run.ready.groups().values() for job in jobs}
     counted = [0] * len(STATES)
-    held, processes = Resources(run.limits.slots, run.limits.limits), set[int]()
+    held, processes = Resources(run.limits.slots, run.limits.named), set[int]()
     for job, state in enumerate(states):
         counted[state] += 1
         _audit_needs(run, job)

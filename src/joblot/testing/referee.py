@@ -174,7 +174,7 @@ class Referee:
             assert alone or used <= self._limits.slots + 1e-6, f"{used:g} of {self._limits.slots} slots in use"
         else:
             assert used <= max(capacity, self._limits.slots), f"{used:g} attempts out, capacity {capacity}"
-        for name, limit in self._limits.limits.items():
+        for name, limit in self._limits.named.items():
             held = [demand[name] for demand in demands if name in demand]
             assert len(held) <= 1 or sum(held) <= limit + 1e-6, f"{sum(held):g} of {limit:g} `{name}` in use"
 

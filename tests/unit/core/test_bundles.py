@@ -44,7 +44,7 @@ def test_each_job_of_a_bundle_ends_for_itself_and_the_slot_is_free_when_all_have
 
 
 def test_a_bundle_holds_once_what_one_of_its_jobs_asks_for():
-    world = World("a fuse=big db=2; b fuse=big db=2; c db=1; d fuse=big", slots=4, limits={"db": 2})
+    world = World("a fuse=big db=2; b fuse=big db=2; c db=1; d fuse=big", slots=4, named={"db": 2})
     world.start()
     assert world.running() == ["a", "b", "d"]
     assert world.bundles() == [["a", "b"]]

@@ -176,14 +176,14 @@ def test_a_job_that_waits_for_slots_is_not_starved_by_smaller_ones():
 
 
 def test_a_job_that_waits_for_a_limit_holds_up_only_those_that_ask_for_the_same():
-    world = begun("a db=1; b db=1; c net=1; d", slots=4, limits={"db": 1, "net": 1})
+    world = begun("a db=1; b db=1; c net=1; d", slots=4, named={"db": 1, "net": 1})
     assert world.running() == ["a", "c", "d"]
     world.ok("a")
     assert world.running() == ["b", "c", "d"]
 
 
 def test_a_demand_above_the_total_runs_alone():
-    world = begun("a; huge cpu=9 db=7; b", slots=2, limits={"db": 2})
+    world = begun("a; huge cpu=9 db=7; b", slots=2, named={"db": 2})
     assert world.running() == ["a"]
     world.ok("a")
     assert world.running() == ["huge"]

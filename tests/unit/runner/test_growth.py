@@ -124,7 +124,7 @@ def test_max_parallel_holds_for_jobs_that_were_added():
             name="m-${{ item }}", action="test", deferred=True, fan_out=FanOut("result", source="x", max_parallel=1)
         )
     ]
-    world = World(Config(name="world", folder="/", jobs=jobs), limits={"max_parallel of m-*": 1})
+    world = World(Config(name="world", folder="/", jobs=jobs), named={"max_parallel of m-*": 1})
     world.start()
     world.find("m-*", "a", "b", "c")
     assert world.running() == ["m-a"]

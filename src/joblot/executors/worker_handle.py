@@ -33,7 +33,7 @@ class BrokenFrameError(Exception):
     """The bytes from a worker are not an outcome."""
 
 
-class Channel:
+class WorkerHandle:
     """The runner's end of one worker. Raises OSError when its descriptors would be `max_fds` or higher."""
 
     def __init__(self, ident: int, max_fds: int) -> None:
@@ -200,7 +200,7 @@ class Channel:
             os.close(fd)
 
 
-def crash_outcome(attempt: Attempt, worker: Channel, status: int) -> Outcome:
+def crash_outcome(attempt: Attempt, worker: WorkerHandle, status: int) -> Outcome:
     """The outcome of an attempt whose worker died while it ran."""
     outcome = Outcome(
         attempt.job, attempt.number, "error", worker.active_at, time.monotonic() - worker.active_at, reason="crash"
