@@ -10,8 +10,8 @@ import os
 import stat
 from typing import TYPE_CHECKING, Final
 
-from joblot.core.fingerprint import FileFact
 from joblot.core.model import Artifact
+from joblot.core.provenance import FileFact
 from joblot.files import reason_of
 
 if TYPE_CHECKING:

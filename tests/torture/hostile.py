@@ -45,7 +45,7 @@ from joblot.core.references import LITERAL, OPENING, substitute
 from joblot.errors import ConfigError, JoblotError
 from joblot.executors.protocol import RunContext
 from joblot.executors.command import CommandBuilder
-from joblot.core.fingerprint import LastSuccess
+from joblot.core.provenance import LastSuccess
 from joblot.journal.folder import RunFolder
 from joblot.journal.sqlite import SqliteJournal
 from joblot.runner.options import Options

@@ -24,7 +24,7 @@ from pathlib import Path
 REPOSITORY = Path(__file__).resolve().parents[2]
 CORE = ("tests/unit/core", "tests/simulation")
 JOURNAL = ("tests/contract/test_chain.py", "tests/contract/test_journal_on_disk.py")
-UP_TO_DATE = ("tests/unit/core/test_fingerprint.py", "tests/integration/test_up_to_date.py")
+UP_TO_DATE = ("tests/unit/core/test_provenance.py", "tests/integration/test_up_to_date.py")
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,9 @@ import os
 
 import pytest
 
-from joblot.core.fingerprint import FileFact
 from joblot.core.model import Artifact, Config, JobSpec, Outcome
 from joblot.core.plan import expand
+from joblot.core.provenance import FileFact
 from joblot.outputs import MAX_HASHED, Hashes, OutputWatch, content_hash, stamp
 
 

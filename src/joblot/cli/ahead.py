@@ -5,8 +5,8 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from joblot.core.fingerprint import always_runs
 from joblot.core.limits import Limits
+from joblot.core.provenance import always_runs
 from joblot.core.runstate import RunState
 from joblot.errors import StateError
 from joblot.journal.folder import past_runs
@@ -17,8 +17,8 @@ from joblot.runner.values import Values
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
-    from joblot.core.fingerprint import LastSuccess
     from joblot.core.plan import Plan
+    from joblot.core.provenance import LastSuccess
 
 
 def verdicts_on(

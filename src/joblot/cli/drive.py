@@ -157,7 +157,7 @@ def _advice(report: Report, choices: Choices) -> str:
 def _write_files(output: Output, choices: Choices, report: Report) -> bool:
     """Write what `--report` and `--log` ask for. A file that cannot be written does not take the other one or the result with it."""
     written = True
-    writers = ((choices.report, report.write), (choices.log, lambda path: write_log(path, choices.state, report)))
+    writers = ((choices.report, report.write), (choices.log, lambda path: write_run_log(path, choices.state, report)))
     for path, write in writers:
         if path is not None:
             try:
@@ -168,7 +168,7 @@ def _write_files(output: Output, choices: Choices, report: Report) -> bool:
     return written
 
 
-def write_log(path: str, state: str | None, report: Report) -> None:
+def write_run_log(path: str, state: str | None, report: Report) -> None:
     """Write a run's log from its journal, so that a resumed run's log has its beginning too.
 
     Raises:

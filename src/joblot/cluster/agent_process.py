@@ -144,9 +144,9 @@ class _Loop:
         for attempt in attempts:
             assert attempt.spec is not None, "BUG: an attempt without its job"
             self._plan.adopt(attempt.job, attempt.spec)
-            if attempt.bundle:
-                if attempt.bundle != bundle.number:
-                    bundle = _Bundle(attempt.bundle, attempt.spec.name, attempt.number)
+            if attempt.bundle_number:
+                if attempt.bundle_number != bundle.number:
+                    bundle = _Bundle(attempt.bundle_number, attempt.spec.name, attempt.number)
                 bundle.jobs.append(attempt.job)
                 bundle.left += 1
                 self._bundles[attempt.job, attempt.number] = bundle

@@ -149,10 +149,10 @@ class DaskExecutor:
         bundles: dict[int, _Unit] = {}
         for attempt in attempts:
             demand = self._fleet.demand(attempt.spec or self._plan.declarations[attempt.job])
-            if attempt.bundle:
-                unit = bundles.get(attempt.bundle)
+            if attempt.bundle_number:
+                unit = bundles.get(attempt.bundle_number)
                 if unit is None:
-                    unit = bundles[attempt.bundle] = _Unit([], demand)
+                    unit = bundles[attempt.bundle_number] = _Unit([], demand)
                     self._special.append(unit)
                 unit.attempts.append(attempt)
             elif (attempt.spec or self._plan.declarations[attempt.job]).resources:
@@ -581,7 +581,7 @@ class DaskExecutor:
                 message = f"the function cannot be sent to a worker: {error_text(error)}"
                 self._ended.append(Outcome(attempt.job, attempt.number, "error", reason="exception", message=message))
             else:
-                ready.append(Attempt(attempt.job, attempt.number, attempt.values, attempt.bundle, spec))
+                ready.append(Attempt(attempt.job, attempt.number, attempt.values, attempt.bundle_number, spec))
         if not ready:
             return
         self._last_number += 1
@@ -708,7 +708,7 @@ class _SubmittedParcel:
 
     def __init__(self, attempts: list[Attempt], agent: RemoteAgent) -> None:
         self.left = {(attempt.job, attempt.number): attempt for attempt in attempts}
-        self.bundle = attempts if attempts[0].bundle else []
+        self.bundle = attempts if attempts[0].bundle_number else []
         self.agent = agent
         self.tasks = 0
         self.future: Any = None

@@ -31,7 +31,7 @@ from joblot.config.fields import (
 from joblot.config.params import fit_params
 from joblot.config.tree import MAX_INT, MAX_TEXT, PLAIN, Keys, Problem, describe, inspect, path_text
 from joblot.core import references as template
-from joblot.core.model import ONCE_ONLY, VARYING, FanOut, FilePosition, JobSpec, Retry, Signature
+from joblot.core.model import DEFERRABLE, ONCE_ONLY, VARYING, FanOut, FilePosition, JobSpec, Retry, Signature
 from joblot.core.names import is_job_name
 from joblot.core.references import LATER, OF_ITEM, OPENING, Deferred, Reference, TemplateError
 from joblot.core.written import plain, shorten
@@ -44,8 +44,6 @@ if typing.TYPE_CHECKING:
 
     Resolver = Callable[[Reference], Any]
 
-DEFERRABLE: Final = ("run", "input", "params", "env")
-"""Fields that may hold references whose values are known only when the job starts."""
 _QUICK: Final = frozenset({"name", "action", "run", "input", "params", "needs", "outputs"})
 _NEVER: Final[tuple[str, ...]] = ("never",)
 _MOST_REMEMBERED: Final = 1000
@@ -251,7 +249,7 @@ class JobReader(Sink):
         alike = self._layouts.get(layout)
         if alike is None:
             alike = self._layouts[layout] = self._alike_fields(layout)
-        name, action, source = job.get("name"), job.get("action"), job.get("input")
+        name, action, job_input = job.get("name"), job.get("action"), job.get("input")
         params, needs, outputs = (
             job.get("params", _NO_PARAMS),
             job.get("needs", _NO_TEXTS),
@@ -262,10 +260,10 @@ class JobReader(Sink):
         if "run" in job:
             right = params == _NO_PARAMS and self._is_plain_run(job["run"])
         else:
-            right = self._right_before(action, source, params)
+            right = self._right_before(action, job_input, params)
         # The fields of most jobs, one by one: this is done for each of a million jobs, and asks nothing of those that are left out.
         if not right or not (
-            (source is None or self._is_plain_text(source))
+            (job_input is None or self._is_plain_text(job_input))
             and (needs is _NO_TEXTS or self._are_plain_texts(needs))
             and (outputs is _NO_TEXTS or self._are_plain_texts(outputs))
         ):
@@ -280,7 +278,7 @@ class JobReader(Sink):
             name=name,
             action=action,
             run=job.get("run"),
-            input=source,
+            input=job_input,
             params=params or {},
             needs=tuple(needs),
             outputs=tuple(outputs),
@@ -334,11 +332,11 @@ class JobReader(Sink):
                 return ""
         return repr(list(zip(fields, values, strict=True)))
 
-    def _right_before(self, action: Any, source: Any, params: Any) -> bool:
+    def _right_before(self, action: Any, job_input: Any, params: Any) -> bool:
         """Whether an action with parameters of these names and types was found right, and no value is odd."""
         if type(params) is not dict or type(action) is not str:
             return False
-        if (action, source is None, *params, *map(type, params.values())) not in self._right_shapes:
+        if (action, job_input is None, *params, *map(type, params.values())) not in self._right_shapes:
             return False
         return self._are_plain(params.values())
 

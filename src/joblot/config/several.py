@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from msgspec.structs import replace
 
 from joblot.config.load import load
-from joblot.core.model import Config, FilePosition, JobSpec
+from joblot.core.model import DEFERRABLE, Config, FilePosition, JobSpec
 from joblot.core.names import is_job_name
 from joblot.core.references import LITERAL, OPENING, Reference, protect, split
 from joblot.core.written import shorten
@@ -32,7 +32,6 @@ _OF_THE_RUN: Final = {
     "durability": "durability",
 }
 """What files that are run together must agree in, and what it is called in a file."""
-_DEFERRABLE: Final = ("run", "input", "params", "env")
 
 
 def load_several(
@@ -175,7 +174,7 @@ def _jobs(config: Config, path: str, prefix: str, problems: list[Diagnostic]) ->
 def _renamed(spec: JobSpec, name: str, prefix: str, place: FilePosition, env: Mapping[str, str]) -> JobSpec:
     changes: dict[str, Any] = {}
     if spec.deferred:
-        changes = {field: _referring(getattr(spec, field), prefix) for field in _DEFERRABLE}
+        changes = {field: _referring(getattr(spec, field), prefix) for field in DEFERRABLE}
         if spec.fan_out is not None and spec.fan_out.source:
             changes["fan_out"] = replace(spec.fan_out, source=_referring(spec.fan_out.source, prefix))
     if env:

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from joblot.core.model import VARYING
+from joblot.core.model import DEFERRABLE, VARYING
+from joblot.core.names import LONGEST_NAME
 from joblot.core.references import LATER, LITERAL, OPENING, Reference, as_text, descend, protect, quoted, split
 from joblot.digest import blake2b
 
@@ -27,9 +28,6 @@ Fill = Callable[[Item], Any]
 
 _TUPLES: Final = frozenset({"needs", "outputs"})
 _LISTS: Final = frozenset({*_TUPLES, "run", "input"})
-_FILLED_LATER: Final = frozenset({"run", "input", "params", "env"})
-"""The fields in which a job that starts fills in what is known only then."""
-LONGEST_NAME: Final = 100
 _RESERVED: Final = ("con", "prn", "aux", "nul", "com", "lpt")
 """How the names that Windows reserves begin."""
 _PLAIN_WORD: Final = re.compile(r"[A-Za-z0-9_-]+", re.ASCII).fullmatch
@@ -137,7 +135,7 @@ class FanOutJobs:
         if field == "needs":
             needs = [_compiled_name(need, self._column) if _has_reference(need) else _constant(need) for need in value]
             return lambda item: [need(item) for need in needs]
-        keep = self._spec.deferred and field in _FILLED_LATER
+        keep = self._spec.deferred and field in DEFERRABLE
         return _compiled(value, self._column, shell=field == "run" and isinstance(value, str), keep=keep)
 
     def _name_and_item(self) -> Callable[[Item], str]:

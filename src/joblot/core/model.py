@@ -85,6 +85,8 @@ class FilePosition(Struct, frozen=True, gc=False):
     column: int = 0
 
 
+DEFERRABLE: Final = ("run", "input", "params", "env")
+"""Fields that may hold references whose values are known only when the job starts."""
 VARYING: Final = ("name", "run", "input", "params", "needs", "outputs", "env", "cwd", "description")
 """Fields of a declaration that may differ from item to item of its fan-out."""
 
@@ -200,14 +202,14 @@ class Attempt(Struct, gc=False):
     """One try of a job, as it is handed to an executor.
 
     `job` is the job's number in the plan, `number` counts from 1. `values` holds what was filled in at the start (`input`, `params`,
-    `run`, `env`), or None when the job needs nothing filled in. Attempts with the same `bundle`, which stand side by side, are run as one
+    `run`, `env`), or None when the job needs nothing filled in. Attempts with the same `bundle_number`, which stand side by side, are run as one
     call of a fused action; 0: alone.
     """
 
     job: int
     number: int
     values: dict[str, Any] | None = None
-    bundle: int = 0
+    bundle_number: int = field(default=0, name="bundle")
     spec: JobSpec | None = None
     """The job itself, where an executor's processes cannot know it: it was added while the run went on."""
 

@@ -7,7 +7,7 @@ from typing import Final
 
 _PART: Final = re.compile(r"[A-Za-z0-9_-]+").fullmatch
 """What stands between the dots of a name."""
-_LONGEST: Final = 100
+LONGEST_NAME: Final = 100
 _RESERVED: Final = frozenset(
     {"con", "prn", "aux", "nul", *(f"{port}{number}" for port in ("com", "lpt") for number in range(10))}
 )
@@ -19,7 +19,7 @@ NAME_RULE: Final = (
 def is_job_name(name: str) -> bool:
     """Whether a job may be called so."""
     if (
-        4 < len(name) <= _LONGEST and "." not in name
+        4 < len(name) <= LONGEST_NAME and "." not in name
     ):  # as most are; names without an ending that Windows keeps are shorter
         return _PART(name) is not None and name[0] not in "_-"
     return keeps_rule(name) and not is_reserved(name)
@@ -27,7 +27,7 @@ def is_job_name(name: str) -> bool:
 
 def keeps_rule(name: str) -> bool:
     """Whether a name is as `NAME_RULE` says."""
-    return len(name) <= _LONGEST and name[:1].isalnum() and all(map(_PART, name.split(".")))
+    return len(name) <= LONGEST_NAME and name[:1].isalnum() and all(map(_PART, name.split(".")))
 
 
 def is_reserved(name: str) -> bool:

@@ -72,10 +72,10 @@ class InlineExecutor:
             if self._running is not None and self._running.matches(kill):
                 self._running.kill(kill.grace_s)
         keys = {(kill.job, kill.number) for kill in kills}
-        bundles = {attempt.bundle for attempt in self._queue if (attempt.job, attempt.number) in keys} - {0}
+        bundles = {attempt.bundle_number for attempt in self._queue if (attempt.job, attempt.number) in keys} - {0}
         kept: deque[Attempt] = deque()
         for attempt in self._queue:
-            if (attempt.job, attempt.number) in keys or attempt.bundle in bundles:
+            if (attempt.job, attempt.number) in keys or attempt.bundle_number in bundles:
                 self._ended.append(Outcome(attempt.job, attempt.number, "returned"))
             else:
                 kept.append(attempt)
@@ -120,7 +120,7 @@ class InlineExecutor:
                 if spec.function is None and command.is_command(spec):
                     break
                 queue.popleft()
-                if attempt.bundle and queue and queue[0].bundle == attempt.bundle:
+                if attempt.bundle_number and queue and queue[0].bundle_number == attempt.bundle_number:
                     self._work_bundle(attempt, spec.timeout_s, output)
                     break
                 if spec.timeout_s is None:
@@ -141,7 +141,7 @@ class InlineExecutor:
     def _work_bundle(self, first: Attempt, timeout_s: float | None, output: _Redirection) -> None:
         """Run the first attempt with those queued behind it that belong to its bundle."""
         attempts = [first]
-        while self._queue and self._queue[0].bundle == first.bundle:
+        while self._queue and self._queue[0].bundle_number == first.bundle_number:
             attempts.append(self._queue.popleft())
         outcomes: list[Outcome] = []
         if timeout_s is None:

@@ -232,8 +232,8 @@ class LocalExecutor:
                     actions.append(attempt)
                 elif self._is_command(attempt):
                     commands.append(attempt)
-                elif attempt.bundle:
-                    exclusive.setdefault(attempt.bundle, []).append(attempt)
+                elif attempt.bundle_number:
+                    exclusive.setdefault(attempt.bundle_number, []).append(attempt)
                 elif attempt.job in self._memory:
                     exclusive[-1 - attempt.job] = [attempt]
                 else:
@@ -492,7 +492,9 @@ class LocalExecutor:
         if self._early_deaths > _MAX_EARLY_DEATHS:  # or the same would happen for ever
             first = never_began[0]
             worker.outstanding.extend(
-                attempt for attempt in never_began if attempt is first or 0 < attempt.bundle == first.bundle
+                attempt
+                for attempt in never_began
+                if attempt is first or 0 < attempt.bundle_number == first.bundle_number
             )
             worker.bundle = list(worker.outstanding)
             del never_began[: len(worker.outstanding)]
@@ -585,7 +587,9 @@ class LocalExecutor:
         attempt = next((attempt for attempt in self._waiting if _is_meant(attempt, kill)), None)
         if attempt is None:
             return self._withdraw_sent(kill)
-        for member in [other for other in self._waiting if other is attempt or 0 < other.bundle == attempt.bundle]:
+        for member in [
+            other for other in self._waiting if other is attempt or 0 < other.bundle_number == attempt.bundle_number
+        ]:
             self._waiting.remove(member)
             self._give_back(member)
         return True

@@ -100,7 +100,7 @@ class Worker:
             if body is None:
                 break
             attempts = self._decode(body)
-            if len(attempts) > 1 and 0 < attempts[0].bundle == attempts[-1].bundle:
+            if len(attempts) > 1 and 0 < attempts[0].bundle_number == attempts[-1].bundle_number:
                 if self._may_begin(epoch):
                     self._run_bundle(attempts)
                 continue

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from joblot.core.events import AnyEvent, Record
-    from joblot.core.fingerprint import LastSuccess
+    from joblot.core.provenance import LastSuccess
 
 
 _YEAR_10000: Final = 253_402_300_800.0

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from joblot.core.events import AnyEvent
-    from joblot.core.fingerprint import LastSuccess
+    from joblot.core.provenance import LastSuccess
 
 
 class MemoryJournal(Journal):

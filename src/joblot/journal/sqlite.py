@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import msgspec
 
 from joblot.core.events import SCHEMA, Record
-from joblot.core.fingerprint import LastSuccess
+from joblot.core.provenance import LastSuccess
 from joblot.errors import JournalDamagedError, JournalWriteError, NoRunsError, StateError
 from joblot.files import replace_file
 from joblot.journal import Journal, Request, RunInfo

@@ -38,7 +38,7 @@ _DEPTH: Final = 32
 """How deep nested data is logged as it is; what lies deeper is logged as text."""
 
 
-class Journal(Protocol):
+class RunJournal(Protocol):
     """What a logger needs of a journal: methods for the beginning of the run, for each event, and for the end."""
 
     def create(self, run_id: str, *, batch: str, source: str, jobs: int, plan: bytes, at: float) -> Any:
@@ -82,7 +82,7 @@ class RunLogger:
         verbose: bool | TextIO = False,
         clock: Clock | None = None,
         keep: int | None = None,
-        journal: Journal | None = None,
+        journal: RunJournal | None = None,
         name: str = "",
     ) -> None:
         if keep is not None and keep < 1:
@@ -116,7 +116,7 @@ class RunLogger:
         self._record([ev.RunStarted("", 0, by={"pid": self._pid})], at)
         atexit.register(self._at_exit)
 
-    def _create_run(self, journal: Journal, name: str, at: float) -> None:
+    def _create_run(self, journal: RunJournal, name: str, at: float) -> None:
         try:
             journal.create(self.run_id, batch=name, source="", jobs=0, plan=b"", at=at)
         except BaseException:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from joblot.core.plan import Plan
 
 
-class Bundle(Struct, frozen=True):
+class BundleFacts(Struct, frozen=True):
     """The jobs that one attempt was run with as one.
 
     `jobs` is how many there were, `first` the number of the one whose log has what they printed, `attempt` the number of its attempt.
@@ -63,7 +63,7 @@ class JobFacts(Struct, frozen=True):
     signal: int | None = None
     artifacts: tuple[Artifact, ...] = ()
     history: tuple[ev.AttemptEnded, ...] = ()
-    bundle: Bundle | None = None
+    bundle: BundleFacts | None = None
     """Those with whom the last attempt was run; None when it ran alone."""
 
 
@@ -105,7 +105,7 @@ class RunView:
         self._failed: dict[int, None] = {}
         self.left_out: set[int] = set()
         """Jobs that were not selected: they take no part in the run, and are counted nowhere."""
-        self._bundles: dict[int, Bundle] = {}
+        self._bundles: dict[int, BundleFacts] = {}
 
     # --- applying -------------------------------------------------------------------------------
 
@@ -144,7 +144,7 @@ class RunView:
         for size in event.bundles or [1] * len(event.jobs):
             jobs = event.jobs[start : start + size]
             if size > 1:
-                self._bundles.update(dict.fromkeys(jobs, Bundle(size, jobs[0], self._attempts[jobs[0]])))
+                self._bundles.update(dict.fromkeys(jobs, BundleFacts(size, jobs[0], self._attempts[jobs[0]])))
             else:
                 self._bundles.pop(jobs[0], None)
             start += size
@@ -314,7 +314,7 @@ class RunView:
         why = self._why.get(job)
         return (why.message, why.reason) if why else ("", "")
 
-    def bundle(self, job: int) -> Bundle | None:
+    def bundle(self, job: int) -> BundleFacts | None:
         """Those with whom the job's last attempt was run as one; None when it ran alone."""
         return self._bundles.get(job)
 

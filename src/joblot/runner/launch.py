@@ -39,8 +39,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from joblot.core.commands import Decision
-    from joblot.core.fingerprint import LastSuccess
     from joblot.core.plan import Plan
+    from joblot.core.provenance import LastSuccess
     from joblot.executors.protocol import Executor
     from joblot.journal import Journal
     from joblot.journal.folder import Hold, StateFolder

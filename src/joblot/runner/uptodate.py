@@ -3,7 +3,7 @@
 A job is up to date when its parts, the contents of what it reads and the contents of what it made are those of its last success. The run's
 state asks about ready jobs, so what the needs of a job made is looked at after they have made it.
 
-It knows files, fingerprints and the store of last successes; it does not know how runs go.
+It knows files, what jobs are made of and the store of last successes; it does not know how runs go.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import msgspec
 from msgspec import Struct
 
 from joblot.actions.registry import ACTIONS
-from joblot.core.fingerprint import (
+from joblot.core.provenance import (
     Change,
     FileFact,
     Files,

@@ -4,7 +4,9 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from joblot.core.fingerprint import (
+from joblot.core.model import Config, JobSpec, Retry
+from joblot.core.plan import expand
+from joblot.core.provenance import (
     FileFact,
     Files,
     Parts,
@@ -15,8 +17,6 @@ from joblot.core.fingerprint import (
     parts_of,
     paths_read,
 )
-from joblot.core.model import Config, JobSpec, Retry
-from joblot.core.plan import expand
 
 values = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(max_size=5),
