@@ -32,7 +32,7 @@ from joblot.core import events
 from joblot.core.model import Artifact, Config, JobSpec, Retry
 from joblot_sirene.cli import COMMANDS as SIRENE_COMMANDS
 from joblot_sirene.jobs import jobfile, profiles
-from joblot_sirene.register import codes
+from joblot_sirene.register import code_lists
 from joblot_sirene.steps import model, parameters
 
 if typing.TYPE_CHECKING:
@@ -378,14 +378,14 @@ def headcount_bands() -> str:
     """The bands of headcounts."""
     rows = (
         [code(band), str(least), "" if most is None else str(most), label]
-        for band, (least, most, label) in codes.HEADCOUNTS.items()
+        for band, (least, most, label) in code_lists.HEADCOUNTS.items()
     )
     return table(["band", "least", "most", "label"], rows)
 
 
 def region_names() -> str:
     """The regions that `filters.regions` knows by name."""
-    return ", ".join(sorted(codes.REGIONS.values())) + "."
+    return ", ".join(sorted(code_lists.REGIONS.values())) + "."
 
 
 # --- the pages --------------------------------------------------------------------------------------

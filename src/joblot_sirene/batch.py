@@ -18,17 +18,18 @@ import msgspec
 from joblot import Batch, ConfigError, Diagnostic, atomic_write, generate_files, reason_of
 from joblot_sirene.errors import NafError, SireneError
 from joblot_sirene.jobs import jobfile
-from joblot_sirene.jobs.request import needs_units, read_text
+from joblot_sirene.jobs.jobfile import read_text
+from joblot_sirene.jobs.request import needs_units
 from joblot_sirene.package import package
 from joblot_sirene.register import naf
 from joblot_sirene.stock.csvtext import SourceError
 from joblot_sirene.stock.source import probe
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from joblot import JobReport, Report
-    from joblot_sirene.jobs.jobfile import Job
+    from joblot_sirene.jobs.jobfile import Job, JobFile
     from joblot_sirene.register.layout import Kind
     from joblot_sirene.register.naf import Nomenclature, Selection
     from joblot_sirene.stock.source import Probe
@@ -64,20 +65,6 @@ class Files(msgspec.Struct, frozen=True, kw_only=True):
     def paths(self) -> list[str]:
         """Absolute paths, the stock first."""
         return [str(path.absolute()) for path in (self.stock, self.units, self.history) if path is not None]
-
-
-class JobFile(msgspec.Struct, frozen=True):
-    """A job file: its path, its text and job, and the code that it was made for (of files that a user wrote: those that it includes)."""
-
-    path: Path
-    text: str
-    job: Job
-    code: str
-
-    @property
-    def job_name(self) -> str:
-        """The name of its job in a run."""
-        return self.job.niche.replace("/", ".")
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -170,59 +157,6 @@ def make_job_files(
     ]
     with jobfile.template_path(template) as path:
         return generate_files(path, items, folder=folder, name=name, force=force, check=check)
-
-
-def read_job_file(path: Path, code: str = "", *, own_profiles: str | None, nomenclature: Nomenclature) -> JobFile:
-    """A job file as it is on disk.
-
-    Raises:
-        ConfigError: everything in it that is wrong.
-        SireneError: it cannot be read.
-    """
-    text = read_text(path)
-    job = jobfile.parse(text, file=str(path), own_profiles=own_profiles, default=nomenclature)
-    return JobFile(path, text, job, code or ", ".join(selection.code for selection in job.filters.naf_include))
-
-
-def read_job_files(
-    paths: Sequence[tuple[Path, str]], *, own_profiles: str | None, nomenclature: Nomenclature
-) -> list[JobFile]:
-    """Several job files and the codes that they were made for; all that is wrong with any of them is reported at once.
-
-    Raises:
-        ConfigError: also when two of them have one niche or one folder.
-        SireneError: one cannot be read.
-    """
-    files: list[JobFile] = []
-    problems: list[Diagnostic] = []
-    for path, code in paths:
-        try:
-            files.append(read_job_file(path, code, own_profiles=own_profiles, nomenclature=nomenclature))
-        except ConfigError as error:
-            problems += error.diagnostics
-    problems += _clashes(files)
-    if problems:
-        raise ConfigError(problems)
-    return files
-
-
-def _clashes(files: Iterable[JobFile]) -> Iterator[Diagnostic]:
-    by_name: dict[str, JobFile] = {}
-    by_folder: dict[str, JobFile] = {}
-    for file in files:
-        other = by_name.setdefault(file.job_name, file)
-        if other is not file:
-            message = f"the jobs of `{other.path}` and `{file.path}` have one name, `{file.job_name}`"
-            yield Diagnostic("sirene", message, file=str(file.path), hint="give each another `niche`")
-            continue
-        # names that differ in case are one folder on some disks
-        other = by_folder.setdefault(file.job.output.folder.casefold(), file)
-        if other is not file:
-            message = f"the datasets of `{other.path}` and `{file.path}` have one folder, `{file.job.output.folder}`"
-            yield Diagnostic("sirene", message, file=str(file.path), hint="give each another `niche` or `output.dir`")
-
-
-# --- the run ----------------------------------------------------------------------------------------
 
 
 def make_batch(files: Files, jobs: Sequence[JobFile], settings: Settings, *, has_units: bool) -> Batch:

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, Final
 from msgspec.structs import replace
 
 from joblot import ActionError, JoblotError
+from joblot_sirene import pipeline
 from joblot_sirene.errors import LayoutError, need_engine
-from joblot_sirene.jobs import profiles
 from joblot_sirene.jobs.request import DatasetRequest, DatasetSpec, resolve
 from joblot_sirene.package import package
 from joblot_sirene.register import naf, privacy
@@ -159,13 +159,13 @@ class Bundle:
         self._on_end(request, result)
 
     def _row_request(self, spec: DatasetSpec) -> RowRequest:
-        from joblot_sirene.register import vector
+        from joblot_sirene.register import expressions
 
         filters = spec.job.filters
-        rules = [rule for selection in filters.naf_include for rule in naf.matching_rule(selection)]
+        rules = [rule for selection in filters.naf_include for rule in naf.matching_rules(selection)]
         # how many rows meet filters on their units is not known before these are joined
         limit = None if spec.sample is None or filters.needs_unit else spec.sample * _READ_FACTOR + _READ_MORE
-        return RowRequest(spec.request.ctx.job, rules, vector.residual(filters), limit)
+        return RowRequest(spec.request.ctx.job, rules, expressions.residual(filters), limit)
 
     def _columns(self) -> list[str]:
         from joblot_sirene.register.layout import COLUMNS
@@ -194,7 +194,7 @@ class Bundle:
             raise StoppedError(self._failed)
         self._check_memory(rows, spec.job.profile)
         left_out = _left_out(rows, spec.job)
-        result = profiles.run(
+        result = pipeline.run(
             spec.job.profile, rows.frames(), self._inputs(spec, rows), spec.job.filters, most_rows=spec.sample
         )
         warnings = [
@@ -222,7 +222,7 @@ class Bundle:
         }
 
     def _check_memory(self, rows: Rows, profile: Profile) -> None:
-        row_by_row = all(call.name in profiles.ROW_BY_ROW | {"duplicates"} for call in profile.steps)
+        row_by_row = all(call.name in pipeline.ROW_BY_ROW | {"duplicates"} for call in profile.steps)
         needed = int((ROW_BY_ROW_FACTOR if row_by_row else ALL_ROWS_FACTOR) * rows.total_size)
         if 0 < self._max_ram_bytes < needed:
             raise MemoryLimitError(
@@ -246,7 +246,7 @@ class Bundle:
         )
 
     def _warnings(
-        self, row_request: RowRequest, spec: DatasetSpec, rows: Rows, left_out: dict[str, Any], result: profiles.Result
+        self, row_request: RowRequest, spec: DatasetSpec, rows: Rows, left_out: dict[str, Any], result: pipeline.Result
     ) -> Iterator[str]:
         if privacy.STATUS_COLUMN in self._source.layout.missing:
             yield f"the file has no column `{privacy.STATUS_COLUMN}`: nobody in it can be told to be public"

@@ -3,9 +3,9 @@
 import datetime as dt
 
 from joblot import Document
+from joblot_sirene.fields import Fields
 from joblot_sirene.register import filters, naf, privacy
-from joblot_sirene.register.codes import LEGAL_FORM_COLUMN, NATURAL_PERSON
-from joblot_sirene.register.fields import Fields
+from joblot_sirene.register.code_lists import LEGAL_FORM_COLUMN, NATURAL_PERSON
 from joblot_sirene.register.filters import UNKNOWN_CREATION
 from joblot_sirene.register.identifiers import department, whole_code
 
@@ -27,16 +27,16 @@ def read_policy(tree):
 
 
 def matches(row, selection):
-    """Whether a row (canonical column names) matches an activity code: `vector.matches`."""
+    """Whether a row (canonical column names) matches an activity code: `expressions.matches`."""
     return any(
         row.get(rule.code_column) in rule.codes
         and (rule.nomenclature_column is None or (row.get(rule.nomenclature_column) or "") in rule.nomenclatures)
-        for rule in naf.matching_rule(selection)
+        for rule in naf.matching_rules(selection)
     )
 
 
 def keeps(row, chosen):
-    """Whether a row is taken: `vector.keeps`. A value that is missing never satisfies a filter that asks for one."""
+    """Whether a row is taken: `expressions.keeps`. A value that is missing never satisfies a filter that asks for one."""
     return (
         (not chosen.naf_include or any(matches(row, selection) for selection in chosen.naf_include))
         and not any(matches(row, selection) for selection in chosen.naf_exclude)

@@ -3,7 +3,7 @@
 import pytest
 
 from joblot import ConfigError, Document
-from joblot_sirene.register.fields import Fields, quoted
+from joblot_sirene.fields import Fields, quoted
 
 
 def fields(text):

@@ -5,8 +5,8 @@ import datetime as dt
 import pytest
 
 from joblot import ConfigError, Document
-from joblot_sirene.register import filters, vector
-from joblot_sirene.register.fields import Fields
+from joblot_sirene.fields import Fields
+from joblot_sirene.register import expressions, filters
 from sirene.reference import read_filters
 from sirene.stock import table
 
@@ -35,7 +35,7 @@ def read(text):
 
 def keeps(row, chosen):
     frame = table([row], tuple(row))
-    return frame.select(vector.keeps(chosen)).item()
+    return frame.select(expressions.keeps(chosen)).item()
 
 
 def errors(text):

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from joblot_sirene.register import codes
+from joblot_sirene.register import code_lists
 from joblot_sirene.register.identifiers import (
     coordinates,
     department,
@@ -85,11 +85,11 @@ def test_the_department_comes_from_the_commune(commune, post, expected):
 
 
 def test_every_department_has_a_name_and_a_region():
-    assert len(codes.REGIONS) == 18
-    assert len(codes.REGION_OF) == 101
-    assert set(codes.REGION_OF) <= set(codes.DEPARTMENTS)
-    assert codes.region_of("2A") == "Corse"
-    assert codes.region_of("975") is None
+    assert len(code_lists.REGIONS) == 18
+    assert len(code_lists.REGION_OF) == 101
+    assert set(code_lists.REGION_OF) <= set(code_lists.DEPARTMENTS)
+    assert code_lists.region_of("2A") == "Corse"
+    assert code_lists.region_of("975") is None
 
 
 def test_the_origin_of_lambert_93_is_where_it_is_defined():

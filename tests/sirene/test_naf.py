@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from joblot_sirene.register import naf, vector
-from joblot_sirene.register.naf import NAF25, REV2, NafError, matching_rule, nearest, parse_code, parse_codes
+from joblot_sirene.register import expressions, naf
+from joblot_sirene.register.naf import NAF25, REV2, NafError, matching_rules, nearest, parse_code, parse_codes
 from sirene.stock import table
 
 REV2_CODES = sorted(naf.labels(REV2))
@@ -188,17 +188,17 @@ def test_d12_nearest_codes_share_the_longest_beginning():
 )
 def test_d14_a_row_matches_by_nomenclature_and_full_code(code, line, expected):
     frame = table([line], tuple(line))
-    assert frame.select(vector.matches(parse_code(code))).item() is expected
+    assert frame.select(expressions.matches(parse_code(code))).item() is expected
 
 
 def test_the_rule_is_data_for_engines():
-    [rule] = matching_rule(parse_code("69.20Z"))
+    [rule] = matching_rules(parse_code("69.20Z"))
     assert (rule.code_column, rule.nomenclature_column) == (
         "activitePrincipaleEtablissement",
         "nomenclatureActivitePrincipaleEtablissement",
     )
     assert rule.nomenclatures == {"NAFRev2", ""}
-    first, second = matching_rule(parse_code("69.20Y"))
+    first, second = matching_rules(parse_code("69.20Y"))
     assert (first.code_column, first.nomenclature_column) == ("activitePrincipaleNAF25Etablissement", None)
     assert second.nomenclatures == {"NAF2025", ""}
 

@@ -9,10 +9,11 @@ from itertools import pairwise
 import polars as pl
 import pytest
 
+from joblot_sirene import pipeline
 from joblot_sirene.jobs import profiles
 from joblot_sirene.package import page, quality
 from joblot_sirene.package import page_texts as words
-from joblot_sirene.register import naf, vector
+from joblot_sirene.register import expressions, naf
 from joblot_sirene.register.privacy import Policy
 from joblot_sirene.steps.model import Inputs
 from joblot_sirene.synthetic.sample import establishments, history, legal_units
@@ -25,7 +26,7 @@ HOSTILE = '<script>alert("x")</script>\'&'
 
 @pytest.fixture(scope="module")
 def stock():
-    return establishments(15_000, seed=1).filter(vector.matches(CODE))
+    return establishments(15_000, seed=1).filter(expressions.matches(CODE))
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +36,7 @@ def companions():
 
 def report(name, rows, policy=Policy(), selections=(CODE,), stock_date=STOCK, left_out=None, **inputs):  # noqa: B008
     profile = profiles.load(name)
-    result = profiles.run(profile, [rows], Inputs(today=TODAY, policy=policy, **inputs))
+    result = pipeline.run(profile, [rows], Inputs(today=TODAY, policy=policy, **inputs))
     told = quality.report(result, profile, policy, selections=selections, stock_date=stock_date, left_out=left_out)
     return told, result.frame
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from joblot_sirene.register import naf, privacy, vector
+from joblot_sirene.register import expressions, naf, privacy
 from joblot_sirene.register.filters import Filters
 from joblot_sirene.steps import normalise
 from joblot_sirene.stock.footer import rows_per_group
@@ -138,7 +138,7 @@ def test_a_copy_holds_what_any_dataset_and_any_filter_looks_at():
         head_office_only=True,
         employers_only=True,
     )
-    needed = {*normalise.NEEDED, *vector.keeps(every).meta.root_names(), privacy.STATUS_COLUMN}
+    needed = {*normalise.NEEDED, *expressions.keeps(every).meta.root_names(), privacy.STATUS_COLUMN}
     assert needed - set(USUAL) == set()
 
 

@@ -7,8 +7,9 @@ import pytest
 
 from joblot import ConfigError
 from joblot_sirene.jobs import profiles
-from joblot_sirene.jobs.profiles import NAMES, load, run, with_parameters
-from joblot_sirene.register import vector
+from joblot_sirene.jobs.profiles import NAMES, load, with_parameters
+from joblot_sirene.pipeline import run
+from joblot_sirene.register import expressions
 from joblot_sirene.register.privacy import MASK, Policy
 from joblot_sirene.steps.model import COLUMNS, Inputs
 from joblot_sirene.synthetic.sample import establishments, legal_units
@@ -19,7 +20,7 @@ TODAY = dt.date(2026, 11, 20)
 
 @pytest.fixture(scope="module")
 def rows():
-    return establishments(4000, seed=1).filter(vector.keeps(read_filters({"naf_include": ["F", "G", "69"]})))
+    return establishments(4000, seed=1).filter(expressions.keeps(read_filters({"naf_include": ["F", "G", "69"]})))
 
 
 @pytest.fixture(scope="module")

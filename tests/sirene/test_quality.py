@@ -5,9 +5,10 @@ import json
 
 import pytest
 
+from joblot_sirene import pipeline
 from joblot_sirene.jobs import profiles
 from joblot_sirene.package import quality
-from joblot_sirene.register import naf, vector
+from joblot_sirene.register import expressions, naf
 from joblot_sirene.register.privacy import Policy
 from joblot_sirene.steps.model import Inputs
 from joblot_sirene.synthetic.sample import establishments, legal_units
@@ -18,11 +19,11 @@ TODAY = dt.date(2026, 11, 20)
 @pytest.fixture(scope="module")
 def reports():
     selection = naf.parse_code("F")
-    rows = establishments(4000, seed=1).filter(vector.matches(selection))
+    rows = establishments(4000, seed=1).filter(expressions.matches(selection))
     made = {}
     for name in profiles.NAMES:
         profile = profiles.load(name)
-        result = profiles.run(profile, [rows], Inputs(today=TODAY, units=legal_units(4000, seed=1)))
+        result = pipeline.run(profile, [rows], Inputs(today=TODAY, units=legal_units(4000, seed=1)))
         made[name] = quality.report(result, profile, Policy(), selections=[selection], stock_date=dt.date(2026, 11, 1))
     return made
 

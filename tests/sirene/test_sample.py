@@ -6,7 +6,7 @@ import zipfile
 import polars as pl
 import pytest
 
-from joblot_sirene.register import identifiers, naf, vector
+from joblot_sirene.register import expressions, identifiers, naf
 from joblot_sirene.register.layout import COLUMNS, ESTABLISHMENT_LAYOUTS, HISTORY_COLUMNS, UNIT_COLUMNS, recognise
 from joblot_sirene.register.privacy import MASK, MASKED_COLUMNS
 from joblot_sirene.stock.source import open_source
@@ -43,7 +43,9 @@ def test_columns_and_order_are_the_registers(stock, units):
 
 
 def test_numbers_are_valid_and_belong_together(stock):
-    assert stock.select(vector.siret_valid(pl.col("siret")).all() & vector.siren_valid(pl.col("siren")).all()).item()
+    assert stock.select(
+        expressions.siret_valid(pl.col("siret")).all() & expressions.siren_valid(pl.col("siren")).all()
+    ).item()
     assert (stock["siret"] == stock["siren"] + stock["nic"]).all()
     post = stock.filter(pl.col("siren") == "356000000")
     assert post["siret"][0] == "35600000000048"

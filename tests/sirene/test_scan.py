@@ -10,12 +10,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from joblot_sirene.register import naf, vector
+from joblot_sirene.register import expressions, naf
 from joblot_sirene.stock.memory import BASELINE_BYTES, Budget, MemoryLimitError
 from joblot_sirene.stock.routing import RowRequest
+from joblot_sirene.stock.row_store import RowStore, RowStoreError
 from joblot_sirene.stock.scan import scan
 from joblot_sirene.stock.source import ParquetSource, ScanCancelledError, open_source
-from joblot_sirene.stock.spool import Spool, SpoolError
 from joblot_sirene.stock.writers import cut, write_csv, write_parquet
 from sirene import reference
 from sirene.stock import CODE, CODE25, NAMES, NOMENCLATURE, STATE, full_width, row, table, write
@@ -24,7 +24,7 @@ CODES = ["69.20Z", "69.10Z", "43.29A", "43.21A", "69.20Y", "69.12", None]
 
 
 def request(code, *, where=None, limit=None, nomenclature=None):
-    return RowRequest(code, naf.matching_rule(naf.parse_code(code, nomenclature)), where, limit)
+    return RowRequest(code, naf.matching_rules(naf.parse_code(code, nomenclature)), where, limit)
 
 
 def run(path, requests, tmp_path, *, columns=NAMES, build=lambda _request, rows: rows.frame(), **options):
@@ -73,7 +73,7 @@ def test_each_request_gets_the_rows_that_match_one_by_one(tmp_path, name, found,
     """R84, R85, R86, R129: prefixes, sections and codes of both lists, overlapping, each with filters of its own."""
     rows = [{"siret": f"{number:014d}", **one} for number, one in enumerate(found)]
     chosen = {code: reference.read_filters(ASKED[code]) for code in sorted(wanted)}
-    requests = [request(code, where=vector.keeps(chosen[code])) for code in chosen]
+    requests = [request(code, where=expressions.keeps(chosen[code])) for code in chosen]
     said = run(write(table(rows), tmp_path / name), requests, tmp_path, columns=["siret", CODE], threads=threads)
     for code, picked in chosen.items():
         selection = naf.parse_code(code)
@@ -236,10 +236,10 @@ def test_rows_that_take_more_than_anybody_could_foresee_end_the_scan_by_name(tmp
         max_size=4,
     )
 )
-def test_a_spool_gives_back_what_it_was_given(tmp_path, held, reverse, added):
+def test_a_store_gives_back_what_it_was_given(tmp_path, held, reverse, added):
     """Whether rows are in memory or on disk, whichever numbers share a part."""
     expected = {}
-    with Spool(tmp_path, held) as spool:
+    with RowStore(tmp_path, held) as store:
         counted = 0
         for shares in added:
             rows = sum(count for _, count in shares)
@@ -247,26 +247,26 @@ def test_a_spool_gives_back_what_it_was_given(tmp_path, held, reverse, added):
                 t=pl.col("x").cast(pl.String)
             )
             if reverse:
-                spool.add(frame.reverse(), pl.Series(list(range(rows))[::-1], dtype=pl.UInt32), shares)
+                store.add(frame.reverse(), pl.Series(list(range(rows))[::-1], dtype=pl.UInt32), shares)
             else:
-                spool.add(frame, None, shares)
+                store.add(frame, None, shares)
             for key, count in shares:
                 expected.setdefault(key, []).extend(range(counted, counted + count))
                 counted += count
         for key in sorted(expected):
-            assert spool.rows(key) == len(expected[key])
-            assert [value for part in spool.frames(key) for value in part["x"]] == expected[key]
-            assert [value for part in spool.frames(key) for value in part["t"]] == [
+            assert store.rows(key) == len(expected[key])
+            assert [value for part in store.frames(key) for value in part["x"]] == expected[key]
+            assert [value for part in store.frames(key) for value in part["t"]] == [
                 str(value) for value in expected[key]
             ]
-            spool.forget(key)
-            assert list(spool.frames(key)) == []
+            store.forget(key)
+            assert list(store.frames(key)) == []
         assert list(tmp_path.iterdir()) == []
 
 
 def test_a_folder_that_cannot_hold_temporary_rows(tmp_path):
-    with pytest.raises(SpoolError) as caught:
-        Spool(tmp_path / "missing")
+    with pytest.raises(RowStoreError) as caught:
+        RowStore(tmp_path / "missing")
     assert caught.value.message == f"cannot write temporary rows to `{tmp_path}/missing`: no such file or directory"
 
 
@@ -286,7 +286,7 @@ def build(request, rows):
     write_parquet(rows.frames(), out / f"{request.name}.parquet", schema=rows.schema)
 def done(request, result):
     assert result is None, result
-scan(source, [RowRequest(c, naf.matching_rule(naf.parse_code(c))) for c in ("69", "43.29A")],
+scan(source, [RowRequest(c, naf.matching_rules(naf.parse_code(c))) for c in ("69", "43.29A")],
      columns=[n for n in source.columns if not n.startswith("nic")], build=build, on_done=done, folder=out, threads=threads,
      max_ram_bytes=int(sys.argv[4]) * 2**20)
 """

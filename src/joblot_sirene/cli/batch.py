@@ -12,7 +12,8 @@ from joblot_sirene.cli.options import FilePath, number, option
 
 if TYPE_CHECKING:
     from joblot import Batch, Report
-    from joblot_sirene.batch import JobFile, Settings
+    from joblot_sirene.batch import Settings
+    from joblot_sirene.jobs.jobfile import JobFile
 
 
 @click.command(
@@ -127,7 +128,7 @@ def _jobs(
     """The jobs, and how many job files were written. Without `write` those of codes are made in a folder that is removed again."""
     from tempfile import TemporaryDirectory
 
-    from joblot_sirene import batch
+    from joblot_sirene.jobs import jobfile
 
     own = options.own_profiles(values["profiles"])
     if texts:
@@ -139,8 +140,8 @@ def _jobs(
         _print_job_files(results, verbose=verbose)
         paths = [(Path(file.path), selection.code) for file, selection in zip(results, selections, strict=True)]
         paths += [(path, "") for path in job_files]
-        nomenclature = options.lists(values["nomenclature"])[1]
-        jobs = batch.read_job_files(paths, own_profiles=own, nomenclature=nomenclature)
+        nomenclature = options.nomenclatures(values["nomenclature"])[1]
+        jobs = jobfile.read_job_files(paths, own_profiles=own, nomenclature=nomenclature)
         return jobs, sum(file.state == "generated" for file in results)
 
     if write:
@@ -207,7 +208,7 @@ def _settings(output: Path, values: dict[str, Any]) -> Settings:
     same = ("earlier", "profiles", "sample", "max_ram_mb", "timeout", "go_on")
     return Settings(
         output=output,
-        nomenclature=options.lists(values["nomenclature"])[1],
+        nomenclature=options.nomenclatures(values["nomenclature"])[1],
         threads=values["workers"] or 0,
         **{name: values[name] for name in same},
     )

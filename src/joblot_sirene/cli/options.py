@@ -80,7 +80,7 @@ naf_option = click.option(
 naf_file_option = option("--naf-file", metavar="FILE", help="a file with a code at the start of each line")
 
 
-def lists(nomenclature: str | None) -> tuple[Nomenclature | None, Nomenclature]:
+def nomenclatures(nomenclature: str | None) -> tuple[Nomenclature | None, Nomenclature]:
     """The list of `--nomenclature`, and the one in which codes without a letter are read when there is none."""
     import datetime as dt
 
@@ -101,7 +101,7 @@ def read_codes(codes: Sequence[str], nomenclature: str | None) -> list[Selection
     """The selections of codes; warnings are printed."""
     from joblot_sirene import batch
 
-    selections, warnings = batch.read_codes(codes, *lists(nomenclature))
+    selections, warnings = batch.read_codes(codes, *nomenclatures(nomenclature))
     for warning in warnings:
         warn(warning)
     return selections
@@ -120,7 +120,7 @@ def make_job_files(
         profile=values["profile"],
         constants=variables(values["constants"]),
         own_profiles=own_profiles,
-        nomenclature=lists(values["nomenclature"])[1],
+        nomenclature=nomenclatures(values["nomenclature"])[1],
         force=values["force"],
         **name,
     )
@@ -141,7 +141,7 @@ def variables(constants: tuple[str, ...]) -> dict[str, str]:
 
 def own_profiles(path: Path | None) -> str | None:
     """The text of a file of profiles."""
-    from joblot_sirene.jobs.request import read_text
+    from joblot_sirene.jobs.jobfile import read_text
 
     return None if path is None else read_text(path)
 

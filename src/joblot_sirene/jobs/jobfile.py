@@ -11,14 +11,15 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from joblot import ConfigError, Document
+from joblot import ConfigError, Diagnostic, Document, reason_of
+from joblot_sirene.errors import SireneError
+from joblot_sirene.fields import Fields
 from joblot_sirene.jobs import profiles
 from joblot_sirene.register import filters, privacy
-from joblot_sirene.register.fields import Fields
 from joblot_sirene.register.naf import REV2, Nomenclature
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from joblot_sirene.jobs.profiles import Profile
@@ -66,6 +67,20 @@ def template() -> str:
         return path.read_text(encoding="utf-8")
 
 
+class JobFile(msgspec.Struct, frozen=True):
+    """A job file: its path, its text and job, and the code that it was made for (of files that a user wrote: those that it includes)."""
+
+    path: Path
+    text: str
+    job: Job
+    code: str
+
+    @property
+    def job_name(self) -> str:
+        """The name of its job in a run."""
+        return self.job.niche.replace("/", ".")
+
+
 @contextmanager
 def template_path(own: Path | None) -> Iterator[Path]:
     """The path of a user's own template, or of the shipped one."""
@@ -90,7 +105,7 @@ def parse(text: str, *, file: str = "", own_profiles: str | None = None, default
         document.raise_problems()
     niche = _niche(fields)
     section = fields.section("filters")
-    selection = filters.read(section, default=default)
+    chosen_filters = filters.read(section, default=default)
     policy = _policy(fields)
     profile = _profile(fields, own_profiles)
     output = _output(fields.section("output"), niche)
@@ -102,7 +117,7 @@ def parse(text: str, *, file: str = "", own_profiles: str | None = None, default
         _refuse_prospecting(fields, profile, policy)
     document.raise_problems()
     assert profile is not None
-    return Job(niche, profile, selection, policy, output, budgets)
+    return Job(niche, profile, chosen_filters, policy, output, budgets)
 
 
 def _niche(fields: Fields) -> str:
@@ -219,3 +234,70 @@ def _refuse_prospecting(fields: Fields, profile: Profile, policy: Policy) -> Non
             "set `scoring.weights.contactability` to 0, or leave these rows out (`partial_diffusion: exclude`)",
             at_key=True,
         )
+
+
+def read_job_file(path: Path, code: str = "", *, own_profiles: str | None, nomenclature: Nomenclature) -> JobFile:
+    """A job file as it is on disk.
+
+    Raises:
+        ConfigError: everything in it that is wrong.
+        SireneError: it cannot be read.
+    """
+    text = read_text(path)
+    job = parse(text, file=str(path), own_profiles=own_profiles, default=nomenclature)
+    return JobFile(path, text, job, code or ", ".join(selection.code for selection in job.filters.naf_include))
+
+
+def read_job_files(
+    paths: Sequence[tuple[Path, str]], *, own_profiles: str | None, nomenclature: Nomenclature
+) -> list[JobFile]:
+    """Several job files and the codes that they were made for; all that is wrong with any of them is reported at once.
+
+    Raises:
+        ConfigError: also when two of them have one niche or one folder.
+        SireneError: one cannot be read.
+    """
+    files: list[JobFile] = []
+    problems: list[Diagnostic] = []
+    for path, code in paths:
+        try:
+            files.append(read_job_file(path, code, own_profiles=own_profiles, nomenclature=nomenclature))
+        except ConfigError as error:
+            problems += error.diagnostics
+    problems += _clashes(files)
+    if problems:
+        raise ConfigError(problems)
+    return files
+
+
+def _clashes(files: Iterable[JobFile]) -> Iterator[Diagnostic]:
+    by_name: dict[str, JobFile] = {}
+    by_folder: dict[str, JobFile] = {}
+    for file in files:
+        other = by_name.setdefault(file.job_name, file)
+        if other is not file:
+            message = f"the jobs of `{other.path}` and `{file.path}` have one name, `{file.job_name}`"
+            yield Diagnostic("sirene", message, file=str(file.path), hint="give each another `niche`")
+            continue
+        # names that differ in case are one folder on some disks
+        other = by_folder.setdefault(file.job.output.folder.casefold(), file)
+        if other is not file:
+            message = f"the datasets of `{other.path}` and `{file.path}` have one folder, `{file.job.output.folder}`"
+            yield Diagnostic("sirene", message, file=str(file.path), hint="give each another `niche` or `output.dir`")
+
+
+# --- the run ----------------------------------------------------------------------------------------
+
+
+def read_text(path: Path) -> str:
+    """The text of a file that a user has written.
+
+    Raises:
+        SireneError: it cannot be read, or is not UTF-8 text.
+    """
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError:
+        raise SireneError(f"`{path}` is not UTF-8 text", hint="save the file as UTF-8") from None
+    except OSError as error:
+        raise SireneError(f"cannot read `{path}`: {reason_of(error)}") from None

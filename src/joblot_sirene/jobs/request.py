@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from joblot import reason_of
 from joblot_sirene.errors import SireneError
 from joblot_sirene.jobs import jobfile, profiles
 from joblot_sirene.register import naf
@@ -76,10 +75,10 @@ def read_job(params: dict[str, Any]) -> Job:
         )
     nomenclature = params.get("nomenclature") or naf.REV2
     own_profiles = params.get("profiles")
-    own = None if own_profiles is None else read_text(Path(own_profiles))
+    own = None if own_profiles is None else jobfile.read_text(Path(own_profiles))
     if ways[0] == "job_file":
         path = Path(params["job_file"])
-        return jobfile.parse(read_text(path), file=str(path), own_profiles=own, default=nomenclature)
+        return jobfile.parse(jobfile.read_text(path), file=str(path), own_profiles=own, default=nomenclature)
     text = params["job"] if ways[0] == "job" else _simple(params["code"], params["profile"], nomenclature)
     return jobfile.parse(text, file="", own_profiles=own, default=nomenclature)
 
@@ -97,17 +96,3 @@ def _simple(code: str, profile: str, nomenclature: naf.Nomenclature) -> str:
 
     selection = naf.parse_code(code, default=nomenclature)
     return json.dumps({"niche": selection.name, "profile": profile, "filters": {"naf_include": [selection.code]}})
-
-
-def read_text(path: Path) -> str:
-    """The text of a file that a user has written.
-
-    Raises:
-        SireneError: it cannot be read, or is not UTF-8 text.
-    """
-    try:
-        return path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError:
-        raise SireneError(f"`{path}` is not UTF-8 text", hint="save the file as UTF-8") from None
-    except OSError as error:
-        raise SireneError(f"cannot read `{path}`: {reason_of(error)}") from None

@@ -31,7 +31,8 @@ if TYPE_CHECKING:
 
     from joblot import Context
     from joblot_sirene.jobs.jobfile import Job
-    from joblot_sirene.jobs.profiles import Profile, Result
+    from joblot_sirene.jobs.profiles import Profile
+    from joblot_sirene.pipeline import Result
 
 CSV: Final = "dataset.csv"
 PARQUET: Final = "dataset.parquet"

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     import datetime as dt
     from collections.abc import Iterator, Mapping, Sequence
 
-    from joblot_sirene.jobs.profiles import Profile, Result
+    from joblot_sirene.jobs.profiles import Profile
+    from joblot_sirene.pipeline import Result
     from joblot_sirene.register.naf import Selection
     from joblot_sirene.register.privacy import Policy
 

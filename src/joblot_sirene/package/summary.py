@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import polars as pl
 
 from joblot_sirene.package import france
-from joblot_sirene.register import codes, naf, vector
+from joblot_sirene.register import code_lists, expressions, naf
 from joblot_sirene.register.identifiers import CORSICA, MAINLAND, OVERSEAS
 from joblot_sirene.register.privacy import MASK
 
@@ -92,7 +92,7 @@ def newest(frame: pl.DataFrame) -> dt.date | None:
 
 def departments(frame: pl.DataFrame, most: int) -> Ranking | None:
     """Rows by department."""
-    return _ranking(frame, "departement", most, codes.DEPARTMENTS)
+    return _ranking(frame, "departement", most, code_lists.DEPARTMENTS)
 
 
 def activities(frame: pl.DataFrame, most: int) -> Ranking | None:
@@ -111,7 +111,9 @@ def communes(frame: pl.DataFrame, most: int) -> Ranking | None:
 def headcounts(frame: pl.DataFrame) -> list[Count]:
     """Rows by headcount band, in the order of the bands; the last one, without a code, has those without a band."""
     by_band = _counts(frame, "tranche_effectifs")
-    counts = [Count(band, label, by_band[band]) for band, (_, _, label) in codes.HEADCOUNTS.items() if band in by_band]
+    counts = [
+        Count(band, label, by_band[band]) for band, (_, _, label) in code_lists.HEADCOUNTS.items() if band in by_band
+    ]
     unknown = sum(by_band.values()) - sum(count.rows for count in counts)
     return [*counts, *([Count("", "", unknown)] if unknown else [])]
 
@@ -121,7 +123,7 @@ def legal_forms(frame: pl.DataFrame, most: int) -> Ranking | None:
     if not distinct(frame, "forme_juridique"):
         return None
     short = frame.select(pl.col("forme_juridique").str.slice(0, 2))
-    names = {form: codes.legal_form_label(form) or "" for form in short["forme_juridique"].unique().drop_nulls()}
+    names = {form: code_lists.legal_form_label(form) or "" for form in short["forme_juridique"].unique().drop_nulls()}
     return _ranking(short, "forme_juridique", most, names)
 
 
@@ -177,7 +179,7 @@ def locations(frame: pl.DataFrame, most_towns: int) -> Locations | None:
         return None
     located = frame.filter(pl.col("longitude").is_not_null() & pl.col("latitude").is_not_null())
     mainland = located.filter(
-        vector.within(MAINLAND) | vector.within(CORSICA),
+        expressions.within(MAINLAND) | expressions.within(CORSICA),
         ~pl.col("departement").is_in(sorted(OVERSEAS)).fill_null(value=False),
     )
     points = mainland.select(x=france.east(pl.col("longitude")), y=france.north(pl.col("latitude")), town=_town())

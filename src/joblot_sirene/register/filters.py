@@ -1,6 +1,6 @@
 """Which establishments a job takes: the keys of `filters` in a job file, checked.
 
-`vector.keeps` says the same as an expression over columns. Who may be shown at all is another matter: see `privacy`.
+`expressions.keeps` says the same as an expression over columns. Who may be shown at all is another matter: see `privacy`.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from joblot_sirene.register.codes import DEPARTMENTS, HEADCOUNTS, REGION_OF, REGIONS
+from joblot_sirene.register.code_lists import DEPARTMENTS, HEADCOUNTS, REGION_OF, REGIONS
 from joblot_sirene.register.identifiers import whole_code
 from joblot_sirene.register.naf import NAF25, REV2, Nomenclature, Selection, parse_code
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from joblot_sirene.register.fields import Fields
+    from joblot_sirene.fields import Fields
 
 UNKNOWN_CREATION: Final = dt.date(1900, 1, 1)
 """What the register writes for an unknown date of creation."""

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final, Literal
 import msgspec
 
 from joblot_sirene.errors import NafError
-from joblot_sirene.register.fields import quoted
+from joblot_sirene.fields import quoted
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -207,7 +207,7 @@ def parse_codes(
     return list(selections.values()), warnings
 
 
-def matching_rule(selection: Selection) -> list[Rule]:
+def matching_rules(selection: Selection) -> list[Rule]:
     """When a row of the establishment file matches: any of these rules does.
 
     NAF 2025 has a column of its own until it becomes the main one in 2027, so both are compared. A row whose nomenclature is empty is

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 import msgspec
 
-from joblot_sirene.register.codes import LEGAL_FORM_COLUMN, NATURAL_PERSON
+from joblot_sirene.register.code_lists import LEGAL_FORM_COLUMN, NATURAL_PERSON
 from joblot_sirene.register.layout import COLUMNS
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     import polars as pl
 
-    from joblot_sirene.register.fields import Fields
+    from joblot_sirene.fields import Fields
 
 MASK: Final = "[ND]"
 """The value of a masked field, in the register's files and in ours."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
 
-from joblot_sirene.register import vector
+from joblot_sirene.register import expressions
 from joblot_sirene.register.identifiers import CORSICA, MAINLAND, OVERSEAS, coordinates
 from joblot_sirene.steps.model import Inputs, Outcome
 
@@ -59,9 +59,14 @@ def _mainland(frame: pl.DataFrame) -> pl.DataFrame:
     # the same bounds as of `identifiers.coordinates`: beyond them the formulas mean nothing
     projected = x.is_between(0, 1_400_000, closed="none") & y.is_between(6_000_000, 7_300_000, closed="none")
     projected &= ~pl.col("departement").fill_null("").str.slice(0, 2).is_in(["97", "98"])
-    longitude, latitude = (pl.when(projected).then(degrees) for degrees in vector.lambert93(x, y))
+    longitude, latitude = (pl.when(projected).then(degrees) for degrees in expressions.lambert93(x, y))
     corsica = pl.col("departement").is_in(["2A", "2B"]).fill_null(value=False)
-    inside = pl.when(corsica).then(vector.within(CORSICA)).otherwise(vector.within(MAINLAND)).fill_null(value=False)
+    inside = (
+        pl.when(corsica)
+        .then(expressions.within(CORSICA))
+        .otherwise(expressions.within(MAINLAND))
+        .fill_null(value=False)
+    )
     return metres.with_columns(longitude=longitude, latitude=latitude).select(
         "_row",
         longitude=pl.when(inside).then("longitude"),

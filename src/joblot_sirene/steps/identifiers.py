@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from joblot_sirene.register import vector
+from joblot_sirene.register import expressions
 from joblot_sirene.steps.model import Inputs, Outcome
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ def run(frame: pl.DataFrame, parameters: Identifiers, inputs: Inputs) -> Outcome
     # lazy, so that parts that both checks share are worked out once
     checked = frame.lazy().with_columns(**_checks()).collect(engine="in-memory")
     if parameters.vat:
-        checked = checked.with_columns(tva=pl.when("siren_valide").then(vector.vat_number(pl.col("siren"))))
+        checked = checked.with_columns(tva=pl.when("siren_valide").then(expressions.vat_number(pl.col("siren"))))
     facts = {
         "invalid_siren": checked.height - int(checked["siren_valide"].sum()),
         "invalid_siret": checked.height - int(checked["siret_valide"].sum()),
@@ -38,4 +38,7 @@ def warn(facts: Mapping[str, Any], parameters: Identifiers) -> tuple[str, ...]: 
 @cache
 def _checks() -> dict[str, pl.Expr]:
     """Made once: to make these expressions takes longer than to check a hundred rows with them."""
-    return {"siren_valide": vector.siren_valid(pl.col("siren")), "siret_valide": vector.siret_valid(pl.col("siret"))}
+    return {
+        "siren_valide": expressions.siren_valid(pl.col("siren")),
+        "siret_valide": expressions.siret_valid(pl.col("siret")),
+    }

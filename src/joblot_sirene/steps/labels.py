@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from joblot_sirene.register import codes, naf
+from joblot_sirene.register import code_lists, naf
 from joblot_sirene.steps.model import Inputs, Outcome
 
 if TYPE_CHECKING:
@@ -28,10 +28,12 @@ def run(frame: pl.DataFrame, parameters: Labels, inputs: Inputs) -> Outcome:  # 
         section=_label("naf", {code: letter for code, (letter, _) in sections.items()}),
         section_libelle=_label("naf", {code: text for code, (_, text) in sections.items()}),
         forme_juridique_libelle=form.str.slice(0, 2).replace_strict(
-            codes.LEGAL_FORMS, default=form.str.slice(0, 1).replace_strict(codes.LEGAL_FORMS, default=None)
+            code_lists.LEGAL_FORMS, default=form.str.slice(0, 1).replace_strict(code_lists.LEGAL_FORMS, default=None)
         ),
-        effectifs_libelle=_label("tranche_effectifs", {band: text for band, (_, _, text) in codes.HEADCOUNTS.items()}),
-        departement_nom=_label("departement", dict(codes.DEPARTMENTS)),
+        effectifs_libelle=_label(
+            "tranche_effectifs", {band: text for band, (_, _, text) in code_lists.HEADCOUNTS.items()}
+        ),
+        departement_nom=_label("departement", dict(code_lists.DEPARTMENTS)),
         age_annees=_age(inputs),
     )
     unknown = labelled.select((pl.col("naf").is_not_null() & pl.col("naf_libelle").is_null()).sum()).item()

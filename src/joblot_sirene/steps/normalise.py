@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
 
-from joblot_sirene.register import codes, identifiers, naf, vector
+from joblot_sirene.register import code_lists, expressions, identifiers, naf
 from joblot_sirene.register.filters import UNKNOWN_CREATION
 from joblot_sirene.register.identifiers import repair_siren, repair_siret
 from joblot_sirene.register.layout import COLUMNS as REGISTER
@@ -179,9 +179,11 @@ def _person() -> pl.Expr:
 def _address(values: _Values) -> dict[str, pl.Expr]:
     number, street = pl.col("numeroVoieEtablissement"), pl.col("libelleVoieEtablissement")
     repetition = values.converted(
-        "indiceRepetitionEtablissement", lambda text: codes.REPETITIONS.get(text.upper(), text.upper())
+        "indiceRepetitionEtablissement", lambda text: code_lists.REPETITIONS.get(text.upper(), text.upper())
     )
-    kind = values.converted("typeVoieEtablissement", lambda text: codes.STREET_TYPES.get(text.upper(), text.upper()))
+    kind = values.converted(
+        "typeVoieEtablissement", lambda text: code_lists.STREET_TYPES.get(text.upper(), text.upper())
+    )
     return {
         "complement_adresse": _line(
             [pl.col("complementAdresseEtablissement"), pl.col("distributionSpecialeEtablissement")], ", "
@@ -205,7 +207,7 @@ def _department(values: _Values, of: Callable[[str | None, str | None], str | No
 
 
 def _region(commune: str | None, postal_code: str | None) -> str | None:
-    return codes.region_of(identifiers.department(commune, postal_code))
+    return code_lists.region_of(identifiers.department(commune, postal_code))
 
 
 def _line(parts: list[pl.Expr], separator: str) -> pl.Expr:
@@ -217,7 +219,7 @@ def _line(parts: list[pl.Expr], separator: str) -> pl.Expr:
 @cache
 def _is_malformed() -> pl.Expr:
     """Whether a row has a SIRET or SIREN that is not all of its digits, such as a spreadsheet leaves."""
-    return vector.digits(pl.col("siret"), 14).is_null() | vector.digits(pl.col("siren"), 9).is_null()
+    return expressions.digits(pl.col("siret"), 14).is_null() | expressions.digits(pl.col("siren"), 9).is_null()
 
 
 def _with_zeros(frame: pl.DataFrame) -> tuple[pl.DataFrame, int]:

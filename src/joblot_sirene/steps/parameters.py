@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from joblot_sirene.register.fields import quoted
+from joblot_sirene.fields import quoted
 from joblot_sirene.steps.model import COLUMNS, MADE_LATER
 
 if TYPE_CHECKING:

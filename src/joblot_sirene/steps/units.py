@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
 
-from joblot_sirene.register import vector
+from joblot_sirene.register import expressions
 from joblot_sirene.register.privacy import UNIT_STATUS_COLUMN
 from joblot_sirene.steps.model import Inputs, Outcome
 
@@ -41,10 +41,10 @@ def run(frame: pl.DataFrame, parameters: Units, inputs: Inputs) -> Outcome:
         facts: dict[str, Any] = {"joined": False}
         return Outcome(frame=frame, facts=facts, warnings=warn(facts, parameters))
     columns = [name for name in NEEDED if name in inputs.units.columns and name not in frame.columns]
-    units = inputs.units.select(*columns, _unit=vector.numbers(inputs.units["siren"]), _matched=pl.lit(value=True))
+    units = inputs.units.select(*columns, _unit=expressions.numbers(inputs.units["siren"]), _matched=pl.lit(value=True))
     if UNIT_STATUS_COLUMN in columns and units["_unit"].is_duplicated().any():
         units = units.with_columns(_strictest(UNIT_STATUS_COLUMN))
-    joined = frame.with_columns(_unit=vector.siren_numbers(frame)).join(
+    joined = frame.with_columns(_unit=expressions.siren_numbers(frame)).join(
         units.unique("_unit", keep="first", maintain_order=True), on="_unit", how="left", maintain_order="left"
     )
     facts = {"joined": True, "rows_without_unit": joined["_matched"].null_count()}

@@ -1,6 +1,6 @@
 """Rows of another file beside those of each request: legal units by SIREN, periods of the past by SIRET.
 
-The other file is read once as well, for any number of requests, and its rows are kept in the same spool. It knows keys and rows; it does
+The other file is read once as well, for any number of requests, and its rows are kept in the same row store. It knows keys and rows; it does
 not know what they are joined for.
 """
 
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
     import polars as pl
 
+    from joblot_sirene.stock.row_store import RowStore
     from joblot_sirene.stock.source import Source
-    from joblot_sirene.stock.spool import Spool
 
 _KEY = "__key"
 
@@ -42,9 +42,9 @@ class CompanionKeys:
 
         if not len(indices):
             return
-        from joblot_sirene.register import vector
+        from joblot_sirene.register import expressions
 
-        every = vector.siren_numbers(rows) if self.key == "siren" else vector.numbers(rows[self.key])
+        every = expressions.siren_numbers(rows) if self.key == "siren" else expressions.numbers(rows[self.key])
         numbers = every.gather(indices)
         requests = pl.concat([pl.repeat(request, count, dtype=pl.UInt32, eager=True) for request, count in shares])
         self._parts.append(pl.DataFrame({_KEY: numbers, REQUEST: requests}).drop_nulls().unique())
@@ -57,16 +57,21 @@ class CompanionKeys:
         return pl.concat([empty, *self._parts]).unique()
 
 
-def spool_companion(
-    companion: Companion, keys: CompanionKeys, spool: Spool, first: int, rows_per_slice: int, pause: Callable[[], None]
+def store_companion(
+    companion: Companion,
+    keys: CompanionKeys,
+    store: RowStore,
+    first: int,
+    rows_per_slice: int,
+    pause: Callable[[], None],
 ) -> None:
-    """Put each request's rows of the other file into the spool, under `first` and the request's number.
+    """Put each request's rows of the other file into the store, under `first` and the request's number.
 
     `pause` is called between slices.
     """
     import polars as pl
 
-    from joblot_sirene.register import vector
+    from joblot_sirene.register import expressions
 
     pairs = keys.pairs()
     if not pairs.height:
@@ -75,10 +80,10 @@ def spool_companion(
     columns = list(dict.fromkeys([companion.key, *companion.columns]))
     for rows in companion.source.batches(columns, rows_per_slice):
         pause()
-        numbers = pl.DataFrame({_KEY: vector.numbers(rows[companion.key])}).with_row_index(ROW)
+        numbers = pl.DataFrame({_KEY: expressions.numbers(rows[companion.key])}).with_row_index(ROW)
         matches = numbers.filter(pl.col(_KEY).is_in(keys_to_read))  # few: much cheaper to join than the whole slice
         if not matches.height:
             continue
         routed = matches.join(pairs, on=_KEY).sort(REQUEST, ROW)
         shares = routed.group_by(REQUEST, maintain_order=True).len().rows()
-        spool.add(rows, routed[ROW], [(first + request, count) for request, count in shares])
+        store.add(rows, routed[ROW], [(first + request, count) for request, count in shares])

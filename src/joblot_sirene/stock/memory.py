@@ -31,7 +31,7 @@ class MemoryLimitError(ActionError):
 
 
 class Budget:
-    """How the allowed bytes are shared out: to the slice being decoded, rows not yet routed, rows in the spool, datasets being built.
+    """How the allowed bytes are shared out: to the slice being decoded, rows not yet routed, rows in the store, datasets being built.
 
     The shares are rules of thumb: `check` is what holds the limit when rows are larger than usual.
     """
@@ -48,7 +48,7 @@ class Budget:
         self._columns = columns
         self.rows_per_slice = min(max(self._slice // (_VALUE_BYTES * columns), 2**15), _MOST_ROWS)
         self.unrouted = min(max(self.allowed // 16, 2**23), 2**26)
-        self.spool = self.allowed // 5
+        self.store = self.allowed // 5
         self.building = self.allowed // 5
         self._is_limited = bool(allowed)
 

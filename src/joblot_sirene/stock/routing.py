@@ -27,7 +27,7 @@ class RowRequest(NamedTuple):
 
     Attributes:
         name: for messages, different for each request.
-        rules: a row matches when any of these does (`naf.matching_rule`).
+        rules: a row matches when any of these does (`naf.matching_rules`).
         where: an expression over canonical columns that must hold as well; equal expressions of many requests are evaluated once.
         limit: take the first so many rows; None takes all.
     """

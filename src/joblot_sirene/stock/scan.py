@@ -1,7 +1,7 @@
 """One pass over a stock file for many requests: each gets its own rows, in the order of the file.
 
 The file is read in slices; of each slice only the rows that a request asks for are decoded. They are routed by code, one join a slice
-and not a filter a request, and kept in a spool on disk, so memory depends on the slice and not on how many rows match. Then each
+and not a filter a request, and kept in a row store on disk, so memory depends on the slice and not on how many rows match. Then each
 request's rows are passed to the function that builds its dataset. The same input gives each request the same rows in the same order, for
 any number of threads and megabytes.
 
@@ -14,12 +14,12 @@ from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
-from joblot_sirene.stock.companion import Companion, CompanionKeys, spool_companion
+from joblot_sirene.stock.companion import Companion, CompanionKeys, store_companion
 from joblot_sirene.stock.memory import ROW_BYTES, Budget
 from joblot_sirene.stock.prepare import find_prepared
 from joblot_sirene.stock.routing import REQUEST, ROW, Router, RowRequest
+from joblot_sirene.stock.row_store import RowStore, memory_size
 from joblot_sirene.stock.source import ORDER, ScanCancelledError, data_type
-from joblot_sirene.stock.spool import Spool, memory_size
 from joblot_sirene.stock.writers import ROWS_PER_GROUP, cut
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class Rows:
 
     def __init__(
         self,
-        spool: Spool,
+        store: RowStore,
         key: int,
         schema: dict[str, pl.DataType],
         counts: pl.DataFrame | None,
@@ -60,9 +60,9 @@ class Rows:
         self.companions = companions
         self.schema = schema
         self.counts = counts
-        self.height = spool.rows(key)
-        self.size = spool.size(key)
-        self._spool = spool
+        self.height = store.rows(key)
+        self.size = store.size(key)
+        self._store = store
         self._key = key
         self._in_order = in_order
 
@@ -84,14 +84,14 @@ class Rows:
         return pl.concat(self.frames(), rechunk=True)
 
     def forget(self) -> None:
-        """Free what these rows and their companions take in the spool."""
-        self._spool.forget(self._key)
+        """Free what these rows and their companions take in the store."""
+        self._store.forget(self._key)
         for rows in self.companions:
             rows.forget()
 
     def _parts(self) -> Iterator[pl.DataFrame]:
         if self.height:
-            return self._spool.frames(self._key)
+            return self._store.frames(self._key)
         import polars as pl
 
         return iter([pl.DataFrame(schema=self.schema)])
@@ -100,7 +100,7 @@ class Rows:
         import polars as pl
 
         empty = pl.DataFrame(schema={**self.schema, ORDER: pl.UInt32})
-        return pl.concat([empty, *self._spool.frames(self._key)], rechunk=True).sort(ORDER).drop(ORDER)
+        return pl.concat([empty, *self._store.frames(self._key)], rechunk=True).sort(ORDER).drop(ORDER)
 
 
 class _Pending(Generic[T]):
@@ -175,29 +175,29 @@ def scan(
         MemoryLimitError: the limit is not enough, or a file's rows are too large for it.
         ScanCancelledError: `cancelled` returned true.
         SourceError: the file is damaged.
-        SpoolError: `folder` has no room.
+        RowStoreError: `folder` has no room.
     """
     router = Router(requests)
     budget = Budget(max_ram_bytes, len({*columns, *router.columns}))
-    with Spool(folder, budget.spool) as spool:
-        pass_ = _Pass(source, requests, router, columns, budget, spool, cancelled, progress)
+    with RowStore(folder, budget.store) as store:
+        pass_ = _Pass(source, requests, router, columns, budget, store, cancelled, progress)
         pass_.keys = [CompanionKeys(companion.key) for companion in companions]
         pass_.read(tally, ahead=threads > 1)
         for number, (companion, keys) in enumerate(zip(companions, pass_.keys, strict=True), 1):
-            spool_companion(companion, keys, spool, number * len(requests), budget.rows_per_slice, pass_.pause)
+            store_companion(companion, keys, store, number * len(requests), budget.rows_per_slice, pass_.pause)
         counts = router.share(pass_.counts, tally, len(requests)) if tally else [None] * len(requests)
         schema = {name: data_type(name) for name in columns}
 
         def rows_of(number: int) -> Rows:
-            # in the spool the requests' own rows come first, then those of the first companion file for each request, and so on
+            # in the store the requests' own rows come first, then those of the first companion file for each request, and so on
             keys = range(number, number + (len(companions) + 1) * len(requests), len(requests))
             companion_rows = [
-                Rows(spool, key, _schema(companion), None, in_order=True)
+                Rows(store, key, _schema(companion), None, in_order=True)
                 for key, companion in zip(keys[1:], companions, strict=True)
             ]
             # a sorted copy keeps the order of the file within a code only: rows of several codes are put back into it
             in_order = pass_.in_order or number in router.single
-            return Rows(spool, number, schema, counts[number], in_order=in_order, companions=companion_rows)
+            return Rows(store, number, schema, counts[number], in_order=in_order, companions=companion_rows)
 
         pending = _Pending(on_done, threads, budget.building)
         with ThreadPoolExecutor(threads) as pool:
@@ -216,7 +216,7 @@ def _schema(companion: Companion) -> dict[str, pl.DataType]:
 
 
 class _Pass:
-    """The one reading of the file: from slices to rows in the spool."""
+    """The one reading of the file: from slices to rows in the store."""
 
     def __init__(
         self,
@@ -225,7 +225,7 @@ class _Pass:
         router: Router,
         columns: Sequence[str],
         budget: Budget,
-        spool: Spool,
+        store: RowStore,
         cancelled: Callable[[], bool],
         progress: Callable[[float], None] | None,
     ) -> None:
@@ -234,7 +234,7 @@ class _Pass:
         self._columns = list(dict.fromkeys([*columns, *router.columns]))
         self._passed_on = list(columns)
         self._budget = budget
-        self._spool = spool
+        self._store = store
         self._cancelled = cancelled
         self._progress = progress
         self._remaining = [request.limit for request in requests]
@@ -245,7 +245,7 @@ class _Pass:
         self.in_order = True
 
     def read(self, tally: Sequence[str], *, ahead: bool) -> None:
-        """Fill the spool, and count by the columns of `tally`."""
+        """Fill the store, and count by the columns of `tally`."""
         source, spans = self._prepared() or (self._source, None)
         self.in_order = source is self._source
         rows_per_slice = self._budget.rows_per_slice
@@ -319,14 +319,14 @@ class _Pass:
         indices, shares = self._within_limits(pairs[ROW], pairs.group_by(REQUEST, maintain_order=True).len().rows())
         passed_on = rows.select(*self._passed_on, *([] if self.in_order else [ORDER]))
         if len(shares) > _MOST_FILTERED:
-            self._spool.add(passed_on, indices, shares)
+            self._store.add(passed_on, indices, shares)
         else:
             self._add_filtered(passed_on, indices, shares)
         for keys in self.keys:
             keys.add(rows, indices, shares)
 
     def _add_filtered(self, rows: pl.DataFrame, indices: pl.Series, shares: Sequence[tuple[int, int]]) -> None:
-        """As `spool.add`, request by request, without moving the rows of one that takes all."""
+        """As `store.add`, request by request, without moving the rows of one that takes all."""
         import polars as pl
 
         offset = 0
@@ -335,7 +335,7 @@ class _Pass:
             if count < rows.height:
                 mask = pl.repeat(value=False, n=rows.height, eager=True)
                 part = rows.filter(mask.scatter(indices.slice(offset, count), values=True))
-            self._spool.add(part, None, [(request, count)])
+            self._store.add(part, None, [(request, count)])
             offset += count
 
     def _within_limits(

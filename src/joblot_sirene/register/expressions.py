@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from joblot_sirene.register import identifiers
-from joblot_sirene.register.codes import LEGAL_FORM_COLUMN, NATURAL_PERSON
+from joblot_sirene.register.code_lists import LEGAL_FORM_COLUMN, NATURAL_PERSON
 from joblot_sirene.register.filters import UNKNOWN_CREATION, Filters, establishment_part
-from joblot_sirene.register.naf import Selection, matching_rule
+from joblot_sirene.register.naf import Selection, matching_rules
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -29,7 +29,7 @@ def matches(selection: Selection) -> pl.Expr:
             if rule.nomenclature_column is None
             else pl.col(rule.nomenclature_column).fill_null("").is_in(sorted(rule.nomenclatures))
         )
-        for rule in matching_rule(selection)
+        for rule in matching_rules(selection)
     )
 
 

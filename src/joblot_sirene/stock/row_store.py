@@ -25,7 +25,7 @@ _ROWS_PER_PART: Final = 2**12
 """Of a part, which is written at once. Keys share parts: a part for each of hundreds of keys would be tiny."""
 
 
-class SpoolError(SireneError):
+class RowStoreError(SireneError):
     """The folder for temporary rows cannot be written, or its disk is full."""
 
     exit_code = 1
@@ -50,7 +50,7 @@ class _Piece(NamedTuple):
     rows: int
 
 
-class Spool:
+class RowStore:
     """Rows by key, a number; those of a key stay in the order in which they were added. In memory up to `most_bytes` in all.
 
     One thread adds, several may read. Keys are best read and forgotten in ascending order: what neighbours share is then read once.
@@ -82,7 +82,7 @@ class Spool:
         """Add the rows at `indices` (None: all, as they are), sorted by key; `shares` are the keys in order, with the rows of each.
 
         Raises:
-            SpoolError: the disk is full.
+            RowStoreError: the disk is full.
         """
         # a few thousand at a time: the memory of large columns comes fresh from the system, page by page, each time
         if indices is None:
@@ -158,8 +158,8 @@ class Spool:
             if not part.users:
                 part.frame = None
 
-    def _write_error(self, error: OSError) -> SpoolError:
-        return SpoolError(
+    def _write_error(self, error: OSError) -> RowStoreError:
+        return RowStoreError(
             f"cannot write temporary rows to `{self._folder}`: {reason_of(error)}",
             hint="make room there, or choose another output folder",
         )

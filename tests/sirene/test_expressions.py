@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from joblot_sirene.register import identifiers, naf, vector
+from joblot_sirene.register import expressions, identifiers, naf
 from joblot_sirene.register.layout import COLUMNS
 from sirene import reference
 
@@ -59,7 +59,7 @@ TYPES = {"dateCreationEtablissement": pl.Date, "etablissementSiege": pl.Boolean}
 def test_r86_filters_in_bulk_keep_what_the_reference_keeps(rows, tree):
     chosen = reference.read_filters(tree)
     frame = pl.DataFrame(rows, schema={name: TYPES.get(name, pl.String) for name in rows[0]})
-    assert frame.select(kept=vector.keeps(chosen)).to_series().to_list() in (
+    assert frame.select(kept=expressions.keeps(chosen)).to_series().to_list() in (
         [reference.keeps(row, chosen) for row in rows],
         [True],
     )
@@ -69,7 +69,7 @@ def test_r86_filters_in_bulk_keep_what_the_reference_keeps(rows, tree):
 @given(st.lists(st.text("0123456789A", max_size=15), min_size=1))
 def test_numbers_are_checked_as_python_stdnum_does(texts):
     frame = pl.DataFrame({"t": [*texts, "35600000000048", "35600000049837", "73282932000074", "732829320"]})
-    found = frame.select(siren=vector.siren_valid(pl.col("t")), siret=vector.siret_valid(pl.col("t")))
+    found = frame.select(siren=expressions.siren_valid(pl.col("t")), siret=expressions.siret_valid(pl.col("t")))
     assert found["siren"].to_list() == [identifiers.siren_valid(text) for text in frame["t"]]
     assert found["siret"].to_list() == [identifiers.siret_valid(text) for text in frame["t"]]
 
@@ -79,7 +79,7 @@ def test_numbers_are_checked_as_python_stdnum_does(texts):
 def test_exactly_the_right_last_digits_pass(prefix, order, of_la_poste):
     [siren] = [number for last in range(10) if identifiers.siren_valid(number := f"{prefix:08d}{last}")]
     texts = [f"{identifiers.LA_POSTE if of_la_poste else siren}{order:04d}{last}" for last in range(10)]
-    found = pl.DataFrame({"t": texts}).select(vector.siret_valid(pl.col("t"))).to_series().to_list()
+    found = pl.DataFrame({"t": texts}).select(expressions.siret_valid(pl.col("t"))).to_series().to_list()
     assert found == [identifiers.siret_valid(text) for text in texts]
     assert any(found)
 
@@ -98,7 +98,7 @@ def test_departments_are_the_same(places):
     frame = pl.DataFrame(
         {"c": [c for c, _ in places], "p": [p for _, p in places]}, schema={"c": pl.String, "p": pl.String}
     )
-    found = frame.select(vector.department(pl.col("c"), pl.col("p"))).to_series().to_list()
+    found = frame.select(expressions.department(pl.col("c"), pl.col("p"))).to_series().to_list()
     assert found == [identifiers.department(c, p) for c, p in places]
 
 
@@ -106,14 +106,14 @@ def test_departments_are_the_same(places):
 @given(st.lists(st.tuples(st.floats(100_000, 1_250_000), st.floats(6_000_000, 7_200_000)), min_size=1, max_size=50))
 def test_places_are_the_same(points):
     frame = pl.DataFrame(points, schema=["x", "y"], orient="row")
-    longitude, latitude = vector.lambert93(pl.col("x"), pl.col("y"))
+    longitude, latitude = expressions.lambert93(pl.col("x"), pl.col("y"))
     for found, point in zip(frame.select(a=longitude, b=latitude).rows(), points, strict=True):
         assert found == pytest.approx(tuple(identifiers.lambert93(*point)), abs=1e-7)
 
 
 def test_the_vat_number_has_the_key_of_the_siren():
     frame = pl.DataFrame({"s": ["356000000", "732829320", "x", None]})
-    assert frame.select(vector.vat_number(pl.col("s"))).to_series().to_list() == [
+    assert frame.select(expressions.vat_number(pl.col("s"))).to_series().to_list() == [
         "FR39356000000",
         "FR44732829320",
         None,
@@ -128,5 +128,5 @@ def test_matching_needs_no_other_column_than_its_rule():
             "nomenclatureActivitePrincipaleEtablissement": ["NAFRev2", None],
         }
     )
-    assert frame.select(vector.matches(naf.parse_code("69"))).to_series().to_list() == [True, False]
+    assert frame.select(expressions.matches(naf.parse_code("69"))).to_series().to_list() == [True, False]
     assert set(frame.columns) <= set(COLUMNS)
