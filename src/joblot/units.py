@@ -78,14 +78,3 @@ def format_duration(seconds: float) -> str:
         return f"{minutes // 60}h{minutes % 60:02d}m"
     hours = round(whole / 3600)
     return f"{hours // 24}d{hours % 24:02d}h"
-
-
-def format_size(count: float) -> str:
-    """`512 B`, `1.5 KiB`, `2.0 GiB`."""
-    if count < 1024:
-        return f"{int(count)} B"
-    for unit in ("KiB", "MiB", "GiB"):
-        count /= 1024
-        if count < 1024:
-            return f"{count:.1f} {unit}"
-    return f"{count / 1024:.1f} TiB"

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from joblot.units import MAX_BYTES, MAX_SECONDS, format_duration, format_size, parse_duration, parse_size
+from joblot.units import MAX_BYTES, MAX_SECONDS, format_duration, parse_duration, parse_size
 
 
 @pytest.mark.parametrize(
@@ -73,14 +73,6 @@ def test_sizes_out_of_range(value):
 )  # fmt: skip
 def test_durations_for_people(seconds, text):
     assert format_duration(seconds) == text
-
-
-@pytest.mark.parametrize(
-    ("count", "text"),
-    [(0, "0 B"), (1023, "1023 B"), (1536, "1.5 KiB"), (1 << 20, "1.0 MiB"), (2 << 30, "2.0 GiB"), (3 << 40, "3.0 TiB")],
-)
-def test_sizes_for_people(count, text):
-    assert format_size(count) == text
 
 
 @given(st.integers(0, 86400 * 300))

@@ -14,8 +14,7 @@ from msgspec.structs import replace
 
 from joblot.config.check import check
 from joblot.config.jobs import LoadOptions
-from joblot.config.source import Format, ParsedText, decode_text, format_of, parse, read_bytes
-from joblot.config.tree import from_python
+from joblot.config.source import Format, decode_text, format_of, parse, read_bytes
 from joblot.core.model import Config, Signature
 from joblot.core.plan import encoded
 from joblot.digest import blake2b
@@ -24,7 +23,6 @@ from joblot.errors import ConfigError, Diagnostic
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from joblot.config.tree import Problem
 
 Lookup = Callable[[str], Signature | None]
 Names = Callable[[], Iterable[str]]
@@ -102,40 +100,6 @@ def load_text(
             default_name=stem,
             options=options,
         )
-
-
-def from_data(
-    data: Mapping[str, Any],
-    *,
-    folder: Path,
-    file: str = "",
-    lookup: Lookup,
-    names: Names,
-    vars: Mapping[str, Any] = _NONE_GIVEN,
-    strict: bool = True,
-) -> Config:
-    """The batch in a dictionary of the same form as a file; paths, dates and tuples are taken as well.
-
-    Raises:
-        ConfigError: with everything that is wrong.
-    """
-    options = LoadOptions(variables=vars, lookup=lookup, names=names, strict=strict, importer=None)
-    problems: list[Problem] = []
-    try:
-        document = ParsedText(from_python(data, (), problems), file)
-    except RecursionError:
-        raise ConfigError([Diagnostic("limit", "the data is nested too deeply", file=file)]) from None
-    if problems:
-        raise ConfigError(document.diagnostics(problems))
-    config, _ = check(
-        document,
-        folder=os.path.abspath(folder),  # noqa: PTH100
-        source="",
-        digest="",
-        default_name="batch",
-        options=options,
-    )
-    return config
 
 
 def encode(config: Config) -> bytes:

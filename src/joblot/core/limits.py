@@ -14,9 +14,9 @@ MAX_BUNDLE: Final = 1000
 class Limits(Struct, kw_only=True):
     """How a run is to be driven; fixed for its life in one process.
 
-    `slots` attempts run at once; `named` are the named resources; `seed` makes jitter repeatable; `crash_limit` is how often a job may be lost with the machinery
-    around it: from then on it runs alone, and when it is lost alone it has failed; `expected_memory` says in bytes what jobs, by number,
-    that declare none are taken to need; `max_bundle` is how many jobs are run as one.
+    `slots` attempts run at once; `named` are the named resources; `seed` makes jitter repeatable; `crash_limit` is how often a job may be
+    lost with the machinery around it: from then on it runs alone, and when it is lost alone it has failed; `expected_memory` says in bytes
+    what jobs, by number, that declare none are taken to need; `max_bundle` is how many jobs are run as one.
     """
 
     slots: int = 1

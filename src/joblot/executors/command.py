@@ -1,4 +1,4 @@
-"""A shell command as an attempt: what to execute, with which environment, and the outcome for its exit status.
+"""A shell command as an attempt: what to execute, with which environment; and the outcome for an exit status, of a worker's process too.
 
 It starts nothing: the warden and the inline executor do.
 """

@@ -109,7 +109,6 @@ class Engine:
         self._queued_outcomes: list[Outcome] = []
         self._kill_by: float | None = None
         self._look_at = 0.0
-        self._ended_here: list[Outcome] = []
         self._once = any(spec.once for spec in self._plan.config.jobs)
         self._values = Values(state.plan, state, run_id)
         self._watch = watch
@@ -154,9 +153,6 @@ class Engine:
         return state.status
 
     def _wait(self) -> list[Outcome]:
-        if self._ended_here:
-            ended, self._ended_here = self._ended_here, []
-            return ended
         if self._queued_outcomes:
             early, self._queued_outcomes = self._queued_outcomes, []
             return early
@@ -273,7 +269,7 @@ class Engine:
                 outcome = find_items(self._plan, self._values, job, numbers[job], self._clock.now() - self._zero)
                 if outcome.kind == "ok" and outcome.message:
                     self._warn(f"{self._plan.name(job)}: {outcome.message}")
-                self._ended_here.append(outcome)
+                self._queued_outcomes.append(outcome)
                 continue
             if job >= self._known:
                 attempt.spec = self._plan.spec(job)
@@ -283,7 +279,7 @@ class Engine:
                 except (JoblotError, ValueError, RecursionError) as error:
                     message = error.message if isinstance(error, JoblotError) else str(error)
                     outcome = Outcome(job, numbers[job], "error", None, message=message, reason="bad_reference")
-                    self._ended_here.append(outcome)
+                    self._queued_outcomes.append(outcome)
                     continue
             if self._watch is not None:
                 self._watch.began(job)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from joblot.config.load import decode, encode, from_data, load, load_text
+from joblot.config.load import decode, encode, load, load_text
 from joblot.core.model import Config, FilePosition, JobSpec, Retry
 from joblot.errors import ConfigError, JoblotError
 from messages.signatures import SIGNATURES
@@ -184,7 +184,7 @@ def without_places(config: Config) -> bytes:
     return json.dumps(bare, sort_keys=True)
 
 
-def test_r29_the_same_batch_in_yaml_toml_json_and_python(read):
+def test_r29_the_same_batch_in_yaml_toml_and_json(read):
     """R29."""
     yaml = read(YAML)
     assert [job.place for job in yaml.jobs] == [FilePosition("batch.yaml", 8, 5), FilePosition("batch.yaml", 12, 5)]
@@ -196,8 +196,7 @@ def test_r29_the_same_batch_in_yaml_toml_json_and_python(read):
     toml = read(TOML, "toml")
     assert [job.place for job in toml.jobs] == [FilePosition("batch.toml", 11, 1), FilePosition("batch.toml", 16, 1)]
     as_json = read(json.dumps(DATA, default=str), "json")
-    as_data = from_data(DATA, folder=Path("/batches"), **ACTIONS)
-    assert without_places(yaml) == without_places(toml) == without_places(as_json) == without_places(as_data)
+    assert without_places(yaml) == without_places(toml) == without_places(as_json)
 
 
 def test_config_survives_being_stored(read):
@@ -250,30 +249,6 @@ def test_import_that_fails_is_an_error_at_its_place(errors):
     (found,) = errors("imports:\n  - good.py\n  - bad.py\njobs: []\n", importer=importer)
     assert found.head() == "batch.yaml:3:5: error: cannot import `/batches/bad.py`"
     assert found.hint == "mend it"
-
-
-@pytest.mark.parametrize(
-    ("data", "path", "message"),
-    [
-        ({"jobs": [{"name": "a", "run": {1, 2}}]}, "jobs[0].run", "a value of type `set` cannot stand in a batch"),
-        ({"jobs": [{"name": "a", "run": "x", "env": {1: "x"}}]}, "jobs[0].env", "key `1` is not a text"),
-        ({"jobs": [{"name": "a", "run": "x", "retry": 0}]}, "jobs[0].retry", "`retry` must be at least 1, got 0"),
-        ({"jobs": [{"name": "a", "run": "x"}, {"name": "a", "run": "x"}]}, "jobs[1].name", "duplicate job name `a` (first at `jobs[0].name`)"),
-        ({"jobs": 5}, "jobs", "`jobs` must be a list, not the number 5"),
-        ({"jobs": [], "timeout": float("nan")}, "timeout", "not a number that a batch can hold: it is infinite or no number at all"),
-    ],
-)  # fmt: skip
-def test_mistakes_in_python_data_have_a_path(data, path, message):
-    with pytest.raises(ConfigError) as caught:
-        from_data(data, folder=Path("/x"), **ACTIONS)
-    assert [(item.path, item.message) for item in caught.value.diagnostics] == [(path, message)]
-
-
-def test_python_data_that_holds_itself_is_an_error():
-    data: dict = {"jobs": []}
-    data["x-me"] = data
-    with pytest.raises(ConfigError, match="the data is nested too deeply"):
-        from_data(data, folder=Path("/x"), **ACTIONS)
 
 
 def test_i6_text_that_is_not_unicode_is_an_error():
