@@ -49,7 +49,7 @@ def done(request, result):
     if result is not None:
         raise result
 active = pl.col(STATE) == "A"
-requests = [RowRequest(code, naf.matching_rule(naf.parse_code(code)), active) for code in codes]
+requests = [RowRequest(code, naf.matching_rules(naf.parse_code(code)), active) for code in codes]
 scan(open_source(path), requests, columns=COLUMNS, build=build, on_done=done, folder=out, max_ram_bytes=ram * 2**20)
 """
 POLARS = """
