@@ -36,11 +36,11 @@ $(VENV)/.dev: $(VENV)/.run
 demo: $(VENV)/.run  ## run the example that reads this machine's own standard library
 	joblot="$$(cd '$(BIN)' && pwd)/joblot" && cd examples/standard-library && "$$joblot" run joblot.yaml
 
-test: $(VENV)/.dev  ## all tests; those of joblot_sirene and of Dask apart, because polars and Dask begin threads and the others fork
+test: $(VENV)/.dev  ## all tests; those of joblot_sirene and of Dask apart, because polars and Dask begin threads and others fork
 	$(PYTEST) -m alone --ignore tests/sirene --ignore tests/dask
 	$(PYTEST) -m 'not alone' -n $(PROCESSES) --ignore tests/sirene --ignore tests/dask
 	$(PYTEST) -n $(PROCESSES) tests/sirene
-	$(PYTEST) tests/dask
+	$(PYTEST) -n $(PROCESSES) --dist loadfile tests/dask
 
 coverage: $(VENV)/.dev  ## the same under coverage.py, commands and workers included, and what share of lines and branches they reach
 	$(BIN)/coverage erase

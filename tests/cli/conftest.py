@@ -74,10 +74,10 @@ class Project:
     def _done(self, code: int, *streams: str) -> Done:
         return Done(code, *(text.replace(str(self.path), "DIR") for text in streams))
 
-    def wait_for(self, name: str) -> None:
-        """Until a file is there: how jobs of these tests say that they run."""
+    def wait_for(self, name: str, text: str = "") -> None:
+        """Until a file is there and holds a text: how jobs of these tests say that they run."""
         until = time.monotonic() + 30
-        while not (self.path / name).exists():
+        while not ((self.path / name).exists() and text in (self.path / name).read_text()):
             assert time.monotonic() < until, f"{name} was never made"
             time.sleep(0.02)
 

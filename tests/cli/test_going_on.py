@@ -263,6 +263,7 @@ def test_cancel_of_a_run_that_is_not_running_says_so(joblot):
 def test_nothing_of_a_run_is_left_when_its_shell_goes_away(joblot, waiting):
     """G3 through the command line: HUP is an orderly stop."""
     joblot.interrupt(waiting, signal.SIGHUP)
+    joblot.wait_for(".joblot/runs/r1/events.jsonl", "run_stopping")  # two at once are one to the kernel
     joblot.interrupt(waiting, signal.SIGHUP)
     assert ended(joblot, waiting)[0] in (130, 143)
     assert processes_in(joblot.path) == []

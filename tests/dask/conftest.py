@@ -11,8 +11,9 @@ import contract.test_executors
 
 cloudpickle.register_pickle_by_value(contract.test_executors)  # what the workers could not import
 
-# Dask looks a hundred times a second at what its workers do, for its dashboard: most of what idle workers cost.
+# Many times a second Dask looks at what its workers do and how late it is itself, for its dashboard: most of what idle workers cost.
 os.environ["DASK_DISTRIBUTED__WORKER__PROFILE__ENABLED"] = "False"
+os.environ["DASK_DISTRIBUTED__ADMIN__TICK__INTERVAL"] = "1s"
 dask.config.refresh()
 
 

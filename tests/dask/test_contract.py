@@ -18,6 +18,7 @@ NOT_HERE = {
     "test_a_warden_that_is_gone_is_no_want_of_room": "looks into the local executor",
     "test_what_had_not_begun_when_the_warden_was_killed_is_not_lost": "looks into the local executor",
     "test_an_attempt_whose_worker_takes_long_to_start_stays_with_it": "looks into the local executor",
+    "test_a_time_limit_shorter_than_the_start_of_a_worker_is_kept": "runs its batch on the local executor",
     "test_nothing_outlives_a_killed_runner": "forks; see test_ends",
     "test_close_leaves_no_process_and_no_spool_names_behind": "looks into the local executor; see test_ends",
 }

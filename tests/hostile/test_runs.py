@@ -9,6 +9,7 @@ import sqlite3
 import sys
 import textwrap
 import time
+from contextlib import closing
 from typing import Any
 
 import pytest
@@ -77,9 +78,13 @@ def test_a_request_to_a_dead_runner_does_not_cancel_the_resumed_run(hostile: Any
     killed = hostile.start(*JOBLOT, "run", "batch.yaml", "--run-id", "R")
     hostile.wait_for("ran")
     killed.send_signal(signal.SIGSTOP)
-    assert hostile.joblot("cancel", "R").code == 0
+    asking = hostile.start(*JOBLOT, "cancel", "R")
+    with closing(sqlite3.connect(hostile.folder / ".joblot/journal.db")) as journal:
+        while not journal.execute("SELECT count(*) FROM request").fetchone()[0]:
+            time.sleep(0.01)
     killed.kill()
     hostile.end(killed)
+    assert hostile.end(asking).code == 0
     ended = hostile.joblot("resume", "R")
     assert (ended.code, (hostile.folder / "ran").read_text()) == (0, "a\na\nb\n")
 
@@ -354,7 +359,7 @@ def test_a_locked_database_does_not_hold_up_timeouts(hostile: Any) -> None:
     hostile.wait_for("began")
     other = sqlite3.connect(hostile.folder / ".joblot/journal.db", isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
-    time.sleep(5)
+    time.sleep(2.5)
     other.execute("ROLLBACK")
     other.close()
     hostile.end(process)
