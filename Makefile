@@ -90,6 +90,7 @@ campaigns: $(VENV)/.dev  ## all campaigns, KILLS and ROUNDS long
 	$(BIN)/python tests/torture/contain.py --rounds $(ROUNDS)
 	$(BIN)/python tests/torture/timeouts.py
 	$(BIN)/python tests/torture/hostile.py --cases $$(( $(KILLS) * 1000 ))
+	$(BIN)/python tests/torture/shell.py --cases $$(( $(KILLS) * 1000 ))
 	$(BIN)/python tests/torture/fuzz.py --cases $$(( $(KILLS) * 1000 ))
 	$(BIN)/python tests/torture/flood.py --gb 5
 	$(BIN)/python tests/torture/memory.py

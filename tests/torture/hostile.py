@@ -44,7 +44,7 @@ from joblot.config.load import decode, encode, load_text
 from joblot.core.references import LITERAL, OPENING, substitute
 from joblot.errors import ConfigError, JoblotError
 from joblot.executors.protocol import RunContext
-from joblot.executors.command import CommandBuilder
+from joblot.executors.command import CommandBuilder, filled_argv
 from joblot.core.provenance import LastSuccess
 from joblot.journal.folder import RunFolder
 from joblot.journal.sqlite import SqliteJournal
@@ -262,12 +262,14 @@ class Campaign:
         }
         spec = self.load(document, "json").jobs[1]
         scope = {"run": {"id": "r1"}, "jobs": {"a": {"result": {f"v{n}": value for n, value in enumerate(results)}}}}
-        command = substitute(spec.run, scope, shell=True)
+        argv = filled_argv(
+            spec.run, substitute(spec.given, scope) | {f"jobs.a.result.v{n}": v for n, v in enumerate(results)}
+        )
         given = {name: substitute(value, scope) for name, value in spec.env.items()}
         shell = "bash" if number % 2 and shutil.which("bash") else "sh"
         done = subprocess.run(
-            [shell],
-            input=command.encode(),
+            [shell, *argv[1:]],
+            stdin=subprocess.DEVNULL,
             capture_output=True,
             env={"PATH": os.environ["PATH"], **given},
             cwd=self.batch_dir,

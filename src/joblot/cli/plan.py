@@ -20,6 +20,7 @@ from joblot.cli.options import (
     state_option,
     variables_option,
 )
+from joblot.core.provenance import shown_command
 from joblot.errors import EXIT_OK
 from joblot.reports.text import fan_out_words, taking_part
 
@@ -149,7 +150,8 @@ def _judged(spec: JobSpec, unknown: set[str], verdict: Verdict) -> Verdict:
 
 def _what(spec: JobSpec) -> str:
     if spec.run is not None:
-        text = spec.run if isinstance(spec.run, str) else " ".join(spec.run)
+        run = shown_command(spec)
+        text = " ".join(run) if isinstance(run, list) else run or ""
         return "run: " + " ".join(text.split())
     return f"{spec.action} {spec.input}" if isinstance(spec.input, str) else f"{spec.action}"
 
@@ -201,7 +203,7 @@ def _as_parts(part: _Part, unknown: set[str], verdicts: list[Verdict], expected:
 
 def _job_as_data(plan: Plan, job: int, unknown: set[str], verdict: Verdict) -> dict[str, Any]:
     spec = plan.spec(job)
-    what = {"action": spec.action} if spec.run is None else {"run": spec.run}
+    what = {"action": spec.action} if spec.run is None else {"run": shown_command(spec)}
     return {
         "job": spec.name,
         **what,

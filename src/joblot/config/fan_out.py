@@ -13,7 +13,7 @@ from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any, Final
 
 from joblot.config.fields import Mismatch, Sink, is_variable_name, label, mapping
-from joblot.config.items import SOURCES, Columns, ItemsError, read_items, rows_to_columns, source_of
+from joblot.config.items import SOURCES, Columns, ItemsError, items_of_command, read_items, rows_to_columns, source_of
 from joblot.config.params import convert_params
 from joblot.config.tree import Keys, describe, inspect
 from joblot.core import references as template
@@ -306,7 +306,11 @@ def _foreach(sink: Sink, value: Any, keys: Keys, folder: str, kept: Kept) -> tup
         ((kind, source),) = given.items()
         if kind not in SOURCES:
             raise Mismatch(f"cannot be read from `{shorten(kind)}`", hint=did_you_mean(kind, SOURCES) or _ABOUT_FOREACH)
-        columns = read_items(kind, _source_text(source, kind), folder)
+        if isinstance(source, tuple):  # a command with values
+            shown, argv = source
+            columns = items_of_command(shown, argv, folder)
+        else:
+            columns = read_items(kind, _source_text(source, kind), folder)
     elif isinstance(value, list):
         columns = rows_to_columns(map(kept, value))
     else:

@@ -175,12 +175,21 @@ def _lines(source: str, folder: str) -> Columns:
 
 
 def _command(command: str, folder: str) -> Columns:
+    return items_of_command(command, ["/bin/sh", "-c", command], folder)
+
+
+def items_of_command(shown: str, argv: list[str], folder: str) -> Columns:
+    """The lines that a command prints; `shown` is what messages call it.
+
+    Raises:
+        ItemsError: it fails, or prints too much, or for too long.
+    """
     import subprocess
 
-    shown = shorten(command)
+    shown = shorten(shown)
     try:
         process = subprocess.Popen(
-            ["/bin/sh", "-c", command],
+            argv,
             cwd=folder,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,

@@ -44,6 +44,11 @@ if typing.TYPE_CHECKING:
 
     Resolver = Callable[[Reference], Any]
 
+_CODE: Final = {
+    "shell": ("command", "write `run` in place of `action`: there a value is never code"),
+    "python": ("code", "pass it in `args`, which the code finds in `sys.argv`"),
+}
+"""Actions that run one of their parameters as a program, and what to do with a value instead."""
 _QUICK: Final = frozenset({"name", "action", "run", "input", "params", "needs", "outputs"})
 _NEVER: Final[tuple[str, ...]] = ("never",)
 _MOST_REMEMBERED: Final = 1000
@@ -112,27 +117,29 @@ class JobReader(Sink):
         self._way = ""
         self._fan: FanOut | None = None
         """How the job at hand stands for many, if it does."""
+        self._given: dict[str, Any] = {}
+        """What the references of its command stand for."""
         self._base: dict[str, Any] = {}
         self._base_retry: dict[str, Any] = {}
 
     # --- references ---------------------------------------------------------------------------
 
-    def fill(self, value: Any, keys: Keys, resolve: Resolver, *, shell: bool = False, keep: bool = False) -> Any:
+    def fill(self, value: Any, keys: Keys, resolve: Resolver, *, keep: bool = False) -> Any:
         """The value with its references filled in, or `MISSING` when one is wrong."""
         before = len(self.problems)
-        filled = self._fill(value, keys, resolve, shell, keep)
+        filled = self._fill(value, keys, resolve, keep)
         return filled if len(self.problems) == before else MISSING
 
-    def _fill(self, value: Any, keys: Keys, resolve: Resolver, shell: bool, keep: bool) -> Any:
+    def _fill(self, value: Any, keys: Keys, resolve: Resolver, keep: bool) -> Any:
         if isinstance(value, str):
-            return self._fill_text(value, keys, resolve, shell, keep) if OPENING in value else value
+            return self._fill_text(value, keys, resolve, keep) if OPENING in value else value
         if isinstance(value, dict):
-            return {key: self._fill(item, (*keys, key), resolve, shell, keep) for key, item in value.items()}
+            return {key: self._fill(item, (*keys, key), resolve, keep) for key, item in value.items()}
         if isinstance(value, list):
-            return [self._fill(item, (*keys, index), resolve, shell, keep) for index, item in enumerate(value)]
+            return [self._fill(item, (*keys, index), resolve, keep) for index, item in enumerate(value)]
         return value
 
-    def _fill_text(self, text: str, keys: Keys, resolve: Resolver, shell: bool, keep: bool) -> Any:
+    def _fill_text(self, text: str, keys: Keys, resolve: Resolver, keep: bool) -> Any:
         try:
             pieces = template.split(text)
         except TemplateError as error:
@@ -147,7 +154,7 @@ class JobReader(Sink):
                     self._refuse(error, piece.text, keys)
         if len(self.problems) != before:
             return text
-        return template.fill(text, resolve, shell=shell, keep=keep)
+        return template.fill(text, resolve, keep=keep)
 
     def _refuse(self, error: TemplateError, inside: str, keys: Keys) -> None:
         code = CONSEQUENCE if isinstance(error, ConsequenceError) else "reference"
@@ -410,7 +417,7 @@ class JobReader(Sink):
 
     def _fan_out(self, job: dict[str, Any], keys: Keys) -> tuple[str, FanOut | None]:
         """How the job stands for many: the field that says so and what it comes to; None when it is one job."""
-        self._way, self._fan = "", None
+        self._way, self._fan, self._given = "", None, {}
         given = [way for way in WAYS if way in job]
         if not given:
             if "max_parallel" in job:
@@ -430,9 +437,29 @@ class JobReader(Sink):
         if way == "foreach" and isinstance(value, str) and _is_deferred(value):
             return way, self._from_result(value, job, at)
         if not self.typed:  # items that a program gives are data, whatever is written in them
-            value = self.fill(value, at, self.known)
+            value = self._filled_source(value, at)
         folder = self._scope["batch"]["folder"]
         return way, None if value is MISSING else read_fan_out(self, way, value, at, folder, secrets=self._secrets)
+
+    def _filled_source(self, value: Any, keys: Keys) -> Any:
+        """Where items come from, with references filled in. A command with values becomes its text for messages and its words."""
+        if keys[-1] != "foreach" or not isinstance(value, dict) or not isinstance(value.get("command"), str):
+            return self.fill(value, keys, self.known)
+        rest = self.fill({name: item for name, item in value.items() if name != "command"}, keys, self.known)
+        command = self._filled_command(value["command"], (*keys, "command"), self.known)
+        if rest is MISSING or command is MISSING:
+            return MISSING
+        text, given = command
+        if not given:
+            return {**rest, "command": text}
+        from joblot.core.shelltext import read
+
+        script = read(text)
+        try:
+            return {**rest, "command": (script.shown(given), script.argv(given))}
+        except TemplateError as error:
+            self._refuse(error, "", (*keys, "command"))
+            return MISSING
 
     def _from_result(self, value: str, job: dict[str, Any], keys: Keys) -> FanOut | None:
         """Items that a job of the run finds."""
@@ -477,6 +504,8 @@ class JobReader(Sink):
             if name.startswith("x-") or name not in self._table or name in WAYS:
                 filled[name] = value
                 continue
+            if name == "params" and job.get("action") in _CODE:
+                self._refuse_code(*_CODE[job["action"]], value, (*keys, name))
             item = needs if name == "needs" else self._filled_field(name, value, keys, needs, deferred)
             if item is not MISSING:
                 filled[name] = item
@@ -484,38 +513,80 @@ class JobReader(Sink):
 
     def _filled_field(self, name: str, value: Any, keys: Keys, needs: Any, deferred: bool) -> Any:
         at = (*keys, name)
-        if name == "run" and isinstance(value, str):
-            return self._filled_command(value, at, needs, deferred)
         if name in DEFERRABLE:
             keep = deferred or self._fan is not None
-            return self.fill(value, at, lambda reference: self._now_or_later(reference, needs), keep=keep)
+            resolve = lambda reference: self._now_or_later(reference, needs)  # noqa: E731
+            if name == "run" and isinstance(value, str):
+                filled = self._filled_command(value, at, resolve, keep=keep)
+                if filled is MISSING:
+                    return MISSING
+                text, self._given = filled
+                return text
+            if name == "run" and isinstance(value, list) and _holds_opening(value):
+                self._warn_of_programs(value, at)
+            return self.fill(value, at, resolve, keep=keep)
         if name in ("outputs", "cwd"):
             return self.fill(value, at, self._inside_a_path, keep=self._fan is not None)
         if name in VARYING:
             return self.fill(value, at, self._known_or_item, keep=self._fan is not None)
         return self.fill(value, at, self.known)
 
-    def _filled_command(self, value: str, keys: Keys, needs: Any, deferred: bool) -> Any:
-        from joblot.config.shelltext import misplaced
+    def _filled_command(self, value: str, keys: Keys, resolve: Resolver, *, keep: bool = False) -> Any:
+        """A text for the shell, and what its references stand for, as far as it is known; `MISSING` when one is wrong.
 
+        The text stays as it is: no value becomes a part of it.
+        """
         try:
-            found = misplaced(template.split(value))
+            references = template.references(value)
         except TemplateError as error:
             self._refuse(error, error.inside, keys)
             return MISSING
-        if found is not None:
-            reference, where = found
-            hint = (
-                "take away the quotes: the value is put in as one quoted word"
-                if where == "quotes"
-                else "pass it through `env` instead"
-            )
-            message = f"`{reference.text}` stands in {where}, where its value is not safe"
-            self._refuse(TemplateError(message, hint=hint), reference.text, keys)
+        if not references:
+            filled = self.fill(value, keys, resolve, keep=keep)
+            return filled if filled is MISSING else (filled, {})
+        from joblot.core.shelltext import read
+
+        script = read(value)
+        place = script.misplaced
+        if place is not None:
+            name = place.reference.text
+            message = f"`{name}` stands in {place.refused}, where its value is not safe"
+            self._refuse(TemplateError(message, hint=place.hint), name, keys)
             return MISSING
-        resolve = lambda reference: self._now_or_later(reference, needs)  # noqa: E731
-        keep = deferred or self._fan is not None
-        return self.fill(value, keys, resolve, shell=True, keep=keep)  # noqa: S604 - it only means how values are quoted
+        values = [self.fill(f"{OPENING} {one.text} }}}}", keys, resolve, keep=keep) for one in references]
+        if any(item is MISSING for item in values):
+            return MISSING
+        pairs = zip(references, values, strict=True)
+        given = {reference.text: item for reference, item in pairs if reference.root not in LATER}
+        self._note_programs(script.programs, keys)
+        return value, given
+
+    def _refuse_code(self, parameter: str, hint: str, params: Any, keys: Keys) -> None:
+        """Refuse references in a parameter that is a program."""
+        text = params.get(parameter) if isinstance(params, dict) else None
+        try:
+            references = template.references(text)
+        except TemplateError:
+            return  # reported when the parameters are filled in
+        for reference in references:
+            error = TemplateError(f"`{reference.text}` would become code in `{parameter}`", hint=hint)
+            self._refuse(error, reference.text, (*keys, parameter))
+
+    def _warn_of_programs(self, words: list[Any], keys: Keys) -> None:
+        from joblot.core.shelltext import programs_in
+
+        try:
+            self._note_programs(programs_in(words), keys)
+        except TemplateError:
+            pass  # reported when the words are filled in
+
+    def _note_programs(self, programs: list[tuple[Reference, str]], keys: Keys) -> None:
+        for reference, program in programs:
+            message = f"`{reference.text}` stands in the program text of `{program}`, which runs its value as code"
+            hint = "pass it as an argument, or through `env`"
+            self.problems.append(
+                Problem("program", message, keys, hint, severity=self._severity, inside=reference.text)
+            )
 
     def _now_or_later(self, reference: Reference, needs: Any) -> Any:
         if reference.root == "run":
@@ -672,6 +743,8 @@ class JobReader(Sink):
                 own[name] = {**self._base[name], **own[name]}
         if (deferred or "fan_out" in own) and "env" in self._base:
             own["env"] = {**template.protect(self._base["env"]), **fields.get("env", {})}
+        if self._given:
+            own["given"] = self._given
         return JobSpec(**{**self._base, **own, "deferred": deferred, "place": place})
 
 

@@ -16,7 +16,18 @@ import msgspec
 
 from joblot.core.model import DEFERRABLE, VARYING
 from joblot.core.names import LONGEST_NAME
-from joblot.core.references import LATER, LITERAL, OPENING, Reference, as_text, descend, protect, quoted, split
+from joblot.core.references import (
+    LATER,
+    LITERAL,
+    OF_ITEM,
+    OPENING,
+    Reference,
+    as_text,
+    descend,
+    protect,
+    references,
+    split,
+)
 from joblot.digest import blake2b
 
 if TYPE_CHECKING:
@@ -28,6 +39,8 @@ Fill = Callable[[Item], Any]
 
 _TUPLES: Final = frozenset({"needs", "outputs"})
 _LISTS: Final = frozenset({*_TUPLES, "run", "input"})
+_TYPED: Final = frozenset({"params", "given"})
+"""The fields whose values keep their types."""
 _RESERVED: Final = ("con", "prn", "aux", "nul", "com", "lpt")
 """How the names that Windows reserves begin."""
 _PLAIN_WORD: Final = re.compile(r"[A-Za-z0-9_-]+", re.ASCII).fullmatch
@@ -48,8 +61,11 @@ class FanOutJobs:
         self._fills = {
             field: self._fill_of(field, value)
             for field, value in ((field, getattr(spec, field)) for field in VARYING if field != "name")
-            if _varies(value)
+            if _varies(value) and not (field == "run" and isinstance(value, str) and _has_reference(value))
         }
+        given = self._given()
+        if given:
+            self._fills["given"] = _compiled(given, self._column, keep=spec.deferred)
         filled = _has_reference(spec.name)
         self._name = _compiled_name(spec.name, self._column) if filled else self._name_and_item()
 
@@ -125,7 +141,7 @@ class FanOutJobs:
             return msgspec.structs.replace(self._spec, name=name, fan_out=None)
         item = self.item(number)
         changes: dict[str, Any] = {
-            field: fill(item) if field == "params" else _texts(field, fill(item)) for field, fill in self._fills.items()
+            field: fill(item) if field in _TYPED else _texts(field, fill(item)) for field, fill in self._fills.items()
         }
         for field in _TUPLES & changes.keys():
             changes[field] = tuple(changes[field])
@@ -136,7 +152,13 @@ class FanOutJobs:
             needs = [_compiled_name(need, self._column) if _has_reference(need) else _constant(need) for need in value]
             return lambda item: [need(item) for need in needs]
         keep = self._spec.deferred and field in DEFERRABLE
-        return _compiled(value, self._column, shell=field == "run" and isinstance(value, str), keep=keep)
+        return _compiled(value, self._column, keep=keep)
+
+    def _given(self) -> dict[str, Any]:
+        """What references of the command stand for. Earlier programs kept those to the item in the text alone."""
+        run = self._spec.run
+        names = [one.text for one in references(run) if one.root in OF_ITEM] if isinstance(run, str) else []
+        return {**{name: f"{OPENING} {name} }}}}" for name in names}, **self._spec.given}
 
     def _name_and_item(self) -> Callable[[Item], str]:
         """A name without references gets the item appended: as a whole, or all its values."""
@@ -198,28 +220,27 @@ def _varies(value: Any) -> bool:
     return isinstance(value, (list, tuple)) and any(_varies(item) for item in value)
 
 
-def _compiled(value: Any, column: Callable[[Reference], Any], *, shell: bool, keep: bool) -> Fill:
+def _compiled(value: Any, column: Callable[[Reference], Any], *, keep: bool) -> Fill:
     """A function from an item to the value with the item filled in. With `keep` what it makes is a template again."""
     if isinstance(value, str) and OPENING in value:
-        return _compiled_text(value, column, shell, keep)
+        return _compiled_text(value, column, keep)
     if isinstance(value, dict):
-        fills = {key: _compiled(item, column, shell=shell, keep=keep) for key, item in value.items()}
+        fills = {key: _compiled(item, column, keep=keep) for key, item in value.items()}
         return lambda item: {key: fill(item) for key, fill in fills.items()}
     if isinstance(value, (list, tuple)):
-        each = [_compiled(item, column, shell=shell, keep=keep) for item in value]
+        each = [_compiled(item, column, keep=keep) for item in value]
         return lambda item: [fill(item) for fill in each]
     return lambda _: value
 
 
-def _compiled_text(text: str, column: Callable[[Reference], Any], shell: bool, keep: bool) -> Fill:
+def _compiled_text(text: str, column: Callable[[Reference], Any], keep: bool) -> Fill:
     parts = [_compiled_piece(piece, column, keep=keep) for piece in split(text)]
-    if len(parts) == 1 and not shell:
+    if len(parts) == 1:
         only = parts[0]
         return only if callable(only) else lambda _: only
-    show = quoted if shell else as_text
 
     def fill(item: Item) -> str:
-        return "".join([show(part(item)) if callable(part) else part for part in parts])
+        return "".join([as_text(part(item)) if callable(part) else part for part in parts])
 
     return fill
 

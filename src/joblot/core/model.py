@@ -111,12 +111,14 @@ class JobSpec(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     Exactly one of `action`, `run` and `function` is set: a registered action's name, a shell command (text, or a list of words that
     needs no shell), or (Python only) any callable. Texts may hold `${{ run... }}` and `${{ jobs.NAME.result... }}` references, which
-    are filled in when the job starts; all other references are already filled in.
+    are filled in when the job starts; all other references are already filled in, but for those in a `run` text.
     """
 
     name: str
     action: str | None = None
     run: str | list[str] | None = None
+    given: dict[str, Any] = field(default_factory=dict)
+    """What the references of a `run` text stand for, as far as it is known, by their texts: no value becomes a part of the text."""
     function: Any = None
     input: Any = None
     params: dict[str, Any] = field(default_factory=dict)
@@ -202,7 +204,7 @@ class Attempt(Struct, gc=False):
     """One try of a job, as it is handed to an executor.
 
     `job` is the job's number in the plan, `number` counts from 1. `values` holds what was filled in at the start (`input`, `params`,
-    `run`, `env`), or None when the job needs nothing filled in. Attempts with the same `bundle_number`, which stand side by side, are run as one
+    `run` or `given`, `env`), or None when the job needs nothing filled in. Attempts with the same `bundle_number`, which stand side by side, are run as one
     call of a fused action; 0: alone.
     """
 

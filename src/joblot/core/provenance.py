@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
+from joblot.core.references import OPENING, substitute
+
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Collection, Iterator, Mapping
 
     from joblot.core.model import JobSpec
     from joblot.core.plan import Plan
@@ -102,13 +104,26 @@ def parts_of(
 ) -> Parts:
     """The parts of a job. `values` are its texts with references filled in, where it has any; parameters of `tuning` are no part of it."""
     spec, env = plan.spec(job), plan.config.env
-    own, params, run, job_input = spec.env, spec.params, spec.run, spec.input
+    own, params, job_input = spec.env, spec.params, spec.input
+    run = shown_command(spec, None if values is None else values.get("given"))
     if values is not None:
-        own, params = values["env"], values["params"]
-        run, job_input = values.get("run"), values.get("input")
+        own, params, run = values["env"], values["params"], values.get("run", run)
+        job_input = values.get("input")
     if tuning:
         params = {name: value for name, value in params.items() if name not in tuning}
     return Parts(spec.action, code, run, params, {**env, **own} if env else own, spec.cwd, job_input, spec.outputs)
+
+
+def shown_command(spec: JobSpec, given: Mapping[str, Any] | None = None) -> str | list[str] | None:
+    """The `run` of a job as a person would type it, with the values that are known; those of `given` were filled in at its start."""
+    run = spec.run
+    if not isinstance(run, str) or OPENING not in run or not (spec.given or spec.deferred):
+        return run
+    from joblot.core.shelltext import read
+
+    if given is None:
+        given = substitute(spec.given, {}) if spec.deferred else spec.given
+    return read(run).shown(given)
 
 
 def paths_read(plan: Plan, job: int, job_input: Any) -> list[str]:

@@ -206,28 +206,15 @@ def as_text(value: Any) -> str:
     return msgspec.json.encode(plain(value)).decode()
 
 
-def quoted(value: Any) -> str:
-    """A value as one word of a shell command; a list gives a word for each item."""
-    import shlex
-
-    if isinstance(value, list):
-        return " ".join(quoted(item) for item in value)
-    text = as_text(value)
-    if "\0" in text:
-        raise TemplateError("a value with a NUL cannot stand in a command")
-    return shlex.quote(text)
-
-
-def substitute(value: Any, scope: Mapping[str, Any], *, shell: bool = False) -> Any:
+def substitute(value: Any, scope: Mapping[str, Any]) -> Any:
     """The value with every reference filled in from `scope`, such as `{"run": {"id": ...}, "jobs": {"fetch": {"result": ...}}}`.
 
-    A text that is one reference becomes the value itself, whatever its type; with `shell` each value is quoted as a word of a shell
-    command instead. Lists and mappings are gone through.
+    A text that is one reference becomes the value itself, whatever its type. Lists and mappings are gone through.
 
     Raises:
         TemplateError: a reference that is malformed or stands for nothing.
     """
-    return fill(value, lambda reference: lookup(reference, scope), shell=shell)
+    return fill(value, lambda reference: lookup(reference, scope))
 
 
 class Deferred(Struct, frozen=True):
@@ -236,25 +223,25 @@ class Deferred(Struct, frozen=True):
     reference: Reference
 
 
-def fill(value: Any, resolve: Callable[[Reference], Any], *, shell: bool = False, keep: bool = False) -> Any:
+def fill(value: Any, resolve: Callable[[Reference], Any], *, keep: bool = False) -> Any:
     """As `substitute`, with a function that finds the values.
 
     With `keep` the outcome is a template again: references for which `resolve` returns `Deferred` stay, and a `${{` in anything that was
     put in is written so that it stays a text when the rest is filled in.
     """
     if isinstance(value, str):
-        return _fill_text(value, resolve, shell, keep) if OPENING in value else value
+        return _fill_text(value, resolve, keep) if OPENING in value else value
     if isinstance(value, list):
-        return [fill(item, resolve, shell=shell, keep=keep) for item in value]
+        return [fill(item, resolve, keep=keep) for item in value]
     if isinstance(value, dict):
-        return {key: fill(item, resolve, shell=shell, keep=keep) for key, item in value.items()}
+        return {key: fill(item, resolve, keep=keep) for key, item in value.items()}
     return value
 
 
-def _fill_text(text: str, resolve: Callable[[Reference], Any], shell: bool, keep: bool) -> Any:
+def _fill_text(text: str, resolve: Callable[[Reference], Any], keep: bool) -> Any:
     pieces = split(text)
-    # A text that is one reference keeps the type of its value. In a command there are no types, only words.
-    if len(pieces) == 1 and isinstance(pieces[0], Reference) and not shell:
+    # A text that is one reference keeps the type of its value.
+    if len(pieces) == 1 and isinstance(pieces[0], Reference):
         value = resolve(pieces[0])
         if isinstance(value, Deferred):
             return text
@@ -267,7 +254,7 @@ def _fill_text(text: str, resolve: Callable[[Reference], Any], shell: bool, keep
             parts += [literal.replace(OPENING, LITERAL), f"${{{{ {value.reference.text} }}}}"]
             literal = ""
         else:
-            literal += quoted(value) if shell and isinstance(piece, Reference) else as_text(value)
+            literal += as_text(value)
     parts.append(literal.replace(OPENING, LITERAL) if keep else literal)
     return "".join(parts)
 

@@ -19,11 +19,15 @@ import msgspec
 from joblot.actions.registry import ACTIONS
 from joblot.config.params import convert_params
 from joblot.core.model import Outcome
+from joblot.core.references import OPENING, TemplateError
 from joblot.errors import JoblotError
 from joblot.files import reason_of
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
     from joblot.core.model import Attempt, JobSpec
+    from joblot.executors.mask import Mask
     from joblot.executors.protocol import RunContext
 
 _NO_SHELL_NEEDED: Final = re.compile(r"[A-Za-z0-9_@%+:,./ -][A-Za-z0-9_@%+=:,./ -]*")
@@ -67,12 +71,14 @@ class CommandBuilder:
         own = {"JOBLOT_RUN_ID": context.run_id, "JOBLOT_BATCH_DIR": config.folder, "JOBLOT_RUN": context.cookie}
         self.base = {**os.environb, **encode_environment(config.env), **encode_environment(own)}
         """The environment that all commands of the run share."""
+        self._like_ours = [name for name in self.base if name.startswith(b"joblot_")]
 
     def build(self, attempt: Attempt) -> CommandLine:
         """The command line of an attempt.
 
         Raises:
             JoblotError: the parameters of a command action do not match its signature.
+        ValueError: a value cannot stand where the command wants it.
         """
         spec = self._plan.spec(attempt.job)
         values = attempt.values or {}
@@ -86,7 +92,12 @@ class CommandBuilder:
             env[b"JOBLOT_INPUT"] = os.fsencode(Path(self._folder) / input_path)
         cwd = str(Path(self._folder) / spec.cwd) if spec.cwd else self._folder
         env[b"PWD"] = os.fsencode(cwd)
-        return CommandLine(argv_of(self._command(spec, values)), env, cwd, result_path)
+        run = spec.run
+        if isinstance(run, str) and OPENING in run and (spec.given or spec.deferred):
+            argv = filled_argv(run, values.get("given", spec.given), [*self._like_ours, *env])
+        else:
+            argv = argv_of(self._command(spec, values))
+        return CommandLine(argv, env, cwd, result_path)
 
     def _command(self, spec: JobSpec, values: dict[str, Any]) -> str | list[str]:
         if spec.action is None:
@@ -119,6 +130,31 @@ def argv_of(command: str | list[str]) -> list[str]:
         if split and "=" not in split[0] and split[0] not in _SHELL_WORDS:
             return split
     return ["/bin/sh", "-c", command]
+
+
+def filled_argv(text: str, given: Mapping[str, Any], taken: Iterable[bytes] = ()) -> list[str]:
+    """What to execute for a text with references: no value becomes a part of a shell's text. `taken` names variables of its environment.
+
+    Raises:
+        ValueError: a value cannot stand where it is wanted.
+    """
+    from joblot.core.shelltext import read
+
+    script = read(text)
+    if not script.places:
+        return argv_of("".join(script.pieces))
+    plain = "x".join(script.pieces)
+    if _NO_SHELL_NEEDED.fullmatch(plain) and "=" not in plain.split(maxsplit=1)[0]:
+        words = script.split(given)
+        if words and words[0] and words[0] not in _SHELL_WORDS:
+            return words
+    return script.argv(given, taken)
+
+
+def build_failure(attempt: Attempt, error: JoblotError | ValueError, mask: Mask, *, began: float) -> Outcome:
+    """The outcome of a command that cannot be built: its parameters, or values that it wants, are none for it."""
+    reason = "bad_reference" if isinstance(error, TemplateError) else "exception"
+    return Outcome(attempt.job, attempt.number, "error", began, reason=reason, message=mask.text(str(error)))
 
 
 def finished_outcome(attempt: Attempt, status: int, cpu_s: float, peak: int, *, began: float, ended: float) -> Outcome:
@@ -158,6 +194,9 @@ def start_failure(attempt: Attempt, error: OSError, line: CommandLine, *, began:
     outcome = Outcome(attempt.job, attempt.number, "exit", began, reason="exit_code", exit_code=126)
     if not os.path.isdir(line.cwd):
         outcome.message = f"no such folder to run in: `{line.cwd}`"
+    elif error.errno == errno.E2BIG:
+        size = sum(len(os.fsencode(word)) + 1 for word in line.argv)
+        outcome.message = f"cannot execute `{line.argv[0]}`: its words ({size} bytes) and its environment are larger than the system allows"
     elif error.errno == errno.ENOENT and "/" in line.argv[0] and os.path.exists(os.path.join(line.cwd, line.argv[0])):
         outcome.exit_code, outcome.message = 127, f"cannot execute `{line.argv[0]}`: its interpreter does not exist"
     elif error.errno == errno.ENOENT:

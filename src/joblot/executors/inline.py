@@ -170,10 +170,7 @@ class InlineExecutor:
         try:
             line = self._builder.build(attempt)
         except (JoblotError, ValueError) as error:
-            message = self._performer.mask.text(str(error))
-            self._ended.append(
-                Outcome(attempt.job, attempt.number, "error", time.monotonic(), reason="exception", message=message)
-            )
+            self._ended.append(command.build_failure(attempt, error, self._performer.mask, began=time.monotonic()))
             return
         spool = self._open_spool()
         began = time.monotonic()

@@ -334,10 +334,7 @@ class LocalExecutor:
         try:
             line = self._builder.build(attempt)
         except (JoblotError, ValueError) as error:
-            message = self._mask.text(str(error))
-            self._ended.append(
-                Outcome(attempt.job, attempt.number, "error", time.monotonic(), reason="exception", message=message)
-            )
+            self._ended.append(command.build_failure(attempt, error, self._mask, began=time.monotonic()))
             return
         self._idents += 1
         name = self._context.plan.name(attempt.job)

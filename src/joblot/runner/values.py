@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from joblot.core.model import STATES
-from joblot.core.references import as_text, substitute
+from joblot.core.references import as_text, lookup, references, substitute
 from joblot.errors import ActionError
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ class Values:
         self._results: dict[int, Any] = {}
 
     def of(self, job: int) -> dict[str, Any]:
-        """`params` and `env`, and `input` and `run` where the job has them.
+        """`params` and `env`, `input` where the job has one, and of its command the words, or what its references stand for (`given`).
 
         Raises:
             JoblotError: something that is referred to is not there.
@@ -44,7 +44,10 @@ class Values:
             values["input"] = substitute(spec.input, scope)
         if spec.run is not None:
             if isinstance(spec.run, str):
-                values["run"] = substitute(spec.run, scope, shell=True)  # noqa: S604 - quotes for a shell, starts none
+                later = {one.text: one for one in references(spec.run) if one.text not in spec.given}
+                values["given"] = substitute(spec.given, scope) | {
+                    name: lookup(reference, scope) for name, reference in later.items()
+                }
             else:
                 values["run"] = [as_text(substitute(word, scope)) for word in spec.run]
         return values

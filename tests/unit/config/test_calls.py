@@ -21,6 +21,7 @@ from joblot import ACTIONS, Batch, ConfigError
 from joblot.config.load import decode, load_text
 from joblot.core.model import Config, FanOut, JobSpec, Retry
 from joblot.core.plan import expand
+from joblot.core.provenance import shown_command
 
 FOLDER = "/batches"
 RETRY = ("max_attempts", "delay", "backoff", "max_delay", "jitter", "retry_only")
@@ -137,7 +138,7 @@ WRONG = [
     (job(run={"a": 1}), "`run` must be a text, not a mapping"),
     (job(run=["echo", ["x"]]), "`run[1]` must be a text, not a list"),
     (job(run=["echo", "x\0"]), "a text holds a NUL (U+0000)"),
-    (job(run='echo "${{ env.HOME }}"'), "`env.HOME` stands in quotes, where its value is not safe"),
+    (job(run="echo `cat ${{ env.HOME }}`"), "`env.HOME` stands in backquotes, where its value is not safe"),
     (job(run="echo ${{ jobs.x.result }}"), "`jobs.x.result` is the result of a job that this one does not need"),
     (job(run="echo ${{ vars.x }}"), "no variable `x`"),
     (job(env={"A=B": "x"}), "`A=B` cannot be an environment variable"),
@@ -398,7 +399,7 @@ def test_references_mean_what_they_mean_in_files(monkeypatch):
         env={"X": "${{ batch.name }} ${{ run.id }}"},
     )
     made = batch.jobs[1]
-    assert (made.run, made.env, made.deferred) == (
+    assert (shown_command(made), made.env, made.deferred) == (
         "echo here mine ${{ jobs.a.result }}",
         {"X": "b ${{ run.id }}"},
         True,

@@ -7,6 +7,7 @@ import pytest
 
 from joblot.config.load import load_text
 from joblot.core.plan import expand
+from joblot.core.provenance import shown_command
 from joblot.errors import ConfigError
 from messages.signatures import SIGNATURES
 
@@ -28,7 +29,7 @@ def jobs(text, folder="/batches", kind="yaml"):
 def echoed(fields, folder="/batches"):
     """By job, what its command says."""
     made = jobs(f"jobs:\n  - {{name: j, {fields}}}\n", folder)
-    return {one.name: one.run.removeprefix("echo ") for one in made}
+    return {one.name: shown_command(one).removeprefix("echo ") for one in made}
 
 
 def refused(text, folder="/batches", kind="yaml"):
@@ -66,7 +67,7 @@ jobs:
         - {fruit: banana, animal: none}
         - {fruit: banana, animal: cat}
 """)
-    assert [(one.name, one.run) for one in made] == [
+    assert [(one.name, shown_command(one)) for one in made] == [
         ("j-apple-cat", "echo pink circle"), ("j-apple-dog", "echo green circle"), ("j-pear-cat", "echo pink ''"),
         ("j-pear-dog", "echo green ''"), ("j-banana-none", "echo '' ''"), ("j-banana-cat", "echo '' ''"),
     ]  # fmt: skip
@@ -130,7 +131,7 @@ def test_null_is_an_empty_text():
 
 def test_items_of_a_variable():
     text = 'vars: {codes: {type: list, default: [01, no]}}\njobs: [{name: j, run: "echo ${{ item }}", foreach: "${{ vars.codes }}"}]'
-    assert [one.run for one in jobs(text)] == ["echo 01", "echo no"]
+    assert [shown_command(one) for one in jobs(text)] == ["echo 01", "echo no"]
 
 
 @pytest.mark.parametrize(
@@ -210,7 +211,7 @@ def test_items_are_one_word_of_a_command_each_whatever_they_hold(tmp_path):
     text = json.dumps({"jobs": [{"name": "j-${{ item.n }}", "run": "echo ${{ item.v }}", "foreach": "t.jsonl"}]})
     rows = [json.dumps({"n": number, "v": value}) for number, value in enumerate(NASTY)]
     (tmp_path / "t.jsonl").write_text("\n".join(rows))
-    assert [shlex.split(one.run)[1:] for one in jobs(text, tmp_path, "json")] == [[value] for value in NASTY]
+    assert [shlex.split(shown_command(one))[1:] for one in jobs(text, tmp_path, "json")] == [[value] for value in NASTY]
 
 
 def test_items_that_look_like_references_stay_what_they_are_beside_references_that_are_filled_in_later(tmp_path):
@@ -231,7 +232,9 @@ jobs:
     values = ["${{ run.id }}", "${{ jobs.k.result }}", "${{ oops"]
     made = jobs(text, tmp_path)[1:]
     scope = {"run": {"id": "R"}, "jobs": {"k": {"result": "K"}}}
-    assert [substitute(one.run, scope, shell=True) for one in made] == [f"echo '{value}' R" for value in values]
+    assert [shown_command(one, substitute(one.given, scope) | {"run.id": "R"}) for one in made] == [
+        f"echo '{value}' R" for value in values
+    ]
     assert [substitute(one.env, scope) for one in made] == [{"V": f"{value} K"} for value in values]
     assert [(one.outputs, one.description) for one in made] == [((f"out/{value}",), value) for value in values]
 
@@ -250,7 +253,7 @@ jobs:
     foreach: [{n: one-1, v: a b, l: [x]}]
 """
     (one,) = jobs(text)
-    assert (one.name, one.run, one.input, one.outputs) == (
+    assert (one.name, shown_command(one), one.input, one.outputs) == (
         "one-1", ["echo", "one-1", "<a b>"], ["in/a b", "one-1"], ("out/a b",),
     )  # fmt: skip
     assert (one.env, one.cwd, one.description, one.timeout_s) == (
@@ -298,7 +301,7 @@ def test_values_that_lack_are_no_part_of_a_name():
     ],
 )  # fmt: skip
 def test_batches_in_json_and_toml(kind, text):
-    assert [(one.name, one.run) for one in jobs(text, kind=kind)] == [
+    assert [(one.name, shown_command(one)) for one in jobs(text, kind=kind)] == [
         ("j-1", "echo 1"), ("j-01", "echo 01"), ("j-true", "echo true"),
     ]  # fmt: skip
 
@@ -353,7 +356,7 @@ MUST = "a list, a file, or one of `csv`, `tsv`, `jsonl`, `parquet`, `lines`, `gl
         ('run: "echo ${{ matrix }}", matrix: {a: [1], b: [2]}', "`matrix` alone is not a value", "it has `matrix.a`, `matrix.b`"),
         ('run: "echo ${{ item.d }}", foreach: [{a: 1, b: 2}]', "`item` has no `d`", "it has `a`, `b`"),
         ('run: x, timeout: "${{ item }}", foreach: [1]', "`item` cannot stand here", "it can stand in `name`, `run`, `input`, `params`, `needs`, `outputs`, `env`, `cwd`, `description`"),
-        ("run: 'echo \"${{ item }}\"', foreach: [1]", "`item` stands in quotes, where its value is not safe", "take away the quotes: the value is put in as one quoted word"),
+        ("run: 'echo `id ${{ item }}`', foreach: [1]", "`item` stands in backquotes, where its value is not safe", "write `$( )`"),
         ('run: x, foreach: ["${{ item }}"]', "`item` stands for nothing here", "it has its meaning in a job with `foreach`"),
         ('run: x, foreach: ["a\\0b"]', "a text holds a NUL (U+0000)", ""),
     ],

@@ -9,10 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from joblot.actions.registry import ACTIONS
 from joblot.config.load import load_text
 from joblot.core.model import Retry
+from joblot.core.provenance import shown_command
 from joblot.core.references import substitute
 from joblot.errors import ConfigError
+from joblot.executors.command import filled_argv
 from messages.signatures import SIGNATURES
 
 
@@ -168,7 +171,7 @@ def test_references_known_later_stay(read):
 def test_i10_value_with_a_reference_in_it_stays_a_text(read):
     """I10: single pass, at load as well."""
     job = job_of(read, "run: echo ${{ vars.evil }}\n    cwd: ${{ vars.evil }}", "vars: {evil: x}", vars=EVIL)
-    assert job.run == "echo '${{ run.id }}'"
+    assert shown_command(job) == "echo '${{ run.id }}'"
     assert job.cwd == "${{ run.id }}"
     assert job.deferred is False
 
@@ -187,8 +190,7 @@ def test_i11_command_keeps_hostile_values_as_words(read):
         json.dumps({"vars": {"e": evil}, "jobs": [{"name": "a", "run": "printf '%s|' ${{ vars.e }} ${{ run.id }}"}]}),
         "json",
     ).jobs[0]
-    command = substitute(job.run, {"run": {"id": evil}}, shell=True)
-    done = subprocess.run(["sh", "-c", command], capture_output=True, check=True)
+    done = subprocess.run(filled_argv(job.run, job.given | {"run.id": evil}), capture_output=True, check=True)
     assert done.stdout.decode() == f"{evil}|{evil}|"
 
 
@@ -350,3 +352,61 @@ def test_the_short_way_and_the_careful_way_come_to_the_same(jobs, defaults):
     twice = [{"name": f"j{number}", **job} for number, job in enumerate([*jobs, *jobs])]
     data = {"vars": {"v": "w"}, "limits": {"db": 2}, "defaults": defaults, "jobs": twice}
     assert repr(outcome(data)) == repr(outcome({**data, "description": "\u00e9"}))
+
+
+# --- values that would be code ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("job", "message", "hint"),
+    [
+        ("action: shell, params: {command: 'echo ${{ vars.x }}'}", "`vars.x` would become code in `command`", "write `run` in place of `action`: there a value is never code"),
+        ("action: shell, params: {command: '${{ run.id }}'}", "`run.id` would become code in `command`", "write `run` in place of `action`: there a value is never code"),
+        ("action: python, params: {code: 'print(${{ vars.x }})'}", "`vars.x` would become code in `code`", "pass it in `args`, which the code finds in `sys.argv`"),
+    ],
+)  # fmt: skip
+def test_a_value_never_becomes_a_program(job, message, hint):
+    with pytest.raises(ConfigError) as caught:
+        load_text(
+            f"vars: {{x: 1}}\njobs: [{{name: a, {job}}}]\n", folder="/b", lookup=ACTIONS.signature, names=ACTIONS.names
+        )
+    assert [(one.message, one.hint) for one in caught.value.diagnostics] == [(message, hint)]
+
+
+@pytest.mark.parametrize("run", ["sh -c 'echo ${{ vars.x }}'", "[sh, -c, 'echo ${{ vars.x }}']"])
+@pytest.mark.parametrize("strict", [False, True])
+def test_a_value_in_the_program_text_of_another_program_gets_a_warning(run, strict):
+    """With `strict` it is an error."""
+    text = f"vars: {{x: 1}}\njobs:\n  - name: a\n    run: {run}\n"
+    options = {"folder": "/b", "lookup": ACTIONS.signature, "names": ACTIONS.names, "strict": strict}
+    if strict:
+        with pytest.raises(ConfigError) as caught:
+            load_text(text, **options)
+        found = caught.value.diagnostics
+    else:
+        _, found = load_text(text, **options)
+    message = "`vars.x` stands in the program text of `sh -c`, which runs its value as code"
+    assert [(one.code, one.message, one.line) for one in found] == [("program", message, 4)]
+    assert found[0].hint == "pass it as an argument, or through `env`"
+
+
+def test_the_command_of_a_foreach_gets_values_that_are_no_code(tmp_path):
+    command = """printf '%s\\n' ${{ vars.x }} "<${{ vars.x }}>\""""
+    text = f"vars: {{x: $(touch PWN) *}}\njobs:\n  - name: a\n    run: x\n    foreach:\n      command: {command}\n"
+    config, warnings = load_text(text, folder=tmp_path, lookup=ACTIONS.signature, names=ACTIONS.names)
+    assert config.jobs[0].fan_out.columns == {"": ["$(touch PWN) *", "<$(touch PWN) *>"]}
+    assert (warnings, list(tmp_path.iterdir())) == ([], [])
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        ("ls `${{ vars.x }}`", "`vars.x` stands in backquotes, where its value is not safe"),
+        ("seq $(( ${{ vars.x }} ))", "`vars.x` stands in `$(( ))`, which the shell evaluates: only an integer can be put in, not `a b`"),
+    ],
+)  # fmt: skip
+def test_a_command_of_a_foreach_that_cannot_be(command, message, tmp_path):
+    text = f"vars: {{x: a b}}\njobs:\n  - {{name: a, run: x, foreach: {{command: '{command}'}}}}\n"
+    with pytest.raises(ConfigError) as caught:
+        load_text(text, folder=tmp_path, lookup=ACTIONS.signature, names=ACTIONS.names)
+    assert [one.message for one in caught.value.diagnostics] == [message]

@@ -13,6 +13,7 @@ import pytest
 
 from joblot.config.load import decode, encode, load, load_text
 from joblot.core.model import Config, FilePosition, JobSpec, Retry
+from joblot.core.provenance import shown_command
 from joblot.errors import ConfigError, JoblotError
 from messages.signatures import SIGNATURES
 
@@ -189,7 +190,7 @@ def test_r29_the_same_batch_in_yaml_toml_and_json(read):
     yaml = read(YAML)
     assert [job.place for job in yaml.jobs] == [FilePosition("batch.yaml", 8, 5), FilePosition("batch.yaml", 12, 5)]
     assert yaml.jobs[0].retry == Retry(max_attempts=5, delay_s=1.0, only=("exit", "timeout"))
-    assert yaml.jobs[0].run == "curl example.org/2026-11-20"
+    assert shown_command(yaml.jobs[0]) == "curl example.org/2026-11-20"
     assert yaml.jobs[1].resources == {"cpu": 1.0, "memory": float(512 << 20), "db": 1.0}
     assert yaml.jobs[1].timeout_s == 600.0
     assert yaml.env == {"A": "1.10", "B": "true"}

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from joblot.core.provenance import shown_command
+
 
 def batch(declared: str, use: str = "") -> str:
     return f"vars: {declared}\njobs: [{use}]\n"
@@ -67,7 +69,7 @@ def test_unknown_variable_hints_at_the_nearest(errors):
 
 def test_number_put_into_a_text_is_what_was_typed(read):
     job = read(batch("{a: 1.10, c: [01.10, 6920]}", '{name: j, run: "echo ${{ vars.a }} ${{ vars.c[1] }}"}')).jobs[0]
-    assert job.run == "echo 1.10 6920"
+    assert shown_command(job) == "echo 1.10 6920"
 
 
 def test_list_of_codes_fits_a_parameter_of_texts(read):

@@ -5,6 +5,7 @@ import pytest
 from joblot.core.fan_out import FanOutJobs, count_items, named, pattern_of, shortened, word
 from joblot.core.model import Config, FanOut, JobSpec
 from joblot.core.plan import expand
+from joblot.core.provenance import shown_command
 from joblot.errors import ConfigError
 
 CODES = FanOut("matrix", {"code": ["6920Z", "01.10"], "day": ["1", "02"]})
@@ -42,7 +43,7 @@ def test_texts_are_filled_in_for_each_job_and_quoted_for_the_shell():
     )
     made = plan(spec)
     one = made.spec(0)
-    assert (one.name, one.run, one.outputs, one.env, one.cwd) == (
+    assert (one.name, shown_command(one), one.outputs, one.env, one.cwd) == (
         "b-a-b", "echo 'a b' > x", ("out/a b.txt",), {"A": "<a b>"}, "w",
     )  # fmt: skip
     assert one.fan_out is None
@@ -70,7 +71,9 @@ def test_what_is_filled_in_when_the_job_starts_stays_and_items_do_not_look_like_
         deferred=True,
         fan_out=FanOut("rows", {"n": ["1"], "v": ["${{ run.id }}"]}),
     )
-    assert plan(spec).spec(0).run == """echo '${{ "${{" }} run.id }}' ${{ run.id }}"""
+    one = plan(spec).spec(0)
+    assert (one.run, one.given) == (spec.run, {"item.v": '${{ "${{" }} run.id }}'})
+    assert shown_command(one) == "echo '${{ run.id }}' ${{ run.id }}"
 
 
 def test_needs_may_name_the_item_or_all_jobs_of_a_fan_out():

@@ -99,19 +99,6 @@ def test_references_of_nested_values():
     assert references({"a": ["${{ vars.n }} ${{ run.id }}"], "b": 1}) == [Reference("vars.n"), Reference("run.id")]
 
 
-def test_i11_values_are_quoted_for_the_shell():
-    """I11."""
-    scope = {"vars": {"x": "a b; rm -rf $HOME", "l": ["x y", "z"], "e": ""}}
-    text = "do ${{ vars.x }} ${{ vars.l }} ${{ vars.e }}"
-    assert substitute(text, scope, shell=True) == "do 'a b; rm -rf $HOME' 'x y' z ''"
-
-
-def test_i11_nul_cannot_stand_in_a_command():
-    """I11."""
-    with pytest.raises(TemplateError, match="a value with a NUL cannot stand in a command"):
-        substitute("echo ${{ vars.x }}", {"vars": {"x": "a\0b"}}, shell=True)
-
-
 def later(reference):
     return Deferred(reference) if reference.root == "run" else lookup(reference, {"vars": {"v": VALUE[0]}})
 

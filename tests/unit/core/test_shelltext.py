@@ -1,0 +1,267 @@
+"""Values in commands for the shell: where they can stand, how they arrive, and that none of them is ever code."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+
+import pytest
+
+from joblot.core.references import TemplateError
+from joblot.core.shelltext import LONGEST, programs_in, read
+
+REF = "${{ vars.x }}"
+SHELLS = {
+    name: words
+    for name, words in {
+        "dash": ["dash"], "bash": ["bash"], "bash as sh": ["bash", "--posix"], "busybox": ["busybox", "sh"],
+    }.items()
+    if shutil.which(words[0])
+}  # fmt: skip
+
+
+def places(text):
+    """Of each reference, what is special about its place."""
+    return [place.refused or place.number or ("words" if place.spread else "text") for place in read(text).places]
+
+
+def run(text, values, shell="dash", folder=None):
+    """What a text prints in a shell, with values for `vars.x` and others."""
+    argv = read(text).argv({f"vars.{name}": value for name, value in values.items()})
+    words = [*SHELLS[shell], *argv[1:]]
+    return subprocess.run(words, capture_output=True, cwd=folder, env={"PATH": os.environ["PATH"]}, check=False)
+
+
+@pytest.mark.parametrize(
+    ("text", "where"),
+    [
+        (f"echo {REF}", "words"), (f"echo 'a' \"b\" {REF}", "words"), (f'echo "$(cat {REF})"', "words"), (f'echo \\" {REF}', "words"),
+        (f'a={REF}; echo "$a"', "text"), (f"echo a#b {REF}", "words"), (f"cat <<E\nit's\nE\necho {REF}", "words"),
+        (f"cat <<-'END' {'x'}\n\tthe \"\n\tEND\necho {REF}", "words"), (f"cat <<<{REF}", "text"), (f"echo $((1<<2)) {REF}", "words"),
+        (f"# it's a comment\necho {REF}", "words"), (f"echo 'it'\\''s' {REF}", "words"), (f"case x in x) echo {REF};; esac", "words"),
+        (f"(cd {REF} && ls)", "words"), (f"cat <<A <<B\n'\nA\n\"\nB\necho {REF}", "words"), (f'echo "{REF}"', "text"),
+        (f"echo '{REF}'", "text"), (f'echo "a $(echo "{REF}")"', "text"), (f"cat <<E\n{REF}\nE\n", "text"),
+        (f"cat <<A <<B\nx\nA\n{REF}\nB\n", "text"), (f"x=$(case a in a) echo {REF};; esac)", "words"), (f"echo ${{y:-{REF}}}", "text"),
+        (f'echo "${{y:-{REF}}}"', "text"), (f"f() {{ echo {REF}; }}; f", "words"), (f"a \\\n  {REF} \\\n  # b", "words"),
+        (f"case {REF} in x) ;; esac", "text"), (f"[ {REF} = a ]", "text"), (f"export A={REF}", "text"), (f"a=({REF})", "words"),
+    ],
+)  # fmt: skip
+def test_i11_place_where_a_value_can_stand(text, where):
+    """I11."""
+    assert places(text) == [where]
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        (f"echo $(( {REF} + 1 ))", "`$(( ))`"), (f'echo "$(( 1 + {REF} ))"', "`$(( ))`"), (f"cat <<E\n$(( {REF} ))\nE\n", "`$(( ))`"),
+        (f"(( {REF} > 1 ))", "`(( ))`"), (f"for (( i=0; i<{REF}; i++ )); do :; done", "`(( ))`"), (f"let y={REF}", "`let`"),
+        (f'let "y = {REF}"', "`let`"), (f"[[ {REF} -eq 3 ]]", "`[[ ]]`"), (f"[[ a == b && 3 -lt {REF} ]]", "`[[ ]]`"),
+        (f"[[ -v {REF} ]]", "`[[ -v ]]`"), (f"a[{REF}]=1", "`[ ]`"), (f"a=([{REF}]=1)", "`[ ]`"), (f"echo ${{a[{REF}]}}", "`${ }`"),
+        (f"echo ${{y:{REF}}}", "`${ }`"), (f"echo ${{y:1:{REF}}}", "`${ }`"), (f"n={REF}; echo $((n + 1))", "the variable `n`"),
+        (f"for n in {REF}; do echo $((n)); done", "the variable `n`"), (f"export n={REF}; [[ $n -gt 1 ]]", "the variable `n`"),
+        (f"declare -i n={REF}", "`declare`"), (f"declare -n r={REF}", "`declare`"), (f"unset {REF}", "`unset`"), (f"read {REF}", "`read`"),
+        (f"printf -v {REF} x", "`printf -v`"), (f"test -v {REF}", "`test -v`"), (f"if [ -v {REF} ]; then :; fi", "`[ -v`"),
+        (f"command let y={REF}", "`let`"), (f"le\\\nt y={REF}", "`let`"), (f"getopts o {REF}", "`getopts`"), (f"local {REF}", "`local`"),
+    ],
+)  # fmt: skip
+def test_a_value_that_the_shell_evaluates_must_be_an_integer(text, what):
+    assert places(text) == [what]
+    for value in (
+        "$(touch PWN)",
+        "a[$(touch PWN)]",
+        "x",
+        "",
+        "1.5",
+        "010",
+        "+1",
+        " 1",
+        "1\n",
+        "9223372036854775808",
+        "٣",
+        None,
+        True,
+        ["a"],
+    ):
+        with pytest.raises(TemplateError) as caught:
+            read(text).argv({"vars.x": value})
+        assert caught.value.message.startswith(f"`vars.x` stands in {what}, which the shell evaluates: only an integer")
+    for value in (0, 41, "-7", "9223372036854775807"):
+        assert read(text).argv({"vars.x": value})[-1] == str(value)
+
+
+@pytest.mark.parametrize(
+    ("text", "where", "hint"),
+    [
+        (f"echo `cat {REF}`", "backquotes", "write `$( )`"), (f'echo "`cat {REF}`"', "backquotes", "write `$( )`"),
+        (f"cat <<'E'\n{REF}\nE\n", "a quoted here-document", "write `<<E`"), (f"cat <<\\E\n{REF}\nE\n", "a quoted here-document", "write `<<E`"),
+        (f"ls # {REF}", "a comment", "leave it out"), (f"echo \\{REF}", "an escape", "leave out the backslash"),
+        (f"cat <<E\n{REF}", "or behind a here-document without its end", "pass it through `env` instead"),
+        (f'cat <<E"F"\n{REF}\nEF\n', "or behind a here-document whose end is written unusually", "write `<<END`"),
+        (f"cat << $E\n{REF}\n$E\n", "or behind a here-document whose end is written unusually", "write `<<END`"),
+        (f"echo $[ {REF} + 1 ]", "or behind `$[ ]`", "write `$(( ))`"), (f"echo $'it\\'s' {REF}", "or behind `$' '`", "pass it through `env` instead"),
+        (f"echo $'{REF}'", "or behind `$' '`", "pass it through `env` instead"), (f"echo ${REF}", "or behind an expansion (`$`)", "pass it through `env` instead"),
+        (f"echo $\\\n({REF})", "or behind an expansion (`$`)", "pass it through `env` instead"),
+        (f"(\\\n( {REF} ))", "or behind a line that goes on within an operator", "pass it through `env` instead"),
+        (f"echo ${{y#{REF}}}", "or behind `${ }` of this form", "give it to a variable first: `x=${{ ... }}`, then `$x`"),
+        (f"echo \"${{y:-'}}\" {REF}", "or behind `${ }` of this form", "give it to a variable first: `x=${{ ... }}`, then `$x`"),
+        (f"((echo a); cat {REF})", "or behind `(( ))` that may be brackets in brackets", "put a blank between the brackets"),
+        (f"echo $(( $(cat {REF}) ))", "a command within `$(( ))`, which evaluates what it prints", "give what it prints to a variable first"),
+        (f"let y=$(cat {REF})", "a command within `let`, which evaluates what it prints", "give what it prints to a variable first"),
+        (f"echo '{REF}", "or behind quotes that are not closed", "pass it through `env` instead"),
+        (f'echo {REF} "', "or behind quotes that are not closed", "pass it through `env` instead"),
+        (f"echo $(ls {REF}", "or behind brackets that are not closed", "pass it through `env` instead"),
+        (f"echo {REF} )", "or behind a `)` without `(`", "pass it through `env` instead"),
+        (f"case x in a) {REF}", "or behind `case` without `esac`", "pass it through `env` instead"),
+        (f"echo @(a|{REF})", "or behind `(` within a command", "pass it through `env` instead"),
+        (f"[[ a == b || {REF} == c ]]", "or behind `||` within `[[ ]]`", "write two `[[ ]]`"),
+        (f"cat <<E '\n'\n{REF}\nE\n", "or behind a here-document behind a line break", "pass it through `env` instead"),
+        (f"cat <<E\na\\\nE\n{REF}\nE\n", "or behind a here-document with a line that goes on", "pass it through `env` instead"),
+        (f"a[ {REF} ]=1", "or behind `[` behind a name", "pass it through `env` instead"), ("( " * 3000 + REF, "or behind brackets that are nested too deeply", "pass it through `env` instead"),
+    ],
+)  # fmt: skip
+def test_i11_place_where_no_value_can_stand(text, where, hint):
+    """I11: what is not understood is refused."""
+    place = read(text).misplaced
+    assert place is not None
+    assert (place.reference.text, place.refused, place.hint) == ("vars.x", where, hint)
+    with pytest.raises(TemplateError, match="where its value is not safe"):
+        read(text).argv({"vars.x": "1"})
+
+
+def test_second_reference_is_named_when_it_is_the_wrong_one():
+    place = read("echo ${{ vars.a }} `${{ vars.b }}` ${{ vars.c }}").misplaced
+    assert place is not None
+    assert place.reference.text == "vars.b"
+
+
+@pytest.mark.parametrize(
+    ("text", "program"),
+    [
+        (f"eval {REF}", "eval"), (f'eval "echo {REF}"', "eval"), (f"trap 'rm {REF}' EXIT", "trap"), (f"sh -c 'echo {REF}'", "sh -c"),
+        (f'/bin/bash -ec "echo {REF}"', "bash -ec"), (f"awk '{{print {REF}}}' f", "awk"), (f"awk -F , -v a=1 '/{REF}/' f", "awk"),
+        (f"python3 -c 'print({REF})'", "python3 -c"), (f"ssh host ls {REF}", "ssh"), (f"find . -exec sh -c 'x {REF}' \\;", "sh -c"),
+        (f"sudo -u me sh -c 'x {REF}'", "sh -c"), (f"sh <<E\necho {REF}\nE\n", "sh"), (f"python3 - <<E\nprint({REF})\nE\n", "python3"),
+        (f"echo {REF} | bash -s", "bash"), (f"bash <<<{REF}", "bash"), (f"perl -ne 'print {REF}'", "perl -ne"), (f"sed 's/a/{REF}/' f", "sed"),
+        (f"if true; then nohup sh -c 'x {REF}'; fi", "sh -c"), (f"$SHELL -c 'x {REF}'", "-c"), (f"ssh host <<E\nls {REF}\nE\n", "ssh"),
+    ],
+)  # fmt: skip
+def test_a_reference_within_another_programs_text_is_noticed(text, program):
+    assert [(reference.text, what) for reference, what in read(text).programs] == [("vars.x", program)]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"sh -c 'echo \"$1\"' sh {REF}", f"awk -v n={REF} '{{print n}}' f", f"awk '{{print}}' {REF}", f"python3 -c 'x' {REF}",
+        f"python3 script.py {REF}", f"echo eval {REF}", f"sh script.sh {REF}", f"sed 's/a/b/' {REF}", f"tar -c {REF}", f"sh script.sh <<E\n{REF}\nE\n",
+        f"echo {REF} | sh script.sh", f"sort <<E\n{REF}\nE\n", f"awk -f program.awk {REF}",
+    ],
+)  # fmt: skip
+def test_a_reference_beside_another_programs_text_is_fine(text):
+    assert read(text).programs == []
+    assert read(text).misplaced is None
+
+
+def test_programs_are_noticed_in_lists_of_words_too():
+    found = programs_in(["sh", "-c", f"echo {REF} ${{{{ vars.y }}}}", "sh", "${{ vars.z }}"])
+    assert [(reference.text, what) for reference, what in found] == [("vars.x", "sh -c"), ("vars.y", "sh -c")]
+
+
+# --- how values arrive --------------------------------------------------------------------------------
+
+HOSTILE = [
+    "", " ", "a b", "'", '"', "\\", "$(touch PWN)", "`touch PWN`", "; touch PWN", "&& touch PWN", "| touch PWN", "\n touch PWN\n", "*", "~",
+    "$HOME", "-n", "#", "!x", "é\u202e", "a'b\"c\\", "${x}", "$((1))", "a[$(touch PWN)]", "E\nE\ntouch PWN\n", "\\`", "'\"'\"'", "if", "}", ")",
+    "{a,b}", "\ue000", "${{ vars.x }}",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"printf '%s\\0' {REF}", f'printf "%s\\0" "{REF}"', f"printf '%s\\0' '{REF}'", f"v={REF}; printf '%s\\0' \"$v\"",
+        f"f() {{ printf '%s\\0' {REF}; }}; set -- a b; f c", f"IFS=a; set -fu; printf '%s\\0' {REF}", f'printf "%s\\0" "$(printf "%s." {REF})"',
+        f'printf "%s\\0" "${{nothing:-{REF}}}"', f"set -a; printf '%s\\0' {REF}; env", f"case {REF} in {REF}) printf '%s\\0' {REF};; esac",
+    ],
+)  # fmt: skip
+def test_i11_hostile_values_arrive_byte_for_byte(text, shell, tmp_path):
+    """I11: through real shells, and nothing that they hold is executed."""
+    for value in HOSTILE:
+        done = run(text, {"x": value}, shell, tmp_path)
+        arrived = done.stdout.split(b"\0")[0].decode()
+        assert (arrived, done.stderr) == (f"{value}." if "%s." in text else value, b""), (text, value)
+        assert b"joblot_" not in done.stdout
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_i11_here_document_keeps_values(shell, tmp_path):
+    """I11."""
+    for value in HOSTILE:
+        done = run(f"cat <<E; cat <<-F\n{REF}\nE\n\t<{REF}>\n\tF\n", {"x": value}, shell, tmp_path)
+        assert (done.stdout.decode(), done.stderr) == (f"{value}\n<{value}>\n", b"")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_list_is_a_word_for_each_item_and_one_text_where_one_must_stand():
+    values = {"x": ["a b", "", ["c", 3], None]}
+    assert run(f"printf '<%s>' {REF}", values).stdout == b"<a b><><c><3><>"
+    assert run(f"printf '<%s>' -{REF}-", values).stdout == b"<-a b><><c><3><->"
+    assert run(f"for i in {REF}; do printf '<%s>' \"$i\"; done", values).stdout == b"<a b><><c><3><>"
+    text = b'["a b","",["c",3],null]'
+    assert run(f'printf "<%s>" "{REF}"', values).stdout == b"<" + text + b">"
+    assert run(f'v={REF}; printf "<%s>" "$v"', values).stdout == b"<" + text + b">"
+    assert run(f"printf '<%s>' a {REF} b", {"x": []}).stdout == b"<a><b>"
+
+
+def test_a_second_item_of_a_list_is_never_a_commands_name(tmp_path):
+    for text in (f"v={REF}", f"> {REF}", f"v={REF} true", f"[ {REF} ] || true"):
+        run(text, {"x": ["a", "touch", "PWN"]}, folder=tmp_path)
+    assert not (tmp_path / "PWN").exists()
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_arithmetic_with_integers(shell):
+    text = f"n={REF}; echo $(( {REF} + 1 )) $((5 -{REF})) $(( n * 2 ))"
+    assert run(text, {"x": "-3"}, shell).stdout == b"-2 8 -6\n"
+
+
+def test_values_that_no_command_takes():
+    for value, message in (
+        ("a\0b", "a value with a NUL cannot stand in a command"),
+        (
+            "x" * (LONGEST + 1),
+            f"`vars.x` is longer than {LONGEST} bytes, which no command takes as one value: pass a file",
+        ),
+        (["x"] * 9000, f"the command is longer than {LONGEST} bytes, with 9000 values"),
+    ):
+        with pytest.raises(TemplateError) as caught:
+            read(f"echo {REF}").argv({"vars.x": value})
+        assert caught.value.message == message
+    assert len(run(f"printf %s {REF}", {"x": "x" * LONGEST}).stdout) == LONGEST
+
+
+def test_a_variable_is_never_one_of_the_text_or_of_the_environment():
+    argv = read(f"joblot_1=5; echo {REF} $joblot_1").argv({"vars.x": "a"}, [b"joblot__9"])
+    assert argv == [
+        "/bin/sh",
+        "-c",
+        'joblot___1=${1}; shift 1; joblot_1=5; echo "${joblot___1}" $joblot_1',
+        "/bin/sh",
+        "a",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "value", "shown"),
+    [
+        (f"echo {REF}", "a b", "echo 'a b'"), (f"echo {REF}", ["a b", "c"], "echo 'a b' c"), (f'echo "<{REF}>"', 'a"$b', 'echo "<a\\"\\$b>"'),
+        (f"echo '<{REF}>'", "it's", "echo '<it'\\''s>'"), (f"echo $(( {REF} + 1 ))", 3, "echo $(( 3 + 1 ))"), (f"v={REF}", ["a"], "v='[\"a\"]'"),
+    ],
+)  # fmt: skip
+def test_a_command_is_shown_as_a_person_would_type_it(text, value, shown):
+    assert read(text).shown({"vars.x": value}) == shown
+    assert read(text).shown({}) == text
