@@ -4,7 +4,7 @@ A value is made of quotes, backslashes, `$()`, `${{ }}`, line ends, control and 
 leading dashes, names that Windows keeps, any Unicode, and is now and then very long. Each is sent
 
 - shell:   as `${{ vars.x }}` and as `${{ jobs.a.result.x }}` through a `run` text, and as an environment variable; one shell (`sh` and
-           `bash` by turns) prints about 2000 of them, which must be the same bytes
+           `bash` by turns) prints about 1500 of them, which must be the same bytes
 - params:  as a variable (of the file in JSON, YAML and TOML by turns; every fourth block from the command line) into parameters: alone,
            inside a text, deep inside a list, and written out; then through the stored form of the batch: equal
 - names:   as a job's name, in a file and in Python: refused with our own error, or a name whose log, output and leftovers lie in the
@@ -16,7 +16,7 @@ leading dashes, names that Windows keeps, any Unicode, and is now and then very 
 What no batch may hold (control characters but tab and line feed, halves of surrogate pairs) must be refused, value by value, with
 `ConfigError` and nothing else. Prints one line of counts; exits 1 when any of the bad ones is not 0.
 
-    python tests/torture/hostile.py --cases 1000000 [--seed 1] [--block 2000]
+    python tests/torture/hostile.py --cases 1000000 [--seed 1] [--block 1500]
 """
 
 from __future__ import annotations
@@ -468,7 +468,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--cases", type=int, default=1_000_000)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--block", type=int, default=2000)
+    parser.add_argument("--block", type=int, default=1500)
     options = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="joblot-hostile-"))
     began = time.monotonic()

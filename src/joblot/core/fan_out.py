@@ -158,7 +158,7 @@ class FanOutJobs:
         """What references of the command stand for. Earlier programs kept those to the item in the text alone."""
         run = self._spec.run
         names = [one.text for one in references(run) if one.root in OF_ITEM] if isinstance(run, str) else []
-        return {**{name: f"{OPENING} {name} }}}}" for name in names}, **self._spec.given}
+        return {**{name: f"{OPENING} {name} }}}}" for name in names}, **(self._spec.given or {})}
 
     def _name_and_item(self) -> Callable[[Item], str]:
         """A name without references gets the item appended: as a whole, or all its values."""

@@ -117,7 +117,7 @@ class JobSpec(Struct, frozen=True, kw_only=True, omit_defaults=True):
     name: str
     action: str | None = None
     run: str | list[str] | None = None
-    given: dict[str, Any] = field(default_factory=dict)
+    given: dict[str, Any] | None = None
     """What the references of a `run` text stand for, as far as it is known, by their texts: no value becomes a part of the text."""
     function: Any = None
     input: Any = None

@@ -122,7 +122,7 @@ def shown_command(spec: JobSpec, given: Mapping[str, Any] | None = None) -> str 
     from joblot.core.shelltext import read
 
     if given is None:
-        given = substitute(spec.given, {}) if spec.deferred else spec.given
+        given = substitute(spec.given or {}, {}) if spec.deferred else spec.given or {}
     return read(run).shown(given)
 
 

@@ -94,7 +94,7 @@ class CommandBuilder:
         env[b"PWD"] = os.fsencode(cwd)
         run = spec.run
         if isinstance(run, str) and OPENING in run and (spec.given or spec.deferred):
-            argv = filled_argv(run, values.get("given", spec.given), [*self._like_ours, *env])
+            argv = filled_argv(run, values.get("given", spec.given) or {}, [*self._like_ours, *env])
         else:
             argv = argv_of(self._command(spec, values))
         return CommandLine(argv, env, cwd, result_path)

@@ -44,10 +44,9 @@ class Values:
             values["input"] = substitute(spec.input, scope)
         if spec.run is not None:
             if isinstance(spec.run, str):
-                later = {one.text: one for one in references(spec.run) if one.text not in spec.given}
-                values["given"] = substitute(spec.given, scope) | {
-                    name: lookup(reference, scope) for name, reference in later.items()
-                }
+                given = substitute(spec.given or {}, scope)
+                later = {one.text: one for one in references(spec.run) if one.text not in given}
+                values["given"] = given | {name: lookup(reference, scope) for name, reference in later.items()}
             else:
                 values["run"] = [as_text(substitute(word, scope)) for word in spec.run]
         return values
