@@ -80,12 +80,14 @@ PRINTED = {
 PRINTED_BY_BASH = {
     "here-string": f"cat <<<{R}",
     "process substitution": f"cat <(printf '%s' {R})",
-    "array": f"a=(x {R}); printf '%s' \"${{a[@]}}\"",
+    "array": f"arr=(x {R}); printf '%s' \"${{arr[@]}}\"",
     "test": f"[[ {R} == {R} ]] && printf '%s' {R}",
     "expression": f"[[ a{R} =~ a{R} ]]; printf '%s' {R}",
     "dollar quotes before": f"printf '%s' $'a' {R}",
     "locale quotes": f'printf "%s" $"a{R}"',
 }  # fmt: skip
+READ = "read in arithmetic"
+"""Beside it any here-document could be what is read, so it is run alone."""
 EVALUATED = {
     "arithmetic": f"printf '%s' $(( {R} ))",
     "arithmetic in quotes": f'printf "%s" "$(( {R} + 0 ))"',
@@ -93,12 +95,19 @@ EVALUATED = {
     "arithmetic in arithmetic": f"printf '%s' $(( ( $(( {R} )) ) ))",
     "variable in arithmetic": f"n={R}; printf '%s' $(( n ))",
     "expanded variable in arithmetic": f"n={R}; printf '%s' $(( $n ))",
+    "copied variable in arithmetic": f"m={R}; n=$m; printf '%s' $(( n ))",
+    "parameter in arithmetic": f"set -- {R}; printf '%s' $(( $1 ))",
+    "parameter of a function in arithmetic": f"f() {{ n=$1; printf '%s' $(( n )); }}; f {R}",
+    READ: f"read -r n <<E\n{R}\nE\nprintf '%s' $(( n ))",
+    "default in arithmetic": f"unset n; : ${{n:={R}}}; printf '%s' $(( n ))",
     "loop variable in arithmetic": f"for n in {R}; do printf '%s' $((n)); done",
 }  # fmt: skip
 """Texts that print an integer, and take nothing else."""
 EVALUATED_BY_BASH = {
     "(( ))": f"(( n = {R} )); printf '%s' \"$n\"",
     "for (( ))": f"for (( n={R}; ; )); do printf '%s' $n; break; done",
+    "array in arithmetic": f"a=({R}); printf '%s' $(( a[0] ))",
+    "printf -v in arithmetic": f"printf -v n %s {R}; printf '%s' $(( n ))",
     "let": f"let n={R}; printf '%s' $n",
     "let in quotes": f"let 'n = {R}'; printf '%s' $n",
     "[[ -eq ]]": f"[[ {R} -eq {R} ]] && printf '%s' '{R}'",
@@ -276,10 +285,13 @@ class Campaign:
             if verdict == "run":
                 runnable.append(case)
         # What an old program runs is run alone, since one case may spoil the others.
-        if isinstance(self.subject, Current) and not self.together(runnable, shell):
-            return
+        beside = [case for case in runnable if case.context != READ]
+        if isinstance(self.subject, Quoting) or self.together(beside, shell):
+            for case in beside:
+                self.alone(case, shell)
         for case in runnable:
-            self.alone(case, shell)
+            if case.context == READ:
+                self.alone(case, shell)
         self.torn(shell)
 
     def together(self, cases: list[Case], shell: str) -> bool:
@@ -290,10 +302,7 @@ class Campaign:
         )
         printed = self.run(text, {f"v.n{n}": case.value for n, case in enumerate(cases)}, shell)
         wanted = "".join(f"\1{case.printed}\2" for case in cases).encode()
-        if printed == wanted and not self.executed():
-            self.torn(shell)
-            return False
-        return True
+        return self.executed() or printed != wanted
 
     def alone(self, case: Case, shell: str) -> None:
         printed = self.run(case.text.replace(R, "${{ v.n0 }}"), {"v.n0": case.value}, shell)

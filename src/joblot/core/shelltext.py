@@ -255,6 +255,16 @@ _READING_PROGRAMS: Final = re.compile(r"(?:[adkz]|ba|da|mk)?sh|python[\d.]*|pypy
 _AWK_OPTIONS: Final = re.compile(r"-[vFf]|--(?:assign|field-separator|file)")
 
 
+_PARAMETERS: Final = "@"
+"""Stands for the positional parameters among the names of variables."""
+
+
+def _variables(text: str, without: int = 0) -> set[str]:
+    """The names in a text that may be variables, but for the first so many."""
+    found = set(_NAMES.findall(text)[without:])
+    return found | {_PARAMETERS} if re.search(r"\$\{?[0-9@*]", text) else found
+
+
 class _NotUnderstoodError(Exception):
     """What follows cannot be told from here on."""
 
@@ -336,6 +346,16 @@ class _Reader:
         self.programs: list[tuple[int, str]] = []
         self.assigned: list[tuple[str, int]] = []
         """Variables that references are given to."""
+        self.copied: list[tuple[str, set[str]]] = []
+        """Variables, and those that they are made of."""
+        self.called: list[tuple[str, list[_Word]]] = []
+        """Commands, and the words behind them."""
+        self.functions = {"set"}
+        """Commands whose words become parameters."""
+        self.filled: set[str] = set()
+        """Variables that are read from standard input."""
+        self.fed: list[int] = []
+        """References in what commands get there."""
         self.evaluated: set[str] = set()
         """Variables that stand in arithmetic."""
 
@@ -354,9 +374,25 @@ class _Reader:
             while len(self.places) < self.text.count(_MARK):
                 self.places.append(Place(_NONE, refused=f"or behind {problem.what}", hint=problem.hint))
             return
+        self._follow_variables()
+
+    def _follow_variables(self) -> None:
+        """Let only integers into variables that stand in arithmetic, also by way of others, of parameters and of what is read."""
+        self.assigned += [(name, mark) for name in self.filled for mark in self.fed]
+        for command, words in self.called:
+            if command in self.functions:
+                self.assigned += [(_PARAMETERS, mark) for word in words for mark in word.marks]
+                self.copied += [(_PARAMETERS, _variables(word.text)) for word in words]
+        count = -1
+        while count != len(self.evaluated):
+            count = len(self.evaluated)
+            for name, others in self.copied:
+                if name in self.evaluated:
+                    self.evaluated |= others
         for name, mark in self.assigned:
             if name in self.evaluated:
-                self.places[mark].number = self.places[mark].number or f"the variable `{name}`"
+                shown = "a parameter" if name == _PARAMETERS else f"the variable `{name}`"
+                self.places[mark].number = self.places[mark].number or shown
 
     # --- places ---------------------------------------------------------------------------------
 
@@ -468,6 +504,7 @@ class _Reader:
             self._classify(command, state.piped)
         marks = [mark for word in command.words for mark in word.marks]
         state.piped = [*state.piped, *marks, *command.fed] if separator == "|" else []
+        self.fed += [*state.piped, *command.fed]
 
     def _separate_in_test(self, state: _Commands, char: str) -> None:
         self._end_word(state)
@@ -503,9 +540,12 @@ class _Reader:
         word, command = state.word, state.command
         if word is not None and word.text.endswith("=") and word.plain:
             self.at += 1
+            first = len(self.places)
             self._commands(")", array=True)
+            self.assigned += [(word.text.rstrip("+="), mark) for mark in range(first, len(self.places))]
         elif self.text.startswith("()", self.at) and (word is not None or len(command.words) == 1):
             self.at += 2
+            self.functions.add(word.text if word is not None else command.words[-1].text)
             state.word, state.command = None, _Command()
         elif word is not None or (not command.at_start and [one.text for one in command.words] != ["for"]):
             raise _NotUnderstoodError("`(` within a command")
@@ -577,7 +617,7 @@ class _Reader:
         match = _SUBSCRIPT.match(self.text, self.at)
         if match is None:
             raise _NotUnderstoodError("`[` behind a name")
-        self.evaluated.update(_NAMES.findall(match[0]))
+        self.evaluated.update(_variables(match[0]))
         word.text += match[0]
         word.marks += self._pass(match.end(), number="`[ ]`")
 
@@ -668,12 +708,14 @@ class _Reader:
         """`${ }`: in most forms shells do not agree where a quote ends inside of it."""
         text = self.text
         if match := _CALCULATED.match(text, self.at):
-            self.evaluated.update(_NAMES.findall(match[0])[1:])
+            self.evaluated.update(_variables(match[0], 1))
             word.marks += self._pass(match.end(), "", "", number="`${ }`")
         elif match := (_SIMPLE_QUOTED if quote else _SIMPLE).match(text, self.at):
             self.at = match.end()
         elif match := _DEFAULT.match(text, self.at):
-            word.marks += self._pass(match.end(), quote, quote)
+            marks = self._pass(match.end(), quote, quote)
+            self.assigned += [(name, mark) for name in _NAMES.findall(match[0])[:1] for mark in marks]
+            word.marks += marks
         else:
             raise _NotUnderstoodError("`${ }` of this form", _OWN_VARIABLE)
         word.text += match[0]
@@ -691,7 +733,7 @@ class _Reader:
                         f"{what} that may be brackets in brackets", "put a blank between the brackets"
                     )
                 self.at += 2
-                self.evaluated.update(_NAMES.findall(word.text))
+                self.evaluated.update(_variables(word.text))
                 self._number([word], what)
                 return
             elif char in "\"'`\\":
@@ -724,7 +766,9 @@ class _Reader:
             if quoted:
                 self._pass(match.start(), refused="a quoted here-document", hint=f"write `<<{delimiter}`")
             else:
-                command.fed += self._here_document(match.start())
+                marks = self._here_document(match.start())
+                self.fed += marks
+                command.fed += marks
                 self._warn_fed(command, command.fed)
             self.at = match.end()
 
@@ -761,17 +805,21 @@ class _Reader:
                 break
             if match is not None:
                 self._assign(match[1], word)
+        if [word.text for word in command.words[:1]] == ["function"]:
+            self.functions.update(word.text for word in command.words[1:2])
         words = command.essential
         if not words:
             return
         if words[0].text in ("for", "select") and len(words) > 3:
             self.assigned += [(words[1].text, mark) for word in words[3:] for mark in word.marks]
+            self.copied += [(words[1].text, _variables(word.text)) for word in words[3:]]
             return
         first = 0
         while first < len(words) - 1 and (
             words[first].text in ("command", "builtin") or (first and words[first].text[:1] == "-")
         ):
             first += 1
+        self.called.append((words[first].text, words[first + 1 :]))
         self._builtin(words[first].text, words[first + 1 :])
         self.warn(words)
         self._warn_fed(command, [*piped, *command.fed])
@@ -779,6 +827,7 @@ class _Reader:
     def _assign(self, name: str, word: _Word) -> None:
         self._keep_whole(word)
         self.assigned += [(name, mark) for mark in word.marks]
+        self.copied.append((name, _variables(word.text.partition("=")[2])))
 
     def _keep_whole(self, word: _Word) -> None:
         """Let a list be one word."""
@@ -790,14 +839,14 @@ class _Reader:
             for number, word in enumerate(words):
                 if word.text in _COMPARING:
                     operands = words[max(0, number - 1) : number + 2 : 2]
-                    self.evaluated.update(found for operand in operands for found in _NAMES.findall(operand.text))
+                    self.evaluated.update(found for operand in operands for found in _variables(operand.text))
                     self._number(operands, "`[[ ]]`")
                 elif word.text in ("-v", "-R"):
                     self._number(words[number + 1 : number + 2], "`[[ -v ]]`")
                 self._keep_whole(word)
         elif name == "let":
             for word in words:
-                self.evaluated.update(_NAMES.findall(word.text))
+                self.evaluated.update(_variables(word.text))
             self._number(words, "`let`")
         elif name in _DECLARING:
             evaluated = any(re.match(r"[-+]\w*[in]", word.text) for word in words)
@@ -810,17 +859,24 @@ class _Reader:
                 if evaluated or match is None:
                     self._number([word], f"`{name}`")
         elif name in _NAMING:
+            self.filled.update(word.text for word in words if name != "unset")
             self._number(words, f"`{name}`")
         elif name in _NAMING_OPTIONS:
-            option = _NAMING_OPTIONS[name]
-            beside = False  # whether the word before holds a reference, which may come to the option
-            for number, word in enumerate(words):
-                if name != "printf":
-                    self._keep_whole(word)
-                before = words[number - 1].text if number else ""
-                if before == option or word.text.startswith(option) or (beside and name != "printf"):
-                    self._number([word], f"`{name} {option}`")
-                beside = bool(word.marks or word.nested)
+            self._naming_option(name, _NAMING_OPTIONS[name], words)
+
+    def _naming_option(self, name: str, option: str, words: list[_Word]) -> None:
+        """A command with an option whose word is the name of a variable."""
+        beside = False  # whether the word before holds a reference, which may come to the option
+        for number, word in enumerate(words):
+            if name != "printf":
+                self._keep_whole(word)
+            before = words[number - 1].text if number else ""
+            if name == "printf" and number > 1 and words[number - 2].text == option:
+                for one in words[number:]:
+                    self._assign(before, one)
+            if before == option or word.text.startswith(option) or (beside and name != "printf"):
+                self._number([word], f"`{name} {option}`")
+            beside = bool(word.marks or word.nested)
 
     def warn(self, words: list[_Word]) -> None:
         """Note references in the program texts of other programs."""

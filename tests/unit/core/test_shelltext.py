@@ -63,6 +63,12 @@ def test_i11_place_where_a_value_can_stand(text, where):
         (f"for n in {REF}; do echo $((n)); done", "the variable `n`"), (f"export n={REF}; [[ $n -gt 1 ]]", "the variable `n`"),
         (f"declare -i n={REF}", "`declare`"), (f"declare -n r={REF}", "`declare`"), (f"unset {REF}", "`unset`"), (f"read {REF}", "`read`"),
         (f"printf -v {REF} x", "`printf -v`"), (f"test -v {REF}", "`test -v`"), (f"if [ -v {REF} ]; then :; fi", "`[ -v`"),
+        (f"m={REF}; n=$m; echo $((n))", "the variable `m`"), (f"f() {{ echo $(( $1 )); }}; f {REF}", "a parameter"),
+        (f"f() {{ local n=$1; echo $((n)); }}; f a {REF}", "a parameter"), (f"set -- {REF}; echo $(( $1 ))", "a parameter"),
+        (f"function f {{ echo $(( ${{1}} )); }}\nf {REF}", "a parameter"), (f"read n <<E\n{REF}\nE\necho $((n))", "the variable `n`"),
+        (f"echo {REF} | while read n; do echo $((n)); done", "the variable `n`"), (f"while read n; do echo $((n)); done <<<{REF}", "the variable `n`"),
+        (f"a=({REF}); echo $(( a[0] ))", "the variable `a`"), (f"echo ${{n:={REF}}} $((n))", "the variable `n`"),
+        (f"printf -v n %s {REF}; echo $((n))", "the variable `n`"), (f"set -- {REF}; for n; do :; done; let y=$1", "a parameter"),
         (f"command let y={REF}", "`let`"), (f"le\\\nt y={REF}", "`let`"), (f"getopts o {REF}", "`getopts`"), (f"local {REF}", "`local`"),
     ],
 )  # fmt: skip
