@@ -584,9 +584,8 @@ class JobReader(Sink):
         for reference, program in programs:
             message = f"`{reference.text}` stands in the program text of `{program}`, which runs its value as code"
             hint = "pass it as an argument, or through `env`"
-            self.problems.append(
-                Problem("program", message, keys, hint, severity=self._severity, inside=reference.text)
-            )
+            # Never an error, for it may be meant, and there is no other way to say so.
+            self.problems.append(Problem("program", message, keys, hint, severity="warning", inside=reference.text))
 
     def _now_or_later(self, reference: Reference, needs: Any) -> Any:
         if reference.root == "run":

@@ -118,6 +118,15 @@ def test_values_that_were_filled_in_stand_in_place_of_references():
     assert parts == Parts(code="c", run="echo 3", params={"p": 1}, env={"E": "e"}, input="i")
 
 
+def test_a_command_counts_as_a_person_would_type_it():
+    """So it did when values were put into the text, and what was made then stays up to date."""
+    spec = JobSpec(name="a", run="echo ${{ vars.x }} ${{ jobs.b.result }}", given={"vars.x": "a b"}, deferred=True)
+    plan = plan_of(spec, JobSpec(name="b", run="x"))
+    filled = {"params": {}, "env": {}, "given": {"vars.x": "a b", "jobs.b.result": ["c", "d e"]}}
+    assert parts_of(plan, 0, "", filled).run == "echo 'a b' c 'd e'"
+    assert parts_of(plan, 0, "").run == "echo 'a b' ${{ jobs.b.result }}"
+
+
 def test_what_needs_make_is_read_too_each_file_once():
     plan = plan_of(
         JobSpec(name="a", run="x", outputs=("one", "two")), JobSpec(name="b", run="x", needs=("a",), outputs=("three",))
