@@ -117,13 +117,16 @@ def test_without_arguments_the_help_is_shown(joblot):
     assert done.err.startswith("Usage: joblot [OPTIONS] COMMAND")
 
 
+MAKES_IT = "`joblot run` makes it beside the batch file: go there, or name it with `--state`"
+
+
 def test_state_errors_have_exit_code_4(joblot):
     """D1: no such run, or a state folder that cannot be used."""
     nothing = joblot("ls")
     assert nothing == (
         4,
         "",
-        "error: no runs here: `DIR/.joblot` does not exist or holds no journal\nhint: `joblot run` makes it\n",
+        f"error: no runs here: `DIR/.joblot` does not exist or holds no journal\nhint: {MAKES_IT}\n",
     )
     joblot.write("joblot.yaml", ONE)
     joblot("run", "--run-id", "r1")
@@ -148,7 +151,7 @@ def test_errors_are_json_too_when_json_was_asked_for(joblot):
                 "code": "no_runs",
                 "message": "no runs here: `DIR/.joblot` does not exist or holds no journal",
                 "path": "", "file": "", "line": 0, "column": 0, "source": "",
-                "hint": "`joblot run` makes it",
+                "hint": MAKES_IT,
                 "severity": "error",
             }
         ],

@@ -41,7 +41,7 @@ def command(
         if job in plan.growing:
             hint = "its jobs are found, and judged, in a run"
             raise UsageError(f"`{plan.name(job)}` makes nothing itself", hint=hint)
-    folder = StateFolder(state)
+    folder = StateFolder(batches.state_of(output, plan, state))
     try:
         judge = judge_of(plan, folder.journal.last_successes(batch_key(plan)))
         at = SystemClock().wall()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from joblot.actions.registry import ACTIONS, import_modules
@@ -38,6 +39,13 @@ def read(files: Sequence[str], variables: Iterable[tuple[str, str]], *, strict: 
     else:
         config, warnings = load(files[0] if files else _usual_file(), **options)
     return expand(config), warnings
+
+
+def state_of(output: Output, plan: Plan, chosen: str | None) -> str:
+    """The state folder of a batch; says so when it is not where one would look for it."""
+    from joblot.journal import place
+
+    return str(place.state_of(plan.config, chosen, partial(output.log, "WARNING")))
 
 
 def _usual_file() -> str:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import suppress
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -147,11 +147,22 @@ def _advice(report: Report, choices: Choices) -> str:
     """The command that goes on from here, when there is something left to do."""
     if report.ok or not report.source:
         return ""
-    usual = state_path(choices.state) == Path(DEFAULT).absolute()
-    state = f" --state {choices.state}" if choices.state and not usual else ""
+    state = ""
+    if choices.state and choices.state != _state_here():
+        from shlex import quote
+
+        state = f" --state {quote(choices.state)}"
     if report.status == "failed":
         return f"to run again what failed: joblot retry {report.run_id} --failed{state}"
     return f"to go on with the rest: joblot resume {report.run_id}{state}"
+
+
+def _state_here() -> str:
+    """The state folder that a command takes in this folder; empty where there is no folder any more."""
+    try:
+        return os.path.abspath(DEFAULT)  # noqa: PTH100 - as the option
+    except FileNotFoundError:
+        return ""
 
 
 def _write_files(output: Output, choices: Choices, report: Report) -> bool:

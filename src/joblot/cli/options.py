@@ -6,6 +6,7 @@ a joblot inside a job must not take them for its own options.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -49,6 +50,16 @@ class Variable(click.ParamType):  # type: ignore[type-arg]  # not generic in cli
         return name, text
 
 
+class FilePath(click.ParamType):  # type: ignore[type-arg]  # not generic in click 8.2
+    """A path, made absolute at once: a module of the batch or an action that changes the working folder does not change what is meant."""
+
+    name = "path"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:  # noqa: ARG002 - click's signature
+        """The path from the root; an empty one stays empty."""
+        return os.path.abspath(value) if value else ""  # noqa: PTH100 - links stay as they are
+
+
 class Place(click.ParamType):  # type: ignore[type-arg]  # not generic in click 8.2
     """Where jobs run."""
 
@@ -82,7 +93,12 @@ json_option = _switch("json", "--json", text="print the result as JSON, and noth
 no_color_option = _switch("colourless", "--no-color", text="no colours (as NO_COLOR)")
 quiet_option = _switch("quiet", "-q", "--quiet", text="only warnings, errors and results")
 state_option = click.option(
-    "--state", metavar="DIR", envvar="JOBLOT_STATE", show_envvar=True, help="the state folder (default: `.joblot` here)"
+    "--state",
+    metavar="DIR",
+    type=FilePath(),
+    envvar="JOBLOT_STATE",
+    show_envvar=True,
+    help="the state folder (default: `.joblot` beside the batch file; without one, here)",
 )
 variables_option = click.option(
     "--var",
@@ -194,8 +210,8 @@ driving_options = _together(
     click.option("--allow-network-fs", is_flag=True, envvar="JOBLOT_ALLOW_NETWORK_FS", show_envvar=True,
                  help="keep the state folder on a network file system, at the risk of the journal"),
     no_fuse_option,
-    click.option("--report", metavar="FILE", help="write the report as JSON"),
-    click.option("--log", metavar="FILE", help="write the run log (every event) as JSON"),
+    click.option("--report", metavar="FILE", type=FilePath(), help="write the report as JSON"),
+    click.option("--log", metavar="FILE", type=FilePath(), help="write the run log (every event) as JSON"),
     state_option,
     json_option,
     click.option("-v", "--verbose", is_flag=True, help="print every event as it happens"),

@@ -77,6 +77,7 @@ def command(
     plan, warnings = batches.read(batch, variables, strict=strict)
     batches.warn(output, warnings)
     selection = selection_of(**selected)
+    state = batches.state_of(output, plan, state)
     return show(output, plan, state, workers, force=("*",) if force else force_jobs, selection=selection)
 
 

@@ -56,6 +56,7 @@ def command(
     batches.warn(output, warnings)
     selection = selection_of(only=only, upto=upto, from_=from_, exclude=exclude)
     forced = ("*",) if force else force_jobs
+    driving["state"] = batches.state_of(output, plan, driving["state"])
     if dry_run:
         from joblot.cli.plan import show
 

@@ -37,7 +37,7 @@ _TRY_AGAIN_S: Final = 0.01
 
 
 def state_path(chosen: str | Path | None = None) -> Path:
-    """The state folder to use: as chosen, else `JOBLOT_STATE`, else `.joblot` in the working folder.
+    """The state folder to use: as chosen, else `JOBLOT_STATE`, else `.joblot` in the working folder. Of a batch `place.state_of` tells it.
 
     Raises:
         StateError: its path is not UTF-8 text.
@@ -129,7 +129,8 @@ class StateFolder:
         if read_only:
             if not (self.path / JOURNAL_FILE).exists():
                 raise NoRunsError(
-                    f"no runs here: `{self.path}` does not exist or holds no journal", hint="`joblot run` makes it"
+                    f"no runs here: `{self.path}` does not exist or holds no journal",
+                    hint="`joblot run` makes it beside the batch file: go there, or name it with `--state`",
                 )
         else:
             network = network_type(self.path, mounts)
@@ -237,7 +238,7 @@ class Hold:
             who = _read_owner(self._fd)
             os.close(self._fd)
             raise RunHeldError(
-                f"run `{run_id}` is held by {_describe(who)}",
+                f"run `{run_id}` is held by {described(who)}",
                 hint="`joblot cancel` stops it; it needs no unlock when it is gone",
             )
         try:
@@ -250,7 +251,7 @@ class Hold:
     def _take(self) -> bool:
         """Whether the lock is ours now. Who only asks whether it is held has it for a moment too, so once is not enough."""
         for _ in range(_TRIES):
-            if _locked(self._fd, fcntl.LOCK_EX):
+            if locked(self._fd, fcntl.LOCK_EX):
                 return True
             time.sleep(_TRY_AGAIN_S)
         return False
@@ -295,7 +296,7 @@ def holder(lock: Path) -> dict[str, Any] | None:
     except OSError:
         return None
     try:
-        return None if _locked(fd, fcntl.LOCK_SH) else _read_owner(fd)
+        return None if locked(fd, fcntl.LOCK_SH) else _read_owner(fd)
     finally:
         os.close(fd)
 
@@ -309,7 +310,8 @@ def is_text(name: str) -> bool:
     return "\0" not in name and not any("\ud800" <= char <= "\udfff" for char in name)
 
 
-def _locked(fd: int, kind: int) -> bool:
+def locked(fd: int, kind: int) -> bool:
+    """Whether the lock of that kind (`LOCK_SH`, `LOCK_EX`) on an open file is ours now; it is not waited for."""
     try:
         # flock, not fcntl: a POSIX lock would be lost as soon as any descriptor of the file is closed.
         fcntl.flock(fd, kind | fcntl.LOCK_NB)
@@ -327,7 +329,8 @@ def _read_owner(fd: int) -> dict[str, Any]:
         return {}
 
 
-def _describe(who: dict[str, Any]) -> str:
+def described(who: dict[str, Any]) -> str:
+    """An `owner` for people."""
     if not who:
         return "another process"
     since = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(who.get("since", 0)))

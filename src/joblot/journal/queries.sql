@@ -13,6 +13,9 @@ SELECT id, at, events, chain FROM record WHERE id BETWEEN ? AND ? ORDER BY id
 -- records_from_the_end: the same the other way round, to come to what lies behind a damaged page
 SELECT id, at, events, chain FROM record WHERE id BETWEEN ? AND ? ORDER BY id DESC
 
+-- has_runs_of: whether there is a run of a batch file, or of a batch without a file that has the name
+SELECT EXISTS (SELECT 1 FROM run WHERE source = ?2 AND (source <> '' OR batch = ?1))
+
 -- whole_runs: all that is kept of runs, oldest first
 SELECT number, run_id, batch, source, jobs, status, started_at, ended_at, counts, plan FROM run ORDER BY number
 

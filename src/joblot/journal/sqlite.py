@@ -324,6 +324,10 @@ class SqliteJournal(Journal):
             raise self.unreadable(info)
         return info
 
+    def has_runs_of(self, batch: str, source: str) -> bool:
+        """Whether there are runs of the batch file `source`, or, where that is empty, of a batch without a file of that name."""
+        return bool(next(self._rows("has_runs_of", (batch, source)))[0])
+
     def unreadable(self, info: RunInfo) -> JournalDamagedError:
         """The error that a run with a fault is for who asks for it, and the warning for who asks for others."""
         return JournalDamagedError(

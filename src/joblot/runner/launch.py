@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
+from msgspec.structs import replace
 
 from joblot.clock import SystemClock, new_run_id
 from joblot.cluster.targets import check_on, is_cluster
@@ -67,6 +68,7 @@ def start_run(plan: Plan, options: Options, *, observers: Sequence[Observer] = (
         raise UsageError(f"bad run id `{run_id}`", hint=hint)
     plan = plan.fresh()
     left_out = leave_out(plan, options.selection)
+    options = _placed(plan, options, observers)
     with _faults_in_one_line():
         return _Driver(plan, options, run_id, observers).start(left_out)
 
@@ -88,7 +90,7 @@ def resume_run(
         StateError: no such run, or it cannot be resumed like this.
         RunHeldError: it is being driven.
     """
-    from joblot.journal.folder import StateFolder
+    from joblot.journal.folder import StateFolder, state_path
 
     if options.state is False:
         raise UsageError("a run that was kept nowhere cannot be resumed")
@@ -97,7 +99,11 @@ def resume_run(
             "which jobs take part in a run is said when it begins, and cannot be said again when it goes on",
             hint="`joblot retry RUN --job NAME` takes in a job that was left out",
         )
-    folder = StateFolder(options.state, read_only=True)
+    if plan is not None:
+        options = _placed(plan, options, observers)
+    else:  # settled before a module of the batch is imported, which may do anything to this process
+        options = replace(options, state=state_path(options.state or None))
+    folder = StateFolder(options.state or None, read_only=True)
     try:
         info = folder.resolve(name)
         stored = sound_plan(folder.journal, info.run_id)
@@ -115,6 +121,19 @@ def resume_run(
         plan = plan.fresh()
     with _faults_in_one_line():
         return _Driver(plan, options, info.run_id, observers).resume(reopen)
+
+
+def _placed(plan: Plan, options: Options, observers: Sequence[Observer]) -> Options:
+    """The options with the batch's state folder in them, if anything is kept on disk."""
+    if options.state is False:
+        return options
+    from joblot.journal.place import state_of
+
+    def warn(message: str) -> None:
+        for observer in observers:
+            observer.warned(message)
+
+    return replace(options, state=state_of(plan.config, options.state, warn))
 
 
 class _Driver:
