@@ -33,6 +33,12 @@ def pytest_collection_modifyitems(items):
             item.add_marker("alone")
 
 
+@pytest.fixture(autouse=True, scope="session")
+def claims(tmp_path_factory):
+    """Runs of tests claim what they make among themselves, and not in the home of who runs the tests."""
+    os.environ["XDG_STATE_HOME"] = str(tmp_path_factory.mktemp("state-home"))
+
+
 @pytest.fixture
 def unmeasured(monkeypatch):
     """What the test starts is not measured by coverage.py, which imports modules of its own and writes files at the end."""

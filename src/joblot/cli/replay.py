@@ -7,7 +7,7 @@ import select
 import signal
 import sys
 import time
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 
 import click
@@ -46,12 +46,21 @@ def command(output: Output, run: str, job: str, state: str | None, *, debug: boo
     from pathlib import Path
 
     from joblot.cli.runs import open_run
+    from joblot.core.fan_out import Making
+    from joblot.journal.claims import Claims
 
     with open_run(run, state) as past:
         plan = _plan(past, job)
         attempt = _attempt(past, plan, job)
-        run_id = past.id
-    with tempfile.TemporaryDirectory(prefix="joblot-replay-") as folder:
+        run_id, claims = (
+            past.id,
+            Claims(past.id, batch=plan.config.name, folder=plan.config.folder, state=past.folder.path),
+        )
+    outputs = plan.spec(attempt.job).outputs
+    with closing(claims), tempfile.TemporaryDirectory(prefix="joblot-replay-") as folder:
+        if outputs:
+            claims.take([Making(outputs)])
+            claims.take_in_state()
         outcome = _perform(plan, attempt, run_id, Path(folder), debug=debug)
     took = f"{outcome.wall_s:.3f} s"
     if outcome.kind == "ok":

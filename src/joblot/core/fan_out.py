@@ -10,11 +10,11 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import product, repeat
 from math import prod
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import msgspec
 
-from joblot.core.model import DEFERRABLE, VARYING
+from joblot.core.model import DEFERRABLE, VARYING, FanOut, JobSpec
 from joblot.core.names import LONGEST_NAME
 from joblot.core.references import (
     LATER,
@@ -30,9 +30,6 @@ from joblot.core.references import (
 )
 from joblot.digest import blake2b
 
-if TYPE_CHECKING:
-    from joblot.core.model import FanOut, JobSpec
-
 Item = Sequence[Any]
 """The values of one item, in the order of the columns."""
 Fill = Callable[[Item], Any]
@@ -46,6 +43,13 @@ _RESERVED: Final = ("con", "prn", "aux", "nul", "com", "lpt")
 _PLAIN_WORD: Final = re.compile(r"[A-Za-z0-9_-]+", re.ASCII).fullmatch
 _NOT_IN_NAMES: Final = re.compile(r"[^A-Za-z0-9._-]+|\.(?=\.)")
 _HASH_LENGTH: Final = 8
+
+
+class Making(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What the jobs of a declaration make: its outputs, with references to the items of `fan_out` where it has them."""
+
+    outputs: tuple[str, ...]
+    fan_out: FanOut | None = None
 
 
 class FanOutJobs:
@@ -186,6 +190,24 @@ def count_jobs(specs: Iterable[JobSpec]) -> int:
     """How many jobs declarations stand for, before any is made from a result."""
     fans = (spec.fan_out for spec in specs)
     return sum(1 if fan is None or fan.kind == "result" else count_items(fan) for fan in fans)
+
+
+def making_of(spec: JobSpec) -> Making:
+    """What a declaration's jobs make. Of the items only what the outputs refer to: the rest is nobody's affair."""
+    fan, roots = spec.fan_out, references(list(spec.outputs))
+    if fan is None or not roots:
+        return Making(spec.outputs)
+    wanted = {part for root in roots for part in ("", *root.parts[1:2])}
+    columns = {name: values for name, values in fan.columns.items() if name in wanted}
+    return Making(spec.outputs, FanOut(fan.kind, columns))
+
+
+def outputs_of(making: Making) -> Iterable[str]:
+    """The outputs of all its jobs, one by one."""
+    if making.fan_out is None:
+        return making.outputs
+    jobs = FanOutJobs(JobSpec(name="job", outputs=making.outputs, fan_out=making.fan_out))
+    return (path for paths in jobs.values("outputs") for path in paths)
 
 
 def pattern_of(name: str) -> str:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from joblot.core import graph
-from joblot.core.fan_out import FanOutJobs, pattern_of
+from joblot.core.fan_out import FanOutJobs, Making, making_of, pattern_of
 from joblot.core.references import LATER, split_result
 from joblot.core.resources import ONE_SLOT, PLAIN, Demand
 from joblot.digest import blake2b
@@ -131,6 +131,10 @@ class Plan:
             self.__dict__.pop("tiers", None)
         return self._ranges[job]
 
+    def making_of_items(self, job: int, columns: Columns) -> Making:
+        """What the jobs would make that `extend` adds."""
+        return making_of(_of_items(self.declarations[job], columns))
+
     def try_to_extend(self, job: int, columns: Columns) -> tuple[_Jobs, graph.Relation]:
         """What `extend` would make of the plan, without changing it.
 
@@ -186,6 +190,12 @@ class Plan:
             if spec.fan_out is not None and spec.fan_out.max_parallel is not None:
                 limits[_parallel_limit(spec)] = spec.fan_out.max_parallel
         return limits
+
+    def makings(self) -> list[Making]:
+        """What the jobs that there are make, declaration by declaration."""
+        plain = tuple(path for spec in self.config.jobs if spec.fan_out is None for path in spec.outputs)
+        fans = (spec for spec in (self.declarations[numbers[0]] for _, numbers in self.fan_outs) if spec.outputs)
+        return [Making(plain), *map(making_of, fans)]
 
     @cached_property
     def tiers(self) -> list[list[int]]:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from joblot.clock import Clock
     from joblot.core.commands import Decision
+    from joblot.core.fan_out import Making
     from joblot.core.runstate import RunState
     from joblot.executors.protocol import Executor
     from joblot.journal import Journal
@@ -70,7 +71,8 @@ class Engine:
     `began_at` is the wall time of the run's own start, its first record: events tell when attempts began relative to it. None: the run
     starts with the first decision here. `known` is how many jobs the plan had when the executor began, whose processes know of no others;
     by default all that there are. `view` has taken in what the journal has of the run, and goes on with it for the observers, who never see
-    the state itself; by default it is made of the journal. `watch` looks after the files that jobs declare, `judge` says which jobs are up to date.
+    the state itself; by default it is made of the journal. `watch` looks after the files that jobs declare, `judge` says which jobs are up to date,
+    `claim` takes outputs that are found on the way, or raises RunHeldError when another run makes them.
     """
 
     def __init__(
@@ -89,6 +91,7 @@ class Engine:
         watch: OutputWatch | None = None,
         judge: Judge | None = None,
         known: int | None = None,
+        claim: Callable[[Making], None] = lambda _: None,
     ) -> None:
         self._run_id = run_id
         self._state = state
@@ -113,6 +116,7 @@ class Engine:
         self._values = Values(state.plan, state, run_id)
         self._watch = watch
         self._judge = judge
+        self._claim = claim
         self._ahead = state.limits.max_failures is None
 
     @property
@@ -266,7 +270,8 @@ class Engine:
             if job in self._plan.growing:
                 from joblot.runner.growth import find_items  # seldom needed, and it needs a lot
 
-                outcome = find_items(self._plan, self._values, job, numbers[job], self._clock.now() - self._zero)
+                now = self._clock.now() - self._zero
+                outcome = find_items(self._plan, self._values, job, numbers[job], now, self._claim)
                 if outcome.kind == "ok" and outcome.message:
                     self._warn(f"{self._plan.name(job)}: {outcome.message}")
                 self._queued_outcomes.append(outcome)

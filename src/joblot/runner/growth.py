@@ -16,9 +16,12 @@ from joblot.config.items import ItemsError, rows_to_columns
 from joblot.config.tree import describe
 from joblot.core.model import VARYING, FanOut, Outcome
 from joblot.core.references import TemplateError, references
-from joblot.errors import ConfigError, JoblotError
+from joblot.errors import ConfigError, JoblotError, RunHeldError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from joblot.core.fan_out import Making
     from joblot.core.plan import Plan
     from joblot.runner.values import Values
 
@@ -27,10 +30,13 @@ BAD_ITEMS: Final = "bad_items"
 """The reason code of a growing job that found nothing that jobs can be made of."""
 
 
-def find_items(plan: Plan, values: Values, job: int, number: int, began_s: float) -> Outcome:
+def find_items(
+    plan: Plan, values: Values, job: int, number: int, began_s: float, claim: Callable[[Making], None]
+) -> Outcome:
     """The outcome of a growing job's attempt: with the items it found, or with what is wrong with them.
 
     `began_s` is seconds since the run's start. A run keeps the items that it found first; when a later attempt finds others, the message says so.
+    `claim` takes what their jobs will make.
     """
     try:
         columns = _columns(values.source_of(job))
@@ -41,7 +47,8 @@ def find_items(plan: Plan, values: Values, job: int, number: int, began_s: float
             )
         _check(plan, job, columns)
         plan.try_to_extend(job, columns)
-    except (ConfigError, ItemsError) as error:
+        claim(plan.making_of_items(job, columns))
+    except (ConfigError, ItemsError, RunHeldError) as error:
         message = error.diagnostics[0].message if isinstance(error, ConfigError) else error.message
         return Outcome(job, number, "error", began_s, message=message, reason=BAD_ITEMS)
     except (JoblotError, ValueError) as error:

@@ -40,10 +40,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from joblot.core.commands import Decision
+    from joblot.core.fan_out import Making
     from joblot.core.plan import Plan
     from joblot.core.provenance import LastSuccess
     from joblot.executors.protocol import Executor
     from joblot.journal import Journal
+    from joblot.journal.claims import Claims
     from joblot.journal.folder import Hold, StateFolder
     from joblot.reports.report import Report
     from joblot.runner.options import Options
@@ -162,6 +164,7 @@ class _Driver:
         self._checkable = declaring if options.state is not False else []
         self._watch = OutputWatch(plan, self._run_dir(), Hashes(plan.config.folder)) if declaring else None
         self._judge: Judge | None = None
+        self._claims = self._unclaimed() if any(spec.outputs for spec in plan.config.jobs) else None
         self._left_out: Sequence[int] = ()
         self._selection = options.selection
 
@@ -172,11 +175,15 @@ class _Driver:
         # How much can run at once is known of a cluster only when it is there.
         executor = self._executor(self._on) if is_cluster(self._on) else None
         try:
+            if self._claims is not None:  # before anything is looked at that another run may be making
+                self._claims.take(self._plan.makings())
             state = self._state()
             first = self._decide_ahead(state) if self._checkable else self._first(state)
             # The executor comes first: it forks, and what is forked must not hold the journal's descriptors. For nothing, nothing is forked.
             executor = executor or self._executor("inline" if state.ended else self._on)
             journal = self._open()
+            if self._claims is not None:
+                self._claims.take_in_state()
             self._take_hold()
             self._refuse_what_has_events(journal)
             self._note_selection(journal)
@@ -248,6 +255,9 @@ class _Driver:
             state, view = self._state(), LiveView(self._plan)
             force = self._replay(journal, state, view)
             began_at = view.started_at or info.started_at
+            if self._claims is not None:  # only now it is known what the plan has grown to
+                self._claims.take(self._plan.makings())
+                self._claims.take_in_state()
             if self._checkable:
                 self._make_judge(state, journal.last_successes(batch_key(self._plan)), force)
                 self._clear_after_crash(state, began_at)
@@ -321,6 +331,7 @@ class _Driver:
                 watch=self._watch,
                 judge=self._judge,
                 known=self._known,
+                claim=self._claim,
             )
             engine.drive(first(self._clock.now(), engine.capacity), interrupts)
         report = self._finish_report(journal, view, self._clock.wall(), time.process_time() - began_cpu_s)
@@ -392,6 +403,19 @@ class _Driver:
         )
         return self._folder.journal
 
+    def _unclaimed(self) -> Claims:
+        """The claims on what the batch makes, before any is taken."""
+        from joblot.journal.claims import Claims
+        from joblot.journal.folder import state_path
+
+        config, state = self._plan.config, self._options.state
+        folder = None if state is False else state_path(state)
+        return Claims(self._run_id, batch=config.name, folder=config.folder, state=folder)
+
+    def _claim(self, making: Making) -> None:
+        if self._claims is not None:
+            self._claims.add(making)
+
     def _take_hold(self) -> None:
         if self._folder is not None:
             self._hold = self._folder.hold(self._run_id)
@@ -443,6 +467,8 @@ class _Driver:
             # Whoever does not hold the run must leave these to the one who does.
             _remove_flat(self._hold.folder.path / "live")
             self._hold.release()
+        if self._claims is not None:
+            self._claims.close()
         if self._folder is not None:
             self._folder.close()
 

@@ -1,0 +1,345 @@
+"""Which live runs make which files: a run claims its batch and the outputs that it declares, against every run that it can see.
+
+A claim is a locked file with the run's id and its outputs, named after the batch. The lock is the operating system's and ends with the
+process, so nobody needs an unlock. Claims lie in two folders: one that all runs of a user share, whatever their state folders are, and one in
+the state folder, for those who share that (or have no home). Where a folder cannot be used nothing is claimed in it. It knows paths and
+locks; it does not know what makes the files.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+import stat
+import time
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+from msgspec import Struct
+
+from joblot.core.fan_out import Making, outputs_of
+from joblot.digest import blake2b
+from joblot.errors import RunHeldError, StateError
+from joblot.journal.codec import NOT_JSON
+from joblot.journal.folder import described, locked, owner
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from pathlib import Path
+
+FOLDER: Final = "claims"
+_WAIT_S: Final = 10.0
+_AGAIN_S: Final = 0.01
+_NAME: Final = re.compile(r"[0-9a-f]{32}").fullmatch
+_CAREFULLY: Final = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_OPEN_FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_HINT: Final = "wait for its end, or stop it: `joblot cancel {}`; it needs no unlock when it is gone"
+
+
+class Claim(Struct, frozen=True):
+    """What the first line of a claim says: the run, its batch, that one's real folder, the state folder (or nothing), who drives it."""
+
+    run: str
+    batch: str
+    folder: str
+    state: str
+    by: dict[str, Any]
+
+
+class Claims:
+    """The claims of one run of a batch, whose outputs are relative to its `folder`."""
+
+    def __init__(self, run_id: str, *, batch: str, folder: str, state: Path | None) -> None:
+        self._makings: Sequence[Making] = ()
+        self._state = state
+        self._real = os.path.realpath(folder)
+        self._batch = batch
+        self._run = run_id
+        self._own_paths: _Paths | None = None
+        self._held: list[tuple[int, int, str]] = []
+        """Of each claim: its folder, open; the file, open and locked; its name."""
+
+    def take(self, makings: Sequence[Making]) -> None:
+        """Claim what the jobs make, in the folder that all runs of this user share.
+
+        Raises:
+            RunHeldError: another run makes the same; the message says which.
+        """
+        self._makings = makings
+        self._take(_open_shared)
+
+    def take_in_state(self) -> None:
+        """Claim the same in the state folder, which is there.
+
+        Raises:
+            RunHeldError: as `take`.
+        """
+        state = self._state
+        if state is not None:
+            self._take(lambda: _open_in(state))
+
+    def add(self, making: Making) -> None:
+        """Claim what the run has found on its way that it will make.
+
+        Raises:
+            RunHeldError: as `take`; nothing was added.
+        """
+        if making.outputs:
+            paths = _Paths(self._real, [making])
+            for folder, fd, name in self._held:
+                with _alone(folder):
+                    for other, lines in _live(folder, besides=name):
+                        self._refuse_shared(paths, other, lines)
+                    os.lseek(fd, 0, os.SEEK_END)
+                    _write(fd, msgspec.json.encode(making) + b"\n")
+
+    def close(self) -> None:
+        """Let go of everything that is claimed."""
+        for folder, fd, name in self._held:
+            # Under the folder's lock, or another process could lock the file a moment before it has no name any more.
+            if locked(folder, fcntl.LOCK_EX):
+                with suppress(OSError):
+                    os.unlink(name, dir_fd=folder)
+            os.close(fd)
+            os.close(folder)
+        self._held = []
+
+    def _take(self, opened: Callable[[], int]) -> None:
+        try:
+            folder = opened()
+        except OSError:  # no home, or one that may not be written to
+            return
+        try:
+            with _alone(folder):
+                held = self._claim(folder)
+        except OSError:
+            os.close(folder)
+        except BaseException:
+            os.close(folder)
+            raise
+        else:
+            self._held.append((folder, held, self._name))
+
+    @property
+    def _name(self) -> str:
+        return blake2b(f"{self._real}\0{self._batch}".encode("utf-8", "surrogateescape"), digest_size=16).hexdigest()
+
+    def _claim(self, folder: int) -> int:
+        """Lock the batch's file, compare what is made with every other live run, and write down what this one makes."""
+        mode = stat.S_IMODE(os.fstat(folder).st_mode) & 0o666  # who may claim there has to see what is claimed
+        fd = os.open(self._name, os.O_RDWR | os.O_CREAT | _CAREFULLY, mode, dir_fd=folder)
+        try:
+            if not locked(fd, fcntl.LOCK_EX):
+                raise self._refused(f"another run of batch `{self._batch}` is going on", _claim_in(_lines(fd)))
+            try:
+                for other, lines in _live(folder, besides=self._name):
+                    self._refuse_shared(self._paths, other, lines)
+                os.ftruncate(fd, 0)
+                self._write(fd)
+            except BaseException:
+                with suppress(OSError):
+                    os.unlink(self._name, dir_fd=folder)
+                raise
+        except BaseException:
+            os.close(fd)
+            raise
+        return fd
+
+    @property
+    def _paths(self) -> _Paths:
+        if self._own_paths is None:
+            self._own_paths = _Paths(self._real, self._makings)
+        return self._own_paths
+
+    def _write(self, fd: int) -> None:
+        state = "" if self._state is None else str(self._state)
+        claim = Claim(self._run, self._batch, self._real, state, owner())
+        # As declared, not path by path: there may be a million of them, and mostly nobody ever asks.
+        for line in (claim, *self._makings):
+            _write(fd, msgspec.json.encode(line) + b"\n")
+
+    def _refuse_shared(self, own: _Paths, other: Claim, lines: Iterable[bytes]) -> None:
+        makings = (msgspec.json.decode(line, type=Making) for line in lines)
+        path = own.shared_with(_Paths(other.folder, makings))
+        if path and not _is_job_of(other):
+            raise self._refused(f"`{path}` is being made by another run, of batch `{other.batch}`", other)
+
+    def _refused(self, what: str, other: Claim | None) -> RunHeldError:
+        if other is None:
+            return RunHeldError(what, hint="wait for its end; it needs no unlock when it is gone")
+        own = "" if self._state is None else str(self._state)
+        words = other.run if other.state == own else f"{other.run} --state {other.state}"
+        return RunHeldError(f"{what}: run `{other.run}`, {described(other.by)}", hint=_HINT.format(words))
+
+
+class _Paths:
+    """Outputs as real paths: two names of one file are the same. A link that is an output stands for what it leads to."""
+
+    def __init__(self, folder: str, makings: Iterable[Making]) -> None:
+        self._known: dict[str, str] = {"": ""}
+        self.paths = {self._real(_absolute(folder, path)) for making in makings for path in outputs_of(making)}
+
+    def shared_with(self, other: _Paths) -> str:
+        """A path that both make, or that one makes inside of what the other makes; empty when there is none."""
+        both = self.paths & other.paths or self.paths & other.folders or self._inside(other)
+        return min(both, default="")
+
+    def _inside(self, other: _Paths) -> set[str]:
+        outer = other.paths & self.folders
+        return (
+            {path for path in self.paths if any(path.startswith(f"{folder}/") for folder in outer)} if outer else set()
+        )
+
+    @property
+    def folders(self) -> set[str]:
+        """All folders above the paths."""
+        folders: set[str] = set()
+        for folder in {os.path.dirname(path) for path in self.paths}:
+            above = folder
+            while above not in folders:
+                folders.add(above)
+                above = os.path.dirname(above)
+        return folders
+
+    def _real(self, path: str) -> str:
+        """As `os.path.realpath`, which asks for every folder anew."""
+        folder, _, name = path.rpartition("/")
+        known = self._known.get(folder)
+        if known is None:
+            known = self._known[folder] = self._real(folder)
+        path = f"{known}/{name}"
+        return os.path.realpath(path) if os.path.islink(path) else path
+
+
+def _absolute(folder: str, path: str) -> str:
+    plain = not path.startswith(("/", ".")) and "/." not in path and "//" not in path and not path.endswith("/")
+    return f"{folder.rstrip('/')}/{path}" if plain else os.path.realpath(os.path.join(folder, path))
+
+
+def _is_job_of(other: Claim) -> bool:
+    """Whether this process is a job of that run, or a job's job: then it does a part of that one's work."""
+    if other.run == os.environ.get("JOBLOT_RUN_ID"):
+        return True
+    pid, driver = os.getppid(), other.by.get("pid")
+    while pid > 1 and pid != driver:
+        try:
+            with open(f"/proc/{pid}/stat", "rb") as file:
+                pid = int(file.read().rpartition(b")")[2].split()[1])
+        except (OSError, ValueError):
+            return False
+    return pid == driver and other.by.get("host") == os.uname().nodename
+
+
+def _open_shared() -> int:
+    """The folder of claims of this user, open: in `$XDG_STATE_HOME/joblot` or `~/.local/state/joblot`; both are the user's own alone.
+
+    Raises:
+        OSError: it cannot be made or is not so.
+    """
+    home = os.path.expanduser("~")
+    base = os.environ.get("XDG_STATE_HOME") or f"{home}/.local/state"
+    if not base.startswith("/"):
+        raise FileNotFoundError
+    if not os.path.isdir(base):
+        _refuse_others(os.stat(home))
+        os.makedirs(base, mode=0o700, exist_ok=True)
+    fd = os.open(os.path.realpath(base), _OPEN_FOLDER)
+    for name in ("joblot", FOLDER):
+        try:
+            _refuse_others(os.fstat(fd))
+            with suppress(FileExistsError):
+                os.mkdir(name, 0o700, dir_fd=fd)
+            inner = os.open(name, _OPEN_FOLDER, dir_fd=fd)
+        finally:
+            os.close(fd)
+        fd = inner
+    try:
+        _refuse_others(os.fstat(fd))
+    except OSError:
+        os.close(fd)
+        raise
+    return fd
+
+
+def _refuse_others(status: os.stat_result) -> None:
+    """A folder of somebody else, or one that everybody may write to, can hold anything."""
+    if status.st_uid != os.geteuid() or status.st_mode & stat.S_IWOTH:
+        raise PermissionError
+
+
+def _open_in(state: Path) -> int:
+    """The folder of claims in a state folder, open. Who may write to the state folder may claim."""
+    folder = os.open(state, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        with suppress(FileExistsError):
+            os.mkdir(FOLDER, 0o700, dir_fd=folder)
+            os.chmod(FOLDER, stat.S_IMODE(os.fstat(folder).st_mode), dir_fd=folder)
+        return os.open(FOLDER, _OPEN_FOLDER, dir_fd=folder)
+    finally:
+        os.close(folder)
+
+
+@contextmanager
+def _alone(folder: int) -> Iterator[None]:
+    """Claims are made and compared by one process at a time: the folder itself is locked.
+
+    Raises:
+        StateError: another process holds it and does not go on.
+    """
+    until = time.monotonic() + _WAIT_S
+    while not locked(folder, fcntl.LOCK_EX):
+        if time.monotonic() > until:
+            raise StateError(
+                f"cannot find out which runs make which files: another process has held the claims for {_WAIT_S:g} s",
+                hint="a joblot that begins a run stands still: end it, or let it go on",
+            )
+        time.sleep(_AGAIN_S)
+    try:
+        yield
+    finally:
+        fcntl.flock(folder, fcntl.LOCK_UN)
+
+
+def _live(folder: int, *, besides: str) -> Iterator[tuple[Claim, Iterator[bytes]]]:
+    """The claims of other runs, each with the lines of its outputs. Those whose runs are gone are removed."""
+    for name in os.listdir(folder):
+        if name == besides or not _NAME(name):
+            continue
+        try:
+            fd = os.open(name, os.O_RDONLY | _CAREFULLY, dir_fd=folder)
+        except OSError:
+            continue
+        try:
+            if not stat.S_ISREG(os.fstat(fd).st_mode):
+                continue
+            if locked(fd, fcntl.LOCK_SH):
+                os.unlink(name, dir_fd=folder)
+                continue
+            lines = _lines(fd)
+            claim = _claim_in(lines)
+            if claim is not None:
+                yield claim, lines
+        except OSError:
+            continue
+        finally:
+            os.close(fd)
+
+
+def _lines(fd: int) -> Iterator[bytes]:
+    with open(os.dup(fd), "rb") as file:
+        file.seek(0)
+        yield from file
+
+
+def _claim_in(lines: Iterator[bytes]) -> Claim | None:
+    try:
+        return msgspec.json.decode(next(lines, b""), type=Claim)
+    except NOT_JSON:
+        return None
+
+
+def _write(fd: int, data: bytes) -> None:
+    while data:
+        data = data[os.write(fd, data) :]
