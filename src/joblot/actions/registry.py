@@ -6,6 +6,7 @@ a name is not known otherwise. Who runs an action, and where, is not known here.
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
 from functools import cached_property, partial
@@ -328,13 +329,20 @@ def _import_file(path: str) -> None:
 
 
 def _imported(name: str, load: Callable[[], Any]) -> Any:
-    """The value that `load` returns. Whatever it raises becomes one line: a module that calls `sys.exit` must not end the runner."""
+    """The value that `load` returns. Whatever it raises becomes one line: a module that calls `sys.exit` must not end the runner.
+
+    The working folder is what it was afterwards, whatever the module does: what a person gave relative paths to belongs there.
+    """
+    folder = os.open(".", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         return load()
     except KeyboardInterrupt:
         raise
     except BaseException as error:
         raise UsageError(f"{_position(name, error)}: cannot be imported: {_one_line(error)}") from error
+    finally:
+        os.fchdir(folder)
+        os.close(folder)
 
 
 def _position(imported: str, error: BaseException) -> str:
