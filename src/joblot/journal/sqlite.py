@@ -72,6 +72,8 @@ class SqliteJournal(Journal):
         self._seen_versions: dict[str, int] = {}
         self._file: RunFile | None = None
         self._file_run = ""
+        self._there: dict[Path, tuple[int, int] | None] = {}
+        """Of the run that is driven here: which files have its records."""
         self._group: list[tuple[int, float, bytes, bytes]] = []
         self._group_at = 0.0
         refuse_device(path)
@@ -123,6 +125,7 @@ class SqliteJournal(Journal):
         records are safe without it.
         """
         self._file, self._file_run = file, run_id
+        self._there = {path: _identity(path) for path in (self.path, file.path)}
         self._wait_for_locks(_HURRY_MS)
 
     def _wait_for_locks(self, milliseconds: int) -> None:
@@ -188,6 +191,7 @@ class SqliteJournal(Journal):
 
     def _take_group(self) -> None:
         """Write the gathered records to the database. If it cannot take them now, they wait: the file has them."""
+        self._refuse_vanished()
         if self._group:
             try:
                 self._insert(self._group)
@@ -195,6 +199,19 @@ class SqliteJournal(Journal):
                 self._group_at = time.monotonic()
             else:
                 self._group = []
+
+    def _refuse_vanished(self) -> None:
+        """Notice that the files have lost their names: what is written to them nobody finds any more. Two calls a group, none a record.
+
+        Raises:
+            StateError: they have.
+        """
+        for path, identity in self._there.items():
+            if _identity(path) != identity:
+                raise StateError(
+                    f"`{path}` was removed, moved away or replaced while the run went on",
+                    hint="what was recorded until then is where the state folder is now: `joblot resume` goes on from there",
+                )
 
     def _insert(self, rows: list[tuple[int, float, bytes, bytes]]) -> None:
         if len(rows) > 1:
@@ -220,6 +237,7 @@ class SqliteJournal(Journal):
             raise self._not_written(error) from None
 
     def summarise(self, run_id: str, *, status: str, ended_at: float | None, counts: dict[str, Any]) -> None:
+        self._refuse_vanished()
         self._number(run_id)
         self._wait_for_locks(_PATIENCE_MS)
         self._write("summarise", (status, ended_at, msgspec.json.encode(counts).decode(), run_id))
@@ -467,6 +485,14 @@ def text_or_bytes(value: bytes) -> str | bytes:
         return value.decode()
     except UnicodeDecodeError:
         return value
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        status = os.stat(path)  # noqa: PTH116 - asked while a run goes on
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
 
 
 def refuse_device(path: Path) -> None:
