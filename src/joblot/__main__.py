@@ -18,6 +18,7 @@ from joblot.errors import (
     EXIT_INTERNAL,
     EXIT_JOBS_FAILED,
     EXIT_SIGINT,
+    EXIT_STATE,
     ConfigError,
     Diagnostic,
     JoblotError,
@@ -31,6 +32,8 @@ EXIT_BROKEN_PIPE: Final = 141
 """What a shell shows for a program that SIGPIPE ended: nobody reads what a command prints."""
 _QUOTED: Final = re.compile(r"(?<!\w)'([^']*)'")
 _COMPLETION: Final = "_JOBLOT_COMPLETE"
+_NO_MEMORY: Final = "failed to map segment"
+"""What the dynamic loader says when a library does not fit into the memory that there is."""
 _FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
 
@@ -125,9 +128,32 @@ def _unforeseen(error: Exception, output: Output) -> int:
     if isinstance(error, FileNotFoundError) and _is_homeless():
         output.error("the working folder does not exist any more", "change to another, or give absolute paths")
         return EXIT_CONFIG
+    refused = _refused(error)
+    if refused:
+        output.error(refused)
+        output.failure([Diagnostic("state", refused)])
+        return EXIT_STATE
     said = " ".join(str(error).split())
     output.note(f"internal error: {type(error).__name__}: {said}; set JOBLOT_TRACEBACK=1 to see where")
     return EXIT_INTERNAL
+
+
+def _refused(error: Exception) -> str:
+    """What the system refused, in words; empty when the error is none of those. It is not joblot's fault, and nobody should look for one."""
+    from joblot.files import reason_of
+
+    if isinstance(error, OSError):
+        return (
+            f"cannot use `{error.filename}`: {reason_of(error)}"
+            if error.filename
+            else f"the system refused what joblot needs: {reason_of(error)}"
+        )
+    text = str(error)
+    if isinstance(error, MemoryError) or (isinstance(error, ImportError) and _NO_MEMORY in text):
+        return "the system refused what joblot needs: cannot allocate memory"
+    if isinstance(error, RuntimeError) and text == "can't start new thread":
+        return "the system refused what joblot needs: no more threads"
+    return ""
 
 
 def _is_homeless() -> bool:

@@ -51,7 +51,7 @@ def write_atomically(path: str | Path, chunks: Iterable[bytes | bytearray]) -> N
         JoblotError: the file cannot be written; whatever had that name before is untouched.
     """
     try:
-        target = Path(path).resolve()
+        target = Path(os.path.realpath(path))  # `resolve` has an error of its own for links in a circle
         if _is_special(target):
             with target.open("wb", buffering=0) as file:
                 file.writelines(chunks)
@@ -69,7 +69,7 @@ def check_writable(path: str | Path) -> None:
         UsageError: it could not.
     """
     try:
-        target = Path(path).resolve()
+        target = Path(os.path.realpath(path))  # `resolve` has an error of its own for links in a circle
         if target.is_dir():
             raise system_error(errno.EISDIR)
         if not _is_special(target):

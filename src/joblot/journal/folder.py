@@ -127,7 +127,7 @@ class StateFolder:
         self.path = state_path(path)
         network = ""
         if read_only:
-            if not (self.path / JOURNAL_FILE).exists():
+            if not self._has_journal():
                 raise NoRunsError(
                     f"no runs here: `{self.path}` does not exist or holds no journal",
                     hint="`joblot run` makes it beside the batch file: go there, or name it with `--state`",
@@ -143,6 +143,14 @@ class StateFolder:
         self.journal = SqliteJournal(
             self.path / JOURNAL_FILE, durability=durability, read_only=read_only, wal=not network
         )
+
+    def _has_journal(self) -> bool:
+        try:
+            return (self.path / JOURNAL_FILE).exists()
+        except OSError as error:
+            raise StateError(
+                f"cannot read the state folder `{self.path}`: {reason_of(error)}", hint="choose another with `--state`"
+            ) from None
 
     def _make(self) -> None:
         try:

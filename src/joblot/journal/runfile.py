@@ -169,10 +169,18 @@ class _Forcer:
         """Something was written."""
         if not self._behind:
             self._behind = True
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="joblot-journal", daemon=True)
-                self._thread.start()
+            if self._thread is None and not self._begin():
+                self.force()  # without a thread every write waits for the disk
             self._wake.set()
+
+    def _begin(self) -> bool:
+        thread = threading.Thread(target=self._run, name="joblot-journal", daemon=True)
+        try:
+            thread.start()
+        except (RuntimeError, MemoryError):  # no more threads, or no memory for one: the next write tries again
+            return False
+        self._thread = thread
+        return True
 
     def check(self) -> None:
         """Raise what the last forcing failed with: after that the file cannot be trusted to reach the disk any more."""
