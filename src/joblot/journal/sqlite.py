@@ -40,6 +40,8 @@ GROUP: Final = 512
 _HURRY_MS: Final = 20
 _PATIENCE_MS: Final = 10_000
 """How long a lock of another program on the database is waited for: while a run goes on, and when there is nothing else to do."""
+LONGEST_PATH: Final = 504
+"""How many bytes the path of a journal may have, links followed: what SQLite is compiled for (512), less the ending of its log."""
 SEQ_BITS: Final = 36
 SEQ_MASK: Final = (1 << SEQ_BITS) - 1
 _ALL: Final = -1
@@ -455,6 +457,13 @@ class SqliteJournal(Journal):
 
     def _unusable(self, error: Exception) -> StateError:
         if isinstance(error, sqlite3.OperationalError):
+            size = len(os.fsencode(os.path.realpath(self.path)))
+            if size > LONGEST_PATH:
+                longest = LONGEST_PATH - size + len(os.fsencode(os.path.realpath(self.path.parent)))
+                return StateError(
+                    f"the path of the state folder `{self.path.parent}` is too long: SQLite takes {longest} bytes",
+                    hint="choose another with `--state`",
+                )
             return StateError(f"cannot use journal `{self.path}`: {_one_line(error)}")
         return JournalDamagedError(f"journal `{self.path}` is damaged: {_one_line(error)}")
 
