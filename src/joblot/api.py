@@ -263,6 +263,8 @@ def run(
     path, variables, observers, resume, report = (asked.pop(name, None) for name in own)
     if "timeout" in asked:
         asked["timeout_s"] = asked.pop("timeout")
+    if report is not None:
+        asked["written"] = (*asked.get("written", ()), report)
     chosen = Options(**asked)
     if isinstance(batch, Batch):
         config = batch.config()

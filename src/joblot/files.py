@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 _PART: Final = ".joblot-{}.part"
 """The name of a temporary file: a short one of its own, not the target's with a suffix, which could be longer than names may be."""
 
+_MOST_LINKS: Final = 40
+
 
 def reason_of(error: Exception) -> str:
     """Why the system refused something, in lower case for a message: `no space left on device`.
@@ -121,6 +123,19 @@ def replace_file(path: Path, chunks: Iterable[bytes | bytearray], *, mode: int =
         part.replace(path)
     if forced:
         force_to_disk(path.parent)
+
+
+def target_of(path: Path) -> Path:
+    """What has a name, through links of the user's own or of root's: those stay when it is replaced. A stranger's link leads nowhere."""
+    for _ in range(_MOST_LINKS):
+        try:
+            status = path.lstat()
+            if not stat.S_ISLNK(status.st_mode) or status.st_uid not in (0, os.geteuid()):
+                break
+            path = path.parent / path.readlink()
+        except OSError:
+            break
+    return path
 
 
 @contextmanager

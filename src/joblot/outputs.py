@@ -7,52 +7,153 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import stat
-from typing import TYPE_CHECKING, Final
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, NamedTuple
 
-from joblot.core.model import Artifact
-from joblot.core.provenance import FileFact
-from joblot.files import reason_of
+import msgspec
+from msgspec import Struct
+
+from joblot.core.model import ABSENT, Artifact, FileFact
+from joblot.digest import blake2b
+from joblot.errors import JournalWriteError
+from joblot.files import reason_of, target_of, write_all
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from joblot.core.model import Outcome
     from joblot.core.plan import Plan
 
 MAX_HASHED: Final = 2**29
-"""Bytes: larger files are identified by size and time of change alone."""
+"""Bytes: larger files are identified by their stamps alone."""
 LARGE: Final = 4 * 2**20
 """Bytes from which on hashing takes long enough to have another process do it."""
+STATE_NAME: Final = ".joblot"
+"""A folder of this name is a state folder, and no part of what a job reads or makes."""
 _CHUNK: Final = 2**20
-Stamp = tuple[int, int]
-"""Size in bytes, and time of change in nanoseconds since the epoch. Of a folder: the sum of its files, and the latest change in it."""
+_YOUNG_NS: Final = 20_000_000
+"""Two changes of a file so close together can have the same time: kernels take the time from ticks of up to 10 ms."""
+_YOUNG_WHOLE_S_NS: Final = 2_000_000_000
+"""The same where a file system keeps whole seconds, or every other one."""
+_SECOND: Final = 1_000_000_000
+_PART: Final = re.compile(r"\.(joblot-.+|.+\.[0-9a-f]+)\.part", re.DOTALL)
+"""Names of joblot's own temporary files: nothing takes them for content."""
+FOUND_FILE: Final = "found.jsonl"
+"""In a run's folder: what attempts found under the names of their outputs.
+
+Line 1 is the boot of the machine in which this began. While it lasts, an attempt that is missing found nothing; after it a power cut may
+have taken what was not forced to disk, and attempts are noted that found nothing.
+"""
+
+Stamp = tuple[int, int, int, int]
+"""Size in bytes, time of change in nanoseconds since the epoch, inode, and the time of change of the inode, which no program can set.
+
+Of a folder: the sum of the files below it, the latest change of an inode among them, and two halves of a digest over all that is below it.
+"""
+Key = str | tuple[str, frozenset[str]]
+"""What is looked at: a path of the batch, or a folder without some paths below it (absolute, without links)."""
 
 
-def stamp(path: str) -> Stamp | None:
-    """The stamp of a file or folder; None when it is missing."""
-    try:
-        status = os.stat(path)
-        if stat.S_ISDIR(status.st_mode):
-            return _folder_stamp(path, status.st_mtime_ns)
-    except (OSError, ValueError):  # it is missing, or no valid path
-        return None
-    return status.st_size, status.st_mtime_ns
+class Tree(NamedTuple):
+    """A folder's stamp, and the real paths of the folders that were entered through links, its own first."""
+
+    stamp: Stamp
+    roots: tuple[str, ...]
 
 
-def _folder_stamp(path: str, latest: int) -> Stamp:
-    size = 0
-    for folder, _, names in os.walk(path):
-        latest = max(latest, os.stat(folder).st_mtime_ns)
-        for name in names:
-            status = os.lstat(os.path.join(folder, name))
+def tree(path: str, left_out: frozenset[str] = frozenset()) -> Tree:
+    """A folder as its stamp, without the paths that are left out.
+
+    Raises:
+        OSError: there is no such folder.
+    """
+    digest = blake2b(digest_size=16)
+    roots = [os.path.realpath(path)]
+    size = latest = 0
+    for name, _, status, what in _below(roots, left_out):
+        if status is None:
+            text = f"{name}\0{what}\n"
+        else:
             size += status.st_size
-            latest = max(latest, status.st_mtime_ns)
-    return size, latest
+            latest = max(latest, status.st_ctime_ns)
+            text = f"{name}\0{status.st_size} {status.st_mtime_ns} {status.st_ino} {status.st_ctime_ns}\n"
+        digest.update(text.encode("utf-8", "surrogateescape"))
+    both = digest.digest()
+    # Never 0, which stands for a stamp that is no proof; 63 bits are what every reader of JSON takes for a whole number.
+    halves = (int.from_bytes(both[:8], "big") >> 1, int.from_bytes(both[8:], "big") >> 1 | 1)
+    return Tree((size, latest, *halves), tuple(roots))
 
 
-def content_hash(path: str) -> str:
+def _below(roots: list[str], left_out: frozenset[str]) -> Iterator[tuple[str, str, os.stat_result | None, str]]:
+    """All that is below a folder: its name from there, its path, and its status; without a status a word that says what it is.
+
+    Of each folder the files come first, in the order of their names, then what is below its folders. Links are followed, but a folder is
+    entered once only: however often others lead to it, and be it from inside itself. `roots` has the folder, and gets those behind links.
+    """
+    status = os.stat(roots[0])
+    entered = {(status.st_dev, status.st_ino): "."}
+    waiting = [("", roots[0])]
+    while waiting:
+        prefix, folder = waiting.pop()
+        try:
+            with os.scandir(folder) as listing:
+                entries = sorted(listing, key=_name_of)
+        except OSError:
+            yield prefix, folder, None, "not readable"
+            continue
+        folders = []
+        empty = True
+        for entry in entries:
+            name, path = entry.name, f"{folder}/{entry.name}"
+            if path in left_out or name == STATE_NAME or (name[0] == "." and _PART.fullmatch(name)):
+                continue
+            empty = False
+            try:
+                if entry.is_symlink():
+                    path = os.path.realpath(path)
+                    if left_out and any(path == out or path.startswith(f"{out}/") for out in left_out):
+                        yield prefix + name, path, None, "left out"
+                        continue
+                    status = os.stat(path)
+                    if stat.S_ISDIR(status.st_mode):
+                        roots.append(path)
+                elif entry.is_dir(follow_symlinks=False):
+                    status = os.stat(path)
+                else:
+                    status = entry.stat(follow_symlinks=False)
+            except OSError:
+                yield prefix + name, path, None, ""  # a link that leads nowhere, or it has just gone
+                continue
+            if not stat.S_ISDIR(status.st_mode):
+                yield prefix + name, path, status, ""
+                continue
+            first = entered.setdefault((status.st_dev, status.st_ino), prefix + name)
+            if first == prefix + name:
+                folders.append((f"{prefix}{name}/", path))
+            else:
+                yield prefix + name, path, None, f"the same as {first}"
+        if empty and prefix:
+            yield prefix, folder, None, "empty"
+        waiting += reversed(folders)
+
+
+def _name_of(entry: os.DirEntry[str]) -> str:
+    return entry.name
+
+
+def _hash_of(path: str, _: os.stat_result) -> str:
+    return content_hash(path)
+
+
+def content_hash(
+    path: str,
+    left_out: frozenset[str] = frozenset(),
+    hash_of: Callable[[str, os.stat_result], str] = _hash_of,
+) -> str:
     """The SHA-256 of a file's contents, or of a folder's names and contents, in hexadecimal; empty when it cannot be read.
 
     Pipes, sockets and devices have no contents: reading them might never end.
@@ -62,13 +163,9 @@ def content_hash(path: str) -> str:
     digest = sha256()
     try:
         if os.path.isdir(path):
-            for folder, folders, names in os.walk(path):
-                folders.sort()
-                for name in sorted(names):
-                    inner = os.path.join(folder, name)
-                    digest.update(
-                        f"{os.path.relpath(inner, path)}\0{content_hash(inner)}\n".encode("utf-8", "surrogateescape")
-                    )
+            for name, inner, status, what in _below([os.path.realpath(path)], left_out):
+                text = f"{name}\0{hash_of(inner, status) if status is not None else what}\n"
+                digest.update(text.encode("utf-8", "surrogateescape"))
             return digest.hexdigest()
         if not os.path.isfile(path):
             return ""
@@ -81,32 +178,78 @@ def content_hash(path: str) -> str:
     return digest.hexdigest()
 
 
-class Hashes:
-    """Hashes of files, each computed once as long as its stamp stays the same."""
+def _youth(current: Stamp, folder: bool) -> int:
+    """For how many nanoseconds more the thing may still be changed without another time; 0: it cannot, its stamp is a proof.
 
-    def __init__(self, folder: str) -> None:
+    A time that is ahead of the clock is young for as long as it is. The change of the inode counts: a program can set the other time.
+    """
+    changed = current[1] if folder else current[3]
+    limit = _YOUNG_NS if changed % _SECOND else _YOUNG_WHOLE_S_NS
+    return max(0, changed + limit - time.time_ns())
+
+
+class Hashes:
+    """Stamps and hashes of files; each hash is computed once as long as the stamp stays the same.
+
+    `folder` is the batch's; `apart` are paths that are no part of any folder that is looked at, such as the state folder.
+    """
+
+    def __init__(self, folder: str, apart: Iterable[str | Path] = ()) -> None:
         self._folder = folder
-        self._known: dict[str, tuple[Stamp, str]] = {}
+        self._apart = frozenset(map(os.path.realpath, apart))
+        self._known: dict[Key, tuple[Stamp, FileFact]] = {}
+        self._inner: dict[str, tuple[Stamp, str]] = {}
+        self._real_folders: dict[str, str] = {}
+        self.folders: dict[str, tuple[str, ...]] = {}
+        """Of each folder that was looked at, its real path and those that links in it lead to."""
 
     def absolute(self, path: str) -> str:
         """A path of the batch, from the root."""
         return path if path.startswith("/") else f"{self._folder}/{path}"
 
-    def learn(self, fact: FileFact) -> None:
-        """Add a hash from an earlier run, unless there is a newer one."""
-        if fact.sha256:
-            self._known.setdefault(fact.path, ((fact.size, fact.mtime_ns), fact.sha256))
+    def stamp(self, key: Key) -> Stamp | None:
+        """The stamp of a file or folder as it is now, links followed; None when it is missing."""
+        path, left_out = (key, self._apart) if isinstance(key, str) else (key[0], self._apart | key[1])
+        absolute = self.absolute(path)
+        try:
+            status = os.stat(absolute)
+            if stat.S_ISDIR(status.st_mode):
+                found = tree(absolute, left_out)
+                self.folders[path] = found.roots
+                return found.stamp
+        except (OSError, ValueError):
+            return None
+        return status.st_size, status.st_mtime_ns, status.st_ino, status.st_ctime_ns
 
-    def take_over(self, looked: Sequence[tuple[str, int, int, str]]) -> None:
+    def key(self, path: str, outputs: Sequence[str]) -> Key:
+        """What stands for a folder that a job reads and whose stamp was just taken: what the job itself makes there is no part of it."""
+        roots = self.folders[path]
+        own = frozenset(
+            real for real in map(self._real, outputs) if any(f"{real}/".startswith(f"{root}/") for root in roots)
+        )
+        return (path, own) if own else path
+
+    def _real(self, output: str) -> str:
+        """Where an output stands, by a path without links but for the output itself."""
+        folder, name = os.path.split(os.path.normpath(self.absolute(output)))
+        if folder not in self._real_folders:
+            self._real_folders[folder] = os.path.realpath(folder)
+        return os.path.join(self._real_folders[folder], name)
+
+    def learn(self, key: Key, fact: FileFact) -> None:
+        """Add a hash from an earlier run, unless there is a newer one, or its stamp is no proof."""
+        if fact.sha256 and fact.changed_ns:
+            self._known.setdefault(key, ((fact.size, fact.mtime_ns, fact.inode, fact.changed_ns), fact))
+
+    def take_over(self, looked: Sequence[tuple[Stamp, FileFact]]) -> None:
         """Add the facts that `look` has found in another process."""
-        for path, size, mtime_ns, sha256 in looked:
-            self._known[path] = ((size, mtime_ns), sha256)
+        for current, fact in looked:
+            self._known[fact.path] = current, fact
 
-    def look(self, paths: Sequence[str]) -> tuple[tuple[str, int, int, str], ...]:
-        """Path, size, time of change and hash of each file, for `take_over` in another process; without missing files."""
-        stamps = [(path, stamp(self.absolute(path))) for path in paths]
-        facts = [self.fact(path, current) for path, current in stamps if current is not None]
-        return tuple((fact.path, fact.size, fact.mtime_ns, fact.sha256) for fact in facts)
+    def look(self, paths: Sequence[str]) -> tuple[tuple[Stamp, FileFact], ...]:
+        """The stamp of each file and the fact about it, for `take_over` in another process; without missing files."""
+        stamps = [(path, self.stamp(path)) for path in paths]
+        return tuple((current, self.fact(path, current)) for path, current in stamps if current is not None)
 
     def are_large(self, paths: Sequence[str]) -> bool:
         """Whether hashing these takes a while; of a folder that is assumed."""
@@ -119,35 +262,129 @@ class Hashes:
                 return True
         return False
 
-    def fact(self, path: str, current: Stamp | None) -> FileFact:
-        """The fact about a file whose stamp, `current`, was just taken; a `current` of None: it is missing."""
+    def fact(self, key: Key, current: Stamp | None) -> FileFact:
+        """The fact about a file whose stamp was just taken; one without contents for a missing file.
+
+        The stamp of a file that may still change without another time is left out of the fact: whoever compares has to compare contents.
+        """
+        path, own = (key, frozenset[str]()) if isinstance(key, str) else key
         if current is None:
             return FileFact(path)
-        known = self._known.get(path)
+        known = self._known.get(key)
         if known is None or known[0] != current:
-            known = self._known[path] = (current, content_hash(self.absolute(path)) if current[0] <= MAX_HASHED else "")
-        return FileFact(path, *current, known[1])
+            # The clock is asked before the contents are read: what changes them from now on changes the time too, unless it is young.
+            young = _youth(current, path in self.folders)
+            if current[0] >= LARGE and 0 < young <= _YOUNG_NS:
+                time.sleep(young / 1e9)  # cheaper than to read so much once more
+                young = 0
+            readable = current[0] <= MAX_HASHED
+            hash_of = self._hash_of if own else _hash_of
+            sha256 = content_hash(self.absolute(path), self._apart | own, hash_of) if readable else ""
+            size, mtime_ns, inode, changed_ns = current
+            fact = FileFact(path, size, mtime_ns, sha256, inode, 0 if young and sha256 else changed_ns)
+            known = self._known[key] = current, fact
+        return known[1]
+
+    def _hash_of(self, path: str, status: os.stat_result) -> str:
+        """The hash of a file in a folder that many jobs may read, each without what it makes itself: not to read all for each of them."""
+        current = status.st_size, status.st_mtime_ns, status.st_ino, status.st_ctime_ns
+        known = self._inner.get(path)
+        if known is None or known[0] != current:
+            known = self._inner[path] = current, content_hash(path)
+        return known[1]
+
+    def glance(self, path: str, current: Stamp | None) -> FileFact:
+        """As `fact`, but without a hash where only reading would give one and the stamp is a proof."""
+        if current is not None:
+            known = self._known.get(path)
+            if (known is None or known[0] != current) and not _youth(current, path in self.folders):
+                size, mtime_ns, inode, changed_ns = current
+                return FileFact(path, size, mtime_ns, "", inode, changed_ns)
+        return self.fact(path, current)
+
+    def same_contents(self, key: Key, fact: FileFact, now: Stamp) -> bool:
+        """Whether something whose stamp is another than the fact's, or no proof, still has the contents that it had."""
+        if not fact.sha256:
+            # Nobody has read it. Earlier programs kept nothing but size and time, and took them for enough.
+            return not fact.changed_ns and (fact.size, fact.mtime_ns) == now[:2]
+        if fact.size != now[0] and (key if isinstance(key, str) else key[0]) not in self.folders:
+            return False
+        return self.fact(key, now).sha256 == fact.sha256
+
+
+class Found(Struct, frozen=True, array_like=True):
+    """What stands under the name of an output: the fact about it, and what it says when it is a link."""
+
+    fact: FileFact
+    link: str = ""
+
+
+class _Note(Struct, frozen=True, array_like=True):
+    """What an attempt found, one entry for each of its job's outputs; None: nothing."""
+
+    job: int
+    number: int
+    found: list[Found | None]
 
 
 class OutputWatch:
     """Watches the declared outputs of a run's attempts: after a success all exist, after a failure only those that it did not touch.
 
-    `run_dir` is the run's own folder, where leftovers are moved to; without one they stay in their folders as hidden files.
+    What differs at the end from what the attempt found at its start is its doing, whatever the times of the files say. `run_dir` is the
+    run's own folder, where leftovers are moved to, and what attempts found is noted; without one leftovers stay in their folders as
+    hidden files.
     """
 
     def __init__(self, plan: Plan, run_dir: Path | None, hashes: Hashes) -> None:
         self._plan = plan
         self._run_dir = run_dir
         self.hashes = hashes
-        self._before: dict[int, list[Stamp | None]] = {}
+        self._before: dict[int, list[Found | None]] = {}
+        self._notes, self._complete = -1, True
         self.finished: dict[int, list[FileFact]] = {}
         """By job, its outputs after a success, until the engine takes them."""
 
-    def began(self, job: int) -> None:
-        """Note the outputs before an attempt is handed out."""
-        outputs = self._plan.spec(job).outputs
-        if outputs:
-            self._before[job] = self._stamps(outputs)
+    def began(self, attempts: Iterable[tuple[int, int]]) -> None:
+        """Look at the outputs of attempts (job and number) that are about to be handed out, and note where a kill does not lose it what there is.
+
+        Raises:
+            JournalWriteError: it cannot be noted; the attempts must not begin.
+        """
+        notes, watched = [], False
+        for job, number in attempts:
+            outputs = self._plan.spec(job).outputs
+            if outputs:
+                watched = True
+                self._before[job] = found = [self._found(path) for path in outputs]
+                notes.append(_Note(job, number, found))
+        if watched and self._run_dir is not None:
+            self._note(f"{self._run_dir}/{FOUND_FILE}", notes)
+
+    def _note(self, path: str, notes: list[_Note]) -> None:
+        try:
+            if self._notes < 0:
+                boot, lines = _boot(), self._lines()
+                self._complete = lines[:1] in ([], [boot])
+                flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
+                self._notes = os.open(path, flags, 0o600)
+                if not lines:
+                    write_all(self._notes, b"%b\n" % boot)
+            if self._complete:
+                notes = [note for note in notes if any(note.found)]
+            if notes:
+                # Begun on a line of its own: an earlier write may have been cut short.
+                write_all(self._notes, b"\n%b\n" % b"\n".join(map(msgspec.json.encode, notes)))
+        except OSError as error:
+            raise JournalWriteError(f"cannot write to `{path}`: {reason_of(error)}") from None
+
+    def close(self, *, ended: bool) -> None:
+        """Let go of the notes. Of a run that has ended nobody needs them."""
+        if self._notes >= 0:
+            os.close(self._notes)
+            self._notes = -1
+        if ended:
+            with suppress(OSError):
+                os.unlink(f"{self._run_dir}/{FOUND_FILE}")
 
     def ended(self, outcome: Outcome) -> None:
         """Complete the outcome of an attempt that ended well, else move its outputs aside."""
@@ -163,32 +400,81 @@ class OutputWatch:
                 why = f"cannot move `{error.filename}` aside: {reason_of(error)}"
                 outcome.message = f"{outcome.message}; {why}" if outcome.message else why
 
-    def clear_after_crash(self, job: int, number: int, left: Sequence[FileFact], began_at: float) -> None:
-        """Move outputs aside after an attempt of a killed runner.
+    def clear_after_crash(self, attempts: Iterable[tuple[int, int, Sequence[FileFact]]], began_at: float) -> None:
+        """Move outputs aside after attempts of a killed runner: job, number, and what the job's last success has left.
 
-        Outputs stay that are as the last success left them (`left`), or older than the run, which began at `began_at` (seconds since the epoch).
+        Where nothing was noted of what they found (by an earlier program, or a power cut took it) those outputs stay that are as the last
+        success left them, or older than the run, which began at `began_at` (seconds since the epoch).
         """
-        kept = {fact.path: (fact.size, fact.mtime_ns) for fact in left}
-        outputs = self._plan.spec(job).outputs
-        before = [
-            now if now is not None and now[1] < began_at * 1e9 else kept.get(path)
-            for path, now in zip(outputs, self._stamps(outputs), strict=True)
-        ]
-        self._clear(job, number, before)
+        lines = self._lines()
+        complete, notes = lines[:1] == [_boot()], _notes_of(lines)
+        for job, number, left in attempts:
+            outputs = self._plan.spec(job).outputs
+            before = notes.get((job, number)) or [None] * len(outputs)
+            if (job, number) not in notes and not complete:
+                kept = {fact.path: Found(fact) for fact in left}
+                before = [self._older(path, began_at) or kept.get(path) for path in outputs]
+            self._clear(job, number, before)
 
-    def _clear(self, job: int, number: int, before: Sequence[Stamp | None]) -> None:
-        """Move outputs aside that have changed since."""
-        outputs = self._plan.spec(job).outputs
-        for path, old, now in zip(outputs, before, self._stamps(outputs), strict=True):
-            if now is not None and now != old:
-                self._move_aside(self.hashes.absolute(path), self._plan.name(job), number)
+    def _older(self, path: str, began_at: float) -> Found | None:
+        found = self._found(path)
+        return found if found is not None and found.fact.mtime_ns < began_at * 1e9 else None
 
-    def _stamps(self, outputs: Sequence[str]) -> list[Stamp | None]:
-        return [stamp(self.hashes.absolute(path)) for path in outputs]
+    def _lines(self) -> list[bytes]:
+        """The notes as they are in the file; nothing when there is none."""
+        try:
+            fd = os.open(f"{self._run_dir}/{FOUND_FILE}", os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+            with open(fd, "rb") as file:
+                return file.read().split(b"\n")
+        except OSError:
+            return []
+
+    def _clear(self, job: int, number: int, before: Sequence[Found | None]) -> None:
+        """Move outputs aside that are not what was found."""
+        for path, old in zip(self._plan.spec(job).outputs, before, strict=True):
+            now = self._found(path)
+            if now is None or (old is not None and self._untouched(path, old, now)):
+                continue
+            absolute = self.hashes.absolute(path).rstrip("/")
+            if now.link and old is not None and old.link == now.link:
+                # The attempt wrote through a link that it had found: that stays, and what it leads to goes. Unless it is a stranger's
+                # link: nobody knows who changes what that leads to.
+                absolute = str(target_of(Path(absolute)))
+            if not _is_in_use(absolute, old):
+                name = os.path.basename(path.rstrip("/"))
+                self._move_aside(absolute, name, self._plan.name(job), number)
+
+    def _untouched(self, path: str, old: Found, now: Found) -> bool:
+        if old.link != now.link or (old.fact.size == ABSENT) != (now.fact.size == ABSENT):
+            return False
+        if now.fact.size == ABSENT:  # a link that led nowhere, and still does
+            return True
+        current = self.hashes.stamp(path)
+        then = old.fact
+        if current is None:
+            return False
+        if then.changed_ns and current == (then.size, then.mtime_ns, then.inode, then.changed_ns):
+            return True
+        return self.hashes.same_contents(path, then, current)
+
+    def _found(self, path: str) -> Found | None:
+        """What stands under the name of an output; None: nothing, not even a link that leads nowhere."""
+        absolute = self.hashes.absolute(path).rstrip("/")
+        try:
+            status = os.lstat(absolute)
+            link = os.readlink(absolute) if stat.S_ISLNK(status.st_mode) else ""
+        except (OSError, ValueError):
+            return None
+        current: Stamp | None
+        if stat.S_ISREG(status.st_mode):
+            current = status.st_size, status.st_mtime_ns, status.st_ino, status.st_ctime_ns
+        else:
+            current = self.hashes.stamp(path)
+        return Found(self.hashes.glance(path, current), link)
 
     def _check(self, outcome: Outcome) -> None:
         outputs = self._plan.spec(outcome.job).outputs
-        stamps = self._stamps(outputs)
+        stamps = [self.hashes.stamp(path) for path in outputs]
         missing = [path for path, current in zip(outputs, stamps, strict=True) if current is None]
         if missing:
             and_more = f" (nor {len(missing) - 1} more)" if len(missing) > 1 else ""
@@ -202,10 +488,9 @@ class OutputWatch:
         others = [artifact for artifact in outcome.artifacts if self.hashes.absolute(artifact.path) not in declared]
         outcome.artifacts = (*(Artifact(fact.path, fact.size, fact.sha256) for fact in facts), *others)
 
-    def _move_aside(self, path: str, job: str, number: int) -> None:
-        folder, name = os.path.split(path.rstrip("/"))
+    def _move_aside(self, path: str, name: str, job: str, number: int) -> None:
         if self._run_dir is None:
-            target = os.path.join(folder, f".{name}.{number}.part")
+            target = os.path.join(os.path.dirname(path), f".{name}.{number}.part")
         else:
             aside = f"{self._run_dir}/partial/{job}/{number}"
             os.makedirs(aside, exist_ok=True)
@@ -218,6 +503,42 @@ class OutputWatch:
             import shutil
 
             shutil.move(path, target)
+
+
+_decode_note: Final = msgspec.json.Decoder(_Note).decode
+
+
+def _notes_of(lines: Iterable[bytes]) -> dict[tuple[int, int], list[Found | None]]:
+    """What attempts found, by job and number."""
+    notes = {}
+    for line in lines:
+        with suppress(msgspec.MsgspecError, UnicodeDecodeError):  # the boot, or a write that was cut short
+            note = _decode_note(line)
+            notes[note.job, note.number] = note.found
+    return notes
+
+
+def _boot() -> bytes:
+    """What the kernel calls this boot; empty when it does not say. Notes of another one may lack what a power cut took."""
+    try:
+        with open("/proc/sys/kernel/random/boot_id", "rb") as file:
+            return file.read().strip()
+    except OSError:
+        return b""
+
+
+def _is_in_use(path: str, old: Found | None) -> bool:
+    """Whether it is nothing that could be half made: a device, or a pipe or socket that was there before; or nothing at all."""
+    try:
+        status = os.lstat(path)
+    except FileNotFoundError:
+        return True
+    kind = stat.S_IFMT(status.st_mode)
+    if kind in (stat.S_IFCHR, stat.S_IFBLK):
+        return True
+    if kind == stat.S_IFLNK:
+        return old is not None and old.link == os.readlink(path)
+    return kind in (stat.S_IFIFO, stat.S_IFSOCK) and old is not None and old.fact.inode == status.st_ino
 
 
 def _unused_path(path: str) -> str:

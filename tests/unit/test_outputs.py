@@ -2,13 +2,27 @@
 
 import hashlib
 import os
+import shutil
+import time
 
 import pytest
 
-from joblot.core.model import Artifact, Config, JobSpec, Outcome
+from joblot.core.model import Artifact, Config, FileFact, JobSpec, Outcome
 from joblot.core.plan import expand
-from joblot.core.provenance import FileFact
-from joblot.outputs import MAX_HASHED, Hashes, OutputWatch, content_hash, stamp
+from joblot.errors import JournalWriteError
+from joblot.outputs import FOUND_FILE, MAX_HASHED, Hashes, OutputWatch, content_hash
+
+
+def stamp(path):
+    """A stamp as a run would take it."""
+    return Hashes("/").stamp(str(path))
+
+
+def old_enough(hashes, name):
+    """The fact about a file, once its time of change is no longer young."""
+    while not (fact := Hashes(hashes.absolute("")).fact(name, hashes.stamp(name))).changed_ns:
+        assert fact.sha256, f"{name} has no hash, so its stamp counts"
+    return fact
 
 
 class World:
@@ -18,6 +32,8 @@ class World:
         self.folder = tmp_path / "batch"
         self.folder.mkdir()
         self.run_dir = tmp_path / "run" if kept else None
+        if self.run_dir is not None:
+            (self.run_dir / "partial").mkdir(parents=True)
         self.plan = expand(
             Config(
                 name="b",
@@ -38,42 +54,172 @@ class World:
         self.watch.ended(outcome)
         return outcome
 
+    def crashed(self, number: int, began_at: float, left=()) -> None:
+        """What another process does that goes on after this one was killed."""
+        self.watch.close(ended=False)
+        self.watch = OutputWatch(self.plan, self.run_dir, self.watch.hashes)
+        self.watch.clear_after_crash([(0, number, left)], began_at)
+
     def left(self) -> list[str]:
         return sorted(str(path.relative_to(self.folder)) for path in self.folder.rglob("*") if path.is_file())
 
     def aside(self) -> list[str]:
-        return sorted(str(path.relative_to(self.run_dir)) for path in self.run_dir.rglob("*") if path.is_file())
+        partial = self.run_dir / "partial"
+        return sorted(str(path.relative_to(self.run_dir)) for path in partial.rglob("*") if not path.is_dir())
 
 
 # --- looking -------------------------------------------------------------------------------------------
 
 
-def test_the_stamp_of_a_file_is_its_size_and_time(tmp_path):
+def test_the_stamp_of_a_file_is_its_size_its_times_and_its_inode(tmp_path):
     path = tmp_path / "f"
     path.write_bytes(b"abc")
     os.utime(path, ns=(1, 5_000_000_000))
-    assert stamp(str(path)) == (3, 5_000_000_000)
-    assert stamp(str(tmp_path / "none")) is None
+    status = path.stat()
+    assert stamp(path) == (3, 5_000_000_000, status.st_ino, status.st_ctime_ns)
+    assert stamp(tmp_path / "none") is None
 
 
-@pytest.mark.parametrize("act", ["add", "change", "remove"])
-def test_the_stamp_of_a_folder_tells_when_anything_in_it_changes(tmp_path, act):
+def swap(folder):
+    (folder / "one").rename(folder / "kept")
+    (folder / "two").rename(folder / "one")
+    (folder / "kept").rename(folder / "two")
+
+
+def copy_over(old, new):
+    """As `cp -p` does: the same name, size and time."""
+    shutil.copyfile(new, old)
+    shutil.copystat(new, old)
+
+
+CHANGES = {
+    "a file is added": lambda folder: (folder / "deep" / "three").write_text(""),
+    "a file is changed": lambda folder: (folder / "deep" / "two").write_text("!"),
+    "a file is removed": lambda folder: (folder / "one").unlink(),
+    "a file is replaced by one of equal size and time": lambda folder: copy_over(folder / "one", folder / "two"),
+    "a file takes another's name, with an older time": lambda folder: (folder / "two").rename(folder / "one"),
+    "two files change names": swap,
+    "one grows by what another shrinks": lambda folder: ((folder / "one").write_text(""), (folder / "two").write_text("22")),
+    "a file beside one with a time to come": lambda folder: copy_over(folder / "one", folder / "future"),
+    "what a link leads to": lambda folder: (folder.parent / "store" / "file").write_text("S"),
+    "what is in a folder that a link leads to": lambda folder: (folder.parent / "store" / "in" / "file").write_text("S"),
+    "what a link of a link leads to": lambda folder: (folder.parent / "far").write_text("F"),
+    "a link leads elsewhere": lambda folder: ((folder / "link").unlink(), (folder / "link").symlink_to("one")),
+    "a link leads nowhere": lambda folder: (folder.parent / "store" / "file").unlink(),
+    "an empty folder is added": lambda folder: (folder / "new").mkdir(),
+    "an empty folder is removed": lambda folder: (folder / "empty").rmdir(),
+    "a file becomes a folder": lambda folder: ((folder / "one").unlink(), (folder / "one").mkdir()),
+    "a hidden file is changed": lambda folder: (folder / ".hidden").write_text("H"),
+    "a file moves to another folder": lambda folder: (folder / "one").rename(folder / "deep" / "one"),
+}  # fmt: skip
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A folder of small files of one size and one time, and links out of it."""
     folder = tmp_path / "d"
-    (folder / "deep").mkdir(parents=True)
-    for path in (folder / "one", folder / "deep" / "two"):
-        path.write_text("1")
-    for path in (folder / "one", folder / "deep" / "two", folder / "deep", folder):
+    names = ("d/one", "d/two", "d/deep/two", "d/future", "d/.hidden", "store/file", "store/in/file", "far")
+    for text, name in enumerate(names):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(str(text))
         os.utime(path, ns=(1, 10**9))
-    before = stamp(str(folder))
-    assert before == (2, 10**9)
-    match act:
-        case "add":
-            (folder / "deep" / "three").write_text("")
-        case "change":
-            (folder / "deep" / "two").write_text("2")
-        case "remove":
-            (folder / "one").unlink()
-    assert stamp(str(folder)) != before
+    os.utime(folder / "two", ns=(1, 10**8))
+    os.utime(folder / "future", ns=(1, 10**19 // 2))
+    (folder / "empty").mkdir()
+    (folder / "link").symlink_to("../store/file")
+    (folder / "linked").symlink_to(tmp_path / "store" / "in")
+    (tmp_path / "store" / "in" / "on").symlink_to("../../far")
+    return folder
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+def test_whatever_changes_below_a_folder_changes_its_stamp_and_its_hash(folder, change):
+    before, contents = stamp(folder), content_hash(str(folder))
+    assert (stamp(folder), content_hash(str(folder))) == (before, contents)
+    change(folder)
+    assert stamp(folder) != before
+    assert content_hash(str(folder)) != contents
+
+
+CIRCLES = {
+    "to itself": [("loop", ".")],
+    "upwards": [("loop", ".."), ("deep/loop", "..")],
+    "to and fro": [("deep/a", "../other"), ("other/b", "../deep")],
+    "doubling": [(f"{n}/{side}", f"../{n + 1}") for n in range(40) for side in "ab"],
+    "of no folder": [("x", "y"), ("y", "x")],
+}
+
+
+@pytest.mark.parametrize("links", CIRCLES.values(), ids=CIRCLES)
+def test_circles_of_links_end_and_changes_behind_them_are_seen(tmp_path, links):
+    folder = tmp_path / "d"
+    for name, target in links:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        ((folder / name).parent / target).mkdir(
+            parents=True, exist_ok=True
+        ) if "x" not in name + target and "y" not in name else None
+        (folder / name).symlink_to(target)
+    (folder / "file").write_text("1")
+    before, contents = stamp(folder), content_hash(str(folder))
+    (folder / "file").write_text("2")
+    assert stamp(folder) != before
+    assert content_hash(str(folder)) != contents != ""
+
+
+def test_joblots_own_files_below_a_folder_are_no_part_of_it(folder):
+    hashes = Hashes("/", [folder / "kept" / "state", folder / "kept" / "report.json"])
+    (folder / "kept" / "state").mkdir(parents=True)
+    before, contents = hashes.stamp(str(folder)), hashes.fact(str(folder), hashes.stamp(str(folder))).sha256
+    for name in (
+        ".joblot/journal.db",
+        "deep/.joblot/x",
+        "kept/state/journal.db",
+        ".out.txt.3.part",
+        "deep/.joblot-0f.part",
+    ):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text("")
+    assert hashes.stamp(str(folder)) == before
+    assert (
+        Hashes("/", [folder / "kept" / "state", folder / "kept" / "report.json"]).fact(str(folder), before).sha256
+        == contents
+    )
+
+
+@pytest.mark.parametrize(
+    ("outputs", "links"),
+    [
+        (["d/out"], {}),
+        (["d/deep/out", "d/deep/more/"], {}),
+        (["away/out"], {"away": "d/deep"}),
+        (["store/in/out"], {}),
+        (["d/../d/out"], {}),
+        (["away/out"], {"d/up": "../away", "away": "store"}),
+    ],
+    ids=["in it", "deeper", "by a link", "behind a link of it", "another spelling", "behind a chain"],
+)
+def test_what_a_job_makes_in_a_folder_that_it_reads_is_no_part_of_it(folder, outputs, links):
+    base = folder.parent
+    for name, target in links.items():
+        (base / name).symlink_to(target)
+    hashes = Hashes(str(base))
+
+    def look(hashes):
+        hashes.stamp("d")
+        key = hashes.key("d", outputs)
+        return hashes.stamp(key), hashes.fact(key, hashes.stamp(key)).sha256
+
+    before = look(hashes)
+    for output in outputs:
+        path = base / output
+        path.mkdir() if output.endswith("/") else path.write_text("made")
+        if path.is_dir():
+            (path / "x").write_text("made")
+    assert look(Hashes(str(base))) == before
+    assert hashes.stamp("d") != before[0], "to other jobs it is"
+    (folder / "one").write_text("!")
+    assert look(Hashes(str(base)))[1] != before[1]
 
 
 def test_contents_are_hashed_with_sha_256(tmp_path):
@@ -111,21 +257,71 @@ def test_a_file_is_hashed_once_until_it_changes(tmp_path):
     hashes = Hashes(str(tmp_path))
     path = tmp_path / "f"
     path.write_text("one")
-    seen = stamp(str(path))
+    seen = hashes.stamp("f")
     first = hashes.fact("f", seen)
-    assert first == FileFact("f", 3, seen[1], hashlib.sha256(b"one").hexdigest())
+    assert first.sha256 == hashlib.sha256(b"one").hexdigest()
     path.write_text("two")
-    assert hashes.fact("f", seen) is not first
-    assert hashes.fact("f", seen).sha256 == first.sha256, "the glance was the same, so it was not read again"
-    assert hashes.fact("f", (3, seen[1] + 1)).sha256 == hashlib.sha256(b"two").hexdigest()
+    assert hashes.fact("f", seen) is first, "the glance was the same, so it was not read again"
+    assert hashes.fact("f", hashes.stamp("f")).sha256 == hashlib.sha256(b"two").hexdigest()
     assert hashes.fact("gone", None) == FileFact("gone")
 
 
-def test_a_very_large_file_is_known_by_size_and_time_alone(tmp_path):
+def test_the_stamp_of_a_file_that_has_just_changed_is_no_proof(tmp_path):
+    """A second change within the same tick of the kernel's clock would have the same time."""
+    (tmp_path / "f").write_text("one")
+    hashes = Hashes(str(tmp_path))
+    now = hashes.stamp("f")
+    young = hashes.fact("f", now)
+    assert young == FileFact("f", 3, now[1], hashlib.sha256(b"one").hexdigest(), now[2], 0)
+    assert old_enough(hashes, "f") == FileFact("f", *now[:2], young.sha256, *now[2:])
+    later = Hashes(str(tmp_path))
+    assert later.same_contents("f", young, now)
+    (tmp_path / "f").write_text("two")
+    assert not later.same_contents("f", young, later.stamp("f"))
+
+
+@pytest.mark.parametrize(
+    ("age_ns", "changed", "counts"),
+    [
+        (10**7, 1, False),
+        (10**8, 1, True),
+        (10**8, 0, False),
+        (9 * 10**8, 0, False),
+        (3 * 10**9, 0, True),
+        (-(10**12), 1, False),
+    ],
+    ids=["a tick", "later", "whole seconds", "every other second", "long ago", "in time to come"],
+)
+def test_when_a_time_of_change_is_too_young(tmp_path, age_ns, changed, counts):
+    """File systems that keep whole seconds are known by them."""
+    (tmp_path / "f").write_text("x")
+    at = time.time_ns() - age_ns
+    at = at - at % 10**9 if not changed else at | 1
+    fact = Hashes(str(tmp_path)).fact("f", (1, 5, 7, at))
+    assert fact.changed_ns == (at if counts else 0)
+
+
+def test_a_fact_of_an_earlier_program_is_compared_by_contents(tmp_path):
+    (tmp_path / "f").write_text("abc")
+    hashes = Hashes(str(tmp_path))
+    size, mtime_ns, *_ = now = hashes.stamp("f")
+    kept = FileFact("f", size, mtime_ns, hashlib.sha256(b"abc").hexdigest())
+    assert hashes.same_contents("f", kept, now)
+    assert not hashes.same_contents("f", FileFact("f", size, mtime_ns, "0" * 64), now)
+    assert hashes.same_contents("f", FileFact("f", size, mtime_ns), now), "too large to be read: size and time were all"
+    assert not hashes.same_contents("f", FileFact("f", size, mtime_ns + 1), now)
+
+
+def test_a_very_large_file_is_known_by_its_stamp_alone(tmp_path):
     path = tmp_path / "large"
     with path.open("wb") as file:
         file.truncate(MAX_HASHED + 1)
-    assert Hashes(str(tmp_path)).fact("large", stamp(str(path))).sha256 == ""
+    hashes = Hashes(str(tmp_path))
+    now = hashes.stamp("large")
+    fact = hashes.fact("large", now)
+    assert fact == FileFact("large", *now[:2], "", *now[2:])
+    os.utime(path, ns=now[1:2] * 2)
+    assert not hashes.same_contents("large", fact, hashes.stamp("large"))
 
 
 # --- after a success -------------------------------------------------------------------------------------
@@ -133,7 +329,7 @@ def test_a_very_large_file_is_known_by_size_and_time_alone(tmp_path):
 
 def test_declared_outputs_become_artifacts_with_size_and_hash(tmp_path):
     world = World(tmp_path, "out/f.txt")
-    world.watch.began(0)
+    world.watch.began([(0, 1)])
     world.write("out/f.txt", "abc")
     outcome = world.end(artifacts=(Artifact("out/f.txt", 3), Artifact("other", 1)))
     digest = hashlib.sha256(b"abc").hexdigest()
@@ -144,16 +340,18 @@ def test_declared_outputs_become_artifacts_with_size_and_hash(tmp_path):
 
 def test_what_was_hashed_where_it_was_made_is_not_hashed_again_unless_it_has_changed_since(tmp_path):
     world = World(tmp_path, "f")
-    size, mtime_ns = stamp(str(world.write("f", "made")))
-    for looked_at, sha256 in ((mtime_ns, "as told"), (mtime_ns - 1, hashlib.sha256(b"made").hexdigest())):
-        world.watch.began(0)
-        outcome = world.end(looked=(("f", size, looked_at, "as told"),))
+    world.write("f", "made")
+    now = stamp(world.folder / "f")
+    fact = FileFact("f", *now[:2], "as told", *now[2:])
+    for looked_at, sha256 in ((now, "as told"), ((*now[:3], 1), hashlib.sha256(b"made").hexdigest())):
+        world.watch.began([(0, 1)])
+        outcome = world.end(looked=((looked_at, fact),))
         assert outcome.artifacts == (Artifact("f", 4, sha256),)
 
 
 def test_a_declared_output_that_was_not_made_fails_the_attempt(tmp_path):
     world = World(tmp_path, "one", "two", "three")
-    world.watch.began(0)
+    world.watch.began([(0, 1)])
     world.write("two")
     outcome = world.end(result=b"1")
     assert (outcome.kind, outcome.reason, outcome.result) == ("error", "missing_output", b"")
@@ -164,7 +362,7 @@ def test_a_declared_output_that_was_not_made_fails_the_attempt(tmp_path):
 
 def test_the_message_for_one_missing_output(tmp_path):
     world = World(tmp_path, "x")
-    world.watch.began(0)
+    world.watch.began([(0, 1)])
     assert world.end().message == "declared output `x` was not made"
 
 
@@ -174,7 +372,7 @@ def test_the_message_for_one_missing_output(tmp_path):
 @pytest.mark.parametrize("kind", ["exit", "timeout", "crash", "error", "oom", "lost", "cancelled"])
 def test_what_a_failed_attempt_left_is_moved_aside(tmp_path, kind):
     world = World(tmp_path, "out/f.txt")
-    world.watch.began(0)
+    world.watch.began([(0, 1)])
     world.write("out/f.txt", "half")
     world.end(kind, 3)
     assert (world.left(), world.aside()) == ([], ["partial/a/3/f.txt"])
@@ -185,7 +383,7 @@ def test_what_was_there_before_and_was_not_touched_stays(tmp_path):
     world = World(tmp_path, "old", "changed")
     world.write("old")
     world.write("changed")
-    world.watch.began(0)
+    world.watch.began([(0, 1)])
     world.write("changed", "half of it")
     world.end("exit")
     assert (world.left(), world.aside()) == (["old"], ["partial/a/1/changed"])
@@ -193,7 +391,7 @@ def test_what_was_there_before_and_was_not_touched_stays(tmp_path):
 
 def test_an_attempt_that_never_began_moves_nothing(tmp_path):
     world = World(tmp_path, "f")
-    world.watch.began(0)
+    world.watch.began([(0, 1)])
     world.write("f")
     world.end("returned")
     assert world.left() == ["f"]
@@ -201,7 +399,7 @@ def test_an_attempt_that_never_began_moves_nothing(tmp_path):
 
 def test_files_of_one_name_from_two_folders_do_not_overwrite_each_other(tmp_path):
     world = World(tmp_path, "a/f", "b/f")
-    world.watch.began(0)
+    world.watch.began([(0, 1)])
     world.write("a/f", "1")
     world.write("b/f", "2")
     world.end("exit")
@@ -210,7 +408,7 @@ def test_files_of_one_name_from_two_folders_do_not_overwrite_each_other(tmp_path
 
 def test_a_folder_is_moved_as_a_whole(tmp_path):
     world = World(tmp_path, "out/")
-    world.watch.began(0)
+    world.watch.began([(0, 1)])
     world.write("out/deep/f")
     world.end("exit")
     assert (world.left(), world.aside()) == ([], ["partial/a/1/out/deep/f"])
@@ -218,25 +416,174 @@ def test_a_folder_is_moved_as_a_whole(tmp_path):
 
 def test_without_a_run_folder_leftovers_are_hidden_where_they_are(tmp_path):
     world = World(tmp_path, "out/f", kept=False)
-    world.watch.began(0)
+    world.watch.began([(0, 1)])
     world.write("out/f")
     world.end("exit", 2)
     assert world.left() == ["out/.f.2.part"]
 
 
-def test_after_a_crash_only_what_is_new_is_moved(tmp_path):
-    world = World(tmp_path, "made", "older", "new")
-    for name in ("made", "older", "new"):
+def replaced(path):
+    """The same size and time, another file."""
+    kept = path.stat()
+    path.unlink()
+    path.write_text("y")
+    os.utime(path, ns=(kept.st_atime_ns, kept.st_mtime_ns))
+
+
+TOUCHES = {
+    "written with an old time": (lambda path: (path.write_text("half"), os.utime(path, (1, 1))), "half"),
+    "written with a time to come": (lambda path: (path.write_text("half"), os.utime(path, (2**32, 2**32))), "half"),
+    "written in place, of equal size and time": (lambda path: copy_over(path, path.parent / "source"), "S"),
+    "replaced, of equal size and time": (replaced, "y"),
+    "renamed into place": (lambda path: (path.parent / "source").rename(path), "S"),
+    "made a link": (lambda path: (path.unlink(), path.symlink_to("source")), "S"),
+    "longer": (lambda path: path.write_text("xx"), "xx"),
+}
+
+
+@pytest.mark.parametrize("there", [True, False], ids=["over an older one", "new"])
+@pytest.mark.parametrize("crash", [True, False], ids=["crash", "failure"])
+@pytest.mark.parametrize(("touch", "text"), TOUCHES.values(), ids=TOUCHES)
+def test_whatever_differs_from_what_an_attempt_found_is_its_doing(tmp_path, touch, text, crash, there):
+    """Whatever the times of files say, and whatever the clock: the run is said to begin tomorrow."""
+    world = World(tmp_path, "out", "other")
+    for name, old in (("source", "S"), ("out", "x"), ("other", "o")):
+        path = world.write(name, old)
+        os.utime(path, (1000, 1000))
+    if not there:
+        (world.folder / "out").unlink()
+    world.watch.began([(0, 2)])
+    if not there:
+        world.write("out")
+    touch(world.folder / "out")
+    if crash:
+        world.crashed(number=2, began_at=time.time() + 86400)
+    else:
+        world.end("exit", 2)
+    assert "out" not in world.left()
+    assert "other" in world.left()
+    aside = world.run_dir / "partial/a/2/out"
+    assert aside.is_symlink() or aside.read_text() == text
+
+
+@pytest.mark.parametrize("crash", [True, False], ids=["crash", "failure"])
+def test_what_an_attempt_did_not_touch_or_made_as_it_was_stays(tmp_path, crash):
+    """A file with a time to come, one made as the last success made it, and links, also one that leads nowhere, and pipes."""
+    world = World(tmp_path, "later", "same", "link", "loose", "pipe", "none")
+    for name in ("later", "same", "store/target"):
         world.write(name)
-    seen = stamp(str(world.folder / "made"))
+    os.utime(world.folder / "later", (2**32, 2**32))
+    (world.folder / "link").symlink_to("store/target")
+    (world.folder / "loose").symlink_to("store/nowhere")
+    os.mkfifo(world.folder / "pipe")
+    world.watch.hashes.learn("same", old_enough(world.watch.hashes, "same"))
+    world.watch.began([(0, 1)])
+    world.write("same")
+    os.utime(world.folder / "pipe")
+    if crash:
+        world.crashed(number=1, began_at=1.0)
+    else:
+        world.end("exit")
+    assert world.aside() == []
+    assert sorted(os.listdir(world.folder)) == ["later", "link", "loose", "pipe", "same", "store"]
+
+
+@pytest.mark.parametrize("found", ["a link", "a loose link", "a link to a link", "no link", "another link"])
+def test_through_a_link_that_was_found_its_target_is_moved_and_else_the_link(tmp_path, found):
+    world = World(tmp_path, "out")
+    target, out = world.write("store/target", "whole"), world.folder / "out"
+    match found:
+        case "a link" | "a loose link":
+            out.symlink_to("store/target")
+        case "a link to a link":
+            out.symlink_to("on")
+            (world.folder / "on").symlink_to("store/target")
+        case "another link":
+            out.symlink_to("store/other")
+    if found == "a loose link":
+        target.unlink()
+    world.watch.began([(0, 1)])
+    if "link" in found and found not in ("no link", "another link"):
+        out.write_text("half")
+        world.end("exit")
+        assert out.is_symlink() and not target.exists()
+        assert (world.run_dir / "partial/a/1/out").read_text() == "half"
+    else:
+        out.unlink(missing_ok=True)
+        out.symlink_to("store/target")
+        world.end("exit")
+        assert target.read_text() == "whole", "the attempt did not make that"
+        assert (world.run_dir / "partial/a/1/out").is_symlink() and not out.is_symlink()
+
+
+def test_a_device_is_never_moved(tmp_path):
+    world = World(tmp_path, "null", "/dev/null")
+    world.watch.began([(0, 1)])
+    (world.folder / "null").symlink_to("/dev/null")
+    world.crashed(number=1, began_at=1.0)
+    assert os.path.exists("/dev/null")
+    assert world.aside() == ["partial/a/1/null"]
+
+
+def test_without_notes_of_what_was_found_older_files_stay_and_what_the_last_success_left(tmp_path):
+    """The run is an earlier program's, or a power cut took the notes."""
+    world = World(tmp_path, "made", "remade", "older", "new")
+    for name in ("made", "remade", "older", "new"):
+        world.write(name)
+    left = [FileFact(name, *now[:2], "", *now[2:]) for name in ("made",) if (now := stamp(world.folder / name))]
+    left.append(FileFact("remade", 1, 5, hashlib.sha256(b"x").hexdigest()))
     os.utime(world.folder / "older", ns=(0, 10**9))
-    world.watch.clear_after_crash(0, 2, [FileFact("made", *seen)], began_at=2.0)
-    assert (world.left(), world.aside()) == (["made", "older"], ["partial/a/2/new"])
+    world.crashed(number=2, began_at=2.0, left=left)
+    assert (world.left(), world.aside()) == (["made", "older", "remade"], ["partial/a/2/new"])
+
+
+@pytest.mark.parametrize("cut", [b"\n[0,2,[[[", b"\n[0,2,[", b"\nnull\n"], ids=["deep", "short", "other"])
+def test_notes_that_were_cut_short_do_not_spoil_others(tmp_path, cut):
+    world = World(tmp_path, "f")
+    world.write("f")
+    world.watch.began([(0, 1)])
+    notes = world.run_dir / FOUND_FILE
+    notes.write_bytes(notes.read_bytes() + cut)
+    world.watch.began([(0, 2)])
+    world.crashed(number=2, began_at=1.0)
+    assert (world.left(), world.aside()) == (["f"], [])
+
+
+def test_notes_of_another_boot_do_not_say_that_nothing_was_found(tmp_path):
+    """What is missing a power cut may have taken; from then on every attempt is noted."""
+    world = World(tmp_path, "f")
+    (world.run_dir / FOUND_FILE).write_bytes(b"another boot\n")
+    os.utime(world.write("f"), ns=(0, 10**9))
+    world.crashed(number=1, began_at=2.0)
+    assert world.left() == ["f"]
+    (world.folder / "f").unlink()
+    world.watch.began([(0, 2)])
+    os.utime(world.write("f"), ns=(0, 10**9))
+    world.crashed(number=2, began_at=2.0)
+    assert world.aside() == ["partial/a/2/f"]
+
+
+def test_what_cannot_be_noted_must_not_begin(tmp_path):
+    world = World(tmp_path, "f")
+    shutil.rmtree(world.run_dir)
+    with pytest.raises(JournalWriteError) as raised:
+        world.watch.began([(0, 1)])
+    assert raised.value.message == f"cannot write to `{world.run_dir}/found.jsonl`: no such file or directory"
+
+
+def test_of_a_run_that_has_ended_no_notes_are_kept(tmp_path):
+    world = World(tmp_path, "f")
+    world.watch.began([(0, 1)])
+    world.watch.close(ended=False)
+    assert (world.run_dir / FOUND_FILE).exists()
+    world.watch.began([(0, 2)])
+    world.watch.close(ended=True)
+    assert not (world.run_dir / FOUND_FILE).exists()
 
 
 def test_jobs_without_outputs_are_not_looked_at(tmp_path):
     world = World(tmp_path, "f")
-    world.watch.began(1)
+    world.watch.began([(1, 1)])
     outcome = Outcome(1, 1, "ok")
     world.watch.ended(outcome)
     assert (outcome.kind, outcome.artifacts, world.watch.finished) == ("ok", (), {})
@@ -244,13 +591,14 @@ def test_jobs_without_outputs_are_not_looked_at(tmp_path):
 
 def test_leftovers_that_cannot_be_moved_are_named(tmp_path):
     world = World(tmp_path, "f")
-    world.run_dir.write_text("a file where a folder should be")
-    world.watch.began(0)
+    world.watch.began([(0, 1)])
+    (world.run_dir / "partial").rmdir()
+    (world.run_dir / "partial").write_text("a file where a folder should be")
     world.write("f")
     outcome = world.end("exit", message="exit status 1")
-    assert outcome.message == f"exit status 1; cannot move `{world.run_dir}/partial` aside: not a directory"
+    assert outcome.message == f"exit status 1; cannot move `{world.run_dir}/partial/a` aside: not a directory"
     assert world.left() == ["f"]
 
 
 def test_a_path_that_no_file_can_have_is_not_there():
-    assert stamp("a\0b") is None
+    assert Hashes("/").stamp("a\0b") is None

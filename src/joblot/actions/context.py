@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from joblot.core.model import Artifact, LogLine
 from joblot.errors import ActionError
-from joblot.files import reason_of, rename_together
+from joblot.files import reason_of, rename_together, target_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -92,7 +92,8 @@ class Context:
         """Write a file that is complete or absent: `with ctx.output("out.csv") as file: file.write_text(...)`.
 
         Yields the path of a temporary file in the same folder (made with its parents when it does not exist). When the block ends
-        well, the file is forced to disk and takes its name; when it raises, the file is removed and what had the name stays.
+        well, the file is forced to disk and takes its name; when it raises, the file is removed and what had the name stays. A link of
+        that name stays: what it leads to is replaced.
 
         Raises:
             ActionError: the folder or the file cannot be written, or the block wrote nothing.
@@ -117,7 +118,7 @@ class Context:
                 if not part.exists():
                     raise ActionError(f"nothing was written to `{self.shown(path)}`", reason="output")
                 artifacts.append(Artifact(self.shown(path), part.stat().st_size))
-            rename_together(dict(zip(parts, map(self.path, paths), strict=True)))
+            rename_together({part: target_of(self.path(path)) for part, path in zip(parts, paths, strict=True)})
         except BaseException as error:
             for part in parts:
                 with suppress(OSError):
@@ -139,7 +140,7 @@ class Context:
 
         The names say whose they are, unlike those in `files`: an attempt that is killed removes nothing, so the next one has to know them.
         """
-        target = self.path(path)
+        target = target_of(self.path(path))
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
             for attempt in range(1, self.attempt + 1):

@@ -10,6 +10,7 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
 from functools import cached_property, partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar, overload
 
 from joblot.actions import signature as signatures
@@ -293,6 +294,24 @@ class Registry(MutableMapping[str, Action]):
         return tuple(entry_points(group=self._group))
 
 
+_imported_sources: dict[str, str] = {}
+"""By path, what files of batches said when they were imported: they may say something else by now."""
+
+
+def source_digest(source: bytes) -> str:
+    """What stands for the code in a file."""
+    return blake2b(source, digest_size=16).hexdigest()
+
+
+def digest_of_code(path: str) -> str:
+    """What stands for the code that was imported from a file; empty when there is none."""
+    known = _imported_sources.get(path)
+    if known is not None:
+        return known
+    file = Path(path)
+    return source_digest(file.read_bytes()) if file.is_file() else ""
+
+
 def import_modules(entries: Iterable[str]) -> None:
     """Import the modules that register a batch's own actions: absolute paths of Python files, or dotted names.
 
@@ -311,12 +330,21 @@ def import_modules(entries: Iterable[str]) -> None:
 
 
 def _import_file(path: str) -> None:
+    from importlib.machinery import SourceFileLoader
     from importlib.util import module_from_spec, spec_from_file_location
+
+    class FromSource(SourceFileLoader):
+        """Compiles what the file says. A compiled file beside it counts as current by its size and its second alone."""
+
+        def get_code(self, fullname: str) -> Any:  # noqa: ARG002 - the protocol of loaders
+            source = self.get_data(path)
+            _imported_sources[path] = source_digest(source)
+            return self.source_to_code(source, path)
 
     name = f"_joblot_import_{blake2b(path.encode(errors='surrogateescape'), digest_size=8).hexdigest()}"
     if name in sys.modules:
         return
-    spec = spec_from_file_location(name, path)
+    spec = spec_from_file_location(name, path, loader=FromSource(name, path))
     if spec is None or spec.loader is None:
         raise ImportError("not a Python file")
     module = module_from_spec(spec)

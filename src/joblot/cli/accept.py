@@ -43,7 +43,7 @@ def command(
             raise UsageError(f"`{plan.name(job)}` makes nothing itself", hint=hint)
     folder = StateFolder(batches.state_of(output, plan, state))
     try:
-        judge = judge_of(plan, folder.journal.last_successes(batch_key(plan)))
+        judge = judge_of(plan, folder.journal.last_successes(batch_key(plan)), str(folder.path))
         at = SystemClock().wall()
         for job in chosen:
             judge.accept(job, at)

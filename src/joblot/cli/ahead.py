@@ -30,27 +30,28 @@ def verdicts_on(
         UsageError: `force` names a job that is not there.
     """
     matching(plan, force)
-    last_successes = _last_successes(plan, state)
+    last_successes, folder = _last_successes(plan, state)
     if last_successes is None:
         return [Verdict(to_run=True, why="new")] * len(plan)
     if not any(spec.outputs for spec in plan.config.jobs):
         return [Verdict(to_run=True, why=always_runs(spec)) for spec in plan.declarations]
-    return judge_of(plan, last_successes, force).forecast(left_out)
+    return judge_of(plan, last_successes, folder, force).forecast(left_out)
 
 
-def judge_of(plan: Plan, last_successes: Mapping[str, LastSuccess], force: Sequence[str] = ()) -> Judge:
-    """The judge of a plan of which nothing runs. References to results are taken from what the jobs made last."""
+def judge_of(plan: Plan, last_successes: Mapping[str, LastSuccess], folder: str, force: Sequence[str] = ()) -> Judge:
+    """The judge of a plan of which nothing runs. `folder` is the state folder. References to results are taken from what the jobs made last."""
     state = RunState(plan, Limits())
     for job in plan.referenced_results:
         last = last_successes.get(plan.name(job))
         if last is not None:
             state.results[job] = last.result
     values = Values(plan, state, LASTING_ID)
-    return Judge(plan, last_successes, Hashes(plan.config.folder), values.of, forced=matching(plan, force))
+    return Judge(plan, last_successes, Hashes(plan.config.folder, [folder]), values.of, forced=matching(plan, force))
 
 
-def _last_successes(plan: Plan, state: str | None) -> Mapping[str, LastSuccess] | None:
-    """The last successes of the jobs in earlier runs; None when there is no state folder to ask."""
+def _last_successes(plan: Plan, state: str | None) -> tuple[Mapping[str, LastSuccess] | None, str]:
+    """The last successes of the jobs in earlier runs, and the state folder; None when there is none to ask."""
     with past_runs(state, needed=False) as folder, suppress(StateError):
-        return folder.journal.last_successes(batch_key(plan)) if folder is not None else None
-    return None
+        if folder is not None:
+            return folder.journal.last_successes(batch_key(plan)), str(folder.path)
+    return None, ""

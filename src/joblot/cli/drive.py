@@ -71,6 +71,7 @@ class Choices(msgspec.Struct, frozen=True, kw_only=True):
             force=force,
             allow_network_fs=self.allow_network_fs,
             fuse=not self.no_fuse,
+            written=tuple(path for path in (self.report, self.log) if path is not None),
             only=selection.only,
             upto=selection.upto,
             from_=selection.from_,

@@ -232,6 +232,25 @@ class Artifact(Struct, frozen=True):
     sha256: str = ""
 
 
+ABSENT: Final = -1
+"""The size of a file that does not exist."""
+
+
+class FileFact(Struct, frozen=True, gc=False, array_like=True):
+    """A file or folder as it was: the path as the batch writes it, bytes, time of its last change, SHA-256 (empty when not taken).
+
+    `inode` and `changed_ns`, the time of the inode's last change, are what else a stamp has (`joblot.outputs`). A `changed_ns` of 0 says
+    that the stamp is no proof: it was taken when the file had just changed, or by a program that kept less.
+    """
+
+    path: str
+    size: int = ABSENT
+    mtime_ns: int = 0
+    sha256: str = ""
+    inode: int = 0
+    changed_ns: int = 0
+
+
 class Outcome(Struct, gc=False):
     """How an attempt ended, as an executor reports it.
 
@@ -259,5 +278,5 @@ class Outcome(Struct, gc=False):
     """Whether what ended is the whole call of a bundle: how this job would have ended is not known."""
     items: dict[str, list[Any]] | None = None
     """What a growing job found, as columns."""
-    looked: tuple[tuple[str, int, int, str], ...] = ()
-    """Declared outputs that were looked at where it ran: path, bytes, nanoseconds of the last change, SHA-256."""
+    looked: tuple[tuple[tuple[int, int, int, int], FileFact], ...] = ()
+    """Declared outputs that were looked at where it ran: the stamp then, and the fact."""

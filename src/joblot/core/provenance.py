@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
+from joblot.core.model import FileFact  # noqa: TC001 - msgspec reads the annotations
 from joblot.core.references import OPENING, substitute
 
 if TYPE_CHECKING:
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
     from joblot.core.model import JobSpec
     from joblot.core.plan import Plan
 
-ABSENT: Final = -1
-"""The size of a file that does not exist."""
 _SHOWN: Final = 60
 
 
@@ -34,15 +33,6 @@ class Parts(Struct, frozen=True, gc=False, omit_defaults=True):
     cwd: str | None = None
     input: Any = None
     outputs: tuple[str, ...] = ()
-
-
-class FileFact(Struct, frozen=True, gc=False, array_like=True):
-    """A file or folder as it was: the path as the batch writes it, bytes, time of its last change, SHA-256 (empty when not taken)."""
-
-    path: str
-    size: int = ABSENT
-    mtime_ns: int = 0
-    sha256: str = ""
 
 
 class Files(Struct, frozen=True, gc=False, array_like=True):

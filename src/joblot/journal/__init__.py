@@ -104,6 +104,9 @@ class Journal(Protocol):
             JournalWriteError: none was kept.
         """
 
+    def note_last_successes(self, batch: str, successes: Sequence[LastSuccess]) -> None:
+        """Have these survive a kill until they are saved; whoever asks for last successes gets them. If they cannot be noted, nothing is said."""
+
     def force(self) -> None:
         """Return when everything appended so far is on the disk, whatever the durability setting."""
 

@@ -84,6 +84,9 @@ class MemoryJournal(Journal):
     def save_last_successes(self, batch: str, successes: Sequence[LastSuccess]) -> None:
         self._last_successes.setdefault(batch, {}).update((success.job, success) for success in successes)
 
+    def note_last_successes(self, batch: str, successes: Sequence[LastSuccess]) -> None:
+        pass  # what could outlive a kill would not be found again
+
     def force(self) -> None:
         pass  # there is no disk
 

@@ -25,6 +25,7 @@ from joblot.errors import JournalDamagedError, JournalWriteError, NoRunsError, S
 from joblot.files import replace_file
 from joblot.journal import Journal, Request, RunInfo
 from joblot.journal.codec import CHAIN_START, NOT_JSON, encode_events, jsonl_line, link, verified
+from joblot.journal.noted import NotedSuccesses
 from joblot.journal.runfile import RunFile, read_rows
 
 if TYPE_CHECKING:
@@ -78,6 +79,7 @@ class SqliteJournal(Journal):
         """Of the run that is driven here: which files have its records."""
         self._group: list[tuple[int, float, bytes, bytes]] = []
         self._group_at = 0.0
+        self._noted: dict[str, NotedSuccesses] = {}
         refuse_device(path)
         try:
             self._db = self._open(f"file:{_quoted(path)}?mode=ro" if read_only else str(path))
@@ -271,9 +273,10 @@ class SqliteJournal(Journal):
         if self._tables < TABLES:  # an older journal, opened to be read
             return {}
         try:
-            return self._kept(batch, str)  # a function of ours for each text would take a third longer
+            kept = self._kept(batch, str)  # a function of ours for each text would take a third longer
         except StateError:
-            return self._kept(batch, text_or_bytes)
+            kept = self._kept(batch, text_or_bytes)
+        return kept | NotedSuccesses(self.path.parent, batch).read()
 
     def _kept(self, batch: str, text_factory: Any) -> dict[str, LastSuccess]:
         self._db.text_factory = text_factory
@@ -291,8 +294,20 @@ class SqliteJournal(Journal):
             self._db.text_factory = text_or_bytes
 
     def save_last_successes(self, batch: str, successes: Sequence[LastSuccess]) -> None:
+        noted = self._noted_of(batch)
+        successes = [*noted.left(), *successes]
         rows = [(batch, last.job, last.parts, last.files, last.result, last.run, last.at) for last in successes]
-        self._insert_all(sql("save_last_success"), rows)
+        if rows:
+            self._insert_all(sql("save_last_success"), rows)
+            noted.clear()
+
+    def note_last_successes(self, batch: str, successes: Sequence[LastSuccess]) -> None:
+        self._noted_of(batch).add(successes)
+
+    def _noted_of(self, batch: str) -> NotedSuccesses:
+        if batch not in self._noted:
+            self._noted[batch] = NotedSuccesses(self.path.parent, batch)
+        return self._noted[batch]
 
     def force(self) -> None:
         self._take_group()
@@ -304,6 +319,9 @@ class SqliteJournal(Journal):
             self._wait_for_locks(_PATIENCE_MS)
             self._take_group()
         finally:
+            for noted in self._noted.values():
+                noted.close()
+            self._noted.clear()
             if self._file is not None:
                 self._file.close()
                 self._file = None

@@ -193,7 +193,9 @@ class Engine:
         if logged:
             events = [*logged, *events]
         if events:
-            record = self._record(events)
+            if self._judge is not None:
+                self._note_successes(self._judge, events)
+            record = self._record(events, decision.starts)
             self._view.apply(record)
             # Observers are told between the record and its commands: what they show is in the journal already.
             if not self._begun:
@@ -203,22 +205,31 @@ class Engine:
             for observer in self._observers:
                 observer.recorded(record)
             if self._judge is not None:
-                self._record_successes(self._judge, events)
+                self._keep(self._judge, all=self._state.ended)
         if decision.starts:
             self._start(decision.starts)
         if decision.kills:
             # A growing job is no attempt of the executor's; its end is on its way already.
             self._executor.kill([kill for kill in decision.kills if kill.job not in self._plan.growing])
 
-    def _record(self, events: Sequence[ev.AnyEvent]) -> ev.Record:
+    def _record(self, events: Sequence[ev.AnyEvent], starts: Sequence[int]) -> ev.Record:
         try:
-            return self._journal.append(self._run_id, events, self._clock.wall())
+            return self._append(events, starts)
         except JournalWriteError as error:
             if not self._disk_wait_s:
                 raise
-            return self._record_when_it_can(events, error)
+            return self._record_when_it_can(events, starts, error)
 
-    def _record_when_it_can(self, events: Sequence[ev.AnyEvent], error: JournalWriteError) -> ev.Record:
+    def _append(self, events: Sequence[ev.AnyEvent], starts: Sequence[int]) -> ev.Record:
+        """What attempts find is noted before it is recorded that they begin: a kill in between leaves no attempt of which nothing is known."""
+        if starts and self._watch is not None:
+            numbers, growing = self._state.attempts, self._plan.growing
+            self._watch.began([(job, numbers[job]) for job in starts if job not in growing])
+        return self._journal.append(self._run_id, events, self._clock.wall())
+
+    def _record_when_it_can(
+        self, events: Sequence[ev.AnyEvent], starts: Sequence[int], error: JournalWriteError
+    ) -> ev.Record:
         """Try again and again, for as long as the run may wait. What ends meanwhile is kept; nothing starts. Any signal ends the wait."""
         since = self._clock.now()
         self._warn(f"{error.message}: starting nothing, trying again for {self._disk_wait_s:g} s")
@@ -231,7 +242,7 @@ class Engine:
                     raise error
             pause = min(pause * 2, _LONGEST_PAUSE_S)
             try:
-                record = self._journal.append(self._run_id, events, self._clock.wall())
+                record = self._append(events, starts)
             except JournalWriteError as latest:
                 error = latest
             else:
@@ -239,14 +250,15 @@ class Engine:
                 return record
         raise error
 
-    def _record_successes(self, judge: Judge, events: Sequence[ev.AnyEvent]) -> None:
+    def _note_successes(self, judge: Judge, events: Sequence[ev.AnyEvent]) -> None:
+        """Before they are recorded: whatever is killed, the next run knows of every success that is."""
         assert self._watch is not None
         for event in events:
             if isinstance(event, ev.AttemptEnded) and event.job in self._watch.finished:
                 files = self._watch.finished.pop(event.job)
                 if event.state == "success":
                     judge.record_success(event.job, files, bytes(event.result), self._run_id, self._clock.wall())
-        self._keep(judge, all=self._state.ended)
+        judge.note(self._journal)
 
     def _keep(self, judge: Judge, *, all: bool = True) -> None:
         """Keep what was made. If it cannot be kept now, it waits; if it never can, those jobs run again some day."""
@@ -286,8 +298,6 @@ class Engine:
                     outcome = Outcome(job, numbers[job], "error", None, message=message, reason="bad_reference")
                     self._queued_outcomes.append(outcome)
                     continue
-            if self._watch is not None:
-                self._watch.began(job)
             attempts.append(attempt)
         self._executor.start(attempts)
 

@@ -162,7 +162,7 @@ class _Driver:
         self._hold: Hold | None = None
         declaring = [job for job, spec in enumerate(plan.declarations) if spec.outputs]
         self._checkable = declaring if options.state is not False else []
-        self._watch = OutputWatch(plan, self._run_dir(), Hashes(plan.config.folder)) if declaring else None
+        self._watch = OutputWatch(plan, self._run_dir(), self._hashes()) if declaring else None
         self._judge: Judge | None = None
         self._claims = self._unclaimed() if any(spec.outputs for spec in plan.config.jobs) else None
         self._left_out: Sequence[int] = ()
@@ -233,9 +233,9 @@ class _Driver:
     def _clear_after_crash(self, state: RunState, began_at: float) -> None:
         """Nobody saw the end of what ran when the runner died: nothing half made may keep its final name."""
         assert self._watch is not None and self._judge is not None
-        for job in self._checkable:
-            if state.states[job] == RUNNING:
-                self._watch.clear_after_crash(job, state.attempts[job], self._judge.outputs_of(job), began_at)
+        running = [job for job in self._checkable if state.states[job] == RUNNING]
+        attempts = [(job, state.attempts[job], self._judge.outputs_of(job)) for job in running]
+        self._watch.clear_after_crash(attempts, began_at)
 
     def resume(self, reopen: Callable[[LiveView], Sequence[int]] | None) -> Report:
         """An earlier run."""
@@ -259,6 +259,7 @@ class _Driver:
                 self._claims.take(self._plan.makings())
                 self._claims.take_in_state()
             if self._checkable:
+                journal.save_last_successes(batch_key(self._plan), ())  # what was noted of them when the runner died
                 self._make_judge(state, journal.last_successes(batch_key(self._plan)), force)
                 self._clear_after_crash(state, began_at)
             if force is None:  # killed before its first record: nothing has begun
@@ -334,6 +335,8 @@ class _Driver:
                 claim=self._claim,
             )
             engine.drive(first(self._clock.now(), engine.capacity), interrupts)
+        if self._watch is not None:
+            self._watch.close(ended=state.ended)
         report = self._finish_report(journal, view, self._clock.wall(), time.process_time() - began_cpu_s)
         for observer in self._observers:
             observer.ended(report.status)
@@ -356,6 +359,11 @@ class _Driver:
 
         log = self._hold.folder.log if self._hold is not None else None
         return Report(self._plan, view, run_id=self._run_id, log=log)
+
+    def _hashes(self) -> Hashes:
+        run_dir = self._run_dir()
+        apart = [] if run_dir is None else [run_dir.parents[1]]
+        return Hashes(self._plan.config.folder, [*apart, *self._options.written])
 
     def _run_dir(self) -> Path | None:
         if self._options.state is False:
@@ -463,6 +471,8 @@ class _Driver:
         self._warn(f"{error.message}; {error.hint}")
 
     def _release(self) -> None:
+        if self._watch is not None:
+            self._watch.close(ended=False)
         if self._hold is not None:
             # Whoever does not hold the run must leave these to the one who does.
             _remove_flat(self._hold.folder.path / "live")

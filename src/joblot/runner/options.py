@@ -20,7 +20,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     machine's processors, or all that the cluster has); `state` the state folder, or False to keep nothing on disk; `stop_grace_s` how long running jobs may go on
     after the first Ctrl-C; `disk_wait_s` how long to wait for room when the disk is full; `allow_network_fs` whether the state folder may
     be on a network file system, at the risk of the journal; `max_memory` how many bytes running jobs may ask for together; `max_log` how
-    many bytes are kept of what an attempt prints; `fuse` whether jobs that can be run as one are; `only`, `upto`, `from_` and `exclude` which
+    many bytes are kept of what an attempt prints; `fuse` whether jobs that can be run as one are; `written` the files that the caller itself writes about the run, which are no part of a folder
+    that a job reads; `only`, `upto`, `from_` and `exclude` which
     jobs take part, as `Selection` says.
     """
 
@@ -41,6 +42,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     capture: bool = True
     force: tuple[str, ...] = ()
     fuse: bool = True
+    written: tuple[str | Path, ...] = ()
     only: tuple[str, ...] = ()
     upto: tuple[str, ...] = ()
     from_: tuple[str, ...] = ()

@@ -8,17 +8,15 @@ It knows files, what jobs are made of and the store of last successes; it does n
 
 from __future__ import annotations
 
-import os
 import sys
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 from msgspec import Struct
 
-from joblot.actions.registry import ACTIONS
+from joblot.actions.registry import ACTIONS, digest_of_code
 from joblot.core.provenance import (
     Change,
-    FileFact,
     Files,
     LastSuccess,
     always_runs,
@@ -28,19 +26,21 @@ from joblot.core.provenance import (
     parts_of,
     paths_read,
 )
-from joblot.digest import blake2b
 from joblot.errors import JoblotError, UsageError, did_you_mean
-from joblot.outputs import Hashes, Stamp, stamp
+from joblot.outputs import Hashes, Key, Stamp
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Mapping
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
+    from joblot.core.model import FileFact
     from joblot.core.plan import Plan
     from joblot.journal import Journal
 
 LASTING_ID: Final = "${{ run.id }}"
 """Stands for the run's id in what is compared: another run is no reason to run a job again."""
 _KEEP_AT: Final = 512
+Seen = dict[Key, Stamp | None]
+"""Glances at files that need not be taken twice."""
 _NO_FILES: Final = Files([], [])
 
 
@@ -94,27 +94,27 @@ class Judge:
     ) -> None:
         self._plan = plan
         self._values = values
-        self._base = f"{plan.config.folder}/"
         self._kept = kept
         self._hashes = hashes
         self._forced = forced
         self._codes: dict[str, tuple[str, frozenset[str]]] = {}
         self._begun: dict[int, tuple[bytes, list[FileFact]]] = {}
         self._fresh: list[LastSuccess] = []
+        self._unnoted: list[LastSuccess] = []
 
     def up_to_date(self, jobs: Iterable[int]) -> dict[int, bytes]:
         """Those of the jobs that are up to date, with what they resulted in.
 
         What is found out about the others is kept until they have made what they make.
         """
-        seen: dict[str, Stamp | None] = {}
+        seen: Seen = {}
         results = {}
         for job in jobs:
             if self.verdict(job, seen) is UP_TO_DATE:
                 results[job] = self._kept[self._plan.name(job)].result
         return results
 
-    def verdict(self, job: int, seen: dict[str, Stamp | None], awaited: str = "") -> Verdict:
+    def verdict(self, job: int, seen: Seen, awaited: str = "") -> Verdict:
         """Whether one job is up to date. `seen` keeps glances at files; `awaited` names a need that will run and may change what is read."""
         spec = self._plan.spec(job)
         always = always_runs(spec)
@@ -134,8 +134,10 @@ class Judge:
         verdict = self._compare(job, last, parts, read, files, seen, awaited)
         if verdict is not UP_TO_DATE:
             for fact in files.inputs:
-                self._hashes.learn(fact)
-            self._begun[job] = (parts, [self._fact(path, seen) for path in read])
+                self._hashes.learn(self._key(fact.path, spec.outputs, seen), fact)
+            for fact in files.outputs:
+                self._hashes.learn(fact.path, fact)
+            self._begun[job] = (parts, [self._fact(self._key(path, spec.outputs, seen), seen) for path in read])
         return verdict
 
     def _compare(
@@ -145,7 +147,7 @@ class Judge:
         parts: bytes,
         read: list[str],
         files: Files,
-        seen: dict[str, Stamp | None],
+        seen: Seen,
         awaited: str,
     ) -> Verdict:
         # The cheapest question first: contents are hashed only of files whose size and time do not answer.
@@ -161,15 +163,16 @@ class Judge:
         if not why and awaited:
             why = f"need will run: {awaited}"
         if not why:
-            why, touched_too = self._inputs_differ(read, files, seen)
+            own = self._plan.spec(job).outputs
+            why, touched_too = self._inputs_differ(read, files, seen, own)
             touched = touched or touched_too
         if why:
             return Verdict(to_run=True, why=why)
         if touched:
-            self._refresh(last, files, seen)
+            self._refresh(last, files, seen, own)
         return UP_TO_DATE
 
-    def _inputs_differ(self, read: list[str], files: Files, seen: dict[str, Stamp | None]) -> tuple[str, bool]:
+    def _inputs_differ(self, read: list[str], files: Files, seen: Seen, own: Sequence[str]) -> tuple[str, bool]:
         inputs = files.inputs
         # The same files in another order are no change.
         if read != [fact.path for fact in inputs]:
@@ -178,33 +181,48 @@ class Judge:
             gone = next((fact.path for fact in inputs if fact.path not in read), None)
             if added is not None or gone is not None:
                 return f"input added: {added}" if added is not None else f"input removed: {gone}", False
-        return self._differing("input", inputs, seen)
+        return self._differing("input", inputs, seen, own)
 
-    def _differing(self, what: str, facts: list[FileFact], seen: dict[str, Stamp | None]) -> tuple[str, bool]:
-        """The first of these files that is not as it was, in words, and whether any was touched without a change of its contents."""
-        touched = False
+    def _differing(self, what: str, facts: list[FileFact], seen: Seen, own: Sequence[str] = ()) -> tuple[str, bool]:
+        """The first of these files that is not as it was, in words, and whether the stamp of any is new or no proof, with the contents the same."""
+        touched, folders = False, self._hashes.folders
         for fact in facts:
-            path = fact.path
-            now = seen[path] if path in seen else self._look(path, seen)
+            key: Key = fact.path
+            now = seen[key] if key in seen else self._look(key, seen)
+            if own and key in folders:
+                key = self._key(fact.path, own, seen)
+                now = self._look(key, seen)
             if now is None:
-                return f"{what} missing: {path}", touched
-            if now[0] != fact.size or now[1] != fact.mtime_ns:
-                if now[0] != fact.size or not fact.sha256 or self._fact(path, seen).sha256 != fact.sha256:
-                    return f"{what} changed: {path}", touched
+                return f"{what} missing: {fact.path}", touched
+            if now[3] != fact.changed_ns or now[2] != fact.inode or now[1] != fact.mtime_ns or now[0] != fact.size:
+                if not self._hashes.same_contents(key, fact, now):
+                    return f"{what} changed: {fact.path}", touched
                 touched = True
         return "", touched
 
-    def _look(self, path: str, seen: dict[str, Stamp | None]) -> Stamp | None:
-        if path not in seen:
-            seen[path] = stamp(path if path.startswith("/") else self._base + path)
-        return seen[path]
+    def _key(self, path: str, own: Sequence[str], seen: Seen) -> Key:
+        """What to look at where a job that makes `own` reads a path."""
+        self._look(path, seen)
+        return self._hashes.key(path, own) if path in self._hashes.folders else path
 
-    def _fact(self, path: str, seen: dict[str, Stamp | None]) -> FileFact:
-        return self._hashes.fact(path, self._look(path, seen))
+    def _look(self, key: Key, seen: Seen) -> Stamp | None:
+        if key not in seen:
+            seen[key] = self._hashes.stamp(key)
+        return seen[key]
 
-    def _refresh(self, last: LastSuccess, files: Files, seen: dict[str, Stamp | None]) -> None:
-        """Keep the new times of files whose contents are the same, or they would be read again every time."""
-        fresh = Files(*([self._fact(fact.path, seen) for fact in facts] for facts in (files.inputs, files.outputs)))
+    def _fact(self, key: Key, seen: Seen) -> FileFact:
+        return self._hashes.fact(key, self._look(key, seen))
+
+    def _refresh(self, last: LastSuccess, files: Files, seen: Seen, own: Sequence[str]) -> None:
+        """Keep the new stamps of files whose contents are the same, or they would be read again every time."""
+        for fact in files.inputs:
+            self._hashes.learn(self._key(fact.path, own, seen), fact)
+        for fact in files.outputs:
+            self._hashes.learn(fact.path, fact)
+        fresh = Files(
+            [self._fact(self._key(fact.path, own, seen), seen) for fact in files.inputs],
+            [self._fact(fact.path, seen) for fact in files.outputs],
+        )
         self._fresh.append(msgspec.structs.replace(last, files=encoded(fresh)))
 
     def _code(self, name: str | None) -> tuple[str, frozenset[str]]:
@@ -223,9 +241,9 @@ class Judge:
         begun = self._begun.pop(job, None)
         if begun is not None:
             parts, inputs = begun
-            self._fresh.append(
-                LastSuccess(self._plan.name(job), parts, encoded(Files(inputs, outputs)), result, run, at)
-            )
+            success = LastSuccess(self._plan.name(job), parts, encoded(Files(inputs, outputs)), result, run, at)
+            self._fresh.append(success)
+            self._unnoted.append(success)
 
     def accept(self, job: int, at: float) -> None:
         """Take what is there for what the job makes now.
@@ -233,7 +251,7 @@ class Judge:
         Raises:
             JoblotError: it declares no outputs, or one of its files is not there, or a reference leads nowhere.
         """
-        spec, seen = self._plan.spec(job), dict[str, "Stamp | None"]()
+        spec, seen = self._plan.spec(job), Seen()
         always = always_runs(spec)
         if always:
             raise JoblotError(f"there is nothing to accept of job `{spec.name}`: {always}")
@@ -255,6 +273,12 @@ class Judge:
                 )
         self.record_success(job, outputs, old.result if old else b"", old.run if old else "", at)
 
+    def note(self, store: Journal) -> None:
+        """Have successes that are not kept yet survive a kill."""
+        if self._unnoted:
+            store.note_last_successes(batch_key(self._plan), self._unnoted)
+            self._unnoted = []
+
     def keep(self, store: Journal, *, all: bool = True) -> None:
         """Hand over what is new; with `all=False` only when it has become much."""
         if self._fresh and (all or len(self._fresh) >= _KEEP_AT):
@@ -269,7 +293,7 @@ class Judge:
 
     def forecast(self, left_out: Collection[int] = ()) -> list[Verdict]:
         """The verdicts on all jobs, as they look before anything has run. What is left out does not run."""
-        plan, seen = self._plan, dict[str, "Stamp | None"]()
+        plan, seen = self._plan, Seen()
         verdicts: dict[int, Verdict] = {}
         for tier in plan.tiers:
             for job in tier:
@@ -320,7 +344,7 @@ def code_of(name: str) -> str:
     action = ACTIONS[name]
     if action.origin.startswith("joblot."):
         return f"{action.version} joblot {__version__}"
-    return f"{action.version} {_digest_of(_source(action.function))}"
+    return f"{action.version} {digest_of_code(_source(action.function))}"
 
 
 def _source(function: Any) -> str:
@@ -331,10 +355,3 @@ def _source(function: Any) -> str:
         return str(code.co_filename)
     module = sys.modules.get(getattr(function, "__module__", None) or type(function).__module__)
     return str(getattr(module, "__file__", "") or "")
-
-
-def _digest_of(path: str) -> str:
-    if not os.path.isfile(path):
-        return ""
-    with open(path, "rb") as file:
-        return blake2b(file.read(), digest_size=16).hexdigest()
