@@ -143,6 +143,20 @@ def test_a_changed_record_in_the_journal_is_taken_from_the_file(failed):
     goes_on(failed)
 
 
+@pytest.mark.parametrize("began", [{"r1": 3e9, "r2": 4e9, "r3": 1e9}, {"r1": 1e9, "r2": 5e8}])
+def test_runs_keep_their_order_when_the_clock_was_set_back_between_them(failed, began):
+    """One that the journal has lost comes behind what began before it."""
+    for n in (2, 3):
+        failed("run", "--run-id", f"r{n}", "-q")
+    with closing(sqlite3.connect(database(failed), isolation_level=None)) as db:
+        db.executemany("UPDATE run SET started_at = ? WHERE run_id = ?", [(at, run) for run, at in began.items()])
+        db.execute("UPDATE record SET at = at + 1 WHERE id = (SELECT min(id) FROM record)")
+        if "r3" not in began:
+            db.execute("DELETE FROM run WHERE run_id = 'r3'")
+    assert failed("recover").code == 0
+    assert [one["run_id"] for one in json.loads(failed("ls", "--json").out)] == ["r3", "r2", "r1"]
+
+
 def test_a_changed_line_in_the_file_is_taken_from_the_journal(failed):
     before = events(failed).read_bytes()
     spoil(events(failed), b'"job":', b'"jab":')

@@ -40,7 +40,7 @@ from joblot.journal.sqlite import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from joblot.journal.runfile import Row
 
@@ -281,6 +281,11 @@ class _Run:
         return row[6] if row is not None and isinstance(row[6], float) else self._first_at
 
     @property
+    def old_number(self) -> int:
+        """The old journal's number of the run; 0: it has lost it."""
+        return self._old_row[0] if self._old_row is not None and isinstance(self._old_row[0], int) else 0
+
+    @property
     def journal_is_behind(self) -> bool:
         """Whether the journal lacks something that is there."""
         return not self.lost and (
@@ -384,6 +389,23 @@ def _is_record(row: tuple[Any, ...]) -> bool:
         return False
 
 
+def _in_order(runs: Sequence[_Run]) -> list[_Run]:
+    """As the old journal had them, whatever the clock said; one that it has lost behind the last one that began before it."""
+    ordered = sorted((run for run in runs if run.old_number), key=lambda run: run.old_number)
+    if not ordered:
+        return sorted(runs, key=_by_clock)
+    for run in sorted((run for run in runs if not run.old_number), key=_by_clock):
+        place = len(ordered)
+        while place and ordered[place - 1].began_at > run.began_at:
+            place -= 1
+        ordered.insert(place, run)
+    return ordered
+
+
+def _by_clock(run: _Run) -> tuple[float, str]:
+    return run.began_at, run.run_id
+
+
 def _replace_journal(path: Path, old: _OldJournal, runs: list[_Run]) -> Path | None:
     """Make a new journal of all runs and put it in the old one's place. Returns where the old one is."""
     remove_parts(path.parent)  # nobody else writes there: every run is held
@@ -393,7 +415,7 @@ def _replace_journal(path: Path, old: _OldJournal, runs: list[_Run]) -> Path | N
         database = sqlite3.connect(part, isolation_level=None)
         try:
             database.execute("BEGIN IMMEDIATE")
-            for number, run in enumerate(sorted(runs, key=lambda run: (run.began_at, run.run_id)), 1):
+            for number, run in enumerate(_in_order(runs), 1):
                 run.insert(database, number)
             database.executemany(sql("save_last_success"), old.last_successes())
             database.execute("COMMIT")
