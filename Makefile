@@ -85,6 +85,7 @@ campaigns: $(VENV)/.dev  ## all campaigns, KILLS and ROUNDS long
 	$(BIN)/python tests/torture/power.py --cuts $(KILLS)
 	$(BIN)/python tests/torture/cut.py --flips $(KILLS)
 	$(BIN)/python tests/torture/race.py --pairs $(ROUNDS)
+	$(BIN)/python tests/torture/clock.py --jumps $(KILLS)
 	$(BIN)/python tests/torture/nth.py --step $(ROUNDS)
 	$(BIN)/python tests/torture/moments.py --step $(ROUNDS)
 	$(BIN)/python tests/torture/contain.py --rounds $(ROUNDS)

@@ -28,6 +28,7 @@ TORTURE = Path(__file__).parent.parent / "torture"
         ("power", ["--cuts", "60"], "promised, but lost 0"),
         ("cut", ["--flips", "300", "--step", "97"], "another history 0"),
         ("race", ["--pairs", "2"], "not one winner 0"),
+        ("clock", ["--jumps", "2", "--by", "python"], "half outputs 0"),
         ("nth", ["--errors", "ENOSPC", "--step", "12"], "not resumable 0"),
         ("hostile", ["--cases", "1000", "--block", "500"], "other errors 0"),
         ("sirene", ["--kills", "2", "--rows", "6000"], "other bytes 0"),
