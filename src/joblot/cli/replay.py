@@ -108,7 +108,7 @@ def _perform(plan: Plan, attempt: Attempt, run_id: str, folder: Path, *, debug: 
     context = RunContext(run_id, plan, folder, capture=False)
     (folder / "live").mkdir()
     spec = plan.spec(attempt.job)
-    mask = Mask(plan.config.secrets)
+    mask = Mask.of(plan.config)
     if is_command(spec):
         with _masked(mask):
             return _run_command(context, attempt)

@@ -48,7 +48,7 @@ def main() -> None:
         except JoblotError as error:
             sock.sendall(messages.frame(messages.Refused(error.message, error.hint)))
             return
-        context = RunContext(hello.run_id, plan, folder, max_log=hello.max_log, warn=_warn)
+        context = RunContext(hello.run_id, plan, folder, max_log=hello.max_log, warn=_warn, environments=hello.masked)
         executor = LocalExecutor(context, int(sys.argv[2]))
         try:
             sock.sendall(messages.frame(messages.Ready()))

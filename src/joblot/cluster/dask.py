@@ -745,6 +745,11 @@ def _hello(context: RunContext, session: Session, slots: int) -> messages.Hello:
         session=session.id,
         batch=encode_batch(replace(config, jobs=[], vars={}, files={})),
         secrets={name: os.environ[name] for name in config.secrets if name in os.environ},
+        masked=[
+            own
+            for spec in config.jobs
+            if (own := {name: spec.env[name] for name in config.secrets if name in spec.env})
+        ],
         actions=tuple(sorted({spec.action for spec in config.jobs if spec.action is not None})),
         modules=tuple(sorted({module for function in functions if (module := _module_of(function))})),
         max_log=min(context.max_log, MAX_LOG),

@@ -33,6 +33,8 @@ class Hello(Struct, frozen=True, kw_only=True):
     """The batch without its jobs: folder, environment, names of secrets, imports."""
     secrets: dict[str, str]
     """The values of the secrets, which only the runner's environment has."""
+    masked: list[dict[str, str]] = []
+    """Other values that jobs set for them; agents are not sent the jobs."""
     actions: tuple[str, ...]
     """The actions of the run's jobs."""
     modules: tuple[str, ...]

@@ -101,7 +101,10 @@ def parts_of(
         job_input = values.get("input")
     if tuning:
         params = {name: value for name, value in params.items() if name not in tuning}
-    return Parts(spec.action, code, run, params, {**env, **own} if env else own, spec.cwd, job_input, spec.outputs)
+    environment = {**env, **own} if env else own
+    if plan.config.secrets:  # their values are shown where they differ
+        environment = {name: value for name, value in environment.items() if name not in plan.config.secrets}
+    return Parts(spec.action, code, run, params, environment, spec.cwd, job_input, spec.outputs)
 
 
 def shown_command(spec: JobSpec, given: Mapping[str, Any] | None = None) -> str | list[str] | None:

@@ -63,7 +63,7 @@ class LocalExecutor:
         self.slots = slots
         self._context = context
         self._logs = context.run_dir / "logs" if context.run_dir is not None else None
-        self._mask = Mask(context.plan.config.secrets)
+        self._mask = Mask.of(context.plan.config, context.environments)
         self._builder = command.CommandBuilder(context)
         self._memory = _memory_limits(context)
         """Memory limits in bytes, by the number of the job; of jobs that have one."""

@@ -47,7 +47,7 @@ class Performer:
         self._context = context
         self._plan = context.plan
         self._folder = Path(context.plan.config.folder)
-        self.mask = Mask(context.plan.config.secrets)
+        self.mask = Mask.of(context.plan.config, context.environments)
         self._actions: dict[Any, Action] = {}
         self._env = dict(context.plan.config.env)
         self._pid = os.getpid()

@@ -10,7 +10,7 @@ from msgspec import Struct
 from joblot.executors.spool import CAP
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from joblot.core.commands import Kill
@@ -31,6 +31,8 @@ class RunContext(Struct):
     """Bytes that are kept of each log."""
     warn: Callable[[str], None] | None = None
     """Called with a sentence for a person."""
+    environments: Sequence[Mapping[str, str]] = ()
+    """Where secrets may have other values than in this process's environment and in those of the plan."""
 
     @property
     def cookie(self) -> str:

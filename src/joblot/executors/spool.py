@@ -127,17 +127,15 @@ class Spool:
         if not self._mask:
             yield from self._pieces(start, end)
             return
-        overlap = self._mask.longest - 1
-        cut, carried = start > 0, b""
+        left_out, carried = self._mask.longest - 1 if start > 0 else 0, b""
         for piece in self._pieces(start, end):
-            carried = self._mask.data(carried + piece)
-            if cut:
-                carried, cut = carried[overlap:], False
-            ready = max(0, len(carried) - overlap)
-            yield carried[:ready]
-            carried = carried[ready:]
+            carried += piece
+            cut = self._mask.cut(carried)
+            masked, carried = self._mask.data(carried[:cut]), carried[cut:]
+            yield masked[left_out:]
+            left_out = max(0, left_out - len(masked))
         if end >= os.lseek(self.fd, 0, os.SEEK_END):
-            yield carried
+            yield self._mask.data(carried)[left_out:]
 
     def _pieces(self, start: int, end: int) -> Iterator[bytes]:
         while start < end:
