@@ -206,6 +206,15 @@ def start_failure(attempt: Attempt, error: OSError, line: CommandLine, *, began:
     return outcome
 
 
+def make_private(path: str) -> None:
+    """Make the file that a command will write its result to one that only its owner can read, for its secrets are masked later."""
+    try:
+        os.makedirs(os.path.dirname(path), 0o700, exist_ok=True)
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
+    except OSError:
+        pass  # the disk is full: the command makes it itself, or not; the folder is its owner's alone as well
+
+
 def read_result(path: str) -> bytes:
     """The result that a command wrote, as JSON text, or nothing. The file, one JSON value or lines of `key=value`, is removed.
 

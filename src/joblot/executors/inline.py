@@ -173,6 +173,8 @@ class InlineExecutor:
             self._ended.append(command.build_failure(attempt, error, self._performer.mask, began=time.monotonic()))
             return
         spool = self._open_spool()
+        if self._performer.mask and line.result_path:
+            command.make_private(line.result_path)
         began = time.monotonic()
         try:
             self._running = _RunningCommand(

@@ -12,6 +12,7 @@ import signal
 import socket
 import time
 from collections import deque
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -181,6 +182,9 @@ class LocalExecutor:
         os.waitpid(self._warden_pid, 0)
         processes.sweep(self._context.cookie, f"{self._context.run_dir}/live")
         for running in self._commands.values():
+            if self._mask and running.line.result_path:
+                with suppress(OSError):
+                    os.unlink(running.line.result_path)
             self._report_lost(running.attempt)
         self._commands.clear()
         for worker in list(self._workers.values()):
@@ -336,6 +340,8 @@ class LocalExecutor:
         except (JoblotError, ValueError) as error:
             self._ended.append(command.build_failure(attempt, error, self._mask, began=time.monotonic()))
             return
+        if self._mask and line.result_path:
+            command.make_private(line.result_path)
         self._idents += 1
         name = self._context.plan.name(attempt.job)
         self._commands[self._idents] = _Command(attempt, line, time.monotonic())

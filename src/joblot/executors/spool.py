@@ -55,7 +55,7 @@ class Spool:
             self.fd = -1
         flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
         try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
+            self._path.parent.mkdir(0o700, parents=True, exist_ok=True)
             self._path.unlink(missing_ok=True)
             self.fd = os.open(self._path, flags, 0o600)
         except OSError as error:

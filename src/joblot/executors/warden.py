@@ -69,6 +69,8 @@ _GIVE_UP_S: Final = 10.0
 _CHECK_S: Final = 0.2
 """How often the sizes of spools are checked; more often while one is large."""
 _CHECK_OFTEN_S: Final = 0.025
+_UNREAD: Final = 4096
+"""Result files that the runner may not have read yet, at the most: so many commands do not end within one of its turns."""
 _KILLED: Final = (-signal.SIGKILL, 128 + signal.SIGKILL)
 
 
@@ -94,14 +96,15 @@ def unframe(buffer: bytearray) -> list[tuple[Any, ...]]:
 
 
 class _Command:
-    __slots__ = ("began", "name", "number", "pid", "spool")
+    __slots__ = ("began", "name", "number", "pid", "result", "spool")
 
-    def __init__(self, pid: int, began: float, spool: Spool | None, name: str, number: int) -> None:
+    def __init__(self, pid: int, began: float, spool: Spool | None, name: str, number: int, result: bytes) -> None:
         self.pid = pid
         self.began = began
         self.spool = spool
         self.name = name
         self.number = number
+        self.result = result
 
 
 class Warden:
@@ -148,6 +151,8 @@ class Warden:
         """Since when commands have waited for room in the system; 0 when none do."""
         self._retry_at = 0.0
         """When to try to start them again."""
+        self._results: deque[bytes] = deque(maxlen=_UNREAD)
+        """Result files of commands that have ended, where they may hold secrets: the runner masks them when it reads and removes them."""
         self._spools: list[Spool] = []
         self._spool_count = 0
         self._programs: dict[bytes, str] = {}
@@ -301,7 +306,7 @@ class Warden:
             if spool is not None:
                 self._spools.append(spool)
             raise
-        self._commands[ident] = _Command(pid, began, spool, name, number)
+        self._commands[ident] = _Command(pid, began, spool, name, number, environment.get(b"JOBLOT_OUTPUT", b""))
         self._by_pid[pid] = ident
         if memory:
             self._watches[pid] = footprint.Watch(memory, began)
@@ -425,6 +430,8 @@ class Warden:
             ident = self._by_pid.pop(pid, None)
             if ident is not None:
                 command = self._commands.pop(ident)
+                if self._mask:
+                    self._results.append(command.result)
                 if command.spool is not None:
                     command.spool.collect(command.name, command.number)
                     self._spools.append(command.spool)
@@ -559,16 +566,19 @@ class Warden:
         for spool in self._spools:
             spool.close()
         if self._mask and self._logs is not None:
-            self._remove_worker_spools(self._logs.parent / "live")
+            self._remove_unmasked(self._logs.parent / "live")
         os._exit(0)
 
-    def _remove_worker_spools(self, live: Path) -> None:
-        """Delete the spools of killed workers, in which secrets are not masked."""
-        for path in live.glob("worker-*.log"):
-            try:
-                path.unlink()
-            except OSError:
-                pass  # deleted already
+    def _remove_unmasked(self, live: Path) -> None:
+        """Delete what nobody will mask any more: the spools of killed workers, and results that the runner has not read."""
+        # Only results of its own commands: who has resumed the run meanwhile may have others here.
+        results = {os.fsdecode(result) for result in (*self._results, *(one.result for one in self._commands.values()))}
+        for path in live.glob("*"):
+            if path.match("worker-*.log") or str(path) in results:
+                try:
+                    path.unlink()
+                except OSError:
+                    pass  # deleted already
 
 
 def prctl(option: int, value: int) -> None:
