@@ -56,7 +56,7 @@ def _speak_utf8() -> None:
 def _run(arguments: list[str], output: Output) -> int:
     try:
         if _COMPLETION in os.environ:
-            return _complete()
+            return _complete(output)
         with cli.make_context("joblot", arguments, obj=output) as context:
             return int(cli.invoke(context) or 0)
     except click.exceptions.Exit as done:
@@ -78,9 +78,10 @@ def _run(arguments: list[str], output: Output) -> int:
         return _unforeseen(error, output)
 
 
-def _complete() -> int:
+def _complete(output: Output) -> int:
     from click.shell_completion import shell_complete
 
+    output.bare()  # a shell reads it
     return shell_complete(cli, {}, "joblot", _COMPLETION, os.environ[_COMPLETION])
 
 

@@ -112,7 +112,7 @@ def _why(run: Run, report: Report, number: int, job: JobReport) -> list[str]:
         case "success":
             return ["an attempt ended well"]
         case _:
-            return [f"{job.reason}: {job.message}" if job.message else job.reason]
+            return [one_line(f"{job.reason}: {job.message}" if job.message else job.reason)]
 
 
 def _waits_for(run: Run, report: Report, number: int, job: JobReport) -> list[str]:

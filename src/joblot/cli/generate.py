@@ -160,7 +160,7 @@ def _report(output: Output, writes: Sequence[Write], *, ok: bool, written: bool,
     summary = _summary(writes) + ("" if written else " (nothing was written)")
     if as_diff:
         if shown := "".join(map(diff, writes)):
-            output.result(shown)
+            output.result(shown, tabs=True, exact=True)
         output.note(summary)
         return
     verbs = {} if written else {"generated": "would generate", "pruned": "would prune"}

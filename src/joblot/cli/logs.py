@@ -106,10 +106,10 @@ def _print(output: Output, path: Path, tail: int | None) -> None:
     if tail is not None:
         lines = last_lines(path, tail)
         if lines:
-            output.result("\n".join(lines))
+            output.result("\n".join(lines), tabs=True)
         return
     for text in blocks(path):
-        output.result(text)
+        output.result(text, tabs=True)
 
 
 def _follow(output: Output, run: Run, job: int, tail: int | None) -> None:
@@ -134,7 +134,7 @@ def _follow(output: Output, run: Run, job: int, tail: int | None) -> None:
 
 def _print_text(output: Output, text: str) -> None:
     if text:
-        output.result(text)
+        output.result(text, tabs=True)
 
 
 def _views(run: Run, job: int) -> Iterator[RunView]:

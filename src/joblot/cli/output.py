@@ -1,20 +1,22 @@
 """Where a command's words go: results to standard output, everything else to standard error.
 
-Both are UTF-8 whatever the locale says. What cannot be told to a person (standard error is closed or full) is dropped; a result that
+Both are UTF-8 whatever the locale says, and nothing that goes through here drives a terminal, whoever wrote it: `sys.stdout` and
+`sys.stderr` of the process are made harmless in the same way, for what libraries and commands of other packages print. What cannot be told to a person (standard error is closed or full) is dropped; a result that
 cannot be written is an error. It does not know what the words mean.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import sys
 import time
-from typing import IO, TYPE_CHECKING, Final
+from typing import IO, TYPE_CHECKING, Any, Final
 
 from joblot.errors import EXIT_JOBS_FAILED, EXIT_OK, JoblotError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from joblot.errors import Diagnostic
 
@@ -22,6 +24,10 @@ _COLOURS: Final = {
     "success": "32", "cached": "32", "failed": "31", "skipped": "33", "cancelled": "35", "aborted": "35", "interrupted": "35",
     "running": "36", "stopping": "36", "ERROR": "31", "WARNING": "33",
 }  # fmt: skip
+
+
+_DRIVING: Final = r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]"
+"""Control characters, line breaks that only some programs take for such, and marks that turn text round."""
 
 
 class StdoutError(JoblotError):
@@ -37,22 +43,27 @@ class Output:
         _open_closed_streams()
         self._stdout = _utf8(sys.stdout, 1)
         self._stderr = _utf8(sys.stderr, 2)
-        sys.stdout, sys.stderr = self._stdout, self._stderr
+        sys.stdout, sys.stderr = _Harmless(self._stdout), _Harmless(self._stderr)
+        self._mark = f"\x1b{os.urandom(4).hex()}"
+        """Stands for the escape character where a colour is meant, until the text is written: nobody else's text can hold it."""
         self.json = False
         self.quiet = False
         self.colourless = bool(os.environ.get("NO_COLOR")) or os.environ.get("TERM") == "dumb"
 
     # --- results --------------------------------------------------------------------------------
 
-    def result(self, text: str) -> None:
+    def result(self, text: str, *, tabs: bool = False, exact: bool = False) -> None:
         """Write a line or a document to standard output.
+
+        In the contents of files `tabs` stay; what another program has to read is `exact`, unless standard output is a terminal.
 
         Raises:
             BrokenPipeError: its reader has gone.
             StdoutError: it cannot be written.
         """
         try:
-            self._stdout.write(text if text.endswith("\n") else f"{text}\n")
+            text = text if text.endswith("\n") else f"{text}\n"
+            self._stdout.write(text if exact and not self._stdout.isatty() else self.shown(text, tabs=tabs))
             self._stdout.flush()
         except BrokenPipeError:
             _to_nowhere(self._stdout)
@@ -84,7 +95,7 @@ class Output:
     def note(self, text: str) -> None:
         """Write a line to standard error."""
         try:
-            self._stderr.write(f"{text}\n")
+            self._stderr.write(self.shown(f"{text}\n"))
             self._stderr.flush()
         except OSError:
             _to_nowhere(self._stderr)
@@ -113,7 +124,20 @@ class Output:
     def paint(self, state: str, text: str) -> str:
         """The text in the colour of a state or a level, where colours are wanted."""
         colour = _COLOURS.get(state)
-        return f"\x1b[{colour}m{text}\x1b[0m" if colour and self.coloured else text
+        return f"{self._mark}[{colour}m{text}{self._mark}[0m" if colour and self.coloured else text
+
+    def shown(self, text: str, *, tabs: bool = False) -> str:
+        """The text as it is written: harmless, with the colours that `paint` has put in."""
+        return "\x1b".join(harmless(part, tabs=tabs) for part in text.split(self._mark))
+
+    def bare(self) -> None:
+        """Give the process's own streams back, for what speaks to the terminal by itself."""
+        sys.stdout, sys.stderr = self._stdout, self._stderr
+
+    @property
+    def terminal(self) -> IO[str]:
+        """Standard error as it is, for what draws on it."""
+        return self._stderr
 
     @property
     def coloured(self) -> bool:
@@ -136,6 +160,40 @@ class Output:
         return code if code is not None else EXIT_OK
 
 
+def harmless(text: str, *, tabs: bool = False) -> str:
+    r"""Text for a terminal, whoever wrote it: what would drive it, or turn text round, stands there as `\u001b`. Line breaks stay.
+
+    In JSON that means the same character. A tab is four blanks; with `tabs` it stays.
+    """
+    bare = text.replace("\n", "")
+    if tabs:
+        bare = bare.replace("\t", "")
+    if bare.isprintable():
+        return text
+    escaped = re.sub(_DRIVING, lambda found: f"\\u{ord(found[0]):04x}", text)
+    return escaped if tabs else escaped.replace("\t", "    ")
+
+
+class _Harmless:
+    """A stream whose texts cannot drive a terminal; in everything else the stream itself."""
+
+    def __init__(self, stream: IO[str]) -> None:
+        self.bare_stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.bare_stream, name)
+
+    def write(self, text: str) -> int:
+        """Write the text, made harmless."""
+        self.bare_stream.write(harmless(text) if isinstance(text, str) else text)
+        return len(text)
+
+    def writelines(self, lines: Iterable[str]) -> None:
+        """Write each of the lines."""
+        for line in lines:
+            self.write(line)
+
+
 def _open_closed_streams() -> None:
     """Give 0, 1 and 2 to /dev/null where they are closed, or the journal would get one of them and be printed to."""
     for number in (0, 1, 2):
@@ -146,6 +204,7 @@ def _open_closed_streams() -> None:
 
 
 def _utf8(stream: IO[str] | None, number: int) -> IO[str]:
+    stream = getattr(stream, "bare_stream", stream)  # of an earlier command of this process
     if stream is None:
         return open(number, "w", encoding="utf-8", errors="backslashreplace", closefd=False)
     if hasattr(stream, "reconfigure"):

@@ -278,7 +278,9 @@ class LiveProgress(PlainProgress):
         from rich.console import Console
         from rich.live import Live
 
-        console = Console(stderr=True, no_color=self._output.colourless, highlight=False, markup=False, emoji=False)
+        console = Console(
+            file=self._output.terminal, no_color=self._output.colourless, highlight=False, markup=False, emoji=False
+        )
         self._since: dict[tuple[int, int], float] = {}
         # Without a refreshing thread of its own: the engine may fork, and it comes by four times a second anyway.
         self._live: Live | None = Live(
@@ -326,7 +328,7 @@ class LiveProgress(PlainProgress):
 
         assert self._live is not None
         try:
-            self._live.console.print(Text.from_ansi(text))
+            self._live.console.print(Text.from_ansi(self._output.shown(text)))
         except OSError:
             self._live = None
 

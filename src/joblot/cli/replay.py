@@ -56,6 +56,7 @@ def command(output: Output, run: str, job: str, state: str | None, *, debug: boo
             past.id,
             Claims(past.id, batch=plan.config.name, folder=plan.config.folder, state=past.folder.path),
         )
+    output.bare()  # the job prints to the terminal by itself
     outputs = plan.spec(attempt.job).outputs
     with closing(claims), tempfile.TemporaryDirectory(prefix="joblot-replay-") as folder:
         if outputs:
