@@ -13,6 +13,9 @@ from joblot.core.written import plain, shorten
 from joblot.errors import ConfigError, Diagnostic, JoblotError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from joblot.config.secrets import Secrets
     from joblot.config.source import ParsedText
 
 _CONFIG_NAMES: Final = {"timeout": "timeout_s"}
@@ -33,9 +36,9 @@ def check(
     problems = [problem for problem in (*document.problems, *reader.problems) if problem.code != CONSEQUENCE]
     errors = [problem for problem in problems if problem.severity == "error"]
     if errors:
-        raise ConfigError(document.diagnostics(errors))
+        raise ConfigError(reader.diagnostics(errors))
     assert config is not None, "BUG: no problem and no batch"
-    return config, document.diagnostics(problems) if problems else []
+    return config, reader.diagnostics(problems) if problems else []
 
 
 class BatchReader:
@@ -47,11 +50,21 @@ class BatchReader:
         self.options = options
         self.scope: dict[str, Any] = {"env": os.environ, "batch": {"folder": folder}, "run": {}, "jobs": {}}
         self.sink = JobReader(document, options, self.scope)
+        self.secrets: Secrets = {}
 
     @property
     def problems(self) -> list[Problem]:
         """What is wrong, or doubtful, so far."""
         return self.sink.problems
+
+    def diagnostics(self, problems: Iterable[Problem]) -> list[Diagnostic]:
+        """Problems with their places, without values of secrets."""
+        found = self.document.diagnostics(problems)
+        if not self.secrets:
+            return found
+        from joblot.config.secrets import without_secrets
+
+        return without_secrets(found, self.secrets)
 
     def read(self, source: str, digest: str, default_name: str) -> Config | None:
         """The batch; None when something is wrong with it, which stands in `problems`."""
@@ -74,7 +87,7 @@ class BatchReader:
         top = self._top(data, default_name)
         limits = self._limits(top.pop("limits", None))
         imports = self._imports(data)
-        reader = JobReader(self.document, self.options, self.scope, limits=limits, secrets=top.get("secrets", ()))
+        reader = JobReader(self.document, self.options, self.scope, limits=limits, secrets=self.secrets)
         reader.problems = self.sink.problems
         reader.read_defaults(data.get("defaults"))
         jobs = reader.read_all(self._jobs(data))
@@ -95,9 +108,12 @@ class BatchReader:
     def _top(self, data: dict[str, Any], default_name: str) -> dict[str, Any]:
         """The batch's own fields; fills the scope as it goes: secrets, variables, environment, name."""
         secrets = self.sink.fill(data.get("secrets"), ("secrets",), self.sink.known)
-        if isinstance(secrets, list):
-            known = [item for item in secrets if isinstance(item, str)]
-            reader = JobReader(self.document, self.options, self.scope, secrets=known)  # from here on it masks them
+        listed = secrets if isinstance(secrets, list) else [secrets]
+        if known := [item for item in listed if isinstance(item, str)]:
+            from joblot.config.secrets import environments_of, secrets_of
+
+            self.secrets = secrets_of(known, environments_of(data))
+            reader = JobReader(self.document, self.options, self.scope, secrets=self.secrets)
             reader.problems = self.problems
             self.sink = reader
         declared = self.sink.fill(data.get("vars"), ("vars",), self.sink.known)
@@ -113,7 +129,7 @@ class BatchReader:
                 given = {
                     name: value for name, value in given.items() if isinstance(declared, dict) and name in declared
                 }
-            self.scope["vars"] = read_variables(self.sink, declared, given)
+            self.scope["vars"] = read_variables(self.sink, declared, given, self.secrets)
         found: dict[str, Any] = {}
         for name in ("env", "name"):  # before all others, which may refer to them
             found.update(self._field(name, data))

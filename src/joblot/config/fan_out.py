@@ -23,24 +23,24 @@ from joblot.core.written import RawScalar, plain, shorten
 from joblot.errors import did_you_mean
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
+
+    from joblot.config.secrets import Secrets
 
     Kept = Callable[[Any], Any]
     """What becomes of a value before it is kept."""
 
 _NOWHERE: Final = Path()
-_SHORTEST_SECRET: Final = 4
-"""Shorter values are no secrets: they stand everywhere."""
 _KINDS: Final = ("string", "int", "number", "bool")
 _ABOUT_FOREACH: Final = f"a list, a file, or one of {', '.join(f'`{kind}`' for kind in SOURCES)}"
 
 
 def read_fan_out(
-    sink: Sink, way: str, value: Any, keys: Keys, folder: str, *, secrets: Iterable[str] = ()
+    sink: Sink, way: str, value: Any, keys: Keys, folder: str, *, secrets: Secrets | None = None
 ) -> FanOut | None:
     """The fan-out that a field declares, its references filled in; None when something is wrong, which is noted.
 
-    `secrets` names environment variables whose values no item may hold. Values of a file become the texts that were typed; those of a
+    `secrets` are values that no item may hold. Values of a file become the texts that were typed; those of a
     program stay what they are.
     """
     before = len(sink.problems)
@@ -53,7 +53,7 @@ def read_fan_out(
         sink.add(error.code, f"`{label(keys)}` {error.message}", keys, hint=error.hint)
         return None
     inspect_values(sink, columns, keys)
-    _refuse_secrets(sink, columns, secrets, keys)
+    _refuse_secrets(sink, columns, secrets or {}, keys)
     wrong = any(problem.severity == "error" for problem in sink.problems[before:])
     return None if wrong else FanOut(kind, columns)
 
@@ -401,17 +401,15 @@ def inspect_values(sink: Sink, columns: Columns, keys: Keys) -> None:
                 return
 
 
-def _refuse_secrets(sink: Sink, columns: Columns, secrets: Iterable[str], keys: Keys) -> None:
+def _refuse_secrets(sink: Sink, columns: Columns, secrets: Secrets, keys: Keys) -> None:
     """Items stand in names, texts and the journal, where no secret may be."""
-    import os
+    if not any(secrets.values()):
+        return
+    from joblot.config.secrets import secret_in
 
-    for secret in secrets:
-        held = os.environ.get(secret, "")
-        if len(held) < _SHORTEST_SECRET:
-            continue
-        for name, values in columns.items():
-            number = next((number for number, value in enumerate(values, 1) if held in template.as_text(value)), 0)
-            if number:
+    for name, values in columns.items():
+        for number, value in enumerate(values, 1):
+            if secret := secret_in(value, secrets):
                 column = f"`{name}` of item {number}" if name else f"item {number}"
                 hint = f"a command finds it in its environment: write `${secret}`"
                 sink.add("items", f"{column} holds the value of the secret `{secret}`", keys, hint=hint)

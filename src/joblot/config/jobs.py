@@ -40,6 +40,7 @@ from joblot.errors import did_you_mean
 if typing.TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
+    from joblot.config.secrets import Secrets
     from joblot.config.source import ParsedText
 
     Resolver = Callable[[Reference], Any]
@@ -50,6 +51,8 @@ _CODE: Final = {
 }
 """Actions that run one of their parameters as a program, and what to do with a value instead."""
 _QUICK: Final = frozenset({"name", "action", "run", "input", "params", "needs", "outputs"})
+_DEPTH_OF_ENV: Final = 4
+"""`jobs`, a number, `env`, a name: what is deeper is a parameter that is called so."""
 _NEVER: Final[tuple[str, ...]] = ("never",)
 _MOST_REMEMBERED: Final = 1000
 _NO_PARAMS: Final[dict[str, Any]] = {}
@@ -93,7 +96,7 @@ class JobReader(Sink):
         options: LoadOptions,
         scope: Mapping[str, Any],
         *,
-        secrets: Iterable[str] = (),
+        secrets: Secrets | None = None,
         limits: Mapping[str, int] = _NO_LIMITS,
     ) -> None:
         super().__init__()
@@ -102,7 +105,7 @@ class JobReader(Sink):
         self._positions = document.positions
         self._clean = document.clean
         self._scope = scope
-        self._secrets = frozenset(secrets)
+        self._secrets: Secrets = secrets or {}
         self._limits = limits
         self._lookup = options.lookup
         self._names = options.names
@@ -149,12 +152,22 @@ class JobReader(Sink):
         for piece in pieces:
             if isinstance(piece, Reference):
                 try:
+                    self._keep_secret(piece, keys)
                     resolve(piece)
                 except TemplateError as error:
                     self._refuse(error, piece.text, keys)
         if len(self.problems) != before:
             return text
         return template.fill(text, resolve, keep=keep)
+
+    def _keep_secret(self, reference: Reference, keys: Keys) -> None:
+        """Whatever a reference stands for is stored with the run, so no secret can be made of one."""
+        is_env = keys[-2:-1] == ("env",) and len(keys) <= _DEPTH_OF_ENV and keys[0] in ("env", "defaults", "jobs")
+        if self._secrets and is_env and keys[-1] in self._secrets:
+            raise TemplateError(
+                f"the secret `{keys[-1]}` cannot be made of `{reference.text}`, which is stored with each run",
+                hint=f"set `{keys[-1]}` in the environment that joblot is called with",
+            )
 
     def _refuse(self, error: TemplateError, inside: str, keys: Keys) -> None:
         code = CONSEQUENCE if isinstance(error, ConsequenceError) else "reference"
@@ -176,6 +189,12 @@ class JobReader(Sink):
         value = template.lookup(reference, self._scope)
         if value is MISSING:
             raise ConsequenceError
+        if self._secrets:
+            from joblot.config.secrets import secret_in
+
+            if name := secret_in(value, self._secrets):
+                hint = f"a command finds it in its environment: write `${name}`"
+                raise TemplateError(f"`{reference.text}` holds the value of the secret `{name}`", hint=hint)
         odd: list[Problem] = []
         inspect(value, (), odd)
         if odd:

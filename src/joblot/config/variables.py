@@ -32,6 +32,8 @@ from joblot.errors import did_you_mean
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from joblot.config.secrets import Secrets
+
 _ANY: Final[dict[str, Any]] = {}
 KINDS: Final = ("string", "int", "number", "bool", "date", "path", "list")
 DECLARATION: Final = {
@@ -71,7 +73,7 @@ class Variable(Struct, frozen=True):
     high: Any = None
 
 
-def read_variables(sink: Sink, declared: Any, given: Mapping[str, Any]) -> dict[str, Any]:
+def read_variables(sink: Sink, declared: Any, given: Mapping[str, Any], secrets: Secrets) -> dict[str, Any]:
     """The value of every variable, `MISSING` where it is wrong.
 
     Numbers and truth values are `RawScalar`, so that a text made of them is what was typed.
@@ -90,9 +92,26 @@ def read_variables(sink: Sink, declared: Any, given: Mapping[str, Any]) -> dict[
             sink.add("name", f"`{shorten(name)}` cannot be a variable", ("vars", name), hint=hint, at_key=True)
             continue
         variable = _declare(sink, name, item)
-        values[name] = MISSING if variable is None else _value(sink, variable, given)
+        values[name] = (
+            MISSING if variable is None or _is_secret(sink, variable, given, secrets) else _value(sink, variable, given)
+        )
     _report_unknown(sink, [name for name in items if not name.startswith("x-")], given)
     return values
+
+
+def _is_secret(sink: Sink, variable: Variable, given: Mapping[str, Any], secrets: Secrets) -> bool:
+    """Whether the value of a variable holds a secret's: it is stored with each run and stands in texts."""
+    value = given.get(variable.name, variable.default)
+    if not secrets or value is MISSING:
+        return False
+    from joblot.config.secrets import secret_in
+
+    name = secret_in(plain(value) if isinstance(value, (list, dict)) else value, secrets)
+    if name:
+        message = f"variable `{variable.name}` holds the value of the secret `{name}`"
+        hint = f"a command finds it in its environment: write `${name}`"
+        sink.add("variable", message, ("vars", variable.name), hint=hint, at_key=True)
+    return bool(name)
 
 
 def _report_unknown(sink: Sink, known: list[str], given: Mapping[str, Any]) -> None:
