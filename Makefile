@@ -93,6 +93,7 @@ campaigns: $(VENV)/.dev  ## all campaigns, KILLS and ROUNDS long
 	$(BIN)/python tests/torture/hostile.py --cases $$(( $(KILLS) * 1000 ))
 	$(BIN)/python tests/torture/shell.py --cases $$(( $(KILLS) * 1000 ))
 	$(BIN)/python tests/torture/fuzz.py --cases $$(( $(KILLS) * 1000 ))
+	$(BIN)/python tests/torture/secrets.py --secrets $$(( $(KILLS) * 10 )) --runs $(ROUNDS)
 	$(BIN)/python tests/torture/flood.py --gb 5
 	$(BIN)/python tests/torture/memory.py
 	$(BIN)/python tests/torture/soak.py --jobs 1000000 --minutes $(ROUNDS)

@@ -68,7 +68,8 @@ def test_i14_what_is_not_masked_can_be_read_by_its_owner_only(hostile: Any, job:
     """I14: whatever the folder; also when the warden is killed at the same moment. Who resumes the run clears it away."""
     process = start(hostile, JOBS[job], on)
     wardens = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split() if on == "local" else []
-    for pid in map(int, [process.pid, *wardens]):
+    os.kill(process.pid, signal.SIGSTOP)  # so that neither sees the other's end
+    for pid in map(int, [*wardens, process.pid]):
         os.kill(pid, signal.SIGKILL)
     hostile.end(process)
     left = found(hostile)

@@ -208,9 +208,13 @@ def start_failure(attempt: Attempt, error: OSError, line: CommandLine, *, began:
 
 def make_private(path: str) -> None:
     """Make the file that a command will write its result to one that only its owner can read, for its secrets are masked later."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     try:
-        os.makedirs(os.path.dirname(path), 0o700, exist_ok=True)
-        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
+        try:
+            os.close(os.open(path, flags, 0o600))
+        except FileNotFoundError:
+            os.makedirs(os.path.dirname(path), 0o700, exist_ok=True)
+            os.close(os.open(path, flags, 0o600))
     except OSError:
         pass  # the disk is full: the command makes it itself, or not; the folder is its owner's alone as well
 

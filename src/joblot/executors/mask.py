@@ -126,7 +126,8 @@ def _forms_of(values: frozenset[bytes]) -> _Forms | None:
     from joblot.executors.spellings import ways_to_write
 
     ways = {tuple(way) for value in sorted(values) for way in ways_to_write(value)}
-    return _Forms(sorted(ways)) if ways else None
+    # The longest first: of a value of several lines the whole is looked for before its lines.
+    return _Forms(sorted(ways, key=lambda way: (-len(way), way))) if ways else None
 
 
 _Way = list[dict[int, "Spellings"]]

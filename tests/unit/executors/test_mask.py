@@ -91,6 +91,7 @@ def shown(secret):
     [
         "CANARY-0123456789-abcdefg", 'pa"ss-é-CANARY-0123456789', "it's 'a' \"b\" \\c and CANARY", "a+b/c=d&e?f<g>h;i:CANARY~",
         "☺ tab\tand $x `y` !CANARY", "''\"\"''-<&>-''CANARY''\"''", "/////////////////////////", "\\\\\\%%%{{}}\\n\\u0041CANARY",
+        "\\%1\\n#n1#x%n%%%4;4&n;\\#1;#n4&;41\\n11x#;n\\&#4#;;4;#;##\\4&\\%;",
     ],
 )  # fmt: skip
 def test_i14_a_secret_is_masked_in_every_pair_of_encodings(secret):
@@ -153,7 +154,7 @@ def test_a_value_that_is_not_utf8_is_masked():
     assert mask.text("<" + secret.decode("utf-8", "surrogateescape") + ">") == "<***>"
 
 
-@pytest.mark.parametrize("size", [999, 1000, 1001, 2500, 9000])
+@pytest.mark.parametrize("size", [999, 1001, 2500])
 def test_a_long_secret_is_masked_to_its_end(size):
     secret = "".join(random.Random(size).choices("abcdefghijklmnop/+0123456789", k=size))
     assert left(mask_of(secret).text(f"<{json.dumps(secret)}>")) == '<"">'
