@@ -371,8 +371,8 @@ class Campaign:
             wanted = _collapsed(posixpath.join(str(self.batch_dir), value))
             if _collapsed(line.cwd) != wanted or _collapsed(line.env[b"JOBLOT_INPUT"].decode()) != wanted:
                 self.wrong("paths", value, f"works in {line.cwd!a}, reads {line.env[b'JOBLOT_INPUT']!a}")
-            if os.path.dirname(line.output) != f"{self.run.path}/live":
-                self.wrong("paths", value, f"result in {line.output!a}")
+            if os.path.dirname(line.result_path) != f"{self.run.path}/live":
+                self.wrong("paths", value, f"result in {line.result_path!a}")
 
     def values_in_paths(self, document: dict[str, Any], values: list[str], kind: str) -> None:
         for n, job in enumerate(document["jobs"]):
