@@ -45,6 +45,7 @@ class InlineExecutor:
         self._context = context
         self._performer = Performer(context)
         self._builder = command.CommandBuilder(context)
+        self._marker = processes.Marker(os.fsencode(context.cookie))
         self._queue: deque[Attempt] = deque()
         self._ended: list[Outcome] = []
         self._running: _RunningCommand | None = None
@@ -180,6 +181,7 @@ class InlineExecutor:
             self._running = _RunningCommand(
                 attempt, line, self._builder.base, spool.fd if spool is not None else -1, began
             )
+            self._marker.set(0, self._running.pid)
         except OSError as error:
             outcome = command.start_failure(attempt, error, line, began=began)
             self._performer.mask.outcome(outcome)
@@ -217,7 +219,7 @@ class _RunningCommand:
         self._line = line
         self._began = began
         self._kill_at: float | None = None
-        self._pid = spawn(line, {**base, **line.env}, output_fd)
+        self.pid = spawn(line, {**base, **line.env}, output_fd)
 
     def matches(self, kill: Kill) -> bool:
         """Whether this is the attempt to kill."""
@@ -235,7 +237,7 @@ class _RunningCommand:
         until = None if timeout is None else time.monotonic() + timeout
         pause = 0.0005
         while True:
-            pid, status, usage = os.wait4(self._pid, os.WNOHANG)
+            pid, status, usage = os.wait4(self.pid, os.WNOHANG)
             now = time.monotonic()
             if pid:
                 self._signal(signal.SIGKILL)  # what the command left in its group
@@ -257,11 +259,11 @@ class _RunningCommand:
 
     def reap(self) -> None:
         """Wait for the end of a killed command."""
-        os.waitpid(self._pid, 0)
+        os.waitpid(self.pid, 0)
 
     def _signal(self, number: int) -> None:
         try:
-            os.killpg(self._pid, number)
+            os.killpg(self.pid, number)
         except (ProcessLookupError, PermissionError):
             pass
 

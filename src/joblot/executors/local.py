@@ -6,10 +6,12 @@ in each worker, which then need not wait for a round trip each. A worker that is
 
 from __future__ import annotations
 
+import math
 import os
 import select
 import signal
 import socket
+import struct
 import time
 from collections import deque
 from contextlib import suppress
@@ -50,6 +52,13 @@ _ENOUGH_PER_SLOT: Final = 32
 """Attempts handed out for each slot from which on no slot is expected to run out, however short they are."""
 _MAX_EARLY_DEATHS: Final = 3
 """Workers in a row that may die before they begin anything; then their first attempt is reported as crashed."""
+_LOOK_S: Final = 0.5
+"""How often it is seen to, while something runs, that the warden does not stand still."""
+_SILENCE_S: Final = 5.0
+"""How long a warden may take to answer or to take in what it is sent; then it is ended."""
+_SEND_TIMEOUT: Final = struct.pack("ll", int(_SILENCE_S), 0)
+_END_S: Final = 10.0
+"""How long a warden may take to end everything."""
 _GATHER_S: Final = 0.002
 """While enough is queued to keep all slots busy, messages are gathered for this long before they are read."""
 
@@ -88,11 +97,24 @@ class LocalExecutor:
         self._may_turn_slow = False
         """Whether something may run that has not been found to be slow."""
         self._slow_checked_at = 0.0
+        self._look_at = 0.0
+        """When to see next to whether the warden stands still."""
+        self._stopped_looks = 0
+        """How often in a row it was found stopped."""
+        self._ping_at = self._answer_by = math.inf
+        """When to have the warden answer, since it was asked to kill something, and until when it must have."""
         self._poll = select.poll()
         self._spin = Spin(self._poll)
         self._buffer = bytearray()
         self._out = bytearray()
-        self._warn_of_threads()
+        threads = self._warn_of_threads()
+        self._children = processes.OwnChildren()
+        self._others: set[int] = set()
+        """Children of this process that are not from here, as far as they have been seen."""
+        self._was_subreaper = -1
+        """What to restore; -1: the children of a dead warden do not come to this process, which has others of its own."""
+        if not threads and not self._children.pids():
+            self._was_subreaper = warden.set_subreaper(1)
         self._start_warden()
 
     # --- Executor -------------------------------------------------------------------------------
@@ -127,6 +149,7 @@ class LocalExecutor:
         for kill in kills:
             if not self._withdraw(kill):
                 self._kill_running(kill)
+                self._ping_at = time.monotonic() + kill.grace_s + _LOOK_S
         self._flush()
 
     def wait(self, timeout: float | None) -> list[Outcome]:
@@ -148,21 +171,24 @@ class LocalExecutor:
         for worker in self._workers.values():
             worker.close()
         self._workers.clear()
-        try:
-            os.waitpid(self._warden_pid, 0)
-        except ChildProcessError:
-            pass
+        processes.send(self._warden_pid, signal.SIGCONT)
+        if not processes.reap(self._warden_pid, _END_S):
+            self._end_warden()
+        if self._was_subreaper >= 0:
+            warden.set_subreaper(self._was_subreaper)
+        self._children.close()
 
     # --- the warden -----------------------------------------------------------------------------
 
-    def _warn_of_threads(self) -> None:
+    def _warn_of_threads(self) -> int:
         threads = processes.threads() - 1
-        if threads > 0 and self._context.warn is not None:
+        if threads > 0:
             other = "another thread runs" if threads == 1 else f"{threads} other threads run"
-            self._context.warn(
+            self._warn(
                 f"{other} in this process before the first job does: what is forked from it may hang"
                 " (begin threads inside actions, not while modules are imported)"
             )
+        return threads
 
     def _start_warden(self) -> None:
         context = self._context
@@ -173,14 +199,34 @@ class LocalExecutor:
         self._warden_pid, self._socket = warden.start(
             self.slots, self._builder.base, self._logs, context.max_log, self._mask, work
         )
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, _SEND_TIMEOUT)
         self._poll.register(self._socket, select.POLLIN)
 
+    def _look_after_warden(self, now: float) -> None:
+        """Have a warden that was stopped go on, and end one that stands still for another reason: without it no time limit holds."""
+        self._look_at = now + _LOOK_S
+        if now >= self._answer_by:
+            self._warn("the warden does not answer: it is ended, and what ran is lost")
+            self._warden_lost()
+        elif now >= self._ping_at:
+            self._ping_at, self._answer_by = math.inf, now + _SILENCE_S
+            self._send("ping")
+        # Once may be chance: whoever stops and continues all of a run gets to one process after the other.
+        self._others.update(pid for pid in self._children.pids() if pid != self._warden_pid)
+        self._stopped_looks = self._stopped_looks + 1 if processes.is_stopped(self._warden_pid) else 0
+        if self._stopped_looks > 1:
+            processes.send(self._warden_pid, signal.SIGCONT)
+            self._stopped_looks = 0
+
+    def _warn(self, message: str) -> None:
+        if self._context.warn is not None:
+            self._context.warn(message)
+
     def _warden_lost(self) -> None:
-        """The warden was killed: kill what it had started, report what ran as lost, start a new one."""
+        """The warden was killed, or stands still: kill what it had started, report what ran as lost, start a new one."""
         self._poll.unregister(self._socket)
         self._socket.close()
-        os.waitpid(self._warden_pid, 0)
-        processes.sweep(self._context.cookie, f"{self._context.run_dir}/live")
+        self._end_warden()
         for running in self._commands.values():
             if self._mask and running.line.result_path:
                 with suppress(OSError):
@@ -198,6 +244,24 @@ class LocalExecutor:
         self._out.clear()
         self._start_warden()
 
+    def _end_warden(self) -> None:
+        """Kill it, should it live, and what it has started. One that is frozen ends when it is thawed, before it does anything else, and is not waited for."""
+        processes.send(self._warden_pid, signal.SIGKILL)
+        processes.reap(self._warden_pid, _LOOK_S)
+        processes.sweep(self._context.cookie, self._adopted)
+        self._ping_at = self._answer_by = math.inf
+
+    def _adopted(self) -> list[int]:
+        """The children of the dead warden. What the program that embeds us starts stays in its session, which the warden has left."""
+        if self._was_subreaper < 0:
+            return []
+        session = processes.session_of(0)
+        return [
+            pid
+            for pid in self._children.pids()
+            if pid not in self._others and processes.session_of(pid) not in (0, session) and processes.is_alive(pid)
+        ]
+
     def _report_lost(self, attempt: Attempt, *, shared: bool = False) -> None:
         why = "the warden was killed"
         self._ended.append(Outcome(attempt.job, attempt.number, "lost", message=why, reason="lost", shared=shared))
@@ -209,6 +273,8 @@ class LocalExecutor:
         if self._out:
             try:
                 self._socket.sendall(self._out)
+            except BlockingIOError:
+                self._look_at = self._answer_by = 0.0  # it stands still, and half a message cannot be taken back
             except OSError:
                 pass  # the warden is gone, which the next `wait` sees
             self._out.clear()
@@ -312,6 +378,9 @@ class LocalExecutor:
                 return self._start_worker()
             except ConnectionError:
                 return None  # the warden is gone: the next `wait` sees that and starts another
+            except BlockingIOError:
+                self._look_at = self._answer_by = 0.0  # it stands still
+                return None
             except OSError as error:
                 self._shortage.add(error, nothing_runs=not self._workers and not self._commands)
         return best
@@ -361,6 +430,8 @@ class LocalExecutor:
     def _poll_timeout_ms(self, timeout: float | None) -> int | None:
         if self._may_turn_slow:
             timeout = _SLOW_S if timeout is None else min(timeout, _SLOW_S)
+        elif self._commands or self._busy_workers():
+            timeout = _LOOK_S if timeout is None else min(timeout, _LOOK_S)
         return None if timeout is None else max(0, round(timeout * 1000 + 0.49))
 
     def _listen(self, timeout_ms: int | None) -> None:
@@ -369,6 +440,8 @@ class LocalExecutor:
         if ready and self._has_enough_queued():
             time.sleep(_GATHER_S)  # fewer wake-ups, each with more to read
             ready = self._poll.poll(0)
+        if not ready and (self._commands or self._busy_workers()) and time.monotonic() >= self._look_at:
+            self._look_after_warden(time.monotonic())
         for fd, _ in ready:
             if fd == self._socket.fileno():
                 self._read_warden()
@@ -406,6 +479,8 @@ class LocalExecutor:
                 self._worker_not_started(*message[1:])
             elif message[0] == "shortage":
                 self._shortage.report(message[1])
+            elif message[0] == "alive":
+                self._answer_by = math.inf
 
     def _command_ended(
         self, ident: int, status: int, user: float, system: float, peak: int, began: float, ended: float, verdict: str
@@ -537,6 +612,8 @@ class LocalExecutor:
         if now - self._slow_checked_at < _SLOW_S / 2:
             return
         self._slow_checked_at = now
+        if now >= self._look_at:
+            self._look_after_warden(now)
         self._may_turn_slow = any_slow = False
         for worker in self._workers.values():
             if not worker.outstanding or worker.is_slow:

@@ -1,21 +1,36 @@
 """Trees of processes: which belong together, and killing all of one. Standard library only; reads `/proc` where there is one.
 
+What belongs to a run carries its mark: a number in a resource limit that nothing runs into. The kernel hands limits on to whatever a
+process starts, so the mark outlives a cleared environment, another name, sessions, parents that are gone, and the run's folder; it ends
+with the process, so a number of a process that comes again says nothing. Programs that set all limits anew lose it (`su`); they are found
+by their environment.
+
 Elsewhere (macOS) only the process group is known; the documentation says so.
 """
 
 from __future__ import annotations
 
 import os
+import select
 import signal
 import time
 from typing import TYPE_CHECKING, Final
+
+from joblot.digest import blake2b
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
 COOKIE: Final = b"JOBLOT_RUN="
+_NUMBER_BITS: Final = 24
+"""So many of the lowest bits of a mark are the number of an attempt, those above are the run's."""
+MARKED_NUMBERS: Final = 1 << _NUMBER_BITS
+"""Numbers of attempts are marked modulo this."""
+_MARK_FIELD: Final = b"Max realtime timeout"
 _MAX_SWEEPS: Final = 200
 _PAUSE_S: Final = 0.001
+_DEATH_S: Final = 1.0
+"""How long processes that were killed are waited for: the kernel may keep one until it has written what it was asked to."""
 _HAS_PROC: Final = os.path.isdir("/proc/self/task")
 
 
@@ -48,6 +63,12 @@ class OwnChildren:
     def pids(self) -> list[int]:
         """Their pids; empty where the system has no such file."""
         return [int(pid) for pid in os.pread(self._fd, 1 << 20, 0).split()] if self._fd >= 0 else []
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
 
 
 def threads() -> int:
@@ -107,7 +128,7 @@ def kill_tree(pid: int, *, keep_root: bool = False) -> None:
     Stopping first keeps a tree from growing while it is being cut down. `keep_root` spares the process itself.
     """
     for _ in range(_MAX_SWEEPS):
-        living = [other for other in descendants(pid) if _is_alive(other)]
+        living = [other for other in descendants(pid) if is_alive(other)]
         if not keep_root:
             send_group(pid, signal.SIGSTOP)
         for other in living:
@@ -122,19 +143,66 @@ def kill_tree(pid: int, *, keep_root: bool = False) -> None:
         time.sleep(_PAUSE_S)
 
 
-def pids_with_cookie(cookie: str) -> list[int]:
-    """All living processes whose environment names the run; not this one."""
-    entry = COOKIE + os.fsencode(cookie)
-    return [pid for pid in _all_pids() if pid != os.getpid() and entry in _environment(pid) and _is_alive(pid)]
+def run_mark(cookie: bytes) -> int:
+    """The mark of a run, which `cookie` names. Its lowest bits are 0."""
+    # More than a hundred thousand years of microseconds, so that no realtime process ever runs into it.
+    return 1 << 62 | int.from_bytes(blake2b(cookie, digest_size=5).digest(), "big") >> 3 << _NUMBER_BITS
 
 
-def sweep(cookie: str, live: str) -> int:
-    """Kill everything that a run left behind when its warden was killed too. Returns how many processes that were.
+def mark_of(pid: int) -> int:
+    """The mark of a process; 0 when it has none."""
+    try:
+        with open(f"/proc/{pid}/limits", "rb") as file:  # readable whoever the process belongs to
+            words = file.read().partition(_MARK_FIELD)[2].split(None, 1)
+    except OSError:
+        return 0
+    return int(words[0]) if words and words[0].isdigit() else 0
 
-    Commands have the run's cookie in their environment, and what they started is below them. What an action forked has the environment
-    of the runner instead; it is found by its session, whose leader wrote its number into a file of the folder `live`.
+
+class Marker:
+    """Marks processes as those of a run. Does nothing where the system has no such limit, or has set it."""
+
+    def __init__(self, cookie: bytes) -> None:
+        import resource
+
+        self._run = run_mark(cookie)
+        self._limit = getattr(resource, "RLIMIT_RTTIME", -1)
+        self._no_limit = resource.RLIM_INFINITY
+        self._set = resource.prlimit if hasattr(resource, "prlimit") else None
+        if self._limit < 0 or resource.getrlimit(self._limit)[1] != self._no_limit:
+            self._set = None
+
+    def set(self, number: int, pid: int = 0) -> None:
+        """Mark a process, and whatever it starts from now on, as of an attempt; 0 is this process."""
+        if self._set is not None:
+            try:
+                self._set(pid, self._limit, (self._run | number % MARKED_NUMBERS, self._no_limit))
+            except OSError:
+                pass  # it has ended, or is another user's by now
+
+    def attempt_of(self, pid: int) -> int:
+        """The number of the attempt that a process was marked as of, without its higher bits; -1 when it is not marked as of the run."""
+        mark = mark_of(pid)
+        return mark - self._run if 0 <= mark - self._run < MARKED_NUMBERS else -1
+
+
+def sweep(cookie: str, adopted: Callable[[], Iterable[int]] = tuple) -> int:
+    """Kill everything that a run left behind when its warden was killed too, and the warden. Returns how many processes that were.
+
+    Whose they are, the mark says, or the cookie in their environment; what they started is below them. `adopted` returns further ones.
     """
-    return _kill_all(lambda: [*pids_with_cookie(cookie), *_pids_in_sessions(_recorded_sessions(live))])
+    return _kill_all(lambda: [*pids_of_run(cookie), *adopted()])
+
+
+def pids_of_run(cookie: str) -> list[int]:
+    """All living processes that carry the run's mark or name it in their environment; not this one."""
+    name = os.fsencode(cookie)
+    mark, entry = run_mark(name) >> _NUMBER_BITS, COOKIE + name
+    return [
+        pid
+        for pid in _all_pids()
+        if pid != os.getpid() and (mark_of(pid) >> _NUMBER_BITS == mark or entry in _environment(pid)) and is_alive(pid)
+    ]
 
 
 def sweep_marked(variable: str, matches: Callable[[str], bool]) -> int:
@@ -144,31 +212,35 @@ def sweep_marked(variable: str, matches: Callable[[str], bool]) -> int:
 
 def _kill_all(find: Callable[[], Iterable[int]]) -> int:
     """Kill the processes that `find` returns and their descendants, again until it returns none. Returns how many that were."""
-    killed = 0
+    killed: set[int] = set()
+    spared = {os.getpid()}
     for _ in range(_MAX_SWEEPS):
-        roots = set(find()) - {os.getpid()}
+        roots = set(find()) - spared
         if not roots:
             break
         for pid in roots:
             send(pid, signal.SIGSTOP)
-        below = {pid for root in roots for pid in descendants(root)} - {os.getpid()}
-        killed += sum(send(pid, signal.SIGKILL) for pid in roots | below)
+        for pid in {pid for root in roots for pid in descendants(root)} - spared | roots:
+            try:
+                os.kill(pid, signal.SIGKILL)
+                killed.add(pid)
+            except ProcessLookupError:
+                pass
+            except PermissionError:  # another user's
+                spared.add(pid)
         time.sleep(_PAUSE_S)
-    return killed
+    until = time.monotonic() + _DEATH_S
+    for pid in killed:  # some may be children of this process by now
+        reap(pid, max(0.0, until - time.monotonic()))
+    return len(killed)
 
 
 def _with_variable(variable: str) -> Iterator[tuple[int, str]]:
     prefix = os.fsencode(variable) + b"="
     for pid in _all_pids():
         for entry in _environment(pid):
-            if entry.startswith(prefix) and pid != os.getpid() and _is_alive(pid):
+            if entry.startswith(prefix) and pid != os.getpid() and is_alive(pid):
                 yield pid, os.fsdecode(entry[len(prefix) :])
-
-
-def attempt_of(pid: int) -> tuple[bytes, bytes]:
-    """Job and attempt number, from the environment of a process; empty when it has none."""
-    variables = dict(entry.partition(b"=")[::2] for entry in _environment(pid))
-    return variables.get(b"JOBLOT_JOB", b""), variables.get(b"JOBLOT_ATTEMPT", b"")
 
 
 def _environment(pid: int) -> list[bytes]:
@@ -178,42 +250,6 @@ def _environment(pid: int) -> list[bytes]:
             return file.read().split(b"\0")
     except OSError:
         return []
-
-
-def record_session(path: str) -> None:
-    """Write the number of the session that this process leads to a file, for `sweep`."""
-    pid = os.getpid()
-    with open(path, "wb") as file:
-        file.write(b"%d %d" % (pid, _start_ticks(pid)))
-
-
-def _recorded_sessions(live: str) -> set[int]:
-    """The sessions recorded in a folder, without those whose number a later process has: nobody is left in these."""
-    sessions: set[int] = set()
-    try:
-        names = [name for name in os.listdir(live) if name.endswith(".pid")]
-    except OSError:
-        return sessions
-    for name in names:
-        try:
-            with open(f"{live}/{name}", "rb") as file:
-                pid, ticks = map(int, file.read().split())
-        except (OSError, ValueError):
-            continue
-        if _start_ticks(pid) in (0, ticks):
-            sessions.add(pid)
-    return sessions
-
-
-def _pids_in_sessions(sessions: set[int]) -> list[int]:
-    if not sessions:
-        return []
-    pids = []
-    for pid in _all_pids():
-        stat = _stat(pid)
-        if stat and int(stat[3]) in sessions and stat[0] not in (b"Z", b"X"):
-            pids.append(pid)
-    return pids
 
 
 def _all_pids() -> list[int]:
@@ -229,10 +265,12 @@ def _stat(pid: int) -> list[bytes]:
         return []
 
 
-def _start_ticks(pid: int) -> int:
-    """When a process started, in the kernel's ticks since boot; 0 when there is no process."""
-    stat = _stat(pid)
-    return int(stat[19]) if stat else 0
+def session_of(pid: int) -> int:
+    """The session of a process; 0 when it is gone."""
+    try:
+        return os.getsid(pid)
+    except OSError:
+        return 0
 
 
 def _group_of(pid: int) -> int:
@@ -242,9 +280,38 @@ def _group_of(pid: int) -> int:
         return 0
 
 
-def _is_alive(pid: int) -> bool:
+def is_alive(pid: int) -> bool:
+    """Whether there is such a process, and it has not ended and only waits to be reaped."""
     stat = _stat(pid)
     return bool(stat) and stat[0] not in (b"Z", b"X")
+
+
+def is_stopped(pid: int) -> bool:
+    """Whether a process was stopped by a signal or is held by a debugger."""
+    return _stat(pid)[:1] in ([b"T"], [b"t"])
+
+
+def reap(pid: int, limit_s: float) -> bool:
+    """Wait for the end of a child, where the system can for `limit_s` at most; whether it has ended."""
+    try:
+        fd = os.pidfd_open(pid) if hasattr(os, "pidfd_open") else -1
+    except ProcessLookupError:
+        return True
+    except OSError:  # an old kernel, or no free descriptor
+        fd = -1
+    if fd >= 0:
+        poll = select.poll()
+        poll.register(fd, select.POLLIN)
+        ended = poll.poll(limit_s * 1000)
+        os.close(fd)
+        if not ended:
+            return False
+    try:
+        # A process that a debugger holds has ended, and is its parent's to reap only when the debugger lets go.
+        os.waitpid(pid, 0 if fd < 0 else os.WNOHANG)
+    except ChildProcessError:
+        pass  # the program that embeds us has reaped it, or ignores the ends of its children
+    return True
 
 
 def fill_standard_descriptors() -> None:

@@ -1,8 +1,9 @@
 """The warden: a small process between the runner and everything that it starts.
 
 It starts commands and forks workers, waits for their ends and kills their trees. When its socket to the runner closes, for whatever
-reason, it kills everything and ends. It is the subreaper (Linux): processes that a job leaves behind become its children and are killed.
-It has one thread, and imports the standard library, modules beside it and `joblot.files` only, so that it can fork at any moment.
+reason, it kills everything and ends; what still lies in the socket then is never begun, however long this process has stood still. It is
+the subreaper (Linux): processes that a job leaves behind become its children, and are killed when their own job has ended.
+It has one thread, and imports the standard library, modules beside it and modules of the ground only, so that it can fork at any moment.
 
 It does not know jobs, plans or journals: a command is a number with words to execute, a worker a number with two descriptors.
 
@@ -14,12 +15,14 @@ Frames both ways: four bytes of length, then a marshalled tuple (both sides are 
                        ("kill", "command" | "worker", id, grace seconds)
                        ("withdraw",)                         give back the commands that have not begun
                        ("show", id)                          give a running command's log its name
+                       ("ping",)                             answer
     warden -> runner   ("ended", id, status, user s, system s, peak, began, ended, verdict)
                        ("failed", id, errno)                 could not be executed
                        ("returned", id)                      never began
                        ("worker not started", id, errno)     it could not be forked
                        ("worker ended", id, status, verdict)
                        ("shortage", errno)                   commands wait because of it
+                       ("alive",)                            the answer
 
 A memory limit is bytes, 0 for none. A verdict is the message of what ended for lack of memory, else empty.
 """
@@ -54,6 +57,7 @@ _GATHER_S: Final = 0.001
 _LENGTH: Final = struct.Struct(">I")
 _SET_PDEATHSIG: Final = 1
 _SET_CHILD_SUBREAPER: Final = 36
+_GET_CHILD_SUBREAPER: Final = 37
 _DEFAULTS: Final = (
     signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGPIPE, signal.SIGCHLD, signal.SIGXFSZ,
 )  # fmt: skip
@@ -138,6 +142,9 @@ class Warden:
         """Worker ids by pid."""
         self._by_pid: dict[int, int] = {}
         """Command ids by pid."""
+        self._marker = processes.Marker(environment.get(processes.COOKIE[:-1], b""))
+        self._owners: dict[int, set[int]] = {}
+        """By pid of a stray, the ids of the attempts that may have left it."""
         self._due: list[tuple[float, int]] = []
         """When the grace of a kill ends, and the pid."""
         self._killed_pids: set[int] = set()
@@ -173,11 +180,12 @@ class Warden:
         poll.register(self._sock, select.POLLIN)
         poll.register(self._wake_r, select.POLLIN)
         while True:
-            for fd, _ in poll.poll(self._poll_timeout_ms()):
+            for fd, event in poll.poll(self._poll_timeout_ms()):
                 if fd == self._wake_r:
                     os.read(fd, 4096)
                     self._reap()
-                elif not self._receive(buffer, fds):
+                elif event & select.POLLHUP or not self._receive(buffer, fds):
+                    # Whoever resumes the run may have begun already: nothing of what the runner sent before its end may begin now.
                     self._end()
             self._kill_due()
             self._check_limits()
@@ -232,6 +240,8 @@ class Warden:
                 self._withdraw()
             elif kind == "show":
                 self._show(message[1])
+            elif kind == "ping":
+                self._out += frame(("alive",))
         self._start_pending()
         return True
 
@@ -299,6 +309,7 @@ class Warden:
         actions: list[Any] = [
             (os.POSIX_SPAWN_DUP2, fd, target) for target, fd in enumerate((self._null, output, output))
         ]
+        self._marker.set(ident)
         began = time.monotonic()
         try:
             pid = self._spawn(program, argv, full, actions)
@@ -371,6 +382,7 @@ class Warden:
                 warnings.simplefilter(
                     "ignore", DeprecationWarning
                 )  # of several threads, which newer Pythons count wrong: this is one
+                self._marker.set(ident)
                 pid = os.fork()
         except OSError as error:
             self._out += frame(("worker not started", ident, error.errno or errno.EAGAIN))
@@ -418,7 +430,7 @@ class Warden:
     def _reap(self) -> None:
         """Report every child that has ended, then kill the strays of these."""
         now = time.monotonic()
-        ended: list[int] = []
+        ended: dict[int, int] = {}
         while True:
             try:
                 pid, status, usage = os.wait4(-1, os.WNOHANG)
@@ -426,9 +438,10 @@ class Warden:
                 break
             if not pid:
                 break
-            ended.append(pid)
+            self._owners.pop(pid, None)
             ident = self._by_pid.pop(pid, None)
             if ident is not None:
+                ended[pid] = ident
                 command = self._commands.pop(ident)
                 if self._mask:
                     self._results.append(command.result)
@@ -440,7 +453,8 @@ class Warden:
                 times = (usage.ru_utime, usage.ru_stime, peak, command.began, now)
                 self._out += frame(("ended", ident, status, *times, self._verdict(pid, status)))
             elif pid in self._workers:
-                self._out += frame(("worker ended", self._workers.pop(pid), status, self._verdict(pid, status)))
+                ended[pid] = self._workers.pop(pid)
+                self._out += frame(("worker ended", ended[pid], status, self._verdict(pid, status)))
         self._sweep_strays(ended)
         self._start_pending()
 
@@ -457,17 +471,14 @@ class Warden:
             return "out of memory: killed by the kernel"
         return ""
 
-    def _sweep_strays(self, ended: list[int]) -> None:
-        """Kill the strays of commands that have ended, and of workers that are gone."""
+    def _sweep_strays(self, ended: dict[int, int]) -> None:
+        """Kill the strays of attempts that have ended, the last of them in `ended`: ids by pid."""
         strays = self._strays()
-        if not strays:
-            return
-        for pid in ended:
-            processes.send_group(pid, signal.SIGKILL)
-        running = {self._attempt_key(command) for command in self._commands.values()}
-        for pid in strays:
-            if processes.attempt_of(pid) not in running:
-                processes.kill_tree(pid)
+        if strays:
+            running = {*self._commands, *self._workers.values()}
+            for pid in strays:
+                if running.isdisjoint(self._owners_of(pid, ended)):
+                    processes.kill_tree(pid)
 
     def _strays(self) -> list[int]:
         """Children that are neither workers nor commands. A command that runs may still need them, as a daemon that it has started."""
@@ -476,8 +487,21 @@ class Warden:
             return []
         return [pid for pid in ours if pid not in self._workers and pid not in self._by_pid]
 
-    def _attempt_key(self, command: _Command) -> tuple[bytes, bytes]:
-        return command.name.encode(), b"%d" % command.number
+    def _owners_of(self, pid: int, ended: dict[int, int]) -> set[int]:
+        """The ids of the attempts that may have left a stray. It is theirs until the last of them has ended."""
+        owners = self._owners.get(pid)
+        if owners is None:
+            # Without a mark the session tells. One of its own says nothing: any attempt of now may have begun it, and no later one.
+            known = {**self._by_pid, **self._workers, **ended}
+            number, session = self._marker.attempt_of(pid), processes.session_of(pid)
+            if number >= 0:
+                owners = {ident for ident in known.values() if ident % processes.MARKED_NUMBERS == number}
+            elif session in known:
+                owners = {known[session]}
+            else:
+                owners = set(known.values())
+            self._owners[pid] = owners
+        return owners
 
     # --- limits ---------------------------------------------------------------------------------
 
@@ -501,11 +525,9 @@ class Warden:
 
     def _strays_of(self, pid: int) -> list[int]:
         ident = self._by_pid.get(pid)
-        strays = self._strays() if ident is not None else []
-        if not strays or ident is None:
+        if ident is None:
             return []
-        key = self._attempt_key(self._commands[ident])
-        return [stray for stray in strays if processes.attempt_of(stray) == key]
+        return [stray for stray in self._strays() if self._owners_of(stray, {}) == {ident}]
 
     def _trim_spools(self) -> float:
         """Bound the disk space that running attempts take by printing. Returns in how many seconds to check again."""
@@ -551,8 +573,6 @@ class Warden:
         """Kill everything and exit: the runner has closed the socket or is gone."""
         for _ in range(100):
             processes.kill_tree(self._own_pid, keep_root=True)
-            for pid in (*self._workers, *self._by_pid):
-                processes.send_group(pid, signal.SIGKILL)
             try:
                 while os.waitpid(-1, os.WNOHANG)[0]:
                     pass
@@ -587,6 +607,18 @@ def prctl(option: int, value: int) -> None:
         import ctypes
 
         ctypes.CDLL(None).prctl(option, value, 0, 0, 0)
+
+
+def set_subreaper(value: int) -> int:
+    """Whether orphans among this process's descendants become its children; returns what held before."""
+    if sys.platform != "linux":
+        return 0
+    import ctypes
+
+    before = ctypes.c_int()
+    ctypes.CDLL(None).prctl(_GET_CHILD_SUBREAPER, ctypes.byref(before), 0, 0, 0)
+    prctl(_SET_CHILD_SUBREAPER, value)
+    return before.value
 
 
 def start(

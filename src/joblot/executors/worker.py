@@ -82,8 +82,6 @@ class Worker:
         os.environ["JOBLOT_RUN_ID"] = context.run_id
         os.environ["JOBLOT_RUN"] = context.cookie
         os.environ["JOBLOT_SLOT"] = str(ident)
-        if context.run_dir is not None:
-            processes.record_session(f"{context.run_dir}/live/worker-{ident}.pid")
 
     def run(self) -> None:
         """Run attempts until the channel closes or the worker is asked to end."""

@@ -246,8 +246,7 @@ class _Driver:
             journal = self._open()
             assert self._folder is not None
             self._take_hold()
-            run_dir = self._run_dir()
-            sweep(str(run_dir), f"{run_dir}/live")
+            sweep(str(self._run_dir()))
             self._await_other_cluster()
             self._attach()
             info = journal.info(self._run_id)
