@@ -1,21 +1,26 @@
 """kill -9 at random moments of a run of 5 to 200 jobs, then `joblot resume`, again and again until the run has ended.
 
 The victim is the runner, the warden that holds its jobs, a worker or command of it, or all of them at once (`any`: by turns). A runner
-whose warden or worker was killed goes on by itself. The batches are those of `plans`: plain graphs, fused jobs, plans that grow (`mixed`: by
+whose warden or worker was killed goes on by itself. With `--plans hiding` the jobs hide from joblot; wardens are stopped as well, with the
+runner alive (`stop`) or killed (`left`: the stopped one goes on while another process resumes); and strangers stand by that look like
+processes of the run, some with the numbers of processes that were killed. The batches are those of `plans`: plain graphs, fused jobs, plans that grow (`mixed`: by
 turns). Half of the runners of growing plans are killed at a chosen moment: when the plan is about to grow, or has just grown.
 
 Checked after each run: no job with a recorded success was started again, no recorded success was lost, each job has come to what it must
 and its file holds exactly what its attempts leave, attempts of one job never overlapped, no process of the run is left, and the final
-report equals that of an undisturbed run (times, attempts and run id aside). Prints what was done and what was found, a line each; exits 1
+report equals that of an undisturbed run (times, attempts and run id aside); where jobs hide, nobody could take a lock that an earlier attempt
+held, no lock is held in the end, and every stranger lives. Prints what was done and what was found, a line each; exits 1
 if anything was found.
 
-    python tests/torture/kill.py --kills 200 [--victim runner|warden|worker|all|any] [--plans plain|fused|growing|mixed]
+    python tests/torture/kill.py --kills 200 [--victim runner|warden|worker|all|stop|left|any]
+        [--plans plain|fused|growing|hiding|mixed]
         [--check history] [--seed 1] [--jobs 200] [--per-run 12]
 """
 
 from __future__ import annotations
 
 import argparse
+import fcntl
 import json
 import os
 import random
@@ -115,14 +120,87 @@ def children(pid: int) -> list[int]:
         return []
 
 
-def strike(runner: subprocess.Popen, victim: str, rng: random.Random) -> bool:
-    """Kill. Whether there was something to kill."""
+class Strangers:
+    """Processes that look like those of a run, and are none."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.processes: list[subprocess.Popen] = []
+        self.reused: list[int] = []
+        self.stopped: list[int] = []
+        """Wardens that were stopped and left behind."""
+
+    def begin(self) -> None:
+        """Some that name the run, stand in its folder, or have another run's name."""
+        state, sleep = f"{self.folder}/state/runs/victim", ["sleep", "1000"]
+        for words, options in (
+            (sleep, {"env": {"JOBLOT_RUN": f"{state}-2"}}),
+            (sleep, {"env": {}, "cwd": self.folder}),
+            (["tail", "-f", str(self.folder / "log")], {"env": {}}),
+            (["sh", "-c", "sleep 1000; :", f"JOBLOT_RUN={state}"], {"env": {"RUN": state}}),
+        ):
+            self.processes.append(
+                subprocess.Popen(
+                    words,
+                    start_new_session=True,
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL,
+                    stderr=subprocess.DEVNULL,
+                    **options,
+                )
+            )
+
+    def reuse(self, pids: list[int]) -> int:
+        """Have strangers get the numbers of sessions that are gone, as far as the system lets that be; how many did."""
+        got = 0
+        for pid in pids:
+            try:
+                Path("/proc/sys/kernel/ns_last_pid").write_text(str(pid - 1))
+            except OSError:
+                return got
+            words = ["setsid", "sh", "-c", "env -i sleep 1000 >/dev/null 2>&1 & echo $$ $!"]
+            leader, stranger = map(int, subprocess.run(words, capture_output=True, check=True).stdout.split())
+            self.reused.append(stranger)
+            got += leader == pid
+        return got
+
+    def go_on(self) -> None:
+        for pid in self.stopped:
+            try:
+                os.kill(pid, signal.SIGCONT)
+            except ProcessLookupError:
+                pass
+        self.stopped.clear()
+
+    def end(self) -> int:
+        """How many were killed. Ends those that live."""
+        killed = sum(process.poll() is not None for process in self.processes)
+        for process in self.processes:
+            process.kill()
+            process.wait()
+        for pid in self.reused:
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                killed += 1
+        return killed
+
+
+def strike(runner: subprocess.Popen, victim: str, rng: random.Random, strangers: Strangers, tally: Counter) -> bool:
+    """Kill, or stop. Whether there was something to kill."""
     wardens = children(runner.pid)
     workers = [pid for warden in wardens for pid in children(warden)]
     if victim == "runner":
         chosen = [runner.pid]
     elif victim == "warden":
         chosen = wardens[:1]
+    elif victim in ("stop", "left"):
+        for warden in wardens[:1]:
+            os.kill(warden, signal.SIGSTOP)
+        if victim == "stop":
+            return bool(wardens)
+        strangers.stopped += wardens[:1]
+        chosen = [runner.pid]
     elif victim == "worker":
         chosen = [rng.choice(workers)] if workers else []
     else:
@@ -137,6 +215,10 @@ def strike(runner: subprocess.Popen, victim: str, rng: random.Random) -> bool:
         wait_for_another(runner, wardens)
     if runner.pid in chosen:
         runner.wait()
+    if strangers.processes and victim == "all":
+        tally["numbers that came again"] += strangers.reuse(
+            [pid for pid in workers if not Path(f"/proc/{pid}").exists()][:2]
+        )
     return bool(chosen)
 
 
@@ -290,7 +372,15 @@ def launched(words: list[str], said: Path, rng: random.Random, *, trapped: bool)
 
 
 def disturbed(
-    folder: Path, run_id: str, rng: random.Random, budget: int, tally: Counter, *, victim: str, grows: bool
+    folder: Path,
+    run_id: str,
+    rng: random.Random,
+    budget: int,
+    tally: Counter,
+    strangers: Strangers,
+    *,
+    victim: str,
+    grows: bool,
 ) -> int:
     """Run the batch, and resume it, until it has ended. Returns the last exit code."""
     first = command(folder, "run", str(folder / "batch.json"), "--run-id", run_id, "-j", "4", "-q")
@@ -298,19 +388,20 @@ def disturbed(
     words, before = first, set()
     kills = 0
     while True:
-        trapped = grows and kills < budget and victim not in ("warden", "worker") and rng.random() < TRAPS
+        trapped = grows and kills < budget and victim in ("runner", "all", "any") and rng.random() < TRAPS
         process = launched(words, folder / "stderr", rng, trapped=trapped)
         struck = False
         while process.poll() is None:
             try:
                 process.wait(rng.uniform(0.05, 0.9 if victim in ("runner", "all") else 0.4) if kills < budget else 120)
             except subprocess.TimeoutExpired:
-                aim = rng.choice(VICTIMS) if victim == "any" else victim
+                strangers.go_on()
+                aim = rng.choice(VICTIMS if strangers.processes else KILLED) if victim == "any" else victim
                 if aim == "warden" and is_one_loss_from_failing(folder, run_id):
                     continue
-                if strike(process, aim, rng):
+                if strike(process, aim, rng, strangers, tally):
                     kills += 1
-                    struck = aim in ("runner", "all")
+                    struck = aim in ("runner", "all", "left")
                     tally["kills"] += 1
                     tally[f"of them {aim}"] += 1
         if process.returncode != -signal.SIGKILL:
@@ -331,12 +422,20 @@ def one_run(
 ) -> None:
     made.write(folder)
     run_id = "victim"
-    code = disturbed(folder, run_id, rng, budget, tally, victim=victim, grows=bool(made.grows))
+    (folder / "log").touch()
+    strangers = Strangers(folder)
+    if made.hides:
+        strangers.begin()
+    code = disturbed(folder, run_id, rng, budget, tally, strangers, victim=victim, grows=bool(made.grows))
     if code != made.exit_code:
         print(f"exit {code} instead of {made.exit_code}: {(folder / 'stderr').read_text()}")
         tally["manual steps"] += 1
     time.sleep(0.05)
-    tally["processes left"] += len(of_the_run(folder, run_id))
+    strangers.go_on()
+    tally["strangers killed"] += strangers.end()
+    tally["processes left"] += len(of_the_run(folder, run_id)) + len(held_locks(folder))
+    if (folder / "overlaps").exists():
+        tally["overlaps"] += len((folder / "overlaps").read_text().splitlines())
     if history:
         check_history(folder, run_id, tally, status="failed" if made.exit_code else "success")
     books = Books(made, tally)
@@ -352,6 +451,18 @@ def one_run(
     tally["runs"] += 1
 
 
+def held_locks(folder: Path) -> list[str]:
+    """The jobs of which a process is left, whatever it calls itself."""
+    held = []
+    for path in (folder / "lock").iterdir():
+        with path.open("ab") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                held.append(path.name)
+    return held
+
+
 def check_report(folder: Path, run_id: str, made: plans.Made, tally: Counter) -> None:
     """The report against what the batch must come to, and against that of an undisturbed run."""
     shown = shown_report(folder, run_id)
@@ -360,8 +471,9 @@ def check_report(folder: Path, run_id: str, made: plans.Made, tally: Counter) ->
         print(f"wrong states: {sorted(wrong)}")
     tally["wrong states"] += len({name for name, _ in wrong})
     clean = folder / "clean"
-    shutil.copytree(folder, clean, ignore=shutil.ignore_patterns("state", "out", "log"))
-    (clean / "out").mkdir()
+    shutil.copytree(folder, clean, ignore=shutil.ignore_patterns("state", "out", "log", "lock", "done"))
+    for name in ("out", "lock", "done"):
+        (clean / name).mkdir()
     words = command(clean, "run", str(clean / "batch.json"), "--run-id", "clean", "-j", "4", "-q")
     if subprocess.run(words, check=False, capture_output=True).returncode != made.exit_code:
         raise RuntimeError("the undisturbed run does not come to what it must")
@@ -382,11 +494,13 @@ CRASH_LIMIT = 3
 """A job that was lost so often runs alone, and has failed when it is lost once more: wardens of a run that has come near it are spared."""
 TRAPS = 0.5
 """The share of runners with a trap, where plans grow."""
-VICTIMS = ("runner", "warden", "worker", "all")
+KILLED = ("runner", "warden", "worker", "all")
+VICTIMS = (*KILLED, "stop", "left")
 GOOD = (
     "kills",
     *(f"of them {victim}" for victim in VICTIMS),
     "of them runner, as a plan grew",
+    "numbers that came again",
     "growing jobs interrupted",
     "bundles struck",
     "runs",
@@ -421,6 +535,7 @@ def main() -> int:
                 "wrong plans",
                 "manual steps",
                 "processes left",
+                "strangers killed",
                 "reports that differ",
                 "illegal histories",
             ),

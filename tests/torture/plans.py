@@ -1,7 +1,8 @@
 """The batches of the kill campaign, each with what must be left when its run has ended.
 
 `plain`: a graph of actions and commands. `fused`: mostly jobs of a fused action, done in turn or all at once, some of which fail on purpose.
-`growing`: jobs for each item of a result, fused ones among them, that append to files of their own. What a job comes to does not depend on
+`growing`: jobs for each item of a result, fused ones among them, that append to files of their own. `hiding`: commands that do all that
+makes a process hard to find; each process of an attempt holds a lock of its job, which tells of overlaps by itself. What a job comes to does not depend on
 when it was killed; what a whole run comes to is `Made`.
 """
 
@@ -9,6 +10,7 @@ from __future__ import annotations
 
 import json
 import random
+import shlex
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -123,6 +125,7 @@ class Made:
     """By name, what each job comes to, those included that the plan grows by."""
     appended: set[str] = field(default_factory=set)
     """Jobs that append to their file; all others but growing ones make it as a whole."""
+    hides: bool = False
 
     @property
     def names(self) -> list[str]:
@@ -146,7 +149,8 @@ class Made:
         self.appended |= set(made) if appending else set()
 
     def write(self, folder: Path) -> None:
-        (folder / "out").mkdir(parents=True)
+        for name in ("out", "lock", "done"):
+            (folder / name).mkdir(parents=True)
         (folder / "acts.py").write_text(ACTIONS)
         for name in ("in-turn", "together"):
             (folder / name).touch()
@@ -261,4 +265,46 @@ def add_growth(made: Made, rng: random.Random, block: int, earlier: list[str], l
     return [listing] if failed else [listing, prefix + "*", f"after{block}"]
 
 
-KINDS: dict[str, Callable[[random.Random, int], Made]] = {"plain": plain, "fused": fused, "growing": growing}
+LOCKED = (
+    "JOB=$1 ATTEMPT=$2 OUTPUT=$3; "
+    + 'exec 9>>lock/$JOB; flock -n 9 || echo "$JOB $ATTEMPT" >> overlaps; '
+    + COMMAND.replace("JOBLOT_", "").replace("{result}", "echo name=$JOB")
+)
+HIDING = {
+    "cleared": "exec env -i sh -c {text} sh {words}",
+    "cleared by a shell": "exec bash -c 'exec -c \"$@\"' bash /bin/sh -c {text} sh {words}",
+    "renamed": "exec env -i perl -e '$0 = \"renamed \" x 2000; exit(system(@ARGV) >> 8)' sh -c {text} sh {words}",
+    "session": "env -i setsid -w sh -c {text} sh {words} </dev/null >/dev/null 2>&1",
+    "daemon": (
+        "(env -i setsid sh -c {text}'; : > done/$JOB.$ATTEMPT' sh {words} </dev/null >/dev/null 2>&1 &)"
+        "; while ! [ -e done/$JOBLOT_JOB.$JOBLOT_ATTEMPT ]; do sleep 0.01; done"
+    ),
+    "background": (
+        '(exec 9>>lock/$JOBLOT_JOB.background; flock -n 9 || echo "$JOBLOT_JOB $JOBLOT_ATTEMPT" >> overlaps; '
+        "exec env -i setsid sleep 60) & exec env -i sh -c {text} sh {words}"
+    ),
+    "plain": "exec sh -c {text} sh {words}",
+}
+"""`text` is the work, `words` are the job, the number of the attempt and where the result goes."""
+
+
+def hiding(rng: random.Random, jobs: int) -> Made:
+    """A random graph of commands that hide, with some that work for long."""
+    made = Made(hides=True)
+    words = '"$JOBLOT_JOB" "$JOBLOT_ATTEMPT" "$JOBLOT_OUTPUT"'
+    for number in range(min(jobs, 60)):
+        needs = {
+            f"j{rng.randrange(max(0, number - 10), number):03d}" for _ in range(rng.choice((0, 0, 1)) * (number > 0))
+        }
+        shape = rng.choice(list(HIDING))
+        text = shlex.quote(LOCKED.format(seconds=round(rng.uniform(0.0, 0.2), 3)))
+        made.add("success", f"j{number:03d}", needs=sorted(needs), run=HIDING[shape].format(text=text, words=words))
+    return made
+
+
+KINDS: dict[str, Callable[[random.Random, int], Made]] = {
+    "plain": plain,
+    "fused": fused,
+    "growing": growing,
+    "hiding": hiding,
+}
