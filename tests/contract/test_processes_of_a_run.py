@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -114,6 +115,14 @@ def test_what_hides_is_found_when_runner_and_warden_are_killed(tmp_path, way, ki
     assert living_sleeps(marker) == []
 
 
+def settle(world) -> None:
+    """Until the runner is a subreaper, which it becomes when jobs take long."""
+    until = time.monotonic() + 30
+    while world.executor._was_subreaper < 0:
+        assert time.monotonic() < until
+        world.executor.wait(0.05)
+
+
 LOST = """
 import os, resource
 if os.fork():
@@ -131,6 +140,7 @@ def test_what_a_dead_warden_leaves_comes_to_the_runner_even_without_a_mark(tmp_p
     def work() -> None:
         world = Bench("local", tmp_path, run("a", [sys.executable, "-c", LOST], env={"MARKER": marker}))
         begin(world, marker)
+        settle(world)
         mine = subprocess.Popen(["sleep", "1000"])
         os.kill(world.executor._warden_pid, signal.SIGKILL)
         assert world.wait()["a"].kind == "lost"
@@ -148,7 +158,7 @@ def test_what_a_dead_warden_leaves_comes_to_the_runner_even_without_a_mark(tmp_p
 def test_a_program_that_was_a_subreaper_stays_one(tmp_path):
     def work() -> None:
         set_subreaper(1)
-        world = Bench("local", tmp_path, run("a", "true"))
+        world = Bench("local", tmp_path, run("a", "sleep 0.2"))
         world.start("a")
         world.wait()
         world.close()
@@ -162,7 +172,9 @@ def test_a_program_that_has_children_gets_no_others(tmp_path):
 
     def work() -> None:
         mine = subprocess.Popen(["sleep", "1000"])
-        world = Bench("local", tmp_path, run("a", "true"))
+        world = Bench("local", tmp_path, run("a", "sleep 0.2"))
+        world.start("a")
+        world.wait()
         assert set_subreaper(0) == 0
         world.close()
         mine.kill()
@@ -474,3 +486,37 @@ def test_a_resume_ends_an_earlier_warden_that_is_stopped(tmp_path):
     sock.close()
     assert processes.sweep(str(tmp_path)) == 2
     assert not processes.is_alive(pid)
+
+
+# --- where there is no mark -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("way", ["cleared", "in the background"])
+def test_where_processes_cannot_be_marked_they_are_found_as_children(tmp_path, way):
+    """Where the limit is set by somebody else."""
+    marker = f"60{os.getpid()}"
+
+    def work() -> None:
+        resource.setrlimit(resource.RLIMIT_RTTIME, (10**9, 10**9))
+        if os.getuid() == 0:  # who may raise it would be no example, but joblot leaves it as it is for root too
+            assert processes.mark_of(os.getpid()) == 10**9
+        other = run("other", "true")
+        if way == "cleared":
+            world = Bench("local", tmp_path, run("a", f"exec env -i sleep {marker}"), other)
+            begin(world, marker)
+            settle(world)
+            os.kill(world.executor._warden_pid, signal.SIGKILL)
+            assert world.wait()["a"].kind == "lost"
+        else:
+            world = Bench("local", tmp_path, serve("of no parent", marker, tmp_path), other)
+            server = begin_server(world, marker)
+            world.start("other")
+            world.wait()
+            assert processes.is_alive(server)
+            assert processes.mark_of(server) == 10**9
+            (tmp_path / "go").touch()
+            assert world.wait()["server"].kind == "ok"
+        assert gone(marker)
+        world.close()
+
+    assert in_a_process_of_its_own(work) == 0

@@ -111,10 +111,10 @@ class LocalExecutor:
         self._children = processes.OwnChildren()
         self._others: set[int] = set()
         """Children of this process that are not from here, as far as they have been seen."""
+        self._may_adopt = not threads and not self._children.pids()
+        """Whether the children of a dead warden may come to this process, which has none of its own with which they could be confused."""
         self._was_subreaper = -1
-        """What to restore; -1: the children of a dead warden do not come to this process, which has others of its own."""
-        if not threads and not self._children.pids():
-            self._was_subreaper = warden.set_subreaper(1)
+        """What to restore; -1 when they do not come yet."""
         self._start_warden()
 
     # --- Executor -------------------------------------------------------------------------------
@@ -199,12 +199,15 @@ class LocalExecutor:
         self._warden_pid, self._socket = warden.start(
             self.slots, self._builder.base, self._logs, context.max_log, self._mask, work
         )
+        self._look_at = time.monotonic() + _SLOW_S
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, _SEND_TIMEOUT)
         self._poll.register(self._socket, select.POLLIN)
 
     def _look_after_warden(self, now: float) -> None:
         """Have a warden that was stopped go on, and end one that stands still for another reason: without it no time limit holds."""
         self._look_at = now + _LOOK_S
+        if self._may_adopt and self._was_subreaper < 0:  # not at the start: it takes longer than a short run
+            self._was_subreaper = warden.set_subreaper(1)
         if now >= self._answer_by:
             self._warn("the warden does not answer: it is ended, and what ran is lost")
             self._warden_lost()
@@ -248,7 +251,9 @@ class LocalExecutor:
         """Kill it, should it live, and what it has started. One that is frozen ends when it is thawed, before it does anything else, and is not waited for."""
         processes.send(self._warden_pid, signal.SIGKILL)
         processes.reap(self._warden_pid, _LOOK_S)
-        processes.sweep(self._context.cookie, self._adopted)
+        processes.sweep(self._context.cookie, lambda: [pid for pid in self._adopted() if processes.is_alive(pid)])
+        for pid in self._adopted():
+            processes.reap(pid, _LOOK_S)
         self._ping_at = self._answer_by = math.inf
 
     def _adopted(self) -> list[int]:
@@ -256,11 +261,8 @@ class LocalExecutor:
         if self._was_subreaper < 0:
             return []
         session = processes.session_of(0)
-        return [
-            pid
-            for pid in self._children.pids()
-            if pid not in self._others and processes.session_of(pid) not in (0, session) and processes.is_alive(pid)
-        ]
+        children = (pid for pid in self._children.pids() if pid not in self._others)
+        return [pid for pid in children if processes.session_of(pid) not in (0, session)]
 
     def _report_lost(self, attempt: Attempt, *, shared: bool = False) -> None:
         why = "the warden was killed"

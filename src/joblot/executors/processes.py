@@ -230,8 +230,8 @@ def _kill_all(find: Callable[[], Iterable[int]]) -> int:
                 spared.add(pid)
         time.sleep(_PAUSE_S)
     until = time.monotonic() + _DEATH_S
-    for pid in killed:  # some may be children of this process by now
-        reap(pid, max(0.0, until - time.monotonic()))
+    for pid in killed:
+        await_end(pid, max(0.0, until - time.monotonic()))
     return len(killed)
 
 
@@ -291,27 +291,35 @@ def is_stopped(pid: int) -> bool:
     return _stat(pid)[:1] in ([b"T"], [b"t"])
 
 
-def reap(pid: int, limit_s: float) -> bool:
-    """Wait for the end of a child, where the system can for `limit_s` at most; whether it has ended."""
+def await_end(pid: int, limit_s: float) -> bool:
+    """Wait for the end of a process, without reaping it; whether it has ended. At once False where the system cannot wait for any."""
     try:
-        fd = os.pidfd_open(pid) if hasattr(os, "pidfd_open") else -1
+        fd = os.pidfd_open(pid)
     except ProcessLookupError:
         return True
-    except OSError:  # an old kernel, or no free descriptor
-        fd = -1
-    if fd >= 0:
-        poll = select.poll()
-        poll.register(fd, select.POLLIN)
-        ended = poll.poll(limit_s * 1000)
-        os.close(fd)
-        if not ended:
+    except (AttributeError, OSError):  # another system, an old kernel, or no free descriptor
+        return False
+    poll = select.poll()
+    poll.register(fd, select.POLLIN)
+    ended = bool(poll.poll(limit_s * 1000))
+    os.close(fd)
+    return ended
+
+
+def reap(pid: int, limit_s: float) -> bool:
+    """Wait for the end of a child, and reap it; whether it has ended."""
+    until = time.monotonic() + limit_s
+    while True:
+        ended = await_end(pid, max(0.0, until - time.monotonic()))
+        try:
+            # A process that a debugger holds has ended, but is its parent's to reap only when the debugger lets go.
+            if os.waitpid(pid, os.WNOHANG)[0] or ended:
+                return True
+        except ChildProcessError:  # the program that embeds us has reaped it, or ignores the ends of its children
+            return True
+        if time.monotonic() >= until:
             return False
-    try:
-        # A process that a debugger holds has ended, and is its parent's to reap only when the debugger lets go.
-        os.waitpid(pid, 0 if fd < 0 else os.WNOHANG)
-    except ChildProcessError:
-        pass  # the program that embeds us has reaped it, or ignores the ends of its children
-    return True
+        time.sleep(_PAUSE_S)
 
 
 def fill_standard_descriptors() -> None:
