@@ -1,8 +1,8 @@
-"""Twelve nasty shapes of jobs, ended in every way there is, many times: how many processes are left, and how long until they are gone.
+"""Fourteen nasty shapes of jobs, ended in every way there is, many times: how many processes are left, and how long until they are gone.
 
 Each case is a run of its own with all shapes as commands and as Python actions at once. When all of them are there, it is ended by: a
 timeout, `joblot cancel --kill`, a failing job with `--fail-fast`, two Ctrl-C, HUP twice, TERM twice, kill -9 of the runner, of the warden
-(the run is then ended by TERM), or it ends by itself while its daemons stay. Every process carries a marker in its command line or its
+(the run is then ended by TERM, as it is when the warden was stopped), or it ends by itself while its daemons stay. Every process carries a marker in its command line or its
 environment, or is a descendant noted before; survivors after LIMIT seconds are counted, printed and killed. Prints one table; exits 1 if
 there were any.
 
@@ -35,6 +35,8 @@ SHAPES = {
     "double-fork": "(setsid sh -c 'sleep {n} & sleep {n}' &) ; sleep {n}",
     "stopped": "sleep {n} & kill -STOP $!; sleep {n}",
     "no-environment": "(env -i setsid sleep {n} &) ; sleep {n}",
+    "renamed": """(perl -e '$0 = "{n} " x 2000; sleep 1000' &) ; sleep {n}""",
+    "cleared": "exec env -i sleep {n}",
     "holds-output": "(sleep {n} &) ; exec sleep {n}",
     "forks-on": "while :; do sh -c 'sleep {n} & sleep 0.05' & sleep 0.1; done",
 }
@@ -60,16 +62,13 @@ def hang(*, marker: str, how: str) -> None:
     while True:
         time.sleep(1)
 '''
-WAYS = ("timeout", "cancel", "fail-fast", "ctrl-c", "hup", "term", "kill", "kill-warden")
+WAYS = ("timeout", "cancel", "fail-fast", "ctrl-c", "hup", "term", "kill", "kill-warden", "stop-warden")
 
 
 def batch(folder: Path, marker: str, way: str) -> int:
     """Write the batch. Returns how many jobs will hang."""
     (folder / "acts.py").write_text(ACTIONS)
-    shapes = SHAPES.items()
-    if way == "kill-warden":  # then nothing tells whose it is: the guarantees name this as an exception
-        shapes = [(name, shape) for name, shape in shapes if name != "no-environment"]
-    jobs: list[dict[str, object]] = [{"name": name, "run": shape.format(n=marker)} for name, shape in shapes]
+    jobs: list[dict[str, object]] = [{"name": name, "run": shape.format(n=marker)} for name, shape in SHAPES.items()]
     jobs += [
         {"name": how, "action": "hang", "params": {"marker": marker, "how": how}} for how in ("deaf", "daemon", "fork")
     ]
@@ -165,6 +164,12 @@ def one(folder: Path, marker: str, way: str) -> tuple[int, int, float]:
         struck = time.monotonic()
     elif way == "kill":
         runner.kill()
+    elif way == "stop-warden":
+        os.kill(next(pid for pid, (parent, _, _) in processes().items() if parent == runner.pid), signal.SIGSTOP)
+        for _ in range(2):
+            os.kill(runner.pid, signal.SIGTERM)
+            time.sleep(0.05)
+        struck = time.monotonic()
     elif way == "kill-warden":
         warden = next(pid for pid, (parent, _, _) in processes().items() if parent == runner.pid)
         os.kill(warden, signal.SIGKILL)

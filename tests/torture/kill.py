@@ -216,9 +216,10 @@ def strike(runner: subprocess.Popen, victim: str, rng: random.Random, strangers:
     if runner.pid in chosen:
         runner.wait()
     if strangers.processes and victim == "all":
-        tally["numbers that came again"] += strangers.reuse(
-            [pid for pid in workers if not Path(f"/proc/{pid}").exists()][:2]
-        )
+        until = time.monotonic() + 3
+        while time.monotonic() < until and any(Path(f"/proc/{pid}").exists() for pid in workers[:2]):
+            time.sleep(0.02)
+        tally["numbers that came again"] += strangers.reuse(workers[:2])
     return bool(chosen)
 
 
