@@ -57,8 +57,8 @@ _LOOK_S: Final = 0.5
 _SILENCE_S: Final = 5.0
 """How long a warden may take to answer or to take in what it is sent; then it is ended."""
 _SEND_TIMEOUT: Final = struct.pack("ll", int(_SILENCE_S), 0)
-_END_S: Final = 10.0
-"""How long a warden may take to end everything."""
+_END_S: Final = 60.0
+"""How long a warden may take to end everything: it also writes the logs, masked where there are secrets."""
 _GATHER_S: Final = 0.002
 """While enough is queued to keep all slots busy, messages are gathered for this long before they are read."""
 
@@ -214,8 +214,8 @@ class LocalExecutor:
         elif now >= self._ping_at:
             self._ping_at, self._answer_by = math.inf, now + _SILENCE_S
             self._send("ping")
-        # Once may be chance: whoever stops and continues all of a run gets to one process after the other.
         self._others.update(pid for pid in self._children.pids() if pid != self._warden_pid)
+        # Once may be chance: whoever stops and continues all of a run gets to one process after the other.
         self._stopped_looks = self._stopped_looks + 1 if processes.is_stopped(self._warden_pid) else 0
         if self._stopped_looks > 1:
             processes.send(self._warden_pid, signal.SIGCONT)
