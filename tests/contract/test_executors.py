@@ -314,7 +314,9 @@ def test_arguments_that_are_too_long_for_the_system_fail_their_job_only(bench):
     world = bench(run("long", ["echo", "x" * 200_000]), run("after", "true"))
     world.start("long", "after")
     came = world.wait(2)
-    assert came["long"].message == "cannot execute `echo`: argument list too long"
+    assert came["long"].message == (
+        "cannot execute `echo`: its words (200006 bytes) and its environment are larger than the system allows"
+    )
     assert came["after"].kind == "ok"
 
 
@@ -640,8 +642,9 @@ def test_large_outputs_are_hashed_where_nobody_waits_for_it(local, tmp_path):
     first, second = [next(iter(world.wait(1).values())) for _ in range(2)]
     assert (world.plan.name(first.job), world.plan.name(second.job)) == ("quick", "big")
     found = (tmp_path / "big.dat").stat()
-    assert [looked[:3] for looked in second.looked] == [("big.dat", found.st_size, found.st_mtime_ns)]
-    assert len(second.looked[0][3]) == 64
+    [(stamp, fact)] = second.looked
+    assert stamp == (found.st_size, found.st_mtime_ns, found.st_ino, found.st_ctime_ns)
+    assert (fact.path, fact.size, fact.mtime_ns, len(fact.sha256)) == ("big.dat", *stamp[:2], 64)
     assert second.began + second.wall_s <= first.began, "looking is no part of the attempt"
     assert world.log("big") == ""
 
@@ -665,9 +668,11 @@ def test_an_action_s_outputs_are_hashed_in_its_worker(local, tmp_path):
     made = tmp_path / "made.txt"
     world = local(call("a", lambda: made.write_text("x") and None, outputs=("made.txt",)))
     world.start("a")
-    looked = world.wait()["a"].looked
-    digest = "2d711642b726b04401627ca9fbac32f5c8530fb1903cc4db02258717921a4881"
-    assert looked == (("made.txt", 1, made.stat().st_mtime_ns, digest),)
+    [(stamp, fact)] = world.wait()["a"].looked
+    found = made.stat()
+    assert stamp == (1, found.st_mtime_ns, found.st_ino, found.st_ctime_ns)
+    assert (fact.path, fact.size, fact.mtime_ns) == ("made.txt", 1, found.st_mtime_ns)
+    assert fact.sha256 == "2d711642b726b04401627ca9fbac32f5c8530fb1903cc4db02258717921a4881"
 
 
 def test_a_killed_warden_is_replaced_and_what_ran_is_lost(local):

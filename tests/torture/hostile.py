@@ -410,7 +410,7 @@ class Campaign:
             batch = Batch("left", folder=self.batch_dir)
             batch.add("j", "hostile", outputs=[literally(f"out/{value}")])
             watch = OutputWatch(expand(batch.config()), self.run.path, Hashes(str(self.batch_dir)))
-            watch.clear_after_crash(0, 1, [], 0.0)
+            watch.clear_after_crash([(0, 1, [])], 0.0)
             left = [entry for entry in (self.run.path / "partial").rglob("*") if entry.is_file()]
             if os.path.exists(target) or len(left) != 1 or left[0].parent != self.run.path / "partial" / "j" / "1":
                 self.wrong("paths", value, f"cleared away to {left}")
