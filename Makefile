@@ -88,6 +88,8 @@ campaigns: $(VENV)/.dev  ## all campaigns, KILLS and ROUNDS long
 	$(BIN)/python tests/torture/clock.py --jumps $(KILLS)
 	$(BIN)/python tests/torture/nth.py --step $(ROUNDS)
 	$(BIN)/python tests/torture/moments.py --step $(ROUNDS)
+	$(BIN)/python tests/torture/instead.py --step $(ROUNDS)
+	test "$$(id -u)" != 0 || $(BIN)/python tests/torture/other_users.py --step $(ROUNDS)
 	$(BIN)/python tests/torture/contain.py --rounds $(ROUNDS)
 	$(BIN)/python tests/torture/timeouts.py
 	$(BIN)/python tests/torture/hostile.py --cases $$(( $(KILLS) * 1000 ))

@@ -132,6 +132,10 @@ class StateError(JoblotError):
     exit_code = EXIT_STATE
 
 
+class UntrustedError(StateError):
+    """The state folder, or something in it, is not the user's own alone, or a link, a pipe or a device where joblot makes a file."""
+
+
 class NoRunsError(StateError):
     """Nothing has run here yet: there is no journal, one whose maker was killed before it wrote to it, or no run in it."""
 

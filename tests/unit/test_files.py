@@ -156,7 +156,7 @@ def test_a_mode_is_the_files_from_its_beginning(tmp_path):
         (part,) = tmp_path.iterdir()
         yield b"%o" % stat.S_IMODE(part.stat().st_mode)
 
-    replace_file(tmp_path / "file", chunks(), mode=0o600)
+    replace_file(tmp_path / "file", chunks())
     assert (tmp_path / "file").read_text() == "600"
     assert stat.S_IMODE((tmp_path / "file").stat().st_mode) == 0o600
 
@@ -225,3 +225,28 @@ def test_files_are_forced_renamed_and_their_errors_told_in_one_module():
         for word in of_files_alone(ast.parse(path.read_text(encoding="utf-8")))
     }
     assert found == set(ALONE)
+
+
+NOT_IN_A_STATE_FOLDER = {
+    ("joblot/journal/mounts.py", "read_text"): "the kernel's table of mounts",
+    ("joblot/journal/sqlite.py", "read_text"): "the package's own queries",
+    (
+        "joblot/journal/claims.py",
+        "open",
+    ): "by descriptors of its own folders, as carefully; some are not below a state folder",
+}
+
+
+def test_files_of_a_state_folder_are_opened_in_one_module():
+    """Elsewhere a link would be followed, and a pipe waited for."""
+    words = {"open", "read_bytes", "read_text", "write_bytes", "write_text", "touch"}
+    modules = [*(SRC / "joblot/journal").glob("*.py"), *(SRC / "joblot" / name for name in (
+        "runner/launch.py", "reports/peaks.py", "cluster/session.py", "cli/tail.py", "cli/logs.py", "cli/forecast.py",
+    ))]  # fmt: skip
+    found = {
+        (str(path.relative_to(SRC)), word)
+        for path in modules
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call) and (word := getattr(node.func, "attr", getattr(node.func, "id", ""))) in words
+    }
+    assert found == set(NOT_IN_A_STATE_FOLDER)

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import errno
 import os
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 from joblot.core.model import Artifact, LogLine
 from joblot.errors import ActionError
-from joblot.files import reason_of, rename_together, target_of
+from joblot.files import make_part, reason_of, remove_left_parts, remove_part, rename_together, target_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -91,9 +91,10 @@ class Context:
     def output(self, path: str | Path) -> Iterator[Path]:
         """Write a file that is complete or absent: `with ctx.output("out.csv") as file: file.write_text(...)`.
 
-        Yields the path of a temporary file in the same folder (made with its parents when it does not exist). When the block ends
-        well, the file is forced to disk and takes its name; when it raises, the file is removed and what had the name stays. A link of
-        that name stays: what it leads to is replaced.
+        Yields the path of a temporary file of the same name, which is not there yet, in a hidden folder for the user alone beside it. When
+        the block ends well, the file is forced to disk and takes its name, with the mode and owner of what it replaces; when it raises,
+        the file is removed and what had the name stays. A link of that name stays: what
+        it leads to is replaced.
 
         Raises:
             ActionError: the folder or the file cannot be written, or the block wrote nothing.
@@ -110,9 +111,10 @@ class Context:
         Raises:
             ActionError: a folder or a file cannot be written, or the block did not write one of them.
         """
-        parts = [self._part(path) for path in paths]
+        parts: list[Path] = []
         artifacts = []
         try:
+            parts.extend(map(self._part, paths))  # one by one: those that were made are removed when one cannot be
             yield parts
             for path, part in zip(paths, parts, strict=True):
                 if not part.exists():
@@ -120,9 +122,6 @@ class Context:
                 artifacts.append(Artifact(self.shown(path), part.stat().st_size))
             rename_together({part: target_of(self.path(path)) for part, path in zip(parts, paths, strict=True)})
         except BaseException as error:
-            for part in parts:
-                with suppress(OSError):
-                    part.unlink()
             if not isinstance(error, OSError):
                 raise
             suspects = [path for path, part in zip(paths, parts, strict=True) if error.filename in (part, str(part))]
@@ -133,22 +132,20 @@ class Context:
             if not suspects:
                 raise
             raise self._cannot_write(suspects[0], error) from error
+        finally:
+            for part in parts:
+                remove_part(part)
         self.artifacts += artifacts
 
     def _part(self, path: str | Path) -> Path:
-        """The temporary file of an output. What earlier attempts left when they were killed goes: none of them lives any more.
-
-        The names say whose they are, unlike those in `files`: an attempt that is killed removes nothing, so the next one has to know them.
-        """
+        """The temporary file of an output. What earlier attempts left when they were killed goes: none of them lives any more."""
         target = target_of(self.path(path))
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
-            for attempt in range(1, self.attempt + 1):
-                part = target.with_name(f".{target.name}.{attempt}.part")
-                part.unlink(missing_ok=True)
+            remove_left_parts(target, again=self.attempt > 1)
+            return make_part(target)
         except OSError as error:
             raise self._cannot_write(path, error) from error
-        return part
 
     def _cannot_write(self, path: str | Path, error: OSError) -> ActionError:
         return ActionError(f"cannot write `{self.shown(path)}`: {reason_of(error)}", reason="output")

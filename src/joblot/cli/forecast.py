@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import msgspec
 
 from joblot.core import graph
+from joblot.errors import StateError
+from joblot.files import open_own
 from joblot.journal.folder import past_runs
 from joblot.reports.peaks import unreadable
 from joblot.units import format_duration
@@ -18,7 +20,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from joblot.core.plan import Plan
-    from joblot.errors import StateError
 
 _NAMED: Final = 12
 _UNKNOWN: Final = -1.0
@@ -144,7 +145,7 @@ def _read(plan: Plan, run_id: str, report: Path, warn: Callable[[StateError], No
     bundles: dict[int, int] = {}
     known, line = 0, b""
     try:
-        with report.open("rb") as file:
+        with os.fdopen(open_own(report), "rb") as file:
             for line in file:
                 if line.startswith(_JOB):
                     reported = decode(line.rstrip().removesuffix(b","))
@@ -158,7 +159,7 @@ def _read(plan: Plan, run_id: str, report: Path, warn: Callable[[StateError], No
             raise msgspec.DecodeError("Input data was truncated")
     except FileNotFoundError:  # the run has not ended
         return None
-    except (OSError, msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except (OSError, StateError, msgspec.MsgspecError, UnicodeDecodeError) as error:
         warn(unreadable(report, error))
         return None
     return _Past(run_id, took, known, bundles)

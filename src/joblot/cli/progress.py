@@ -13,6 +13,7 @@ from joblot.cli.eventtext import event_lines
 from joblot.cli.tail import last_lines
 from joblot.core import events as ev
 from joblot.core.model import FINAL, STATES
+from joblot.errors import StateError
 from joblot.reports.report import Report
 from joblot.reports.text import one_line, plain, taking_part
 from joblot.units import format_duration
@@ -205,7 +206,10 @@ class PlainProgress:
         if self._folder is None or self._detailed > DETAILED:
             return
         path = self._folder.log_path(name, attempt)
-        lines = last_lines(path, LOG_LINES)
+        try:
+            lines = last_lines(path, LOG_LINES)
+        except StateError:  # the job has put something else in its place, which is no reason to end the run
+            return
         if [line.removeprefix("error: ") for line in lines] not in ([], [why]):
             self._show([f"  the end of `{path}`:", *(f"  | {line}" for line in lines)])
 

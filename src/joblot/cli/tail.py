@@ -1,11 +1,13 @@
-"""The end of a file, and what is added to it, without anything that could drive a terminal."""
+"""The end of a log, and what is added to it, without anything that could drive a terminal."""
 
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, BinaryIO, Final
 
+from joblot.errors import StateError
 from joblot.executors.spool import omission_line
+from joblot.files import LOG_FILE, open_own, reason_of
 from joblot.reports.text import plain
 
 if TYPE_CHECKING:
@@ -20,7 +22,7 @@ _MOST_AT_ONCE: Final = 1 << 26
 def last_lines(path: Path, count: int) -> list[str]:
     """The last lines of a text file, of its last 64 KiB at most; empty when there is no such file."""
     try:
-        with path.open("rb") as file:
+        with _open(path) as file:
             size = file.seek(0, os.SEEK_END)
             file.seek(max(size - _BLOCK, 0))
             content = file.read()
@@ -33,9 +35,17 @@ def last_lines(path: Path, count: int) -> list[str]:
 
 
 def blocks(path: Path) -> Iterator[str]:
-    """A text file in pieces of whole lines, so that a log of any size can be printed; a longer line than 1 MiB is cut."""
+    """A log in pieces of whole lines, so that one of any size can be printed; a longer line than 1 MiB is cut.
+
+    Raises:
+        StateError: it cannot be read.
+    """
     rest = b""
-    with path.open("rb") as file:
+    try:
+        file = _open(path)
+    except OSError as error:
+        raise StateError(f"cannot read `{path}`: {reason_of(error)}") from None
+    with file:
         while block := file.read(_BLOCK):
             content = rest + block
             cut = content.rfind(b"\n") + 1 or (len(content) if len(content) > _LONG else 0)
@@ -44,6 +54,10 @@ def blocks(path: Path) -> Iterator[str]:
                 yield plain(content[:cut].decode("utf-8", errors="replace"))
     if rest:
         yield plain(rest.decode("utf-8", errors="replace"))
+
+
+def _open(path: Path) -> BinaryIO:
+    return os.fdopen(open_own(path, above=LOG_FILE), "rb")
 
 
 class Follower:
@@ -75,7 +89,7 @@ class Follower:
         """What has been added. The middle of a log that grew too large was given back and is a hole: one line stands for it."""
         parts: list[bytes] = []
         try:
-            with self.path.open("rb") as file:
+            with _open(self.path) as file:
                 end = file.seek(0, os.SEEK_END)
                 while self._offset < end and sum(map(len, parts)) < _MOST_AT_ONCE:
                     start, stop = _next_span(file.fileno(), self._offset, end)

@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Struct
 
 from joblot.cluster.messages import Claim
-from joblot.files import replace_file
+from joblot.files import read_own, replace_file
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -64,6 +64,6 @@ def read(run_dir: Path | None) -> SessionRecord | None:
     if run_dir is None:
         return None
     try:
-        return msgspec.json.decode((run_dir / FILE).read_bytes(), type=SessionRecord)
+        return msgspec.json.decode(read_own(run_dir / FILE), type=SessionRecord)
     except (OSError, msgspec.MsgspecError):
         return None

@@ -27,7 +27,7 @@ from joblot.executors.shortage import Shortage
 from joblot.executors.spool import collect_orphan, link_log, path_of, remove_early_log
 from joblot.executors.worker import HASH_OUTPUTS, SPIN_BELOW_S, Spin, Worker
 from joblot.executors.worker_handle import BrokenFrameError, WorkerHandle, crash_outcome
-from joblot.files import system_error
+from joblot.files import make_private_folder, system_error
 from joblot.outputs import Hashes
 
 if TYPE_CHECKING:
@@ -654,7 +654,7 @@ class LocalExecutor:
             return
         final = self._logs / self._context.plan.name(attempt.job) / f"{attempt.number}.log"
         spool = path_of(self._logs, f"worker-{worker.ident}")
-        final.parent.mkdir(parents=True, exist_ok=True)
+        make_private_folder(final.parent)
         try:
             os.link(spool, final)
             worker.early_log = final

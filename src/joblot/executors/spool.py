@@ -15,7 +15,7 @@ import os
 import sys
 from typing import TYPE_CHECKING, Final
 
-from joblot.files import replace_file
+from joblot.files import make_private_folder, open_plain, replace_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -46,16 +46,16 @@ class Spool:
         if fresh:
             self._renew()
         else:
-            self.fd = os.open(self._path, os.O_RDWR | os.O_APPEND | os.O_CLOEXEC)
+            self.fd = open_plain(self._path, os.O_RDWR | os.O_APPEND)
 
     def _renew(self) -> None:
         """Open a fresh file. Where none can be made what is printed is lost, which is no reason to end the attempts."""
         if self.fd >= 0:
             os.close(self.fd)  # first, since there may be no other free descriptor
             self.fd = -1
-        flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
+        flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
         try:
-            self._path.parent.mkdir(0o700, parents=True, exist_ok=True)
+            make_private_folder(self._path.parent)
             self._path.unlink(missing_ok=True)
             self.fd = os.open(self._path, flags, 0o600)
         except OSError as error:
@@ -102,13 +102,13 @@ class Spool:
         except FileExistsError:
             pass  # it got its name while it ran
         except FileNotFoundError:
-            final.parent.mkdir(parents=True, exist_ok=True)
+            make_private_folder(final.parent)
             os.link(self._path, final)
 
     def _write(self, final: Path, size: int) -> None:
         """Write what is kept of the log to a file of its own, without secrets. Not forced to disk: the warden would wait for it."""
-        final.parent.mkdir(parents=True, exist_ok=True)
-        replace_file(final, self._kept_pieces(size), mode=0o600, forced=False)
+        make_private_folder(final.parent)
+        replace_file(final, self._kept_pieces(size), above=0, forced=False)
 
     def _kept_pieces(self, size: int) -> Iterator[bytes]:
         if size <= self._cap:
@@ -204,7 +204,7 @@ def trim_file(path: Path, cap: int) -> int:
     try:
         if os.stat(path).st_size <= cap // 2:
             return 0
-        fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        fd = open_plain(path, os.O_RDWR)
     except OSError:
         return 0  # there is none yet, or it has just become a log
     try:
@@ -236,7 +236,7 @@ def link_log(logs: Path, job: str, number: int, others: Iterable[tuple[str, int]
     for name, attempt in others:
         final = logs / name / f"{attempt}.log"
         try:
-            final.parent.mkdir(parents=True, exist_ok=True)
+            make_private_folder(final.parent)
             os.link(first, final)
         except OSError:
             pass  # this file system has no hard links: the log has the first name only
@@ -246,7 +246,7 @@ def write_log(logs: Path, job: str, number: int, log: bytes) -> None:
     """Write the log of an attempt that ran on another machine."""
     final = logs / job / f"{number}.log"
     try:
-        final.parent.mkdir(parents=True, exist_ok=True)
-        replace_file(final, [log], mode=0o600, forced=False)
+        make_private_folder(final.parent)
+        replace_file(final, [log], above=0, forced=False)
     except OSError:
         pass  # the disk is full: its log is lost, nothing else

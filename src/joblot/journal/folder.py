@@ -18,8 +18,17 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 import msgspec
 
-from joblot.errors import NoRunsError, RunHeldError, StateError
-from joblot.files import reason_of, replace_file
+from joblot.errors import NoRunsError, RunHeldError, StateError, UntrustedError
+from joblot.files import (
+    RUN_FILE,
+    check_kinds,
+    check_own_file,
+    check_own_folder,
+    make_own_folder,
+    open_own,
+    reason_of,
+    replace_file,
+)
 from joblot.journal.codec import NOT_JSON
 from joblot.journal.mounts import MOUNTS, network_type
 from joblot.journal.runfile import RunFile
@@ -32,6 +41,10 @@ if TYPE_CHECKING:
 
 DEFAULT: Final = ".joblot"
 JOURNAL_FILE: Final = "journal.db"
+_RUN_FILES: Final = frozenset(
+    {EVENTS_FILE, "plan.json", "report.json", "lock", "selection.json", "cluster.json", "found.jsonl"}
+)
+_RUN_FOLDERS: Final = frozenset({"live", "logs", "partial"})
 _TRIES: Final = 10
 _TRY_AGAIN_S: Final = 0.01
 
@@ -57,14 +70,15 @@ def past_runs(path: str | Path | None, *, needed: bool = True) -> Iterator[State
 
     Raises:
         StateError: there is a journal, and it cannot be read.
+        UntrustedError: the folder is not the user's own alone, `needed` or not.
     """
     folder, state = None, state_path(path)
     try:
         folder = StateFolder(state, read_only=True)
     except NoRunsError:
         pass
-    except StateError:
-        if needed:
+    except StateError as error:
+        if needed or isinstance(error, UntrustedError):
             raise
     try:
         yield folder
@@ -112,6 +126,7 @@ class StateFolder:
 
     Raises:
         NoRunsError: it is only to be read, and nothing has run there.
+        UntrustedError: somebody else owns it or may write to it, and the user's settings do not name it.
         StateError: the folder cannot be made or used.
     """
 
@@ -146,7 +161,10 @@ class StateFolder:
 
     def _has_journal(self) -> bool:
         try:
-            return (self.path / JOURNAL_FILE).exists()
+            check_own_folder(self.path)
+            return check_own_file(self.path / JOURNAL_FILE, self.path, "journal ")
+        except (FileNotFoundError, NotADirectoryError):
+            return False
         except OSError as error:
             raise StateError(
                 f"cannot read the state folder `{self.path}`: {reason_of(error)}", hint="choose another with `--state`"
@@ -155,10 +173,11 @@ class StateFolder:
     def _make(self) -> None:
         try:
             if not self.path.is_dir():
-                self.path.mkdir(parents=True, mode=0o700)
+                self.path.mkdir(parents=True, exist_ok=True, mode=0o700)  # somebody else may just have made it
+            check_own_folder(self.path)
             ignore = self.path / ".gitignore"
-            if not ignore.exists():
-                replace_file(ignore, [b"*\n"], forced=False)
+            if not os.path.lexists(ignore):
+                replace_file(ignore, [b"*\n"], above=1, forced=False)
         except OSError as error:
             raise StateError(
                 f"cannot make the state folder `{self.path}`: {reason_of(error)}",
@@ -177,10 +196,11 @@ class StateFolder:
         """
         folder = self.run_folder(run_id)
         try:
-            folder.path.mkdir(parents=True, exist_ok=True)
+            make_own_folder(folder.path, above=RUN_FILE)
+            check_kinds(folder.path, _RUN_FILES, _RUN_FOLDERS)
             return Hold(run_id, folder)
         except OSError as error:
-            raise StateError(f"cannot write to `{folder.path}`: {reason_of(error)}") from None
+            raise StateError(f"cannot write to `{error.filename or folder.path}`: {reason_of(error)}") from None
 
     def is_held(self, run_id: str) -> bool:
         """Whether a live process drives the run."""
@@ -241,7 +261,7 @@ class Hold:
     def __init__(self, run_id: str, folder: RunFolder) -> None:
         self.run_id = run_id
         self.folder = folder
-        self._fd = os.open(folder.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self._fd = open_own(folder.lock, os.O_RDWR | os.O_CREAT)
         if not self._take():
             who = _read_owner(self._fd)
             os.close(self._fd)
@@ -298,11 +318,17 @@ def owner() -> dict[str, Any]:
 
 
 def holder(lock: Path) -> dict[str, Any] | None:
-    """Who holds a lock file, or None when nobody does."""
+    """Who holds a lock file, or None when nobody does.
+
+    Raises:
+        UntrustedError: it is not the user's own, or no file.
+    """
     try:
-        fd = os.open(lock, os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:
+        fd = open_own(lock)
+    except (FileNotFoundError, PermissionError, IsADirectoryError):
         return None
+    except OSError as error:
+        raise StateError(f"cannot read `{lock}`: {reason_of(error)}", hint="move it away") from None
     try:
         return None if locked(fd, fcntl.LOCK_SH) else _read_owner(fd)
     finally:

@@ -15,6 +15,8 @@ from msgspec import Raw, Struct
 
 from joblot.core.provenance import LastSuccess
 from joblot.digest import blake2b
+from joblot.errors import UntrustedError
+from joblot.files import open_own, read_own
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -51,19 +53,16 @@ class NotedSuccesses:
         for one in successes:
             body = _encode(_Line(one.job, Raw(one.parts), Raw(one.files), Raw(one.result or _NONE), one.run, one.at))
             lines.append(b"%b %b" % (_hash(body), body))
-        with suppress(OSError):
+        with suppress(OSError, UntrustedError):
             if self._fd < 0:
-                flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
-                self._fd = os.open(self._path, flags, 0o600)
+                self._fd = open_own(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, above=1)
             os.write(self._fd, b"\n".join((*lines, b"")))
 
     def read(self) -> dict[str, LastSuccess]:
         """Those that are there, by job, the last one of each; without lines that are not as they were written."""
         try:
-            fd = os.open(self._path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
-            with os.fdopen(fd, "rb") as file:
-                return {one.job: one for one in _sound(file.read().split(b"\n"))}
-        except OSError:
+            return {one.job: one for one in _sound(read_own(self._path, above=1).split(b"\n"))}
+        except (OSError, UntrustedError):
             return {}
 
     def left(self) -> list[LastSuccess]:
@@ -73,8 +72,12 @@ class NotedSuccesses:
     def clear(self) -> None:
         """The database has them, and will be given those that are added from now on."""
         self._ours = True
-        with suppress(OSError):
-            os.truncate(self._path, 0)
+        with suppress(OSError, UntrustedError):
+            fd = open_own(self._path, os.O_WRONLY, above=1)
+            try:
+                os.ftruncate(fd, 0)
+            finally:
+                os.close(fd)
 
     def close(self) -> None:
         """Let go of the file, and remove it when nothing waits in it."""

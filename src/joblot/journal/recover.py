@@ -20,7 +20,7 @@ from joblot.core.events import SCHEMA
 from joblot.core.fan_out import count_jobs
 from joblot.digest import blake2b
 from joblot.errors import StateError
-from joblot.files import atomic_write, reason_of, remove_parts, replace_file
+from joblot.files import atomic_write, check_own_folder, read_own, reason_of, remove_parts, replace_file
 from joblot.journal.codec import CHAIN_START, NOT_JSON, jsonl_line, link
 from joblot.journal.folder import JOURNAL_FILE, Hold, RunFolder, is_text
 from joblot.journal.runfile import read_lines
@@ -33,7 +33,7 @@ from joblot.journal.sqlite import (
     SqliteJournal,
     has_lines,
     keep_aside,
-    refuse_device,
+    refuse_what_is_no_file,
     run_info,
     sql,
     text_or_bytes,
@@ -93,6 +93,8 @@ def recover(state: Path, run_id: str | None = None) -> Recovery:
         StateError: there is nothing to recover from, or the disk does not take it.
         RunHeldError: a live process drives one of the runs.
     """
+    with suppress(OSError):  # where there is none, there is nothing to recover
+        check_own_folder(state)
     old = _OldJournal(state / JOURNAL_FILE)
     try:
         with closing(old), ExitStack() as holds:
@@ -126,6 +128,8 @@ def _hold(run_id: str, folders: dict[str, RunFolder], holds: ExitStack) -> str:
             holds.callback(Hold(run_id, folders[run_id]).release)
         except OSError as error:
             return _refused("write to", folders[run_id].lock, error)
+        except StateError as error:
+            return error.message
     return ""
 
 
@@ -160,7 +164,7 @@ class _OldJournal:
         self.sound = False
         self._path = path
         self._db: sqlite3.Connection | None = None
-        refuse_device(path)
+        refuse_what_is_no_file(path)
         if path.exists():
             with suppress(sqlite3.Error):
                 self._db = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
@@ -258,9 +262,11 @@ class _Run:
         faults = []
         if self._folder is not None:
             try:
-                copies["plan.json"] = self._folder.plan.read_bytes()
+                copies["plan.json"] = read_own(self._folder.plan)
             except FileNotFoundError:
                 pass
+            except StateError as error:
+                faults.append(error.message)
             except OSError as error:
                 faults.append(_refused("read", self._folder.plan, error))
         fingerprint = _fingerprint(self.rows)
@@ -323,9 +329,12 @@ class _Run:
         if self._folder is not None:
             try:
                 kept = self._renew(self._folder)
-            except OSError as error:
+            except (OSError, StateError) as error:
+                lost = (
+                    error.message if isinstance(error, StateError) else _refused("write to", self._folder.path, error)
+                )
                 hint = "what was found is in the journal; mend that, and recover again"
-                return Recovered(self.run_id, lost=_refused("write to", self._folder.path, error), hint=hint)
+                return Recovered(self.run_id, lost=lost, hint=hint)
         in_journal = self._in_journal if self._old_row is not None else 0
         return Recovered(
             self.run_id, len(self.rows), in_journal, self._in_file, self._beyond, self._plan_from, str(kept or "")
@@ -410,7 +419,7 @@ def _replace_journal(path: Path, old: _OldJournal, runs: list[_Run]) -> Path | N
     """Make a new journal of all runs and put it in the old one's place. Returns where the old one is."""
     remove_parts(path.parent)  # nobody else writes there: every run is held
     kept = None
-    with atomic_write(path) as part:
+    with atomic_write(path, mode=0o600) as part:
         SqliteJournal(part, durability="full").close()
         database = sqlite3.connect(part, isolation_level=None)
         try:

@@ -16,7 +16,7 @@ import msgspec
 from msgspec import Raw, Struct
 
 from joblot.errors import JournalWriteError, StateError
-from joblot.files import force_to_disk, reason_of
+from joblot.files import force_to_disk, open_own, reason_of
 from joblot.journal.codec import CHAIN_START, NOT_JSON, jsonl_line, link
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def read_rows(path: Path, after: tuple[int, bytes] = (1, CHAIN_START)) -> Iterat
 def read_lines(path: Path) -> Iterator[Row | None]:
     """Every line of a file as a record, None for one that is none. Whether a record is what was written is not checked."""
     try:
-        file = path.open("rb")
+        file = os.fdopen(open_own(path), "rb")
     except FileNotFoundError:
         return
     except OSError as error:
@@ -97,7 +97,7 @@ class RunFile:
 
     def __init__(self, path: Path, *, durability: Literal["normal", "full"], beside: Sequence[Path] = ()) -> None:
         self.path = path
-        self._fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self._fd = open_own(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
         self._size = os.fstat(self._fd).st_size
         self._torn = False
         self._full = durability == "full"

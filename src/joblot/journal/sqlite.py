@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import time
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
@@ -22,7 +23,7 @@ import msgspec
 from joblot.core.events import SCHEMA, Record
 from joblot.core.provenance import LastSuccess
 from joblot.errors import JournalDamagedError, JournalWriteError, NoRunsError, StateError
-from joblot.files import replace_file
+from joblot.files import check_own_file, open_own, replace_file
 from joblot.journal import Journal, Request, RunInfo
 from joblot.journal.codec import CHAIN_START, NOT_JSON, encode_events, jsonl_line, link, verified
 from joblot.journal.noted import NotedSuccesses
@@ -48,6 +49,8 @@ SEQ_MASK: Final = (1 << SEQ_BITS) - 1
 _ALL: Final = -1
 _INFO: Final = ("run_id", "batch", "source", "jobs", "status", "started_at", "ended_at")
 EVENTS_FILE: Final = "events.jsonl"
+_BESIDE: Final = ("", "-wal", "-shm", "-journal")
+"""The ends of the names of a journal's files."""
 READ_FAULTS: Final = (sqlite3.Error, UnicodeDecodeError)
 """What reading a damaged file raises: texts that are none any more come as the second."""
 
@@ -80,7 +83,10 @@ class SqliteJournal(Journal):
         self._group: list[tuple[int, float, bytes, bytes]] = []
         self._group_at = 0.0
         self._noted: dict[str, NotedSuccesses] = {}
-        refuse_device(path)
+        refuse_what_is_no_file(path)
+        if not read_only:
+            with suppress(OSError):  # it is there, or SQLite says why it cannot be made
+                os.mknod(path, 0o600)  # SQLite makes its files for everybody, and those beside as this one
         try:
             self._db = self._open(f"file:{_quoted(path)}?mode=ro" if read_only else str(path))
         except READ_FAULTS as error:
@@ -522,14 +528,16 @@ def _identity(path: Path) -> tuple[int, int] | None:
     return status.st_dev, status.st_ino
 
 
-def refuse_device(path: Path) -> None:
-    """Refuse a pipe, or another device, that stands where a journal is to be: SQLite would wait at it for ever.
+def refuse_what_is_no_file(path: Path) -> None:
+    """Refuse a link, a pipe or a device that stands where a journal or a file beside it is to be: SQLite would follow it, or wait for ever.
 
     Raises:
-        StateError: it is one.
+        UntrustedError: one is no file, or not the user's own alone.
     """
-    if path.exists() and not (path.is_file() or path.is_dir()):
-        raise StateError(f"cannot use journal `{path}`: it is not a file", hint="move it away")
+    for name in _BESIDE:
+        with suppress(OSError):  # SQLite says what is wrong in its own words
+            # The journal itself has two names where `recover` was killed just before it put a new one in its place.
+            check_own_file(Path(f"{path}{name}"), path.parent, "journal ", may_have_names=not name)
 
 
 def keep_aside(path: Path, word: str = "damaged") -> Path:
@@ -544,9 +552,11 @@ def keep_aside(path: Path, word: str = "damaged") -> Path:
 
 def has_lines(path: Path, start: int) -> bool:
     """Whether a file has whole lines from an offset on. What a killed write leaves is less than one."""
-    if not path.exists():
+    try:
+        file = os.fdopen(open_own(path), "rb")
+    except FileNotFoundError:
         return False
-    with path.open("rb") as file:
+    with file:
         file.seek(start)
         return any(b"\n" in part for part in iter(lambda: file.read(1 << 20), b""))
 

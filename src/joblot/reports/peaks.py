@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from joblot.errors import StateError
-from joblot.files import reason_of
+from joblot.files import read_own, reason_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -64,10 +64,10 @@ def _rounded(peak: int) -> int:
 
 def _read(report: Path, warn: Callable[[StateError], None]) -> list[_Took]:
     try:
-        return msgspec.json.decode(report.read_bytes(), type=_Past).results
+        return msgspec.json.decode(read_own(report), type=_Past).results
     except FileNotFoundError:  # the run has not ended
         return []
-    except (OSError, msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except (OSError, StateError, msgspec.MsgspecError, UnicodeDecodeError) as error:
         warn(unreadable(report, error))
         return []
 

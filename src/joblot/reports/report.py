@@ -17,7 +17,7 @@ from msgspec import UNSET, Raw, Struct, UnsetType
 from joblot.clock import iso_utc
 from joblot.core.model import Artifact  # noqa: TC001 - a field of a struct
 from joblot.errors import EXIT_JOBS_FAILED, EXIT_OK, EXIT_SIGINT, EXIT_SIGTERM, EXIT_TIME_LIMIT, BatchFailedError
-from joblot.files import write_atomically
+from joblot.files import replace_file, write_atomically
 from joblot.version import __version__
 
 if TYPE_CHECKING:
@@ -292,6 +292,15 @@ class Report:
             JoblotError: the file cannot be written.
         """
         write_atomically(path, self._chunks())
+
+    def keep(self, path: Path) -> None:
+        """Write the report file into the run's own folder.
+
+        Raises:
+            UntrustedError: what stands there is no file.
+            OSError: it cannot be written.
+        """
+        replace_file(path, self._chunks())
 
     def _head(self) -> dict[str, Any]:
         view, counts = self.view, self.view.counts

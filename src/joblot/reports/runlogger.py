@@ -22,7 +22,7 @@ import msgspec
 from joblot.clock import Clock, SystemClock, new_run_id
 from joblot.core import events as ev
 from joblot.errors import EXIT_SIGTERM, JoblotError, UsageError
-from joblot.files import check_writable, make_folder_of, reason_of, write_all
+from joblot.files import append_to, check_writable, reason_of, write_all
 from joblot.reports.runlog import RunLog
 from joblot.reports.text import plain
 
@@ -385,8 +385,7 @@ def _describe(error: BaseException) -> str:
 
 def _open_stream(path: str | Path) -> int:
     try:
-        make_folder_of(Path(path))
-        stream = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o666)
+        stream = append_to(path)
         with suppress(OSError):  # a pipe has no end to look at
             _end_last_line(stream)
     except OSError as error:

@@ -11,7 +11,6 @@ import re
 import sys
 import time
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -24,9 +23,9 @@ from joblot.core.limits import Limits
 from joblot.core.model import RUNNING
 from joblot.core.runstate import RunState
 from joblot.core.selection import Selection, leave_out
-from joblot.errors import ConfigError, JoblotError, StateError, UsageError, did_you_mean
+from joblot.errors import ConfigError, StateError, UsageError, did_you_mean
 from joblot.executors.protocol import RunContext
-from joblot.files import reason_of, write_atomically
+from joblot.files import read_own, reason_of, remove_own_folder, replace_file
 from joblot.journal.codec import NOT_JSON
 from joblot.journal.stored_plan import runnable_plan, sound_plan, stored_config
 from joblot.outputs import Hashes, OutputWatch
@@ -38,6 +37,7 @@ from joblot.runner.values import Values
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
 
     from joblot.core.commands import Decision
     from joblot.core.fan_out import Making
@@ -348,9 +348,9 @@ class _Driver:
         journal.summarise(self._run_id, status=report.status, ended_at=ended_at, counts=report.counts)
         if self._hold is not None:
             try:
-                report.write(self._hold.folder.report)
-            except JoblotError as error:  # the journal has all that it says
-                self._warn(error.message)
+                report.keep(self._hold.folder.report)
+            except OSError as error:  # the journal has all that it says
+                self._warn(f"cannot write `{self._hold.folder.report}`: {reason_of(error)}")
         return report
 
     def _report(self, view: LiveView) -> Report:
@@ -439,18 +439,19 @@ class _Driver:
             return
         path = self._hold.folder.path / SELECTION_FILE
         if self._selection:
-            write_atomically(path, [msgspec.json.encode(self._selection)])
+            replace_file(path, [msgspec.json.encode(self._selection)])
         else:
             path.unlink(missing_ok=True)  # of a run of the same id that never began
 
     def _noted_selection(self) -> Selection:
         assert self._hold is not None
         path = self._hold.folder.path / SELECTION_FILE
-        if path.exists():
-            try:
-                self._selection = msgspec.json.decode(path.read_bytes(), type=Selection)
-            except NOT_JSON as error:
-                raise StateError(f"`{path}` is damaged: {error}", hint="nothing has run: begin a new run") from None
+        try:
+            self._selection = msgspec.json.decode(read_own(path), type=Selection)
+        except FileNotFoundError:
+            pass  # all were
+        except NOT_JSON as error:
+            raise StateError(f"`{path}` is damaged: {error}", hint="nothing has run: begin a new run") from None
         return self._selection
 
     def _attach(self, plan: bytes = b"") -> None:
@@ -474,7 +475,7 @@ class _Driver:
             self._watch.close(ended=False)
         if self._hold is not None:
             # Whoever does not hold the run must leave these to the one who does.
-            _remove_flat(self._hold.folder.path / "live")
+            remove_own_folder(self._hold.folder.path / "live")
             self._hold.release()
         if self._claims is not None:
             self._claims.close()
@@ -551,16 +552,6 @@ def _faults_in_one_line() -> Iterator[None]:
         what = "the system refused what the run needs" if error.filename is None else f"cannot use `{error.filename}`"
         hint = "nothing recorded is lost; `joblot resume` goes on from there"
         raise StateError(f"{what}: {reason_of(error)}", hint=hint) from error
-
-
-def _remove_flat(folder: Path) -> None:
-    """Remove a folder of plain files, if it is there."""
-    try:
-        for entry in os.scandir(folder):
-            Path(entry.path).unlink()
-        folder.rmdir()
-    except OSError:
-        pass  # it was not there, or something holds on to it: the next run of the same id clears it
 
 
 def _unsuccessful(state: RunState) -> list[int]:

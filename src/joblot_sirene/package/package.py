@@ -7,6 +7,7 @@ nor what was done to them.
 from __future__ import annotations
 
 import json
+import shutil
 from contextlib import contextmanager
 from fnmatch import fnmatchcase
 from glob import escape
@@ -101,7 +102,7 @@ def write(folder: Path, result: Result, origin: Origin, ctx: Context) -> dict[st
     names = [CSV, PARQUET, DICTIONARY, *optional, log, SUMS, MANIFEST]
     # rows of people must not stay behind: neither those of an attempt that was killed, nor (below) files of another profile
     for path in leftovers(folder, [*names, *OPTIONAL]):
-        path.unlink(missing_ok=True)
+        remove_leftover(path)
     with write_errors(folder), ctx.outputs(*(folder / name for name in names)) as paths:
         parts = dict(zip(names, paths, strict=True))
         write_csv(_frames(frame), parts[CSV], separator=job.output.delimiter, bom=job.output.bom)
@@ -121,7 +122,7 @@ def write(folder: Path, result: Result, origin: Origin, ctx: Context) -> dict[st
 
 
 def leftovers(folder: Path, names: Iterable[str]) -> Iterator[Path]:
-    """Unfinished files that an attempt at writing some files left behind when it was killed: whole rows of people may be in them."""
+    """What an attempt at writing some files left behind when it was killed, files or folders: whole rows of people may be in them."""
     by_folder: dict[Path, list[str]] = {}
     for path in (folder / name for name in names if "\0" not in name and (folder / name).name):
         by_folder.setdefault(path.parent, []).append(f".{escape(path.name)}.*.part")
@@ -129,6 +130,14 @@ def leftovers(folder: Path, names: Iterable[str]) -> Iterator[Path]:
         for part in sorted(parent.glob(".*.part")):
             if any(fnmatchcase(part.name, pattern) for pattern in patterns):
                 yield part
+
+
+def remove_leftover(path: Path) -> None:
+    """Remove an unfinished file, or the folder that it stands in."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from joblot import reason_of
 from joblot_sirene.errors import SireneError
-from joblot_sirene.package.package import LOGS, MANIFEST, SUMS, leftovers
+from joblot_sirene.package.package import LOGS, MANIFEST, SUMS, leftovers, remove_leftover
 from joblot_sirene.register import privacy
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def _remove(folder: Path, manifest: dict[str, Any]) -> None:
     """Remove the files of a dataset, the manifest last: a dataset that was removed in part is removed wholly the next time."""
     try:
         for path in _removable(folder, manifest):
-            path.unlink(missing_ok=True)
+            remove_leftover(path)
         (folder / MANIFEST).unlink(missing_ok=True)
     except OSError as error:
         raise SireneError(f"cannot remove `{error.filename}`: {reason_of(error)}") from None
@@ -76,11 +76,13 @@ def _removable(folder: Path, manifest: dict[str, Any]) -> list[Path]:
     names = [str(file["path"]) for file in manifest["files"] if isinstance(file, dict) and "path" in file]
     logs = folder / LOGS
     paths = [folder / name for name in [*names, SUMS] if "\0" not in name]
-    paths += [*logs.glob("*.jsonl"), *logs.glob(".*.part")] if logs.is_dir() else []
+    paths += logs.glob("*.jsonl") if logs.is_dir() else []
+    paths = [path for path in paths if not _is_folder(path)]
+    paths += logs.glob(".*.part") if logs.is_dir() else []
     paths += leftovers(folder, [*(name for name in names if name == Path(name).name), SUMS, MANIFEST])
     # a manifest may come from anywhere: nothing outside its folder is removed, neither by `..` nor through a link
     root = os.path.realpath(folder)
-    return [path for path in paths if Path(os.path.realpath(path.parent)).is_relative_to(root) and not _is_folder(path)]
+    return [path for path in paths if Path(os.path.realpath(path.parent)).is_relative_to(root)]
 
 
 def _is_folder(path: Path) -> bool:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final, Literal
 import msgspec
 import polars as pl
 
+from joblot import atomic_write
 from joblot_sirene.register.layout import COLUMNS, ESTABLISHMENT_LAYOUTS, HISTORY_COLUMNS, UNIT_COLUMNS, UNIT_LAYOUTS
 from joblot_sirene.register.naf import CODE_COLUMN
 from joblot_sirene.register.privacy import MASK, MASKED_COLUMNS, NAME_COLUMNS, PERSON_COLUMNS, UNIT_NAME_COLUMNS
@@ -501,15 +502,16 @@ def _write(
 ) -> None:
     formats: dict[str, Format] = {".parquet": "parquet", ".csv": "csv", ".zip": "zip"}
     chosen = format or formats.get(path.suffix)
-    if chosen == "parquet":
-        _write_parquet(path, {name: _TYPES[kind] for name, kind in types.items()}, slices)
-    elif chosen == "csv":
-        with path.open("wb") as file:
-            _write_csv(file, slices, delimiter)
-    elif chosen == "zip":
-        _write_zip(path, slices, delimiter, member)
-    else:
+    if chosen is None:
         raise ValueError(f"`{path.name}` ends in none of {', '.join(formats)}: name the format")
+    with atomic_write(path) as part:
+        if chosen == "parquet":
+            _write_parquet(part, {name: _TYPES[kind] for name, kind in types.items()}, slices)
+        elif chosen == "csv":
+            with part.open("wb") as file:
+                _write_csv(file, slices, delimiter)
+        else:
+            _write_zip(part, slices, delimiter, member)
 
 
 def _write_csv(file: IO[bytes], slices: Iterator[pl.DataFrame], delimiter: str) -> None:

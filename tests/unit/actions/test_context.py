@@ -2,12 +2,15 @@ from __future__ import annotations
 
 import errno
 import os
+import re
+import stat
 
 import pytest
 
 from joblot.actions.context import Context
 from joblot.core.model import Artifact, LogLine
 from joblot.errors import ActionError
+from joblot.files import make_part
 
 
 def test_g4_an_output_is_complete_under_its_name_and_recorded(tmp_path):
@@ -15,7 +18,9 @@ def test_g4_an_output_is_complete_under_its_name_and_recorded(tmp_path):
     ctx = Context.for_test(tmp_path, attempt=3)
     with ctx.output("deep/out.txt") as part:
         part.write_text("hello")
-        assert os.listdir(tmp_path / "deep") == [".out.txt.3.part"]
+        (folder,) = (tmp_path / "deep").iterdir()
+        assert re.fullmatch(r"\.out\.txt\.[0-9a-f]{16}\.part", folder.name)
+        assert (part, stat.S_IMODE(folder.stat().st_mode)) == (folder / "out.txt", 0o700)
     assert os.listdir(tmp_path / "deep") == ["out.txt"]
     assert ctx.artifacts == [Artifact("deep/out.txt", 5)]
 
@@ -37,12 +42,22 @@ def test_g4_a_failing_block_leaves_the_old_file_and_no_rubbish(tmp_path):
 
 
 def test_what_an_earlier_crash_left_is_not_appended_to(tmp_path):
-    for attempt in (1, 3):
-        (tmp_path / f".out.{attempt}.part").write_text("rubbish")
+    for number in range(2):
+        make_part(tmp_path / "out").write_text(f"rubbish {number}")
+    (tmp_path / ".other.0123456789abcdef.part").mkdir()
     with Context.for_test(tmp_path, attempt=3).output("out") as part:
         assert not part.exists()
         part.touch()
-    assert os.listdir(tmp_path) == ["out"]
+    assert sorted(os.listdir(tmp_path)) == [".other.0123456789abcdef.part", "out"]
+
+
+def test_what_is_left_of_a_killed_attempt_goes_though_the_process_has_looked_there_before(tmp_path):
+    with Context.for_test(tmp_path).output("first") as part:
+        part.touch()
+    make_part(tmp_path / "out").write_text("of another process, which was killed")
+    with Context.for_test(tmp_path, attempt=2).output("out") as part:
+        part.touch()
+    assert sorted(os.listdir(tmp_path)) == ["first", "out"]
 
 
 def test_an_output_that_was_not_written_or_cannot_be_is_one_line(tmp_path):
@@ -71,9 +86,9 @@ def test_g4_files_that_belong_together_take_their_names_together(tmp_path):
     ctx = Context.for_test(tmp_path)
     with ctx.outputs("a.csv", "deep/a.json") as (table, about):
         table.write_text("1")
-        assert os.listdir(tmp_path / "deep") == []
         about.write_text("22")
-        assert sorted(os.listdir(tmp_path)) == [".a.csv.1.part", "deep"]
+        names = [*os.listdir(tmp_path), *os.listdir(tmp_path / "deep")]
+        assert {name for name in names if not name.startswith(".")} == {"deep"}
     assert (sorted(os.listdir(tmp_path)), os.listdir(tmp_path / "deep")) == (["a.csv", "deep"], ["a.json"])
     assert ctx.artifacts == [Artifact("a.csv", 1), Artifact("deep/a.json", 2)]
 
