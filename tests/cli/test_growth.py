@@ -43,6 +43,17 @@ def test_found_jobs_with_actions_run_again_in_another_process(project):
     assert states(project) == {"list": "success", "n-*": "success", "n-a": "success", "n-b": "success"}
 
 
+def test_the_run_log_says_how_many_jobs_were_found(project):
+    batch(project, LIST, COUNT)
+    assert project("run", "--run-id", "r1", "-q", "--log", "log.json").code == 0
+    told = json.loads(project("show", "r1", "--events", "--json").out)
+    for log in (json.loads((project.path / "log.json").read_text()), told):
+        (found,) = [entry["data"] for entry in log["events"] if entry["event_type"] == "plan_extended"]
+        assert found == {"job": "n-*", "jobs": 2}
+        ended = [entry["data"]["job"] for entry in log["events"] if entry["event_type"] == "attempt_ended"]
+        assert sorted(ended) == ["list", "n-*", "n-a", "n-b"]
+
+
 @pytest.mark.parametrize("fuse", [[], ["--no-fuse"]])
 def test_a_killed_run_goes_on_with_what_it_found(project, fuse):
     project.write(

@@ -20,6 +20,7 @@ if anything was found.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import fcntl
 import json
 import os
@@ -176,7 +177,8 @@ class Strangers:
         """How many were killed. Ends those that live."""
         killed = sum(process.poll() is not None for process in self.processes)
         for process in self.processes:
-            process.kill()
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)  # it leads a session, and one has a child
             process.wait()
         for pid in self.reused:
             try:

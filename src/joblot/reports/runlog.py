@@ -89,6 +89,8 @@ class RunLog:
                 return {"status": self.status, "duration_ms": self.duration_ms, "errors": self.error_count}
             case ev.AttemptEnded():
                 return self._attempt_ended(event)
+            case ev.PlanExtended():
+                return {"job": self._name(event.job), "jobs": event.jobs}
             case _:
                 return self._named(msgspec.to_builtins(event))
 
