@@ -71,6 +71,13 @@ def test_a_second_run_of_a_batch_is_refused(first, arguments, hint):
     assert not (first.path / "elsewhere/runs").exists()
 
 
+def test_what_a_run_is_making_is_not_accepted(first):
+    """It may be half a file."""
+    done = first("accept", "one/joblot.yaml", "fetch")
+    assert (done.code, done.out) == (5, "")
+    assert held(done.err, SAME, ""), done.err
+
+
 @pytest.mark.parametrize(
     ("batch", "output", "path"),
     [

@@ -31,6 +31,7 @@ def command(
     from joblot.cli import batch as batches
     from joblot.cli.ahead import judge_of
     from joblot.clock import SystemClock
+    from joblot.journal.claims import Claims
     from joblot.journal.folder import StateFolder
     from joblot.runner.uptodate import batch_key, matching
 
@@ -42,13 +43,17 @@ def command(
             hint = "its jobs are found, and judged, in a run"
             raise UsageError(f"`{plan.name(job)}` makes nothing itself", hint=hint)
     folder = StateFolder(batches.state_of(output, plan, state))
+    claims = Claims("accept", batch=plan.config.name, folder=plan.config.folder, state=folder.path)
     try:
+        claims.take(plan.makings())  # what a run makes at this moment may be half a file
+        claims.take_in_state()
         judge = judge_of(plan, folder.journal.last_successes(batch_key(plan)), str(folder.path))
         at = SystemClock().wall()
         for job in chosen:
             judge.accept(job, at)
         judge.keep(folder.journal)
     finally:
+        claims.close()
         folder.close()
     names = [plan.name(job) for job in chosen]
     if output.json:
