@@ -178,7 +178,10 @@ def test_settings_of_the_whole_run_must_agree(folder):
 def test_a_variable_is_given_to_each_file_that_declares_it(folder):
     folder.write("c.yaml", 'vars: {other: x}\njobs: [{name: c, run: "echo ${{ vars.other }}"}]')
     config = joblot.load([folder.path / "a.yaml", folder.path / "c.yaml"], vars={"day": "5", "other": "y"})
-    assert [job.run for job in config.jobs][1:] == ["echo ${{ jobs.a.fetch.result.code }} 5 $CODE > a.txt", "echo y"]
+    assert [job.given for job in config.jobs][1:] == [
+        {"vars.day": 5},
+        {"vars.other": "y"},
+    ]
     assert heads(folder, "a.yaml", "c.yaml", vars={"dya": "1"}) == [
         "error: no variable `dya` in any of these 2 files: they have `day`, `other`\nhint: did you mean `day`?"
     ]

@@ -8,7 +8,10 @@ from pathlib import Path
 
 import pytest
 
+import joblot
 from joblot import Batch
+from joblot.config.load import decode
+from joblot.core.plan import expand
 
 HOSTILE = "$(touch PWN; echo 41)"
 
@@ -97,3 +100,21 @@ def test_fuzzer_of_shell_texts_finds_nothing():
     done = subprocess.run([sys.executable, script, "--cases", "2000"], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     assert "executed 0, changed 0\n" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("value", "word"),
+    [("2.50", "2.50"), ("2.5", "2.5"), ("1e3", "1e3"), ("01.10", "01.10"), ("7", "7"), ("true", "true"), ("[1.0, 0x1F]", "1.0 0x1F")],
+)  # fmt: skip
+def test_a_number_is_written_as_the_file_writes_it_also_when_the_plan_was_read_back(tmp_path, value, word):
+    batch = tmp_path / "b.yaml"
+    batch.write_text(f'vars: {{v: {value}}}\njobs: [{{name: a, run: "true; echo ${{{{ vars.v }}}} > out"}}]\n')
+    config = joblot.load(batch)
+    assert decode(expand(config).encoded) == config
+    report = joblot.run(batch, on="inline", state=tmp_path / "state", run_id="r1")
+    assert (report.ok, (tmp_path / "out").read_text()) == (True, f"{word}\n")
+    (tmp_path / "out").unlink()
+    subprocess.run(
+        [sys.executable, "-m", "joblot", "retry", "r1", "--job", "a", "--state", "state"], cwd=tmp_path, check=True
+    )
+    assert (tmp_path / "out").read_text() == f"{word}\n"

@@ -34,7 +34,7 @@ from joblot.core import references as template
 from joblot.core.model import DEFERRABLE, ONCE_ONLY, VARYING, FanOut, FilePosition, JobSpec, Retry, Signature
 from joblot.core.names import is_job_name
 from joblot.core.references import LATER, OF_ITEM, OPENING, Deferred, Reference, TemplateError
-from joblot.core.written import plain, shorten
+from joblot.core.written import RawScalar, plain, shorten
 from joblot.errors import did_you_mean
 
 if typing.TYPE_CHECKING:
@@ -576,7 +576,7 @@ class JobReader(Sink):
         if any(item is MISSING for item in values):
             return MISSING
         pairs = zip(references, values, strict=True)
-        given = {reference.text: item for reference, item in pairs if reference.root not in LATER}
+        given = {reference.text: _as_written(item) for reference, item in pairs if reference.root not in LATER}
         self._note_programs(script.programs, keys)
         return value, given
 
@@ -778,6 +778,15 @@ def _types_decide(kind: Any) -> bool:
     if typing.get_origin(kind) in (typing.Union, types.UnionType):
         return all(_types_decide(member) for member in typing.get_args(kind))
     return False
+
+
+def _as_written(value: Any) -> Any:
+    """A value for a command as the plan stores it: what is written otherwise than Python writes it, such as `01.10`, is a text."""
+    if isinstance(value, list):
+        return [_as_written(item) for item in value]
+    if isinstance(value, RawScalar):
+        return value.value if template.as_text(value.value) == value.text else value.text
+    return plain(value)
 
 
 def _holds_opening(value: Any) -> bool:
