@@ -10,6 +10,7 @@ from joblot.core.provenance import always_runs
 from joblot.core.runstate import RunState
 from joblot.errors import StateError
 from joblot.journal.folder import past_runs
+from joblot.journal.place import shared_folder
 from joblot.outputs import Hashes
 from joblot.runner.uptodate import LASTING_ID, Judge, Verdict, batch_key, matching
 from joblot.runner.values import Values
@@ -46,7 +47,7 @@ def judge_of(plan: Plan, last_successes: Mapping[str, LastSuccess], folder: str,
         if last is not None:
             state.results[job] = last.result
     values = Values(plan, state, LASTING_ID)
-    return Judge(plan, last_successes, Hashes(plan.config.folder, [folder]), values.of, forced=matching(plan, force))
+    return Judge(plan, last_successes, Hashes(plan.config.folder, [shared_folder(), folder]), values.of, forced=matching(plan, force))
 
 
 def _last_successes(plan: Plan, state: str | None) -> tuple[Mapping[str, LastSuccess] | None, str]:

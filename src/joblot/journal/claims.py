@@ -24,6 +24,7 @@ from joblot.digest import blake2b
 from joblot.errors import RunHeldError, StateError
 from joblot.journal.codec import NOT_JSON
 from joblot.journal.folder import described, locked, owner
+from joblot.journal.place import shared_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -238,15 +239,14 @@ def _open_shared() -> int:
     Raises:
         OSError: it cannot be made or is not so.
     """
-    home = os.path.expanduser("~")
-    base = os.environ.get("XDG_STATE_HOME") or f"{home}/.local/state"
+    base, ours = os.path.split(shared_folder())
     if not base.startswith("/"):
         raise FileNotFoundError
     if not os.path.isdir(base):
-        _refuse_others(os.stat(home))
+        _refuse_others(os.stat(os.path.expanduser("~")))
         os.makedirs(base, mode=0o700, exist_ok=True)
     fd = os.open(os.path.realpath(base), _OPEN_FOLDER)
-    for name in ("joblot", FOLDER):
+    for name in (ours, FOLDER):
         try:
             _refuse_others(os.fstat(fd))
             with suppress(FileExistsError):

@@ -42,6 +42,17 @@ def state_of(config: Config, chosen: str | Path | None, warn: Callable[[str], No
     return beside
 
 
+def shared_folder() -> str:
+    """The folder of what the runs of a user share, whatever their state folders are: `joblot` in `$XDG_STATE_HOME` or `~/.local/state`.
+
+    It need not exist. Where the variable holds a relative path it is not used, as its specification asks for.
+    """
+    base = os.environ.get("XDG_STATE_HOME", "")
+    if not base.startswith("/"):
+        base = os.path.expanduser("~/.local/state")  # noqa: PTH111 - no home is no error here
+    return f"{base}/joblot"
+
+
 def _has_runs_of(state: Path, config: Config, warn: Callable[[str], None]) -> bool:
     try:
         folder = StateFolder(state, read_only=True)

@@ -360,9 +360,11 @@ class _Driver:
         return Report(self._plan, view, run_id=self._run_id, log=log)
 
     def _hashes(self) -> Hashes:
+        from joblot.journal.place import shared_folder
+
         run_dir = self._run_dir()
         apart = [] if run_dir is None else [run_dir.parents[1]]
-        return Hashes(self._plan.config.folder, [*apart, *self._options.written])
+        return Hashes(self._plan.config.folder, [shared_folder(), *apart, *self._options.written])
 
     def _run_dir(self) -> Path | None:
         if self._options.state is False:
