@@ -53,6 +53,25 @@ def test_however_the_file_is_called(joblot, away, path, file):
     assert (states(joblot), list(away.iterdir())) == (["srv/.joblot/journal.db"], [])
 
 
+@pytest.mark.parametrize(
+    ("first", "then"),
+    [
+        ("srv/joblot.yaml", "link/joblot.yaml"),
+        ("link/joblot.yaml", "srv/joblot.yaml"),
+        ("link/joblot.yaml", "srv/../link/joblot.yaml"),
+        ("inner/srv/joblot.yaml", "srv/joblot.yaml"),
+        ("link/joblot.yaml", "{root}/srv/joblot.yaml"),
+    ],
+)
+def test_what_is_up_to_date_is_so_by_every_name_of_the_folder(joblot, away, first, then):
+    (joblot.path / "link").symlink_to("srv")
+    (joblot.path / "inner").symlink_to(".")
+    assert joblot("run", "-q", first, cwd=joblot.path).code == 0
+    done = joblot("plan", then.format(root=joblot.path), cwd=joblot.path)
+    assert (done.code, "up to date" in done.out) == (0, True), done.out
+    assert "[cached] a: up to date" in joblot("run", then.format(root=joblot.path), cwd=joblot.path).err
+
+
 def test_several_files_of_one_folder(joblot, away):
     joblot.write("srv/b.yaml", MAKES.replace("made", "b"))
     assert joblot("run", "-q", "../srv/joblot.yaml", "../srv/b.yaml", cwd=away).code == 0

@@ -8,6 +8,7 @@ It knows files, what jobs are made of and the store of last successes; it does n
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import TYPE_CHECKING, Any, Final
 
@@ -57,8 +58,8 @@ NOT_SELECTED: Final = Verdict(False, "not selected")
 
 
 def batch_key(plan: Plan) -> str:
-    """What the successes of a batch are kept under: its folder and its name."""
-    return f"{plan.config.folder}/{plan.config.name}"
+    """What the successes of a batch are kept under: its folder, links followed, and its name."""
+    return f"{os.path.realpath(plan.config.folder)}/{plan.config.name}"
 
 
 def matching(plan: Plan, patterns: Iterable[str]) -> frozenset[int]:
@@ -93,6 +94,7 @@ class Judge:
         forced: Collection[int] = (),
     ) -> None:
         self._plan = plan
+        self._batch = batch_key(plan)
         self._values = values
         self._kept = kept
         self._hashes = hashes
@@ -276,13 +278,13 @@ class Judge:
     def note(self, store: Journal) -> None:
         """Have successes that are not kept yet survive a kill."""
         if self._unnoted:
-            store.note_last_successes(batch_key(self._plan), self._unnoted)
+            store.note_last_successes(self._batch, self._unnoted)
             self._unnoted = []
 
     def keep(self, store: Journal, *, all: bool = True) -> None:
         """Hand over what is new; with `all=False` only when it has become much."""
         if self._fresh and (all or len(self._fresh) >= _KEEP_AT):
-            store.save_last_successes(batch_key(self._plan), self._fresh)
+            store.save_last_successes(self._batch, self._fresh)
             self._fresh = []
 
     def outputs_of(self, job: int) -> list[FileFact]:
