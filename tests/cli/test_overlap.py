@@ -235,6 +235,19 @@ def test_a_run_within_a_job_of_another_may_make_what_that_job_declares(joblot):
     assert (joblot.path / "made.txt").read_text() == "x\n"
 
 
+@pytest.mark.parametrize("place", [".joblot/claims", ".local/state/joblot/claims"])
+def test_a_claim_that_is_another_file_by_a_second_name_is_made_anew(joblot, place):
+    joblot.write("joblot.yaml", f"jobs: [{{name: a, run: 'ls {place} > a.txt', outputs: [a.txt]}}]\n")
+    assert joblot("run", "-q").code == 0
+    name = (joblot.path / "a.txt").read_text().strip()
+    joblot.write("victim", "precious")
+    (joblot.path / place / name).hardlink_to(joblot.path / "victim")
+    done = joblot("run", "-q", "--force")
+    assert (done.code, done.err) == (0, "")
+    assert (joblot.path / "victim").read_text() == "precious"
+    assert (joblot.path / "a.txt").read_text().strip() == name
+
+
 @pytest.mark.parametrize("kind", ["file", "pipe", "link", "stranger's link", "writable for all"])
 def test_a_folder_of_claims_that_cannot_be_used_stands_in_nobodys_way(joblot, kind):
     joblot.write("joblot.yaml", "jobs: [{name: a, run: 'touch a.txt', outputs: [a.txt]}]\n")

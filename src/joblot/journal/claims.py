@@ -22,6 +22,7 @@ from msgspec import Struct
 from joblot.core.fan_out import Making, outputs_of
 from joblot.digest import blake2b
 from joblot.errors import RunHeldError, StateError
+from joblot.files import check_own_folder
 from joblot.journal.codec import NOT_JSON
 from joblot.journal.folder import described, locked, owner
 from joblot.journal.place import shared_folder
@@ -76,6 +77,7 @@ class Claims:
 
         Raises:
             RunHeldError: as `take`.
+            UntrustedError: what is claimed there is not the user's own alone.
         """
         state = self._state
         if state is not None:
@@ -134,6 +136,11 @@ class Claims:
         try:
             if not locked(fd, fcntl.LOCK_EX):
                 raise self._refused(f"another run of batch `{self._batch}` is going on", _claim_in(_lines(fd)))
+            if os.fstat(fd).st_nlink > 1:  # another file by a second name, whose contents are not ours to replace
+                os.unlink(self._name, dir_fd=folder)
+                os.close(fd)
+                fd = os.open(self._name, os.O_RDWR | os.O_CREAT | os.O_EXCL | _CAREFULLY, mode, dir_fd=folder)
+                locked(fd, fcntl.LOCK_EX)
             try:
                 for other, lines in _live(folder, besides=self._name):
                     self._refuse_shared(self._paths, other, lines)
@@ -270,12 +277,18 @@ def _refuse_others(status: os.stat_result) -> None:
 
 
 def _open_in(state: Path) -> int:
-    """The folder of claims in a state folder, open. Who may write to the state folder may claim."""
+    """The folder of claims in a state folder, open. Who may write to the state folder may claim.
+
+    Raises:
+        UntrustedError: somebody else owns it or may write to it, and the state folder is not trusted.
+        OSError: it cannot be made, or is no folder.
+    """
     folder = os.open(state, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         with suppress(FileExistsError):
             os.mkdir(FOLDER, 0o700, dir_fd=folder)
             os.chmod(FOLDER, stat.S_IMODE(os.fstat(folder).st_mode), dir_fd=folder)
+        check_own_folder(state / FOLDER, above=2)
         return os.open(FOLDER, _OPEN_FOLDER, dir_fd=folder)
     finally:
         os.close(folder)
