@@ -304,21 +304,25 @@ def make_private_folder(path: Path) -> None:
 
 
 def check_kinds(folder: Path, files: frozenset[str], folders: frozenset[str]) -> None:
-    """Refuse a folder below a state folder in which one of `files` is a pipe or a device, or one of `folders` is or has in it a link.
+    """Refuse a run's folder in which one of `files` is a pipe or a device, one of `folders` is or has in it a link, or one is not the user's own alone.
 
     Links in the place of `files` are refused where they are opened.
 
     Raises:
         UntrustedError: the first that is not what it should be.
     """
+    root = folder.parents[RUN_FILE - 2]
     with os.scandir(folder) as entries:
         for entry in entries:
             is_folder = entry.is_dir(follow_symlinks=False)
             if entry.name in files and not (is_folder or entry.is_symlink() or entry.is_file()):
                 raise _no_file(entry.path)
+            if entry.name in files and not entry.is_symlink():
+                _check_alone(Path(entry.path), entry.stat(follow_symlinks=False), root)
             if entry.name in folders:
                 if not is_folder:
                     raise UntrustedError(f"cannot use `{entry.path}`: it is not a folder", hint="move it away")
+                _check_alone(Path(entry.path), entry.stat(follow_symlinks=False), root)
                 with os.scandir(entry.path) as inside:
                     link = next((inner.path for inner in inside if inner.is_symlink()), None)
                 if link is not None:

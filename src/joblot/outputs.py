@@ -19,8 +19,8 @@ from msgspec import Struct
 
 from joblot.core.model import ABSENT, Artifact, FileFact
 from joblot.digest import blake2b
-from joblot.errors import JournalWriteError
-from joblot.files import reason_of, target_of, write_all
+from joblot.errors import JournalWriteError, UntrustedError
+from joblot.files import make_own_folder, reason_of, target_of, write_all
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -40,6 +40,8 @@ _YOUNG_NS: Final = 20_000_000
 _YOUNG_WHOLE_S_NS: Final = 2_000_000_000
 """The same where a file system keeps whole seconds, or every other one."""
 _SECOND: Final = 1_000_000_000
+_ASIDE: Final = 6
+"""The folders from where an attempt's outputs are moved up to the state folder: the attempt's own, its job's, `partial`, the run's, `runs`, the state folder."""
 _PART: Final = re.compile(r"\.(joblot-.+|.+\.[0-9a-f]+)\.part", re.DOTALL)
 """Names of joblot's own temporary files: nothing takes them for content."""
 FOUND_FILE: Final = "found.jsonl"
@@ -396,8 +398,9 @@ class OutputWatch:
         if outcome.kind != "ok":
             try:
                 self._clear(outcome.job, outcome.number, before)
-            except OSError as error:
-                why = f"cannot move `{error.filename}` aside: {reason_of(error)}"
+            except (OSError, UntrustedError) as error:
+                what = f"`{error.filename}`" if isinstance(error, OSError) else "outputs"
+                why = f"cannot move {what} aside: {reason_of(error)}"
                 outcome.message = f"{outcome.message}; {why}" if outcome.message else why
 
     def clear_after_crash(self, attempts: Iterable[tuple[int, int, Sequence[FileFact]]], began_at: float) -> None:
@@ -493,7 +496,7 @@ class OutputWatch:
             target = os.path.join(os.path.dirname(path), f".{name}.{number}.part")
         else:
             aside = f"{self._run_dir}/partial/{job}/{number}"
-            os.makedirs(aside, exist_ok=True)
+            make_own_folder(Path(aside), above=_ASIDE)
             target = _unused_path(os.path.join(aside, name))
         try:
             os.rename(path, target)

@@ -149,6 +149,36 @@ STRANGERS = {
         f"{OWNED} `runs/r1/events.jsonl` in it",
         ("show r1", "explain r1 a", "retry r1 --failed --on inline"),
     ),
+    "its logs are another user's": (
+        owned("runs/r1/logs"),
+        f"{OWNED} `runs/r1/logs` in it",
+        ("logs r1", "resume r1 --on inline", "retry r1 --failed --on inline"),
+    ),
+    "everybody may write to its logs": (
+        mode("runs/r1/logs", 0o777),
+        f"{OPEN} `runs/r1/logs` in it",
+        ("logs r1", "resume r1 --on inline"),
+    ),
+    "its plan is another user's": (
+        owned("runs/r1/plan.json"),
+        f"{OWNED} `runs/r1/plan.json` in it",
+        ("resume r1 --on inline", "retry r1 --failed --on inline"),
+    ),
+    "everybody may write to its report": (
+        mode("runs/r1/report.json", 0o666),
+        f"{OPEN} `runs/r1/report.json` in it",
+        ("resume r1 --on inline",),
+    ),
+    "what is claimed is another user's": (
+        owned("claims"),
+        f"{OWNED} `claims` in it",
+        ("run -q b.json --run-id r2 --on inline", "resume r1 --on inline", "replay r1 a", "accept b.json a"),
+    ),
+    "everybody may claim": (
+        mode("claims", 0o777),
+        f"{OPEN} `claims` in it",
+        ("run -q b.json --run-id r2 --on inline", "resume r1 --on inline", "replay r1 a", "accept b.json a"),
+    ),
     "a log is another user's": (owned("runs/r1/logs/a/1.log"), f"{OWNED} `runs/r1/logs/a/1.log` in it", ("logs r1",)),
 }
 
@@ -364,6 +394,17 @@ def test_a_job_that_makes_a_pipe_in_the_runs_folder_does_not_hold_up_its_end(job
     expected = (4, ["error: cannot use `DIR/.joblot/runs/r2/report.json`: it is not a file", "hint: move it away"])
     assert (code, lines) == (expected if name == "report.json" else (0, []))
     assert joblot.errors("ls")[0] == 0
+
+
+def test_what_a_failed_attempt_leaves_is_not_moved_through_a_link(joblot):
+    victims = joblot.path / "victims"
+    victims.mkdir()
+    plant = "mkdir -p .joblot/runs/r2/partial/a; ln -s $PWD/victims .joblot/runs/r2/partial/a/1"
+    (joblot.path / "b.json").write_text(BATCH.replace("echo said", f"touch out; {plant}"))
+    code, lines = joblot.errors("run -q b.json --run-id r2 --on inline")
+    assert (code, lines, os.listdir(victims)) == (1, [], [])
+    shown = joblot("show r2")[1].replace(str(joblot.path), "DIR")
+    assert "cannot move `DIR/.joblot/runs/r2/partial/a/1` aside: too many levels of symbolic links" in shown
 
 
 # --- elsewhere ----------------------------------------------------------------------------------------

@@ -596,7 +596,7 @@ def test_leftovers_that_cannot_be_moved_are_named(tmp_path):
     (world.run_dir / "partial").write_text("a file where a folder should be")
     world.write("f")
     outcome = world.end("exit", message="exit status 1")
-    assert outcome.message == f"exit status 1; cannot move `{world.run_dir}/partial/a` aside: not a directory"
+    assert outcome.message == f"exit status 1; cannot move `{world.run_dir}/partial` aside: not a directory"
     assert world.left() == ["f"]
 
 
