@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 
@@ -70,6 +71,18 @@ def test_what_is_up_to_date_is_so_by_every_name_of_the_folder(joblot, away, firs
     done = joblot("plan", then.format(root=joblot.path), cwd=joblot.path)
     assert (done.code, "up to date" in done.out) == (0, True), done.out
     assert "[cached] a: up to date" in joblot("run", then.format(root=joblot.path), cwd=joblot.path).err
+
+
+@pytest.mark.parametrize("move", [shutil.copytree, shutil.move])
+def test_a_run_that_came_with_a_folder_says_where_it_goes_on(joblot, away, move):
+    joblot.write("srv/joblot.yaml", "jobs: [{name: a, run: 'false'}]\n")
+    assert joblot("run", "-q", "--run-id", "r1", cwd=joblot.path / "srv").code == 1
+    move(joblot.path / "srv", joblot.path / "other")
+    done = joblot("resume", "-q", "r1", cwd=joblot.path / "other")
+    warning = (
+        "run `r1` is of `DIR/srv/joblot.yaml`, not of the file beside `DIR/other/.joblot`: its jobs run in `DIR/srv`\n"
+    )
+    assert (done.code, warning in done.err) == (1, True), done.err
 
 
 def test_several_files_of_one_folder(joblot, away):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -46,10 +47,22 @@ def go_on(
         if changed:
             rest = f" and {len(changed) - 1} more have" if len(changed) > 1 else " has"
             output.log("WARNING", f"`{changed[0]}`{rest} changed since run `{run_id}` began: its recorded plan is used")
+        if config.source and _is_of_another_folder(Path(config.source), past.folder.path.parent):
+            what = f"run `{run_id}` is of `{config.source}`, not of the file beside `{past.folder.path}`"
+            output.log("WARNING", f"{what}: its jobs run in `{config.folder}`")
     options = choices.options()
     return drive(
         output, choices, run_id, lambda observers: resume_run(run_id, options, observers=observers, reopen=reopen)
     )
+
+
+def _is_of_another_folder(source: Path, folder: Path) -> bool:
+    """Whether a folder has a batch file of its own by that name: it was copied or moved with the runs of the first one."""
+    beside = folder / source.name
+    try:
+        return beside.is_file() and not (source.exists() and beside.samefile(source))
+    except OSError:
+        return False
 
 
 def _has_changed(source: str, digest: str) -> bool:
