@@ -528,7 +528,7 @@ def _replace(
         with os.fdopen(handle, "wb") as file:
             file.writelines(chunks)
             file.flush()
-            _settle(handle, old, mode)
+            _settle(handle, old, os.fstat(folder), mode)
             if forced:
                 os.fsync(handle)
         os.replace(part, name, src_dir_fd=folder, dst_dir_fd=folder)
@@ -544,9 +544,13 @@ def _replace(
             os.close(readable)
 
 
-def _settle(handle: int, old: os.stat_result | None, mode: int | None) -> None:
-    """Give a finished file the mode and owner of what it replaces, else the mode less the umask; None: it keeps its own."""
-    if old is None or not stat.S_ISREG(old.st_mode):
+def _settle(handle: int, old: os.stat_result | None, folder: os.stat_result, mode: int | None) -> None:
+    """Give a finished file the mode and owner of what it replaces, else the mode less the umask; None: it keeps its own.
+
+    What a stranger has put where everybody may is replaced as if it were not there: nobody has asked for a file of that one.
+    """
+    planted = old is not None and old.st_uid not in (0, os.geteuid()) and folder.st_mode & stat.S_IWOTH
+    if old is None or planted or not stat.S_ISREG(old.st_mode):
         if mode is not None and mode != _PRIVATE:
             os.fchmod(handle, mode & ~_umask())
         return
@@ -670,7 +674,7 @@ def rename_together(targets: Mapping[Path, Path], *, mode: int | None = None) ->
                 raise
             continue  # a link has neither contents nor a mode
         try:
-            _settle(handle, old, mode)
+            _settle(handle, old, target.parent.stat(), mode)
             os.fsync(handle)
         finally:
             os.close(handle)

@@ -537,6 +537,21 @@ def test_what_is_replaced_keeps_its_mode_and_owner(joblot, tmp_path, writer, bit
     assert sorted(os.listdir(tmp_path)) == ["file"]
 
 
+@as_root
+@pytest.mark.parametrize("writer", REPLACING)
+def test_what_a_stranger_put_where_everybody_may_gives_no_mode_and_owner(joblot, tmp_path, writer):
+    tmp_path.chmod(0o1777)
+    path = tmp_path / "file"
+    path.write_text("old")
+    os.chown(path, NOBODY, NOBODY)
+    path.chmod(0o666)
+    REPLACING[writer](joblot, path)
+    status = path.stat()
+    assert path.read_text() != "old"
+    (tmp_path / "new").touch()
+    assert (status.st_mode, status.st_uid, status.st_gid) == ((tmp_path / "new").stat().st_mode, 0, 0)
+
+
 @pytest.mark.parametrize("writer", [*REPLACING, "the stream of a logger"])
 @pytest.mark.parametrize(("umask", "bits"), [(0o022, 0o644), (0o077, 0o600), (0o002, 0o664)])
 def test_a_new_file_has_the_mode_that_the_umask_leaves(joblot, tmp_path, writer, umask, bits):

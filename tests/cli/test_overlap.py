@@ -235,6 +235,15 @@ def test_a_run_within_a_job_of_another_may_make_what_that_job_declares(joblot):
     assert (joblot.path / "made.txt").read_text() == "x\n"
 
 
+def test_a_run_within_a_job_of_another_may_be_of_the_same_batch(joblot):
+    inner = f"{sys.executable} -m joblot run --only b"
+    joblot.write(
+        "joblot.yaml", f"jobs: [{{name: a, run: '{inner}'}}, {{name: b, run: 'echo x >> b.txt', outputs: [b.txt]}}]\n"
+    )
+    done = joblot.real("run", "--only", "a")
+    assert (done.code, (joblot.path / "b.txt").read_text()) == (0, "x\n"), done.err
+
+
 @pytest.mark.parametrize("place", [".joblot/claims", ".local/state/joblot/claims"])
 def test_a_claim_that_is_another_file_by_a_second_name_is_made_anew(joblot, place):
     joblot.write("joblot.yaml", f"jobs: [{{name: a, run: 'ls {place} > a.txt', outputs: [a.txt]}}]\n")

@@ -47,7 +47,13 @@ def judge_of(plan: Plan, last_successes: Mapping[str, LastSuccess], folder: str,
         if last is not None:
             state.results[job] = last.result
     values = Values(plan, state, LASTING_ID)
-    return Judge(plan, last_successes, Hashes(plan.config.folder, [shared_folder(), folder]), values.of, forced=matching(plan, force))
+    return Judge(
+        plan,
+        last_successes,
+        Hashes(plan.config.folder, [shared_folder(), folder]),
+        values.of,
+        forced=matching(plan, force),
+    )
 
 
 def _last_successes(plan: Plan, state: str | None) -> tuple[Mapping[str, LastSuccess] | None, str]:

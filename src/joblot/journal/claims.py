@@ -123,19 +123,29 @@ class Claims:
             os.close(folder)
             raise
         else:
-            self._held.append((folder, held, self._name))
+            if held < 0:
+                os.close(folder)
+            else:
+                self._held.append((folder, held, self._name))
 
     @property
     def _name(self) -> str:
         return blake2b(f"{self._real}\0{self._batch}".encode("utf-8", "surrogateescape"), digest_size=16).hexdigest()
 
     def _claim(self, folder: int) -> int:
-        """Lock the batch's file, compare what is made with every other live run, and write down what this one makes."""
+        """Lock the batch's file, compare what is made with every other live run, and write down what this one makes.
+
+        Returns the file; -1 when the run has it of which this one is a job.
+        """
         mode = stat.S_IMODE(os.fstat(folder).st_mode) & 0o666  # who may claim there has to see what is claimed
         fd = os.open(self._name, os.O_RDWR | os.O_CREAT | _CAREFULLY, mode, dir_fd=folder)
         try:
             if not locked(fd, fcntl.LOCK_EX):
-                raise self._refused(f"another run of batch `{self._batch}` is going on", _claim_in(_lines(fd)))
+                other = _claim_in(_lines(fd))
+                if other is None or not _is_job_of(other):
+                    raise self._refused(f"another run of batch `{self._batch}` is going on", other)
+                os.close(fd)
+                return -1
             if os.fstat(fd).st_nlink > 1:  # another file by a second name, whose contents are not ours to replace
                 os.unlink(self._name, dir_fd=folder)
                 os.close(fd)
