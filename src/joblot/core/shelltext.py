@@ -221,22 +221,39 @@ _REDIRECTION: Final = re.compile(r"<>|[<>]&|>>|>\||[<>]")
 _HERE: Final = re.compile(
     r"<<(-?)[ \t]*(?:'([^'\n\ue000]+)'|\"([^\"\n\\$`\ue000]+)\"|(\\?)([\w.%+,:/@^-]+))(?=[ \t\n;&|<>()]|$)"
 )
+_EXPANSIONS: Final = re.compile(r"\$\{?\w+")
 _PARAMETER: Final = rf"\$\{{[#!]?(?:{_NAME}(?:\[[\w@*+$-]*\])?|[0-9]+|[@*#?$!-])"
-_SIMPLE_INSIDE: Final = r"[^{}'\"\\`$\ue000\n]|\$\w+|\$\{\w+\}"
-_SIMPLE: Final = re.compile(rf"{_PARAMETER}(?:{_SIMPLE_INSIDE})*\}}", re.ASCII)
+# Shells do not agree where a quote ends inside of `${ }`. So what is between quotes there may hold no sign that ends something else:
+# then it does not matter.
+_BARE: Final = r"[^{}'\"\\`$\ue000\n]"
+_EXPANDED: Final = rf"\$\w++|\$\{{\w++(?:(?::?[-=+?]|[#%/^,]){_BARE}*+)?\}}|\$\((?:(?![()]){_BARE})*+\)"
+_QUOTED_INSIDE: Final = rf"\"(?:{_BARE}|{_EXPANDED})*+\"|'{_BARE}*+'|\$'(?:{_BARE}|\\[a-z0-9])*+'"
+_SIMPLE_INSIDE: Final = rf"{_BARE}|{_EXPANDED}|{_QUOTED_INSIDE}|\\[^\s{{}}'\"\\`$\ue000]"
+_SIMPLE: Final = re.compile(rf"{_PARAMETER}(?:{_SIMPLE_INSIDE})*+\}}", re.ASCII)
 _SIMPLE_QUOTED: Final = re.compile(
-    rf"{_PARAMETER}(?:{_SIMPLE_INSIDE}|\"[^{{}}\"\\`$\ue000\n]*\"|'[^{{}}'\ue000\n]*')*\}}", re.ASCII
+    rf"{_PARAMETER}(?:{_SIMPLE_INSIDE}|\"(?:'|{_BARE}|{_EXPANDED})*+\"|'[^{{}}'\ue000\n]*+')*+\}}", re.ASCII
 )
-_DEFAULT: Final = re.compile(rf"{_PARAMETER}:?[-=+?](?:[^{{}}'\"\\`$()\n]|\$\w+)*\}}", re.ASCII)
+_EVALUATED: Final = re.compile(r"\$\{(?:!(?!\w++(?:\[[@*]\]|[@*])\})|[^}]*@P\})", re.ASCII)
+"""What takes what a variable holds for a name, or for a prompt."""
+_DEFAULT: Final = re.compile(rf"{_PARAMETER}:?[-=+?](?:[^{{}}'\"\\`$()\n]|\$\w++)*+\}}", re.ASCII)
 _CALCULATED: Final = re.compile(
     rf"\$\{{#?{_NAME}(?:\[[\w+*/%@$\ue000 -]*\](?::[\w+*/%()$:\ue000 -]*)?|:(?![-=+?])[\w+*/%()$:\ue000 -]*)\}}",
     re.ASCII,
 )
-_ANSI_QUOTED: Final = re.compile(r"\$'[^'\\\ue000]*'")
+_ANSI_QUOTED: Final = re.compile(r"\$'(?:[^'\\\ue000]|\\[^'\ue000])*'")
 
 _RESERVED: Final = frozenset(
     {"if", "then", "elif", "else", "fi", "while", "until", "do", "done", "!", "{", "}", "time", "coproc", "esac"}
 )
+_SPECIAL: Final = frozenset({"PS4", "BASH_ENV"})
+"""Variables that shells expand, and so run, by themselves."""
+_EVALUATING_TEXT: Final = re.compile(
+    r"\(\(|\$\[|\[\[.*-(?:[gl][te]|eq|ne|v|R)\b|\w\[|\$\{(?:!|\w+:[^-=+?])|@P\}|\blet\b"
+    r"|\b(?:declare|typeset|local|export|readonly)\s+(?:-\w+\s+)*[-+]\w*[inaA]"
+    r"|(?:printf|test|\[)\s+-v|\bunset\s.*\$"
+)
+"""Whether a text may evaluate a variable; of one that is not understood."""
+_READING: Final = re.compile(r"\b(?:read|readarray|mapfile)\b")
 _DECLARING: Final = frozenset({"declare", "typeset", "local", "export", "readonly"})
 _NAMING: Final = frozenset({"unset", "read", "readarray", "mapfile", "getopts"})
 _NAMING_OPTIONS: Final = {"printf": "-v", "test": "-v", "[": "-v", "wait": "-p"}
@@ -255,12 +272,14 @@ _READING_PROGRAMS: Final = re.compile(r"(?:[adkz]|ba|da|mk)?sh|python[\d.]*|pypy
 _AWK_OPTIONS: Final = re.compile(r"-[vFf]|--(?:assign|field-separator|file)")
 
 
+_LENGTHS: Final = re.compile(r"\$\{#\w+\}")
 _PARAMETERS: Final = "@"
 """Stands for the positional parameters among the names of variables."""
 
 
 def _variables(text: str, without: int = 0) -> set[str]:
-    """The names in a text that may be variables, but for the first so many."""
+    """The names in a text that may be variables, but for the first so many. Of a `${#x}` nothing but the length is taken."""
+    text = _LENGTHS.sub("", text)
     found = set(_NAMES.findall(text)[without:])
     return found | {_PARAMETERS} if re.search(r"\$\{?[0-9@*]", text) else found
 
@@ -356,8 +375,13 @@ class _Reader:
         """Variables that are read from standard input."""
         self.fed: list[int] = []
         """References in what commands get there."""
-        self.evaluated: set[str] = set()
-        """Variables that stand in arithmetic."""
+        self.evaluated: set[str] = set(_SPECIAL)
+        """Variables that stand in arithmetic, or are evaluated otherwise."""
+        self.depth = 0
+        self.begun = 0
+        """Where the outermost command begins that is not read to its end."""
+        self.finished = 0
+        """The places in commands that are read to their end, also those around them."""
 
     def read(self) -> None:
         """Find all places."""
@@ -369,11 +393,16 @@ class _Reader:
         except RecursionError:
             problem = _NotUnderstoodError("brackets that are nested too deeply", whole=True)
         if problem is not None:
-            if problem.whole:
-                self.places.clear()
+            # What a command does with its words is known at its end only.
+            del self.places[0 if problem.whole else self.finished :]
             while len(self.places) < self.text.count(_MARK):
                 self.places.append(Place(_NONE, refused=f"or behind {problem.what}", hint=problem.hint))
-            return
+            rest = self.text[self.begun :]
+            if _EVALUATING_TEXT.search(rest):
+                names = _variables(rest)
+                self.evaluated |= names
+                self.functions |= names
+                self.filled |= names if _READING.search(rest) else set()
         self._follow_variables()
 
     def _follow_variables(self) -> None:
@@ -411,6 +440,7 @@ class _Reader:
         for word in words:
             for mark in word.marks:
                 self.places[mark].number = self.places[mark].number or what
+            self.evaluated |= _variables("".join(_EXPANSIONS.findall(word.text)))
             self._refuse_nested(word.nested, what)
 
     def _refuse_nested(self, marks: Iterable[int], what: str) -> None:
@@ -423,6 +453,7 @@ class _Reader:
     def _commands(self, closing: str, *, array: bool = False) -> None:
         """Commands up to a `)`, which is passed, or the end of the text. With `array` the words of `name=( )`."""
         state = _Commands(array=array)
+        self.depth += 1
         while self.at < len(self.text):
             char = self.text[self.at]
             if char in " \t":
@@ -432,7 +463,7 @@ class _Reader:
                 if self.text[self.at - 1 : self.at] in ("(", "<", ">"):
                     raise _NotUnderstoodError("a line that goes on within an operator")
                 self.at += 2
-            elif state.command.in_test and (char in "\n;&|)<>" or (char == "(" and state.word is None)):
+            elif state.command.in_test and char in "\n;&|()<>":
                 self._separate_in_test(state, char)
             elif char in "\n;&|":
                 self._separate(state, char)
@@ -443,6 +474,7 @@ class _Reader:
                 self.at += 1
                 if not state.cases:  # else it ends a pattern
                     self._close(state, closing)
+                    self.depth -= 1
                     return
             elif char in "<>" and not self.text.startswith(("<(", ">("), self.at):
                 self._redirect(state)
@@ -505,6 +537,8 @@ class _Reader:
         marks = [mark for word in command.words for mark in word.marks]
         state.piped = [*state.piped, *marks, *command.fed] if separator == "|" else []
         self.fed += [*state.piped, *command.fed]
+        if self.depth == 1 and not state.pending:
+            self.finished, self.begun = len(self.places), self.at
 
     def _separate_in_test(self, state: _Commands, char: str) -> None:
         self._end_word(state)
@@ -543,7 +577,9 @@ class _Reader:
             first = len(self.places)
             self._commands(")", array=True)
             self.assigned += [(word.text.rstrip("+="), mark) for mark in range(first, len(self.places))]
-        elif self.text.startswith("()", self.at) and (word is not None or len(command.words) == 1):
+        elif self.text.startswith("()", self.at) and (
+            word is not None or len(command.words) == 1 or [one.text for one in command.words[:-1]] == ["function"]
+        ):
             self.at += 2
             self.functions.add(word.text if word is not None else command.words[-1].text)
             state.word, state.command = None, _Command()
@@ -711,6 +747,8 @@ class _Reader:
             self.evaluated.update(_variables(match[0], 1))
             word.marks += self._pass(match.end(), "", "", number="`${ }`")
         elif match := (_SIMPLE_QUOTED if quote else _SIMPLE).match(text, self.at):
+            if _EVALUATED.match(match[0]):
+                self.evaluated |= _variables(match[0].replace("!", ""))
             self.at = match.end()
         elif match := _DEFAULT.match(text, self.at):
             marks = self._pass(match.end(), quote, quote)
@@ -850,13 +888,14 @@ class _Reader:
             self._number(words, "`let`")
         elif name in _DECLARING:
             evaluated = any(re.match(r"[-+]\w*[in]", word.text) for word in words)
+            array = any(re.match(r"[-+]\w*[aA]", word.text) for word in words)  # its value is read again, as `( )`
             for word in words:
                 match = _ASSIGNMENT.match(word.text)
                 if match is not None:
                     self._assign(match[1], word)
                 if evaluated and (found := _NAMES.match(word.text)):
                     self.evaluated.add(found[0])
-                if evaluated or match is None:
+                if evaluated or array or match is None:
                     self._number([word], f"`{name}`")
         elif name in _NAMING:
             self.filled.update(word.text for word in words if name != "unset")

@@ -271,3 +271,44 @@ def test_a_variable_is_never_one_of_the_text_or_of_the_environment():
 def test_a_command_is_shown_as_a_person_would_type_it(text, value, shown):
     assert read(text).shown({"vars.x": value}) == shown
     assert read(text).shown({}) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        (f"PS4='+ {REF} '; set -x; true", "the variable `PS4`"), (f"p={REF}; export PS4=$p", "the variable `p`"),
+        (f"BASH_ENV={REF} bash -c true", "the variable `BASH_ENV`"), (f"x={REF}; echo ${{!x}}", "the variable `x`"),
+        (f"f() {{ echo ${{!1}}; }}; f {REF}", "a parameter"), (f'x={REF}; echo "${{x@P}}"', "the variable `x`"),
+        (f"x={REF}; [[ -v $x ]]", "the variable `x`"), (f'x={REF}; printf -v "$x" a', "the variable `x`"),
+        (f'x={REF}; declare "$x=1"', "the variable `x`"), (f"declare -a a={REF}", "`declare`"), (f"x={REF}; local -A a=$x", "the variable `x`"),
+        # what stands before something that is not understood
+        (f"n={REF}; echo $'it\\'s' $((n))", "the variable `n`"), (f"n={REF}; echo ${{y#'}}'}}; [[ $n -gt 1 ]]", "the variable `n`"),
+        (f"echo {REF} | {{ echo $[1]; read n; echo $((n)); }}", "the variable `n`"), (f"n={REF}; : $[ n ]", "the variable `n`"),
+        (f"let y={REF} z=$[1]", "or behind `$[ ]`"), (f"[[ {REF} -gt 3 && x == $'\\'' ]]", "or behind `$' '`"),
+    ],
+)  # fmt: skip
+def test_a_value_that_comes_to_be_evaluated_by_another_way(text, what):
+    assert places(text) == [what]
+    for value in ("$(touch PWN)", "a[$(touch PWN)]", "($(touch PWN))", "x"):
+        with pytest.raises(TemplateError):
+            read(text).argv({"vars.x": value})
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        "IFS=$'\\n\\t'", 'y=${y:-$(date +%F)}; echo "${y:-$(date +%F)}"', 'echo ${y:+"$y"} "${y:-"a b"}" ${y:-"it\'s"}', 'f() { : ${1:?"usage: f"}; }',
+        "f() { echo \"${y//\\//_}\" \"${y//$'\\n'/ }\" \"${y#\"$z\"}\" \"${y%\"${y##*[![:space:]]}\"}\"; }", "function f () { :; }",
+        'f() { [[ $y =~ ^v([0-9]+)\\.(a|b)$ ]] && echo "${!y@}" "${!y[@]}"; }', "n=1; x='a b'; : $((n + ${#x}))",
+    ],
+)  # fmt: skip
+def test_what_people_write_before_a_reference_is_understood(before, tmp_path):
+    text = f"{before}\nx={REF}; printf '<%s>' \"$x\" {REF}"
+    assert places(text) == ["text", "words"]
+    for value in ("a b", "$(touch PWN)", "it's"):
+        assert run(text, {"x": value}, "bash", tmp_path).stdout.endswith(f"<{value}><{value}>".encode())
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_not_closed_is_found_in_linear_time():
+    assert places("echo ${y:-" + "$abcdef" * 40 + f" {REF}") == ["or behind `${ }` of this form"]
