@@ -10,6 +10,7 @@ import os
 import re
 import signal
 import stat
+import struct
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -206,15 +207,28 @@ def start_failure(attempt: Attempt, error: OSError, line: CommandLine, *, began:
     return outcome
 
 
+_OWNER_ONLY: Final = struct.pack("<I" + "HHI" * 3, 2, 1, 6, _NOBODY := 0xFFFFFFFF, 4, 0, _NOBODY, 32, 0, _NOBODY)
+"""Default access of a folder's new files: the owner's alone, whatever the umask says."""
+
+
 def make_private(path: str) -> None:
-    """Make the file that a command will write its result to one that only its owner can read, for its secrets are masked later."""
+    """See that only its owner can read the file that a command will write its result to, for its secrets are masked later."""
+    try:
+        folder = os.path.dirname(path)
+        try:
+            os.setxattr(folder, "system.posix_acl_default", _OWNER_ONLY)
+        except FileNotFoundError:
+            os.makedirs(folder, 0o700, exist_ok=True)
+            os.setxattr(folder, "system.posix_acl_default", _OWNER_ONLY)
+    except OSError:  # a file system without access lists
+        _make_empty(path)
+
+
+def _make_empty(path: str) -> None:
+    # Not where there is another way: a shell with `noclobber` refuses to write to a file that is there.
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     try:
-        try:
-            os.close(os.open(path, flags, 0o600))
-        except FileNotFoundError:
-            os.makedirs(os.path.dirname(path), 0o700, exist_ok=True)
-            os.close(os.open(path, flags, 0o600))
+        os.close(os.open(path, flags, 0o600))
     except OSError:
         pass  # the disk is full: the command makes it itself, or not; the folder is its owner's alone as well
 
