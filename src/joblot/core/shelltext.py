@@ -375,6 +375,8 @@ class _Reader:
         """Variables that are read from standard input."""
         self.fed: list[int] = []
         """References in what commands get there."""
+        self.printed: set[int] = set()
+        """References in what `echo` and `printf` print, to no other command."""
         self.evaluated: set[str] = set(_SPECIAL)
         """Variables that stand in arithmetic, or are evaluated otherwise."""
         self.depth = 0
@@ -410,7 +412,7 @@ class _Reader:
         self.assigned += [(name, mark) for name in self.filled for mark in self.fed]
         for command, words in self.called:
             if command in self.functions:
-                self.assigned += [(_PARAMETERS, mark) for word in words for mark in word.marks]
+                self.assigned += [(_PARAMETERS, mark) for word in words for mark in self._held(word)]
                 self.copied += [(_PARAMETERS, _variables(word.text)) for word in words]
         count = -1
         while count != len(self.evaluated):
@@ -511,7 +513,8 @@ class _Reader:
             return
         if state.target:
             self._keep_whole(word)
-            state.command.fed += word.marks if state.target == "<<<" else []
+            # Of other redirections, `<(echo ...)` gives what it prints.
+            state.command.fed += [mark for mark in self._held(word) if state.target == "<<<" or mark in word.nested]
             state.target = ""
             return
         command, start = state.command, state.command.at_start
@@ -535,6 +538,8 @@ class _Reader:
         if not state.array:
             self._classify(command, state.piped)
         marks = [mark for word in command.words for mark in word.marks]
+        if separator == "|":
+            self.printed.difference_update(marks)
         state.piped = [*state.piped, *marks, *command.fed] if separator == "|" else []
         self.fed += [*state.piped, *command.fed]
         if self.depth == 1 and not state.pending:
@@ -849,7 +854,7 @@ class _Reader:
         if not words:
             return
         if words[0].text in ("for", "select") and len(words) > 3:
-            self.assigned += [(words[1].text, mark) for word in words[3:] for mark in word.marks]
+            self.assigned += [(words[1].text, mark) for word in words[3:] for mark in self._held(word)]
             self.copied += [(words[1].text, _variables(word.text)) for word in words[3:]]
             return
         first = 0
@@ -858,14 +863,20 @@ class _Reader:
         ):
             first += 1
         self.called.append((words[first].text, words[first + 1 :]))
+        if words[first].text in ("echo", "printf"):
+            self.printed.update(mark for word in words[first + 1 :] for mark in self._held(word))
         self._builtin(words[first].text, words[first + 1 :])
         self.warn(words)
         self._warn_fed(command, [*piped, *command.fed])
 
     def _assign(self, name: str, word: _Word) -> None:
         self._keep_whole(word)
-        self.assigned += [(name, mark) for mark in word.marks]
+        self.assigned += [(name, mark) for mark in self._held(word)]
         self.copied.append((name, _variables(word.text.partition("=")[2])))
+
+    def _held(self, word: _Word) -> list[int]:
+        """The references whose values a word has: its own, and those that a command within it only prints."""
+        return [*word.marks, *(mark for mark in word.nested if mark in self.printed)]
 
     def _keep_whole(self, word: _Word) -> None:
         """Let a list be one word."""

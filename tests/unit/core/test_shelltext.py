@@ -281,6 +281,11 @@ def test_a_command_is_shown_as_a_person_would_type_it(text, value, shown):
         (f"f() {{ echo ${{!1}}; }}; f {REF}", "a parameter"), (f'x={REF}; echo "${{x@P}}"', "the variable `x`"),
         (f"x={REF}; [[ -v $x ]]", "the variable `x`"), (f'x={REF}; printf -v "$x" a', "the variable `x`"),
         (f'x={REF}; declare "$x=1"', "the variable `x`"), (f"declare -a a={REF}", "`declare`"), (f"x={REF}; local -A a=$x", "the variable `x`"),
+        # what a command only prints
+        (f"x=$(echo {REF}); echo $((x))", "the variable `x`"), (f'x="a$(printf %s {REF})"; echo $((x))', "the variable `x`"),
+        (f"read x < <(echo {REF}); echo $((x))", "the variable `x`"), (f"f() {{ echo $(( $1 )); }}; f $(echo {REF})", "a parameter"),
+        (f"mapfile -t a < <(printf %s {REF}); echo $((a[0]))", "the variable `a`"), (f"x=$(y=$(echo {REF}); echo $y); echo $((x))", "the variable `x`"),
+        (f"for x in $(echo {REF}); do echo $((x)); done", "the variable `x`"), (f"x=$(command echo $(echo {REF})); : $((x))", "the variable `x`"),
         # what stands before something that is not understood
         (f"n={REF}; echo $'it\\'s' $((n))", "the variable `n`"), (f"n={REF}; echo ${{y#'}}'}}; [[ $n -gt 1 ]]", "the variable `n`"),
         (f"echo {REF} | {{ echo $[1]; read n; echo $((n)); }}", "the variable `n`"), (f"n={REF}; : $[ n ]", "the variable `n`"),
@@ -312,3 +317,11 @@ def test_what_people_write_before_a_reference_is_understood(before, tmp_path):
 
 def test_what_is_not_closed_is_found_in_linear_time():
     assert places("echo ${y:-" + "$abcdef" * 40 + f" {REF}") == ["or behind `${ }` of this form"]
+
+
+@pytest.mark.parametrize(
+    "text", [f"n=$(wc -l < {REF}); echo $((n + 1))", f"n=$(echo {REF} | wc -c); echo $((n + 1))", f"n=$(echo {REF}); echo $n $((m + 1))"]
+)  # fmt: skip
+def test_what_a_command_makes_of_a_value_is_its_own_affair(text):
+    (place,) = read(text).places
+    assert (place.refused, place.number) == ("", "")
