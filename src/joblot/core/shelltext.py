@@ -310,6 +310,16 @@ class _Word:
         """Whether nothing in it is quoted."""
 
 
+def _called(words: list[_Word]) -> tuple[str, list[_Word]]:
+    """The name of what a command calls, behind `command` and `builtin`, and its arguments."""
+    first = 0
+    while first < len(words) - 1 and (
+        words[first].text in ("command", "builtin") or (first and words[first].text[:1] == "-")
+    ):
+        first += 1
+    return words[first].text, words[first + 1 :]
+
+
 class _Command:
     """A simple command that is being read."""
 
@@ -857,15 +867,11 @@ class _Reader:
             self.assigned += [(words[1].text, mark) for word in words[3:] for mark in self._held(word)]
             self.copied += [(words[1].text, _variables(word.text)) for word in words[3:]]
             return
-        first = 0
-        while first < len(words) - 1 and (
-            words[first].text in ("command", "builtin") or (first and words[first].text[:1] == "-")
-        ):
-            first += 1
-        self.called.append((words[first].text, words[first + 1 :]))
-        if words[first].text in ("echo", "printf"):
-            self.printed.update(mark for word in words[first + 1 :] for mark in self._held(word))
-        self._builtin(words[first].text, words[first + 1 :])
+        name, arguments = _called(words)
+        self.called.append((name, arguments))
+        if name in ("echo", "printf"):
+            self.printed.update(mark for word in arguments for mark in self._held(word))
+        self._builtin(name, arguments)
         self.warn(words)
         self._warn_fed(command, [*piped, *command.fed])
 
