@@ -904,21 +904,24 @@ class _Reader:
                 self.evaluated.update(_variables(word.text))
             self._number(words, "`let`")
         elif name in _DECLARING:
-            evaluated = any(re.match(r"[-+]\w*[in]", word.text) for word in words)
-            array = any(re.match(r"[-+]\w*[aA]", word.text) for word in words)  # its value is read again, as `( )`
-            for word in words:
-                match = _ASSIGNMENT.match(word.text)
-                if match is not None:
-                    self._assign(match[1], word)
-                if evaluated and (found := _NAMES.match(word.text)):
-                    self.evaluated.add(found[0])
-                if evaluated or array or match is None:
-                    self._number([word], f"`{name}`")
+            self._declare(name, words)
         elif name in _NAMING:
             self.filled.update(word.text for word in words if name != "unset")
             self._number(words, f"`{name}`")
         elif name in _NAMING_OPTIONS:
             self._naming_option(name, _NAMING_OPTIONS[name], words)
+
+    def _declare(self, name: str, words: list[_Word]) -> None:
+        evaluated = any(re.match(r"[-+]\w*[in]", word.text) for word in words)
+        array = any(re.match(r"[-+]\w*[aA]", word.text) for word in words)  # its value is read again, as `( )`
+        for word in words:
+            match = _ASSIGNMENT.match(word.text)
+            if match is not None:
+                self._assign(match[1], word)
+            if evaluated and (found := _NAMES.match(word.text)):
+                self.evaluated.add(found[0])
+            if evaluated or array or match is None:
+                self._number([word], f"`{name}`")
 
     def _naming_option(self, name: str, option: str, words: list[_Word]) -> None:
         """A command with an option whose word is the name of a variable."""
