@@ -115,7 +115,7 @@ def _is_trusted(root: Path) -> bool:
     try:
         with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:  # noqa: PTH123
             status = os.fstat(file.fileno())
-            if _is_shared(status) or not stat.S_ISREG(status.st_mode):
+            if _is_shared(status) or not stat.S_ISREG(status.st_mode):  # else strangers could trust themselves
                 raise StateError(f"the settings `{path}` are not trusted: they are not a file of yours alone")
             names = tomllib.load(file).get("trusted_folders", [])
     except (FileNotFoundError, NotADirectoryError):
@@ -323,6 +323,7 @@ def check_kinds(folder: Path, files: frozenset[str], folders: frozenset[str]) ->
                 if not is_folder:
                     raise UntrustedError(f"cannot use `{entry.path}`: it is not a folder", hint="move it away")
                 _check_alone(Path(entry.path), entry.stat(follow_symlinks=False), root)
+                # Links further down are met where a file is opened, which follows none.
                 with os.scandir(entry.path) as inside:
                     link = next((inner.path for inner in inside if inner.is_symlink()), None)
                 if link is not None:
@@ -463,6 +464,7 @@ def _reached(path: str | Path) -> Iterator[tuple[int, str, os.stat_result | None
             name = waiting.pop()
             status = _found(name, folder)
             if status is not None and stat.S_ISLNK(status.st_mode):
+                # Where only its user may write, that one has put it there.
                 if not _is_ours(status) and _is_shared(os.fstat(folder)):
                     raise _planted(path, "a link")
                 links += 1

@@ -484,7 +484,7 @@ class OutputWatch:
             outcome.kind, outcome.reason, outcome.result = "error", "missing_output", b""
             outcome.message = f"declared output `{missing[0]}` was not made{and_more}"
             return
-        self.hashes.take_over(outcome.looked)
+        self.hashes.take_over(outcome.looked)  # a worker may have read them: nothing is hashed twice
         facts = [self.hashes.fact(path, current) for path, current in zip(outputs, stamps, strict=True)]
         self.finished[outcome.job] = facts
         declared = {self.hashes.absolute(path) for path in outputs}

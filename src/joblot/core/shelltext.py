@@ -424,7 +424,7 @@ class _Reader:
             if command in self.functions:
                 self.assigned += [(_PARAMETERS, mark) for word in words for mark in self._held(word)]
                 self.copied += [(_PARAMETERS, _variables(word.text)) for word in words]
-        count = -1
+        count = -1  # until nothing is found any more: variables are copied in any order
         while count != len(self.evaluated):
             count = len(self.evaluated)
             for name, others in self.copied:
@@ -600,7 +600,7 @@ class _Reader:
             state.word, state.command = None, _Command()
         elif word is not None or (not command.at_start and [one.text for one in command.words] != ["for"]):
             raise _NotUnderstoodError("`(` within a command")
-        elif self.text.startswith("((", self.at):
+        elif self.text.startswith("((", self.at):  # before a plain bracket, as shells try it
             self.at += 2
             self._arithmetic("`(( ))`")
         else:
@@ -728,7 +728,7 @@ class _Reader:
         text = self.text
         following = text[self.at + 1 : self.at + 2]
         match = _EXPANSION.match(text, self.at)
-        if match is not None:
+        if match is not None:  # a plain variable, as most are
             word.text += match[0]
             self.at = match.end()
             return

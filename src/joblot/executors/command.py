@@ -92,7 +92,7 @@ class CommandBuilder:
         if isinstance(input_path, str):
             env[b"JOBLOT_INPUT"] = os.fsencode(Path(self._folder) / input_path)
         cwd = str(Path(self._folder) / spec.cwd) if spec.cwd else self._folder
-        env[b"PWD"] = os.fsencode(cwd)
+        env[b"PWD"] = os.fsencode(cwd)  # as of a shell that has gone there
         run = spec.run
         if isinstance(run, str) and OPENING in run and (spec.given or spec.deferred):
             argv = filled_argv(run, values.get("given", spec.given) or {}, [*self._like_ours, *env])

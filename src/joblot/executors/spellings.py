@@ -39,6 +39,7 @@ _BREAKS: Final = re.compile(r"\r\n|\r|\n|\\r\\n|\\n")
 
 def ways_to_write(value: bytes) -> Iterator[list[Spellings]]:
     """All ways to write a value, and each of its lines that is long enough: one element a character."""
+    # Programs differ in what they make of bytes that are no UTF-8.
     for text in {value.decode("utf-8", "surrogateescape"), value.decode("utf-8", "replace")}:
         whole = text.strip("\r\n")
         if len(_bytes(whole)) < SHORTEST:
