@@ -419,7 +419,6 @@ class _Reader:
 
     def _follow_variables(self) -> None:
         """Let only integers into variables that stand in arithmetic, also by way of others, of parameters and of what is read."""
-        self.assigned += [(name, mark) for name in self.filled for mark in self.fed]
         for command, words in self.called:
             if command in self.functions:
                 self.assigned += [(_PARAMETERS, mark) for word in words for mark in self._held(word)]
@@ -430,6 +429,10 @@ class _Reader:
             for name, others in self.copied:
                 if name in self.evaluated:
                     self.evaluated |= others
+        read = self.filled & self.evaluated
+        shown = f"the variable `{min(read)}`" if len(read) == 1 else "a variable that is read"
+        for mark in self.fed if read else ():
+            self.places[mark].number = self.places[mark].number or shown
         for name, mark in self.assigned:
             if name in self.evaluated:
                 shown = "a parameter" if name == _PARAMETERS else f"the variable `{name}`"

@@ -288,7 +288,7 @@ def test_a_command_is_shown_as_a_person_would_type_it(text, value, shown):
         (f"for x in $(echo {REF}); do echo $((x)); done", "the variable `x`"), (f"x=$(command echo $(echo {REF})); : $((x))", "the variable `x`"),
         # what stands before something that is not understood
         (f"n={REF}; echo $'it\\'s' $((n))", "the variable `n`"), (f"n={REF}; echo ${{y#'}}'}}; [[ $n -gt 1 ]]", "the variable `n`"),
-        (f"echo {REF} | {{ echo $[1]; read n; echo $((n)); }}", "the variable `n`"), (f"n={REF}; : $[ n ]", "the variable `n`"),
+        (f"echo {REF} | {{ echo $[1]; read n; echo $((n)); }}", "a variable that is read"), (f"n={REF}; : $[ n ]", "the variable `n`"),
         (f"let y={REF} z=$[1]", "or behind `$[ ]`"), (f"[[ {REF} -gt 3 && x == $'\\'' ]]", "or behind `$' '`"),
     ],
 )  # fmt: skip
