@@ -40,7 +40,7 @@ test: $(VENV)/.dev  ## all tests; those of joblot_sirene and of Dask apart, beca
 	$(PYTEST) -m alone --ignore tests/sirene --ignore tests/dask
 	$(PYTEST) -m 'not alone' -n $(PROCESSES) --ignore tests/sirene --ignore tests/dask
 	$(PYTEST) -n $(PROCESSES) tests/sirene
-	$(PYTEST) -n $(PROCESSES) --dist loadfile tests/dask
+	$(PYTEST) tests/dask
 
 coverage: $(VENV)/.dev  ## the same under coverage.py, commands and workers included, and what share of lines and branches they reach
 	$(BIN)/coverage erase

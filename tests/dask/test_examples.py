@@ -90,7 +90,7 @@ def run(name, folder, on, settings):
             command = ["-m", *words]
         done = server(DASK).run(command, folder, timeout_s=100)
         seen.append((number, done.returncode, done.stderr if done.returncode > 1 else ""))
-        for report in sorted((folder / ".joblot").glob("runs/*/report.json")):
+        for report in sorted(folder.glob("**/.joblot/runs/*/report.json")):
             seen += [
                 (job["job"], job["status"], job["attempts"], MOVES.sub(b"*", json.dumps(job["result"]).encode()))
                 for job in json.loads(report.read_text())["results"]
