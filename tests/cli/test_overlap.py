@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -9,6 +10,7 @@ import sys
 import pytest
 from tests.cli.conftest import Project
 
+PYTHON = shlex.quote(sys.executable)
 FIRST = """\
 name: nightly
 jobs:
@@ -227,18 +229,18 @@ def test_what_a_run_has_found_is_claimed_against_those_that_begin_later(joblot):
 @pytest.mark.alone
 def test_a_run_within_a_job_of_another_may_make_what_that_job_declares(joblot):
     joblot.write("inner.yaml", "jobs: [{name: a, run: 'echo x > made.txt', outputs: [made.txt]}]\n")
-    joblot.write("middle.yaml", f"jobs: [{{name: a, run: '{sys.executable} -m joblot run inner.yaml'}}]\n")
+    joblot.write("middle.yaml", f'jobs: [{{name: a, run: "{PYTHON} -m joblot run inner.yaml"}}]\n')
     joblot.write(
-        "joblot.yaml", f"jobs: [{{name: a, run: '{sys.executable} -m joblot run middle.yaml', outputs: [made.txt]}}]\n"
+        "joblot.yaml", f'jobs: [{{name: a, run: "{PYTHON} -m joblot run middle.yaml", outputs: [made.txt]}}]\n'
     )
     assert joblot.real("run").code == 0
     assert (joblot.path / "made.txt").read_text() == "x\n"
 
 
 def test_a_run_within_a_job_of_another_may_be_of_the_same_batch(joblot):
-    inner = f"{sys.executable} -m joblot run --only b"
+    inner = f"{PYTHON} -m joblot run --only b"
     joblot.write(
-        "joblot.yaml", f"jobs: [{{name: a, run: '{inner}'}}, {{name: b, run: 'echo x >> b.txt', outputs: [b.txt]}}]\n"
+        "joblot.yaml", f"jobs: [{{name: a, run: \"{inner}\"}}, {{name: b, run: 'echo x >> b.txt', outputs: [b.txt]}}]\n"
     )
     done = joblot.real("run", "--only", "a")
     assert (done.code, (joblot.path / "b.txt").read_text()) == (0, "x\n"), done.err
