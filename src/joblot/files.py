@@ -314,20 +314,25 @@ def check_kinds(folder: Path, files: frozenset[str], folders: frozenset[str]) ->
     root = folder.parents[RUN_FILE - 2]
     with os.scandir(folder) as entries:
         for entry in entries:
-            is_folder = entry.is_dir(follow_symlinks=False)
-            if entry.name in files and not (is_folder or entry.is_symlink() or entry.is_file()):
-                raise _no_file(entry.path)
-            if entry.name in files and not entry.is_symlink():
-                _check_alone(Path(entry.path), entry.stat(follow_symlinks=False), root)
-            if entry.name in folders:
-                if not is_folder:
-                    raise UntrustedError(f"cannot use `{entry.path}`: it is not a folder", hint="move it away")
-                _check_alone(Path(entry.path), entry.stat(follow_symlinks=False), root)
-                # Links further down are met where a file is opened, which follows none.
-                with os.scandir(entry.path) as inside:
-                    link = next((inner.path for inner in inside if inner.is_symlink()), None)
-                if link is not None:
-                    raise UntrustedError(f"cannot use `{link}`: it is a link", hint="move it away")
+            with suppress(FileNotFoundError):  # the warden of a run that has just ended removes what is its own
+                _check_kind(entry, root, files, folders)
+
+
+def _check_kind(entry: os.DirEntry[str], root: Path, files: frozenset[str], folders: frozenset[str]) -> None:
+    is_folder = entry.is_dir(follow_symlinks=False)
+    if entry.name in files and not (is_folder or entry.is_symlink() or entry.is_file()):
+        raise _no_file(entry.path)
+    if entry.name in files and not entry.is_symlink():
+        _check_alone(Path(entry.path), entry.stat(follow_symlinks=False), root)
+    if entry.name in folders:
+        if not is_folder:
+            raise UntrustedError(f"cannot use `{entry.path}`: it is not a folder", hint="move it away")
+        _check_alone(Path(entry.path), entry.stat(follow_symlinks=False), root)
+        # Links further down are met where a file is opened, which follows none.
+        with os.scandir(entry.path) as inside:
+            link = next((inner.path for inner in inside if inner.is_symlink()), None)
+        if link is not None:
+            raise UntrustedError(f"cannot use `{link}`: it is a link", hint="move it away")
 
 
 def replace_file(path: Path, chunks: Chunks, *, above: int = RUN_FILE, forced: bool = True) -> None:
@@ -646,13 +651,12 @@ def _left_parts(folder: str) -> dict[str, list[str]]:
     with os.scandir(folder) as entries:
         for entry in entries:
             name, _, token = entry.name[1:].removesuffix(".part").rpartition(".")
-            if (
-                entry.name == _PART_FOLDER.format(name, token)
-                and len(token) == 2 * _TOKEN_BYTES
-                and entry.is_dir(follow_symlinks=False)
-                and _is_ours(entry.stat(follow_symlinks=False))
-            ):
-                left.setdefault(name, []).append(entry.name)
+            if entry.name != _PART_FOLDER.format(name, token) or len(token) != 2 * _TOKEN_BYTES:
+                continue
+            # Other jobs write into this folder: what is theirs may be gone by now.
+            with suppress(FileNotFoundError):
+                if entry.is_dir(follow_symlinks=False) and _is_ours(entry.stat(follow_symlinks=False)):
+                    left.setdefault(name, []).append(entry.name)
     return left
 
 

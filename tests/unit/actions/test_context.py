@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import re
@@ -58,6 +59,24 @@ def test_what_is_left_of_a_killed_attempt_goes_though_the_process_has_looked_the
     with Context.for_test(tmp_path, attempt=2).output("out") as part:
         part.touch()
     assert sorted(os.listdir(tmp_path)) == ["first", "out"]
+
+
+def test_a_retried_job_meets_parts_of_others_that_are_gone_a_moment_later(tmp_path, monkeypatch):
+    """Jobs beside each other write into one folder: what is listed there is removed before it is looked at."""
+    scandir = os.scandir
+    parts = [make_part(tmp_path / name) for name in ("other", "out", "out.csv")]
+
+    def listed_and_gone(folder):
+        with scandir(folder) as entries:
+            found = list(entries)
+        for part in parts:
+            part.parent.rmdir()
+        return contextlib.nullcontext(found)
+
+    monkeypatch.setattr(os, "scandir", listed_and_gone)
+    with Context.for_test(tmp_path, attempt=2).output("out") as part:
+        part.touch()
+    assert os.listdir(tmp_path) == ["out"]
 
 
 def test_an_output_that_was_not_written_or_cannot_be_is_one_line(tmp_path):
