@@ -39,8 +39,7 @@ demo: $(VENV)/.run  ## run the example that reads this machine's own standard li
 test: $(VENV)/.dev  ## all tests; those of joblot_sirene and of Dask apart, because polars and Dask begin threads and others fork
 	$(PYTEST) -m alone --ignore tests/sirene --ignore tests/dask
 	$(PYTEST) -m 'not alone' -n $(PROCESSES) --ignore tests/sirene --ignore tests/dask
-	$(PYTEST) -n $(PROCESSES) tests/sirene
-	$(PYTEST) tests/dask
+	$(PYTEST) -n $(PROCESSES) --dist loadgroup tests/sirene tests/dask
 
 coverage: $(VENV)/.dev  ## the same under coverage.py, commands and workers included, and what share of lines and branches they reach
 	$(BIN)/coverage erase

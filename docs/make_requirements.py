@@ -51,24 +51,33 @@ def tests_by_number() -> dict[str, list[str]]:
 def named_by(path: Path) -> set[str]:
     """The numbers that a file of tests names."""
     found: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef):
-            found |= named(ast.get_docstring(node) or "")
+    for node in _definitions(ast.parse(path.read_text(encoding="utf-8"))):
+        found |= named(ast.get_docstring(node) or "")
         if isinstance(node, ast.FunctionDef):
             found |= {number.upper() for number in _IN_NAMES.findall(node.name)}
     return found.union(*map(named, _comments(path)))
 
 
+def _definitions(
+    node: ast.Module | ast.ClassDef | ast.FunctionDef,
+) -> Iterator[ast.Module | ast.ClassDef | ast.FunctionDef]:
+    yield node
+    for inner in node.body:
+        if isinstance(inner, ast.ClassDef | ast.FunctionDef):
+            yield from _definitions(inner)
+
+
 def _comments(path: Path) -> Iterator[str]:
+    if not any(named(line.partition("#")[2]) for line in path.read_text(encoding="utf-8").splitlines()):
+        return  # to take it apart costs much more
     with path.open("rb") as file:
         for token in tokenize.tokenize(file.readline):
             if token.type == tokenize.COMMENT:
                 yield token.string.partition("noqa")[0]  # whose codes look like our numbers
 
 
-def made(page: str) -> str:
+def made(page: str, tests: dict[str, list[str]]) -> str:
     """The page with its column of tests, and the list of what is missing, as they are now."""
-    tests = tests_by_number()
 
     def row(match: re.Match[str]) -> str:
         files = ", ".join(f"`{file}`" for file in tests.get(match[1], ()))
@@ -82,7 +91,7 @@ def made(page: str) -> str:
 def main() -> int:
     """Write or check."""
     old = TARGET.read_text(encoding="utf-8")
-    new = made(old)
+    new = made(old, tests_by_number())
     if old != new:
         sys.stdout.write(f"{TARGET.name}\n")
         if "--check" not in sys.argv:

@@ -11,6 +11,7 @@ The server has one thread, runs one command at a time, and ends when its socket 
 from __future__ import annotations
 
 import atexit
+import contextlib
 import functools
 import gc
 import importlib
@@ -22,12 +23,14 @@ import socket
 import struct
 import subprocess
 import sys
+import threading
 import time
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
+    from typing import Any, NoReturn
 
 _LENGTH = struct.Struct("<I")
 _NUMBER = struct.Struct("<i")
@@ -136,7 +139,7 @@ def _exactly(sock: socket.socket, size: int) -> bytes:
 
 
 def _serve(sock: socket.socket) -> None:
-    """Fork a process for each request, until the socket ends. Returns in the forked processes as well, which are the commands then."""
+    """Fork a process for each request, which is the command then, until the socket ends."""
     gc.freeze()
     while True:
         head, fds, _, _ = socket.recv_fds(sock, _LENGTH.size, 3)
@@ -147,11 +150,32 @@ def _serve(sock: socket.socket) -> None:
         pid = os.fork()
         if pid == 0:
             sock.close()
-            return _become(lines, fds)
+            _end(_become, lines, fds)
         for fd in fds:
             os.close(fd)
         sock.sendall(_NUMBER.pack(pid))
         sock.sendall(_NUMBER.pack(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])))
+
+
+def _end(call: Callable[..., None], *arguments: Any) -> NoReturn:
+    """Call, and end as an interpreter does, but for taking apart all that is loaded, which costs more than most commands."""
+    code: Any = 0
+    try:
+        call(*arguments)
+    except SystemExit as error:
+        code = error.code
+        if isinstance(code, str):
+            print(code, file=sys.stderr)
+            code = 1
+    except BaseException:
+        sys.excepthook(*sys.exc_info())
+        code = 1
+    threading._shutdown()
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(code or 0)
 
 
 def _become(lines: list[str], fds: list[int]) -> None:

@@ -17,20 +17,24 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 # No deadline: how long a case takes says something of the machine only.
-settings.register_profile("dev", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("dev", max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("nightly", deadline=None, max_examples=5000, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "dev"))
 
 
 ALONE = {"contract", "crash", "faults", "hostile"}
-"""The folders whose tests all have the mark."""
+"""The folders whose tests all have the mark, but for those of"""
+BESIDE = {"test_torture.py", "test_journal.py", "test_journal_on_disk.py", "test_texts.py", "test_aliases.py"}
+"""Modules that look at nothing but what they have started."""
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
     for item in items:
-        if item.path.parent.name in ALONE:
+        if item.path.parent.name in ALONE and item.path.name not in BESIDE:
             item.add_marker("alone")
+        if item.path.parent.name == "dask":  # one process has the cluster that most of them share
+            item.add_marker(pytest.mark.xdist_group("dask"))
 
 
 @pytest.fixture(autouse=True, scope="session")

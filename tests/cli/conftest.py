@@ -1,6 +1,7 @@
 """The command in a process of its own, in an empty folder, with as little environment as there can be.
 
-`popen`, `real`, and a call with options start the real command. A plain call has it from the command server, which saves its imports.
+`popen`, `real`, and a call with options of `Popen` or a variable for the interpreter start the real command. Any other call has it from the
+command server, which saves its imports.
 """
 
 import os
@@ -18,6 +19,10 @@ from command_server import JOBLOT, server
 
 _TIME = re.compile(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d \| ", re.MULTILINE)
 _DURATION = re.compile(r"\b\d+ ms|\b\d+\.\d s|\b\d+m\d\ds")
+
+
+OF_THE_INTERPRETER = ("PYTHON", "LANG", "LC_")
+"""How the names of variables begin that Python reads when it starts."""
 
 
 class Done(NamedTuple):
@@ -60,10 +65,12 @@ class Project:
         } | options
         return subprocess.Popen(command, env=self.env | (env or {}), **options)
 
-    def __call__(self, *arguments: str, **options) -> Done:
-        if options or not self.modules:
-            return self.real(*arguments, **options)
-        done = server(self.modules).run(["-m", "joblot", *arguments], self.path, self.env)
+    def __call__(self, *arguments: str, cwd=None, env=None, **options) -> Done:
+        environment = env or {}
+        if options or any(name.startswith(OF_THE_INTERPRETER) for name in environment):
+            return self.real(*arguments, cwd=cwd or self.path, env=env, **options)
+        words = ["-m", "joblot", *map(str, arguments)]
+        done = server(self.modules).run(words, Path(cwd or self.path), self.env | environment)
         return self._done(done.returncode, done.stdout, done.stderr)
 
     def real(self, *arguments: str, **options) -> Done:

@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 import re
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 import joblot
+from command_server import server
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "configurable-batch-runner"
 DOCUMENTED = ["--config", "data/batch_config.json", "--output", "data/batch_report.json"]
@@ -27,8 +26,7 @@ def folder(tmp_path):
 
 
 def project(folder, *args, cwd=None):
-    command = [sys.executable, str(folder / "project.py"), *map(str, args)]
-    return subprocess.run(command, cwd=cwd or folder, capture_output=True, text=True, timeout=30, check=False)
+    return server().run([str(folder / "project.py"), *map(str, args)], cwd or folder)
 
 
 def write_batch(folder, *jobs, **batch):

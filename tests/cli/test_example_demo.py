@@ -13,8 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from command_server import server
+
 EXAMPLE = Path(__file__).parents[2] / "examples" / "standard-library"
-JOBLOT = [sys.executable, "-m", "joblot"]
 
 
 @pytest.fixture
@@ -25,8 +26,26 @@ def folder(tmp_path):
     return tmp_path / "example"
 
 
+@pytest.fixture
+def small(folder):
+    """The same, of a library that has the packages with two files each."""
+    return with_small_library(folder)
+
+
+def with_small_library(folder):
+    library, batch = Path(sysconfig.get_path("stdlib")), folder / "joblot.yaml"
+    for name in re.findall(r"input: library/(\w+)", batch.read_text()):
+        (folder / "small" / name).mkdir(parents=True)
+        for path in sorted((library / name).glob("*.py"))[:2]:
+            shutil.copy(path, folder / "small" / name)
+    text = batch.read_text().replace('sysconfig.get_path("stdlib")', '"small"')
+    assert '"small"' in text
+    batch.write_text(text)
+    return folder
+
+
 def joblot(folder, *args):
-    return subprocess.run([*JOBLOT, *args], cwd=folder, capture_output=True, text=True, timeout=60, check=False)
+    return server().run(["-m", "joblot", *args], folder)
 
 
 def last_report(folder):
@@ -52,32 +71,35 @@ def test_the_demo_measures_the_standard_library(folder):
     assert f"{lines:,} lines" in page
 
 
-def test_a_wrong_pattern_is_one_cause_r11(folder):
+def test_a_wrong_pattern_is_one_cause_r11(small):
     """R11: many failures, said once at the end; what does not need them goes on."""
-    done = joblot(folder, "run", "joblot.yaml", "--var", "pattern=(")
-    report, jobs = last_report(folder)
+    done = joblot(small, "run", "joblot.yaml", "--var", "pattern=(")
+    report, jobs = last_report(small)
     assert (done.returncode, report["succeeded"], report["failed"], report["skipped"]) == (1, 6, 17, 1)
     assert jobs["verify"]["status"] == "success"
     digest = "16 x not a regular expression: missing ), unterminated subpattern at position <n> (such as `package-"
     assert digest in done.stdout + done.stderr
-    assert not (folder / "out" / "report.md").exists()
+    assert not (small / "out" / "report.md").exists()
 
 
-def test_a_killed_demo_is_resumed_r127_r130(folder):
+def test_a_killed_demo_is_resumed_r127_r130(small):
     """R127 R130: what had succeeded is not run again."""
     running = subprocess.Popen(
-        [*JOBLOT, "run", "joblot.yaml"], cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        [sys.executable, "-m", "joblot", "run", "joblot.yaml"],
+        cwd=small,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
     )
-    while not (folder / "out" / "all.py").exists() and running.poll() is None:
+    while not (small / "out" / "all.py").exists() and running.poll() is None:
         time.sleep(0.005)
     running.kill()
     running.wait()
-    done = joblot(folder, "resume")
-    report, jobs = last_report(folder)
+    done = joblot(small, "resume")
+    report, jobs = last_report(small)
     assert (done.returncode, report["status"], report["succeeded"]) == (0, "success", 24)
     assert jobs["library"]["attempts"] == 1
     assert "library: success (" not in done.stderr.replace("[success]", "")
-    assert (folder / "out" / "report.md").exists()
+    assert (small / "out" / "report.md").exists()
 
 
 def test_the_readme_tells_what_is_in_the_batch():

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import re
 import shutil
-import subprocess
 import sys
 import time
 from functools import partial
 from pathlib import Path
 
 import pytest
+
+from command_server import server
 
 pytestmark = pytest.mark.alone
 
@@ -70,8 +71,7 @@ def folder(tmp_path):
 
 
 def project(folder, *args):
-    command = [sys.executable, "project.py", *args]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=30, check=False)
+    return server().run(["project.py", *args], folder)
 
 
 def without_times(text):

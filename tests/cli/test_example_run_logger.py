@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from command_server import server
+
 EXAMPLE = Path(__file__).parents[2] / "examples" / "operational-run-logger"
 DOCUMENTED = [
     "--input",
@@ -34,9 +36,7 @@ def folder(tmp_path):
 
 
 def project(folder, *args):
-    return subprocess.run(
-        [sys.executable, "project.py", *args], cwd=folder, capture_output=True, text=True, timeout=30, check=False
-    )
+    return server().run(["project.py", *args], folder)
 
 
 def log_of(folder):

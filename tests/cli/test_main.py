@@ -1,5 +1,6 @@
 """What holds for every command: streams, exit codes, errors, environments, start-up."""
 
+import functools
 import json
 import os
 import subprocess
@@ -7,7 +8,6 @@ import sys
 
 import pytest
 
-from cli.conftest import Project
 from joblot import __version__
 from joblot.cli import COMMANDS
 
@@ -19,26 +19,34 @@ OFFERED = {"joblot_sirene", "joblot_sirene.cli"}
 """What `joblot --help` may import beside: the group of commands that the installed package offers, and none of the commands."""
 
 
-@pytest.fixture
-def joblot(tmp_path):
-    """Real commands only: this is about what an interpreter does before and after them."""
-    return Project(tmp_path, ())
+IMPORTED = """
+import os, sys
+before = set(sys.modules)
+for words in eval(sys.argv[1]):
+    if not (pid := os.fork()):
+        from joblot.__main__ import main
+        main(words)
+        tops = {name for name in sys.modules if name not in before and name.partition('.')[0] not in sys.stdlib_module_names}
+        print(repr((words, tops)), file=sys.stderr)
+        os._exit(0)
+    assert os.waitpid(pid, 0)[1] == 0
+"""
 
 
-def imported(*arguments):
-    code = (
-        "import sys\nbefore = set(sys.modules)\nfrom joblot.__main__ import main\n"
-        f"main({list(arguments)!r})\n"
-        "tops = {name for name in sys.modules if name not in before and name.partition('.')[0] not in sys.stdlib_module_names}\n"
-        "print(sorted(tops), file=sys.stderr)"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
-    return set(eval(done.stderr))
+@functools.cache
+def imported():
+    """What each command imports that nobody has imported before, by its words."""
+    asked = [["--help"], ["--version"], *([name, "--help"] for name in COMMANDS)]
+    words = [sys.executable, "-c", IMPORTED, repr(asked)]
+    done = subprocess.run(words, capture_output=True, text=True, check=True, timeout=60)
+    found = {tuple(words): names for words, names in map(eval, done.stderr.splitlines())}
+    assert len(found) == len(asked)
+    return found
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["--version"]])
 def test_help_and_version_import_only_click_and_the_table_of_commands(arguments):
-    found = imported(*arguments)
+    found = imported()[tuple(arguments)]
     offered = OFFERED if arguments == ["--help"] else set()
     assert {name for name in found if name.partition(".")[0] != "click"} <= MAY_IMPORT | offered
 
@@ -65,7 +73,7 @@ def test_every_command_can_be_imported_and_has_help(name):
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_the_help_of_a_command_imports_nothing_heavy(name):
-    found = imported(name, "--help")
+    found = imported()[name, "--help"]
     assert not found & {"rich", "yaml", "re2", "joblot.api", "joblot.runner.engine", "joblot.config.load"}
 
 

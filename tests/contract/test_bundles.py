@@ -300,7 +300,7 @@ def test_a_kill_of_an_attempt_leaves_the_bundle_of_an_earlier_attempt_alone(loca
     until = time.monotonic() + 60
     while not Path(world.plan.config.folder, "again").exists():
         assert time.monotonic() < until
-        world.executor.wait(0.01)
+        world.look(0.01)
     world.kill("0-again")
     assert ends(world, 2) == {"0-again": ("crash", True), "1-again": ("crash", True)}
     world.kill("2-hang")

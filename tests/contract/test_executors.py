@@ -59,25 +59,30 @@ class Bench:
         self.executor.kill([Kill(job, self.numbers[job], kind, grace)])
 
     def wait(self, count=1, limit=60.0, *, returned=False):
-        """The next outcomes, by job name.
-
-        What comes back without having begun, because the machine is busy, is started again as the engine would; not with `returned`.
-        """
+        """The next outcomes, by job name; `returned` as in `look`."""
         until = time.monotonic() + limit
         found = []
         while len(found) < count:
             assert time.monotonic() < until, f"only {found}"
-            again = []
-            for outcome in self.executor.wait(0.5):
-                key = outcome.job, outcome.number
-                if outcome.kind != "returned" or returned or key not in self.started or key in self.killed:
-                    found.append(outcome)
-                else:
-                    again.append(self.started[key])
-            if again:
-                self.executor.start(again)
+            found += self.look(0.5, returned=returned)
         self.came += found
         return {self.plan.name(outcome.job): outcome for outcome in found}
+
+    def look(self, seconds, *, returned=False):
+        """What has ended within a time.
+
+        What comes back without having begun, because the machine is busy, is started again as the engine would; not with `returned`.
+        """
+        found, again = [], []
+        for outcome in self.executor.wait(seconds):
+            key = outcome.job, outcome.number
+            if outcome.kind != "returned" or returned or key not in self.started or key in self.killed:
+                found.append(outcome)
+            else:
+                again.append(self.started[key])
+        if again:
+            self.executor.start(again)
+        return found
 
     def log(self, name, attempt=1):
         path = self.run_dir / "logs" / name / f"{attempt}.log"
@@ -415,7 +420,7 @@ def test_the_log_of_a_long_attempt_can_be_read_while_it_runs(local):
     until = time.monotonic() + 30
     while "early" not in world.log("cmd") or "early" not in world.log("fun"):
         assert time.monotonic() < until
-        world.executor.wait(0.05)
+        world.look(0.05)
     world.kill("cmd")
     world.kill("fun")
     world.wait(2)
@@ -481,7 +486,7 @@ def test_a_killed_command_leaves_no_process(local, shape):
     until = time.monotonic() + 30
     while not living_sleeps(marker):
         assert time.monotonic() < until
-        world.executor.wait(0.02)
+        world.look(0.02)
     world.kill("a", grace=0.1)
     outcome = world.wait()["a"]
     assert outcome.kind == "crash"
@@ -506,7 +511,7 @@ def test_a_killed_action_runs_its_finally_blocks_and_the_next_one_gets_a_new_wor
 
     world = local(call("a", patient), call("after", os.getpid))
     world.start("a")
-    world.executor.wait(0.2)
+    world.look(0.2)
     world.kill("a", grace=5)
     outcome = world.wait()["a"]
     assert outcome.kind == "cancelled"
@@ -523,7 +528,7 @@ def test_an_action_that_hangs_outside_the_interpreter_is_killed_after_the_grace(
 
     world = local(call("a", stubborn))
     world.start("a")
-    world.executor.wait(0.2)
+    world.look(0.2)
     began = time.monotonic()
     world.kill("a", grace=0.2)
     outcome = world.wait()["a"]
@@ -683,7 +688,7 @@ def test_a_killed_warden_is_replaced_and_what_ran_is_lost(local):
     until = time.monotonic() + 30
     while not living_sleeps(marker):
         assert time.monotonic() < until
-        world.executor.wait(0.02)
+        world.look(0.02)
     os.kill(world.executor._warden_pid, signal.SIGKILL)
     came = world.wait(2)
     assert {outcome.kind for outcome in came.values()} == {"lost"}
@@ -739,7 +744,7 @@ def test_nothing_outlives_a_killed_runner(tmp_path):
         )
         world.start("a", "b")
         while len(living_sleeps(marker)) < 2:
-            world.executor.wait(0.02)
+            world.look(0.02)
         os.write(write, f"{world.executor._warden_pid}".encode())
         time.sleep(300)
     warden = int(os.read(read, 20))
@@ -761,7 +766,7 @@ def test_close_leaves_no_process_and_no_spool_names_behind(local, tmp_path):
     until = time.monotonic() + 30
     while not living_sleeps(marker):
         assert time.monotonic() < until
-        world.executor.wait(0.02)
+        world.look(0.02)
     world.close()
     assert gone(marker)
     assert not processes.children(world.executor._warden_pid)
@@ -784,9 +789,9 @@ def test_wait_returns_when_the_wake_descriptor_is_readable(bench):
     until = time.monotonic() + 30
     while not living_sleeps(marker):
         assert time.monotonic() < until
-        world.executor.wait(0.02)
+        world.look(0.02)
     for _ in range(3):  # until it looks no more whether the attempt takes long
-        world.executor.wait(0.3)
+        world.look(0.3)
     os.write(write, b"x")
     began = time.monotonic()
     while world.executor.wait(30.0) != []:

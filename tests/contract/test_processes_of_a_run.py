@@ -61,7 +61,7 @@ def begin(world, marker: str, count: int = 1) -> None:
     until = time.monotonic() + 30
     while len(living_sleeps(marker)) < count:
         assert time.monotonic() < until, "it did not begin"
-        world.executor.wait(0.02)
+        world.look(0.02)
 
 
 @pytest.mark.parametrize("way", [*HIDING, "an action"])
@@ -120,7 +120,7 @@ def settle(world) -> None:
     until = time.monotonic() + 30
     while world.executor._was_subreaper < 0:
         assert time.monotonic() < until
-        world.executor.wait(0.05)
+        world.look(0.05)
 
 
 LOST = """
@@ -316,7 +316,7 @@ def begin_server(world, marker: str) -> int:
     until = time.monotonic() + 30
     while not (found := [pid for pid in living_sleeps(marker) if processes.children(pid) == [] and is_server(pid)]):
         assert time.monotonic() < until, "it did not begin"
-        world.executor.wait(0.02)
+        world.look(0.02)
     return found[0]
 
 
@@ -347,7 +347,7 @@ def test_however_another_job_ends_a_background_process_lives_on(local, tmp_path,
     server = begin_server(world, marker)
     world.start("other")
     if end == "is killed":
-        world.executor.wait(0.1)
+        world.look(0.1)
         world.kill("other")
     world.wait()
     assert processes.is_alive(server)

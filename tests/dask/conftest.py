@@ -1,4 +1,4 @@
-"""One small cluster for all tests that do not end it. These tests have a process of their own: Dask begins threads, and the others fork."""
+"""Small clusters for all tests that do not end it. These tests have a process of their own: Dask begins threads, and the others fork."""
 
 import os
 
@@ -17,11 +17,22 @@ os.environ["DASK_DISTRIBUTED__ADMIN__TICK__INTERVAL"] = "1s"
 dask.config.refresh()
 
 
+def begin(workers, threads):
+    options = {"dashboard": False, "dashboard_address": "127.0.0.1:0", "allowed_failures": 0}
+    return LocalCluster(n_workers=workers, threads_per_worker=threads, silence_logs=100, scheduler_kwargs=options)
+
+
 @pytest.fixture(scope="session")
 def cluster():
-    options = {"dashboard": False, "dashboard_address": "127.0.0.1:0", "allowed_failures": 0}
-    with LocalCluster(n_workers=2, threads_per_worker=2, silence_logs=100, scheduler_kwargs=options) as made:
+    with begin(2, 2) as made:
         yield made
+
+
+@pytest.fixture(scope="module")
+def one_worker():
+    """Each run begins an agent on each worker, which is most of what a short test costs: for those that need one only."""
+    with begin(1, 4) as made:
+        yield made.scheduler_address
 
 
 @pytest.fixture(scope="session")

@@ -32,11 +32,11 @@ class ClusterBench(OnCluster, contract.Bench):
 
 
 @pytest.fixture
-def bench(address, tmp_path):
+def bench(one_worker, tmp_path):
     made = []
 
     def make(*jobs, **options):
-        made.append(ClusterBench(address, "dask", tmp_path, *jobs, **options))
+        made.append(ClusterBench(one_worker, "dask", tmp_path, *jobs, **options))
         return made[-1]
 
     make.kind = "dask"

@@ -142,7 +142,7 @@ def test_a_killed_scheduler_loses_every_attempt_and_is_one_clear_error(own_dask)
     assert raised.value.message == f"the Dask scheduler of `{own_dask.processes.address}` is gone"
     assert "joblot resume" in raised.value.hint
     with pytest.raises(ClusterError):
-        world.executor.wait(0.1)
+        world.look(0.1)
     assert gone(marker)
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from cli.test_example_demo import with_small_library
 from command_server import DASK, server
 from dask_cluster import DaskProcesses, certificates
 
@@ -76,6 +77,8 @@ def run(name, folder, on, settings):
     """The example's commands in a copy of it. What can be seen of them: exit codes, the reports of runs, and hashes of all files."""
     ignored = shutil.ignore_patterns(".joblot", "__pycache__", "library", "out")
     shutil.copytree(EXAMPLES / name, folder, ignore=ignored)
+    if name == "standard-library":
+        with_small_library(folder)
     seen = []
     elsewhere = folder.parent / "elsewhere.py"
     elsewhere.write_text(ELSEWHERE)

@@ -10,13 +10,14 @@ import sys
 import msgspec
 import pytest
 
+from command_server import server
 from docs.pages import ROOT, section, text
 
 JOBLOT = [sys.executable, "-m", "joblot"]
 
 
 def joblot(folder, *words):
-    return subprocess.run([*JOBLOT, *words], cwd=folder, capture_output=True, text=True, check=False, timeout=60)
+    return server().run(["-m", "joblot", *words], folder)
 
 
 def sessions(page):

@@ -3,12 +3,11 @@
 import ast
 import json
 import re
-import subprocess
-import sys
 
 import click
 import pytest
 
+from command_server import server
 from docs.pages import ROOT, first_cells, section, text
 from joblot import errors
 from joblot.cli import COMMANDS, cli
@@ -176,9 +175,7 @@ def run_joblot(tmp_path_factory):
     (folder / "acts.py").write_text(ACTIONS_TEXT)
 
     def run(*words):
-        command = [sys.executable, "-m", "joblot", *words]
-        done = subprocess.run(command, cwd=folder, capture_output=True, check=False, timeout=60)
-        return json.loads(done.stdout)
+        return json.loads(server().run(["-m", "joblot", *words], folder).stdout)
 
     run("run", "--run-id", "shown", "--json")
     return run

@@ -153,7 +153,7 @@ def test_a_running_flood_does_not_fill_the_disk(tmp_path):
         sizes = {"worker": 0, "command": 0}
         while min(sizes.values()) < 400 * MIB:
             assert time.monotonic() < until, sizes
-            world.executor.wait(0.05)
+            world.look(0.05)
             for path in path_of(world.run_dir / "logs", "x").parent.glob("*.log"):
                 found = path.stat()
                 kind = path.name.partition("-")[0]

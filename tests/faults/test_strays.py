@@ -107,7 +107,7 @@ def test_a_daemon_of_a_killed_action_is_gone_while_other_workers_go_on(local):
     until = time.monotonic() + 30
     while len(living_sleeps(marker)) < 3:
         assert time.monotonic() < until
-        world.executor.wait(0.02)
+        world.look(0.02)
     world.kill("a", grace=0.0)
     assert world.wait()["a"].kind == "crash"
     assert gone(marker, 0.5)
@@ -121,7 +121,7 @@ def test_the_daemon_of_a_running_command_is_left_alone_until_that_ends(local):
     world = local(run("a", f"(setsid sleep {marker} &) ; sleep 1"), *[run(f"t{n}", "true") for n in range(5)])
     world.start("a")
     while not living_sleeps(marker):
-        world.executor.wait(0.02)
+        world.look(0.02)
     world.start(*[f"t{n}" for n in range(5)])
     world.wait(5)
     assert living_sleeps(marker)

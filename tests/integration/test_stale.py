@@ -186,6 +186,7 @@ def test_an_output_that_a_killed_attempt_did_not_touch_stays(joblot, at):
 MANY = "jobs:\n" + "".join(
     f'  - {{name: j{n}, run: "echo {n} > {n}.txt; echo ran >> ran.txt", outputs: ["{n}.txt"]}}\n' for n in range(60)
 )
+MANY += "  - {name: last, run: 'test -e go || sleep 30; touch last.txt', outputs: [last.txt]}\n"  # so that no kill comes too late
 
 
 @pytest.mark.alone
@@ -194,6 +195,7 @@ def test_a_success_that_a_kill_came_close_behind_is_not_made_again(joblot, resum
     """At whichever job the kill came: all that the first run has recorded is up to date in the next one."""
     joblot.write("joblot.yaml", MANY)
     joblot.killed("run", "--run-id", "r", once="40.txt")
+    joblot.write("go", "")
     before = {
         one["job"] for one in json.loads(joblot("show", "r", "--json").out)["results"] if one["status"] == "success"
     }
@@ -210,6 +212,7 @@ def test_a_success_that_a_kill_came_close_behind_is_not_made_again(joblot, resum
 def test_notes_of_successes_that_are_damaged_are_passed_over(joblot):
     joblot.write("joblot.yaml", MANY)
     joblot.killed("run", once="40.txt")
+    joblot.write("go", "")
     [file] = (joblot.path / ".joblot").glob("made-*")
     noted = file.read_bytes()
     file.write_bytes(b"x y\n\xff\n" + noted.replace(b'"j1"', b'"j2"')[:-5])
