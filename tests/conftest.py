@@ -24,8 +24,8 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "dev"))
 
 ALONE = {"contract", "crash", "faults", "hostile"}
 """The folders whose tests all have the mark, but for those of"""
-BESIDE = {"test_torture.py", "test_journal.py", "test_journal_on_disk.py", "test_texts.py", "test_aliases.py"}
-"""Modules that look at nothing but what they have started."""
+BESIDE = {"test_torture.py", "test_texts.py", "test_aliases.py"}
+"""Modules that look at nothing but what they have started, and do not fork."""
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -146,7 +146,7 @@ def test_a_run_that_was_stopped_goes_on_with_the_items_that_it_began_with(tmp_pa
     project.write("items.txt", "a\nb\nc\n")
     run = "if test ${{ item }} = b && ! test -e go; then touch waits; sleep 60; fi; echo ${{ item }} >> ran.txt"
     project.write("joblot.json", json.dumps({"jobs": [{"name": "j", "run": run, "foreach": "items.txt"}]}))
-    with project.popen("run", "--workers", "1") as process:
+    with project.popen("run", "--workers", "1", "--stop-grace", "100ms") as process:
         project.wait_for("waits")
         project.interrupt(process)
         assert process.wait(timeout=30) == 130

@@ -146,7 +146,7 @@ def test_fused_and_unfused_runs_come_to_the_same_whatever_fails(joblot):
         "raise-all",
         "ok",
     ]
-    joblot.write("joblot.yaml", batch(*fates, job=", timeout: 2s, grace: 1s, retry: {max_attempts: 2}"))
+    joblot.write("joblot.yaml", batch(*fates, job=", timeout: 1s, grace: 100ms, retry: {max_attempts: 2}"))
     fused = joblot.report("-j", "2")
     assert any(line.endswith("together") for line in joblot.ran())
     joblot.clear()
@@ -157,7 +157,7 @@ def test_fused_and_unfused_runs_come_to_the_same_whatever_fails(joblot):
     assert bad == {
         "b": "killed by SIGSEGV",
         "d": "RuntimeError: d raises",
-        "g": "timed out after 2 s",
+        "g": "timed out after 1 s",
         "i": "killed by SIGSEGV",
     }
     assert {name: job["message"] for name, job in unfused.items() if job["status"] != "success"} == bad
@@ -227,9 +227,14 @@ def test_a_cancelled_bundle_keeps_what_was_done(joblot, force):
     joblot.write("joblot.yaml", batch("ok", "wait", "ok"))
     with joblot.popen("run", "--run-id", "r") as process:
         begun(process, joblot.path, "b")
-        assert joblot("cancel", "r", *(["--kill"] if force else [])).code == 0
-        if not force:
-            (joblot.path / "go").touch()
+        with joblot.popen("cancel", "r", *(["--kill"] if force else [])) as cancel:
+            until = time.monotonic() + 20
+            while "run_stopping" not in joblot("show", "r", "--events").out:
+                assert time.monotonic() < until
+            if not force:
+                (joblot.path / "go").touch()
+            cancel.communicate(timeout=30)
+            assert cancel.returncode == 0
         process.communicate(timeout=30)
     report = json.loads(joblot("show", "r", "--json").out)
     states = {job["job"]: job["status"] for job in report["results"]}
