@@ -304,15 +304,15 @@ def test_the_time_counts_for_each_try_and_nothing_goes_on_r110(tmp_path):
         (tmp_path / "begun").touch()
         if first:
             try:
-                time.sleep(1.2)
+                time.sleep(0.7)
             except BaseException:
-                time.sleep(1.2)  # it does not want to be stopped
+                time.sleep(0.7)  # it does not want to be stopped
             (tmp_path / "late").touch()
         return "in time"
 
-    result = only(Workflow([step("a", action=action, timeout_ms=800, max_retries=2)]).run())
+    result = only(Workflow([step("a", action=action, timeout_ms=500, max_retries=2)]).run())
     assert (result.status, result.attempts, result.output) == (StepStatus.SUCCESS, 2, "in time")
-    time.sleep(1.5)
+    time.sleep(1)
     assert not (tmp_path / "late").exists()
 
 

@@ -29,6 +29,9 @@ RUNS = ("GOOD1", "BAD", "GOOD2")
 _VARYING = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d|-\d{8}-\d{6}|\d+ ms|\d+\.\d+ s")
 
 
+SOUND: dict = {}
+
+
 class Project:
     """A folder with three runs of a batch, in all of which `b` failed: GOOD1, BAD, GOOD2."""
 
@@ -40,6 +43,18 @@ class Project:
         code = main(list(words))
         out, err = self._capsys.readouterr()
         return code, *(_VARYING.sub("TIME", text.replace(str(self.path), "DIR")) for text in (out, err))
+
+    def of_sound_runs(self, *words):
+        """What a command says before anything is damaged; the folder is left as it was."""
+        if words not in SOUND:
+            SOUND[words] = self(*words)
+            self.restore()
+        return SOUND[words]
+
+    def restore(self):
+        shutil.rmtree(self.path)
+        shutil.copytree(f"{self.path}.kept", self.path)
+        os.chdir(self.path)
 
     def run_file(self, name, run="BAD"):
         return self.state / "runs" / run / name
@@ -88,12 +103,12 @@ def made(tmp_path_factory):
 
 @pytest.fixture
 def joblot(made, capsys, monkeypatch):
-    shutil.rmtree(made)
-    shutil.copytree(f"{made}.kept", made)
     monkeypatch.chdir(made)
+    project = Project(made, capsys)
+    project.restore()
     monkeypatch.delenv("JOBLOT_STATE", raising=False)
     capsys.readouterr()
-    return Project(made, capsys)
+    return project
 
 
 # --- kinds of damage ----------------------------------------------------------------------------------
@@ -242,11 +257,8 @@ def by_command(commands):
 @by_command(OF_OTHERS)
 @pytest.mark.parametrize("kind", INSIDE)
 def test_what_is_damaged_inside_a_run_concerns_no_other(joblot, words, kind):
-    expected = joblot(*words)
+    expected = joblot.of_sound_runs(*words)
     assert expected[0] in (0, 1)
-    shutil.rmtree(joblot.path)
-    shutil.copytree(f"{joblot.path}.kept", joblot.path)
-    os.chdir(joblot.path)
     INSIDE[kind][0](joblot)
     assert joblot(*words) == expected
 
@@ -268,10 +280,7 @@ def test_who_asks_for_the_run_itself_is_told_in_one_line(joblot, words, kind):
 @pytest.mark.parametrize("kind", ROWS)
 def test_a_damaged_row_costs_one_run_and_a_warning(joblot, words, kind):
     damage, fault = ROWS[kind]
-    expected = joblot(*words)
-    shutil.rmtree(joblot.path)
-    shutil.copytree(f"{joblot.path}.kept", joblot.path)
-    os.chdir(joblot.path)
+    expected = joblot.of_sound_runs(*words)
     damage(joblot)
     code, out, err = joblot(*words)
     assert code == expected[0]

@@ -31,7 +31,6 @@ TORTURE = Path(__file__).parent.parent / "torture"
         ("clock", ["--jumps", "2", "--by", "python"], "half outputs 0"),
         ("nth", ["--errors", "ENOSPC", "--step", "24"], "not resumable 0"),
         ("hostile", ["--cases", "1000", "--block", "500"], "other errors 0"),
-        ("sirene", ["--kills", "1", "--rows", "2000"], "other bytes 0"),
         ("fuzz", ["--cases", "1000"], "other errors 0"),
     ],
     ids=lambda value: value if isinstance(value, str) else " ".join(value),

@@ -7,7 +7,7 @@ import pytest
 from joblot.testing import CALM, ROUGH, Faults, simulate
 from simulation.cases import case_from
 
-SEEDS = int(os.environ.get("JOBLOT_SIM_SEEDS", "400"))
+SEEDS = int(os.environ.get("JOBLOT_SIM_SEEDS", "200"))
 FIRST = int(os.environ.get("JOBLOT_SIM_FIRST", "0"))
 WORLDS = {
     "calm": CALM,
