@@ -26,8 +26,15 @@ _MARK: Final = "\ue000"
 _INTEGER: Final = re.compile(r"-?(?:0|[1-9][0-9]{0,18})", re.ASCII)
 _LARGEST: Final = (1 << 63) - 1
 
+_OWN_PARAMETERS: Final = re.compile(
+    r"\$[@*#!\d]|\$\{[@*#!\d]|\(\s*\)|\b(?:set|shift|getopts|function|source|eval)\b|(?:^|[\s;&|(])\.\s", re.ASCII
+)
+"""What has to do with positional parameters, or may have others: functions, files that are read, the parameters themselves."""
+_QUOTED: Final = re.compile(r"'[^']*'")
+
 _NONE: Final = Reference("")
 _ENV: Final = "pass it through `env` instead"
+_FILE: Final = "have a job write the values to a file, and read that"
 _OWN_VARIABLE: Final = "give it to a variable first: `x=${{ ... }}`, then `$x`"
 
 
@@ -104,9 +111,29 @@ class ShellText(Struct):
         # A variable of the environment would stay exported when it is set, and one of the text's own would be lost.
         while any(prefix in piece for piece in self.pieces) or any(name.startswith(prefix.encode()) for name in taken):
             prefix += "_"
+        words = self.words(given)
+        program, arguments = self._program(prefix, words, [])
+        if _is_long(program) and not self._uses_parameters:
+            lists = [texts for place, texts in zip(self.places, words, strict=True) if place.spread]
+            program, arguments = self._program(prefix, words, max(lists, key=len, default=[]))
+        if _is_long(program):
+            raise TemplateError(f"the command is longer than {LONGEST} bytes, with {len(arguments)} values", hint=_FILE)
+        return [SHELL, "-c", program, SHELL, *arguments] if arguments else [SHELL, "-c", program]
+
+    @property
+    def _uses_parameters(self) -> bool:
+        """Whether the text may have to do with positional parameters; `$1` in single quotes is another program's, if nothing is evaluated."""
+        text = "\n".join(self.pieces)
+        return _OWN_PARAMETERS.search(text if _EVALUATING_TEXT.search(text) else _QUOTED.sub("", text)) is not None
+
+    def _program(self, prefix: str, words: list[list[str]], kept: list[str]) -> tuple[str, list[str]]:
+        """A program and its parameters. The list `kept` stays among those: wherever it stands it is `"$@"`, however long it is."""
         arguments: list[str] = []
         parts = [self.pieces[0]]
-        for place, texts, piece in zip(self.places, self.words(given), self.pieces[1:], strict=True):
+        for place, texts, piece in zip(self.places, words, self.pieces[1:], strict=True):
+            if kept and place.spread and texts == kept:
+                parts += ['"$@"', piece]
+                continue
             first = len(arguments) + 1
             arguments += texts
             names = [f"{place.opening}${{{prefix}{n}}}{place.closing}" for n in range(first, len(arguments) + 1)]
@@ -114,10 +141,7 @@ class ShellText(Struct):
         if arguments:
             numbers = range(1, len(arguments) + 1)
             parts.insert(0, " ".join([f"{prefix}{n}=${{{n}}}" for n in numbers]) + f"; shift {len(arguments)}; ")
-        program = "".join(parts)
-        if len(program) > LONGEST or len(program.encode()) > LONGEST:
-            raise TemplateError(f"the command is longer than {LONGEST} bytes, with {len(arguments)} values")
-        return [SHELL, "-c", program, SHELL, *arguments] if arguments else [SHELL, "-c", program]
+        return "".join(parts), arguments + kept
 
     def shown(self, given: Mapping[str, Any]) -> str:
         """The command as a person would type it; references without a value stay."""
@@ -170,6 +194,10 @@ def programs_in(words: Iterable[Any]) -> list[tuple[Reference, str]]:
         found.append(word)
     reader.warn(found)
     return [(references[mark], what) for mark, what in reader.programs]
+
+
+def _is_long(program: str) -> bool:
+    return len(program) > LONGEST or len(program.encode()) > LONGEST
 
 
 def _flat(value: list[Any]) -> Iterator[str]:
@@ -495,7 +523,7 @@ class _Reader:
                 self._redirect(state)
             elif char == "#" and state.word is None:
                 end = self.text.find("\n", self.at)
-                self._pass(len(self.text) if end < 0 else end, refused="a comment", hint="leave it out")
+                self._pass(len(self.text) if end < 0 else end, spread=True)  # a shell that reads on takes it for a word
             else:
                 self._continue_word(state)
         self._end_command(state)

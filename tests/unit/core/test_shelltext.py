@@ -39,7 +39,7 @@ def run(text, values, shell="dash", folder=None):
         (f"echo {REF}", "words"), (f"echo 'a' \"b\" {REF}", "words"), (f'echo "$(cat {REF})"', "words"), (f'echo \\" {REF}', "words"),
         (f'a={REF}; echo "$a"', "text"), (f"echo a#b {REF}", "words"), (f"cat <<E\nit's\nE\necho {REF}", "words"),
         (f"cat <<-'END' {'x'}\n\tthe \"\n\tEND\necho {REF}", "words"), (f"cat <<<{REF}", "text"), (f"echo $((1<<2)) {REF}", "words"),
-        (f"# it's a comment\necho {REF}", "words"), (f"echo 'it'\\''s' {REF}", "words"), (f"case x in x) echo {REF};; esac", "words"),
+        (f"# it's a comment\necho {REF}", "words"), (f"# it's {REF}\necho a", "words"), (f"echo a # \"{REF}", "words"), (f"echo 'it'\\''s' {REF}", "words"), (f"case x in x) echo {REF};; esac", "words"),
         (f"(cd {REF} && ls)", "words"), (f"cat <<A <<B\n'\nA\n\"\nB\necho {REF}", "words"), (f'echo "{REF}"', "text"),
         (f"echo '{REF}'", "text"), (f'echo "a $(echo "{REF}")"', "text"), (f"cat <<E\n{REF}\nE\n", "text"),
         (f"cat <<A <<B\nx\nA\n{REF}\nB\n", "text"), (f"x=$(case a in a) echo {REF};; esac)", "words"), (f"echo ${{y:-{REF}}}", "text"),
@@ -102,7 +102,7 @@ def test_a_value_that_the_shell_evaluates_must_be_an_integer(text, what):
     [
         (f"echo `cat {REF}`", "backquotes", "write `$( )`"), (f'echo "`cat {REF}`"', "backquotes", "write `$( )`"),
         (f"cat <<'E'\n{REF}\nE\n", "a quoted here-document", "write `<<E`"), (f"cat <<\\E\n{REF}\nE\n", "a quoted here-document", "write `<<E`"),
-        (f"ls # {REF}", "a comment", "leave it out"), (f"echo \\{REF}", "an escape", "leave out the backslash"),
+        (f"echo \\{REF}", "an escape", "leave out the backslash"),
         (f"cat <<E\n{REF}", "or behind a here-document without its end", "pass it through `env` instead"),
         (f'cat <<E"F"\n{REF}\nEF\n', "or behind a here-document whose end is written unusually", "write `<<END`"),
         (f"cat << $E\n{REF}\n$E\n", "or behind a here-document whose end is written unusually", "write `<<END`"),
@@ -242,12 +242,47 @@ def test_values_that_no_command_takes():
             "x" * (LONGEST + 1),
             f"`vars.x` is longer than {LONGEST} bytes, which no command takes as one value: pass a file",
         ),
-        (["x"] * 9000, f"the command is longer than {LONGEST} bytes, with 9000 values"),
     ):
         with pytest.raises(TemplateError) as caught:
             read(f"echo {REF}").argv({"vars.x": value})
         assert caught.value.message == message
     assert len(run(f"printf %s {REF}", {"x": "x" * LONGEST}).stdout) == LONGEST
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+@pytest.mark.parametrize(
+    ("text", "printed"),
+    [
+        (f"printf '%s,' {REF} | tr -dc , | wc -c", "10000"), (f'for i in {REF}; do :; done; echo "$i"', "$(touch PWN) 9999"),
+        (f"printf '%s\\n' a{REF}z | sed -n '1p;$p'", "a$(touch PWN) 0\n$(touch PWN) 9999z"),
+        (f"(printf '%s\\n' {REF}; printf '%s\\n' {REF}) | sort -u | wc -l", "10000"),
+        (f"printf '%s\\n' {REF} | awk '{{n += $3}} END {{print n}}'", "49995000"),
+        ("echo ${{ vars.y }} " + REF + " | cut -c 1-23; echo ${{ vars.y }}", "an'other $(touch PWN) 0\nan'other"),
+        (f"# {REF}\necho {REF} | wc -w", "30000"),
+    ],
+    ids=["count", "loop", "parts of words", "twice", "awk", "beside another", "and in a comment"],
+)  # fmt: skip
+def test_a_list_of_many_values_stays_in_the_parameters(shell, text, printed, tmp_path):
+    """Ten thousand would be ten thousand variables, more than a program's text may have."""
+    values = {"x": [f"$(touch PWN) {n}" for n in range(10_000)], "y": "an'other"}
+    done = run(text, values, shell, folder=tmp_path)
+    assert (done.stdout.decode(), done.stderr) == (f"{printed}\n", b"")
+    assert not (tmp_path / "PWN").exists()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"f() {{ echo {REF}; }}; f", f"function f {{ echo {REF}; }}; f", f"set -- a; echo {REF} $1", f"echo {REF}; echo $#", f'echo {REF} "$@"',
+        f"echo {REF} ${{1:-x}}", f". ./lib; echo {REF}", f"source ./lib; echo {REF}", f"echo {REF}; shift", f"while getopts a o; do echo {REF}; done",
+        f"x='$1'; n=$(( 1 )); echo {REF}",
+    ],
+)  # fmt: skip
+def test_many_values_in_a_text_with_parameters_of_its_own_are_refused(text):
+    with pytest.raises(TemplateError) as caught:
+        read(text).argv({"vars.x": ["1"] * 9000})
+    assert caught.value.message == f"the command is longer than {LONGEST} bytes, with 9000 values"
+    assert caught.value.hint == "have a job write the values to a file, and read that"
 
 
 def test_a_variable_is_never_one_of_the_text_or_of_the_environment():
