@@ -3,9 +3,11 @@
 The commands run in this process, which is many times as fast; nothing of this depends on a process of its own.
 """
 
+import contextlib
 import os
 import shutil
 import socket
+import sqlite3
 import stat
 from pathlib import Path
 
@@ -372,6 +374,27 @@ def test_nothing_waits_for_or_is_written_to_what_stands_in_the_place_of_a_file(j
         assert len([line for line in lines if not line.startswith("hint: ")]) <= 1, (command, lines)
         assert not [line for line in lines if line.startswith("internal")], (command, lines)
         assert (os.listdir(victims), (victims / "file").read_text()) == (["file"], "precious"), command
+
+
+@pytest.mark.parametrize(
+    "command", ["accept b.json a", "run -q b.json --on inline", "ls", "show r1", "resume r1", "plan b.json"]
+)
+def test_what_a_killed_run_had_not_written_yet_is_not_written_to_a_second_name(joblot, command):
+    """The database's own log holds pages, which whoever opens it next puts into the file."""
+    journal = joblot.state / "journal.db"
+    with contextlib.closing(sqlite3.connect(journal)) as database:
+        database.execute("CREATE TABLE more (x)")
+        database.commit()
+        log = Path(f"{journal}-wal").read_bytes()
+    assert log
+    (joblot.path / "victim").write_text("precious")
+    journal.unlink()
+    os.link(joblot.path / "victim", journal)
+    Path(f"{journal}-wal").write_bytes(log)
+    code, lines = joblot.errors(command)
+    assert code == 4 or command.startswith("plan")
+    assert len([line for line in lines if line.startswith("error: ")]) <= 1
+    assert (joblot.path / "victim").read_text() == "precious"
 
 
 @pytest.mark.parametrize("kind", ["pipe", "socket"])

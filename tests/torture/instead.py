@@ -3,7 +3,7 @@
 Each command is a process of its own (forked from this one, which has it loaded). It may do its work as if nothing were there, when it does
 not need the file, or end with exit code 4 (a run of a batch also with what the run ends with) and one error. It never waits, never shows a traceback, and never touches what a link leads to.
 
-    python tests/torture/instead.py [--step 1]
+    python tests/torture/instead.py [--step 1] [--kind NAME]
 """
 
 from __future__ import annotations
@@ -172,7 +172,7 @@ def contents(victims: Path) -> dict[str, object]:
     """All that could change of what is not to be touched."""
     return {
         str(path.relative_to(victims)): (
-            path.read_text() if path.is_file() else "",
+            path.read_bytes() if path.is_file() else b"",
             path.stat().st_mode,
             path.stat().st_uid,
         )
@@ -196,6 +196,7 @@ def replace(path: Path, put: Callable[[Path], object]) -> bool:
 def main() -> int:
     parser = argparse.ArgumentParser()
     parser.add_argument("--step", type=int, default=1, help="every so many cases")
+    parser.add_argument("--kind", help="one kind only")
     options = parser.parse_args()
     from joblot import api  # noqa: F401 - before the forks
 
@@ -209,9 +210,8 @@ def main() -> int:
         before = contents(victims)
         state = made / ".joblot"
         names = sorted({*(str(path.relative_to(state)) for path in state.rglob("*")), *ABSENT})
-        cases = [(name, kind, command) for name in names for kind in kinds(victims) for command in COMMANDS][
-            :: options.step
-        ]
+        wanted = [kind for kind in kinds(victims) if options.kind in (None, kind)]
+        cases = [(name, kind, command) for name in names for kind in wanted for command in COMMANDS][:: options.step]
         plain = {}
         for number, (name, kind, command) in enumerate(cases):
             work = home / "work"

@@ -267,8 +267,10 @@ class Campaign:
         group = self.rng.choice(groups)
         context = self.rng.choice(list(group))
         value = self.value()
+        if value == "-0":
+            value = "0"  # arithmetic prints it so
         if group is EVALUATED_BY_BASH:
-            value = value.removeprefix("-")  # a subscript must not be negative
+            value = value.lstrip("-")  # a subscript must not be negative
         printed = None if group in (REFUSED, WARNED) else expected(context, group[context], value)
         noise = "\n".join(self.rng.choices(NOISE, k=self.rng.randint(0, 2)))
         return Case(context, f"{noise}\n{group[context]}\n", value, printed)

@@ -164,7 +164,7 @@ class _OldJournal:
         self.sound = False
         self._path = path
         self._db: sqlite3.Connection | None = None
-        refuse_what_is_no_file(path)
+        refuse_what_is_no_file(path, writes=False)
         if path.exists():
             with suppress(sqlite3.Error):
                 self._db = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)

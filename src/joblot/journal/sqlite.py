@@ -83,7 +83,7 @@ class SqliteJournal(Journal):
         self._group: list[tuple[int, float, bytes, bytes]] = []
         self._group_at = 0.0
         self._noted: dict[str, NotedSuccesses] = {}
-        refuse_what_is_no_file(path)
+        refuse_what_is_no_file(path, writes=not read_only)
         if not read_only:
             with suppress(OSError):  # it is there, or SQLite says why it cannot be made
                 os.mknod(path, 0o600)  # SQLite makes its files for everybody, and those beside as this one
@@ -528,16 +528,25 @@ def _identity(path: Path) -> tuple[int, int] | None:
     return status.st_dev, status.st_ino
 
 
-def refuse_what_is_no_file(path: Path) -> None:
+def refuse_what_is_no_file(path: Path, *, writes: bool) -> None:
     """Refuse a link, a pipe or a device that stands where a journal or a file beside it is to be: SQLite would follow it, or wait for ever.
 
     Raises:
-        UntrustedError: one is no file, or not the user's own alone.
+        UntrustedError: one is no file, or not the user's own alone; for who writes also: it has another name elsewhere.
     """
     for name in _BESIDE:
         with suppress(OSError):  # SQLite says what is wrong in its own words
-            # The journal itself has two names where `recover` was killed just before it put a new one in its place.
-            check_own_file(Path(f"{path}{name}"), path.parent, "journal ", may_have_names=not name)
+            # The journal itself has two names, both here, where `recover` was killed just before it put a new one in its place.
+            may_have_names = not name and (not writes or _has_all_names_here(path))
+            check_own_file(Path(f"{path}{name}"), path.parent, "journal ", may_have_names=may_have_names)
+
+
+def _has_all_names_here(path: Path) -> bool:
+    status = path.lstat()
+    if status.st_nlink == 1:
+        return True
+    with os.scandir(path.parent) as entries:
+        return sum(entry.inode() == status.st_ino for entry in entries) == status.st_nlink
 
 
 def keep_aside(path: Path, word: str = "damaged") -> Path:

@@ -39,7 +39,7 @@ def run(text, values, shell="dash", folder=None):
         (f"echo {REF}", "words"), (f"echo 'a' \"b\" {REF}", "words"), (f'echo "$(cat {REF})"', "words"), (f'echo \\" {REF}', "words"),
         (f'a={REF}; echo "$a"', "text"), (f"echo a#b {REF}", "words"), (f"cat <<E\nit's\nE\necho {REF}", "words"),
         (f"cat <<-'END' {'x'}\n\tthe \"\n\tEND\necho {REF}", "words"), (f"cat <<<{REF}", "text"), (f"echo $((1<<2)) {REF}", "words"),
-        (f"# it's a comment\necho {REF}", "words"), (f"# it's {REF}\necho a", "words"), (f"echo a # \"{REF}", "words"), (f"echo 'it'\\''s' {REF}", "words"), (f"case x in x) echo {REF};; esac", "words"),
+        (f"# it's a comment\necho {REF}", "words"), (f"# it's {REF}\necho a", "words"), (f'echo a # "{REF}', "words"), (f"echo 'it'\\''s' {REF}", "words"), (f"case x in x) echo {REF};; esac", "words"),
         (f"(cd {REF} && ls)", "words"), (f"cat <<A <<B\n'\nA\n\"\nB\necho {REF}", "words"), (f'echo "{REF}"', "text"),
         (f"echo '{REF}'", "text"), (f'echo "a $(echo "{REF}")"', "text"), (f"cat <<E\n{REF}\nE\n", "text"),
         (f"cat <<A <<B\nx\nA\n{REF}\nB\n", "text"), (f"x=$(case a in a) echo {REF};; esac)", "words"), (f"echo ${{y:-{REF}}}", "text"),
