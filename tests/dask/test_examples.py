@@ -57,6 +57,7 @@ COMMANDS = {
     "run-orchestrator": [["project.py"], ["project.py", "data/workflow.json", "--continue-on-error"]],
     "standard-library": [[*JOBLOT, "joblot.yaml"]],
 }
+OVER_TLS = ("fan-out", "run-orchestrator")
 MOVES = re.compile(
     rb'"path": "logs/[^}]*|\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d[.\d]*Z?|"\w+_ms": ?[\d.]+|\d+ms|[\d.]+ m?s\b|\d{8}-\d{6}-\w{8}'
 )
@@ -117,9 +118,10 @@ def hashes(folder):
 
 @pytest.mark.parametrize("name", sorted(COMMANDS))
 def test_an_example_comes_to_the_same_wherever_it_runs(name, places, tmp_path):
-    came = {place: run(name, tmp_path / place / "example", *where) for place, where in places.items()}
+    wanted = [place for place in places if place != "TLS" or name in OVER_TLS]
+    came = {place: run(name, tmp_path / place / "example", *places[place]) for place in wanted}
     assert came["LocalCluster"] == came["local"]
-    assert came["TLS"] == came["local"]
+    assert name not in OVER_TLS or came["TLS"] == came["local"]
     assert len(came["local"][0]) > 1 or name == "operational-run-logger"
 
 
