@@ -743,7 +743,7 @@ def _hello(context: RunContext, session: Session, slots: int) -> messages.Hello:
         run_id=context.run_id,
         token=session.token,
         session=session.id,
-        batch=encode_batch(replace(config, jobs=[], vars={}, files={})),
+        batch=encode_batch(replace(config, jobs=[], vars={}, files={})),  # a job's own fields travel with its attempt
         secrets={name: os.environ[name] for name in config.secrets if name in os.environ},
         masked=[
             own

@@ -516,6 +516,7 @@ class JobReader(Sink):
         """The job's fields without references that are known now, and whether others are left."""
         if self._fan is None and not _holds_opening(job):
             return job, False
+        # Needs come first: whether a reference to a result may stay depends on whether the job waits for that one.
         needs = self.fill(job.get("needs"), (*keys, "needs"), self._known_or_item, keep=self._fan is not None)
         deferred = any(_is_deferred(job.get(name)) for name in DEFERRABLE)
         filled = {}
@@ -533,6 +534,7 @@ class JobReader(Sink):
     def _filled_field(self, name: str, value: Any, keys: Keys, needs: Any, deferred: bool) -> Any:
         at = (*keys, name)
         if name in DEFERRABLE:
+            # What is kept for later is read as a template then, so texts without references must be kept as templates as well.
             keep = deferred or self._fan is not None
             resolve = lambda reference: self._now_or_later(reference, needs)  # noqa: E731
             if name == "run" and isinstance(value, str):
@@ -759,6 +761,7 @@ class JobReader(Sink):
         for name in ("env", "resources"):
             if name in own and name in self._base:
                 own[name] = {**self._base[name], **own[name]}
+        # The batch's variables are filled in already and must not be read as templates again when the job's own are.
         if (deferred or "fan_out" in own) and "env" in self._base:
             own["env"] = {**template.protect(self._base["env"]), **fields.get("env", {})}
         if self._given:

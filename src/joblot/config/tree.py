@@ -146,6 +146,7 @@ def inspect(value: Any, keys: Keys, problems: list[Problem]) -> None:
 
     What aliases repeat is looked at where it stands first: a hundred bytes of them stand for millions of values.
     """
+    # Not by recursion: what is nested too deeply is to be found, not to end the check.
     stack: list[tuple[Any, Keys]] = [(value, keys)]
     seen: set[int] = set()
     while stack:

@@ -261,6 +261,7 @@ def _allowed(sink: Sink, variable: Variable, value: Any, keys: Keys) -> Any:
     """The value, if the declaration allows for it."""
     name, core = variable.name, plain(value)
     found = len(sink.problems)
+    # All rules are tried: who mends one wants to know of the others.
     if variable.enum and core not in variable.enum:
         listed = ", ".join(f"`{item}`" for item in variable.enum)
         hint = did_you_mean(value, [str(item) for item in variable.enum]) if isinstance(value, str) else ""

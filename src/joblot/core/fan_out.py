@@ -62,6 +62,7 @@ class FanOutJobs:
         self._fan = fan
         self._columns = list(fan.columns)
         self._values = list(fan.columns.values())
+        # Once for all items: a million of them would read the same templates a million times. A text for the shell keeps its references.
         self._fills = {
             field: self._fill_of(field, value)
             for field, value in ((field, getattr(spec, field)) for field in VARYING if field != "name")

@@ -658,6 +658,7 @@ class _Reader:
     def _piece(self, word: _Word, *, array: bool) -> None:
         """One piece of a word: a reference, something quoted, an expansion, or plain characters."""
         text, char = self.text, self.text[self.at]
+        # `word.text` is what the shell makes of it as far as that is known: commands are told by their names without quotes.
         if char == _MARK:
             word.marks.append(self._place(spread=True))
             word.text += _MARK
@@ -883,6 +884,7 @@ class _Reader:
 
     def _classify(self, command: _Command, piped: list[int]) -> None:
         """Find out where a command evaluates its words."""
+        # Assignments stand before the command, also behind `if`, `while` and the like.
         for word in command.words:
             match = _ASSIGNMENT.match(word.text)
             if match is None and not (word.plain and word.text in _RESERVED):
@@ -921,6 +923,7 @@ class _Reader:
             self.places[mark].spread = False
 
     def _builtin(self, name: str, words: list[_Word]) -> None:
+        # What these do with a word is bash's manual; other shells have fewer of them, and then it is only too strict.
         if name == "[[":
             for number, word in enumerate(words):
                 if word.text in _COMPARING:
@@ -973,6 +976,7 @@ class _Reader:
         wrapped = words[0].text in _WRAPPERS
         for number, word in enumerate(words):
             name, rest = word.text.rpartition("/")[2], words[number + 1 :]
+            # A warning only, so it errs on the side of saying too much: behind `env` or `sudo` any word may be the program.
             may_be_program = number == 0 or wrapped or words[number - 1].text in ("-exec", "-execdir")
             if may_be_program and name in _EVALUATING:
                 self._note_program((mark for one in rest for mark in one.marks), name)

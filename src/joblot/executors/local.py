@@ -468,6 +468,7 @@ class LocalExecutor:
             self._warden_lost()
             return
         self._buffer += data
+        # The commonest first; a message that it does not know is of no importance to it.
         for message in warden.unframe(self._buffer):
             if message[0] == "ended":
                 self._command_ended(*message[1:])

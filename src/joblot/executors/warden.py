@@ -226,6 +226,7 @@ class Warden:
             return False
         buffer += data
         fds += fds_received
+        # Commands begin after all that was read: what takes them back again may be among it.
         for message in unframe(buffer):
             kind = message[0]
             if kind == "command":

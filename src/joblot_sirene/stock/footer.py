@@ -207,6 +207,7 @@ class _ThriftReader:
         elif kind in (_LIST, _SET):
             inner = self._text[self._at] & 15
             for _ in range(self.list_length()):
+                # A truth value has a byte in a list, while as a field its kind says it already.
                 self.skip(_BYTE if inner in (_TRUE, _FALSE) else inner)
         elif kind == _BYTE:
             self._at += 1
