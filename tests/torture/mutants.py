@@ -4,7 +4,7 @@ Every bug is one that a person could make and that changes what a run does. The 
 journal and for what is up to date those of their own) run over the copy, after they have passed over an unchanged one. Prints for each bug
 the test that saw it; exits 1 when one was not seen, 2 when a line is no longer there or the tests fail without a bug.
 
-    python tests/torture/mutants.py [--seeds 400] [--only NAME ...]
+    python tests/torture/mutants.py [--seeds 200] [--only NAME ...]
 """
 
 from __future__ import annotations
@@ -108,10 +108,10 @@ BUGS = (
         JOURNAL,
     ),
     Bug(
-        "the time of change alone tells whether a file is as it was",
-        "runner/uptodate.py",
-        "if now[0] != fact.size or not fact.sha256 or self._fact(path, seen).sha256 != fact.sha256:",
-        "if now[0] != fact.size or not fact.sha256:",
+        "the size alone tells whether a file with another time has changed",
+        "outputs.py",
+        "return self.fact(key, now).sha256 == fact.sha256",
+        "return True",
         UP_TO_DATE,
     ),
 )
@@ -161,7 +161,7 @@ def first_failure(source: Path, tests: tuple[str, ...], seeds: int) -> str:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seeds", type=int, default=400)
+    parser.add_argument("--seeds", type=int, default=200)
     parser.add_argument("--only", nargs="*", default=(), help="words of the names of the bugs to plant")
     options = parser.parse_args()
     chosen = [bug for bug in BUGS if not options.only or any(word in bug.name for word in options.only)]
