@@ -227,6 +227,14 @@ def evil_result():
     return object()
 
 
+def evil_nan():
+    return {"rows": 0, "means": [1.5, float("nan")]}
+
+
+def evil_keys():
+    return {"by": {1: "a", "1": "b"}}
+
+
 def evil_cycle():
     loop = []
     loop.append(loop)
@@ -249,6 +257,8 @@ EVIL = {
     "evil_base": ("error", "BaseException: base"),
     "evil_group": ("error", "ExceptionGroup: several (2 sub-exceptions)"),
     "evil_result": ("error", "the result cannot be written as JSON: Encoding objects of type object is unsupported"),
+    "evil_nan": ("error", "the result cannot be written as JSON at `means[1]`: JSON has no nan"),
+    "evil_keys": ("error", "the result cannot be written as JSON at `by`: two keys become the same text `1`"),
     "evil_cycle": ("error", None),
     "evil_huge": ("error", "the result has 1048578 bytes as JSON, at most 1048576 are kept: write it to a file"),
     "evil_surrogate": ("error", "ValueError: ? ?[31mred?"),
@@ -363,6 +373,8 @@ def test_one_input_for_a_function_of_several_is_a_list_of_one(bench, tmp_path):
     [
         ("printf 'rows=3\\nname=x=y\\n'", b'{"rows":"3","name":"x=y"}'),
         ("printf '{\"rows\": 3}'", b'{"rows":3}'),
+        ("echo 3", b"3"),
+        ("printf 'mode=final\\ntitle=one\\fmode=draft\\n'", b'{"mode":"final","title":"one\\fmode=draft"}'),
         ("printf ''", b""),
     ],
 )

@@ -70,6 +70,16 @@ def parse(text: str, problems: list[Problem], _noun: str = "") -> tuple[Any, lis
     return data, _positions(text, offsets)
 
 
+def repeated_keys(text: str) -> list[Keys]:
+    """The places of keys that stand twice in a mapping of a text that is valid JSON."""
+    pairs = _Pairs()
+    JSONDecoder(object_pairs_hook=pairs, parse_int=str).decode(text)  # `int` refuses more digits than it likes
+    problems: list[Problem] = []
+    if pairs.repeated:
+        _report_repeated(text, problems)
+    return [problem.keys for problem in problems]
+
+
 class _Cursor:
     """A position in the text, moved over one value at a time."""
 
@@ -220,7 +230,7 @@ def _too_deep(text: str) -> Problem:
 def _report_repeated(text: str, problems: list[Problem]) -> None:
     """Find the keys that are repeated, going only into values that hold one."""
     pairs = _Pairs()
-    cursor = _Cursor(text, JSONDecoder(object_pairs_hook=pairs))
+    cursor = _Cursor(text, JSONDecoder(object_pairs_hook=pairs, parse_int=str))
 
     def look(keys: Keys) -> None:
         if len(keys) > MAX_DEPTH:

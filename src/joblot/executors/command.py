@@ -237,7 +237,7 @@ def read_result(path: str) -> bytes:
     """The result that a command wrote, as JSON text, or nothing. The file, one JSON value or lines of `key=value`, is removed.
 
     Raises:
-        JoblotError: it is larger than MAX_RESULT_FILE, or neither of the two.
+        JoblotError: it is larger than MAX_RESULT_FILE, neither of the two, or has a key twice in a JSON mapping.
     """
     if not os.access(path, os.F_OK):
         return b""
@@ -250,16 +250,37 @@ def read_result(path: str) -> bytes:
     os.unlink(path)
     if len(data) > MAX_RESULT_FILE:
         raise JoblotError(f"what the command wrote to `JOBLOT_OUTPUT` is larger than {MAX_RESULT_FILE} bytes")
-    text = data.decode("utf-8", "replace").strip()
+    return _result_of(data.decode("utf-8", "replace").removeprefix("\ufeff").strip(" \t\r\n"))
+
+
+_ONE_VALUE: Final = re.compile(r'[\[{"].*|-?[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?|true|false|null', re.DOTALL)
+"""Text that is meant as JSON, whether it is right or not."""
+
+
+def _result_of(text: str) -> bytes:
     if not text:
         return b""
-    if text[0] in '{["':
+    if _ONE_VALUE.fullmatch(text):
         try:
-            return msgspec.json.encode(msgspec.json.decode(text))
+            value = msgspec.json.decode(text)
         except msgspec.MsgspecError as error:
             raise JoblotError(f"what the command wrote to `JOBLOT_OUTPUT` is not JSON: {error}") from None
-    pairs = dict(_key_value(line) for line in text.splitlines() if line.strip())
+        _refuse_repeated(text)
+        return b"" if value is None else msgspec.json.encode(value)
+    # Not `splitlines`: a form feed or a line separator of Unicode belongs to the value.
+    pairs = dict(_key_value(line.removesuffix("\r")) for line in text.split("\n") if line.strip())
     return msgspec.json.encode(pairs)
+
+
+def _refuse_repeated(text: str) -> None:
+    """Refuse a key that stands twice in a mapping: the last value would replace the others without a word."""
+    if text.count(":") < 2:
+        return
+    from joblot.config.jsontext import repeated_keys
+    from joblot.config.tree import path_text
+
+    for keys in repeated_keys(text):
+        raise JoblotError(f"what the command wrote to `JOBLOT_OUTPUT` has a key twice: `{path_text(keys)}`")
 
 
 def _key_value(line: str) -> tuple[str, str]:

@@ -6,8 +6,10 @@ It knows the plan and the registry; it does not know slots, processes or the jou
 from __future__ import annotations
 
 import os
+import re
 import sys
 from contextlib import contextmanager
+from math import isfinite
 from pathlib import Path
 from resource import RUSAGE_SELF, getrusage
 from time import monotonic, process_time
@@ -31,6 +33,8 @@ if TYPE_CHECKING:
     from joblot.executors.protocol import RunContext
 
 _MAX_DEPTH: Final = 20
+_DOUBTFUL: Final = re.compile(rb'null|"-?s?(?:NaN|nan|Infinity|inf)"')
+"""Stands in a result that may hold what is not a number, or infinity: `null`, the texts of decimal numbers, keys."""
 MAX_RESULT: Final = 2**20
 """Bytes of JSON that a result may have."""
 _KIB: Final = 1024 if sys.platform == "linux" else 1
@@ -330,8 +334,10 @@ def _json_safe_line(line: LogLine) -> LogLine:
 
 
 def _json_safe(value: Any, depth: int) -> Any:
-    if value is None or isinstance(value, (bool, float)):
+    if value is None or isinstance(value, bool):
         return value
+    if isinstance(value, float):
+        return value if isfinite(value) else str(value)  # in JSON there is no number for it, and `null` would say less
     if isinstance(value, int):
         return value if -(2**63) <= value < 2**63 else str(value)
     if depth < _MAX_DEPTH:
@@ -361,10 +367,21 @@ def _has_no_parameters(function: Callable[..., Any]) -> bool:
 
 
 def _encoded_result(result: Any) -> bytes:
+    """A result as JSON.
+
+    Raises:
+        JoblotError: JSON cannot say it without changing it, or it is too large.
+    """
     try:
         encoded = msgspec.json.encode(result)
-    except (TypeError, ValueError, RecursionError, OverflowError) as error:
-        raise JoblotError(f"the result cannot be written as JSON: {error}") from None
+        # The encoder writes `null` for what is not a number, and both of two keys that become the same text.
+        sound = not _DOUBTFUL.search(encoded) and msgspec.json.encode(msgspec.json.decode(encoded)) == encoded
+    except (TypeError, ValueError, RecursionError, OverflowError):
+        sound = False
+    if not sound:
+        from joblot.executors.plain import plain_result
+
+        encoded = msgspec.json.encode(plain_result(result))
     if len(encoded) > MAX_RESULT:
         raise JoblotError(
             f"the result has {len(encoded)} bytes as JSON, at most {MAX_RESULT} are kept: write it to a file"
