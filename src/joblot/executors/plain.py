@@ -54,7 +54,7 @@ def _plain(value: Any, place: str) -> Any:
     if isinstance(value, _LISTS) and not isinstance(value, _BYTES):
         items = []
         for number, item in enumerate(value):
-            items.append(_plain(item, f"{place}[{number}]"))  # noqa: PERF401 - a comprehension is a frame more for each level
+            items.append(_plain(item, f"{place}[{number}]"))  # a comprehension is a frame more for each level
         return items
     if isinstance(value, os.PathLike):
         return _text(os.fsdecode(value), place)
