@@ -200,17 +200,23 @@ def _given(left_out: Iterable[tuple[str, Any]], values: Iterable[Any]) -> dict[s
 
 
 def load(
-    path: str | Path | Sequence[str | Path], *, vars: Mapping[str, Any] | None = None, strict: bool = False
+    path: str | Path | Sequence[str | Path],
+    *,
+    vars: Mapping[str, Any] | None = None,
+    strict: bool = False,
+    skip_unknown_actions: bool = False,
 ) -> Config:
     """Read and check a batch file, or several of one folder as one batch, the needs of the jobs as well.
 
-    The values of `vars` are texts, as on a command line, or of the types that the batch declares.
+    The values of `vars` are texts, as on a command line, or of the types that the batch declares. With `strict` warnings are errors, with
+    `skip_unknown_actions` an action that is not known is no error.
 
     Raises:
         ConfigError: everything that is wrong with it.
         UsageError: files that cannot be taken together.
     """
-    config = load_with_warnings(**read_arguments(RUN, path=path, vars=vars, strict=strict))[0]
+    asked = read_arguments(RUN, path=path, vars=vars, strict=strict, skip_unknown_actions=skip_unknown_actions)
+    config = load_with_warnings(**asked)[0]
     expand(config)
     return config
 
@@ -220,21 +226,23 @@ def load_with_warnings(
     *,
     vars: Mapping[str, Any] | None = None,
     strict: bool = False,
+    skip_unknown_actions: bool = False,
 ) -> tuple[Config, list[Diagnostic]]:
     """Read batch files and check them job by job; also what is doubtful in them. Whether the jobs hang together is the plan's affair."""
     from joblot.actions.registry import import_modules
     from joblot.config.load import load as load_file
 
     found: dict[str, Any] = {"lookup": ACTIONS.signature, "names": ACTIONS.names, "importer": import_modules}
+    found |= {"strict": strict, "unknown": "skipped" if skip_unknown_actions else "error"}
     if isinstance(path, (str, Path)):
-        return load_file(path, vars=vars or {}, strict=strict, **found)
+        return load_file(path, vars=vars or {}, **found)
     if len(path) == 1:
-        return load_file(path[0], vars=vars or {}, strict=strict, **found)
+        return load_file(path[0], vars=vars or {}, **found)
     if not path:
         raise UsageError("no batch file was named")
     from joblot.config.several import load_several
 
-    return load_several(path, vars=vars or {}, strict=strict, **found)
+    return load_several(path, vars=vars or {}, **found)
 
 
 def run(
@@ -275,7 +283,9 @@ def run(
 
             refuse_unreadable(config)
     else:
-        config = load_with_warnings(path, vars=variables, strict=chosen.strict)[0]
+        config = load_with_warnings(
+            path, vars=variables, strict=chosen.strict, skip_unknown_actions=chosen.skip_unknown_actions
+        )[0]
     plan = expand(config)
     if resume is not None:
         made = resume_run(resume, chosen, observers=observers, plan=plan)

@@ -214,9 +214,20 @@ def test_retry_behind_a_need_that_failed_skips_again(joblot):
 def test_retry_skips_unknown_actions_again(joblot):
     """R15"""
     joblot.write("joblot.yaml", "jobs:\n  - {name: odd, action: nope, input: x}\n  - {name: bad, run: 'false'}\n")
-    joblot("run", "--run-id", "r1")
+    joblot("run", "--run-id", "r1", "--skip-unknown-actions")
     assert joblot("retry", "r1").code == 1
     assert statuses(joblot) == ["skipped", "failed"]
+
+
+@pytest.mark.parametrize("command", [("retry", "r1"), ("retry", "r1", "--job", "own"), ("resume", "r1")])
+def test_an_action_that_has_gone_since_the_run_began_is_not_skipped(joblot, command):
+    """D7"""
+    joblot.write("acts.py", "from joblot import action\n@action('own')\ndef own():\n    raise ValueError('no')\n")
+    joblot.write("joblot.yaml", "imports: [./acts.py]\njobs: [{name: own, action: own}]\n")
+    assert joblot("run", "--run-id", "r1").code == 1
+    joblot.write("acts.py", "")
+    assert joblot(*command) == (2, "", "error: unknown action `own`\n")
+    assert statuses(joblot) == ["failed"]
 
 
 def test_retry_refuses_what_contradicts_itself(joblot):

@@ -138,8 +138,9 @@ def test_plan_shows_tiers_and_what_each_job_is(joblot):
 def test_plan_says_which_jobs_will_be_skipped(joblot):
     """R15"""
     joblot.write("joblot.yaml", "jobs:\n  - {name: a, action: cuont_lines, input: x}\n")
-    done = joblot("plan")
+    done = joblot("plan", "--skip-unknown-actions")
     assert done.code == 0
+    assert done.out == joblot("run", "--dry-run", "--skip-unknown-actions").out
     assert "  a  cuont_lines x  unknown action `cuont_lines`: will be skipped\n" in done.out
 
 

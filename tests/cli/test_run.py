@@ -1,6 +1,7 @@
 """`joblot run`: what it prints, what it writes, how it ends."""
 
 import json
+import re
 
 import pytest
 
@@ -64,10 +65,57 @@ def test_a_missing_input_is_that_jobs_failure(joblot):
     ) in done.plain
 
 
-def test_an_unknown_action_is_skipped_with_a_loud_warning(joblot):
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("run",), ("run", "--strict"), ("run", "--dry-run"), ("run", "--only", "fine"), ("run", "--on", "inline"), ("run", "--force"),
+        ("plan",), ("plan", "--strict"), ("validate",), ("validate", "--strict"), ("graph",),
+        ("run", "--strict", "--skip-unknown-actions"), ("plan", "--strict", "--skip-unknown-actions"),
+    ],
+)  # fmt: skip
+def test_an_unknown_action_is_an_error_of_the_file(joblot, command):
+    """D7: nothing runs, nothing is written."""
+    joblot.write("joblot.yaml", ODD)
+    done = joblot(*command)
+    assert (done.code, done.out) == (2, "")
+    skipped = ": the job will be skipped" if "--skip-unknown-actions" in command else ""
+    assert done.err == (
+        f"joblot.yaml:3:25: error: unknown action `cuont_lines`{skipped}\n"
+        "    3 |   - {name: odd, action: cuont_lines, input: nope.txt}\n"
+        "      |                         ^\n"
+        "hint: did you mean `count_lines`?\n"
+    )
+    assert not (joblot.path / ".joblot").exists()
+
+
+def test_a_misspelt_action_does_not_hide_from_who_waits_for_a_failure(joblot):
+    """D7: a nightly run that does nothing is not green."""
+    joblot.write(
+        "joblot.yaml",
+        "jobs:\n  - {name: a, action: cuont_lines, input: joblot.yaml}\n"
+        "  - {name: mail, run: 'echo mail >> mail.txt', needs: ['*'], when: failure}\n",
+    )
+    assert joblot("run").code == 2
+    assert not (joblot.path / "mail.txt").exists()
+
+
+def test_unknown_actions_in_several_files_and_places_are_told_together(joblot):
+    """D7"""
+    joblot.write(
+        "a.yaml", "jobs:\n  - {name: x, action: cuont_lines, input: f}\n  - {name: y, action: nope, foreach: [1, 2]}\n"
+    )
+    joblot.write("b.yaml", "jobs:\n  - {name: z, action: file_stat, input: f}\n")
+    done = joblot("run", "a.yaml", "b.yaml")
+    assert (done.code, done.out) == (2, "")
+    assert re.findall("unknown action `.*?`", done.err) == [
+        "unknown action `cuont_lines`", "unknown action `nope`", "unknown action `file_stat`",
+    ]  # fmt: skip
+
+
+def test_an_unknown_action_is_skipped_with_a_loud_warning_if_asked_for(joblot):
     """R15, D7: before its file is looked for; its dependents are skipped too; the rest runs."""
     joblot.write("joblot.yaml", ODD)
-    done = joblot("run", "--run-id", "r1", "-j", "1")
+    done = joblot("run", "--run-id", "r1", "-j", "1", "--skip-unknown-actions")
     assert (done.code, done.result) == (0, "run r1: 3 jobs: 1 succeeded, 2 skipped, in T\n")
     assert done.plain.startswith(
         "joblot.yaml:3:25: warning: unknown action `cuont_lines`: the job will be skipped\n"
@@ -78,13 +126,13 @@ def test_an_unknown_action_is_skipped_with_a_loud_warning(joblot):
     assert "WARNING | [1/3] odd: skipped: unknown action `cuont_lines`\n" in done.plain
 
 
-def test_strict_refuses_to_start_with_an_unknown_action(joblot):
-    """D7"""
-    joblot.write("joblot.yaml", ODD)
-    done = joblot("run", "--strict")
+@pytest.mark.parametrize("command", ["run", "plan", "validate"])
+def test_strict_lets_warnings_count_as_errors(joblot, command):
+    joblot.write("joblot.yaml", "vars: {x: 1}\njobs: [{name: a, run: \"sh -c 'echo ${{ vars.x }}'\"}]\n")
+    assert ": warning: `vars.x` stands in the program text of `sh -c`" in joblot(command).err
+    done = joblot(command, "--strict")
     assert (done.code, done.out) == (2, "")
-    assert done.err.startswith("joblot.yaml:3:25: error: unknown action `cuont_lines`\n")
-    assert not (joblot.path / ".joblot").exists()
+    assert ": error: `vars.x` stands in the program text of `sh -c`" in done.err
 
 
 def test_zero_jobs_are_a_success_that_says_so(joblot):

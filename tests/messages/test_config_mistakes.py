@@ -28,7 +28,6 @@ def test_mistake_leads_to_exactly_this_text(case: Path):
             format=case.suffix[1:],
             lookup=SIGNATURES.get,
             names=lambda: SIGNATURES,
-            strict=True,
         )
     rendered = "\n\n".join(item.render() for item in caught.value.diagnostics) + "\n"
     expected = case.with_name(case.name + ".txt")

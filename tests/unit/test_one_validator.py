@@ -255,7 +255,7 @@ def test_python_and_files_accept_the_same_and_make_the_same_of_it(tmp_path_facto
     batch["jobs"].append({"name": "last-of-all", "action": "nobody.has.this", "params": {"value": value}})
     try:
         file.write_text(json.dumps(batch), encoding="utf-8")
-        of_file = load(file)
+        of_file = load(file, skip_unknown_actions=True)
     except (ConfigError, UnicodeEncodeError):
         of_file = None
     try:

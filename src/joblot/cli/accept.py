@@ -35,7 +35,7 @@ def command(
     from joblot.journal.folder import StateFolder
     from joblot.runner.uptodate import batch_key, matching
 
-    plan, warnings = batches.read((batch,), variables, strict=False)
+    plan, warnings = batches.read((batch,), variables)
     batches.warn(output, warnings)
     chosen = sorted(matching(plan, jobs))
     for job in chosen:

@@ -23,8 +23,16 @@ _WARNINGS: Final = 20
 """How many warnings are shown in full."""
 
 
-def read(files: Sequence[str], variables: Iterable[tuple[str, str]], *, strict: bool) -> tuple[Plan, list[Diagnostic]]:
-    """The plan of a batch file, or of several together, and what is doubtful in it.
+def read(
+    files: Sequence[str],
+    variables: Iterable[tuple[str, str]],
+    *,
+    strict: bool = False,
+    skip_unknown_actions: bool = False,
+) -> tuple[Plan, list[Diagnostic]]:
+    """The plan of a batch file, or of several together, and what is doubtful in it: with `strict` that is wrong.
+
+    Jobs with unknown actions are wrong, or doubtful with `skip_unknown_actions`.
 
     Raises:
         ConfigError: with everything that is wrong in the file.
@@ -32,6 +40,8 @@ def read(files: Sequence[str], variables: Iterable[tuple[str, str]], *, strict: 
     """
     options: dict[str, Any] = {"vars": dict(variables), "strict": strict, "lookup": ACTIONS.signature}
     options |= {"names": ACTIONS.names, "importer": import_modules}
+    if skip_unknown_actions:
+        options["unknown"] = "skipped"
     if len(files) > 1:
         from joblot.config.several import load_several
 

@@ -49,7 +49,7 @@ class Choices(msgspec.Struct, frozen=True, kw_only=True):
         self,
         *,
         run_id: str | None = None,
-        strict: bool = False,
+        skip_unknown_actions: bool = False,
         force: tuple[str, ...] = (),
         selection: Selection = EVERYTHING,
     ) -> Options:
@@ -67,7 +67,7 @@ class Choices(msgspec.Struct, frozen=True, kw_only=True):
             max_memory=self.max_memory,
             state=self.state,
             run_id=run_id,
-            strict=strict,
+            skip_unknown_actions=skip_unknown_actions,
             force=force,
             allow_network_fs=self.allow_network_fs,
             fuse=not self.no_fuse,

@@ -36,7 +36,7 @@ def command(output: Output, batch: tuple[str, ...], form: str, variables: list[t
     """Load the batch and draw it."""
     from joblot.cli import batch as batches
 
-    plan, warnings = batches.read(batch, variables, strict=False)
+    plan, warnings = batches.read(batch, variables)
     batches.warn(output, warnings)
     output.result("\n".join(_dot(plan) if form == "dot" else _mermaid(plan)))
     return EXIT_OK

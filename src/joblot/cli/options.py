@@ -107,6 +107,11 @@ variables_option = click.option(
     type=Variable(),
     help="a value for one of the batch's `vars`; may be given often",
 )
+unknown_actions_option = click.option(
+    "--skip-unknown-actions",
+    is_flag=True,
+    help="skip jobs whose action is unknown, with a warning, and what needs them",
+)
 batch_argument = click.argument("batch", nargs=-1)
 batch_argument_required = click.argument("batch")
 batch_help: Final = (

@@ -18,6 +18,7 @@ from joblot.cli.options import (
     selecting,
     selection_of,
     state_option,
+    unknown_actions_option,
     variables_option,
 )
 from joblot.core.provenance import shown_command
@@ -51,7 +52,8 @@ _WIDE: Final = 60
 @click.option(
     "-j", "--jobs", "--workers", "workers", metavar="N", type=click.IntRange(min=1), help="estimate for so many at once"
 )
-@click.option("--strict", is_flag=True, help="an unknown action is an error")
+@click.option("--strict", is_flag=True, help="let warnings count as errors")
+@unknown_actions_option
 @selecting
 @forcing
 @state_option
@@ -67,6 +69,7 @@ def command(
     state: str | None,
     *,
     strict: bool,
+    skip_unknown_actions: bool,
     force: bool,
     force_jobs: tuple[str, ...],
     **selected: tuple[str, ...],
@@ -74,7 +77,7 @@ def command(
     """Load, expand and describe the batch."""
     from joblot.cli import batch as batches
 
-    plan, warnings = batches.read(batch, variables, strict=strict)
+    plan, warnings = batches.read(batch, variables, strict=strict, skip_unknown_actions=skip_unknown_actions)
     batches.warn(output, warnings)
     selection = selection_of(**selected)
     state = batches.state_of(output, plan, state)

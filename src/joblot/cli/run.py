@@ -13,6 +13,7 @@ from joblot.cli.options import (
     forcing,
     selecting,
     selection_of,
+    unknown_actions_option,
     variables_option,
 )
 
@@ -26,8 +27,13 @@ if TYPE_CHECKING:
 @variables_option
 @click.option("--run-id", metavar="ID", help="what to call the run (default: made of the time)")
 @click.option(
-    "--strict", is_flag=True, envvar="JOBLOT_STRICT", show_envvar=True, help="refuse to start with an unknown action"
+    "--strict",
+    is_flag=True,
+    envvar="JOBLOT_STRICT",
+    show_envvar=True,
+    help="let warnings count as errors: nothing runs",
 )
+@unknown_actions_option
 @selecting
 @forcing
 @driving_options
@@ -41,6 +47,7 @@ def command(
     dry_run: bool,
     run_id: str | None,
     strict: bool,
+    skip_unknown_actions: bool,
     force: bool,
     force_jobs: tuple[str, ...],
     only: tuple[str, ...],
@@ -52,7 +59,7 @@ def command(
     """Begin a run and drive it to its end."""
     from joblot.cli import batch as batches
 
-    plan, warnings = batches.read(batch, variables, strict=strict)
+    plan, warnings = batches.read(batch, variables, strict=strict, skip_unknown_actions=skip_unknown_actions)
     batches.warn(output, warnings)
     selection = selection_of(only=only, upto=upto, from_=from_, exclude=exclude)
     forced = ("*",) if force else force_jobs
@@ -68,5 +75,7 @@ def command(
 
     choices = Choices(**driving)
     chosen = run_id or new_run_id(SystemClock().wall())
-    options = choices.options(run_id=chosen, strict=strict, force=forced, selection=selection)
+    options = choices.options(
+        run_id=chosen, skip_unknown_actions=skip_unknown_actions, force=forced, selection=selection
+    )
     return drive(output, choices, chosen, lambda observers: start_run(plan, options, observers=observers))

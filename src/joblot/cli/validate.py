@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from joblot.cli.options import batch_argument, batch_help, json_option, no_color_option, variables_option
-from joblot.errors import EXIT_CONFIG, EXIT_OK
+from joblot.errors import EXIT_OK
 
 if TYPE_CHECKING:
     from joblot.cli.output import Output
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @click.command(
     "validate",
-    help=f"Check a batch file and list everything that is wrong. An unknown action is an error here.\n\n{batch_help}",
+    help=f"Check a batch file and list everything that is wrong.\n\n{batch_help}",
 )
 @batch_argument
 @variables_option
@@ -27,12 +27,13 @@ def command(output: Output, batch: tuple[str, ...], variables: list[tuple[str, s
     """Load and expand the batch."""
     from joblot.cli import batch as batches
 
-    plan, warnings = batches.read(batch, variables, strict=True)
+    plan, warnings = batches.read(batch, variables, strict=strict)
     batches.warn(output, warnings)
-    ok = not (warnings and strict)
     jobs = f"{len(plan)} job" if len(plan) == 1 else f"{len(plan)} jobs"
     if output.json:
-        output.document({"ok": ok, "jobs": len(plan), "errors": [], "warnings": [each.as_dict() for each in warnings]})
-    elif ok:
+        output.document(
+            {"ok": True, "jobs": len(plan), "errors": [], "warnings": [each.as_dict() for each in warnings]}
+        )
+    else:
         output.result(f"ok: {jobs}")
-    return EXIT_OK if ok else EXIT_CONFIG
+    return EXIT_OK

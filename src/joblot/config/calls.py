@@ -110,7 +110,7 @@ class CallReader(JobReader):
         first = Sink()
         data = {name: _as_data(name, value, (name,), first.problems) for name, value in given.items()}
         folder = first.read(_folder, data.pop("folder", "."), ("folder",))
-        options = LoadOptions({}, lookup, names, strict=False, typed=True)
+        options = LoadOptions({}, lookup, names, unknown="warning", typed=True)
         reader = BatchReader(ParsedText({**data, "jobs": []}), str(folder), options)
         settings = reader.read("", "", "")
         if settings is None or first.problems:
@@ -356,7 +356,7 @@ RUN: Final[dict[str, Reader]] = {
     **_OF_THE_BATCH, "workers": _optional(table.BATCH["max_workers"].read), "timeout_s": table.limit_duration,
     "batch": _paths, "path": _paths, "vars": _values, "observers": _each(_observer), "resume": _optional(table.text),
     "report": _optional(_path), "on": table.text, "cluster": _optional(_path), "state": _state, "run_id": _optional(table.text),
-    "strict": table.flag, "stop_grace_s": table.duration, "disk_wait_s": table.duration, "allow_network_fs": table.flag,
+    "strict": table.flag, "skip_unknown_actions": table.flag, "stop_grace_s": table.duration, "disk_wait_s": table.duration, "allow_network_fs": table.flag,
     "max_memory": _optional(_bytes), "max_log": _bytes, "capture": table.flag, "force": _each(table.filled_text), "fuse": table.flag,
     "written": _each(_path), "only": _selected, "upto": _selected, "from_": _selected, "exclude": _selected,
 }  # fmt: skip

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any, Final
 
+from msgspec.structs import replace
+
 from joblot.config.fields import BATCH, MISSING, Mismatch, is_variable_name, mapping, read_fields, whole
 from joblot.config.jobs import CONSEQUENCE, JobReader, LoadOptions
 from joblot.config.tree import Keys, Problem, describe, inspect
@@ -34,6 +36,8 @@ def check(
     reader = BatchReader(document, folder, options)
     config = reader.read(source, digest, default_name)
     problems = [problem for problem in (*document.problems, *reader.problems) if problem.code != CONSEQUENCE]
+    if options.strict:
+        problems = [replace(problem, severity="error") for problem in problems]
     errors = [problem for problem in problems if problem.severity == "error"]
     if errors:
         raise ConfigError(reader.diagnostics(errors))

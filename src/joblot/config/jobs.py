@@ -72,13 +72,20 @@ class ConsequenceError(TemplateError):
         super().__init__("what it refers to is wrong")
 
 
+Unknown = typing.Literal["error", "warning", "skipped"]
+
+
 class LoadOptions(Struct):
-    """What the caller of `load` passed on. `lookup` and `names` find actions; `typed` is what `Sink` says of it."""
+    """What the caller of `load` passed on. `lookup` and `names` find actions; `typed` is what `Sink` says of it.
+
+    `unknown` says what an action is that is not found: an error, or a warning, of a job that will be skipped or not.
+    """
 
     variables: Mapping[str, Any]
     lookup: Callable[[str], Signature | None]
     names: Callable[[], Iterable[str]]
-    strict: bool
+    strict: bool = False
+    unknown: Unknown = "error"
     importer: Callable[[list[str]], None] | None = None
     spare_variables: bool = False
     typed: bool = False
@@ -109,7 +116,7 @@ class JobReader(Sink):
         self._limits = limits
         self._lookup = options.lookup
         self._names = options.names
-        self._severity = "error" if options.strict else "warning"
+        self._unknown = options.unknown
         self._signatures: dict[str, Signature | None] = {}
         self._unknown_hints: dict[str, str] = {}
         self._layouts: dict[tuple[str, ...], tuple[str, ...]] = {}  # by the fields of a job, those looked up as a whole
@@ -702,11 +709,10 @@ class JobReader(Sink):
             known = list(self._names())
             self._unknown_hints[action] = did_you_mean(action, known) or "`joblot actions` lists the known ones"
         message = f"unknown action `{shorten(action)}`"
-        if self._severity == "warning":
+        if self._unknown == "skipped":
             message += ": the job will be skipped"
-        self.problems.append(
-            Problem("unknown_action", message, keys, self._unknown_hints[action], severity=self._severity)
-        )
+        severity = "error" if self._unknown == "error" else "warning"
+        self.problems.append(Problem("unknown_action", message, keys, self._unknown_hints[action], severity=severity))
 
     def _note_shape(self, signature: Signature, job: dict[str, Any]) -> None:
         """Remember what was found right, if names and types alone decide it."""

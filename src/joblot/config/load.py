@@ -23,6 +23,7 @@ from joblot.errors import ConfigError, Diagnostic
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from joblot.config.jobs import Unknown
 
 Lookup = Callable[[str], Signature | None]
 Names = Callable[[], Iterable[str]]
@@ -38,14 +39,15 @@ def load(
     lookup: Lookup,
     names: Names,
     strict: bool = False,
+    unknown: Unknown = "error",
     importer: Importer | None = None,
     spare_vars: bool = False,
 ) -> tuple[Config, list[Diagnostic]]:
     """The batch in a file (YAML, JSON or TOML by its ending), and warnings.
 
     `vars` are values given as text; `lookup` and `names` find actions; `importer` is called with each entry of `imports` before
-    actions are looked up. With `strict` an unknown action is an error, without it a warning. With `spare_vars` there may be more values
-    than the batch has variables.
+    actions are looked up. With `strict` warnings are errors; `unknown` is what an action is that is not found. With `spare_vars` there may
+    be more values than the batch has variables.
 
     Raises:
         ConfigError: with everything that is wrong.
@@ -53,7 +55,13 @@ def load(
     shown = os.fspath(path)
     content = read_bytes(path)
     options = LoadOptions(
-        variables=vars, lookup=lookup, names=names, strict=strict, importer=importer, spare_variables=spare_vars
+        variables=vars,
+        lookup=lookup,
+        names=names,
+        strict=strict,
+        unknown=unknown,
+        importer=importer,
+        spare_variables=spare_vars,
     )
     with _collection_paused():
         document = parse(decode_text(content, shown), shown, format_of(path))
@@ -76,6 +84,7 @@ def load_text(
     lookup: Lookup,
     names: Names,
     strict: bool = False,
+    unknown: Unknown = "error",
     importer: Importer | None = None,
 ) -> tuple[Config, list[Diagnostic]]:
     """As `load`, for a text; `file` is what messages call it.
@@ -83,7 +92,7 @@ def load_text(
     Raises:
         ConfigError: with everything that is wrong.
     """
-    options = LoadOptions(variables=vars, lookup=lookup, names=names, strict=strict, importer=importer)
+    options = LoadOptions(variables=vars, lookup=lookup, names=names, strict=strict, unknown=unknown, importer=importer)
     try:
         content = text.encode()
     except UnicodeEncodeError as error:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+    from joblot.config.jobs import Unknown
     from joblot.config.load import Importer, Lookup, Names
 
 _OF_THE_RUN: Final = {
@@ -41,6 +42,7 @@ def load_several(
     lookup: Lookup,
     names: Names,
     strict: bool = False,
+    unknown: Unknown = "error",
     importer: Importer | None = None,
 ) -> tuple[Config, list[Diagnostic]]:
     """The batch that the files are together, and warnings. A variable is given to each file that declares it.
@@ -59,7 +61,14 @@ def load_several(
     for path in shown:
         try:
             loaded[path], more = load(
-                path, vars=vars, lookup=lookup, names=names, strict=strict, importer=importer, spare_vars=True
+                path,
+                vars=vars,
+                lookup=lookup,
+                names=names,
+                strict=strict,
+                unknown=unknown,
+                importer=importer,
+                spare_vars=True,
             )
             warnings += more
         except ConfigError as error:

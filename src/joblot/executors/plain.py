@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Mapping, Sequence, Set, ValuesView
+from collections.abc import Mapping, Sequence, ValuesView
+from collections.abc import Set as AbstractSet
 from enum import Enum
 from math import isfinite
 from typing import Any, Final, NoReturn
@@ -18,7 +19,7 @@ from joblot.core.written import shorten
 from joblot.errors import JoblotError
 
 _BYTES: Final = (bytes, bytearray, memoryview)
-_LISTS: Final = (Sequence, Set, ValuesView, deque)
+_LISTS: Final = (Sequence, AbstractSet, ValuesView, deque)
 _KEY_TYPES: Final = "Only dicts with str-like or number-like keys are supported"
 
 

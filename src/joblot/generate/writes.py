@@ -66,7 +66,7 @@ def check_batch(text: str, file: str, kind: Format) -> list[Diagnostic]:
     try:
         config, warnings = load_text(
             text, file=file, folder=folder, format=kind,
-            lookup=ACTIONS.signature, names=ACTIONS.names, importer=import_modules,
+            lookup=ACTIONS.signature, names=ACTIONS.names, importer=import_modules, unknown="warning",
         )  # fmt: skip
         expand(config)
     except ConfigError as error:

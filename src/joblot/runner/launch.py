@@ -18,12 +18,12 @@ from msgspec.structs import replace
 
 from joblot.clock import SystemClock, new_run_id
 from joblot.cluster.targets import check_on, is_cluster
-from joblot.core.events import RunStarted
+from joblot.core.events import NOT_SELECTED, RunStarted
 from joblot.core.limits import Limits
 from joblot.core.model import RUNNING
 from joblot.core.runstate import RunState
 from joblot.core.selection import Selection, leave_out
-from joblot.errors import ConfigError, StateError, UsageError, did_you_mean
+from joblot.errors import ConfigError, Diagnostic, StateError, UsageError, did_you_mean
 from joblot.executors.protocol import RunContext
 from joblot.files import read_own, reason_of, remove_own_folder, replace_file
 from joblot.journal.codec import NOT_JSON
@@ -153,11 +153,7 @@ class _Driver:
         self._slots = _slots(plan, options)
         self._actions = {spec.action for spec in plan.config.jobs if spec.action is not None}
         missing = {name for name in self._actions if ACTIONS.signature(name) is None}
-        # Jobs of an unknown action fail alone: the others need not be lost for them. With `strict` nothing begins.
         self._unknown = [n for n, spec in enumerate(plan.declarations) if spec.action in missing] if missing else []
-        if missing and options.strict:
-            hint = did_you_mean(min(missing), ACTIONS.names())
-            raise ConfigError(f"unknown action `{min(missing)}`", hint=hint)
         self._folder: StateFolder | None = None
         self._hold: Hold | None = None
         declaring = [job for job, spec in enumerate(plan.declarations) if spec.outputs]
@@ -170,6 +166,8 @@ class _Driver:
 
     def start(self, left_out: Sequence[int]) -> Report:
         """A new run, without the jobs that are left out."""
+        if not self._options.skip_unknown_actions:
+            self._refuse_unknown_actions(self._unknown)
         self._left_out = left_out
         at = self._clock.wall()
         # How much can run at once is known of a cluster only when it is there.
@@ -195,6 +193,24 @@ class _Driver:
             if executor is not None:
                 executor.close()
             self._release()
+
+    def _lost_actions(self, view: LiveView, again: Sequence[int]) -> list[int]:
+        """The jobs that would run but for their action, which was known when the run began: what it skipped then was to be skipped."""
+        to_run = [job for job in self._unknown if job in again or view.state(job) not in ("success", "cached")]
+        return [job for job in to_run if view.facts(job).reason not in ("unknown_action", NOT_SELECTED)]
+
+    def _refuse_unknown_actions(self, jobs: Sequence[int]) -> None:
+        from joblot.actions.registry import ACTIONS
+
+        names = {self._plan.declarations[job].action or "" for job in jobs}
+        if names:
+            known = ACTIONS.names()
+            raise ConfigError(
+                [
+                    Diagnostic("unknown_action", f"unknown action `{name}`", hint=did_you_mean(name, known))
+                    for name in sorted(names)
+                ]
+            )
 
     def _first(self, state: RunState) -> Callable[[float, int], Decision]:
         """What a run begins with."""
@@ -262,9 +278,11 @@ class _Driver:
                 self._make_judge(state, journal.last_successes(batch_key(self._plan)), force)
                 self._clear_after_crash(state, began_at)
             if force is None:  # killed before its first record: nothing has begun
+                self._refuse_unknown_actions(self._unknown)
                 self._left_out = leave_out(self._plan, self._noted_selection())
                 return self._drive(state, view, journal, executor, None, self._first(state))
             again = reopen(view) if reopen else _unsuccessful(state) if state.ended or state.stopping else ()
+            self._refuse_unknown_actions(self._lost_actions(view, again))
             if again:
                 record = journal.append(self._run_id, state.reopen(again).events, self._clock.wall())
                 view.apply(record)

@@ -20,7 +20,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     machine's processors, or all that the cluster has); `state` the state folder, or False to keep nothing on disk; `stop_grace_s` how long running jobs may go on
     after the first Ctrl-C; `disk_wait_s` how long to wait for room when the disk is full; `allow_network_fs` whether the state folder may
     be on a network file system, at the risk of the journal; `max_memory` how many bytes running jobs may ask for together; `max_log` how
-    many bytes are kept of what an attempt prints; `fuse` whether jobs that can be run as one are; `written` the files that the caller itself writes about the run, which are no part of a folder
+    many bytes are kept of what an attempt prints; `strict` whether warnings of a batch file are errors; `skip_unknown_actions` whether jobs
+    whose action is unknown are skipped rather than refused; `fuse` whether jobs that can be run as one are; `written` the files that the caller itself writes about the run, which are no part of a folder
     that a job reads; `only`, `upto`, `from_` and `exclude` which
     jobs take part, as `Selection` says.
     """
@@ -34,6 +35,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     state: str | Path | Literal[False] | None = None
     run_id: str | None = None
     strict: bool = False
+    skip_unknown_actions: bool = False
     stop_grace_s: float = STOP_GRACE_S
     disk_wait_s: float = DISK_WAIT_S
     allow_network_fs: bool = False

@@ -35,7 +35,7 @@ def by_file(top, jobs):
     """The batch that a file with the same data declares."""
     text = json.dumps({**top, "jobs": [as_in_a_file(job) for job in jobs]})
     known = {"lookup": ACTIONS.signature, "names": ACTIONS.names}
-    return load_text(text, folder=FOLDER, format="json", **known)[0]
+    return load_text(text, folder=FOLDER, format="json", unknown="warning", **known)[0]
 
 
 def as_in_a_file(job):
@@ -521,8 +521,11 @@ def test_a_job_whose_action_became_known_is_checked_before_anything_runs(later):
 def test_an_action_that_is_never_registered_is_dealt_with_when_the_run_starts():
     batch = Batch("b")
     batch.add("j", "calls.never", params={"a": [1]})
-    assert batch.run(on="inline", state=False).jobs["j"].reason == "unknown_action"
-    assert refused(lambda: batch.run(on="inline", state=False, strict=True)).message == "unknown action `calls.never`"
+    batch.add("k", "calls.nevr")
+    error = refused(lambda: batch.run(on="inline", state=False))
+    assert [one.message for one in error.diagnostics] == ["unknown action `calls.never`", "unknown action `calls.nevr`"]
+    skipped = batch.run(on="inline", state=False, skip_unknown_actions=True)
+    assert [job.reason for job in skipped.jobs.values()] == ["unknown_action"] * 2
 
 
 # --- what is recorded can be read back ------------------------------------------------------------------

@@ -211,21 +211,22 @@ def test_config_survives_being_stored(read):
     assert decode(encode(odd)) == odd
 
 
-def test_d7_unknown_action_is_a_warning_or_an_error():
-    """D7, R15: the runner skips such a job; `strict` refuses."""
+def test_d7_unknown_action_is_an_error_or_a_warning():
+    """D7, R15: skipping such a job is something to ask for."""
     text = "jobs:\n  - {name: a, action: count_line, input: x, params: {any: thing}}\n"
-    config, (warning,) = load_text(text, folder="/x", **ACTIONS)
+    config, (warning,) = load_text(text, folder="/x", unknown="skipped", **ACTIONS)
     assert config.jobs[0].action == "count_line"
     assert warning.head() == "batch.yaml:2:23: warning: unknown action `count_line`: the job will be skipped"
     assert warning.hint == "did you mean `count_lines`?"
     with pytest.raises(ConfigError) as caught:
-        load_text(text, folder="/x", strict=True, **ACTIONS)
+        load_text(text, folder="/x", **ACTIONS)
     assert caught.value.diagnostics[0].head() == "batch.yaml:2:23: error: unknown action `count_line`"
 
 
-def test_warnings_are_not_mixed_with_errors(errors):
-    found = errors("jobs:\n  - {name: a, action: nope}\n  - {name: b}\n")
-    assert [item.severity for item in found] == ["error"]
+def test_warnings_are_not_mixed_with_errors():
+    with pytest.raises(ConfigError) as caught:
+        load_text("jobs:\n  - {name: a, action: nope}\n  - {name: b}\n", folder="/x", unknown="skipped", **ACTIONS)
+    assert [item.severity for item in caught.value.diagnostics] == ["error"]
 
 
 def test_imports_are_imported_before_parameters_are_checked(tmp_path):
