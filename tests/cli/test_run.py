@@ -126,6 +126,59 @@ def test_an_unknown_action_is_skipped_with_a_loud_warning_if_asked_for(joblot):
     assert "WARNING | [1/3] odd: skipped: unknown action `cuont_lines`\n" in done.plain
 
 
+MISSING = [
+    ("input: nope.csv", "nope.csv"),
+    ("input: [here.csv, nope.csv]", "nope.csv"),
+    ("input: no/such/folder", "no/such/folder"),
+    ("input: here.csv/below", "here.csv/below"),
+    ("input: dangling", "dangling"),
+    ("input: /no/such/file", "/no/such/file"),
+    ("input: '${{ vars.file }}'", "nope.csv"),
+    ("input: '${{ item }}.csv', foreach: [nope]", "nope.csv"),
+    ("input: nope.csv, cwd: sub", "nope.csv"),
+    ("input: nope.csv, needs: [ok]", "nope.csv"),
+]
+
+
+@pytest.mark.parametrize(("fields", "missing"), MISSING)
+@pytest.mark.parametrize(
+    "work", ["run: 'echo x > ran'", "run: [touch, ran]", "action: shell, params: {command: touch ran}"]
+)
+def test_a_command_does_not_run_without_its_declared_input(joblot, work, fields, missing):
+    """R14, D7: it fails before it starts."""
+    joblot.write("here.csv", "")
+    joblot.write("sub/nope.csv", "")
+    (joblot.path / "dangling").symlink_to("nowhere")
+    joblot.write(
+        "joblot.yaml", f"vars: {{file: nope.csv}}\njobs: [{{name: ok, run: 'true'}}, {{name: a, {work}, {fields}}}]\n"
+    )
+    done = joblot("run", "--on", "inline", "--json")
+    [job] = [one for one in json.loads(done.out)["results"] if one["job"] != "ok"]
+    assert (done.code, job["status"], job["reason"]) == (1, "failed", "missing_input")
+    assert job["message"] == f"file not found: {missing}"
+    assert not list(joblot.path.rglob("ran"))
+
+
+@pytest.mark.parametrize(
+    "jobs",
+    [
+        "{name: a, run: 'true', input: here.csv}",
+        "{name: a, run: 'true', input: [here.csv, sub, link]}",
+        "{name: make, run: 'touch made'}, {name: a, run: cat made, input: made, needs: [make]}",
+        "{name: make, run: 'false', outputs: [made]}, {name: a, run: 'true', input: made, needs: [make], when: always}",
+        "{name: make, run: 'false', outputs: [out]}, {name: b, run: 'true', needs: [make], when: failure},"
+        " {name: a, run: 'true', input: ./out/made, needs: [b]}",
+    ],
+)
+def test_an_input_that_is_there_or_that_a_need_makes_does_not_stop_a_command(joblot, jobs):
+    joblot.write("here.csv", "")
+    joblot.write("sub/x", "")
+    (joblot.path / "link").symlink_to("here.csv")
+    joblot.write("joblot.yaml", f"jobs: [{jobs}]\n")
+    report = json.loads(joblot("run", "--json").out)
+    assert {one["job"]: one["status"] for one in report["results"]}["a"] == "success"
+
+
 @pytest.mark.parametrize("command", ["run", "plan", "validate"])
 def test_strict_lets_warnings_count_as_errors(joblot, command):
     joblot.write("joblot.yaml", "vars: {x: 1}\njobs: [{name: a, run: \"sh -c 'echo ${{ vars.x }}'\"}]\n")

@@ -341,6 +341,7 @@ def test_a_command_sees_its_run_its_job_and_nothing_on_standard_input(bench, tmp
     )
     world = bench(run("a", script, env={"OWN": "mine"}, input="in.txt", cwd="sub"), env={"GREETING": "hello"})
     (tmp_path / "sub").mkdir()
+    (tmp_path / "in.txt").touch()
     world.start("a")
     assert world.wait()["a"].kind == "ok"
     assert world.log("a") == f"bench-run a 1 {tmp_path} {tmp_path}/in.txt hello mine\n{tmp_path}/sub\n"

@@ -21,7 +21,7 @@ from joblot.actions.registry import ACTIONS
 from joblot.config.params import convert_params
 from joblot.core.model import Outcome
 from joblot.core.references import OPENING, TemplateError
-from joblot.errors import JoblotError
+from joblot.errors import ActionError, JoblotError
 from joblot.files import reason_of
 
 if TYPE_CHECKING:
@@ -78,8 +78,8 @@ class CommandBuilder:
         """The command line of an attempt.
 
         Raises:
-            JoblotError: the parameters of a command action do not match its signature.
-        ValueError: a value cannot stand where the command wants it.
+            JoblotError: the parameters of a command action do not match its signature, or a declared input is missing.
+            ValueError: a value cannot stand where the command wants it.
         """
         spec = self._plan.spec(attempt.job)
         values = attempt.values or {}
@@ -89,6 +89,8 @@ class CommandBuilder:
         env[b"JOBLOT_ATTEMPT"] = b"%d" % attempt.number
         env[b"JOBLOT_OUTPUT"] = os.fsencode(result_path or os.devnull)
         input_path = values.get("input", spec.input)
+        if input_path is not None:
+            self._refuse_missing(attempt.job, input_path)
         if isinstance(input_path, str):
             env[b"JOBLOT_INPUT"] = os.fsencode(Path(self._folder) / input_path)
         cwd = str(Path(self._folder) / spec.cwd) if spec.cwd else self._folder
@@ -99,6 +101,40 @@ class CommandBuilder:
         else:
             argv = argv_of(self._command(spec, values))
         return CommandLine(argv, env, cwd, result_path)
+
+    def _refuse_missing(self, job: int, inputs: str | list[str]) -> None:
+        """Refuse a declared input that is not there: the shell may well go on without it, and the job would end well.
+
+        What a need makes is left to the command: a job that also runs after its need has failed must be able to.
+        """
+        for path in (inputs,) if isinstance(inputs, str) else inputs:
+            whole = os.path.join(self._folder, path)
+            try:
+                os.stat(whole)
+            except (FileNotFoundError, NotADirectoryError):
+                if not self._is_made_by_need(job, whole):
+                    raise ActionError(f"file not found: {path}", reason="missing_input") from None
+            except OSError as error:
+                if not isinstance(error, PermissionError):  # the command may become somebody else
+                    raise ActionError(f"cannot read {path}: {reason_of(error)}", reason="bad_input") from None
+
+    def _is_made_by_need(self, job: int, path: str) -> bool:
+        """Whether a job that this one needs, if only through others, declares the path, or a folder around it, among its outputs."""
+        if job >= len(self._plan) or not any(spec.outputs for spec in self._plan.config.jobs):
+            return False
+        wanted = os.path.normpath(path)
+        left = list(self._plan.needs[job])
+        seen = set(left)
+        while left:
+            need = left.pop()
+            for output in self._plan.spec(need).outputs:
+                made = os.path.normpath(os.path.join(self._folder, output))
+                if wanted == made or wanted.startswith(made + "/"):
+                    return True
+            more = [other for other in self._plan.needs[need] if other not in seen]
+            seen.update(more)
+            left += more
+        return False
 
     def _command(self, spec: JobSpec, values: dict[str, Any]) -> str | list[str]:
         if spec.action is None:
@@ -154,7 +190,7 @@ def filled_argv(text: str, given: Mapping[str, Any], taken: Iterable[bytes] = ()
 
 def build_failure(attempt: Attempt, error: JoblotError | ValueError, mask: Mask, *, began: float) -> Outcome:
     """The outcome of a command that cannot be built: its parameters, or values that it wants, are none for it."""
-    reason = "bad_reference" if isinstance(error, TemplateError) else "exception"
+    reason = "bad_reference" if isinstance(error, TemplateError) else getattr(error, "reason", "") or "exception"
     return Outcome(attempt.job, attempt.number, "error", began, reason=reason, message=mask.text(str(error)))
 
 
