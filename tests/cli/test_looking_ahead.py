@@ -64,6 +64,86 @@ def test_validate_takes_an_unknown_action_for_an_error(joblot):
     )
 
 
+CASE = """\
+jobs:
+  - {name: a, run: "true", retrys: 3}
+  - {name: b, run: "true", needs: [nope]}
+  - {name: c, run: "true", needs: [d]}
+  - {name: d, run: "true", needs: [c]}
+"""
+
+
+@pytest.mark.parametrize("command", [["validate"], ["plan"], ["run"], ["run", "--dry-run"]])
+def test_fields_needs_and_cycles_are_told_at_once(joblot, command):
+    """R100, R104, D7"""
+    joblot.write("joblot.yaml", CASE)
+    done = joblot(*command)
+    assert (done.code, done.out) == (2, "")
+    assert [line for line in done.err.splitlines() if line.startswith("joblot.yaml:")] == [
+        "joblot.yaml:2:28: error: unknown field `retrys` in job `a`",
+        "joblot.yaml:3:5: error: job `b` needs unknown job `nope`",
+        "joblot.yaml:4:5: error: jobs need each other: c -> d -> c",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("jobs", "messages"),
+    [
+        (
+            "{name: a, run: x, needs: [b]}, {name: b, run: x, needs: [a]}, {name: c, run: x, needs: [d]}, {name: d, run: x, needs: [c]}",
+            ["jobs need each other: a -> b -> a", "jobs need each other: c -> d -> c"],
+        ),
+        (
+            "{name: a, run: x, needs: [b, c]}, {name: b, run: x, needs: [a]}, {name: c, run: x, needs: [a]}",
+            ["jobs need each other: a -> b -> a", "jobs need each other: a -> c -> a"],
+        ),
+        (
+            "{name: a, run: x, needs: [a, nope]}, {name: b, run: x, outputs: [o]}, {name: c, run: x, outputs: [o]}",
+            ["job `a` needs unknown job `nope`", "jobs need each other: a -> a",
+             "job `c` writes `o`, which job `b` (line 1) writes too"],
+        ),
+        (
+            "{name: a, run: x, retrys: 1, needs: [b], outputs: [o]}, {name: b, run: x, needs: [a]}, {name: c, run: x, outputs: [o]}",
+            ["jobs need each other: a -> b -> a", "unknown field `retrys` in job `a`",
+             "job `c` writes `o`, which job `a` (line 1) writes too"],
+        ),
+        (
+            "{name: a, run: 'echo ${{ jobs.nope.result }}'}, {name: b, run: x, needs: [gone]}, {name: c, run: x, tiemout: 1}",
+            ["`jobs.nope.result` is the result of a job that this one does not need", "job `b` needs unknown job `gone`",
+             "unknown field `tiemout` in job `c`"],
+        ),
+        (
+            "{name: a, action: cuont_lines, input: x, needs: [b, gone]}, {name: b, run: x, needs: [a]}",
+            ["job `a` needs unknown job `gone`", "jobs need each other: a -> b -> a", "unknown action `cuont_lines`"],
+        ),
+        (
+            "{name: a, run: x, needs: [f-1, nope]}, {name: 'f-${{ item }}', run: x, foreach: [1], retrys: 1}",
+            ["job `a` needs unknown job `nope`", "unknown field `retrys` in job `f-${{ item }}`"],
+        ),
+        ("{run: x}, {name: b, run: x, needs: [it]}", ["jobs[0] is missing `name`"]),
+        (
+            "{name: a, run: x}, {name: a, run: x, needs: [nope]}, {name: b, run: x, needs: [a, nope]}",
+            ["duplicate job name `a` (first on line 1)", "job `a` needs unknown job `nope`", "job `b` needs unknown job `nope`"],
+        ),
+    ],
+)  # fmt: skip
+def test_what_can_be_known_of_a_wrong_batch_is_told_at_once(joblot, jobs, messages):
+    joblot.write("joblot.yaml", f"jobs: [{jobs}]\n")
+    found = json.loads(joblot("validate", "--json").out)["errors"]
+    assert sorted(one["message"] for one in found) == sorted(messages)
+
+
+def test_what_is_wrong_in_one_of_several_files_does_not_hide_the_others(joblot):
+    joblot.write("a.yaml", "jobs: [{name: a, run: x, retrys: 1}]\n")
+    joblot.write("b.yaml", "jobs: [{name: a, run: x, needs: [b]}, {name: b, run: x, needs: [a]}]\n")
+    done = joblot("validate", "a.yaml", "b.yaml")
+    assert done.code == 2
+    assert [line for line in done.err.splitlines() if line.startswith(("a.yaml:", "b.yaml:"))] == [
+        "a.yaml:1:26: error: unknown field `retrys` in job `a`",
+        "b.yaml:1:8: error: jobs need each other: a -> b -> a",
+    ]
+
+
 def test_validate_as_json(joblot):
     joblot.write("joblot.yaml", CHAIN)
     assert json.loads(joblot("validate", "--json").out) == {"ok": True, "jobs": 4, "errors": [], "warnings": []}

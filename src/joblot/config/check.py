@@ -11,6 +11,7 @@ from joblot.config.fields import BATCH, MISSING, Mismatch, is_variable_name, map
 from joblot.config.jobs import CONSEQUENCE, JobReader, LoadOptions
 from joblot.config.tree import Keys, Problem, describe, inspect
 from joblot.core.model import Config
+from joblot.core.plan import problems_of
 from joblot.core.written import plain, shorten
 from joblot.errors import ConfigError, Diagnostic, JoblotError
 
@@ -40,7 +41,7 @@ def check(
         problems = [replace(problem, severity="error") for problem in problems]
     errors = [problem for problem in problems if problem.severity == "error"]
     if errors:
-        raise ConfigError(reader.diagnostics(errors))
+        raise ConfigError(reader.with_broken_ties(reader.diagnostics(errors)))
     assert config is not None, "BUG: no problem and no batch"
     return config, reader.diagnostics(problems) if problems else []
 
@@ -55,6 +56,8 @@ class BatchReader:
         self.scope: dict[str, Any] = {"env": os.environ, "batch": {"folder": folder}, "run": {}, "jobs": {}}
         self.sink = JobReader(document, options, self.scope)
         self.secrets: Secrets = {}
+        self._sketch: tuple[Config, list[str]] | None = None
+        """Of a batch that is wrong: its jobs as far as they are known, and the beginnings of names of those that are not."""
 
     @property
     def problems(self) -> list[Problem]:
@@ -69,6 +72,14 @@ class BatchReader:
         from joblot.config.secrets import without_secrets
 
         return without_secrets(found, self.secrets)
+
+    def with_broken_ties(self, found: list[Diagnostic]) -> list[Diagnostic]:
+        """Also what is wrong with how the jobs hang together, as far as that can be known of a batch that is wrong elsewhere."""
+        if self._sketch is None:
+            return found
+        told = {one.code for one in found} & {"duplicate_name"}  # names were compared when they were read
+        more = [one for one in problems_of(*self._sketch) if one.code not in told]
+        return sorted([*found, *more], key=lambda one: (one.line, one.column)) if more else found
 
     def read(self, source: str, digest: str, default_name: str) -> Config | None:
         """The batch; None when something is wrong with it, which stands in `problems`."""
@@ -96,6 +107,7 @@ class BatchReader:
         reader.read_defaults(data.get("defaults"))
         jobs = reader.read_all(self._jobs(data))
         if any(problem.severity == "error" for problem in self.problems):
+            self._sketch = Config(name=default_name, folder=self.folder, jobs=jobs), reader.unsure
             return None
         fields = {_CONFIG_NAMES.get(name, name): value for name, value in top.items()}
         return Config(

@@ -124,6 +124,8 @@ class JobReader(Sink):
         self._right_shapes: set[tuple[Any, ...]] = set()
         self._first: dict[str, int] = {}  # the number of the first job of a name, case apart
         self._spelled: dict[str, str] = {}  # how it was spelled, where that is not in lower case
+        self.unsure: list[str] = []
+        """Beginnings of the names of jobs of which no more can be known."""
         self._way = ""
         self._fan: FanOut | None = None
         """How the job at hand stands for many, if it does."""
@@ -262,14 +264,33 @@ class JobReader(Sink):
     # --- jobs ---------------------------------------------------------------------------------
 
     def read_all(self, jobs: list[Any]) -> list[JobSpec]:
-        """The jobs that are right; what is wrong with the others stands in `problems`. Empties the list as it goes, to save memory."""
+        """The jobs; what is wrong with them stands in `problems`. Empties the list as it goes, to save memory.
+
+        In the place of a job that is wrong stands what is known of how it hangs together with others.
+        """
         specs = []
         for index, job in enumerate(jobs):
-            spec = self._quick(index, job) or self._careful(index, job)
+            spec = self._quick(index, job) or self._careful(index, job) or self._stand_in(index, job)
             if spec is not None:
                 specs.append(spec)
             jobs[index] = None
         return specs
+
+    def _stand_in(self, index: int, job: Any) -> JobSpec | None:
+        """Name, needs and outputs of a job that is wrong elsewhere; None when its name or its items are not known either."""
+        name = job.get("name") if isinstance(job, dict) else None
+        if not isinstance(name, str) or not is_job_name(name) or any(way in job for way in WAYS):
+            self.unsure.append(name.partition(OPENING)[0] if isinstance(name, str) else "")
+            return None
+        if self._first.get(name.lower(), index) != index:
+            return None  # the first of that name stands for both
+
+        def texts(field: str) -> tuple[str, ...]:
+            given = job.get(field)
+            listed = given if isinstance(given, list) else [given]
+            return tuple(item for item in listed if isinstance(item, str) and item and OPENING not in item)
+
+        return JobSpec(name=name, run="", needs=texts("needs"), outputs=texts("outputs"), place=self._place(index))
 
     def _place(self, index: int) -> FilePosition | None:
         return FilePosition(self._file, *self._positions[index]) if index < len(self._positions) else None

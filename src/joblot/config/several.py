@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from joblot.config.load import load
 from joblot.core.model import DEFERRABLE, Config, FilePosition, JobSpec
 from joblot.core.names import is_job_name
+from joblot.core.plan import problems_of
 from joblot.core.references import LITERAL, OPENING, Reference, protect, split
 from joblot.core.written import shorten
 from joblot.errors import ConfigError, Diagnostic, UsageError, did_you_mean
@@ -73,7 +74,9 @@ def load_several(
             warnings += more
         except ConfigError as error:
             problems += error.diagnostics
-    if not problems:
+    if problems:  # what is wrong elsewhere must not hide how the jobs of the other files hang together
+        problems += [problem for config in loaded.values() for problem in problems_of(config)]
+    else:
         problems = [*_unknown_variables(loaded, vars), *_disagreements(loaded)]
     jobs = [job for path, config in loaded.items() for job in _jobs(config, path, prefixes[path], problems)]
     if problems:

@@ -119,6 +119,19 @@ def find_cycle(needs: Relation, dependents: Relation) -> list[int]:
     return cycle[smallest:] + cycle[:smallest]
 
 
+def find_cycles(needs: Relation, most: int) -> list[list[int]]:
+    """At most so many cycles, as `find_cycle` gives them: of each its last pair is taken away before the next one is looked for."""
+    rows: list[list[int]] | None = None
+    cycles: list[list[int]] = []
+    while len(cycles) < most and (cycle := find_cycle(needs, needs.inverse())):
+        cycles.append(cycle)
+        if rows is None:
+            rows = [list(row) for row in needs]
+        rows[cycle[-1]].remove(cycle[0])
+        needs = Relation(rows)
+    return cycles
+
+
 def critical_path(needs: Relation, dependents: Relation, weights: Sequence[float]) -> list[int]:
     """The chain of needs with the largest sum of weights, first node first. The graph must have no cycle."""
     best = array("d", weights)

@@ -238,6 +238,8 @@ class _Jobs:
         self.starts: list[int] = []
         self.growing: list[int] = []
         self.grown: dict[int, range] = {}
+        self.unsure: Sequence[str] = ()
+        """Beginnings of names of jobs that could not be read."""
         for spec in specs:
             if spec.fan_out is None:
                 self.declarations.append(spec)
@@ -286,30 +288,65 @@ def expand(config: Config) -> Plan:
     """The plan of a batch.
 
     Raises:
-        ConfigError: duplicate names, needs that name no job, a job that needs itself. All of them at once.
-        CyclicDependencyError: jobs that need each other.
+        ConfigError: duplicate names, needs and results of jobs that do not exist, double outputs. All of them at once.
+        CyclicDependencyError: among them are jobs that need each other.
     """
-    jobs, needs = _expanded(config, {})
-    plan = Plan(config, jobs, needs)
-    unknown = [problem for spec in config.jobs if spec.deferred for problem in _unknown_results(plan, spec)]
-    if unknown:
-        raise ConfigError(unknown)
-    cycle = graph.find_cycle(plan.needs, plan.dependents) if needs.partners else []
-    if cycle:
-        raise _cyclic(plan, cycle)
+    plan, problems, cycles = _checked(config)
+    if cycles:
+        raise CyclicDependencyError(problems, [plan.name(job) for job in [*cycles[0], cycles[0][0]]])
+    if problems:
+        raise ConfigError(problems)
     return plan
 
 
+def problems_of(config: Config, unsure: Sequence[str] = ()) -> list[Diagnostic]:
+    """What is wrong with how the jobs of a batch hang together, in the order of the file.
+
+    `unsure` are beginnings of names of jobs that could not be read: who needs such a job may be right.
+    """
+    return _checked(config, unsure)[1]
+
+
+def _checked(config: Config, unsure: Sequence[str] = ()) -> tuple[Plan, list[Diagnostic], list[list[int]]]:
+    """The plan of a batch, what is wrong with it, and its cycles."""
+    jobs, needs, problems = _jobs_and_needs(config, {}, unsure)
+    plan = Plan(config, jobs, needs)
+    problems += [problem for spec in config.jobs if spec.deferred for problem in _unknown_results(plan, spec, unsure)]
+    cycles: list[list[int]] = []
+    if needs.partners and graph.find_cycle(plan.needs, plan.dependents):
+        cycles = graph.find_cycles(needs, _MOST_SHOWN)
+        problems += [_cyclic(plan, cycle) for cycle in cycles]
+    if len(problems) > 1:
+        problems.sort(key=lambda problem: (problem.file, problem.line, problem.column))
+    return plan, problems, cycles
+
+
 def _expanded(config: Config, grown: Mapping[int, Columns]) -> tuple[_Jobs, graph.Relation]:
-    """The jobs of a batch and what they need; `grown` are the items that growing jobs have found, in the order in which they did."""
+    """As `_jobs_and_needs`.
+
+    Raises:
+        ConfigError: what is wrong.
+    """
+    jobs, needs, problems = _jobs_and_needs(config, grown)
+    if problems:
+        raise ConfigError(problems)
+    return jobs, needs
+
+
+def _jobs_and_needs(
+    config: Config, grown: Mapping[int, Columns], unsure: Sequence[str] = ()
+) -> tuple[_Jobs, graph.Relation, list[Diagnostic]]:
+    """The jobs of a batch, what they need, and what is wrong.
+
+    `grown` are the items that growing jobs have found, in the order in which they did.
+    """
     jobs = _Jobs(config.jobs, grown)
+    jobs.unsure = unsure
     problems = _name_problems(jobs)
     needs = _needs(config, jobs, problems)
     if any(spec.outputs for spec in config.jobs):
         problems += _output_conflicts(config, jobs)
-    if problems:
-        raise ConfigError(problems)
-    return jobs, needs
+    return jobs, needs, problems
 
 
 def _of_items(spec: JobSpec, columns: Columns) -> JobSpec:
@@ -327,11 +364,11 @@ def _is_deferred(spec: JobSpec) -> bool:
     return bool(_LATER_IN.search(text))
 
 
-def _unknown_results(plan: Plan, spec: JobSpec) -> list[Diagnostic]:
+def _unknown_results(plan: Plan, spec: JobSpec, unsure: Sequence[str]) -> list[Diagnostic]:
     """References to results of jobs that do not exist: jobs that are added while the run goes on cannot be named before."""
     problems = []
     for name in plan.results_in(spec):
-        if plan.find(name) is None:
+        if plan.find(name) is None and not name.startswith(tuple(unsure)):
             growing = next((plan.name(job) for job in sorted(plan.growing) if _matching(plan.name(job), {name: 0})), "")
             message = f"job `{spec.name}` refers to the result of `{name}`, and no job has that name"
             hint = f"jobs of `{growing}` are found while the run goes on, and cannot be named before" if growing else ""
@@ -376,7 +413,7 @@ def _duplicates(jobs: _Jobs) -> list[Diagnostic]:
 
 
 def _needs(config: Config, jobs: _Jobs, problems: list[Diagnostic]) -> graph.Relation:
-    """By job, the jobs that it needs; what is wrong with them is added to `problems`, and then the relation is empty."""
+    """By job, the jobs that it needs; what is wrong with them is added to `problems`. After too much of that the relation is empty."""
     if not jobs.grown and not any(spec.needs for spec in config.jobs):
         return graph.Relation.empty(len(jobs.names))
     matches: dict[str, list[int]] = {}
@@ -398,12 +435,12 @@ def _needs(config: Config, jobs: _Jobs, problems: list[Diagnostic]) -> graph.Rel
             message = f"the needs of all jobs come to more than {MOST_PAIRS:,} pairs".replace(",", " ")
             hint = "put one job between the two groups: it needs the first, and the second needs it"
             problems.append(_problem("needs", jobs.declarations[number], message, hint=hint))
-            break
+            return graph.Relation.empty(len(jobs.names))
         if problems and len(problems) > _MOST_SHOWN * 5:
-            break
+            return graph.Relation.empty(len(jobs.names))
     for growing, added in jobs.grown.items():
         rows += [(growing,)] * len(added)
-    return graph.Relation(rows) if not problems else graph.Relation.empty(len(jobs.names))
+    return graph.Relation(rows)
 
 
 def _grown_from(jobs: _Jobs, needs: Sequence[int]) -> list[int]:
@@ -453,6 +490,8 @@ def _jobs_meant(jobs: _Jobs, number: int, need: str, matches: dict[str, list[int
 def _unknown_need(jobs: _Jobs, number: int, need: str) -> list[Diagnostic]:
     """What is wrong with a need that stands for no job: nothing, when it means a fan-out without items."""
     name, spec = jobs.names[number], jobs.declarations[number]
+    if jobs.unsure and (PATTERN.search(need) or need.startswith(tuple(jobs.unsure))):
+        return []
     if not PATTERN.search(need):
         hint = _all_of(jobs, need) or did_you_mean(need, jobs.numbers)
         return [_problem("unknown_need", spec, f"job `{name}` needs unknown job `{need}`", hint=hint)]
@@ -569,12 +608,12 @@ def _parallel_limit(spec: JobSpec) -> str:
     return f"max_parallel of {pattern_of(spec.name)}"
 
 
-def _cyclic(plan: Plan, cycle: list[int]) -> CyclicDependencyError:
+def _cyclic(plan: Plan, cycle: list[int]) -> Diagnostic:
     names = [plan.name(job) for job in [*cycle, cycle[0]]]
     spec = plan.declarations[cycle[0]]
     message = f"jobs need each other: {' -> '.join(names)}"
     hint = "`a -> b` means that `a` needs `b`; remove one of these needs"
-    return CyclicDependencyError([_problem("cycle", spec, message, hint=hint)], names)
+    return _problem("cycle", spec, message, hint=hint)
 
 
 def _callable_name(value: Any) -> str:

@@ -119,6 +119,32 @@ def test_the_cycle_begins_with_its_smallest_node(rows, cycle):
     assert graph.find_cycle(*both(rows)) == cycle
 
 
+@pytest.mark.parametrize(
+    ("rows", "cycles"),
+    [
+        ([[1], [0], [3], [2]], [[0, 1], [2, 3]]),
+        ([[1, 2], [0], [0]], [[0, 1], [0, 2]]),
+        ([[0, 1], [1]], [[0], [1]]),
+        ([[1], [0], [1, 3], [2]], [[0, 1], [2, 3]]),
+        ([[], [0]], []),
+    ],
+    ids=["apart", "sharing a node", "of themselves", "one behind the other", "none"],
+)
+def test_every_cycle_is_found(rows, cycles):
+    """R100"""
+    needs = both(rows)[0]
+    assert graph.find_cycles(needs, 20) == cycles
+    assert graph.find_cycles(needs, 1) == cycles[:1]
+
+
+@given(any_graph)
+def test_without_one_pair_of_each_cycle_there_is_none(rows):
+    left = [list(row) for row in rows]
+    for cycle in graph.find_cycles(both(rows)[0], 1000):
+        left[cycle[-1]].remove(cycle[0])
+    assert graph.find_cycle(*both(left)) == []
+
+
 def test_nodes_on_a_cycle_and_behind_it_are_in_no_tier():
     assert graph.tiers(*both([[], [2], [1], [2], [0]])) == [[0], [4]]
 
