@@ -424,3 +424,17 @@ def test_large_runs_have_no_line_a_job_but_failures_have(joblot):
     assert "j1:" not in done.err
     assert "ERROR | j7: failed: exit status 9 (1 attempt, T)\n" in done.plain
     assert "INFO | Batch complete: 200 ok, 1 failed, 0 skipped\n" in done.plain
+
+
+@pytest.mark.parametrize("name", ["SIGSEGV", "SIGABRT", "SIGBUS"])
+def test_the_frames_of_an_action_that_crashes_are_shown(joblot, name):
+    joblot.write(
+        "acts.py",
+        "import os, signal\nfrom joblot import action\n@action('seg')\ndef seg():\n"
+        f"    os.kill(os.getpid(), signal.{name})\n",
+    )
+    joblot.write("joblot.yaml", "imports: [./acts.py]\njobs: [{name: seg, action: seg}]\n")
+    done = joblot("run")
+    assert done.code == 1
+    assert '  |   File "DIR/acts.py", line 5 in seg\n' in done.err
+    assert "worker.py" not in done.err

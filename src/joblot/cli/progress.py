@@ -10,7 +10,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any, Final
 
 from joblot.cli.eventtext import event_lines
-from joblot.cli.tail import last_lines
+from joblot.cli.tail import telling_lines
 from joblot.core import events as ev
 from joblot.core.model import FINAL, STATES
 from joblot.errors import StateError
@@ -207,7 +207,7 @@ class PlainProgress:
             return
         path = self._folder.log_path(name, attempt)
         try:
-            lines = last_lines(path, LOG_LINES)
+            lines = telling_lines(path, LOG_LINES)
         except StateError:  # the job has put something else in its place, which is no reason to end the run
             return
         if [line.removeprefix("error: ") for line in lines] not in ([], [why]):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+from itertools import takewhile
 from typing import TYPE_CHECKING, BinaryIO, Final
 
 from joblot.errors import StateError
@@ -17,6 +19,9 @@ if TYPE_CHECKING:
 _BLOCK: Final = 65536
 _LONG: Final = 1 << 20
 _MOST_AT_ONCE: Final = 1 << 26
+_CRASH: Final = "Fatal Python error: "
+_OWN_FRAME: Final = re.compile(r'  File ".*/joblot/(?:executors|actions)/\w+\.py", line ')
+"""What has called the action, in the dump of a crash."""
 
 
 def last_lines(path: Path, count: int) -> list[str]:
@@ -32,6 +37,25 @@ def last_lines(path: Path, count: int) -> list[str]:
     if size > _BLOCK:
         del lines[:1]  # its beginning was cut off
     return lines[-count:] if count else []
+
+
+def telling_lines(path: Path, count: int) -> list[str]:
+    """The lines of a log that tell most of a failure: the last ones, or the action's own frames when its process has crashed.
+
+    A crash is dumped with the innermost frame first, so the last lines are joblot's own frames and a list of extension modules.
+    """
+    lines = last_lines(path, _BLOCK)
+    crashes = [number for number, line in enumerate(lines) if line.startswith(_CRASH)]
+    if not crashes:
+        return lines[-count:]
+    before, dump = lines[: crashes[-1]], lines[crashes[-1] :]
+    current = next((number for number, line in enumerate(dump) if line.startswith("Current thread ")), len(dump))
+    frames = list(takewhile(bool, dump[current:]))
+    own = next((number for number, line in enumerate(frames) if _OWN_FRAME.match(line)), 0)
+    shown = [dump[0], *(frames[:own] if own > 1 else frames)][
+        :count
+    ]  # from joblot's first frame on there is nothing else
+    return before[len(before) - min(len(before), count - len(shown)) :] + shown
 
 
 def blocks(path: Path) -> Iterator[str]:

@@ -1,89 +1,34 @@
-"""The end of a file, and what is added to it."""
+"""Which lines of a log are shown of a failure."""
 
-import os
+import pytest
 
-from joblot.cli.tail import Follower, blocks, last_lines
+from joblot.cli.tail import telling_lines
 
-
-def log_in(folder):
-    """The log of an attempt where a state folder has it."""
-    log = folder / "runs" / "r1" / "logs" / "job" / "1.log"
-    log.parent.mkdir(parents=True)
-    return log
-
-
-def test_the_last_lines_of_a_file(tmp_path):
-    path = log_in(tmp_path)
-    path.write_bytes(b"one\ntwo\nthree")
-    assert last_lines(path, 2) == ["two", "three"]
-    assert last_lines(path, 9) == ["one", "two", "three"]
-    assert last_lines(path, 0) == []
-    assert last_lines(path.with_name("2.log"), 2) == []
+OWN = [f'  File "/x/site-packages/joblot/executors/worker.py", line {n} in f{n}' for n in range(20)]
+OWN += ['  File "/x/click/core.py", line 1 in invoke', '  File "/x/joblot/__main__.py", line 88 in main']
+ACTS = ['  File "/b/acts.py", line 6 in inner', '  File "/b/joblot/acts.py", line 9 in seg']
+SEGV, ABRT, BUS = (f"Fatal Python error: {why}" for why in ("Segmentation fault", "Aborted", "Bus error"))
+THREAD = "Current thread 0x00007f0000000000 (most recent call first):"
+OTHER = ["Thread 0x00007f1111111111 (most recent call first):", '  File "/b/other.py", line 3 in wait', ""]
+MODULES = ["", "Extension modules: msgspec._core (total: 1)"]
 
 
-def test_only_the_end_of_a_large_file_is_read_and_a_cut_line_is_left_out(tmp_path):
-    path = log_in(tmp_path)
-    path.write_bytes(b"x" * 100_000 + b"\nlast\n")
-    assert last_lines(path, 5) == ["last"]
-
-
-def test_what_is_shown_cannot_drive_a_terminal(tmp_path):
-    """I15: titles, colours, the clipboard, invalid UTF-8."""
-    path = log_in(tmp_path)
-    path.write_bytes(b"\x1b]0;t\x07a\x1b[31mb\x1b[0m\x1b]52;c;aGk=\x1b\\c\xff\x00\n")
-    assert last_lines(path, 1) == ["abc\ufffd"]
-    assert list(blocks(path)) == ["abc\ufffd\n"]
-
-
-def test_blocks_are_whole_lines_and_lose_nothing(tmp_path):
-    path = log_in(tmp_path)
-    text = "".join(f"line {n} é\n" for n in range(20_000)) + "the end"
-    path.write_text(text, encoding="utf-8")
-    pieces = list(blocks(path))
-    assert len(pieces) > 2
-    assert all(piece.endswith("\n") for piece in pieces[:-1])
-    assert "".join(pieces) == text
-
-
-def test_a_line_without_an_end_does_not_fill_the_memory(tmp_path):
-    path = log_in(tmp_path)
-    path.write_bytes(b"x" * 5_000_000)
-    pieces = list(blocks(path))
-    assert sum(map(len, pieces)) == 5_000_000
-    assert max(map(len, pieces)) < 1_200_000
-
-
-def test_a_follower_gives_whole_new_lines_and_at_last_the_rest(tmp_path):
-    path = log_in(tmp_path)
-    follower = Follower(path)
-    assert follower.news() == ""
-    path.write_bytes(b"one\ntw")
-    assert follower.news() == "one\n"
-    with path.open("ab") as file:
-        file.write(b"o\nthr")
-    assert follower.news() == "two\n"
-    assert follower.rest() == "thr"
-    assert follower.rest() == ""
-
-
-def test_a_follower_can_leave_out_what_is_there(tmp_path):
-    path = log_in(tmp_path)
-    path.write_bytes(b"old\n")
-    follower = Follower(path)
-    follower.skip()
-    with path.open("ab") as file:
-        file.write(b"new\n")
-    assert follower.news() == "new\n"
-
-
-def test_a_hole_in_a_log_that_floods_is_one_line(tmp_path):
-    """Its middle was given back to the disk while it was written: it reads as zeros, gigabytes of them."""
-    path = log_in(tmp_path)
-    follower = Follower(path)
-    path.write_bytes(b"first\n")
-    assert follower.news() == "first\n"
-    with path.open("r+b") as file:
-        file.seek(8 << 30)
-        file.write(b"last\n")
-    kept = os.stat(path).st_blksize  # the block that the first line stands in
-    assert follower.news() == f"[joblot: {(8 << 30) - kept} bytes left out]\nlast\n"
+@pytest.mark.parametrize(
+    ("lines", "shown"),
+    [
+        ([SEGV, "", THREAD, *ACTS, *OWN, *MODULES], [SEGV, THREAD, *ACTS]),
+        (["hello", ABRT, "", THREAD, *ACTS, *OWN], ["hello", ABRT, THREAD, *ACTS]),
+        ([f"line {n}" for n in range(30)] + [BUS, "", THREAD, *ACTS, *OWN], ["line 28", "line 29", BUS, THREAD, *ACTS]),
+        ([SEGV, "", *OTHER, THREAD, *ACTS, *OWN, *MODULES], [SEGV, THREAD, *ACTS]),
+        ([SEGV, "", THREAD, *ACTS * 9, *OWN], [SEGV, THREAD, *(ACTS * 9)[:4]]),
+        ([SEGV, "", THREAD, *OWN], [SEGV, THREAD, *OWN[:4]]),
+        ([SEGV], [SEGV]),
+        ([f"line {n}" for n in range(30)], [f"line {n}" for n in range(24, 30)]),
+        ([], []),
+    ],
+)
+def test_the_own_frames_of_an_action_that_crashed_are_shown(tmp_path, lines, shown):
+    path = tmp_path / "logs" / "1.log"
+    path.parent.mkdir()
+    path.write_text("".join(f"{line}\n" for line in lines))
+    assert telling_lines(path, 6) == shown
