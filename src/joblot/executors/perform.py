@@ -6,7 +6,6 @@ It knows the plan and the registry; it does not know slots, processes or the jou
 from __future__ import annotations
 
 import os
-import re
 import sys
 from contextlib import contextmanager
 from math import isfinite
@@ -33,8 +32,8 @@ if TYPE_CHECKING:
     from joblot.executors.protocol import RunContext
 
 _MAX_DEPTH: Final = 20
-_DOUBTFUL: Final = re.compile(rb'null|"-?s?(?:NaN|nan|Infinity|inf)"')
-"""Stands in a result that may hold what is not a number, or infinity: `null`, the texts of decimal numbers, keys."""
+_ENCODE: Final = msgspec.json.Encoder().encode
+_DECODE: Final = msgspec.json.Decoder().decode
 MAX_RESULT: Final = 2**20
 """Bytes of JSON that a result may have."""
 _KIB: Final = 1024 if sys.platform == "linux" else 1
@@ -373,9 +372,10 @@ def _encoded_result(result: Any) -> bytes:
         JoblotError: JSON cannot say it without changing it, or it is too large.
     """
     try:
-        encoded = msgspec.json.encode(result)
-        # The encoder writes `null` for what is not a number, and both of two keys that become the same text.
-        sound = not _DOUBTFUL.search(encoded) and msgspec.json.encode(msgspec.json.decode(encoded)) == encoded
+        encoded = _ENCODE(result)
+        # The encoder writes `null` for what is not a number, and both of two keys that become the same text. What reads back as it was
+        # has been said as it is; the rest, such as tuples, is walked.
+        sound = _DECODE(encoded) == result
     except (TypeError, ValueError, RecursionError, OverflowError):
         sound = False
     if not sound:

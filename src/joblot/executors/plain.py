@@ -1,6 +1,6 @@
 """What an action returned as plain data that JSON can say without changing it, or the place of what it cannot say.
 
-Loaded only when the encoder refuses a result or may have changed it: the walk costs more than the encoding.
+Loaded only when the encoder refuses a result, or when it does not read back as it was: the walk costs more than the encoding.
 """
 
 from __future__ import annotations
