@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from importlib.metadata import EntryPoint
 
+    from click.shell_completion import CompletionItem
+
 ENTRY_POINTS: Final = "joblot.commands"
 """The entry point group in which a package names its commands, click commands that are given to `joblot`."""
 SECTIONS: Final[dict[str, dict[str, str]]] = {
@@ -72,6 +74,15 @@ class Commands(click.Group):
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
         """The names, in the order of the table, then those of other packages."""
         return [*COMMANDS, *sorted(self.offered)]
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Names of commands without importing any: click would import them all for their help."""
+        from click.shell_completion import CompletionItem
+
+        if incomplete[:1] == "-":
+            return click.Command.shell_complete(self, ctx, incomplete)
+        names = (name for name in self.list_commands(ctx) if name.startswith(incomplete))
+        return [CompletionItem(name, help=COMMANDS.get(name)) for name in names]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
         """Import one command.

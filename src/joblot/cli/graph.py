@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from joblot.cli.options import batch_argument, batch_help, variables_option
+from joblot.cli.options import batch_argument, batch_help, looking_help, no_commands_option, variables_option
 from joblot.core.fan_out import pattern_of
 from joblot.errors import EXIT_OK
 
@@ -24,19 +24,22 @@ LISTED: Final = 100
 
 @click.command(
     "graph",
-    help=f"Print the jobs and their needs for mermaid or dot; more than {LISTED} jobs with those of a fan-out as one.\n\n{batch_help}",
+    help=f"Print the jobs and their needs for mermaid or dot; more than {LISTED} jobs with those of a fan-out as one. {looking_help}\n\n{batch_help}",
 )
 @batch_argument
 @click.option(
     "--format", "form", type=click.Choice(["mermaid", "dot"]), default="mermaid", show_default=True, help="the language"
 )
 @variables_option
+@no_commands_option
 @click.pass_obj
-def command(output: Output, batch: tuple[str, ...], form: str, variables: list[tuple[str, str]]) -> int:
+def command(
+    output: Output, batch: tuple[str, ...], form: str, variables: list[tuple[str, str]], *, no_commands: bool
+) -> int:
     """Load the batch and draw it."""
     from joblot.cli import batch as batches
 
-    plan, warnings = batches.read(batch, variables)
+    plan, warnings = batches.read(batch, variables, commands=not no_commands)
     batches.warn(output, warnings)
     output.result("\n".join(_dot(plan) if form == "dot" else _mermaid(plan)))
     return EXIT_OK

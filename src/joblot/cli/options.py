@@ -112,6 +112,10 @@ unknown_actions_option = click.option(
     is_flag=True,
     help="skip jobs whose action is unknown, with a warning, and what needs them",
 )
+no_commands_option = click.option(
+    "--no-commands", is_flag=True, help="run no command of a `foreach`: the jobs that it would list are shown as one"
+)
+looking_help: Final = "Commands of `foreach: {command: ...}` are run, to know the items, unless `--no-commands` is given; `imports` are imported."
 batch_argument = click.argument("batch", nargs=-1)
 batch_argument_required = click.argument("batch")
 batch_help: Final = (

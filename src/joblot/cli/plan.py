@@ -14,7 +14,9 @@ from joblot.cli.options import (
     batch_help,
     forcing,
     json_option,
+    looking_help,
     no_color_option,
+    no_commands_option,
     selecting,
     selection_of,
     state_option,
@@ -45,7 +47,7 @@ _WIDE: Final = 60
 
 @click.command(
     "plan",
-    help=f"Show what would run, why, and how long it may take. No job runs and nothing is written.\n\n{batch_help}",
+    help=f"Show what would run, why, and how long it may take. No job runs and nothing is written. {looking_help}\n\n{batch_help}",
 )
 @batch_argument
 @variables_option
@@ -54,6 +56,7 @@ _WIDE: Final = 60
 )
 @click.option("--strict", is_flag=True, help="let warnings count as errors")
 @unknown_actions_option
+@no_commands_option
 @selecting
 @forcing
 @state_option
@@ -70,6 +73,7 @@ def command(
     *,
     strict: bool,
     skip_unknown_actions: bool,
+    no_commands: bool,
     force: bool,
     force_jobs: tuple[str, ...],
     **selected: tuple[str, ...],
@@ -77,7 +81,9 @@ def command(
     """Load, expand and describe the batch."""
     from joblot.cli import batch as batches
 
-    plan, warnings = batches.read(batch, variables, strict=strict, skip_unknown_actions=skip_unknown_actions)
+    plan, warnings = batches.read(
+        batch, variables, strict=strict, skip_unknown_actions=skip_unknown_actions, commands=not no_commands
+    )
     batches.warn(output, warnings)
     selection = selection_of(**selected)
     state = batches.state_of(output, plan, state)
@@ -98,7 +104,7 @@ def show(
     from joblot.cli.ahead import verdicts_on
     from joblot.cli.forecast import forecast
     from joblot.core.selection import leave_out
-    from joblot.runner.uptodate import NOT_SELECTED
+    from joblot.runner.uptodate import NOT_SELECTED, Verdict
 
     unknown = _unknown_actions(plan)
     left_out = frozenset(leave_out(plan, selection))
@@ -106,6 +112,8 @@ def show(
     # Whatever the state folder says, an unknown action is skipped, and what is left out does not take part.
     if unknown:
         verdicts = [_judged(plan.declarations[job], unknown, verdict) for job, verdict in enumerate(verdicts)]
+    for job in plan.unread:
+        verdicts[job] = Verdict(to_run=True, why="the command that lists its items was not run")
     for job in left_out:
         verdicts[job] = NOT_SELECTED
     up_to_date = [job for job, verdict in enumerate(verdicts) if not verdict.to_run]

@@ -11,19 +11,23 @@ from joblot.cli.options import (
     batch_help,
     driving_options,
     forcing,
+    looking_help,
+    no_commands_option,
     selecting,
     selection_of,
     unknown_actions_option,
     variables_option,
 )
+from joblot.errors import UsageError
 
 if TYPE_CHECKING:
     from joblot.cli.output import Output
 
 
-@click.command("run", help=f"Run the jobs of a batch file.\n\n{batch_help}")
+@click.command("run", help=f"Run the jobs of a batch file. With `--dry-run`: {looking_help}\n\n{batch_help}")
 @batch_argument
-@click.option("-n", "--dry-run", is_flag=True, help="check the batch and show what would run; run nothing")
+@click.option("-n", "--dry-run", is_flag=True, help="check the batch and show what would run; run no job")
+@no_commands_option
 @variables_option
 @click.option("--run-id", metavar="ID", help="what to call the run (default: made of the time)")
 @click.option(
@@ -45,6 +49,7 @@ def command(
     variables: list[tuple[str, str]],
     *,
     dry_run: bool,
+    no_commands: bool,
     run_id: str | None,
     strict: bool,
     skip_unknown_actions: bool,
@@ -59,7 +64,11 @@ def command(
     """Begin a run and drive it to its end."""
     from joblot.cli import batch as batches
 
-    plan, warnings = batches.read(batch, variables, strict=strict, skip_unknown_actions=skip_unknown_actions)
+    if no_commands and not dry_run:
+        raise UsageError("`--no-commands` is for `--dry-run`: a run needs the items that commands list")
+    plan, warnings = batches.read(
+        batch, variables, strict=strict, skip_unknown_actions=skip_unknown_actions, commands=not no_commands
+    )
     batches.warn(output, warnings)
     selection = selection_of(only=only, upto=upto, from_=from_, exclude=exclude)
     forced = ("*",) if force else force_jobs

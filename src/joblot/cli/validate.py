@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 
 @click.command(
     "validate",
-    help=f"Check a batch file and list everything that is wrong.\n\n{batch_help}",
+    help="Check a batch file and list everything that is wrong. No program is started: "
+    "commands of `foreach: {command: ...}` are not run; `imports` are imported, since they say what parameters there are."
+    f"\n\n{batch_help}",
 )
 @batch_argument
 @variables_option
@@ -27,13 +29,19 @@ def command(output: Output, batch: tuple[str, ...], variables: list[tuple[str, s
     """Load and expand the batch."""
     from joblot.cli import batch as batches
 
-    plan, warnings = batches.read(batch, variables, strict=strict)
+    plan, warnings = batches.read(batch, variables, strict=strict, commands=False)
     batches.warn(output, warnings)
     jobs = f"{len(plan)} job" if len(plan) == 1 else f"{len(plan)} jobs"
+    unread = [plan.name(job) for job in plan.unread]
     if output.json:
-        output.document(
-            {"ok": True, "jobs": len(plan), "errors": [], "warnings": [each.as_dict() for each in warnings]}
-        )
+        document = {"ok": True, "jobs": len(plan), "errors": [], "warnings": [each.as_dict() for each in warnings]}
+        output.document(document | ({"not_listed": unread} if unread else {}))
     else:
         output.result(f"ok: {jobs}")
+        if unread:
+            output.note(f"no command was run: what `{unread[0]}` stands for{_others(unread)} counts as one job")
     return EXIT_OK
+
+
+def _others(unread: list[str]) -> str:
+    return f", and {len(unread) - 1} more," if len(unread) > 1 else ""

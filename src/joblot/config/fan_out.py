@@ -17,7 +17,7 @@ from joblot.config.items import SOURCES, Columns, ItemsError, items_of_command, 
 from joblot.config.params import convert_params
 from joblot.config.tree import Keys, describe, inspect
 from joblot.core import references as template
-from joblot.core.model import VARYING, FanOut, Signature
+from joblot.core.model import VARYING, FanOut, Signature, is_unread
 from joblot.core.references import OF_ITEM, Reference, TemplateError
 from joblot.core.written import RawScalar, plain, shorten
 from joblot.errors import did_you_mean
@@ -64,26 +64,30 @@ def find_column(reference: Reference, fan: FanOut) -> None:
     Raises:
         TemplateError: no item has such a value.
     """
+    root, parts = reference.root, reference.parts[1:]
+    if is_unread(fan) and parts:
+        raise _single_values(reference, [])
     if fan.kind == "result" or fan.columns.get("") == []:
         return  # nothing is known of items that are not there
-    root, parts = reference.root, reference.parts[1:]
     if parts and parts[0] in fan.columns:
         return
     if "" in fan.columns:
         # What single values have inside is looked at item by item; here only what none of them can have is refused.
         if parts and not any(isinstance(value, (dict, list)) for value in fan.columns[""]):
-            columns = [name for name in fan.columns if name]
-            listed = ", ".join(f"`{root}.{name}`" for name in columns)
-            hint = did_you_mean(parts[0], columns) or (
-                f"of an item there are {listed}" if columns else f"write `{root}`"
-            )
-            raise TemplateError(f"`{reference.text}` stands for nothing: the items are single values", hint=hint)
+            raise _single_values(reference, [name for name in fan.columns if name])
         return
     if not parts:
         listed = ", ".join(f"`{root}.{name}`" for name in list(fan.columns)[:8])
         raise TemplateError(f"`{root}` alone is not a value", hint=f"it has {listed}")
     listed = ", ".join(f"`{name}`" for name in list(fan.columns)[:8])
     raise TemplateError(f"`{root}` has no `{parts[0]}`", hint=did_you_mean(parts[0], fan.columns) or f"it has {listed}")
+
+
+def _single_values(reference: Reference, columns: list[str]) -> TemplateError:
+    root, part = reference.root, reference.parts[1]
+    listed = ", ".join(f"`{root}.{name}`" for name in columns)
+    hint = did_you_mean(part, columns) or (f"of an item there are {listed}" if columns else f"write `{root}`")
+    return TemplateError(f"`{reference.text}` stands for nothing: the items are single values", hint=hint)
 
 
 def check_items(sink: Sink, fan: FanOut, fields: dict[str, Any], signature: Signature | None, keys: Keys) -> None:
@@ -306,6 +310,9 @@ def _foreach(sink: Sink, value: Any, keys: Keys, folder: str, kept: Kept) -> tup
         ((kind, source),) = given.items()
         if kind not in SOURCES:
             raise Mismatch(f"cannot be read from `{shorten(kind)}`", hint=did_you_mean(kind, SOURCES) or _ABOUT_FOREACH)
+        if kind == "command" and not sink.commands:
+            _apply_types(sink, {"": []}, declared, (*keys, "types"))
+            return "result", {}
         if isinstance(source, tuple):  # a command with values
             shown, argv = source
             columns = items_of_command(shown, argv, folder)

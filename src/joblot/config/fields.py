@@ -41,6 +41,9 @@ class Sink:
     typed = False
     """Whether values are a program's own: a number is no text then, however it might be written."""
 
+    commands = True
+    """Whether the commands that list items are run."""
+
     def __init__(self) -> None:
         self.problems: list[Problem] = []
         self.since = 0  # where in `problems` those of the mapping at hand begin

@@ -76,7 +76,7 @@ Unknown = typing.Literal["error", "warning", "skipped"]
 
 
 class LoadOptions(Struct):
-    """What the caller of `load` passed on. `lookup` and `names` find actions; `typed` is what `Sink` says of it.
+    """What the caller of `load` passed on. `lookup` and `names` find actions; `typed` and `commands` are what `Sink` says of them.
 
     `unknown` says what an action is that is not found: an error, or a warning, of a job that will be skipped or not.
     """
@@ -89,6 +89,7 @@ class LoadOptions(Struct):
     importer: Callable[[list[str]], None] | None = None
     spare_variables: bool = False
     typed: bool = False
+    commands: bool = True
 
 
 class JobReader(Sink):
@@ -108,6 +109,7 @@ class JobReader(Sink):
     ) -> None:
         super().__init__()
         self.typed = options.typed
+        self.commands = options.commands
         self._file = document.file
         self._positions = document.positions
         self._clean = document.clean

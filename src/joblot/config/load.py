@@ -42,12 +42,14 @@ def load(
     unknown: Unknown = "error",
     importer: Importer | None = None,
     spare_vars: bool = False,
+    commands: bool = True,
 ) -> tuple[Config, list[Diagnostic]]:
     """The batch in a file (YAML, JSON or TOML by its ending), and warnings.
 
     `vars` are values given as text; `lookup` and `names` find actions; `importer` is called with each entry of `imports` before
     actions are looked up. With `strict` warnings are errors; `unknown` is what an action is that is not found. With `spare_vars` there may
-    be more values than the batch has variables.
+    be more values than the batch has variables. Without `commands` none that lists items is run: what it would list is left open, in a plan
+    to look at.
 
     Raises:
         ConfigError: with everything that is wrong.
@@ -62,6 +64,7 @@ def load(
         unknown=unknown,
         importer=importer,
         spare_variables=spare_vars,
+        commands=commands,
     )
     with _collection_paused():
         document = parse(decode_text(content, shown), shown, format_of(path))

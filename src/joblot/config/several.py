@@ -45,6 +45,7 @@ def load_several(
     strict: bool = False,
     unknown: Unknown = "error",
     importer: Importer | None = None,
+    commands: bool = True,
 ) -> tuple[Config, list[Diagnostic]]:
     """The batch that the files are together, and warnings. A variable is given to each file that declares it.
 
@@ -70,6 +71,7 @@ def load_several(
                 unknown=unknown,
                 importer=importer,
                 spare_vars=True,
+                commands=commands,
             )
             warnings += more
         except ConfigError as error:

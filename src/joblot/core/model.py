@@ -96,7 +96,7 @@ class FanOut(Struct, frozen=True, omit_defaults=True):
 
     `columns` are the values by name. With the kind `matrix` the items are all combinations of them, the last column turning fastest;
     with `rows` the columns are equally long and stand side by side; with `result` there are none yet, and `source` names the result that
-    they come from. A value that is an item as a whole has the name "".
+    they come from (empty: `is_unread`). A value that is an item as a whole has the name "".
     """
 
     kind: Literal["matrix", "rows", "result"]
@@ -104,6 +104,11 @@ class FanOut(Struct, frozen=True, omit_defaults=True):
     source: str = ""
     max_parallel: int | None = None
     """How many of the jobs run at a time."""
+
+
+def is_unread(fan: FanOut | None) -> bool:
+    """Whether the items would come from a command that was not run: of its jobs only the pattern of their names is known."""
+    return fan is not None and fan.kind == "result" and not fan.source
 
 
 class JobSpec(Struct, frozen=True, kw_only=True, omit_defaults=True):

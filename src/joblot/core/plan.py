@@ -18,6 +18,7 @@ import msgspec
 
 from joblot.core import graph
 from joblot.core.fan_out import FanOutJobs, Making, making_of, pattern_of
+from joblot.core.model import is_unread
 from joblot.core.references import LATER, split_result
 from joblot.core.resources import ONE_SLOT, PLAIN, Demand
 from joblot.digest import blake2b
@@ -50,6 +51,8 @@ class Plan:
         self._set_jobs(jobs, needs)
         self.growing = frozenset(jobs.growing)
         """The jobs that are no work of their own: from a result they find the items of a fan-out, and then the plan grows by its jobs."""
+        self.unread = tuple(jobs.unread)
+        """Those of them whose items a command would list that was not run: such a plan is there to be looked at."""
 
     def _set_jobs(self, jobs: _Jobs, needs: graph.Relation) -> None:
         self.needs = needs
@@ -237,6 +240,7 @@ class _Jobs:
         self.fans: list[FanOutJobs] = []
         self.starts: list[int] = []
         self.growing: list[int] = []
+        self.unread: list[int] = []
         self.grown: dict[int, range] = {}
         self.unsure: Sequence[str] = ()
         """Beginnings of names of jobs that could not be read."""
@@ -246,6 +250,8 @@ class _Jobs:
                 self.names.append(spec.name)
             elif spec.fan_out.kind == "result":
                 self.growing.append(len(self.names))
+                if is_unread(spec.fan_out):
+                    self.unread.append(len(self.names))
                 self.declarations.append(spec)
                 self.names.append(pattern_of(spec.name))
             else:
@@ -368,7 +374,12 @@ def _unknown_results(plan: Plan, spec: JobSpec, unsure: Sequence[str]) -> list[D
     """References to results of jobs that do not exist: jobs that are added while the run goes on cannot be named before."""
     problems = []
     for name in plan.results_in(spec):
-        if plan.find(name) is None and not name.startswith(tuple(unsure)):
+        unread = (plan.name(job) for job in plan.unread)
+        if (
+            plan.find(name) is None
+            and not name.startswith(tuple(unsure))
+            and not any(_matching(pattern, {name: 0}) for pattern in unread)
+        ):
             growing = next((plan.name(job) for job in sorted(plan.growing) if _matching(plan.name(job), {name: 0})), "")
             message = f"job `{spec.name}` refers to the result of `{name}`, and no job has that name"
             hint = f"jobs of `{growing}` are found while the run goes on, and cannot be named before" if growing else ""
@@ -481,7 +492,7 @@ def _jobs_meant(jobs: _Jobs, number: int, need: str, matches: dict[str, list[int
     if single < jobs.declared:
         return (single,)
     if not PATTERN.search(need):
-        return ()
+        return tuple(other for other in jobs.unread if _matching(jobs.names[other], {need: 0}))
     if need not in matches:
         matches[need] = [other for other in _matching(need, jobs.numbers) if other < jobs.declared]
     return [other for other in matches[need] if other != number]
@@ -501,11 +512,16 @@ def _unknown_need(jobs: _Jobs, number: int, need: str) -> list[Diagnostic]:
 
 
 def _is_empty(jobs: _Jobs, need: str) -> bool:
-    """Whether a pattern means a fan-out that has no items."""
+    """Whether a pattern means a fan-out that has no items, or one whose items are not known."""
     from fnmatch import fnmatchcase
 
     empty = (fan.pattern for fan in jobs.fans if not len(fan))
-    return any(fnmatchcase(pattern, need) for pattern in empty)
+    if any(fnmatchcase(pattern, need) for pattern in empty):
+        return True
+    # Of two patterns nobody knows whether they have a name in common; that they begin alike must do.
+    starts = (PATTERN.split(jobs.names[other])[0] for other in jobs.unread)
+    start = PATTERN.split(need)[0]
+    return any(start.startswith(known) or known.startswith(start) for known in starts)
 
 
 def _all_of(jobs: _Jobs, need: str) -> str:

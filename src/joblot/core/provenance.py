@@ -11,7 +11,7 @@ import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
 from joblot.core.model import FileFact  # noqa: TC001 - msgspec reads the annotations
-from joblot.core.references import OPENING, substitute
+from joblot.core.references import OPENING, references, substitute
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
@@ -115,7 +115,10 @@ def shown_command(spec: JobSpec, given: Mapping[str, Any] | None = None) -> str 
     from joblot.core.shelltext import read
 
     if given is None:
-        given = substitute(spec.given or {}, {}) if spec.deferred else spec.given or {}
+        known = spec.given or {}
+        if spec.fan_out is not None:  # of a job that stands for many nothing is known of the items
+            known = {name: value for name, value in known.items() if not references(value)}
+        given = substitute(known, {}) if spec.deferred else known
     return read(run).shown(given)
 
 

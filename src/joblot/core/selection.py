@@ -146,7 +146,7 @@ def _no_name(plan: Plan, name: str) -> list[int]:
                 raise UsageError(f"no job is called `{name}`", hint=f"`{pattern}` stands for all its jobs")
     growing = _growing_like(plan, name)
     if growing:
-        raise _not_before_the_run(f"job `{name}`", growing)
+        raise _not_before_the_run(plan, f"job `{name}`", growing)
     names = map(plan.name, range(min(len(plan), _MOST_COMPARED)))
     what = f"no job's name matches `{name}`" if PATTERN.search(name) else f"no job is called `{name}`"
     raise UsageError(what, hint=did_you_mean(name, names))
@@ -162,8 +162,10 @@ def _growing_like(plan: Plan, name: str) -> str:
     return ""
 
 
-def _not_before_the_run(what: str, growing: str) -> UsageError:
+def _not_before_the_run(plan: Plan, what: str, growing: str) -> UsageError:
     message = f"no {what} is there before the run: `{growing}` finds its items on the way"
+    if plan.find(growing) in plan.unread:
+        message = f"no {what} is known: the command that lists the items of `{growing}` was not run"
     return UsageError(message, hint=f"select `{growing}` as a whole")
 
 
@@ -249,7 +251,7 @@ def _no_item(plan: Plan, pattern: str) -> list[int]:
     if equals and name in columns:
         raise UsageError(f"no item has `{value}` as its `{name}`", hint=did_you_mean(value, _values(fans, name)))
     if plan.growing:
-        raise _not_before_the_run(f"item `{pattern}`", plan.name(min(plan.growing)))
+        raise _not_before_the_run(plan, f"item `{pattern}`", plan.name(min(plan.growing)))
     if not fans:
         raise UsageError(f"no job has an item `{pattern}`: no job of this batch is made from items")
     if equals and columns:
