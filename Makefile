@@ -91,6 +91,7 @@ campaigns: $(VENV)/.dev  ## all campaigns, KILLS and ROUNDS long
 	test "$$(id -u)" != 0 || $(BIN)/python tests/torture/other_users.py --step $(ROUNDS)
 	$(BIN)/python tests/torture/contain.py --rounds $(ROUNDS)
 	$(BIN)/python tests/torture/timeouts.py
+	$(BIN)/python tests/torture/short.py
 	$(BIN)/python tests/torture/hostile.py --cases $$(( $(KILLS) * 1000 ))
 	$(BIN)/python tests/torture/shell.py --cases $$(( $(KILLS) * 1000 ))
 	$(BIN)/python tests/torture/fuzz.py --cases $$(( $(KILLS) * 1000 ))

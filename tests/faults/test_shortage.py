@@ -197,3 +197,76 @@ def test_one_thread_is_no_reason_for_a_warning(tmp_path):
     """P15"""
     found = program(tmp_path, "batch = Batch('one')\nbatch.add('a', lambda: 1)\nfinish(batch)")
     assert found["warnings"] == []
+
+
+# --- shortages that last ------------------------------------------------------------------------------
+
+QUICKLY = """
+from joblot import JoblotError
+from joblot.executors import shortage
+shortage.GIVE_UP_S = 0.5
+batch = Batch("none")
+"""
+TELLING = """
+try:
+    finish(batch, workers=3, state="state")
+except JoblotError as error:
+    print(json.dumps({"message": str(error), "exit_code": error.exit_code}))
+"""
+SOME = {
+    "command": "batch.command('a', 'echo hi; true')",
+    "action": "batch.add('b', lambda: 1)",
+    "both": "batch.command('a', 'true')\nbatch.add('b', lambda: 1)",
+    "both the other way": "batch.add('b', lambda: 1)\nbatch.command('a', 'true', needs=['b'])",
+    "retried": "batch.command('a', 'true', max_attempts=3)\nbatch.command('c', 'true', timeout=60)",
+}
+
+
+@pytest.mark.parametrize("kind", SOME)
+def test_a_lasting_lack_of_descriptors_ends_a_run_with_what_is_short(tmp_path, kind):
+    """Commands waited for ever: they were taken back before each try."""
+    few = "resource.setrlimit(resource.RLIMIT_NOFILE, (21, 21))\n"
+    found = program(tmp_path, few + QUICKLY + SOME[kind] + TELLING)
+    assert found == {"message": "cannot start any process: too many open files", "exit_code": 4}
+
+
+@only_root
+@pytest.mark.parametrize("kind", SOME)
+def test_a_lasting_lack_of_processes_ends_a_run_with_what_is_short(open_folder, kind):
+    found = program(open_folder, AS_NOBODY.format(count=3) + QUICKLY + SOME[kind] + TELLING)
+    assert found == {"message": "cannot start any process: resource temporarily unavailable", "exit_code": 4}
+
+
+@only_root
+def test_a_shortage_that_begins_in_the_middle_ends_a_run_too(open_folder):
+    short = "resource.prlimit(os.getppid(), resource.RLIMIT_NPROC, (1, 1)) and 1"  # the worker's parent, which starts all processes
+    jobs = f"batch.add('a', lambda: {short})\nbatch.command('c', 'true', needs=['a'])\n"
+    found = program(open_folder, AS_NOBODY.format(count=9) + QUICKLY + jobs + TELLING)
+    assert found == {"message": "cannot start any process: resource temporarily unavailable", "exit_code": 4}
+
+
+@only_root
+@pytest.mark.parametrize("order", [("add", "command"), ("command", "add"), ("add", "command", "add", "command")])
+def test_with_room_for_one_process_a_worker_without_work_makes_it(open_folder, order):
+    """A worker that waited for work kept a command from ever starting."""
+    jobs = ""
+    for number, way in enumerate(order):
+        what = "lambda: 1" if way == "add" else "'true'"
+        jobs += f"batch.{way}('j{number}', {what}, needs={[f'j{number - 1}'] if number else []})\n"
+    found = program(open_folder, AS_NOBODY.format(count=4) + QUICKLY + jobs + TELLING)
+    assert found["counts"]["success"] == len(order)
+
+
+def test_an_earlier_stall_does_not_count_once_something_has_run(monkeypatch):
+    now = 100.0
+    monkeypatch.setattr(shortage.time, "monotonic", lambda: now)
+    short = shortage.Shortage(None)
+    for _ in range(3):
+        short.add(system_error(errno.EAGAIN), nothing_runs=True)
+        now += shortage.GIVE_UP_S * 2
+        short.eased()
+    short.add(system_error(errno.EAGAIN), nothing_runs=True)
+    now += shortage.GIVE_UP_S * 2
+    short.add(system_error(errno.EAGAIN), nothing_runs=None)
+    with pytest.raises(JoblotError, match="cannot start any process"):
+        short.add(system_error(errno.EAGAIN), nothing_runs=True)

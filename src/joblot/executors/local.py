@@ -384,7 +384,7 @@ class LocalExecutor:
                 self._look_at = self._answer_by = 0.0  # it stands still
                 return None
             except OSError as error:
-                self._shortage.add(error, nothing_runs=not self._workers and not self._commands)
+                self._refused(error)
         return best
 
     def _start_worker(self) -> WorkerHandle:
@@ -481,9 +481,16 @@ class LocalExecutor:
             elif message[0] == "worker not started":
                 self._worker_not_started(*message[1:])
             elif message[0] == "shortage":
-                self._shortage.report(message[1])
+                self._commands_wait(*message[1:])
             elif message[0] == "alive":
                 self._answer_by = math.inf
+
+    def _commands_wait(self, code: int, running: int) -> None:
+        """The system has no room for another command. Workers without work make room for it, or it could wait for them for ever."""
+        idle = next((worker for worker in self._workers.values() if worker.usable and not worker.outstanding), None)
+        if idle is not None and not running:
+            idle.retire()
+        self._shortage.add(system_error(code), nothing_runs=not running and not self._busy_workers() and idle is None)
 
     def _command_ended(
         self, ident: int, status: int, user: float, system: float, peak: int, began: float, ended: float, verdict: str
@@ -561,7 +568,11 @@ class LocalExecutor:
         worker = self._workers[ident]
         self._waiting.extendleft(reversed(worker.outstanding))
         self._remove_worker(worker)
-        self._shortage.add(system_error(code), nothing_runs=not self._workers and not self._commands)
+        self._refused(system_error(code))
+
+    def _refused(self, error: OSError) -> None:
+        """A worker could not be started. Whether a command that was sent runs or waits, only the warden knows."""
+        self._shortage.add(error, nothing_runs=not self._busy_workers() if not self._commands else None)
 
     def _worker_ended(self, ident: int, status: int, verdict: str) -> None:
         worker = self._workers.get(ident)
@@ -569,7 +580,13 @@ class LocalExecutor:
             return
         self._read_worker(worker)
         never_began = worker.take_back()
-        self._early_deaths = self._early_deaths + 1 if never_began and not worker.outstanding else 0
+        began = bool(worker.outstanding) or not never_began
+        code = 0 if began else os.waitstatus_to_exitcode(status)
+        if code in warden.TEMPORARY_ERRORS:
+            worker.outstanding.extend(never_began)
+            self._worker_not_started(ident, code)
+            return
+        self._early_deaths = 0 if began else self._early_deaths + 1
         if self._early_deaths > _MAX_EARLY_DEATHS:  # or the same would happen for ever
             first = never_began[0]
             worker.outstanding.extend(
@@ -708,6 +725,7 @@ class LocalExecutor:
     def _update_typical(self, ended: list[Outcome]) -> None:
         begun = [outcome.wall_s for outcome in ended if outcome.kind != "returned"]
         if begun:
+            self._shortage.eased()
             weight = min(0.5, len(begun) / 8)
             self._typical_s += weight * (sum(begun) / len(begun) - self._typical_s)
 

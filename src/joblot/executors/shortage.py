@@ -9,7 +9,7 @@ import errno
 import time
 from typing import TYPE_CHECKING, Final
 
-from joblot.errors import JoblotError
+from joblot.errors import StateError
 from joblot.files import reason_of, system_error
 
 if TYPE_CHECKING:
@@ -34,26 +34,29 @@ class Shortage:
         """Whether to try (again) now."""
         return time.monotonic() >= self._retry_at
 
-    def add(self, error: OSError, *, nothing_runs: bool) -> None:
-        """Something was refused. With `nothing_runs` there is nothing whose end would make room.
+    def add(self, error: OSError, *, nothing_runs: bool | None) -> None:
+        """Something was refused. With `nothing_runs` there is nothing whose end would make room; None: that is not known here.
 
         Raises:
-            JoblotError: nothing could run for GIVE_UP_S.
+            StateError: nothing could run for GIVE_UP_S.
         """
         now = time.monotonic()
         self._retry_at = now + PAUSE_S
-        self.report(error.errno or 0)
-        if not nothing_runs:
+        self._report(error.errno or 0)
+        if nothing_runs is False:
             self._stalled_since = 0.0
-        elif not self._stalled_since:
+        elif nothing_runs and not self._stalled_since:
             self._stalled_since = now
-        elif now - self._stalled_since > GIVE_UP_S:
-            raise JoblotError(
+        elif nothing_runs and now - self._stalled_since > GIVE_UP_S:
+            raise StateError(
                 f"cannot start any process: {reason_of(error)}", hint="see `ulimit -n`, `ulimit -u` and the free memory"
             )
 
-    def report(self, code: int) -> None:
-        """Warn once that fewer jobs run than could, because of an error with this number."""
+    def eased(self) -> None:
+        """Something has run since the last refusal."""
+        self._stalled_since = 0.0
+
+    def _report(self, code: int) -> None:
         text = "`ulimit -n` is low" if code in _FILES else reason_of(system_error(code))
         if self._warn is not None and text not in self._warned:
             self._warned.add(text)

@@ -13,7 +13,7 @@ Frames both ways: four bytes of length, then a marshalled tuple (both sides are 
                        ("worker", id)                        sent with two descriptors: its channel and its tokens
                        ("limit", id, memory limit)           of the attempt that a worker begins; 0 when that has ended
                        ("kill", "command" | "worker", id, grace seconds)
-                       ("withdraw",)                         give back the commands that have not begun
+                       ("withdraw",)                         give back the commands that have not begun, unless they wait for room
                        ("show", id)                          give a running command's log its name
                        ("ping",)                             answer
     warden -> runner   ("ended", id, status, user s, system s, peak, began, ended, verdict)
@@ -21,7 +21,7 @@ Frames both ways: four bytes of length, then a marshalled tuple (both sides are 
                        ("returned", id)                      never began
                        ("worker not started", id, errno)     it could not be forked
                        ("worker ended", id, status, verdict)
-                       ("shortage", errno)                   commands wait because of it
+                       ("shortage", errno, running)          commands wait because of it; told at each try, with how many run
                        ("alive",)                            the answer
 
 A memory limit is bytes, 0 for none. A verdict is the message of what ended for lack of memory, else empty.
@@ -68,13 +68,13 @@ TEMPORARY_ERRORS: Final = frozenset(
 RESERVE: Final = 16
 """Descriptors that are kept free: without any, `/proc` cannot be read and nothing can be killed."""
 _PAUSE_S: Final = 0.1
-_GIVE_UP_S: Final = 10.0
-"""A command fails after this long without room for even one process."""
 _CHECK_S: Final = 0.2
 """How often the sizes of spools are checked; more often while one is large."""
 _CHECK_OFTEN_S: Final = 0.025
 _UNREAD: Final = 4096
 """Result files that the runner may not have read yet, at the most: so many commands do not end within one of its turns."""
+_FAILED: Final = 70
+"""The exit status of a warden that has failed."""
 _KILLED: Final = (-signal.SIGKILL, 128 + signal.SIGKILL)
 
 
@@ -154,8 +154,8 @@ class Warden:
         self._kernel = footprint.KernelKills()
         self._next_check_at = 0.0
         """When to check the sizes of spools next."""
-        self._short_since = 0.0
-        """Since when commands have waited for room in the system; 0 when none do."""
+        self._short = False
+        """Whether commands wait for room in the system."""
         self._retry_at = 0.0
         """When to try to start them again."""
         self._results: deque[bytes] = deque(maxlen=_UNREAD)
@@ -189,7 +189,7 @@ class Warden:
                     self._end()
             self._kill_due()
             self._check_limits()
-            if self._short_since:
+            if self._short:
                 self._start_pending()
             if self._out and (not self._pending or time.monotonic() - self._answered >= _GATHER_S):
                 self._answer()
@@ -211,7 +211,7 @@ class Warden:
             moments.append(min(watch.due for watch in self._watches.values()))
         if self._by_pid or self._workers:
             moments.append(self._next_check_at)
-        if self._short_since:
+        if self._short:
             moments.append(self._retry_at)
         return max(0.0, (min(moments) - time.monotonic()) * 1000) if moments else None
 
@@ -261,7 +261,7 @@ class Warden:
             command = self._pending.popleft()
             try:
                 self._start_command(*command)
-                self._short_since = 0.0
+                self._short = False
             except OSError as error:
                 if self._must_wait(error):
                     self._pending.appendleft(command)
@@ -270,23 +270,20 @@ class Warden:
             except ValueError:
                 self._out += frame(("failed", command[0], errno.EINVAL))
         if not self._pending:
-            self._short_since = 0.0
+            self._short = False
 
     def _must_wait(self, error: OSError) -> bool:
-        """Whether a command that could not be started waits for room in the system; sets when to try again."""
-        now = time.monotonic()
+        """Whether a command that could not be started waits for room in the system; sets when to try again. How long is up to the runner."""
         if error.errno not in TEMPORARY_ERRORS:
             return False
-        if not self._short_since:
-            self._short_since = now
-            self._out += frame(("shortage", error.errno))
-        if not self._commands and not self._workers and now - self._short_since > _GIVE_UP_S:
-            self._short_since = 0.0
-            return False
-        self._retry_at = now + _PAUSE_S
+        self._short = True
+        self._out += frame(("shortage", error.errno, len(self._commands)))
+        self._retry_at = time.monotonic() + _PAUSE_S
         return True
 
     def _withdraw(self) -> None:
+        if self._short:  # they would come back at once, before the next try, and so never be tried
+            return
         for command in self._pending:
             self._out += frame(("returned", command[0]))
         self._pending.clear()
@@ -422,7 +419,9 @@ class Warden:
             self._work(ident, channel, tokens)
             status = 0
         except BaseException as error:  # noqa: BLE001 - nothing may get out of a forked process
-            os.write(2, f"BUG: worker {ident} failed: {error!r}\n".encode("utf-8", "replace"))
+            status = status_of_failure(error) or status
+            if status == 1:
+                os.write(2, f"BUG: worker {ident} failed: {error!r}\n".encode("utf-8", "replace"))
         finally:
             os._exit(status)
 
@@ -602,6 +601,11 @@ class Warden:
                     pass  # deleted already
 
 
+def status_of_failure(error: BaseException) -> int:
+    """The exit status of a process that had no room to begin: the number of the system's error; 0 for other failures."""
+    return error.errno or 0 if isinstance(error, OSError) and error.errno in TEMPORARY_ERRORS else 0
+
+
 def prctl(option: int, value: int) -> None:
     """Set a process attribute (Linux; elsewhere nothing)."""
     if sys.platform == "linux":
@@ -641,6 +645,7 @@ def start(
         warnings.simplefilter("ignore", DeprecationWarning)  # the executor warns of other threads in its own words
         pid = os.fork()
     if pid == 0:
+        status = _FAILED
         try:
             os.setsid()
             ours.close()
@@ -649,8 +654,10 @@ def start(
             os.closerange(keep + 1, 65536)
             Warden(theirs, slots, environment, logs, cap, mask, work).run()
         except BaseException as error:  # noqa: BLE001 - nothing may get out of a forked process
-            os.write(2, f"BUG: the warden failed: {error!r}\n".encode("utf-8", "replace"))
+            status = status_of_failure(error) or status
+            if status == _FAILED:
+                os.write(2, f"BUG: the warden failed: {error!r}\n".encode("utf-8", "replace"))
         finally:
-            os._exit(70)
+            os._exit(status)
     theirs.close()
     return pid, ours
