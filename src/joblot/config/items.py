@@ -7,16 +7,18 @@ JSON Lines and Parquet say themselves what a value is. Knows nothing of jobs.
 from __future__ import annotations
 
 import os
+import re
+from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-from joblot.config.tree import describe
+from joblot.config.tree import MAX_DEPTH, MAX_TEXT, describe
 from joblot.core.written import shorten
 from joblot.errors import did_you_mean
 from joblot.files import reason_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
     from subprocess import Popen
 
 Columns = dict[str, list[Any]]
@@ -24,6 +26,7 @@ Columns = dict[str, list[Any]]
 COMMAND_TIMEOUT_S: Final = 60.0
 COMMAND_PRINTS: Final = 256 << 20
 """A command may print so many bytes."""
+_KEYS: Final = re.compile(r'"\s*:')
 _ERRORS_KEPT: Final = 1 << 14
 _DELIMITERS: Final = ",;\t|"
 _ENDINGS: Final = {
@@ -94,16 +97,20 @@ def delimiter_of(header: str) -> str:
 def _table(source: str, folder: str, delimiter: str | None = None) -> Columns:
     import csv
 
+    reader = None
     with _opened(source, folder) as file:
         try:
             head = file.readline()
             if not head.strip():
                 raise ItemsError(f"`{source}` has no header line", hint="the first line names the columns")
             delimiter = delimiter or delimiter_of(head)
-            (names,) = csv.reader([head], delimiter=delimiter, strict=True)
-            rows = [row for row in csv.reader(file, delimiter=delimiter, strict=True) if row]
+            with _wide_cells():
+                (names,) = csv.reader([head], delimiter=delimiter, strict=True)
+                reader = csv.reader(file, delimiter=delimiter, strict=True)
+                rows = [row for row in reader if row]
         except (csv.Error, ValueError) as error:
-            raise ItemsError(f"`{source}` cannot be read: {_first_line(error)}") from None
+            line = 1 if reader is None else reader.line_num + 1
+            raise ItemsError(f"`{source}`, line {line}, cannot be read: {_first_line(error)}") from None
     names = [name.strip() for name in names]
     _check_names(source, names)
     # `csv.DictReader` would fill short rows with None and gather what is too much under None: such a row is damaged.
@@ -115,12 +122,26 @@ def _table(source: str, folder: str, delimiter: str | None = None) -> Columns:
     return dict(zip(names, map(list, zip(*rows, strict=True)), strict=True)) if rows else {name: [] for name in names}
 
 
+@contextmanager
+def _wide_cells() -> Iterator[None]:
+    """Let cells be as long as texts of batch files may be, which the values are held against later; the module's own limit is lower."""
+    import csv
+
+    before = csv.field_size_limit(MAX_TEXT + 1)
+    try:
+        yield
+    finally:
+        csv.field_size_limit(before)
+
+
 def _check_names(source: str, names: list[str]) -> None:
+    seen = set()
     for number, name in enumerate(names, 1):
         if not name:
             raise ItemsError(f"`{source}`: column {number} has no name")
-        if name in names[: number - 1]:
-            raise ItemsError(f"`{source}` has two columns `{name}`")
+        if name in seen:
+            raise ItemsError(f"`{source}` has two columns `{shorten(name)}`")
+        seen.add(name)
 
 
 def _jsonl(source: str, folder: str) -> Columns:
@@ -131,10 +152,40 @@ def _jsonl(source: str, folder: str) -> Columns:
         for number, line in enumerate(file, 1):
             if line.strip():
                 try:
-                    rows.append(msgspec.json.decode(line))
+                    row = msgspec.json.decode(line)
+                    twice = "" if _counted(row) == len(_KEYS.findall(line)) else _twice(line)
                 except msgspec.DecodeError as error:
                     raise ItemsError(f"`{source}`, line {number}: {_first_line(error)}") from None
+                except RecursionError:
+                    raise ItemsError(f"`{source}`, line {number}: nested deeper than {MAX_DEPTH} levels") from None
+                if twice:
+                    raise ItemsError(f"`{source}`, line {number}: the key `{shorten(twice)}` stands there twice")
+                rows.append(row)
     return rows_to_columns(rows)
+
+
+def _counted(value: Any) -> int:
+    """How many keys a value of JSON has, those inside it too."""
+    if isinstance(value, dict):
+        return len(value) + sum(map(_counted, value.values()))
+    return sum(map(_counted, value)) if isinstance(value, list) else 0
+
+
+def _twice(line: str) -> str:
+    """A key that stands twice in one object; empty when none does: what was counted may stand in a text."""
+    import json
+
+    found = []
+
+    def note(pairs: list[tuple[str, Any]]) -> None:
+        seen = set()
+        for name, _ in pairs:
+            if name in seen:
+                found.append(name)
+            seen.add(name)
+
+    json.loads(line, object_pairs_hook=note)
+    return next(iter(found), "")
 
 
 def _parquet(source: str, folder: str) -> Columns:
@@ -266,12 +317,34 @@ def _as_lines(text: str) -> Columns:
 
 
 def _glob(pattern: str, folder: str) -> Columns:
-    import glob
-
-    matches = sorted(path for path in glob.glob(pattern, root_dir=folder, recursive=True) if not path.endswith(os.sep))  # noqa: PTH207 - names below a folder, not paths
+    matches = sorted(path for path in _matching(pattern, folder) if not path.endswith(os.sep))
     paths = [path for path in matches if not os.path.isdir(os.path.join(folder, path))]  # noqa: PTH112, PTH118
     names = [os.path.basename(path) for path in paths]  # noqa: PTH119
     return {"": paths, "name": names, "stem": [os.path.splitext(name)[0] for name in names]}  # noqa: PTH122
+
+
+def _matching(pattern: str, folder: str) -> set[str]:
+    """The paths that match. `**` does not go through links to folders: one that leads upwards has no end; a link that the pattern itself names is followed."""
+    import glob
+
+    first, *others = re.split(r"(?:(?<=/)|^)\*\*(?:/+\*\*)*(?:/+|$)", pattern)
+    if not others:
+        return set(glob.glob(pattern, root_dir=folder))  # noqa: PTH207 - names below a folder, not paths
+    found = set(glob.glob(first, root_dir=folder)) if first else {""}  # noqa: PTH207
+    for rest in others:
+        # A pattern that ends with `**` means all files.
+        bases = {below for base in found for below in _folders_below(base, folder)}
+        found = {path for base in bases for path in glob.glob(glob.escape(base) + (rest or "*"), root_dir=folder)}  # noqa: PTH207
+    return found
+
+
+def _folders_below(base: str, folder: str) -> Iterator[str]:
+    """A folder and all folders in it, each with a slash at its end; not those that begin with a dot, and no links."""
+    top = os.path.join(folder, base)  # noqa: PTH118
+    for path, names, _ in os.walk(top):
+        names[:] = [name for name in names if not name.startswith(".")]
+        below = os.path.relpath(path, top)
+        yield base if below == "." else os.path.join(base, below, "")  # noqa: PTH118
 
 
 def _opened(source: str, folder: str) -> Any:

@@ -219,16 +219,17 @@ def _no_label(plan: Plan, kind: str, pattern: str) -> list[int]:
 
 
 def _by_item(plan: Plan, pattern: str) -> list[int]:
-    """The jobs of a fan-out with a value in a column (`code=6920Z`), or whose items are one value (`6920Z`)."""
+    """The jobs of a fan-out with a value in a column (`code=6920Z`), or whose item as a whole, or only value, is this (`6920Z`)."""
     name, equals, value = pattern.partition("=")
     chosen: list[int] = []
     for spec, jobs in plan.fan_outs:
         fan = spec.fan_out
         assert fan is not None, "BUG: not a fan-out"
-        if equals and name in fan.columns:
-            chosen += _with_value(fan, jobs, name, value)
-        elif len(fan.columns) == 1:
-            chosen += _with_value(fan, jobs, next(iter(fan.columns)), pattern)
+        found = _with_value(fan, jobs, name, value) if equals and name in fan.columns else []
+        if found:
+            chosen += found
+        elif "" in fan.columns or (len(fan.columns) == 1 and name not in fan.columns):
+            chosen += _with_value(fan, jobs, "" if "" in fan.columns else next(iter(fan.columns)), pattern)
     return chosen
 
 

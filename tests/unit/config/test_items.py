@@ -92,8 +92,8 @@ def test_a_table_with_nothing_but_a_header_has_columns_without_values(folder):
         ("a,b\n1,2,3\n", "`x`: item 1 has 3 fields, the header has 2", "put values that hold the separator in double quotes"),
         ("a,b,a\n1,2,3\n", "`x` has two columns `a`", ""),
         ("a,,c\n1,2,3\n", "`x`: column 2 has no name", ""),
-        ('a,b\n"1,2\n', "`x` cannot be read: unexpected end of data", ""),
-        ('a,b\n"1"x,2\n', "`x` cannot be read: ',' expected after '\"'", ""),
+        ('a,b\n"1,2\n', "`x`, line 2, cannot be read: unexpected end of data", ""),
+        ('a,b\n"1"x,2\n', "`x`, line 2, cannot be read: ',' expected after '\"'", ""),
         (b"a,b\n\xff,2\n", "`x` is not UTF-8 text (byte 4)", "save it as UTF-8"),
         ("a,b\n1,2\n".encode("utf-16"), "`x` is not UTF-8 text (byte 0)", "save it as UTF-8"),
     ],
@@ -230,6 +230,76 @@ def test_file_names_are_sorted_and_neither_hidden_nor_folders(folder):
     }  # fmt: skip
     assert read_items("glob", "**/*.csv", str(folder))[""] == ["a.csv", "in/c.csv"]
     assert read_items("glob", "*.none", str(folder)) == {"": [], "name": [], "stem": []}
+
+
+FILES = {
+    "upwards": {"data/latest": ".."},
+    "two links": {"data/latest": "..", "more/latest": ".."},
+    "to itself": {"data/self": "."},
+    "to each other": {"data/b/to": "../c", "data/c/to": "../b"},
+    "absolute": {"data/up": "ABSOLUTE"},
+    "through another": {"data/in/x": "../y", "data/y": ".."},
+}
+
+
+@pytest.mark.parametrize("links", FILES.values(), ids=FILES)
+@pytest.mark.parametrize("pattern", ["data/**/*.csv", "**/*.csv", "**/**/a.csv", "./**/*.csv", "**", "data/**"])
+def test_each_file_is_found_once_however_links_lead_back(folder, links, pattern):
+    """41 jobs for one file, and with two links no end."""
+    for name in ("data/a.csv", "data/b/b.csv", "data/c/c.csv"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).touch()
+    for name, target in links.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).symlink_to(str(folder) if target == "ABSOLUTE" else target)
+    found = read_items("glob", pattern, str(folder))[""]
+    expected = ["data/a.csv"] if pattern.endswith("a.csv") else ["data/a.csv", "data/b/b.csv", "data/c/c.csv"]
+    assert [path.removeprefix("./") for path in found] == expected
+
+
+@pytest.mark.parametrize("pattern", ["link/*.csv", "link/**/*.csv", "l*/a.csv", "LINK/**/a.csv", "LINK/in/**"])
+def test_a_link_that_the_pattern_names_is_followed(folder, pattern):
+    (folder / "there/in").mkdir(parents=True)
+    for name in ("there/a.csv", "there/in/a.csv"):
+        (folder / name).touch()
+    (folder / "link").symlink_to("there")
+    found = read_items("glob", pattern.replace("LINK", str(folder / "link")), str(folder))[""]
+    assert {path.rpartition("link/")[2] for path in found} in ({"a.csv"}, {"a.csv", "in/a.csv"}, {"in/a.csv"})
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ('{"code":1,"code":2}', "`x`, line 2: the key `code` stands there twice"),
+        ('{"a":{"b":1,"b":1}}', "`x`, line 2: the key `b` stands there twice"),
+        ('{"a":[{"b" : 1, "b":2}]}', "`x`, line 2: the key `b` stands there twice"),
+        ('{"a":1,"\\u0061":2}', "`x`, line 2: the key `a` stands there twice"),
+        ('{"a":"\\":","b":1,"b":2}', "`x`, line 2: the key `b` stands there twice"),
+        ("[" * 100_000 + "]" * 100_000, "`x`, line 2: nested deeper than 64 levels"),
+        ('{"a":' * 50_000 + "1" + "}" * 50_000, "`x`, line 2: nested deeper than 64 levels"),
+    ],
+    ids=["twice", "inside", "in a list", "escaped", "beside a colon in a text", "deep list", "deep mapping"],
+)
+def test_json_lines_are_held_to_the_rules_of_batch_files(folder, line, message):
+    assert refused(folder, "jsonl", f'{{"a":1}}\n{line}\n') == (message, "")
+
+
+def test_a_colon_in_a_text_is_no_key(folder):
+    assert given(folder, "jsonl", '{"a":"x\\":y","b":{"c":"\\":"}}\n') == {"a": ['x":y'], "b": [{"c": '":'}]}
+
+
+def test_a_table_of_many_columns_takes_time_that_grows_with_them(folder):
+    columns = 200_000
+    began = time.process_time()
+    found = given(folder, "csv", ",".join(f"c{n}" for n in range(columns)) + "\n" + ",".join("1" * columns) + "\n")
+    assert len(found) == columns
+    assert time.process_time() - began < 10  # with a look through all names before each it was minutes
+
+
+def test_a_cell_may_be_as_long_as_a_text_of_a_batch_file(folder):
+    assert given(folder, "csv", f"a\n{'x' * 1_000_000}\n") == {"a": ["x" * 1_000_000]}
+    message = "`x`, line 3, cannot be read: field larger than field limit (1048577)"
+    assert refused(folder, "csv", f"a\n1\n{'x' * 1_100_000}\n") == (message, "")
 
 
 # --- commands -----------------------------------------------------------------------------------------

@@ -120,6 +120,36 @@ def test_an_item_that_is_one_value_is_chosen_by_it():
     assert named("item:k=v") == ["single-k-v"]
 
 
+PATHS = ["d/a.txt", "d/b.txt", "name=b.txt/c=1.txt", "e/a.txt"]
+
+
+def of_paths(matching):
+    names = [path.rpartition("/")[2] for path in PATHS]
+    columns = {"": PATHS, "name": names, "stem": [name.removesuffix(".txt") for name in names]}
+    jobs = [JobSpec(name="j-${{ item }}", run="true", fan_out=FanOut("rows", columns))]
+    left_out = leave_out(expand(Config(name="b", folder="/", jobs=jobs)), matching)
+    return [path for job, path in enumerate(PATHS) if job not in left_out]
+
+
+@pytest.mark.parametrize(
+    ("selector", "expected"),
+    [
+        ("item:d/a.txt", PATHS[:1]),
+        ("item:d/*", PATHS[:2]),
+        ("item:?/a.txt", [PATHS[0], PATHS[3]]),
+        ("item:name=b.txt", PATHS[1:2]),
+        ("item:stem=a", [PATHS[0], PATHS[3]]),
+        ("item:name=b.txt/c=1.txt", PATHS[2:3]),
+        ("item:*c=1.txt", PATHS[2:3]),
+    ],
+)
+@pytest.mark.parametrize("option", ["only", "upto", "from_", "exclude"])
+def test_an_item_with_columns_beside_it_is_chosen_by_its_own_value_too(selector, expected, option):
+    """`item:d/a.txt` found no item, and the hint said to write that."""
+    found = of_paths(Selection(**{option: (selector,)}))
+    assert found == ([path for path in PATHS if path not in expected] if option == "exclude" else expected)
+
+
 def test_a_growing_job_is_chosen_as_a_whole():
     assert chosen(GROWING, upto="build-*") == ["list", "build-*"]
     assert chosen(GROWING, only="list", from_="build-*") == ["list", "build-*", "after"]
