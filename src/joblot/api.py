@@ -26,17 +26,17 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar, overload
 from msgspec.structs import replace
 
 from joblot.actions.registry import ACTIONS
+from joblot.actions.signature import misfits
 from joblot.config.calls import GENERATE, RUN, CallReader, read_arguments
 from joblot.core.model import Config, JobSpec
 from joblot.core.plan import Plan, expand
-from joblot.errors import UsageError
+from joblot.errors import ConfigError, Diagnostic, UsageError
 from joblot.runner.launch import resume_run, start_run
 from joblot.runner.options import Options
 
 if TYPE_CHECKING:
     import os
 
-    from joblot.errors import Diagnostic
     from joblot.generate import Write
     from joblot.reports.report import Report
     from joblot.runner.engine import Observer
@@ -64,6 +64,8 @@ class Batch:
         values = (folder, env, limits, secrets, fail_fast, max_failures, timeout, max_workers, durability)
         given = {"name": name, **_given(_BATCH, values)}
         self._reader = CallReader(given, ACTIONS.signature, ACTIONS.names)
+        self._checked = 0
+        """Of so many jobs it is known that their functions can be called."""
         self.name = self._reader.settings.name
         self.folder = Path(self._reader.settings.folder)
         self._jobs: list[JobSpec] = []
@@ -149,13 +151,33 @@ class Batch:
         given = _given(_ADD, values)
         self._jobs.append(self._reader.job(len(self._jobs), name, what, given))
 
+    def _check_functions(self) -> None:
+        """Make sure that functions can be called with what their jobs give them: else other jobs would run before one failed for it.
+
+        Raises:
+            ConfigError: all that cannot.
+        """
+        problems = []
+        for spec in self._jobs[self._checked :]:
+            code = getattr(spec.function, "__code__", None)
+            # What is called without anything, and takes nothing, is most of what programs have: no look at its signature.
+            bare = code and not (code.co_argcount or code.co_kwonlyargcount or code.co_flags & 0x2AC or spec.params)
+            if spec.function is not None and not bare:
+                for message, hint in misfits(spec.function, spec.params, has_input=spec.input is not None):
+                    problems.append(Diagnostic("params", f"job `{spec.name}`: {message}", hint=hint))
+        if problems:
+            raise ConfigError(problems)
+        self._checked = len(self._jobs)
+
     def config(self) -> Config:
         """The batch as the plan takes it.
 
         Raises:
-            ConfigError: a job does not fit its action, which was registered after it was added.
+            ConfigError: a job does not fit its action, which was registered after it was added; or its function cannot be called with
+                what it is given.
         """
         self._reader.check_again(self._jobs)
+        self._check_functions()
         made = self._reader.settings
         if (self.name, self.folder) != (made.name, Path(made.folder)):  # they were set anew
             other = CallReader(

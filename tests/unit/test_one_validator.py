@@ -15,6 +15,15 @@ from joblot.core.model import Config, JobSpec
 from joblot.core.plan import expand
 from joblot.errors import UsageError
 
+
+def anything(input=None, **params):
+    return input, params
+
+
+def another(input=None, **params):
+    return params, input
+
+
 TOO_DEEP = {"a": 1}
 for _ in range(70):
     TOO_DEEP = {"a": TOO_DEEP}
@@ -182,7 +191,7 @@ def test_whatever_an_argument_of_add_is_nothing_fails_from_the_inside(argument, 
     messages, sizes = [], []
     for value in ODD:
         batch = Batch("b", folder=tmp_path)
-        given = {"name": "a", "what": len, argument: value}
+        given = {"name": "a", "what": anything, argument: value}
         try:
             batch.add(given.pop("name"), given.pop("what"), **given)
         except (ConfigError, UsageError) as error:
@@ -281,8 +290,10 @@ def plain_config(config: Config) -> Config:
 
 def test_what_only_python_has_is_taken(tmp_path):
     batch = Batch("b", folder=tmp_path)
-    batch.add("first", len, input=PurePosixPath("a"), tags=("x",), outputs=iter(["out"]))
-    batch.add("second", print, needs=[len], params={"day": dt.date(2026, 11, 28)}, timeout=1.5, retry_only={"exit"})
+    batch.add("first", anything, input=PurePosixPath("a"), tags=("x",), outputs=iter(["out"]))
+    batch.add(
+        "second", another, needs=[anything], params={"day": dt.date(2026, 11, 28)}, timeout=1.5, retry_only={"exit"}
+    )
     first, second = batch.jobs
     assert (first.input, first.tags, first.outputs) == ("a", ("x",), ("out",))
     assert (second.needs, second.params, second.timeout_s, second.retry.only) == (

@@ -41,7 +41,8 @@ class Action:
     """A named function that jobs can run.
 
     `function` takes `input` (a path, when the job has one), its parameters by keyword, and `ctx` when it wants a `Context`. With
-    `command` it does no work itself but returns what to start: a text for the shell, or a list of words.
+    `command` it does no work itself but returns what to start: a text for the shell, or a list of words. `by_name` is for a program's own
+    functions, which are not written as actions: their parameters may stand in a position too.
     """
 
     def __init__(
@@ -52,8 +53,9 @@ class Action:
         version: str = "1",
         command: bool = False,
         tuning: Sequence[str] = (),
+        by_name: bool = False,
     ) -> None:
-        signatures.check(function)
+        signatures.check(function, by_name=by_name)
         self.name = name
         self.function = function
         self.version = version

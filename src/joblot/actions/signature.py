@@ -11,7 +11,7 @@ from types import SimpleNamespace, UnionType
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Union, get_args, get_origin, get_type_hints
 
 from joblot.core.model import Parameter, Signature
-from joblot.errors import UsageError
+from joblot.errors import UsageError, did_you_mean
 
 if TYPE_CHECKING:
     import inspect
@@ -20,8 +20,10 @@ CONTEXT: Final = "ctx"
 INPUT: Final = "input"
 
 
-def check(function: Callable[..., Any]) -> None:
+def check(function: Callable[..., Any], *, by_name: bool = False) -> None:
     """Make sure that joblot can call `function`: only `input` and `ctx` need a position, no `*args`, not `async`.
+
+    With `by_name` parameters may stand in a position too, as long as they can be given by name.
 
     Raises:
         UsageError: it cannot; the message names the function, its file and line, and the parameter.
@@ -42,8 +44,32 @@ def check(function: Callable[..., Any]) -> None:
         if parameter.kind is parameter.POSITIONAL_ONLY and parameter.name != INPUT:
             raise UsageError(f"{describe(function)} has the positional parameter `{parameter.name}`", hint=_STAR)
         by_position = parameter.kind is parameter.POSITIONAL_OR_KEYWORD and parameter.default is parameter.empty
-        if by_position and parameter.name not in (INPUT, CONTEXT):
+        if by_position and not by_name and parameter.name not in (INPUT, CONTEXT):
             raise UsageError(f"{describe(function)} has the positional parameter `{parameter.name}`", hint=_STAR)
+
+
+def misfits(function: Callable[..., Any], params: Iterable[str], *, has_input: bool) -> list[tuple[str, str]]:
+    """Why a call with parameters of these names cannot be: messages and hints; empty when it can."""
+    try:
+        check(function, by_name=True)
+        known = read("", function)
+    except UsageError as error:
+        return [(error.message, error.hint)]
+    name, given = describe(function), frozenset(params)
+    found = []
+    if known.input == "required" and not has_input:
+        found.append((f"{name} needs an `input`", "give it: `input=...`"))
+    for parameter in known.parameters.values():
+        if parameter.required and parameter.name not in given:
+            hint = f'give it: `params={{"{parameter.name}": ...}}`'
+            found.append((f"{name} needs the parameter `{parameter.name}`", hint))
+    if not known.open:
+        listed = ", ".join(f"`{parameter}`" for parameter in known.parameters)
+        takes_them = f"it takes {listed}" if listed else "it takes none"
+        for other in sorted(given - known.parameters.keys()):
+            hint = did_you_mean(other, known.parameters) or takes_them
+            found.append((f"{name} has no parameter `{other}`", hint))
+    return found
 
 
 def check_fused(function: Callable[..., Any]) -> None:

@@ -132,7 +132,7 @@ class Performer:
         key = spec.action if spec.action is not None else id(spec.function)
         action = self._actions.get(key)
         if action is None:
-            action = ACTIONS[spec.action] if spec.action else Action(spec.name, spec.function)
+            action = ACTIONS[spec.action] if spec.action else Action(spec.name, spec.function, by_name=True)
             if spec.action:
                 self._actions[key] = action
         return action

@@ -29,7 +29,7 @@ def driven(jobs, *, slots=4, clock=None, **limits):
     """A run of plain jobs that was begun, and the progress of it."""
     batch = Batch("b")
     for name, options in jobs:
-        batch.add(name, options.pop("what", print), **options)
+        batch.add(name, options.pop("what", lambda **_: None), **options)
     state = RunState(batch.plan(), Limits(slots=slots, **limits))
     lines, tell = told(state, PlainProgress, now=(clock or ManualClock()).now)
 

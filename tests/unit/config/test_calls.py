@@ -31,6 +31,10 @@ def nothing():
     return None
 
 
+def anything(input=None, **params):
+    return input, params
+
+
 def by_file(top, jobs):
     """The batch that a file with the same data declares."""
     text = json.dumps({**top, "jobs": [as_in_a_file(job) for job in jobs]})
@@ -338,7 +342,7 @@ def test_values_of_python_become_what_a_file_would_hold():
     batch.add("first", nothing)
     batch.add(
         "j",
-        nothing,
+        anything,
         input=(Path("a"), "b"),
         params={"path": Path("x/y"), "day": dt.date(2026, 11, 20), "at": dt.time(8), "pair": (1, (2,)), "colour": Colour.RED, "count": Count(3)},
         needs=(name for name in [nothing, "first"]),
@@ -355,7 +359,7 @@ def test_values_of_python_become_what_a_file_would_hold():
         jobs=[
             JobSpec(name="first", function=nothing),
             JobSpec(
-                name="j", function=nothing, input=["a", "b"], cwd="sub", outputs=("out",), tags=("t",), needs=("first", "first"),
+                name="j", function=anything, input=["a", "b"], cwd="sub", outputs=("out",), tags=("t",), needs=("first", "first"),
                 params={"path": "x/y", "day": "2026-11-20", "at": "08:00:00", "pair": [1, [2]], "colour": "red", "count": 3},
                 retry=Retry(2, only=("exit",)), resources={"db": 1.0},
             ),
@@ -376,7 +380,7 @@ def test_needs_may_be_one_name_or_one_function():
 def test_items_of_python_stay_what_they_are_and_are_no_templates():
     batch = Batch("b")
     rows = ({"n": n, "text": "${{ env.HOME }}", 1: (n,)} for n in range(2))
-    batch.add("j-${{ item.n }}", nothing, params={"v": "${{ item.text }}", "l": "${{ item.1 }}"}, foreach=rows)
+    batch.add("j-${{ item.n }}", anything, params={"v": "${{ item.text }}", "l": "${{ item.1 }}"}, foreach=rows)
     assert batch.jobs[0].fan_out == FanOut(
         "rows", columns={"n": [0, 1], "text": ["${{ env.HOME }}"] * 2, "1": [[0], [1]]}
     )
