@@ -2,6 +2,7 @@
 
 import json
 import tomllib
+import tracemalloc
 
 import pytest
 import yaml
@@ -746,3 +747,56 @@ def test_tables_are_parted_as_those_of_a_fan_out(tmp_path, mark):
     assert read_axis(f"@{table}").rows == (("1", "a", "b"),)
     table.write_text('"code";"a, b";place\n1;2;3\n')
     assert read_axis(f"code=@{table}").rows == (("1",),)
+
+
+MINE = seal("a: 1\n", "other.yaml", in_json=False).encode()
+OF_OTHERS = {
+    "zeros": b"",
+    "text": b"mine: true\n",
+    "a line without an end": b"x",
+    "another template's": MINE,
+    "another template's JSON": seal('{"a": 1}\n', "other.json", in_json=True).encode(),
+    "a script": b"#!/bin/sh\necho\n",
+}
+
+
+@pytest.mark.parametrize("head", OF_OTHERS.values(), ids=OF_OTHERS)
+@pytest.mark.parametrize("name", ["data.bin", "naf_b.yaml"])
+def test_what_others_made_is_not_read_whole(tmp_path, head, name):
+    """2 GB of memory for a file of 1 GB that was not joblot's: its first bytes say whose it is."""
+    size = 64 << 20
+    with (tmp_path / name).open("wb") as file:
+        file.write(head)
+        file.truncate(size)
+    tracemalloc.start()
+    try:
+        writes = plan(tmp_path, ["a"], prune=True)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert (states(writes), (tmp_path / name).stat().st_size) == ([("naf_a.yaml", "generated")], size)
+    assert peak < 8 << 20
+
+
+def test_a_large_file_of_another_with_a_name_that_is_wanted_is_not_read_whole(tmp_path):
+    with (tmp_path / "naf_a.yaml").open("wb") as file:
+        file.truncate(64 << 20)
+    tracemalloc.start()
+    try:
+        writes = plan(tmp_path, ["a"])
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert states(writes) == [("naf_a.yaml", "not_ours")]
+    assert peak < 8 << 20
+
+
+@pytest.mark.parametrize("size", [(1 << 16) - 200, 1 << 16, (1 << 16) + 1, 200_000])
+def test_large_files_of_our_own_are_known_by_all_they_hold(tmp_path, size):
+    text = f"code: '{{code}}'\n# {'x' * size}\n"
+    assert do(tmp_path, ["a", "b"], text=text) == [("naf_a.yaml", "generated"), ("naf_b.yaml", "generated")]
+    assert do(tmp_path, ["a", "b"], text=text) == [("naf_a.yaml", "unchanged"), ("naf_b.yaml", "unchanged")]
+    file = tmp_path / "naf_b.yaml"
+    file.write_text(file.read_text() + "# mine\n")
+    assert do(tmp_path, ["a"], text=text, prune=True)[1:] == [("naf_b.yaml", "edited")]
+    assert do(tmp_path, [], text=text, prune=True)[0] == ("naf_a.yaml", "pruned")

@@ -32,6 +32,8 @@ Check = Callable[[str, str, Format], list[Diagnostic]]
 """Looks at a finished text, given with its file and format; says what is wrong with it, or doubtful."""
 
 _MOST_BYTES_OF_A_NAME: Final = 255
+_HEAD: Final = 1 << 16
+"""So many bytes of a file are read to see whose it is: the header is its first line, or its first key."""
 _SHOWN: Final = 5
 """How often one mistake is shown."""
 _REFUSED_BY_WINDOWS: Final = re.compile(r'[<>:"|?*]')
@@ -270,10 +272,11 @@ def _summed_up(problems: Iterable[Diagnostic]) -> list[Diagnostic]:
 # --- files ------------------------------------------------------------------------------------------
 
 
-def _content(path: str) -> bytes | None:
+def _content(path: str, most: int = -1) -> bytes | None:
+    """What a file holds, or its first bytes; None when there is none."""
     try:
         with open(path, "rb") as stream:  # noqa: PTH123
-            return stream.read()
+            return stream.read(most)
     except FileNotFoundError:
         return None
     except OSError as error:
@@ -281,7 +284,9 @@ def _content(path: str) -> bytes | None:
 
 
 def _write(path: str, text: str, values: Mapping[str, str], *, force: bool) -> Write:
-    before = _content(path)
+    before = _content(path, -1 if force else _HEAD)
+    if before is not None and len(before) == _HEAD and read_header(before.decode(errors="replace")):
+        before = _content(path)
     return Write(path, _state(before, text, force=force), text, before, values)
 
 
@@ -304,6 +309,9 @@ def _prunable(root: str, label: str, paths: Sequence[str], *, force: bool) -> It
         # Names that differ in case or accents only may be one file, or two: the file system decides.
         if twin and os.path.exists(twin) and os.path.samefile(twin, entry.path):  # noqa: PTH110, PTH121
             continue
+        head = read_header((_content(entry.path, _HEAD) or b"").decode(errors="replace"))
+        if head is None or head.label != label:
+            continue  # another's, and may be of any size
         before = _content(entry.path)
         header = read_header((before or b"").decode(errors="replace"))
         if header and header.label == label:

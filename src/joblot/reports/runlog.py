@@ -25,10 +25,14 @@ _KINDS: Final = {"run_ended": "run_finished"}
 
 
 class RunLog:
-    """The log of one run, as far as its records have been applied. `name` gives the name of a job from its number."""
+    """The log of one run, as far as its records have been applied. `name` gives the name of a job from its number.
 
-    def __init__(self, run_id: str, name: Callable[[int], str] = str) -> None:
+    Without `keep` entries are counted and given back, and not kept: then there is nothing to write at the end.
+    """
+
+    def __init__(self, run_id: str, name: Callable[[int], str] = str, *, keep: bool = True) -> None:
         self.run_id = run_id
+        self._keep = keep
         self.status = "running"
         self.event_count = 0
         self.error_count = 0
@@ -50,9 +54,10 @@ class RunLog:
             data = self._data(event)
             entry = {"run_id": self.run_id, "timestamp": timestamp, "event_type": _kind(event), "data": data}
             line = self._encode(entry)
-            if self.event_count:
-                self._entries += b",\n    "
-            self._entries += line
+            if self._keep:
+                if self.event_count:
+                    self._entries += b",\n    "
+                self._entries += line
             self.event_count += 1
             lines.append(line)
         return lines

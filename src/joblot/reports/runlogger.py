@@ -93,7 +93,7 @@ class RunLogger:
         self.last_error = ""
         """The message of the last error that was logged; empty while there is none."""
         self.run_id = _checked(run_id) if run_id is not None else new_run_id(at)
-        self._log = RunLog(self.run_id)
+        self._log = RunLog(self.run_id, keep=log is not None)
         # Absolute, because the program may go elsewhere before the end.
         self._log_path = None if log is None else Path(log).absolute()
         # All paths are tried before the journal learns of the run: a wrong one must not leave a run there that never ends.

@@ -724,3 +724,34 @@ def test_an_id_that_the_journal_knows_is_refused(tmp_path):
     RunLogger("r1", journal=journal).finish()
     with pytest.raises(StateError, match=r"^run `r1` exists already$"):
         RunLogger("r1", stream=tmp_path / "log.jsonl", journal=journal)
+
+
+class Forgetful(io.TextIOBase):
+    def write(self, text):
+        return len(text)
+
+
+@pytest.mark.parametrize("way", ["stream", "verbose", "journal", "stream and verbose", "nothing"])
+def test_events_are_kept_only_for_a_log_that_is_written_at_the_end_r51(tmp_path, way):
+    """A streaming logger kept every event; what is in the stream need not be kept."""
+    where = {}
+    if "stream" in way:
+        where["stream"] = tmp_path / "l.jsonl"
+    if "verbose" in way:
+        where["verbose"] = Forgetful()
+    if way == "journal":
+        where["journal"] = StateFolder(tmp_path / "state").journal
+    with RunLogger("big", **where) as run:
+        run.log_event("row", n=0)
+        gc.collect()
+        tracemalloc.start()
+        try:
+            for number in range(3000):
+                run.log_event("row", n=number, text="x" * 100)
+            kept = tracemalloc.get_traced_memory()[0]
+        finally:
+            tracemalloc.stop()
+    assert kept < 150_000  # an entry has more than 200 bytes
+    assert run.summary["events"] == 3003
+    if "stream" in way:
+        assert len((tmp_path / "l.jsonl").read_bytes().splitlines()) == 3003
