@@ -4,12 +4,14 @@ import json
 import socket
 import ssl
 import sys
+import threading
 
 import pytest
 
 from cli.conftest import Project
 from command_server import DASK
 from dask_cluster import DaskProcesses, certificates
+from joblot.cluster import connect
 from joblot.cluster.connect import open_cluster
 from joblot.cluster.settings import Settings, Tls, check_safe, read_settings
 from joblot.cluster.targets import refuse_plain
@@ -212,6 +214,50 @@ def test_other_versions_on_the_workers_are_an_error(address, joblot, monkeypatch
     version = f"{sys.version_info.major}.{sys.version_info.minor}"
     assert f"the worker has Python {version} instead of 3.99, joblot " in raised.value.message
     assert raised.value.hint == "install the same versions on both sides"
+
+
+STRANGERS = {
+    "mail": [b"220 mail.example.org ready\r\n" * 200],
+    "text": [b"SSH-2.0-OpenSSH_9.2\r\n"],
+    "closes": [None],
+    "closes in the middle": [b"220", None],
+    "says nothing": [],
+    "drips": [b"2", b"2"],
+    "large numbers": [b"\xff" * 64],
+    "a length and then no message": [(16).to_bytes(8, sys.byteorder) + b"\xff" * 16],
+    "a length and then too little": [(64).to_bytes(8, sys.byteorder) + b"\0" * 8, None],
+}
+
+
+@pytest.mark.parametrize("says", STRANGERS.values(), ids=STRANGERS)
+def test_what_answers_and_is_no_scheduler_is_one_error(monkeypatch, capfd, says):
+    """The first bytes of a mail server were a length: after 20 s there was no memory, and a traceback."""
+    monkeypatch.setattr(connect, "_CONNECT_S", 0.7)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        held = []
+
+        def serve():
+            while True:
+                try:
+                    held.append(server.accept()[0])
+                    for part in says:
+                        held[-1].sendall(part) if part else held[-1].close()
+                except OSError:
+                    if server.fileno() < 0:
+                        return
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        address = f"tcp://127.0.0.1:{server.getsockname()[1]}"
+        with pytest.raises(ClusterError) as raised:
+            open_cluster(address, Settings(), 2)
+        server.shutdown(socket.SHUT_RDWR)
+    thread.join(10)
+    for one in held:
+        one.close()
+    assert raised.value.message.startswith(f"cannot reach the Dask scheduler at `{address}`: ")
+    assert (raised.value.exit_code, raised.value.hint) == (4, "is it running, and does it speak plain text?")
+    assert "Traceback" not in capfd.readouterr().err
 
 
 def test_a_scheduler_that_is_not_there_is_an_error(joblot):

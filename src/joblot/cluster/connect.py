@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import logging
 import socket
+import sys
+import time
 import warnings
 from contextlib import suppress
 from importlib import import_module
@@ -17,6 +19,9 @@ from joblot.cluster.targets import DEPLOYERS, refuse_plain
 from joblot.errors import ClusterError, UsageError
 
 _CONNECT_S: Final = 10.0
+_LENGTH_BYTES: Final = 8
+_LONGEST_GREETING: Final = 1 << 20
+"""Bytes; a scheduler's is a few hundred."""
 _LOGGERS: Final = ("distributed", "distributed.client", "tornado.application")
 
 
@@ -167,17 +172,35 @@ def _connect(address: str, security: Any) -> Any:
     try:
         if address.startswith("tcp"):  # where nobody listens, Dask would retry until the timeout
             host, _, port = address.removeprefix("tcp://").rpartition(":")
-            socket.create_connection((host.strip("[]"), int(port)), _CONNECT_S).close()
+            with socket.create_connection((host.strip("[]"), int(port)), _CONNECT_S) as probe:
+                _refuse_stranger(probe)
         with warnings.catch_warnings():  # about versions: those that matter are errors of `greet`
             warnings.simplefilter("ignore", VersionMismatchWarning)
             return Client(address, security=security, timeout=_CONNECT_S, set_as_default=False)
-    except (OSError, ValueError, TypeError, RuntimeError) as error:
+    except Exception as error:  # noqa: BLE001 - what answers may say anything, and what Dask makes of it shares no class
         hint = (
             "is it running, and are its certificates of the same authority?"
             if address.startswith("tls")
             else "is it running, and does it speak plain text?"
         )
         raise ClusterError(f"cannot reach the Dask scheduler at `{address}`: {error_text(error)}", hint=hint) from None
+
+
+def _refuse_stranger(probe: socket.socket) -> None:
+    """Make sure that what answers greets as Dask does: it takes the first bytes for a length, and makes room for as much.
+
+    Raises:
+        OSError: it does not.
+    """
+    head, until = b"", time.monotonic() + _CONNECT_S
+    while len(head) < _LENGTH_BYTES:
+        probe.settimeout(max(0.001, until - time.monotonic()))
+        more = probe.recv(_LENGTH_BYTES - len(head))
+        if not more:
+            raise ConnectionError("it closes the connection")
+        head += more
+    if int.from_bytes(head, sys.byteorder) > _LONGEST_GREETING:
+        raise ConnectionError("what answers there is no Dask scheduler")
 
 
 def _await_workers(cluster: Cluster) -> None:
