@@ -5,10 +5,12 @@ A reader takes a value as written and gives the value as the model wants it. Kno
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from joblot.config.tree import Keys, Problem, describe
 from joblot.core.model import RETRIABLE
@@ -104,6 +106,14 @@ def text(_: Sink, value: Any, __: Keys) -> str:
             f"must be a text, not {describe(value)}", hint="put it in quotes" if isinstance(value, (int, float)) else ""
         )
     return value
+
+
+odd_path: Final = re.compile(r"[*?(]|://").search
+"""Finds what a path may hold that needs a second look."""
+_SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+_FORM: Final = re.compile(
+    r"(temp|temporary|protected|directory|ancient|touch|pipe|expand|remote|glob|glob_wildcards)\((.*)\)"
+)
 
 
 def filled_text(sink: Sink, value: Any, keys: Keys) -> str:
@@ -294,11 +304,49 @@ def command(sink: Sink, value: Any, keys: Keys) -> str | list[str]:
     return list(each(scalar_text)(sink, value, keys))
 
 
+def _plain_path(sink: Sink, value: Any, keys: Keys) -> str:
+    found = filled_text(sink, value, keys)
+    if odd_path(found):
+        if scheme := _SCHEME.match(found):
+            hint = "have a job fetch or send it, and name the file on this machine"
+            raise Mismatch(f"must be a path, and `{scheme[0]}` is an address", hint=hint, code="value")
+        if form := _FORM.fullmatch(found):
+            raise Mismatch(
+                f"must be a path: `{form[1]}(...)` is a form of another program",
+                hint=f"write `{form[2]}`",
+                code="value",
+            )
+    return found
+
+
+def output(sink: Sink, value: Any, keys: Keys) -> str:
+    """The path of a file that is made."""
+    found = _plain_path(sink, value, keys)
+    if any(char in found for char in "*?"):
+        hint = "name each file, or the folder that they lie in"
+        raise Mismatch(f"must be a path, and `{shorten(found)}` is a pattern", hint=hint, code="value")
+    return found
+
+
+def _input(sink: Sink, value: Any, keys: Keys) -> str:
+    found = _plain_path(sink, value, keys)
+    if any(char in found for char in "*?"):  # a doubt: a file that is there may be called so
+        hint = f"`foreach: {shorten(found)}` makes a job of each file"
+        sink.add(
+            "value",
+            f"`{label(keys)}` is the name of one file, and `{shorten(found)}` looks like a pattern",
+            keys,
+            hint=hint,
+        )
+        sink.problems[-1] = replace(sink.problems[-1], severity="warning")
+    return found
+
+
 def paths(sink: Sink, value: Any, keys: Keys) -> str | list[str] | None:
     """A path, or a list of paths."""
     if value is None:
         return None
-    return list(each(filled_text)(sink, value, keys)) if isinstance(value, list) else filled_text(sink, value, keys)
+    return list(each(_input)(sink, value, keys)) if isinstance(value, list) else _input(sink, value, keys)
 
 
 def environment(sink: Sink, value: Any, keys: Keys) -> dict[str, str]:
@@ -440,7 +488,7 @@ JOB: Final = {
     "input": Field(paths, {"type": ["string", "array", "null"], "items": _TEXT}, "The file or files that the job reads; relative to the batch file's folder."),
     "params": Field(as_it_is, _MAP, "Parameters for the action."),
     "needs": Field(each(filled_text, one_is_a_list=True), _TEXTS, "Jobs that must end first: names, or patterns such as `build-*`."),
-    "outputs": Field(each(filled_text, one_is_a_list=True), _TEXTS, "Files that the job makes; relative to the batch file's folder."),
+    "outputs": Field(each(output, one_is_a_list=True), _TEXTS, "Files that the job makes; relative to the batch file's folder."),
     "description": Field(text, _TEXT, "A line for people."),
     "matrix": Field(as_it_is, _MAP, "Lists by name; a job for each combination of their values, `${{ matrix.NAME }}`. `include` adds, `exclude` leaves out."),
     "zip": Field(as_it_is, _MAP, "Lists of one length by name; a job for each place in them, `${{ matrix.NAME }}`."),

@@ -25,6 +25,7 @@ from joblot.config.fields import (
     Sink,
     mapping,
     number,
+    odd_path,
     read_fields,
     size,
 )
@@ -319,9 +320,9 @@ class JobReader(Sink):
             right = self._right_before(action, job_input, params)
         # The fields of most jobs, one by one: this is done for each of a million jobs, and asks nothing of those that are left out.
         if not right or not (
-            (job_input is None or self._is_plain_text(job_input))
+            (job_input is None or (self._is_plain_text(job_input) and not odd_path(job_input)))
             and (needs is _NO_TEXTS or self._are_plain_texts(needs))
-            and (outputs is _NO_TEXTS or self._are_plain_texts(outputs))
+            and (outputs is _NO_TEXTS or (self._are_plain_texts(outputs) and not any(map(odd_path, outputs))))
         ):
             return None
         rest = self._read_before.get(self._shown(job, alike)) if alike else self._base
