@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _signal  # type: ignore[import-not-found]  # the public module makes enumerations, which takes longer than all else here
 import errno
 import os
 import re
@@ -41,6 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command line (default: this process's) and return the exit code."""
     if arguments is None:
         _speak_utf8()
+        _take_signals()
     output = Output()
     code = _run(list(sys.argv[1:] if arguments is None else arguments), output)
     return output.finish(code)
@@ -51,6 +53,13 @@ def _speak_utf8() -> None:
     if sys.getfilesystemencoding() != "utf-8" and not sys.flags.utf8_mode:
         with suppress(OSError):
             os.execv(sys.executable, [sys.executable, "-X", "utf8", *sys.orig_argv[1:]])
+
+
+def _take_signals() -> None:
+    """Undo what whoever started this process has set: the ends of children must be told, and no signal that is waited for may be blocked."""
+    if _signal.getsignal(_signal.SIGCHLD) == _signal.SIG_IGN:
+        _signal.signal(_signal.SIGCHLD, _signal.SIG_DFL)
+    _signal.pthread_sigmask(_signal.SIG_SETMASK, ())
 
 
 def _run(arguments: list[str], output: Output) -> int:

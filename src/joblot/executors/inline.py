@@ -42,6 +42,7 @@ class InlineExecutor:
 
     def __init__(self, context: RunContext) -> None:
         processes.fill_standard_descriptors()
+        self._child_signals = processes.take_child_signals()
         self._context = context
         self._performer = Performer(context)
         self._builder = command.CommandBuilder(context)
@@ -105,6 +106,9 @@ class InlineExecutor:
         if self._spool is not None:
             self._spool.close()
             self._spool = None
+        if self._child_signals is not None:
+            signal.signal(signal.SIGCHLD, self._child_signals)
+            self._child_signals = None
 
     def _work(self) -> None:
         """Run Python actions from the front of the queue; begin a command when that comes first."""
@@ -293,15 +297,18 @@ def spawn(line: command.CommandLine, environment: dict[bytes, bytes], output_fd:
     os.chdir(line.cwd)  # posix_spawn cannot set the child's folder
     try:
         return os.posix_spawn(
-            program, line.argv, environment, file_actions=actions, setsid=True, setsigmask=(), setsigdef=_DEFAULTS
+            program,
+            line.argv,
+            environment,
+            file_actions=actions,
+            setsid=True,
+            setsigmask=(),
+            setsigdef=processes.DEFAULTS,
         )
     finally:
         if folder_fd >= 0:
             os.fchdir(folder_fd)
             os.close(folder_fd)
-
-
-_DEFAULTS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGPIPE, signal.SIGXFSZ)
 
 
 class _Alarm:

@@ -16,6 +16,8 @@ import sys
 import warnings
 from typing import TYPE_CHECKING, Any, Final, cast
 
+from joblot.executors import processes
+
 if TYPE_CHECKING:
     from types import ModuleType
 
@@ -25,6 +27,8 @@ _SIGNALS: Final = tuple(
 )
 """Signals that a program may handle: no faults, and no real-time signals."""
 _LIMITS: Final = tuple(getattr(resource, name) for name in dir(resource) if name.startswith("RLIMIT_"))
+_TRACKER_S: Final = 1.0
+"""How long the tracker of `multiprocessing` may take to delete shared memory that an attempt has left."""
 _ORDINARY_LEVEL: Final = 30
 """The level of the root logger of a process that has not set one."""
 
@@ -125,6 +129,40 @@ class ProcessState:
         logging.root.handlers[:] = handlers
         logging.root.setLevel(level)
         logging.disable(disabled)
+
+
+def end_resource_tracker() -> None:
+    """Kill the children of this process, and let the tracker of `multiprocessing` among them delete shared memory that nobody has deleted."""
+    tracker = _tracker()
+    if tracker is None or tracker._fd is None:  # noqa: SLF001 - nothing public ends it
+        return
+    for child in processes.children(os.getpid()):
+        if child != tracker._pid:  # noqa: SLF001
+            processes.kill_tree(child)
+    os.close(tracker._fd)  # noqa: SLF001 - it ends when nobody holds the other side
+    tracker._fd = None  # noqa: SLF001
+    processes.await_end(tracker._pid, _TRACKER_S)  # noqa: SLF001
+
+
+def forget_children() -> None:
+    """Let `multiprocessing` forget the processes that it has started: they were killed, and it would go on talking to them."""
+    tracker = _tracker()
+    if tracker is not None:
+        tracker.__init__()
+    module = sys.modules.get("multiprocessing.forkserver")
+    server = getattr(module, "_forkserver", None)
+    if server is not None and server._forkserver_alive_fd is not None:  # noqa: SLF001
+        os.close(server._forkserver_alive_fd)  # noqa: SLF001
+        preloaded = server._preload_modules  # noqa: SLF001
+        server.__init__()
+        server._preload_modules = preloaded  # noqa: SLF001
+    process = sys.modules.get("multiprocessing.process")
+    if process is not None:
+        process._children.clear()  # noqa: SLF001
+
+
+def _tracker() -> Any:
+    return getattr(sys.modules.get("multiprocessing.resource_tracker"), "_resource_tracker", None)
 
 
 def _raw(environ: Any) -> dict[bytes, bytes]:

@@ -13,8 +13,9 @@ from __future__ import annotations
 import os
 import select
 import signal
+import threading
 import time
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from joblot.digest import blake2b
 
@@ -31,6 +32,8 @@ _MAX_SWEEPS: Final = 200
 _PAUSE_S: Final = 0.001
 _DEATH_S: Final = 1.0
 """How long processes that were killed are waited for: the kernel may keep one until it has written what it was asked to."""
+DEFAULTS: Final = tuple(number for number in range(1, 32) if number not in (signal.SIGKILL, signal.SIGSTOP))
+"""Signals that commands begin with as the system sets them, whatever this program or whoever started it does with them."""
 _HAS_PROC: Final = os.path.isdir("/proc/self/task")
 
 
@@ -320,6 +323,19 @@ def reap(pid: int, limit_s: float) -> bool:
         if time.monotonic() >= until:
             return False
         time.sleep(_PAUSE_S)
+
+
+def take_child_signals() -> Any:
+    """Have the system keep the ends of children, which whoever started this program may ignore. Returns the handler to put back.
+
+    None: there is nothing to put back, or this is not the main thread, where nothing can be set.
+    """
+    if (
+        signal.getsignal(signal.SIGCHLD) is not signal.SIG_IGN
+        or threading.current_thread() is not threading.main_thread()
+    ):
+        return None
+    return signal.signal(signal.SIGCHLD, signal.SIG_DFL)
 
 
 def fill_standard_descriptors() -> None:

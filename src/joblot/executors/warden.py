@@ -58,9 +58,9 @@ _LENGTH: Final = struct.Struct(">I")
 _SET_PDEATHSIG: Final = 1
 _SET_CHILD_SUBREAPER: Final = 36
 _GET_CHILD_SUBREAPER: Final = 37
-_DEFAULTS: Final = (
-    signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGPIPE, signal.SIGCHLD, signal.SIGXFSZ,
-)  # fmt: skip
+_WORKER_DEFAULTS: Final = (signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD, signal.SIGQUIT)
+_PYTHON_IGNORES: Final = (signal.SIGPIPE, signal.SIGXFSZ)
+"""What Python programs get as exceptions instead. Commands get the system's defaults, as from a shell."""
 TEMPORARY_ERRORS: Final = frozenset(
     {errno.EAGAIN, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS, errno.ETOOMANYREFS}
 )
@@ -202,6 +202,9 @@ class Warden:
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGPIPE):
             signal.signal(number, signal.SIG_IGN)
         signal.signal(signal.SIGCHLD, lambda *_: None)
+        signal.pthread_sigmask(
+            signal.SIG_SETMASK, ()
+        )  # whoever started the runner may have blocked what this waits for
         signal.set_wakeup_fd(self._wake_w, warn_on_full_buffer=False)
 
     def _poll_timeout_ms(self) -> float | None:
@@ -323,7 +326,13 @@ class Warden:
     def _spawn(self, program: str, argv: list[str], environment: dict[bytes, bytes], actions: list[Any]) -> int:
         try:
             return os.posix_spawn(
-                program, argv, environment, file_actions=actions, setsid=True, setsigmask=(), setsigdef=_DEFAULTS
+                program,
+                argv,
+                environment,
+                file_actions=actions,
+                setsid=True,
+                setsigmask=(),
+                setsigdef=processes.DEFAULTS,
             )
         except OSError as error:
             if error.errno != errno.ENOEXEC:
@@ -331,7 +340,7 @@ class Warden:
         # A script without a line that names its interpreter: a shell would interpret it itself, and people rely on that.
         words = ["/bin/sh", program, *argv[1:]]
         return os.posix_spawn(
-            words[0], words, environment, file_actions=actions, setsid=True, setsigmask=(), setsigdef=_DEFAULTS
+            words[0], words, environment, file_actions=actions, setsid=True, setsigmask=(), setsigdef=processes.DEFAULTS
         )
 
     def _find_program(self, word: str, environment: dict[bytes, bytes]) -> str:
@@ -405,8 +414,11 @@ class Warden:
         status = 1
         try:
             signal.set_wakeup_fd(-1)
-            for number in (*_DEFAULTS, signal.SIGQUIT):
+            for number in _WORKER_DEFAULTS:
                 signal.signal(number, signal.SIG_DFL)
+            for number in _PYTHON_IGNORES:
+                signal.signal(number, signal.SIG_IGN)
+            signal.signal(signal.SIGINT, signal.default_int_handler)
             os.setsid()
             prctl(_SET_PDEATHSIG, signal.SIGKILL)
             # Processes that an attempt leaves behind become children of its worker, which kills them when the attempt ends.
@@ -418,6 +430,9 @@ class Warden:
                 os.close(fd)
             self._work(ident, channel, tokens)
             status = 0
+        except KeyboardInterrupt:  # between attempts: it ends as any program does
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
+            os.kill(os.getpid(), signal.SIGINT)
         except BaseException as error:  # noqa: BLE001 - nothing may get out of a forked process
             status = status_of_failure(error) or status
             if status == 1:

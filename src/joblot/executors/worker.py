@@ -27,7 +27,7 @@ import msgspec
 from joblot.core.model import Attempt, Outcome
 from joblot.executors import processes
 from joblot.executors.perform import Performer, Stopped
-from joblot.executors.process_state import ProcessState
+from joblot.executors.process_state import ProcessState, end_resource_tracker, forget_children
 from joblot.executors.spool import Spool, link_log
 from joblot.files import write_all
 from joblot.outputs import Hashes
@@ -230,7 +230,10 @@ class Worker:
 
     def _send(self, outcome: Outcome) -> None:
         body = self._encode(outcome)
-        write_all(self._channel, FROM_WORKER.pack(len(body)) + body)
+        try:
+            write_all(self._channel, FROM_WORKER.pack(len(body)) + body)
+        except BrokenPipeError:  # the runner is gone, and the warden is about to end this process
+            self._stopping = True
 
     def _point_streams(self) -> None:
         """Make descriptors 1 and 2 the attempt's log again, whatever the previous attempt did to them."""
@@ -249,12 +252,14 @@ class Worker:
             signal.setitimer(timer, 0)
         threads = threading.active_count() > 1
         if self._children.pids() or (threads and processes.children(os.getpid())):
+            end_resource_tracker()
             processes.kill_tree(os.getpid(), keep_root=True)
             try:
                 while os.waitpid(-1, os.WNOHANG)[0]:
                     pass
             except ChildProcessError:
                 pass
+            forget_children()
         if threads:
             self._stopping = True  # a thread cannot be ended, only its process can
 
