@@ -60,8 +60,9 @@ class Batch:
         timeout: str | float | None = None,
         max_workers: int | None = None,
         durability: Literal["normal", "full"] = "normal",
+        seed: int | None = None,
     ) -> None:
-        values = (folder, env, limits, secrets, fail_fast, max_failures, timeout, max_workers, durability)
+        values = (folder, env, limits, secrets, fail_fast, max_failures, timeout, max_workers, durability, seed)
         given = {"name": name, **_given(_BATCH, values)}
         self._reader = CallReader(given, ACTIONS.signature, ACTIONS.names)
         self._checked = 0

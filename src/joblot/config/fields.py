@@ -511,5 +511,6 @@ BATCH: Final = {
     "timeout": Field(limit_duration, {**_DURATION, "type": ["number", "string", "null"]}, "The longest that the whole run may take."),
     "max_workers": Field(whole(1, 10_000), {"type": "integer", "minimum": 1}, "How many jobs run at a time."),
     "durability": Field(choice("normal", "full"), {"enum": ["normal", "full"]}, "Whether each fact is forced to disk before joblot goes on."),
+    "seed": Field(whole(0, 2**63 - 1), {"type": "integer", "minimum": 0}, "What the random numbers of Python actions begin with, with the job's name."),
     "secrets": Field(each(environment_name, one_is_a_list=True), _TEXTS, "Environment variables whose values are never shown."),
 }  # fmt: skip

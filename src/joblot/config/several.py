@@ -32,6 +32,7 @@ _OF_THE_RUN: Final = {
     "timeout_s": "timeout",
     "max_workers": "max_workers",
     "durability": "durability",
+    "seed": "seed",
 }
 """What files that are run together must agree in, and what it is called in a file."""
 

@@ -175,6 +175,8 @@ class Config(Struct, frozen=True, kw_only=True, omit_defaults=True):
     timeout_s: float | None = None
     max_workers: int | None = None
     durability: Literal["normal", "full"] = "normal"
+    seed: int | None = None
+    """What random numbers of Python actions begin with, with the job's name."""
 
 
 # --- what an action accepts -----------------------------------------------------------------------

@@ -20,6 +20,7 @@ from joblot.core.model import Attempt, Outcome
 from joblot.errors import JoblotError
 from joblot.executors import command, processes
 from joblot.executors.perform import Performer
+from joblot.executors.randomness import Kept
 from joblot.executors.spool import Spool, link_log
 
 if TYPE_CHECKING:
@@ -118,6 +119,7 @@ class InlineExecutor:
             self._redirection = _Redirection(self._open_spool())
         plan, perform, queue, ended = self._context.plan, self._performer.perform, self._queue, self._ended
         until = time.monotonic() + SLICE_S
+        generators = Kept()
         with self._redirection as output:
             while queue:
                 attempt = queue[0]
@@ -138,6 +140,7 @@ class InlineExecutor:
                 ended.append(outcome)
                 if outcome.kind != "ok" or outcome.began + outcome.wall_s >= until:  # type: ignore[operator]
                     break
+        generators.put_back()
         if ended:
             self._typical_s = 0.5 * self._typical_s + 0.5 * sum(outcome.wall_s for outcome in ended) / len(ended)
         elif queue:

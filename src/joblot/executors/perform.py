@@ -23,6 +23,7 @@ from joblot.config.params import convert_params
 from joblot.core.model import Attempt, LogLine, Outcome
 from joblot.errors import ActionError, JoblotError
 from joblot.executors.mask import Mask
+from joblot.executors.randomness import Seeds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -54,11 +55,13 @@ class Performer:
         self._actions: dict[Any, Action] = {}
         self._env = dict(context.plan.config.env)
         self._pid = os.getpid()
+        self._seeds = Seeds(context.run_id, context.plan.config.seed)
 
     def perform(self, attempt: Attempt) -> Outcome:
         """Run the attempt to its end."""
         outcome = Outcome(attempt.job, attempt.number, "ok", monotonic())
         before = process_time()
+        self._seeds.sow(self._plan.name(attempt.job), attempt.number)
         try:
             result = self._call(attempt, outcome)
             if os.getpid() != self._pid:  # the action forked, and this is the child
@@ -82,6 +85,7 @@ class Performer:
         Each outcome is reported as soon as it is known, but for the last one: that is returned, because the call may go on after it.
         """
         call = _FusedCall(self, attempts, report)
+        self._seeds.sow(self._plan.name(attempts[0].job), attempts[0].number)
         try:
             call.run()
             if os.getpid() != self._pid:

@@ -202,6 +202,11 @@ WRONG_BATCHES = [
     ({"max_failures": 0}, "`max_failures` must be at least 1, got 0"),
     ({"max_workers": 0}, "`max_workers` must be at least 1, got 0"),
     ({"max_workers": 10_001}, "`max_workers` must be at most 10000, got 10001"),
+    ({"seed": -1}, "`seed` must be at least 0, got -1"),
+    ({"seed": 2**63}, "a number is too large: whole numbers have 64 bits"),
+    ({"seed": 1.5}, "`seed` must be a whole number, not the number 1.5"),
+    ({"seed": "x"}, "`seed` must be a whole number, not the text `x`"),
+    ({"seed": True}, "`seed` must be a whole number, not `true`"),
     ({"timeout": 0}, "`timeout` must be more than 0, got 0"),
     ({"timeout": "never"}, "`timeout` cannot be read: `never` is not a duration: write seconds, or `90s`, `5m`, `1h30m`, `250ms`"),
 ]  # fmt: skip
@@ -616,6 +621,7 @@ BATCHES = st.fixed_dictionaries(
     optional={
         "name": TEXTS, "env": FIELDS["env"], "secrets": st.sampled_from(["TOKEN", ["A", "B"], ["A-B"], None, [[]]]), "fail_fast": FIELDS["once"],
         "max_failures": NUMBERS, "timeout": DURATIONS, "max_workers": NUMBERS, "durability": st.sampled_from(["normal", "full", "fast", None]),
+        "seed": NUMBERS,
     },
 ).map(lambda fields: dict(list(fields.items())[:3]))  # fmt: skip
 
@@ -628,7 +634,7 @@ def leave_out(data, *names):
 @settings(max_examples=300, deadline=None)
 @given(top=BATCHES, made=JOBS)
 def test_calls_and_files_take_the_same_and_it_reads_back(top, made):
-    top = leave_out(top, "max_failures", "max_workers", "timeout", "env")
+    top = leave_out(top, "max_failures", "max_workers", "timeout", "env", "seed")
     made = leave_out(made, "input", "timeout", "env", "resources", "params", "run", "cwd")
     wrong = problems(by_calls, top, [])
     assert wrong == problems(by_file, top, [])
