@@ -9,8 +9,10 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
+from contextlib import suppress
 from functools import cached_property, partial
 from pathlib import Path
+from threading import RLock
 from typing import TYPE_CHECKING, Any, Final, TypeVar, overload
 
 from joblot.actions import signature as signatures
@@ -361,11 +363,13 @@ def _import_file(path: str) -> None:
 def _imported(name: str, load: Callable[[], Any]) -> Any:
     """The value that `load` returns. Whatever it raises becomes one line: a module that calls `sys.exit` must not end the runner.
 
-    The working folder is what it was afterwards, whatever the module does: what a person gave relative paths to belongs there.
+    The working folder and the streams are what they were afterwards, whatever the module does: what a person gave relative paths to
+    belongs there, and what modules print goes to standard error, since standard output may be for another program.
     """
     folder = os.open(".", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        return load()
+        with _IMPORTING, _Aside():
+            return load()
     except KeyboardInterrupt:
         raise
     except BaseException as error:
@@ -373,6 +377,53 @@ def _imported(name: str, load: Callable[[], Any]) -> Any:
     finally:
         os.fchdir(folder)
         os.close(folder)
+
+
+_IMPORTING: Final = RLock()
+"""Of two imports at a time one would take the other's standard output for its own."""
+
+
+class _Aside:
+    """Sends standard output to standard error for a while, by streams of its own: a module may close them, and keep them."""
+
+    def __enter__(self) -> None:
+        self._streams = sys.stdout, sys.stderr
+        for stream in self._streams:
+            if stream is not None:
+                with suppress(OSError, ValueError):
+                    stream.flush()
+        self._fds = {fd: os.dup(fd) for fd in (1, 2) if _is_open(fd)}
+        if len(self._fds) == 2:
+            os.dup2(2, 1)
+        sys.stdout, sys.stderr = (_like(stream, fd) for fd, stream in enumerate(self._streams, 1))
+
+    def __exit__(self, *_: object) -> None:
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(Exception):  # the module may have put anything there
+                stream.flush()
+        sys.stdout, sys.stderr = self._streams
+        for fd, saved in self._fds.items():
+            os.dup2(saved, fd)
+            os.close(saved)
+
+
+def _is_open(fd: int) -> bool:
+    try:
+        os.fstat(fd)
+    except OSError:
+        return False
+    return True
+
+
+def _like(stream: Any, fd: int) -> Any:
+    """A stream to a descriptor; harmless on terminals where the other one is."""
+    try:
+        if stream.fileno() != fd:
+            return stream  # of a notebook or a test runner: it is no descriptor's
+    except (AttributeError, OSError, ValueError):
+        return stream
+    own = open(fd, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False)  # noqa: SIM115 - the module may keep it
+    return type(stream)(own) if hasattr(stream, "bare_stream") else own
 
 
 def _position(imported: str, error: BaseException) -> str:
