@@ -316,10 +316,11 @@ def digest_of_code(path: str) -> str:
     return source_digest(file.read_bytes()) if file.is_file() else ""
 
 
-def import_modules(entries: Iterable[str]) -> None:
+def import_modules(entries: Iterable[str], folder: str = "") -> None:
     """Import the modules that register a batch's own actions: absolute paths of Python files, or dotted names.
 
-    A file is imported under a name of its own, once, and is not found by `import`.
+    A file is imported under a name of its own, once, and is not found by `import`. What lies in the batch's folder, or beside such a
+    file, is, where nothing that is installed has the name.
 
     Raises:
         UsageError: one of them cannot be imported; the message names the file, the line and the error.
@@ -327,6 +328,10 @@ def import_modules(entries: Iterable[str]) -> None:
     from importlib import import_module
 
     for entry in entries:
+        for beside in (os.path.dirname(entry) if entry.endswith(".py") else "", folder):  # noqa: PTH120 - pathlib costs start-up time
+            # Last: a file that is called as a module of joblot's own, or of the standard library, must not take its place.
+            if beside and beside not in sys.path:
+                sys.path.append(beside)
         if entry.endswith(".py"):
             _imported(entry, partial(_import_file, entry))
         else:

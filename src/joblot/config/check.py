@@ -200,7 +200,7 @@ class BatchReader:
             if self.options.importer is None:
                 continue
             try:
-                self.options.importer([module])
+                self.options.importer([module], self.folder)
             except JoblotError as error:
                 at: Keys = ("imports", number) if isinstance(data["imports"], list) else ("imports",)
                 self.sink.add("import", error.message, at, hint=error.hint)

@@ -87,7 +87,7 @@ class LoadOptions(Struct):
     names: Callable[[], Iterable[str]]
     strict: bool = False
     unknown: Unknown = "error"
-    importer: Callable[[list[str]], None] | None = None
+    importer: Callable[[list[str], str], None] | None = None
     spare_variables: bool = False
     typed: bool = False
     commands: bool = True

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 Lookup = Callable[[str], Signature | None]
 Names = Callable[[], Iterable[str]]
-Importer = Callable[[list[str]], None]
+Importer = Callable[[list[str], str], None]
 
 _NONE_GIVEN: Final[Mapping[str, Any]] = MappingProxyType({})
 

@@ -81,7 +81,7 @@ def runnable_plan(stored: bytes, run_id: str) -> Plan:
     if config.imports:
         from joblot.actions.registry import import_modules
 
-        import_modules(list(config.imports))
+        import_modules(list(config.imports), config.folder)
     return stored_plan(config, run_id)
 
 

@@ -233,7 +233,7 @@ def test_imports_are_imported_before_parameters_are_checked(tmp_path):
     known = dict(SIGNATURES)
     imported = []
 
-    def importer(entries):
+    def importer(entries, _folder):
         imported.extend(entries)
         known["late"] = SIGNATURES["build"]
 
@@ -244,7 +244,7 @@ def test_imports_are_imported_before_parameters_are_checked(tmp_path):
 
 
 def test_import_that_fails_is_an_error_at_its_place(errors):
-    def importer(entries):
+    def importer(entries, _folder):
         if entries[0].endswith("bad.py"):
             raise JoblotError(f"cannot import `{entries[0]}`", hint="mend it")
 
