@@ -54,6 +54,9 @@ from joblot.core.model import Attempt
 from joblot.outputs import Hashes, OutputWatch
 from joblot.core.plan import expand
 
+FOREIGN = re.compile(r"[*?\[(]|://")
+"""What paths have that only other programs know."""
+
 FRAGMENTS = (
     "'", '"', "`", "\\", "\\\\", "$", "$()", "$(touch owned)", "`touch owned`", "${HOME}", "$IFS", "\n", "\r", "\r\n", "\t", " ", "  ",
     ";", "&", "&&", "|", "||", ">", "<", "<<EOF\n", "\nEOF\n", "#", " #", "!", "!!", "*", "?", "[a-z]", "{a,b}", "~", "~root", "=", "a=b",
@@ -343,29 +346,56 @@ class Campaign:
                     "name": f"j{n}",
                     "run": "true",
                     "input": literally(value),
-                    "outputs": [literally(value)],
                     "cwd": literally(value),
                 }
                 for n, value in enumerate(whole)
             ],
         }
-        config = self.load(document, kind)
+        config, read = self.load_fit(document, whole, kind)
         hashes, base = Hashes(str(self.batch_dir)), str(self.batch_dir)
-        for value, spec in zip(whole, config.jobs, strict=True):
-            if (spec.input, spec.outputs, spec.cwd) != (value, (value,), value):
-                self.wrong("paths", value, f"read as {(spec.input, spec.outputs, spec.cwd)!a}")
+        for value, spec in zip(read, config.jobs, strict=True):
+            if (spec.input, spec.cwd) != (value, value):
+                self.wrong("paths", value, f"read as {(spec.input, spec.cwd)!a}")
             if hashes.absolute(value) != (value if value.startswith("/") else f"{base}/{value}"):
                 self.wrong("paths", value, f"looked for at {hashes.absolute(value)!a}")
-        self.commands(config, whole)
+        self.commands(config, read)
+        for n, (job, value) in enumerate(zip(document["jobs"], whole, strict=True)):
+            document["jobs"][n] = {"name": job["name"], "run": "true", "outputs": [literally(value)]}
+        made, written = self.load_fit(document, whole, kind)
+        for value, spec in zip(written, made.jobs, strict=True):
+            if spec.outputs != (value,):
+                self.wrong("paths", value, f"read as {spec.outputs!a}")
         self.values_in_paths(document, whole, kind)
-        self.good["paths"] += 3 * len(whole)
+        self.good["paths"] += 2 * len(read) + len(written)
+
+    def load_fit(
+        self, document: dict[str, Any], values: list[str], kind: str, may_be_refused: Any = FOREIGN.search
+    ) -> tuple[Any, list[str]]:
+        """The batch of those jobs whose paths are taken, with their values. Of the others it must be known why, or they meet."""
+        refused: dict[int, str] = {}
+        while True:
+            kept = [n for n in range(len(values)) if n not in refused]
+            try:
+                return self.load({**document, "jobs": [document["jobs"][n] for n in kept]}, kind), [
+                    values[n] for n in kept
+                ]
+            except ConfigError as error:
+                for one in error.diagnostics:
+                    if "[" not in one.path:  # outputs that meet, or are the batch's folder: known when all are read
+                        refused.update((int(name), one.message) for name in re.findall(r"`j(\d+)`", one.message)[-1:])
+                        continue
+                    number = kept[int(one.path.split("[")[1].split("]")[0])]
+                    refused[number] = one.message
+                    if not may_be_refused(values[number]):
+                        self.wrong("refusals", values[number], one.message)
+                if len(refused) + len(kept) == len(values):
+                    raise
+                self.good["paths refused"] += len(error.diagnostics)
 
     def commands(self, config: Any, values: list[str]) -> None:
-        """Where a command finds itself and its input."""
-        plan = expand(
-            msgspec.structs.replace(config, jobs=[msgspec.structs.replace(s, outputs=()) for s in config.jobs])
-        )
-        builder = CommandBuilder(RunContext("r1", plan, self.run.path, True))
+        """Where a command finds itself and its input, which a job that it needs has made."""
+        builder = CommandBuilder(RunContext("r1", expand(config), self.run.path, True))
+        builder._refuse_missing = lambda *_: None  # noqa: SLF001 - there are none of these files
         for job in range(0, len(values), 7):
             line, value = builder.build(Attempt(job, 1)), values[job]
             wanted = _collapsed(posixpath.join(str(self.batch_dir), value))
@@ -376,24 +406,14 @@ class Campaign:
 
     def values_in_paths(self, document: dict[str, Any], values: list[str], kind: str) -> None:
         for n, job in enumerate(document["jobs"]):
-            del job["input"], job["cwd"]
             job["outputs"] = [f"out/${{{{ vars.v{n} }}}}"]
-        refused: set[int] = set()
-        try:
-            config = self.load(document, kind)
-        except ConfigError as error:
-            refused = {int(one.path.split("[")[1].split("]")[0]) for one in error.diagnostics}
-            document["jobs"] = [job for n, job in enumerate(document["jobs"]) if n not in refused]
-            config = self.load(document, kind)
-        kept = [value for n, value in enumerate(values) if n not in refused]
+        config, kept = self.load_fit(
+            document, values, kind, lambda value: FOREIGN.search(value) or ".." in value.replace("\\", "/").split("/")
+        )
         for value, spec in zip(kept, config.jobs, strict=True):
             end = posixpath.normpath(spec.outputs[0])
             if spec.outputs[0] != f"out/{value}" or not (end == "out" or end.startswith("out/")):
                 self.wrong("paths", value, f"leads to {spec.outputs[0]!a}")
-        for n in refused:
-            if ".." not in values[n].replace("\\", "/").split("/"):
-                self.wrong("paths", values[n], "refused without `..`")
-        self.good["paths refused"] += len(refused)
         self.cleared([value for value in kept[::40] if len(value) < 80])
 
     def cleared(self, values: list[str]) -> None:

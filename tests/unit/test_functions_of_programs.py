@@ -103,7 +103,7 @@ def test_all_functions_that_cannot_be_called_are_told_at_once(tmp_path):
         (lambda path="y", ctx=None: [path, ctx.job], {}, ["y", "j"]),
     ],
 )
-@pytest.mark.parametrize("on", ["inline", "local"])
+@pytest.mark.parametrize("on", ["inline", pytest.param("local", marks=pytest.mark.alone)])
 def test_parameters_in_a_position_are_given_by_name(tmp_path, function, params, result, on):
     batch = Batch("b", folder=tmp_path)
     batch.add("j", function, params=params)
