@@ -24,7 +24,10 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "dev"))
 
 ALONE = {"contract", "crash", "faults", "hostile"}
 """The folders whose tests all have the mark, but for those of"""
-BESIDE = {"test_torture.py", "test_texts.py", "test_aliases.py"}
+BESIDE = {
+    *("test_torture.py", "test_texts.py", "test_aliases.py", "test_secret_results.py"),
+    *("test_signals.py", "test_random_numbers.py", "test_printing_modules.py", "test_imports_beside.py"),
+}
 """Modules that look at nothing but what they have started, and do not fork."""
 
 
