@@ -162,7 +162,7 @@ class Batch:
         for spec in self._jobs[self._checked :]:
             code = getattr(spec.function, "__code__", None)
             # What is called without anything, and takes nothing, is most of what programs have: no look at its signature.
-            bare = code and not (code.co_argcount or code.co_kwonlyargcount or code.co_flags & 0x2AC or spec.params)
+            bare = code and not (code.co_argcount or code.co_kwonlyargcount or code.co_flags & _UNUSUAL or spec.params)
             if spec.function is not None and not bare:
                 for message, hint in misfits(spec.function, spec.params, has_input=spec.input is not None):
                     problems.append(Diagnostic("params", f"job `{spec.name}`: {message}", hint=hint))
@@ -209,6 +209,8 @@ class Batch:
         return run(self, on=on, workers=workers, observers=observers, resume=resume, **options)
 
 
+_UNUSUAL: Final = 0x04 | 0x08 | 0x20 | 0x80 | 0x200
+"""Flags of code, as the module `inspect` has them: `*args`, `**kwargs`, a generator, a coroutine, both."""
 _BATCH: Final = tuple((Batch.__init__.__kwdefaults__ or {}).items())
 _ADD: Final = tuple((Batch.add.__kwdefaults__ or {}).items())
 """The names of arguments, and what they are when they are left out."""

@@ -108,6 +108,27 @@ def test_inline_leaves_the_callers_numbers_alone(hostile: Any) -> None:
     assert report["status"] == "success"
 
 
+def test_inline_leaves_no_generator_seeded_that_it_has_loaded(hostile: Any) -> None:
+    """A program's own numbers do not begin where a job's ended, whether a job, or the program after it, is the first to load them."""
+    program = """
+        import sys
+        from joblot import Batch
+        before = list(sys.meta_path)
+        for seed in (7, None):
+            batch = Batch("b", seed=seed)
+            for name in "ab":
+                batch.add(name, lambda: __import__("random").random())
+            assert batch.run(on="inline", state=False, run_id="r").ok
+        assert sys.meta_path == before, sys.meta_path
+        print(__import__("random").random())
+    """
+    drawn = [hostile.script(program) for _ in range(2)]
+    assert [ended.code for ended in drawn] == [0, 0], drawn
+    assert len({ended.out for ended in drawn}) == 2
+    unseeded = program.replace("(7, None)", "(None,)")
+    assert len({hostile.script(unseeded).out for _ in range(2)}) == 2
+
+
 def test_another_seed_makes_outputs_anew(hostile: Any) -> None:
     """What was drawn with another seed is not up to date; a command does not ask."""
     (hostile.folder / "acts.py").write_text("""

@@ -52,9 +52,8 @@ def telling_lines(path: Path, count: int) -> list[str]:
     current = next((number for number, line in enumerate(dump) if line.startswith("Current thread ")), len(dump))
     frames = list(takewhile(bool, dump[current:]))
     own = next((number for number, line in enumerate(frames) if _OWN_FRAME.match(line)), 0)
-    shown = [dump[0], *(frames[:own] if own > 1 else frames)][
-        :count
-    ]  # from joblot's first frame on there is nothing else
+    frames = frames[:own] if own > 1 else frames  # from joblot's first frame on there is nothing else
+    shown = [dump[0], *frames][:count]
     return before[len(before) - min(len(before), count - len(shown)) :] + shown
 
 

@@ -34,7 +34,6 @@ _QUOTED: Final = re.compile(r"'[^']*'")
 
 _NONE: Final = Reference("")
 _ENV: Final = "pass it through `env` instead"
-_FILE: Final = "have a job write the values to a file, and read that"
 _OWN_VARIABLE: Final = "give it to a variable first: `x=${{ ... }}`, then `$x`"
 
 
@@ -117,7 +116,9 @@ class ShellText(Struct):
             lists = [texts for place, texts in zip(self.places, words, strict=True) if place.spread]
             program, arguments = self._program(prefix, words, max(lists, key=len, default=[]))
         if _is_long(program):
-            raise TemplateError(f"the command is longer than {LONGEST} bytes, with {len(arguments)} values", hint=_FILE)
+            raise TemplateError(
+                f"the command is longer than {LONGEST} bytes, with {len(arguments)} values: pass a file"
+            )
         return [SHELL, "-c", program, SHELL, *arguments] if arguments else [SHELL, "-c", program]
 
     @property

@@ -7,6 +7,7 @@ look into `sys.modules`.
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from joblot.digest import blake2b
@@ -24,12 +25,9 @@ class Seeds:
         self._run_id = run_id
         self._seed = seed
         self._last = b""
+        self._watch = _WhenImported(_NUMPY, self._again)
         if seed is not None:
-            # So that the first attempt of a worker draws what the second one would: the import would leave a generator unseeded.
-            import random  # noqa: F401
-
-            if _NUMPY not in sys.modules:
-                sys.meta_path.insert(0, _WhenImported(_NUMPY, self._again))
+            import random  # noqa: F401 - so that the first attempt of a worker draws what the second one would
 
     def sow(self, job: str, attempt: int) -> None:
         """Seed what is loaded for an attempt."""
@@ -39,6 +37,10 @@ class Seeds:
             self._last = _digest(f"{self._run_id}\0{job}\0{attempt}")
         else:
             self._last = _digest(f"{self._seed}\0{job}")
+            if _NUMPY not in sys.modules and self._watch not in sys.meta_path:
+                sys.meta_path.insert(
+                    0, self._watch
+                )  # for the same reason; its import takes too long to be made for nothing
         self._again()
 
     def _again(self) -> None:
@@ -87,11 +89,18 @@ class Kept:
         self._numpy = numpy.get_state() if numpy is not None else None
 
     def put_back(self) -> None:
-        """Set them as they were."""
+        """Set them as they were; those that have been loaded since begin as if nobody had seeded them, and no import is watched any more."""
+        sys.meta_path[:] = [finder for finder in sys.meta_path if type(finder) is not _WhenImported]
+        random, numpy = sys.modules.get("random"), sys.modules.get(_NUMPY)
         if self._random is not None:
             sys.modules["random"].setstate(self._random)
+        elif random is not None:
+            random.seed()
         if self._numpy is not None:
             sys.modules[_NUMPY].set_state(self._numpy)
+        elif numpy is not None:
+            with suppress(AttributeError, TypeError):  # a program's own kind of generator
+                numpy.seed(None)
 
 
 def _digest(text: str) -> bytes:

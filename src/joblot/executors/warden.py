@@ -202,9 +202,8 @@ class Warden:
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGPIPE):
             signal.signal(number, signal.SIG_IGN)
         signal.signal(signal.SIGCHLD, lambda *_: None)
-        signal.pthread_sigmask(
-            signal.SIG_SETMASK, ()
-        )  # whoever started the runner may have blocked what this waits for
+        # Whoever started the runner may have blocked what this waits for.
+        signal.pthread_sigmask(signal.SIG_SETMASK, ())
         signal.set_wakeup_fd(self._wake_w, warn_on_full_buffer=False)
 
     def _poll_timeout_ms(self) -> float | None:
