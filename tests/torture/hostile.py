@@ -50,7 +50,7 @@ from joblot.journal.folder import RunFolder
 from joblot.journal.sqlite import SqliteJournal
 from joblot.runner.options import Options
 from joblot.runner.launch import start_run
-from joblot.core.model import Attempt
+from joblot.core.model import Attempt, JobSpec
 from joblot.outputs import Hashes, OutputWatch
 from joblot.core.plan import expand
 
@@ -394,10 +394,16 @@ class Campaign:
 
     def commands(self, config: Any, values: list[str]) -> None:
         """Where a command finds itself and its input, which a job that it needs has made."""
-        builder = CommandBuilder(RunContext("r1", expand(config), self.run.path, True))
-        builder._refuse_missing = lambda *_: None  # noqa: SLF001 - there are none of these files
         for job in range(0, len(values), 7):
-            line, value = builder.build(Attempt(job, 1)), values[job]
+            value = values[job]
+            maker = JobSpec(name="maker", run="true", outputs=(value,))
+            user = msgspec.structs.replace(config.jobs[job], needs=("maker",))
+            try:
+                plan = expand(msgspec.structs.replace(config, jobs=[maker, user]))
+            except ConfigError:  # the batch's own folder
+                self.good["paths that nobody makes"] += 1
+                continue
+            line = CommandBuilder(RunContext("r1", plan, self.run.path, True)).build(Attempt(1, 1))
             wanted = _collapsed(posixpath.join(str(self.batch_dir), value))
             if _collapsed(line.cwd) != wanted or _collapsed(line.env[b"JOBLOT_INPUT"].decode()) != wanted:
                 self.wrong("paths", value, f"works in {line.cwd!a}, reads {line.env[b'JOBLOT_INPUT']!a}")
