@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 
 import pytest
 
@@ -408,10 +409,8 @@ def test_joblot_inside_a_job_is_a_run_of_its_own(joblot):
     import sys
 
     joblot.write("inner.yaml", "name: inner\njobs:\n  - {name: a, run: 'true'}\n")
-    joblot.write(
-        "joblot.yaml",
-        f"name: outer\njobs:\n  - {{name: a, run: '{sys.executable} -m joblot run inner.yaml --state inner'}}\n",
-    )
+    inner = f"{shlex.quote(sys.executable)} -m joblot run inner.yaml --state inner"
+    joblot.write("joblot.yaml", json.dumps({"name": "outer", "jobs": [{"name": "a", "run": inner}]}))
     assert joblot("run", "--run-id", "r1").code == 0
     assert " inner " in joblot("ls", "--state", "inner").out
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import resource
+import shlex
 import signal
 import subprocess
 import sys
@@ -307,7 +308,7 @@ NEIGHBOURS = {
 
 
 def serve(way: str, marker: str, folder: Path):
-    command = SERVER[way].format(n=marker, python=sys.executable)
+    command = SERVER[way].format(n=marker, python=shlex.quote(sys.executable))
     return run("server", f"{command} while ! [ -e {folder}/go ]; do sleep 0.02; done")
 
 

@@ -75,7 +75,7 @@ def test_an_action_above_its_limit_is_killed_and_the_next_one_runs(local):
 
 def test_the_whole_tree_of_an_attempt_counts_with_what_has_left_its_session(local):
     """R110, T9: two children of 150 MiB each, one of them a daemon, are too much for 200 MiB."""
-    hold = f"""{sys.executable} -c "import time; b = b'x' * (150 << 20); time.sleep(30)" """
+    hold = f"""{shlex.quote(sys.executable)} -c "import time; b = b'x' * (150 << 20); time.sleep(30)" """
     world = local(run("tree", f"{hold} & setsid {hold} & wait", resources=limit(200)))
     world.start("tree")
     outcome = world.wait()["tree"]
@@ -236,7 +236,7 @@ def test_a_command_killed_by_the_kernel_for_memory_is_oom_and_one_killed_otherwi
     group.mkdir()
     try:
         (group / "memory.limit_in_bytes").write_text(str(64 * MIB))
-        program = f"echo $$ > {group}/cgroup.procs; exec {sys.executable} -c {shlex.quote(HOG)}"
+        program = f"echo $$ > {group}/cgroup.procs; exec {shlex.join([sys.executable, '-c', HOG])}"
         world = local(run("hog", program), run("killed", "kill -KILL $$"))
         world.start("killed")
         outcome = world.wait()["killed"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import sqlite3
 import sys
@@ -185,9 +186,9 @@ def test_what_an_action_forked_is_gone_when_the_warden_was_killed(hostile: Any) 
 
 def test_a_run_inside_a_job_is_swept_with_it(hostile: Any) -> None:
     """P2, G3: warden and runner of the outer run killed; resume leaves nothing of the inner one."""
-    inner = f"{sys.executable} -m joblot run inner.yaml --state inner -q"
+    inner = f"{shlex.quote(sys.executable)} -m joblot run inner.yaml --state inner -q"
     hostile.yaml("jobs: [{name: x, run: 'echo x > began; sleep 60; echo'}]", "inner.yaml")
-    hostile.yaml(f"jobs: [{{name: o, run: 'if test -e began; then exit 0; fi; {inner}'}}]")
+    hostile.yaml(json.dumps({"jobs": [{"name": "o", "run": f"if test -e began; then exit 0; fi; {inner}"}]}))
     runner = hostile.start(*JOBLOT, "run", "batch.yaml", "--run-id", "R", "--state", "outer")
     hostile.wait_for("began")
     (warden,) = hostile.children(runner.pid)
@@ -230,7 +231,7 @@ def test_a_program_without_standard_streams_can_run_a_batch(hostile: Any, closed
         "batch.run(run_id='R')\n"
     )
     closing = " ".join(f"{fd}>&-" if fd else "<&-" for fd in closed)
-    ended = hostile.end(hostile.start("/bin/sh", "-c", f"{sys.executable} program.py {closing}"), limit=10)
+    ended = hostile.end(hostile.start("/bin/sh", "-c", f"{shlex.quote(sys.executable)} program.py {closing}"), limit=10)
     assert ended.code == 0
     logs = hostile.folder / ".joblot/runs/R/logs"
     assert (logs / "p/1.log").read_text() + (logs / "c/1.log").read_text() == "from python\nfrom command\n"
