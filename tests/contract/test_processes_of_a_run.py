@@ -267,8 +267,7 @@ def test_resume_leaves_alone_what_has_the_number_of_a_dead_worker(tmp_path):
     )
     (tmp_path / "joblot.yaml").write_text("imports: [./acts.py]\njobs: [{name: a, action: wait}]\n")
     (tmp_path / "show.sh").write_text(
-        'joblot="$1 -m joblot"; : > wit\n'
-        "$joblot run -q & run=$!\n"
+        'python=$1; : > wit\n"$python" -m joblot run -q & run=$!\n'
         "while ! [ -s wit ]; do sleep 0.02; done\n"
         "worker=$(head -n 1 wit)\n"
         "kill -9 $run $(cat /proc/$run/task/$run/children); wait $run 2>/dev/null\n"
@@ -277,7 +276,7 @@ def test_resume_leaves_alone_what_has_the_number_of_a_dead_worker(tmp_path):
         "setsid sh -c 'echo $$ > leader; env -i sleep 77 & echo $! > stranger; exit 0'\n"
         "while ! [ -s stranger ]; do sleep 0.02; done\n"
         "[ $(cat leader) = $worker ] || echo another number\n"
-        "$joblot resume -q\n"
+        '"$python" -m joblot resume -q\n'
         "kill -0 $(cat stranger) && echo the stranger lives\n"
     )
     words = ["unshare", "-pf", "--mount-proc", "sh", "show.sh", sys.executable]

@@ -344,7 +344,7 @@ def test_a_job_that_is_refused_is_not_added(hostile: Any) -> None:
 def test_an_inline_run_needs_no_working_folder(hostile: Any) -> None:
     """I17: the working folder was deleted, all paths are absolute; `local` runs this."""
     hostile.yaml("jobs: [{name: a, run: 'echo a;'}]")
-    words = " ".join(
+    words = shlex.join(
         [*JOBLOT, "run", f"{hostile.folder}/batch.yaml", "--on", "inline", "--state", f"{hostile.folder}/state"]
     )
     ended = hostile.end(hostile.start("/bin/sh", "-c", f"mkdir gone; cd gone; rmdir ../gone; exec {words}"))
