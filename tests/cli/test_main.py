@@ -5,10 +5,11 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
-from joblot import __version__
+from joblot import __version__, cli
 from joblot.cli import COMMANDS
 
 ONE = "name: one\njobs:\n  - {name: a, run: 'true'}\n"
@@ -238,10 +239,12 @@ def test_closed_streams_do_not_matter(joblot, closed):
 
 # --- I17: environments --------------------------------------------------------------------------------
 
+PACKAGES = str(Path(cli.__file__).parents[2])
 ENVIRONMENTS = {
     "nothing": {},
     "no home": {"HOME": ""},
-    "C": {"LANG": "C", "LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"},
+    # Python does not find what is installed from a folder with an accent then, whose name an installer has written as UTF-8.
+    "C": {"LANG": "C", "LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0", "PYTHONPATH": PACKAGES},
     "POSIX": {"LC_ALL": "POSIX"},
     "unknown locale": {"LC_ALL": "xx_YY.UTF-8"},
     "latin-1": {"PYTHONIOENCODING": "latin-1"},

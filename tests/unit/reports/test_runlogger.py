@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import gc
 import io
 import json
@@ -739,9 +740,10 @@ def test_events_are_kept_only_for_a_log_that_is_written_at_the_end_r51(tmp_path,
         where["stream"] = tmp_path / "l.jsonl"
     if "verbose" in way:
         where["verbose"] = Forgetful()
-    if way == "journal":
-        where["journal"] = StateFolder(tmp_path / "state").journal
-    with RunLogger("big", **where) as run:
+    with contextlib.ExitStack() as stack:
+        if way == "journal":
+            where["journal"] = stack.enter_context(contextlib.closing(StateFolder(tmp_path / "state").journal))
+        run = stack.enter_context(RunLogger("big", **where))
         run.log_event("row", n=0)
         gc.collect()
         tracemalloc.start()
