@@ -7,6 +7,7 @@ and `scancel` that run a script on this machine.
 import asyncio
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -84,6 +85,7 @@ def test_slurm(joblot):
         "log_directory": "logs",
         "shared_temp_directory": str(joblot.path),
         "local_directory": str(joblot.path / "scratch"),
+        "python": shlex.quote(sys.executable),  # Dask puts it into a text for the shell as it is
     }
     settings = {"tls": "temporary", "workers": 2, "min_workers": 2, "options": options}
     joblot.write("cluster.json", json.dumps(settings))
@@ -166,7 +168,7 @@ def test_ssh(joblot, server):
         },
         "worker_options": {"nthreads": 1, "local_directory": str(joblot.path / "scratch")},
         "scheduler_options": {"port": 0, "dashboard": False, "dashboard_address": "127.0.0.1:0"},
-        "remote_python": sys.executable,
+        "remote_python": shlex.quote(sys.executable),  # Dask puts it into a text for the shell as it is
     }
     settings = ours.settings(joblot.path / "cluster.json", min_workers=2, options=options)
     done = joblot("run", "--on", "ssh", "--cluster", settings.name)
