@@ -112,3 +112,163 @@ def looked(hostile: Any, change: str, look: str) -> object:
     assert report["jobs"]["b"]["state"] == "success", report["jobs"]["b"]["message"]
     result: object = report["jobs"]["b"]["result"]
     return result
+
+
+CLOSES = {
+    "the input": ("sys.stdin.close()", "sys.stdin.read()", ""),
+    "the input's descriptor": ("os.close(0)", "sys.stdin.read()", ""),
+    "another input": (
+        "os.dup2(os.open('program.py', os.O_RDONLY), 0)",
+        "__import__('subprocess').run('cat', capture_output=True).stdout.decode()",
+        "",
+    ),
+    "the output": ("sys.stdout.close()", "sys.stdout.write('seen\\n')", 5),
+    "the output's descriptor": ("os.close(1)", "sys.stdout.write('seen\\n')", 5),
+    "both outputs' descriptors": ("os.closerange(1, 3)", "sys.stderr.write('seen\\n')", 5),
+    "no output": ("setattr(sys, 'stdout', None)", "sys.stdout.write('seen\\n')", 5),
+    "a detached output": ("sys.stdout.detach()", "sys.stdout.write('seen\\n')", 5),
+}
+
+
+@pytest.mark.parametrize("case", CLOSES)
+def test_streams_are_there_for_the_next_job(hostile: Any, case: str) -> None:
+    """Whatever was closed, and what the next one prints is in its own log."""
+    change, look, found = CLOSES[case]
+    report = ended(hostile, f"lambda: {change} and None", look)
+    assert report["jobs"]["b"]["result"] == found, report["jobs"]["b"]
+    if found == 5:
+        assert report["jobs"]["b"]["log"] == "seen\n"
+
+
+@pytest.mark.parametrize("on", ["local", "inline"])
+def test_what_was_printed_before_the_output_was_replaced_is_in_the_job_s_own_log(hostile: Any, on: str) -> None:
+    """It waits in the buffer of the stream that was there."""
+    report = hostile.batch(f"""
+        import io
+        options.update(workers=1, on="{on}")
+        def replaces():
+            print("before")
+            sys.stdout = open("/dev/stdout", "w")
+            print("after")
+        batch.add("a", replaces)
+        batch.add("b", lambda: print("next"), needs=["a"])
+    """)
+    assert sorted(report["jobs"]["a"]["log"].split()) == ["after", "before"]
+    assert report["jobs"]["b"]["log"] == "next\n"
+
+
+def ended(hostile: Any, change: str, look: str, **options: object) -> Any:
+    """The report of a job that changes something and one after it that looks."""
+    given = f"options.update({options!r})\n" if options else ""
+    return hostile.batch(HEAD + given + f'batch.add("a", {change})\nbatch.add("b", lambda: {look}, needs=["a"])\n')
+
+
+@pytest.mark.parametrize(
+    "case", sorted({*CHANGES} - {"a signal's handler", "Ctrl-C", "the locale", "filters of warnings"} - {*SLOW_CHANGES})
+)
+def test_inline_puts_back_what_is_changed_most_however_short_the_attempt(hostile: Any, case: str) -> None:
+    """And the rest after attempts of a millisecond, and for the program after the run."""
+    change, look, found = CHANGES[case]
+    if "log" in case or case == "decimals":
+        change = f"(time.sleep(0.002), {change})"
+    report = ended(hostile, f"lambda: {change} and None", look, on="inline")
+    assert report["jobs"]["b"]["result"] == found, report["jobs"]["b"]
+
+
+TOKYO = "time.strftime('%H', time.localtime(0))"
+ZONES = {
+    "the job's": ({}, {"TZ": "Asia/Tokyo"}, "09"),
+    "the batch's": ({"TZ": "Asia/Tokyo"}, {}, "09"),
+    "both": ({"TZ": "America/Bogota"}, {"TZ": "Asia/Tokyo"}, "09"),
+    "one without a file": ({}, {"TZ": "XYZ-9"}, "09"),
+    "none": ({"A": "1"}, {"B": "2"}, "05"),
+}
+
+
+@pytest.mark.parametrize("on", ["local", "inline"])
+@pytest.mark.parametrize("case", ZONES)
+def test_the_time_zone_of_env_is_that_of_the_action(hostile: Any, case: str, on: str) -> None:
+    """The C library reads `TZ` once: it is told of the change, before the action and after it. The case."""
+    batch, job, hour = ZONES[case]
+    hostile.env["TZ"] = "Etc/GMT-5"
+    report = hostile.batch(f"""
+        options.update(workers=1, on="{on}")
+        batch = Batch("zones", max_workers=1, env={batch!r})
+        batch.add("a", lambda: {TOKYO}, env={job!r})
+        batch.add("command", None, run="date -d @0 +%H", env={job!r}, needs=["a"])
+        batch.add("after", lambda: {TOKYO}, needs=["a"])
+    """)
+    after = "19" if "Bogota" in str(batch) else hour if batch.get("TZ") else "05"
+    assert (report["jobs"]["a"]["result"], report["jobs"]["after"]["result"]) == (hour, after), report["jobs"]
+    assert report["jobs"]["command"]["log"] == f"{hour}\n"
+
+
+SET_BACK = {
+    "set": "os.environ.update(TZ='Asia/Tokyo'); time.tzset()",
+    "set, and the variable removed again": "os.environ['TZ'] = 'Asia/Tokyo'; time.tzset(); del os.environ['TZ']",
+    "set around the mapping": "os.putenv('TZ', 'Asia/Tokyo'); time.tzset()",
+}
+
+
+@pytest.mark.parametrize("on", ["local", "inline"])
+@pytest.mark.parametrize("case", SET_BACK)
+def test_a_time_zone_that_an_action_sets_is_its_own(hostile: Any, case: str, on: str) -> None:
+    """By whatever way."""
+    hostile.env["TZ"] = "Etc/GMT-5"
+    change = f"lambda: exec({SET_BACK[case]!r}, {{'os': os, 'time': time}})"
+    report = ended(hostile, change, TOKYO, on=on)
+    assert report["jobs"]["b"]["result"] == "05"
+
+
+@pytest.mark.parametrize("on", ["local", "inline"])
+def test_the_temporary_folder_of_env_is_that_of_the_action(hostile: Any, on: str) -> None:
+    """`tempfile` reads it once, in whatever attempt comes first."""
+    for name in ("one", "two"):
+        (hostile.folder / name).mkdir()
+    report = hostile.batch(f"""
+        import tempfile
+        options.update(workers=1, on="{on}")
+        before = tempfile.gettempdir()
+        look = lambda: os.path.basename(tempfile.gettempdir())
+        batch.add("a", look, env={{"TMPDIR": "one"}})
+        batch.add("b", look, env={{"TMPDIR": "two"}}, needs=["a"])
+        batch.add("c", lambda: tempfile.gettempdir() == before, needs=["b"])
+    """)
+    assert [report["jobs"][name]["result"] for name in "abc"] == ["one", "two", True], report["jobs"]
+
+
+def test_what_an_observer_of_the_program_changes_stays(hostile: Any) -> None:
+    """It is called between attempts, and is no attempt."""
+    report = hostile.batch("""
+        class Watches:
+            def __getattr__(self, name):
+                def told(*_):
+                    os.environ["OBSERVED"] = os.environ.get("OBSERVED", "") + "x"
+                return told
+        options.update(on="inline", observers=[Watches()])
+        batch.add("a", lambda: os.environ.update(LEAKED="yes"))
+        batch.add("b", lambda: [os.environ.get("OBSERVED", "")[:1], os.environ.get("LEAKED")], needs=["a"])
+    """)
+    assert report["jobs"]["b"]["result"] == ["x", None]
+
+
+def test_a_program_that_runs_a_batch_in_a_thread_goes_on_beside_it(hostile: Any) -> None:
+    """What its main thread changes meanwhile is not taken for an attempt's change."""
+    report = hostile.batch("""
+        import threading
+        options["on"] = "inline"
+        began, go_on = threading.Event(), threading.Event()
+        batch.add("a", lambda: began.set() or go_on.wait(10) and None)
+        real, done = batch.run, []
+        thread = threading.Thread(target=lambda: done.append(real(**options)))
+        thread.start()
+        assert began.wait(10)
+        os.environ["MEANWHILE"] = "set"
+        signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+        go_on.set()
+        thread.join()
+        assert os.environ["MEANWHILE"] == "set"
+        assert signal.getsignal(signal.SIGUSR1) is signal.SIG_IGN
+        batch.run = lambda **_: done[0]
+    """)
+    assert report["jobs"]["a"]["state"] == "success", report["jobs"]["a"]

@@ -20,6 +20,7 @@ from joblot.core.model import Attempt, Outcome
 from joblot.errors import JoblotError
 from joblot.executors import command, processes
 from joblot.executors.perform import Performer
+from joblot.executors.process_state import ProcessState, in_own_context
 from joblot.executors.randomness import Kept
 from joblot.executors.spool import Spool, link_log
 
@@ -55,6 +56,11 @@ class InlineExecutor:
         self._typical_s = 0.0
         self._spool: Spool | None = None
         self._redirection: _Redirection | None = None
+        self._threaded = threading.current_thread() is not threading.main_thread()
+        """Whether the state of the process is the program's business, which goes on beside this thread."""
+        self._process_state: ProcessState | None = None
+        """As attempts find it: with what joblot has set since."""
+        self._callers: ProcessState | None = None if self._threaded or context.observed else ProcessState()
 
     @property
     def capacity(self) -> int:
@@ -104,6 +110,14 @@ class InlineExecutor:
             self._running = None
         if self._redirection is not None:
             self._redirection.close()
+            self._redirection = None
+        if self._process_state is not None:
+            self._process_state.close()
+            self._process_state = None
+        if self._callers is not None:
+            _restore(self._callers)
+            self._callers.close()
+            self._callers = None
         if self._spool is not None:
             self._spool.close()
             self._spool = None
@@ -121,6 +135,9 @@ class InlineExecutor:
         until = time.monotonic() + SLICE_S
         generators = Kept()
         with self._redirection as output:
+            state = self._process_state
+            if state is None and not self._threaded:
+                state = self._process_state = ProcessState()
             while queue:
                 attempt = queue[0]
                 spec = plan.declarations[attempt.job]
@@ -128,18 +145,28 @@ class InlineExecutor:
                     break
                 queue.popleft()
                 if attempt.bundle_number and queue and queue[0].bundle_number == attempt.bundle_number:
-                    self._work_bundle(attempt, spec.timeout_s, output)
+                    in_own_context(self._work_bundle, attempt, spec.timeout_s, output)
                     break
                 if spec.timeout_s is None:
-                    outcome = perform(attempt)
+                    outcome = in_own_context(perform, attempt)
                 else:
                     with _Alarm(spec.timeout_s) as alarm:
-                        outcome = perform(attempt)
+                        outcome = in_own_context(perform, attempt)
                     alarm.apply_timeout(outcome)
+                if state is not None:
+                    state.restore_streams()
+                    if outcome.wall_s < _SHORT_S:
+                        state.restore_usual()
+                    else:
+                        _restore(state)
                 output.collect(plan.name(attempt.job), attempt.number)
                 ended.append(outcome)
-                if outcome.kind != "ok" or outcome.began + outcome.wall_s >= until:  # type: ignore[operator]
+                if outcome.kind != "ok" or outcome.began + outcome.wall_s >= until:
                     break
+            if state is not None and self._context.observed:
+                _restore(state)  # what the program's code changes until the next slice is no attempt's doing
+                state.close()
+                self._process_state = None
         generators.put_back()
         if ended:
             self._typical_s = 0.5 * self._typical_s + 0.5 * sum(outcome.wall_s for outcome in ended) / len(ended)
@@ -168,6 +195,8 @@ class InlineExecutor:
             for outcome in outcomes:
                 if outcome.shared:
                     alarm.apply_timeout(outcome)
+        if self._process_state is not None:
+            _restore(self._process_state)
         names = [(self._context.plan.name(attempt.job), attempt.number) for attempt in attempts]
         if output.collect(*names[0]) and self._spool is not None:
             link_log(self._spool.logs, *names[0], names[1:])
@@ -214,6 +243,13 @@ class InlineExecutor:
                 self._context.run_dir / "logs", "inline", self._performer.mask, cap=self._context.max_log
             )
         return self._spool
+
+
+def _restore(state: ProcessState) -> None:
+    state.restore_streams()
+    state.restore()
+    state.restore_timers()
+    state.restore_costly()
 
 
 class _RunningCommand:
@@ -371,6 +407,7 @@ class _Redirection:
         """Make what an attempt has printed its log; whether it has printed anything."""
         if self._spool is None:
             return False
+        self._point_at_spool()  # before anything is opened, which would be given the number of what the action has closed
         _flush()
         printed = self._spool.collect(job, number)
         if printed:

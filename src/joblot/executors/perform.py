@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from math import isfinite
 from pathlib import Path
 from resource import RUSAGE_SELF, getrusage
-from time import monotonic, process_time
+from time import monotonic, process_time, tzset
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import msgspec
@@ -37,6 +37,7 @@ _ENCODE: Final = msgspec.json.Encoder().encode
 _DECODE: Final = msgspec.json.Decoder().decode
 MAX_RESULT: Final = 2**20
 """Bytes of JSON that a result may have."""
+_TEMPORARY: Final = ("TMPDIR", "TEMP", "TMP")
 _KIB: Final = 1024 if sys.platform == "linux" else 1
 
 
@@ -156,8 +157,12 @@ class Performer:
     def environment(self, own: Mapping[str, str]) -> Iterator[None]:
         """Set the batch's and the job's environment variables during a call."""
         variables = {**self._env, **own} if own else self._env
+        if not variables:
+            yield
+            return
         previous = {name: os.environ.get(name) for name in variables}
         os.environ.update(variables)
+        read_before = _read_again(variables)
         try:
             yield
         finally:
@@ -166,6 +171,7 @@ class Performer:
                     os.environ.pop(name, None)
                 else:
                     os.environ[name] = value
+            _read_again(variables, read_before)
 
     def _resolved(self, input_paths: Any) -> Any:
         """An input's path or paths, relative to the batch's folder."""
@@ -300,6 +306,18 @@ class _Member:
         self.outcome = outcome
         self.logs: list[LogLine] = []
         self.context = performer.make_context(attempt, self.spec, self.logs)
+
+
+def _read_again(variables: Mapping[str, str], temporary: str | None = None) -> str | None:
+    """Have read again what libraries read once: the C library the time zone, `tempfile` its folder. Returns the folder read before."""
+    if "TZ" in variables:
+        tzset()
+    tempfile: Any = sys.modules.get("tempfile")
+    if tempfile is None or variables.keys().isdisjoint(_TEMPORARY):
+        return None
+    before: str | None = tempfile.tempdir
+    tempfile.tempdir = temporary
+    return before
 
 
 def _exit_fork(error: BaseException | None) -> NoReturn:

@@ -34,6 +34,9 @@ class RunContext(Struct):
     environments: Sequence[Mapping[str, str]] = ()
     """Where secrets may have other values than in this process's environment and in those of the plan."""
 
+    observed: bool = False
+    """Whether code of the program that runs the batch is called while it runs."""
+
     @property
     def cookie(self) -> str:
         """Marks the run's processes. Ids repeat in other state folders, this does not."""

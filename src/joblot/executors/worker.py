@@ -18,7 +18,6 @@ import struct
 import sys
 import threading
 import time
-from contextvars import copy_context
 from resource import RUSAGE_SELF, getrusage
 from typing import TYPE_CHECKING, Final
 
@@ -27,7 +26,7 @@ import msgspec
 from joblot.core.model import Attempt, Outcome
 from joblot.executors import processes
 from joblot.executors.perform import Performer, Stopped
-from joblot.executors.process_state import ProcessState, end_resource_tracker, forget_children
+from joblot.executors.process_state import ProcessState, end_resource_tracker, forget_children, in_own_context
 from joblot.executors.spool import Spool, link_log
 from joblot.files import write_all
 from joblot.outputs import Hashes
@@ -60,6 +59,8 @@ class Worker:
         self._context = context
         self._channel = channel
         self._tokens = tokens
+        for fd in (channel, tokens):
+            os.set_inheritable(fd, False)
         self._spare_token = -1  # one of another epoch, for a later frame
         self._stopping = False
         self._interrupted = False
@@ -160,7 +161,7 @@ class Worker:
         self._process_state.restore()
         try:
             self._set_busy()
-            outcome = copy_context().run(self._performer.perform, attempt)
+            outcome = in_own_context(self._performer.perform, attempt)
             self._busy = False
         except Stopped:  # raised after the action had returned
             self._busy = False
@@ -188,7 +189,7 @@ class Worker:
         last: Outcome | None = None
         try:
             self._set_busy()
-            last = copy_context().run(self._performer.perform_bundle, attempts, self._report)
+            last = in_own_context(self._performer.perform_bundle, attempts, self._report)
             self._busy = False
         except Stopped:  # raised outside the action: the end of this process reports what was not sent
             self._busy = False
@@ -243,13 +244,16 @@ class Worker:
 
     def _clean_up(self) -> None:
         """End what an attempt has started: timers, children, threads."""
+        os.dup2(self._null, 0)
+        self._point_streams()  # before anything is opened, which would be given the number of what the attempt has closed
+        if not self._process_state.restore_streams():
+            self._stopping = True
         for stream in (sys.stdout, sys.stderr):
             try:
                 stream.flush()
-            except (OSError, ValueError, AttributeError):  # the action closed or replaced it
+            except (OSError, ValueError):  # the action closed it, or its file is full
                 pass
-        for timer in (signal.ITIMER_REAL, signal.ITIMER_VIRTUAL, signal.ITIMER_PROF):
-            signal.setitimer(timer, 0)
+        self._process_state.restore_timers()
         threads = threading.active_count() > 1
         if self._children.pids() or (threads and processes.children(os.getpid())):
             end_resource_tracker()
