@@ -468,7 +468,7 @@ def test_a_stopped_warden_that_goes_on_when_its_runner_is_gone_starts_nothing(tm
         sock.sendall(frame(("command", number, f"j{number}", 1, ["touch", f"{number}"], {}, str(tmp_path), 0)))
     sock.close()
     os.kill(pid, signal.SIGCONT)
-    assert processes.reap(pid, 30)
+    assert processes.reap(pid, 30) is not None
     assert [path.name for path in tmp_path.iterdir()] == ["first"]
 
 

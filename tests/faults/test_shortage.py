@@ -111,7 +111,7 @@ for n in range(40):
 finish(batch, workers=20, state="state")
 """
     found = program(open_folder, AS_NOBODY.format(count=8) + text)
-    assert found["counts"]["success"] == 40
+    assert found["counts"]["success"] == 20
     assert found["warnings"] == [NO_PROCESS]
 
 
@@ -270,3 +270,53 @@ def test_an_earlier_stall_does_not_count_once_something_has_run(monkeypatch):
     short.add(system_error(errno.EAGAIN), nothing_runs=None)
     with pytest.raises(JoblotError, match="cannot start any process"):
         short.add(system_error(errno.EAGAIN), nothing_runs=True)
+
+
+AFTER_A_KILL = """
+import signal
+from joblot import JoblotError
+from joblot.executors import local, shortage, warden
+shortage.GIVE_UP_S = 0.5
+class Kills(Told):
+    def recorded(self, record):
+        if os.path.exists("began"):
+            os.remove("began")
+            [child] = [int(pid) for pid in open(f"/proc/self/task/{os.getpid()}/children").read().split()]
+            THEN
+            os.kill(child, signal.SIGKILL)
+batch = Batch("killed")
+batch.command("a", "test -e waited || { touch waited began; sleep 60; }")
+batch.command("b", "until test -e waited; do sleep 0.05; done")
+try:
+    report = batch.run(observers=[Kills()], workers=2)
+    print(json.dumps({"counts": report.counts}))
+except JoblotError as error:
+    print(json.dumps({"message": str(error), "code": error.exit_code}))
+"""
+WITHOUT_A_WARDEN = {
+    "no descriptors": (
+        "resource.setrlimit(resource.RLIMIT_NOFILE, (5, 5))",
+        {"message": "cannot start any process: too many open files", "code": 4},
+    ),
+    "no room in the new one": (
+        "real = warden.Warden.__init__; warden.Warden.__init__ = lambda *_: os.pipe() and (_ for _ in ()).throw(OSError(11, 'x'))",
+        {"message": "cannot start any process: resource temporarily unavailable", "code": 4},
+    ),
+    "a defect": (
+        "warden.Warden.__init__ = lambda *_: 1 // 0; sys.stderr = open(os.devnull, 'w'); os.dup2(sys.stderr.fileno(), 2)",
+        {"message": "the warden, which starts and ends processes, failed 4 times in a row", "code": 4},
+    ),
+}
+
+
+@pytest.mark.parametrize("case", WITHOUT_A_WARDEN)
+def test_a_run_ends_when_no_new_warden_can_begin(tmp_path, case):
+    """S16: after its warden was killed. It was started again for ever."""
+    then, message = WITHOUT_A_WARDEN[case]
+    assert program(tmp_path, AFTER_A_KILL.replace("THEN", then)) == message
+
+
+def test_a_run_goes_on_with_a_new_warden(tmp_path):
+    """The same without a shortage."""
+    found = program(tmp_path, AFTER_A_KILL.replace("THEN", "pass"))
+    assert found["counts"]["success"] == 2

@@ -20,10 +20,10 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from joblot.core.model import Attempt, Outcome
-from joblot.errors import JoblotError
+from joblot.errors import JoblotError, StateError
 from joblot.executors import command, processes, warden
 from joblot.executors.mask import Mask
-from joblot.executors.shortage import Shortage
+from joblot.executors.shortage import PAUSE_S, Shortage
 from joblot.executors.spool import collect_orphan, link_log, path_of, remove_early_log
 from joblot.executors.worker import HASH_OUTPUTS, SPIN_BELOW_S, Spin, Worker
 from joblot.executors.worker_handle import BrokenFrameError, WorkerHandle, crash_outcome
@@ -78,6 +78,7 @@ class LocalExecutor:
         self._memory = _memory_limits(context)
         """Memory limits in bytes, by the number of the job; of jobs that have one."""
         self._shortage = Shortage(context.warn)
+        self._failed_wardens = 0
         self._max_fds = processes.max_descriptors() - warden.RESERVE
         self._waiting: deque[Attempt] = deque()
         self._workers: dict[int, WorkerHandle] = {}
@@ -172,7 +173,7 @@ class LocalExecutor:
             worker.close()
         self._workers.clear()
         processes.send(self._warden_pid, signal.SIGCONT)
-        if not processes.reap(self._warden_pid, _END_S):
+        if processes.reap(self._warden_pid, _END_S) is None:
             self._end_warden()
         if self._was_subreaper >= 0:
             warden.set_subreaper(self._was_subreaper)
@@ -200,6 +201,7 @@ class LocalExecutor:
             self.slots, self._builder.base, self._logs, context.max_log, self._mask, work
         )
         self._look_at = time.monotonic() + _SLOW_S
+        self._heard = False
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, _SEND_TIMEOUT)
         self._poll.register(self._socket, select.POLLIN)
 
@@ -229,12 +231,15 @@ class LocalExecutor:
         """The warden was killed, or stands still: kill what it had started, report what ran as lost, start a new one."""
         self._poll.unregister(self._socket)
         self._socket.close()
-        self._end_warden()
+        code = os.waitstatus_to_exitcode(self._end_warden())
+        self._failed_wardens += code > 0
+        # One that has failed before it said a word has started nothing.
+        report = self._report_lost if code <= 0 or self._heard else self._give_back
         for running in self._commands.values():
             if self._mask and running.line.result_path:
                 with suppress(OSError):
                     os.unlink(running.line.result_path)
-            self._report_lost(running.attempt)
+            report(running.attempt)
         self._commands.clear()
         for worker in list(self._workers.values()):
             self._read_worker(worker)
@@ -245,16 +250,39 @@ class LocalExecutor:
             self._remove_worker(worker)
         self._buffer.clear()
         self._out.clear()
-        self._start_warden()
+        self._start_another_warden(code)
 
-    def _end_warden(self) -> None:
+    def _start_another_warden(self, code: int) -> None:
+        """Start one after the one that ended with this exit code, after a pause if that was for lack of room.
+
+        Raises:
+            StateError: it happens again and again.
+        """
+        if self._failed_wardens > _MAX_EARLY_DEATHS and code not in warden.TEMPORARY_ERRORS:
+            raise StateError(
+                f"the warden, which starts and ends processes, failed {self._failed_wardens} times in a row"
+            )
+        refused = system_error(code) if code in warden.TEMPORARY_ERRORS else None
+        while True:
+            if refused is not None:
+                self._shortage.add(refused, nothing_runs=True)
+                time.sleep(PAUSE_S)
+            try:
+                return self._start_warden()
+            except OSError as error:
+                if error.errno not in warden.TEMPORARY_ERRORS:
+                    raise
+                refused = error
+
+    def _end_warden(self) -> int:
         """Kill it, should it live, and what it has started. One that is frozen ends when it is thawed, before it does anything else, and is not waited for."""
         processes.send(self._warden_pid, signal.SIGKILL)
-        processes.reap(self._warden_pid, _LOOK_S)
+        status = processes.reap(self._warden_pid, _LOOK_S) or 0
         processes.sweep(self._context.cookie, lambda: [pid for pid in self._adopted() if processes.is_alive(pid)])
         for pid in self._adopted():
             processes.reap(pid, _LOOK_S)
         self._ping_at = self._answer_by = math.inf
+        return status
 
     def _adopted(self) -> list[int]:
         """The children of the dead warden. What the program that embeds us starts stays in its session, which the warden has left."""
@@ -467,6 +495,7 @@ class LocalExecutor:
         if not data:
             self._warden_lost()
             return
+        self._heard, self._failed_wardens = True, 0
         self._buffer += data
         # The commonest first; a message that it does not know is of no importance to it.
         for message in warden.unframe(self._buffer):

@@ -309,19 +309,20 @@ def await_end(pid: int, limit_s: float) -> bool:
     return ended
 
 
-def reap(pid: int, limit_s: float) -> bool:
-    """Wait for the end of a child, and reap it; whether it has ended."""
+def reap(pid: int, limit_s: float) -> int | None:
+    """Wait for the end of a child, and reap it. Returns its wait status, 0 where somebody else has that, or None: it goes on."""
     until = time.monotonic() + limit_s
     while True:
         ended = await_end(pid, max(0.0, until - time.monotonic()))
         try:
             # A process that a debugger holds has ended, but is its parent's to reap only when the debugger lets go.
-            if os.waitpid(pid, os.WNOHANG)[0] or ended:
-                return True
+            reaped, status = os.waitpid(pid, os.WNOHANG)
+            if reaped or ended:
+                return status
         except ChildProcessError:  # the program that embeds us has reaped it, or ignores the ends of its children
-            return True
+            return 0
         if time.monotonic() >= until:
-            return False
+            return None
         time.sleep(_PAUSE_S)
 
 
