@@ -31,6 +31,7 @@ from joblot.config.calls import GENERATE, RUN, CallReader, read_arguments
 from joblot.core.model import Config, JobSpec
 from joblot.core.plan import Plan, expand
 from joblot.errors import ConfigError, Diagnostic, UsageError
+from joblot.garbage import collection_paused
 from joblot.runner.launch import resume_run, start_run
 from joblot.runner.options import Options
 
@@ -299,19 +300,20 @@ def run(
     if report is not None:
         asked["written"] = (*asked.get("written", ()), report)
     chosen = Options(**asked)
-    if isinstance(batch, Batch):
-        config = batch.config()
-    elif isinstance(batch, Config):
-        config = batch
-        if not config.source:  # no file says that it is right
-            from joblot.config.load import refuse_unreadable
+    with collection_paused():
+        if isinstance(batch, Batch):
+            config = batch.config()
+        elif isinstance(batch, Config):
+            config = batch
+            if not config.source:  # no file says that it is right
+                from joblot.config.load import refuse_unreadable
 
-            refuse_unreadable(config)
-    else:
-        config = load_with_warnings(
-            path, vars=variables, strict=chosen.strict, skip_unknown_actions=chosen.skip_unknown_actions
-        )[0]
-    plan = expand(config)
+                refuse_unreadable(config)
+        else:
+            config = load_with_warnings(
+                path, vars=variables, strict=chosen.strict, skip_unknown_actions=chosen.skip_unknown_actions
+            )[0]
+        plan = expand(config)
     if resume is not None:
         made = resume_run(resume, chosen, observers=observers, plan=plan)
     else:

@@ -42,7 +42,7 @@ _YOUNG_WHOLE_S_NS: Final = 2_000_000_000
 _SECOND: Final = 1_000_000_000
 _ASIDE: Final = 6
 """The folders from where an attempt's outputs are moved up to the state folder: the attempt's own, its job's, `partial`, the run's, `runs`, the state folder."""
-_PART: Final = re.compile(r"\.(joblot-.+|.+\.[0-9a-f]+)\.part", re.DOTALL)
+_PART: Final = r"(?s)\.(joblot-.+|.+\.[0-9a-f]+)\.part"
 """Names of joblot's own temporary files: nothing takes them for content."""
 FOUND_FILE: Final = "found.jsonl"
 """In a run's folder: what attempts found under the names of their outputs.
@@ -111,7 +111,7 @@ def _below(roots: list[str], left_out: frozenset[str]) -> Iterator[tuple[str, st
         empty = True
         for entry in entries:
             name, path = entry.name, f"{folder}/{entry.name}"
-            if path in left_out or name == STATE_NAME or (name[0] == "." and _PART.fullmatch(name)):
+            if path in left_out or name == STATE_NAME or (name[0] == "." and re.fullmatch(_PART, name)):
                 continue
             empty = False
             try:

@@ -6,9 +6,9 @@ import re
 from typing import Final
 
 _DURATION_UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-_DURATION_PART: Final = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d)")
-_DURATION: Final = re.compile(r"(?:[0-9]+(?:\.[0-9]+)?(?:ms|s|m|h|d))+")
-_SIZE: Final = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([kmgt]?i?b?)", re.IGNORECASE)
+_DURATION_PART: Final = r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d)"
+_DURATION: Final = r"(?:[0-9]+(?:\.[0-9]+)?(?:ms|s|m|h|d))+"
+_SIZE: Final = r"(?i)([0-9]+(?:\.[0-9]+)?)\s*([kmgt]?i?b?)"
 _SIZE_UNITS: Final = {
     "": 1, "b": 1,
     "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12,
@@ -34,8 +34,10 @@ def parse_duration(text: str | float) -> float:
         stripped = text.strip()
         if re.fullmatch(r"[0-9]+(\.[0-9]+)?", stripped):
             seconds = float(stripped)
-        elif _DURATION.fullmatch(stripped):
-            seconds = sum(float(number) * _DURATION_UNITS[unit] for number, unit in _DURATION_PART.findall(stripped))
+        elif re.fullmatch(_DURATION, stripped):
+            seconds = sum(
+                float(number) * _DURATION_UNITS[unit] for number, unit in re.findall(_DURATION_PART, stripped)
+            )
         else:
             raise ValueError(f"`{text}` is not a duration: write seconds, or `90s`, `5m`, `1h30m`, `250ms`")
     if not 0 <= seconds <= MAX_SECONDS:
@@ -54,7 +56,7 @@ def parse_size(text: str | int) -> int:
     if isinstance(text, int):
         number = text
     else:
-        match = _SIZE.fullmatch(text.strip())
+        match = re.fullmatch(_SIZE, text.strip())
         if match is None or match[2].lower() not in _SIZE_UNITS:
             raise ValueError(f"`{text}` is not a size: write bytes, or `512MB`, `2GiB`")
         number = int(min(float(match[1]) * _SIZE_UNITS[match[2].lower()], MAX_BYTES + 1))

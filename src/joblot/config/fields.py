@@ -108,12 +108,13 @@ def text(_: Sink, value: Any, __: Keys) -> str:
     return value
 
 
-odd_path: Final = re.compile(r"[*?(]|://").search
-"""Finds what a path may hold that needs a second look."""
-_SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
-_FORM: Final = re.compile(
-    r"(temp|temporary|protected|directory|ancient|touch|pipe|expand|remote|glob|glob_wildcards)\((.*)\)"
-)
+_SCHEME: Final = r"[A-Za-z][A-Za-z0-9+.-]*://"
+_FORM: Final = r"(temp|temporary|protected|directory|ancient|touch|pipe|expand|remote|glob|glob_wildcards)\((.*)\)"
+
+
+def odd_path(path: str) -> bool:
+    """Whether a path needs a second look: it may be a pattern, an address, or another program's form."""
+    return "*" in path or "?" in path or "(" in path or "://" in path
 
 
 def filled_text(sink: Sink, value: Any, keys: Keys) -> str:
@@ -307,10 +308,10 @@ def command(sink: Sink, value: Any, keys: Keys) -> str | list[str]:
 def _plain_path(sink: Sink, value: Any, keys: Keys) -> str:
     found = filled_text(sink, value, keys)
     if odd_path(found):
-        if scheme := _SCHEME.match(found):
+        if scheme := re.match(_SCHEME, found):
             hint = "have a job fetch or send it, and name the file on this machine"
             raise Mismatch(f"must be a path, and `{scheme[0]}` is an address", hint=hint, code="value")
-        if form := _FORM.fullmatch(found):
+        if form := re.fullmatch(_FORM, found):
             raise Mismatch(
                 f"must be a path: `{form[1]}(...)` is a form of another program",
                 hint=f"write `{form[2]}`",

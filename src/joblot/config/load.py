@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import gc
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
@@ -19,6 +17,7 @@ from joblot.core.model import Config, Signature
 from joblot.core.plan import encoded
 from joblot.digest import blake2b
 from joblot.errors import ConfigError, Diagnostic
+from joblot.garbage import collection_paused
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -66,7 +65,7 @@ def load(
         spare_variables=spare_vars,
         commands=commands,
     )
-    with _collection_paused():
+    with collection_paused():
         document = parse(decode_text(content, shown), shown, format_of(path))
         source = os.path.abspath(shown)  # noqa: PTH100 - links stay as they are: paths are relative to where the user sees the file
         _refuse_odd_path(source, shown)
@@ -100,7 +99,7 @@ def load_text(
         content = text.encode()
     except UnicodeEncodeError as error:
         raise ConfigError([Diagnostic("file", f"not UTF-8 text: `{file}` (character {error.start})")]) from None
-    with _collection_paused():
+    with collection_paused():
         document = parse(text.removeprefix("\ufeff"), file, format)
         stem = os.path.splitext(os.path.basename(file))[0] or "batch"  # noqa: PTH119, PTH122
         digest = _digest(content)
@@ -151,15 +150,3 @@ def _refuse_odd_path(path: str, shown: str) -> None:
 
 def _digest(content: bytes) -> str:
     return blake2b(content, digest_size=32).hexdigest()
-
-
-@contextmanager
-def _collection_paused() -> Iterator[None]:
-    """A large batch is nothing but new objects that stay: looking for garbage among them again and again doubles the time."""
-    was_on = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_on:
-            gc.enable()

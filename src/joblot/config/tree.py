@@ -33,8 +33,8 @@ Positions = dict[Keys, tuple[Position, Position]]
 """Of each value found: the position of its key, and its own. The same for an item of a list."""
 
 # Two patterns: one class that reaches from controls to surrogates takes `re` seven times as long to compile.
-_CONTROL: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
-_SURROGATE: Final = re.compile("[\ud800-\udfff]")
+_CONTROL: Final = "[\x00-\x08\x0b-\x1f\x7f-\x9f]"
+_SURROGATE: Final = "[\ud800-\udfff]"
 
 
 class Problem(Struct, frozen=True):
@@ -171,7 +171,7 @@ def inspect(value: Any, keys: Keys, problems: list[Problem]) -> None:
 
 def _unfit_character(text: str) -> str:
     """A character that no text of a batch may hold; empty when there is none."""
-    found = None if text.isprintable() else _CONTROL.search(text) or _SURROGATE.search(text)
+    found = None if text.isprintable() else re.search(_CONTROL, text) or re.search(_SURROGATE, text)
     return found[0] if found else ""
 
 

@@ -15,7 +15,7 @@ from typing import Any, Final
 import msgspec
 
 from joblot.core.model import DEFERRABLE, VARYING, FanOut, JobSpec
-from joblot.core.names import LONGEST_NAME
+from joblot.core.names import LONGEST_NAME, is_plain_word
 from joblot.core.references import (
     LATER,
     LITERAL,
@@ -40,8 +40,7 @@ _TYPED: Final = frozenset({"params", "given"})
 """The fields whose values keep their types."""
 _RESERVED: Final = ("con", "prn", "aux", "nul", "com", "lpt")
 """How the names that Windows reserves begin."""
-_PLAIN_WORD: Final = re.compile(r"[A-Za-z0-9_-]+", re.ASCII).fullmatch
-_NOT_IN_NAMES: Final = re.compile(r"[^A-Za-z0-9._-]+|\.(?=\.)")
+_NOT_IN_NAMES: Final = r"[^A-Za-z0-9._-]+|\.(?=\.)"
 _HASH_LENGTH: Final = 8
 
 
@@ -302,13 +301,13 @@ def named(name: str, item: Item) -> str:
 def word(value: Any) -> str:
     """A value as a part of a name: what a name cannot hold becomes `-`, accents are dropped; never empty."""
     text = as_text(value)
-    if _PLAIN_WORD(text):
+    if is_plain_word(text):
         return text
     if not text.isascii():
         from unicodedata import normalize
 
         text = "".join(char for char in normalize("NFKD", text) if char.isascii() or char.isspace())
-    text = _NOT_IN_NAMES.sub("-", text).strip("-.")
+    text = re.sub(_NOT_IN_NAMES, "-", text).strip("-.")
     return text or blake2b(as_text(value).encode("utf-8", "surrogatepass"), digest_size=_HASH_LENGTH // 2).hexdigest()
 
 

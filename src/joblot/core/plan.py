@@ -36,8 +36,8 @@ PATTERN: Final = re.compile(r"[*?\[]")
 MOST_PAIRS: Final = 50_000_000
 """So many pairs of a job and its need fit into a plan."""
 _MOST_SHOWN: Final = 20
-_LATER_IN: Final = re.compile(rf"\$\{{\{{\s*({'|'.join(sorted(LATER))})\b")
-_RESULT_OF: Final = re.compile(r"\$\{\{\s*jobs\.([A-Za-z0-9][A-Za-z0-9._-]*)")
+_LATER_IN: Final = rf"\$\{{\{{\s*({'|'.join(sorted(LATER))})\b"
+_RESULT_OF: Final = r"\$\{\{\s*jobs\.([A-Za-z0-9][A-Za-z0-9._-]*)"
 
 
 class Plan:
@@ -216,7 +216,7 @@ class Plan:
         """The names of the jobs whose results stand in the texts of a declaration, whether there are such jobs or not."""
         source = spec.fan_out.source if spec.fan_out is not None else ""
         text = msgspec.json.encode([spec.input, spec.params, spec.run, spec.env, source]).decode()
-        pairs = (split_result(dotted.split("."), self._numbers.__contains__) for dotted in _RESULT_OF.findall(text))
+        pairs = (split_result(dotted.split("."), self._numbers.__contains__) for dotted in re.findall(_RESULT_OF, text))
         return [pair[0] for pair in pairs if pair is not None]
 
     @cached_property
@@ -367,7 +367,7 @@ def _of_items(spec: JobSpec, columns: Columns) -> JobSpec:
 def _is_deferred(spec: JobSpec) -> bool:
     """Whether something but the item is filled in when a job starts."""
     text = msgspec.json.encode([spec.input, spec.params, spec.run, spec.env]).decode()
-    return bool(_LATER_IN.search(text))
+    return bool(re.search(_LATER_IN, text))
 
 
 def _unknown_results(plan: Plan, spec: JobSpec, unsure: Sequence[str]) -> list[Diagnostic]:

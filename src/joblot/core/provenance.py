@@ -72,8 +72,6 @@ class Change(Struct, frozen=True):
 
 _encode = msgspec.json.Encoder().encode
 _sorted = msgspec.json.Encoder(order="deterministic").encode
-_decode_parts = msgspec.json.Decoder(Parts).decode
-_decode_files = msgspec.json.Decoder(Files).decode
 
 
 def encoded(parts: Parts | Files) -> bytes:
@@ -87,7 +85,7 @@ def decoded_files(stored: bytes) -> Files:
     Raises:
         msgspec.MsgspecError: it is something else.
     """
-    return _decode_files(stored)
+    return msgspec.json.decode(stored, type=Files)
 
 
 def parts_of(
@@ -138,10 +136,10 @@ def changes(old: bytes, new: bytes) -> list[Change]:
     if old == new:
         return []
     try:
-        before = _decode_parts(old)
+        before = msgspec.json.decode(old, type=Parts)
     except (msgspec.MsgspecError, UnicodeDecodeError):
         return [Change("what was kept of it cannot be read")]
-    after = _decode_parts(new)
+    after = msgspec.json.decode(new, type=Parts)
     return [
         change
         for name in Parts.__struct_fields__

@@ -38,7 +38,7 @@ class ReadyQueues:
         self._queues: dict[Key, Queue] = {}
         self._groups: dict[int, Queue] = {}
         """The ready jobs that can be run together, by group."""
-        self._keys: dict[int, Key] = {}
+        self.keys: dict[int, Key] = {}
         """The keys of the jobs that are not ordinary."""
         self._plan = plan
         self._expected_memory = fusing.with_group_maximum(expected_memory)
@@ -60,19 +60,19 @@ class ReadyQueues:
                     continue
             if job in expected_memory:
                 demand = tuple(sorted({**dict(key[1]), "memory": float(expected_memory[job])}.items()))
-                self._keys[job] = (key[0], demand)
+                self.keys[job] = (key[0], demand)
             elif fusing.group_of(job) >= 0:
-                self._keys[job] = (key[0], key[1] or ONE_SLOT)
+                self.keys[job] = (key[0], key[1] or ONE_SLOT)
             elif key != _ORDINARY:
-                self._keys[job] = key
+                self.keys[job] = key
 
     def demand(self, job: int) -> Demand:
         """What the job holds while it runs: what it declares, the memory that it is expected to need, and a slot if it can be fused."""
-        return self._keys[job][1] if job in self._keys else PLAIN
+        return self.keys[job][1] if job in self.keys else PLAIN
 
     def put(self, job: int) -> None:
         """A job has become ready."""
-        key = self._keys.get(job, _ORDINARY)
+        key = self.keys.get(job, _ORDINARY)
         queue = self._queues.get(key)
         if queue is None:
             queue = self._queues[key] = OrderedDict()
@@ -84,7 +84,7 @@ class ReadyQueues:
 
     def leave(self, job: int) -> None:
         """A job is no longer ready."""
-        del self._queues[self._keys.get(job, _ORDINARY)][job]
+        del self._queues[self.keys.get(job, _ORDINARY)][job]
         if self._fuses:
             group = self._fusing.group_of(job)
             if group >= 0:

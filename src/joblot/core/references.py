@@ -22,10 +22,8 @@ LATER: Final = frozenset({"run", "jobs"})
 OF_ITEM: Final = frozenset({"matrix", "item"})
 """The roots whose values differ from job to job of a fan-out."""
 
-_INSIDE: Final = re.compile(
-    r"""\s*(?:(?P<literal>"\$\{\{")|(?P<name>[A-Za-z_][\w-]*(?:\.[\w-]+|\[\d+\])*))\s*\}\}""", re.ASCII
-)
-_INDEX: Final = re.compile(r"\[(\d+)\]")
+_INSIDE: Final = r"""\s*(?:(?P<literal>"\$\{\{")|(?P<name>[A-Za-z_][\w-]*(?:\.[\w-]+|\[\d+\])*))\s*\}\}"""
+_INDEX: Final = r"\[(\d+)\]"
 
 
 class TemplateError(ValueError):
@@ -46,7 +44,8 @@ class Reference(Struct, frozen=True):
     @property
     def parts(self) -> list[str]:
         """The names between the dots; `[0]` counts as `.0`."""
-        return _INDEX.sub(r".\1", self.text).split(".")
+        text = re.sub(_INDEX, r".\1", self.text) if "[" in self.text else self.text
+        return text.split(".")
 
     @property
     def root(self) -> str:
@@ -66,7 +65,7 @@ def split(text: str) -> list[Piece]:
     pieces: list[Piece] = []
     at = 0
     while (start := text.find(OPENING, at)) >= 0:
-        match = _INSIDE.match(text, start + len(OPENING))
+        match = re.compile(_INSIDE, re.ASCII).match(text, start + len(OPENING))
         if match is None:
             raise _malformed(text, start)
         literal = text[at:start] + (OPENING if match["literal"] else "")

@@ -54,7 +54,7 @@ from joblot.core.model import (
     Outcome,
 )
 from joblot.core.ready import Picked, ReadyQueues
-from joblot.core.resources import Resources
+from joblot.core.resources import PLAIN, Resources
 from joblot.core.retry import retry_delay
 
 if TYPE_CHECKING:
@@ -658,10 +658,10 @@ class RunState:
         if before == READY:
             self.ready.leave(job)
         elif before == RUNNING and (not self._sharing or self.bundles.leave(job)):
-            self.resources.give_back(self.ready.demand(job))
+            self.resources.give_back(self.ready.demand(job) if self.ready.keys else PLAIN)
         if state == RUNNING:
             if not self._sharing or self.bundles.leads(job):
-                self.resources.take(self.ready.demand(job))
+                self.resources.take(self.ready.demand(job) if self.ready.keys else PLAIN)
         elif state == READY:
             self.ready.put(job)
             if job in self._checkable and job not in self.plan.growing:

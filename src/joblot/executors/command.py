@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from joblot.executors.mask import Mask
     from joblot.executors.protocol import RunContext
 
-_NO_SHELL_NEEDED: Final = re.compile(r"[A-Za-z0-9_@%+:,./ -][A-Za-z0-9_@%+=:,./ -]*")
+_NO_SHELL_NEEDED: Final = r"[A-Za-z0-9_@%+:,./ -][A-Za-z0-9_@%+=:,./ -]*"
 """Commands of these characters mean the same to a shell and to `execve`, unless they begin with one of the words below."""
 _SHELL_WORDS: Final = frozenset({
     ".", ":", "alias", "bg", "break", "case", "cd", "command", "continue", "do", "done", "elif", "else", "esac", "eval", "exec", "exit",
@@ -162,7 +162,7 @@ def argv_of(command: str | list[str]) -> list[str]:
     """
     if isinstance(command, list):
         return command
-    if _NO_SHELL_NEEDED.fullmatch(command):
+    if re.fullmatch(_NO_SHELL_NEEDED, command):
         split = command.split()
         if split and "=" not in split[0] and split[0] not in _SHELL_WORDS:
             return split
@@ -181,7 +181,7 @@ def filled_argv(text: str, given: Mapping[str, Any], taken: Iterable[bytes] = ()
     if not script.places:
         return argv_of("".join(script.pieces))
     plain = "x".join(script.pieces)
-    if _NO_SHELL_NEEDED.fullmatch(plain) and "=" not in plain.split(maxsplit=1)[0]:
+    if re.fullmatch(_NO_SHELL_NEEDED, plain) and "=" not in plain.split(maxsplit=1)[0]:
         words = script.split(given)
         if words and words[0] and words[0] not in _SHELL_WORDS:
             return words
@@ -289,14 +289,14 @@ def read_result(path: str) -> bytes:
     return _result_of(data.decode("utf-8", "replace").removeprefix("\ufeff").strip(" \t\r\n"))
 
 
-_ONE_VALUE: Final = re.compile(r'[\[{"].*|-?[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?|true|false|null', re.DOTALL)
+_ONE_VALUE: Final = r'(?s:[\[{"].*)|-?[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?|true|false|null'
 """Text that is meant as JSON, whether it is right or not."""
 
 
 def _result_of(text: str) -> bytes:
     if not text:
         return b""
-    if _ONE_VALUE.fullmatch(text):
+    if re.fullmatch(_ONE_VALUE, text):
         try:
             value = msgspec.json.decode(text)
         except msgspec.MsgspecError as error:

@@ -14,13 +14,14 @@ import threading
 import time
 from collections import deque
 from contextlib import suppress
+from contextvars import copy_context
 from typing import TYPE_CHECKING, Any, Final, Self, TextIO
 
 from joblot.core.model import Attempt, Outcome
 from joblot.errors import JoblotError
 from joblot.executors import command, processes
 from joblot.executors.perform import Performer
-from joblot.executors.process_state import ProcessState, in_own_context
+from joblot.executors.process_state import ProcessState, long_attempt_s, set_streams
 from joblot.executors.randomness import Kept
 from joblot.executors.spool import Spool, link_log
 
@@ -58,6 +59,7 @@ class InlineExecutor:
         self._redirection: _Redirection | None = None
         self._threaded = threading.current_thread() is not threading.main_thread()
         """Whether the state of the process is the program's business, which goes on beside this thread."""
+        self._long_s = long_attempt_s()
         self._process_state: ProcessState | None = None
         """As attempts find it: with what joblot has set since."""
         self._callers: ProcessState | None = None if self._threaded or context.observed else ProcessState()
@@ -138,6 +140,7 @@ class InlineExecutor:
             state = self._process_state
             if state is None and not self._threaded:
                 state = self._process_state = ProcessState()
+            context = copy_context if state is None or not state.has_decimals else state.context
             while queue:
                 attempt = queue[0]
                 spec = plan.declarations[attempt.job]
@@ -145,23 +148,26 @@ class InlineExecutor:
                     break
                 queue.popleft()
                 if attempt.bundle_number and queue and queue[0].bundle_number == attempt.bundle_number:
-                    in_own_context(self._work_bundle, attempt, spec.timeout_s, output)
+                    context().run(self._work_bundle, attempt, spec.timeout_s, output)
                     break
                 if spec.timeout_s is None:
-                    outcome = in_own_context(perform, attempt)
+                    outcome = context().run(perform, attempt)
                 else:
                     with _Alarm(spec.timeout_s) as alarm:
-                        outcome = in_own_context(perform, attempt)
+                        outcome = context().run(perform, attempt)
                     alarm.apply_timeout(outcome)
+                is_long = outcome.wall_s >= self._long_s
+                if is_long or (sys.stdin, sys.stdout, sys.stderr) != output.streams:
+                    output.put_back()
                 if state is not None:
-                    state.restore_streams()
-                    if outcome.wall_s < _SHORT_S:
-                        state.restore_usual()
-                    else:
+                    if is_long:
                         _restore(state)
-                output.collect(plan.name(attempt.job), attempt.number)
+                    else:
+                        state.restore_usual()
+                if output.has_printed():
+                    output.collect(plan.name(attempt.job), attempt.number)
                 ended.append(outcome)
-                if outcome.kind != "ok" or outcome.began + outcome.wall_s >= until:
+                if outcome.kind != "ok" or outcome.began + outcome.wall_s >= until:  # type: ignore[operator]
                     break
             if state is not None and self._context.observed:
                 _restore(state)  # what the program's code changes until the next slice is no attempt's doing
@@ -195,6 +201,7 @@ class InlineExecutor:
             for outcome in outcomes:
                 if outcome.shared:
                     alarm.apply_timeout(outcome)
+        output.put_back()
         if self._process_state is not None:
             _restore(self._process_state)
         names = [(self._context.plan.name(attempt.job), attempt.number) for attempt in attempts]
@@ -246,7 +253,6 @@ class InlineExecutor:
 
 
 def _restore(state: ProcessState) -> None:
-    state.restore_streams()
     state.restore()
     state.restore_timers()
     state.restore_costly()
@@ -392,27 +398,49 @@ class _Redirection:
     def __init__(self, spool: Spool | None) -> None:
         self._spool = spool
         self._saved_fds = [os.dup(1), os.dup(2)] if spool is not None else []
-        self._own_streams = [_stream(fd) for fd in (1, 2)] if spool is not None else []
-        self._saved_streams: list[Any] = []
+        self._saved_streams: tuple[Any, Any, Any] = (None, None, None)
+        self._outputs = self._open()
+        self.streams: tuple[Any, Any, Any] = (None, None, None)
+        """The standard streams that attempts find."""
+
+    def _open(self) -> list[TextIO]:
+        return [_stream(fd) for fd in (1, 2)] if self._spool is not None else []
 
     def __enter__(self) -> Self:
+        self.streams = self._saved_streams = (sys.stdin, sys.stdout, sys.stderr)
         if self._spool is not None:
             _flush()
-            self._saved_streams = [sys.stdout, sys.stderr]
-            sys.stdout, sys.stderr = self._own_streams
             self._point_at_spool()
+            self.streams = sys.stdin, sys.stdout, sys.stderr = sys.stdin, self._outputs[0], self._outputs[1]
         return self
+
+    def put_back(self) -> None:
+        """Set the streams and descriptors of an attempt, whatever the one before has put there."""
+        if self._spool is not None:
+            self._point_at_spool()
+        set_streams(self.streams)
+
+    def has_printed(self) -> bool:
+        """Whether there is something to collect."""
+        if self._spool is None:
+            return False
+        out, error = self._outputs
+        try:
+            out.flush()
+            error.flush()
+        except (OSError, ValueError):  # nobody reads it, or the attempt has closed it: no failure of this attempt
+            self._outputs = self._open()
+            self.streams = sys.stdin, sys.stdout, sys.stderr = sys.stdin, self._outputs[0], self._outputs[1]
+        return self._spool.has_grown()
 
     def collect(self, job: str, number: int) -> bool:
         """Make what an attempt has printed its log; whether it has printed anything."""
-        if self._spool is None:
+        if not self.has_printed():
             return False
-        self._point_at_spool()  # before anything is opened, which would be given the number of what the action has closed
-        _flush()
-        printed = self._spool.collect(job, number)
-        if printed:
-            self._point_at_spool()
-        return printed
+        assert self._spool is not None
+        self._spool.collect(job, number)
+        self._point_at_spool()
+        return True
 
     def _point_at_spool(self) -> None:
         assert self._spool is not None
@@ -421,7 +449,7 @@ class _Redirection:
 
     def __exit__(self, *_: object) -> None:
         if self._spool is not None:
-            sys.stdout, sys.stderr = self._saved_streams
+            sys.stdin, sys.stdout, sys.stderr = self._saved_streams
             for fd, saved_fd in enumerate(self._saved_fds, 1):
                 os.dup2(saved_fd, fd)
 

@@ -56,13 +56,13 @@ class Performer:
         self._actions: dict[Any, Action] = {}
         self._env = dict(context.plan.config.env)
         self._pid = os.getpid()
-        self._seeds = Seeds(context.run_id, context.plan.config.seed)
+        self._seeds = Seeds(context.run_id, context.plan.config.seed, context.plan.name)
 
     def perform(self, attempt: Attempt) -> Outcome:
         """Run the attempt to its end."""
         outcome = Outcome(attempt.job, attempt.number, "ok", monotonic())
         before = process_time()
-        self._seeds.sow(self._plan.name(attempt.job), attempt.number)
+        self._seeds.sow(attempt.job, attempt.number)
         try:
             result = self._call(attempt, outcome)
             if os.getpid() != self._pid:  # the action forked, and this is the child
@@ -86,7 +86,7 @@ class Performer:
         Each outcome is reported as soon as it is known, but for the last one: that is returned, because the call may go on after it.
         """
         call = _FusedCall(self, attempts, report)
-        self._seeds.sow(self._plan.name(attempts[0].job), attempts[0].number)
+        self._seeds.sow(attempts[0].job, attempts[0].number)
         try:
             call.run()
             if os.getpid() != self._pid:

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from joblot.executors import processes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from contextvars import Context
     from types import ModuleType
 
 _FAULTS: Final = ("SIGILL", "SIGTRAP", "SIGBUS", "SIGFPE", "SIGKILL", "SIGSEGV", "SIGSTKFLT", "SIGSTOP", "SIGSYS")
@@ -36,6 +36,7 @@ _LIMITS: Final = tuple(getattr(resource, name) for name in dir(resource) if name
 _TIMERS: Final = (signal.ITIMER_REAL, signal.ITIMER_VIRTUAL, signal.ITIMER_PROF)
 _TRACKER_S: Final = 1.0
 """How long the tracker of `multiprocessing` may take to delete shared memory that an attempt has left."""
+_SHORTEST_S: Final = 0.001
 _ORDINARY_LEVEL: Final = 30
 """The level of the root logger of a process that has not set one."""
 
@@ -45,7 +46,8 @@ class ProcessState:
 
     def __init__(self) -> None:
         self._environ = os.environ
-        self._variables = dict(_raw(os.environ))
+        # The mapping behind the mapping: comparing it does not decode every name and value, and nothing public is as fast.
+        self._variables: dict[bytes, bytes] = dict(os.environ._data)  # type: ignore[attr-defined]  # noqa: SLF001
         self._zone = time.tzname
         self._umask = os.umask(0o077)
         os.umask(self._umask)
@@ -61,10 +63,19 @@ class ProcessState:
         self._modules = len(sys.modules)
         self._locale = _locale.setlocale(_locale.LC_ALL)
         self._logging = _logging_of(sys.modules.get("logging"))
+        # The context of decimals, where the process has one, is an object that a copied context has too.
+        self.has_decimals = any(variable.name == "decimal_context" for variable in copy_context())
         self._temporary = _temporary()
         self._interpreter = _interpreter()
         self._timers = [any(signal.getitimer(timer)) for timer in _TIMERS]
         self._costly = _costly_state()
+
+    def context(self) -> Context:
+        """A context for one attempt: variables that it sets, and what it does to the context of decimals, are seen by itself only."""
+        context = copy_context()
+        if self.has_decimals:
+            context.run(_copy_decimals)
+        return context
 
     def restore(self) -> None:
         """Restore everything but what `restore_costly` does. Takes two or three microseconds when nothing has changed."""
@@ -88,7 +99,7 @@ class ProcessState:
 
     def restore_usual(self) -> None:
         """Restore what is changed most: environment, time zone, folder, mask of new files and import path. Takes a microsecond."""
-        if os.environ is not self._environ or _raw(os.environ) != self._variables:
+        if os.environ is not self._environ or self._environ._data != self._variables:  # type: ignore[attr-defined]  # noqa: SLF001
             self._restore_environment()
         if time.tzname is not self._zone:  # `tzset` makes a new one each time
             self._restore_zone()
@@ -124,14 +135,12 @@ class ProcessState:
             return False
         return True
 
-    def restore_streams(self) -> bool:
-        """Restore the standard streams; whether they are open. What is in those that were put in their place is written first."""
-        streams = sys.stdin, sys.stdout, sys.stderr
-        if streams != self._streams:
-            sys.stdin, sys.stdout, sys.stderr = self._streams
-            for stream in streams[1:]:
-                with suppress(Exception):  # whatever the action has put there
-                    stream.flush()
+    def restore_streams(self) -> None:
+        """Restore the standard streams."""
+        set_streams(self._streams)
+
+    def has_streams(self) -> bool:
+        """Whether the standard streams are still open."""
         try:
             return not (sys.stdin.closed or sys.stdout.closed or sys.stderr.closed)
         except (AttributeError, ValueError):  # none, or taken from below
@@ -151,10 +160,10 @@ class ProcessState:
 
     def _restore_environment(self) -> None:
         os.environ = self._environ  # noqa: B003 - it is the process's own mapping
-        for name in [name for name in _raw(os.environ) if name not in self._variables]:
+        for name in [name for name in os.environb if name not in self._variables]:
             del os.environb[name]
         for name, value in self._variables.items():
-            if _raw(os.environ).get(name) != value:
+            if os.environb.get(name) != value:
                 os.environb[name] = value
 
     def _restore_zone(self) -> None:
@@ -192,14 +201,28 @@ class ProcessState:
         logging.disable(disabled)
 
 
-def in_own_context(function: Callable[..., Any], *arguments: Any) -> Any:
-    """Call a function so that the context variables which it sets, and what it does to the context of decimals, are seen by itself only."""
-    return copy_context().run(_with_own_decimals, function, arguments)
+def set_streams(streams: tuple[Any, Any, Any]) -> None:
+    """Set the standard streams. What is in others that an attempt has put there is written first: it is the attempt's."""
+    found = sys.stdin, sys.stdout, sys.stderr
+    if found != streams:
+        sys.stdin, sys.stdout, sys.stderr = streams
+        for stream in found[1:]:
+            with suppress(Exception):  # whatever it is
+                stream.flush()
 
 
-def _with_own_decimals(function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
-    setcontext(getcontext().copy())  # a copied context has the same object
-    return function(*arguments)
+def _copy_decimals() -> None:
+    setcontext(getcontext().copy())
+
+
+def long_attempt_s() -> float:
+    """How long an attempt takes, at least, after which the costly state is compared: forty times as long as that takes, or a millisecond."""
+    took = []
+    for _ in range(3):
+        began = time.perf_counter()
+        _costly_state()
+        took.append(time.perf_counter() - began)
+    return max(_SHORTEST_S, 40 * min(took))
 
 
 def end_resource_tracker() -> None:
@@ -234,11 +257,6 @@ def forget_children() -> None:
 
 def _tracker() -> Any:
     return getattr(sys.modules.get("multiprocessing.resource_tracker"), "_resource_tracker", None)
-
-
-def _raw(environ: Any) -> dict[bytes, bytes]:
-    """The mapping behind `os.environ`: comparing it does not decode every name and value."""
-    return cast("dict[bytes, bytes]", environ._data)  # noqa: SLF001 - nothing public is as fast
 
 
 def _temporary() -> str | None:

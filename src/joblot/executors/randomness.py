@@ -21,22 +21,23 @@ _NUMPY: Final = "numpy.random"
 class Seeds:
     """The seeds of one run: of the batch's `seed` and the job only, or, without one, of the run, the job and the attempt."""
 
-    def __init__(self, run_id: str, seed: int | None) -> None:
+    def __init__(self, run_id: str, seed: int | None, name: Callable[[int], str]) -> None:
         self._run_id = run_id
         self._seed = seed
+        self._name = name
         self._last = b""
         self._watch = _WhenImported(_NUMPY, self._again)
         if seed is not None:
             import random  # noqa: F401 - so that the first attempt of a worker draws what the second one would
 
-    def sow(self, job: str, attempt: int) -> None:
+    def sow(self, job: int, attempt: int) -> None:
         """Seed what is loaded for an attempt."""
         if self._seed is None:
             if "random" not in sys.modules and _NUMPY not in sys.modules:
                 return
-            self._last = _digest(f"{self._run_id}\0{job}\0{attempt}")
+            self._last = _digest(f"{self._run_id}\0{self._name(job)}\0{attempt}")
         else:
-            self._last = _digest(f"{self._seed}\0{job}")
+            self._last = _digest(f"{self._seed}\0{self._name(job)}")
             if _NUMPY not in sys.modules and self._watch not in sys.meta_path:
                 sys.meta_path.insert(
                     0, self._watch

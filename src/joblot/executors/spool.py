@@ -11,6 +11,7 @@ then by the warden or the inline executor, gives back the disk space in between 
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import sys
 from typing import TYPE_CHECKING, Final
@@ -58,6 +59,9 @@ class Spool:
             make_private_folder(self._path.parent)
             self._path.unlink(missing_ok=True)
             self.fd = os.open(self._path, flags, 0o600)
+            if self.fd < 3:  # an attempt has closed a standard descriptor, and that number is to be the log's
+                low, self.fd = self.fd, fcntl.fcntl(self.fd, fcntl.F_DUPFD_CLOEXEC, 3)
+                os.close(low)
         except OSError as error:
             if error.errno in (errno.EMFILE, errno.ENFILE):
                 raise
@@ -72,6 +76,10 @@ class Spool:
                 self._early_log = final
             except OSError:
                 pass  # it gets its name at the end, if at all
+
+    def has_grown(self) -> bool:
+        """Whether something was printed since the last time that it was collected."""
+        return os.lseek(self.fd, 0, os.SEEK_END) > 0
 
     def collect(self, job: str, number: int) -> bool:
         """Make the file the log of an attempt that has ended, if it printed anything. Returns whether `fd` is a new file."""

@@ -26,7 +26,12 @@ import msgspec
 from joblot.core.model import Attempt, Outcome
 from joblot.executors import processes
 from joblot.executors.perform import Performer, Stopped
-from joblot.executors.process_state import ProcessState, end_resource_tracker, forget_children, in_own_context
+from joblot.executors.process_state import (
+    ProcessState,
+    end_resource_tracker,
+    forget_children,
+    long_attempt_s,
+)
 from joblot.executors.spool import Spool, link_log
 from joblot.files import write_all
 from joblot.outputs import Hashes
@@ -39,8 +44,6 @@ if TYPE_CHECKING:
 TO_WORKER: Final = struct.Struct(">IB")
 _GROWTH: Final = 16 * 2**20
 """Bytes that an attempt may grow the process by before its peak is reset for the next one."""
-_LONG_S: Final = 0.001
-"""After attempts that took this long, the state that is costly to compare is restored as well."""
 HASH_OUTPUTS: Final = "hash_outputs"
 """In the values of what is no attempt: a command has ended, and its outputs are to be hashed."""
 FROM_WORKER: Final = struct.Struct(">I")
@@ -120,6 +123,7 @@ class Worker:
         signal.signal(signal.SIGTERM, self._terminated)
         os.register_at_fork(after_in_child=_reset_signals)
         self._process_state = ProcessState()
+        self._long_s = long_attempt_s()
 
     def _terminated(self, _number: int, _frame: FrameType | None) -> None:
         self._stopping = True
@@ -161,13 +165,13 @@ class Worker:
         self._process_state.restore()
         try:
             self._set_busy()
-            outcome = in_own_context(self._performer.perform, attempt)
+            outcome = self._process_state.context().run(self._performer.perform, attempt)
             self._busy = False
         except Stopped:  # raised after the action had returned
             self._busy = False
             outcome = Outcome(attempt.job, attempt.number, "cancelled")
         self._clean_up()
-        if outcome.wall_s >= _LONG_S and not self._process_state.restore_costly():
+        if outcome.wall_s >= self._long_s and not self._process_state.restore_costly():
             self._stopping = True
         if self._spool is not None:
             self._spool.collect(self._context.plan.name(attempt.job), attempt.number)
@@ -189,7 +193,7 @@ class Worker:
         last: Outcome | None = None
         try:
             self._set_busy()
-            last = in_own_context(self._performer.perform_bundle, attempts, self._report)
+            last = self._process_state.context().run(self._performer.perform_bundle, attempts, self._report)
             self._busy = False
         except Stopped:  # raised outside the action: the end of this process reports what was not sent
             self._busy = False
@@ -246,7 +250,8 @@ class Worker:
         """End what an attempt has started: timers, children, threads."""
         os.dup2(self._null, 0)
         self._point_streams()  # before anything is opened, which would be given the number of what the attempt has closed
-        if not self._process_state.restore_streams():
+        self._process_state.restore_streams()
+        if not self._process_state.has_streams():
             self._stopping = True
         for stream in (sys.stdout, sys.stderr):
             try:

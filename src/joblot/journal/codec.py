@@ -7,6 +7,7 @@ most flipped bits inside a value, so this one is ours.
 from __future__ import annotations
 
 import struct
+from functools import cache
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -22,8 +23,13 @@ CHAIN_START: Final = bytes(16)
 NOT_JSON: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 """What reading stored JSON raises that is not what was written."""
 _encoder: Final = msgspec.json.Encoder()
-_decoder: Final = msgspec.json.Decoder(list[AnyEvent])
 _HEAD: Final = struct.Struct(">qd")
+
+
+@cache
+def _decoder() -> msgspec.json.Decoder[list[AnyEvent]]:
+    """Made when it is needed: it takes a millisecond, and most runs read nothing."""
+    return msgspec.json.Decoder(list[AnyEvent])
 
 
 def encode_events(events: Sequence[AnyEvent]) -> bytes:
@@ -50,7 +56,7 @@ def verified(rows: Iterable[tuple[int, float, bytes, bytes]], *, what: str) -> I
                 hint="`joblot recover` makes it again from the run's own `events.jsonl`; everything before that event is sound",
             )
         try:
-            events = _decoder.decode(body)
+            events = _decoder().decode(body)
         except NOT_JSON as error:
             raise JournalDamagedError(
                 f"{what} holds an event that this version cannot read: {error}",

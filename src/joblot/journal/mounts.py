@@ -17,7 +17,7 @@ _NETWORK: Final = frozenset(
 _LOCAL_FUSE: Final = frozenset(
     {"fuse.ext2", "fuse.ext4", "fuse.fuse-overlayfs", "fuse.mergerfs", "fuse.ntfs", "fuseblk"}
 )
-_OCTAL: Final = re.compile(r"\\([0-7]{3})")
+_OCTAL: Final = r"\\([0-7]{3})"
 
 
 def network_type(path: Path, mounts: Path = MOUNTS) -> str:
@@ -40,7 +40,9 @@ def _type_of(path: str, mounts: Path) -> str:
         before, _, after = line.partition(" - ")
         fields = before.split(" ")
         if len(fields) > 4 and after:
-            point = _OCTAL.sub(lambda match: chr(int(match[1], 8)), fields[4])
+            point = fields[4]
+            if "\\" in point:
+                point = re.sub(_OCTAL, lambda match: chr(int(match[1], 8)), point)
             if len(point) >= len(best) and (path == point or path.startswith(point.rstrip("/") + "/")):
                 best, kind = point, after.split(" ")[0]
     return kind

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 from joblot.core import events as ev
 from joblot.core.model import Attempt, Outcome
 from joblot.errors import JoblotError, JournalWriteError
+from joblot.garbage import pause_collection, resume_collection
 from joblot.reports.view import LiveView
 from joblot.runner.values import Values
 
@@ -167,7 +168,9 @@ class Engine:
         return self._arrived(timeout)
 
     def _arrived(self, timeout: float) -> list[Outcome]:
+        resume_collection()  # attempts may run in there
         outcomes = self._executor.wait(timeout)
+        pause_collection()
         zero = self._zero
         for outcome in outcomes:
             if self._watch is not None:

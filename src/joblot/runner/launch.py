@@ -26,6 +26,7 @@ from joblot.core.selection import Selection, leave_out
 from joblot.errors import ConfigError, Diagnostic, StateError, UsageError, did_you_mean
 from joblot.executors.protocol import RunContext
 from joblot.files import read_own, reason_of, remove_own_folder, replace_file
+from joblot.garbage import collection_paused
 from joblot.journal.codec import NOT_JSON
 from joblot.journal.stored_plan import runnable_plan, sound_plan, stored_config
 from joblot.outputs import Hashes, OutputWatch
@@ -322,6 +323,7 @@ class _Driver:
             )
             time.sleep(_ELSEWHERE_S)
 
+    @collection_paused()
     def _drive(
         self,
         state: RunState,
@@ -503,6 +505,7 @@ class _Driver:
         if self._folder is not None:
             self._folder.close()
 
+    @collection_paused()
     def _state(self) -> RunState:
         config, options = self._plan.config, self._options
         caps: dict[str, float] = dict(self._plan.limits)
