@@ -111,7 +111,7 @@ for n in range(40):
 finish(batch, workers=20, state="state")
 """
     found = program(open_folder, AS_NOBODY.format(count=8) + text)
-    assert found["counts"]["success"] == 20
+    assert found["counts"]["success"] == 40
     assert found["warnings"] == [NO_PROCESS]
 
 
