@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     )
     from joblot.files import atomic_write, reason_of
     from joblot.reports.report import JobReport, Report
-    from joblot.reports.runlogger import RunLogger
     from joblot.runner.options import Options
+    from joblot.runner.runlogger import RunLogger
 
 _HOMES = {
     "ACTIONS": "actions.registry",
@@ -47,7 +47,7 @@ _HOMES = {
     "Options": "runner.options",
     "Report": "reports.report",
     "RunHeldError": "errors",
-    "RunLogger": "reports.runlogger",
+    "RunLogger": "runner.runlogger",
     "StateError": "errors",
     "action": "actions.registry",
     "atomic_write": "files",

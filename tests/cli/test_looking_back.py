@@ -192,22 +192,3 @@ def test_what_a_job_waits_for_while_the_run_goes_on(joblot):
         ["b: waiting", "  ready: waits for a free slot and for db: 1"],
         ["c: waiting", "  waits for 2 of 2 needs: a, b"],
     ]
-
-
-def test_a_run_of_a_run_logger_is_a_run_too(joblot):
-    """R52: what `RunLogger` recorded is listed and shown."""
-    import sys
-
-    joblot.write(
-        "program.py",
-        "from joblot import RunLogger\nfrom joblot.journal.folder import StateFolder\n"
-        "folder = StateFolder()\n"
-        "with RunLogger('demo-001', journal=folder.journal) as log:\n    log.log_warning('careful')\nfolder.close()\n",
-    )
-    import subprocess
-
-    subprocess.run([sys.executable, "program.py"], cwd=joblot.path, env=joblot.env, check=True, timeout=60)
-    assert "demo-001" in joblot("ls").out
-    shown = joblot("show", "demo-001")
-    assert shown.code == 0
-    assert "warning: careful" in shown.out

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from joblot.cli.options import json_option, no_color_option, run_argument, run_help, state_option
-from joblot.errors import EXIT_OK
+from joblot.errors import EXIT_OK, StateError
 
 if TYPE_CHECKING:
     from joblot.cli.output import Output
@@ -31,16 +31,23 @@ POLL_S: Final = 0.1
 @click.pass_obj
 def command(output: Output, run: str, state: str | None, *, kill: bool) -> int:
     """Leave a request in the journal and wait a few seconds for its effect."""
-    from joblot.journal.folder import StateFolder
+    from joblot.journal.folder import StateFolder, described, holder
 
     reader = StateFolder(state, read_only=True)
     try:
         info = reader.resolve(run)
         if not reader.is_held(info.run_id):
             status = reader.status(info)
-            hint = f"; `joblot resume {info.run_id}` would go on with it" if status == "interrupted" else ""
+            goes_on = status == "interrupted" and reader.journal.plan(info.run_id)  # a program's run has none
+            hint = f"; `joblot resume {info.run_id}` would go on with it" if goes_on else ""
             _report(output, info.run_id, status, f"run `{info.run_id}` is not running: {status}{hint}")
             return EXIT_OK
+        if not reader.journal.plan(info.run_id):
+            who = described(holder(reader.run_folder(info.run_id).lock) or {})
+            raise StateError(
+                f"run `{info.run_id}` is recorded by a program, which takes no requests: {who}",
+                hint="end the program: Ctrl-C and SIGTERM make its run `cancelled`",
+            )
     finally:
         reader.close()
     folder = StateFolder(state)

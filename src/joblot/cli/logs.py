@@ -55,6 +55,8 @@ def command(
             _follow(output, past, past.job(job), tail)
         elif job is not None:
             _one_job(output, past, past.job(job), attempt, tail)
+        elif past.of_program:
+            output.note(f"run `{past.id}` has no jobs: `joblot show {past.id} --events` shows what its program logged")
         else:
             _all(output, past, tail, failed=failed)
     return EXIT_OK

@@ -38,9 +38,18 @@ class Run:
         return self.folder.is_held(self.id)
 
     @cached_property
+    def _stored(self) -> bytes:
+        return sound_plan(self.folder.journal, self.id)
+
+    @property
+    def of_program(self) -> bool:
+        """Whether a program recorded it with a `RunLogger`: it has no jobs, and only the program itself goes on with it."""
+        return not self._stored
+
+    @cached_property
     def config(self) -> Config:
-        """The batch as it was when the run began; one without jobs for a run that a `RunLogger` recorded."""
-        return stored_config(sound_plan(self.folder.journal, self.id), self.id, self.info.batch)
+        """The batch as it was when the run began; one without jobs for a run of a program."""
+        return stored_config(self._stored, self.id, self.info.batch)
 
     @cached_property
     def plan(self) -> Plan:
@@ -83,6 +92,9 @@ class Run:
         """
         from joblot.errors import did_you_mean
 
+        if self.of_program:
+            hint = f"`joblot show {self.id} --events` shows what it logged"
+            raise StateError(f"run `{self.id}` has no jobs: a program recorded it", hint=hint)
         number = self.plan.find(name)
         if number is None:
             names = [self.plan.name(job) for job in range(len(self.plan))]

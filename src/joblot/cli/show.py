@@ -12,6 +12,7 @@ from joblot.errors import EXIT_OK
 if TYPE_CHECKING:
     from joblot.cli.output import Output
     from joblot.cli.runs import Run
+    from joblot.reports.report import Report
 
 
 @click.command("show", help=f"Show one run, job by job; of more than 30 jobs failures and fan-outs only.\n\n{run_help}")
@@ -59,10 +60,25 @@ def _text(run: Run) -> list[str]:
     lines.append(f"  started: {local_time(report.view.started_at)}, ended: {local_time(report.view.ended_at)}")
     if by := report.view.by:
         driver = f"process {by.get('pid')} of {by.get('user')} on {by.get('host')}, joblot {by.get('joblot')}"
-        lines.append(f"  driven by: {driver}")
-    lines += [f"  files: {run.files.path}", closing(report)]
+        lines.append(f"  {'recorded' if run.of_program else 'driven'} by: {driver}")
+    lines += [f"  files: {run.files.path}", *(_of_program(run, report) if run.of_program else [closing(report)])]
     for at, logged in list(report.view.logged)[-10:]:
         lines.append(f"  {local_time(at)} {logged.level}: {one_line(logged.message or logged.event)}")
     if report.status == "interrupted":
-        lines.append(f"nobody drives this run any more: `joblot resume {run.id}` goes on with it")
+        goes_on = "the program that recorded this run was ended before it could finish it"
+        if not run.of_program:
+            goes_on = f"nobody drives this run any more: `joblot resume {run.id}` goes on with it"
+        lines.append(goes_on)
     return lines
+
+
+def _of_program(run: Run, report: Report) -> list[str]:
+    from joblot.reports.runlog import RunLog
+    from joblot.reports.text import one_line
+    from joblot.units import format_duration
+
+    log = RunLog(run.id, keep=False).apply_all(run.records())
+    counts = {"event": log.event_count, "error": log.error_count, "warning": log.warning_count}
+    words = [f"{count} {word}{'' if count == 1 else 's'}" for word, count in counts.items() if count]
+    took = f", in {format_duration(report.duration_ms / 1000)}" if report.view.ended else ""
+    return [f"Program {one_line(report.batch)}: {report.status}", f"{', '.join(words) or 'no events'}{took}"]

@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import sys
 import time
 from contextlib import contextmanager
 from functools import cached_property
@@ -33,6 +34,7 @@ from joblot.journal.codec import NOT_JSON
 from joblot.journal.mounts import MOUNTS, network_type
 from joblot.journal.runfile import RunFile
 from joblot.journal.sqlite import EVENTS_FILE, SqliteJournal
+from joblot.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -285,7 +287,7 @@ class Hold:
         return False
 
     def attach(
-        self, journal: SqliteJournal, durability: Literal["normal", "full"], *, plan: bytes = b""
+        self, journal: SqliteJournal, durability: Literal["normal", "full", "end"], *, plan: bytes = b""
     ) -> Path | None:
         """Have the run's records written to its own file first from now on, after bringing file and database in step.
 
@@ -304,6 +306,12 @@ class Hold:
             raise StateError(f"cannot write to `{error.filename or folder.events}`: {reason_of(error)}") from None
         return aside
 
+    def abandon(self) -> None:
+        """In a forked process: the lock stays with the parent, and does not outlive it."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
     def release(self) -> None:
         """Let go of the run."""
         if self._fd >= 0:
@@ -315,6 +323,11 @@ class Hold:
 def owner() -> dict[str, Any]:
     """Who this process is: pid, host, user, and when it took hold (seconds since the epoch)."""
     return {"pid": os.getpid(), "host": os.uname().nodename, "user": _user(), "since": time.time()}
+
+
+def driver() -> dict[str, Any]:
+    """Who drives a run, as its first event says it: an `owner`, with the versions of joblot and Python."""
+    return {**owner(), "joblot": __version__, "python": ".".join(map(str, sys.version_info[:3]))}
 
 
 def holder(lock: Path) -> dict[str, Any] | None:

@@ -270,11 +270,16 @@ class _Run:
             except OSError as error:
                 faults.append(_refused("read", self._folder.plan, error))
         fingerprint = _fingerprint(self.rows)
+        if not copies["journal"] and len(copies) == 1 and self.rows and not fingerprint:
+            copies["journal"] = b""  # a program recorded it: there was no plan
         checked = {name: _plan_fault(plan, fingerprint) for name, plan in copies.items() if isinstance(plan, bytes)}
         fitting = [name for name, fault in checked.items() if not fault]
         if fitting:
             self.plan = copies[fitting[0]]
-            self._plan_from = fitting[0] if len(fitting) == 1 and self._folder is not None else ""
+            one = (
+                len(fitting) == 1 and self._folder is not None and bool(self.plan)
+            )  # of a program's run there is no copy
+            self._plan_from = fitting[0] if one else ""
         else:
             # A copy that cannot be read may be the right one, and a person can do something about it: that is said first.
             faults += checked.values()
@@ -318,8 +323,15 @@ class _Run:
         if self._old_row is not None and whole and _is_row(self._old_row):
             return self._old_row[2:9]
         config = decode(self.plan) if self.plan else None
-        about = (config.name, config.source, count_jobs(config.jobs)) if config is not None else (self.run_id, "", 0)
+        about = (
+            (config.name, config.source, count_jobs(config.jobs)) if config is not None else (self._program(), "", 0)
+        )
         return *about, "running", self._first_at, None, "{}"
+
+    def _program(self) -> str:
+        """What the program that recorded the run is called."""
+        name = _first_event(self.rows).get("settings", {}).get("program")
+        return name if isinstance(name, str) else self.run_id
 
     def renew_file(self) -> Recovered:
         """Write the run's own file and plan where they are not what they should be, and say what was done."""
@@ -367,10 +379,12 @@ def _chained(rows: Iterable[Row]) -> list[Row]:
 
 def _fingerprint(rows: list[Row]) -> str:
     """What the plan's hash is to be, from the first event; empty when nothing says."""
+    return str(_first_event(rows).get("fingerprint", ""))
+
+
+def _first_event(rows: list[Row]) -> dict[str, Any]:
     first = next(iter(msgspec.json.decode(rows[0][2])), None) if rows else None
-    if isinstance(first, dict) and first.get("type") == "run_started":
-        return str(first.get("fingerprint", ""))
-    return ""
+    return first if isinstance(first, dict) and first.get("type") == "run_started" else {}
 
 
 def _plan_fault(plan: bytes, fingerprint: str) -> str:

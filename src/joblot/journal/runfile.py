@@ -92,16 +92,18 @@ class RunFile:
     """The file as the one process that drives the run writes it.
 
     With `durability="full"` each record is forced to disk before `write` returns; with `normal` a thread does so at most FORCE_AFTER_S
-    later. `beside` are files and folders without which the records are worth nothing: they are forced once, with the first of them.
+    later, with `end` nobody before the file is closed. `beside` are files and folders without which the records are worth nothing: they are forced once, with the first of them.
     """
 
-    def __init__(self, path: Path, *, durability: Literal["normal", "full"], beside: Sequence[Path] = ()) -> None:
+    def __init__(
+        self, path: Path, *, durability: Literal["normal", "full", "end"], beside: Sequence[Path] = ()
+    ) -> None:
         self.path = path
         self._fd = open_own(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
         self._size = os.fstat(self._fd).st_size
         self._torn = False
         self._full = durability == "full"
-        self._forcer = _Forcer(self._fd, beside)
+        self._forcer = _Forcer(self._fd, beside, at_end=durability == "end")
 
     def write(self, row: Row) -> None:
         """Append a record.
@@ -153,10 +155,11 @@ class RunFile:
 
 
 class _Forcer:
-    """Forces a file to disk at most FORCE_AFTER_S after it was written to, beside the loop."""
+    """Forces a file to disk at most FORCE_AFTER_S after it was written to, beside the loop; `at_end`: when it is closed."""
 
-    def __init__(self, fd: int, beside: Sequence[Path]) -> None:
+    def __init__(self, fd: int, beside: Sequence[Path], *, at_end: bool = False) -> None:
         self._fd = fd
+        self._at_end = at_end
         self._beside = beside
         self._behind = False
         self._closing = False
@@ -169,6 +172,8 @@ class _Forcer:
         """Something was written."""
         if not self._behind:
             self._behind = True
+            if self._at_end:
+                return
             if self._thread is None and not self._begin():
                 self.force()  # without a thread every write waits for the disk
             self._wake.set()

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import re
-import sys
 import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
@@ -547,8 +546,7 @@ class _Driver:
 
     def _run_settings(self) -> dict[str, Any]:
         """What the first event of this process says of it: who drives the run, and how."""
-        from joblot.journal.folder import owner
-        from joblot.version import __version__
+        from joblot.journal.folder import driver
 
         config, options = self._plan.config, self._options
         settings: dict[str, Any] = {
@@ -561,8 +559,7 @@ class _Driver:
         if options.force:
             settings["force"] = list(options.force)
         settings |= msgspec.to_builtins(self._selection)
-        python = ".".join(map(str, sys.version_info[:3]))
-        return {"by": {**owner(), "joblot": __version__, "python": python}, "settings": settings}
+        return {"by": driver(), "settings": settings}
 
 
 @contextmanager

@@ -1,7 +1,7 @@
 """`RunLogger`: the run log for people's own programs, written from the same events as a batch's.
 
 A logger turns calls into records and hands each to up to four readers: the run log (one JSON file, written at the end), a
-stream (a JSONL file that grows event by event), a text stream to watch, and a journal. It does not know what the program does, and it
+stream (a JSONL file that grows event by event), a text stream to watch, and the journal of a state folder. It does not know what the program does, and it
 makes no decision beyond the run's final status.
 """
 
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from types import FrameType, TracebackType
     from typing import TextIO
+
+    from joblot.journal.program import ProgramRun
 
 _RUN_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _STATUSES: Final = {"completed": "success", "failed": "failed", "cancelled": "cancelled"}
@@ -65,12 +67,15 @@ class RunLogger:
         verbose: True prints each event on stdout as it happens; a text stream prints it there.
         clock: where time comes from.
         keep: of the events of `log_item` keep each `keep`-th; None keeps all. How many were left out is logged at the end.
-        journal: a journal in which the run is recorded as well.
-        name: what a journal calls the program; by default the name of the script.
+        state: a state folder in which the run is recorded as well, event by event, for `joblot ls` and `show`; True: `JOBLOT_STATE`, else
+            `.joblot` in the working folder. It has each `run_id` once.
+        name: what the list of runs calls the program; by default the name of the script.
+        journal: a journal instead of a state folder's.
 
     Raises:
-        ValueError: `run_id` or `keep` cannot be used.
+        ValueError: `run_id` or `keep` cannot be used, or both `state` and `journal` are given.
         UsageError: `log` or `stream` cannot be written.
+        StateError: the state folder cannot be used, or has a run of that id.
     """
 
     def __init__(
@@ -82,11 +87,14 @@ class RunLogger:
         verbose: bool | TextIO = False,
         clock: Clock | None = None,
         keep: int | None = None,
-        journal: RunJournal | None = None,
+        state: str | Path | bool | None = None,
         name: str = "",
+        journal: RunJournal | None = None,
     ) -> None:
         if keep is not None and keep < 1:
             raise ValueError(f"`keep` must be at least 1, got {keep}")
+        if state and journal is not None:
+            raise ValueError("`state` and `journal` exclude each other")
         self._clock = clock or SystemClock()
         self._began = self._clock.now()
         at = self._clock.wall()
@@ -105,23 +113,32 @@ class RunLogger:
         self._items = 0
         self._left_out = 0
         self._journal = journal
+        self._recorded: ProgramRun | None = None
         self._seq = 1
         self._lock = threading.RLock()
         self._logged_exception: BaseException | None = None
         self._summary: dict[str, Any] | None = None
         self._signals = _Signals()
-        if journal is not None:
-            self._create_run(journal, name or Path(sys.argv[0]).stem or "python", at)
         self._pid = os.getpid()
-        self._record([ev.RunStarted("", 0, by={"pid": self._pid})], at)
+        by: dict[str, Any] = {"pid": self._pid}
+        program = _encodable(name or Path(sys.argv[0]).stem or "python")
+        try:
+            if state:
+                self._journal, by = self._open_state(None if state is True else state)
+            if self._journal is not None:
+                self._journal.create(self.run_id, batch=program, source="", jobs=0, plan=b"", at=at)
+            self._record([ev.RunStarted("", 0, settings={"program": program}, by=by)], at)
+        except BaseException:
+            self._close_files()
+            raise
         atexit.register(self._at_exit)
 
-    def _create_run(self, journal: RunJournal, name: str, at: float) -> None:
-        try:
-            journal.create(self.run_id, batch=name, source="", jobs=0, plan=b"", at=at)
-        except BaseException:
-            self._close_stream()
-            raise
+    def _open_state(self, state: str | Path | None) -> tuple[RunJournal, dict[str, Any]]:
+        from joblot.journal.folder import driver
+        from joblot.journal.program import ProgramRun
+
+        self._recorded = ProgramRun(state)
+        return self._recorded, driver()
 
     # --- events and the end ---------------------------------------------------------------------
 
@@ -236,9 +253,11 @@ class RunLogger:
                 # A stream or a journal that failed does not keep the log from being written, nor the run from being finished.
                 self._summary = self._sum_up()
                 atexit.unregister(self._at_exit)
-                self._close_stream()
-                if self._log_path is not None:
-                    self._log.write(self._log_path)
+                try:
+                    self._close_files()
+                finally:
+                    if self._log_path is not None:
+                        self._log.write(self._log_path)
 
     def _thinned(self) -> list[ev.AnyEvent]:
         if not self._left_out:
@@ -292,6 +311,11 @@ class RunLogger:
         if self._stream >= 0:
             os.close(self._stream)
             self._stream = -1
+
+    def _close_files(self) -> None:
+        self._close_stream()
+        if self._recorded is not None:
+            self._recorded.close()
 
     def _show(self, line: bytes) -> None:
         if self._screen is None:
