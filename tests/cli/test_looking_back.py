@@ -1,8 +1,18 @@
 """After a run: `ls`, `show`, `logs`, `explain`."""
 
 import json
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing
 
 import pytest
+
+from joblot.core.events import AttemptsStarted, RunEnded, RunStarted
+from joblot.core.limits import Limits
+from joblot.core.model import Config, JobSpec, Outcome
+from joblot.core.plan import expand
+from joblot.core.runstate import RunState
 
 BATCH = """\
 name: mixed
@@ -192,3 +202,89 @@ def test_what_a_job_waits_for_while_the_run_goes_on(joblot):
         ["b: waiting", "  ready: waits for a free slot and for db: 1"],
         ["c: waiting", "  waits for 2 of 2 needs: a, b"],
     ]
+
+
+# --- clocks -------------------------------------------------------------------------------------------
+
+JUMPS = """
+import sys, time
+
+real, ahead = time.time, [0.0]
+time.time = lambda: real() + ahead[0]  # before joblot takes it
+
+from joblot import Batch, RunLogger
+
+def jump():
+    ahead[0] += float(sys.argv[2])
+
+def fail_once():
+    jump()
+    if sys.argv[1] == "failed":
+        raise OSError("no")
+
+if sys.argv[1] == "program":
+    with RunLogger("r1", state=".joblot"):
+        jump()
+    sys.exit()
+batch = Batch("b")
+batch.add("first", fail_once)
+batch.add("then", jump, needs=["first"])
+batch.run(on="inline", run_id="r1")
+"""
+
+
+@pytest.mark.parametrize("kind", ["success", "failed", "program"])
+@pytest.mark.parametrize("seconds", [7200, -7200])
+def test_a_clock_that_is_set_while_a_run_goes_on_changes_no_duration(joblot, kind, seconds):
+    """D15: dates may be what they are; how long it took is measured, and the list says it as the report does."""
+    joblot.write("program.py", JUMPS)
+    words = [sys.executable, "program.py", kind, str(seconds)]
+    subprocess.run(words, cwd=joblot.path, env=joblot.env, check=True, timeout=60, capture_output=True)
+    (listed,) = json.loads(joblot("ls", "--json").out)
+    shown = json.loads(joblot("show", "r1", "--json").out)
+    assert listed["duration_ms"] == shown["duration_ms"] < 60_000
+    assert (listed["started_at"] < listed["ended_at"]) is (seconds > 0)
+    assert listed["ended_at"][:10] == shown["ended_at"][:10]
+    assert joblot("ls", "--longer", "1m").out == ""
+    took = joblot("ls").out.splitlines()[1].split("  ")[-2].strip()
+    assert joblot("show", "r1").out.count(f", in {took}\n") == 1
+
+
+@pytest.mark.parametrize("lost", ["events = x'00'", "events = '[]'", "at = at"])
+def test_of_a_run_whose_last_record_says_nothing_the_dates_tell_how_long_it_took(ran, lost):
+    with closing(sqlite3.connect(ran.path / ".joblot/journal.db", isolation_level=None)) as database:
+        database.execute(f"UPDATE record SET {lost} WHERE id = (SELECT max(id) FROM record)")
+        database.execute("UPDATE run SET ended_at = started_at + 3600")
+    (listed,) = json.loads(ran("ls", "--json").out)
+    assert (listed["duration_ms"] == 3_600_000) is (lost != "at = at")
+
+
+@pytest.mark.alone
+def test_a_run_that_goes_on_has_taken_what_its_process_has(joblot):
+    """A date from which the machine's clock was set back does not make it hours."""
+    joblot.write("joblot.yaml", 'jobs: [{name: a, run: "touch began; while ! test -e go; do sleep 0.05; done"}]')
+    with joblot.popen("run", "--run-id", "r1") as run:
+        joblot.wait_for("began")
+        lock = joblot.path / ".joblot/runs/r1/lock"
+        who = json.loads(lock.read_text())
+        lock.write_text(json.dumps(who | {"since": who["since"] - 7200.0}))
+        with closing(sqlite3.connect(joblot.path / ".joblot/journal.db", isolation_level=None)) as database:
+            database.execute("UPDATE run SET started_at = started_at - 7200")
+        (listed,) = json.loads(joblot("ls", "--json").out)
+        joblot.write("go", "")
+        run.communicate(timeout=60)
+    assert (listed["status"], listed["ended_at"]) == ("running", None)
+    assert listed["duration_ms"] < 60_000
+
+
+def test_a_run_that_was_resumed_took_the_time_between_and_what_was_measured():
+    """The dates tell how long nobody drove it; a clock that is set afterwards changes nothing."""
+    plan = expand(Config(name="b", folder="/b", jobs=[JobSpec(name="a", run="x")]))
+    state = RunState(plan, Limits(slots=1))
+    for event in (RunStarted(plan.fingerprint, 1), AttemptsStarted([0])):
+        state.apply(event)
+    state.resume(1000.0, 1, elapsed_s=50.0)
+    (ended,) = [
+        event for event in state.attempts_ended([Outcome(0, 2, "ok")], 1003.0, 1).events if isinstance(event, RunEnded)
+    ]
+    assert ended.wall_s == 53.0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Any, Final
 
 import click
@@ -13,6 +12,7 @@ from joblot.errors import EXIT_OK
 if TYPE_CHECKING:
     from joblot.cli.output import Output
     from joblot.journal import RunInfo
+    from joblot.journal.folder import StateFolder
 
 STATUSES: Final = ("running", "interrupted", "success", "failed", "cancelled")
 
@@ -34,8 +34,7 @@ def command(output: Output, limit: int, status: str | None, longer: float | None
     folder = StateFolder(state, read_only=True)
     try:
         runs = folder.runs(output.warn, limit=limit if status is None and longer is None else None)
-        now = time.time()
-        rows = [(info, folder.status(info), _took(info, now)) for info in runs]
+        rows = [(info, folder.status(info), _took(folder, info)) for info in runs]
     finally:
         folder.close()
     # The journal cannot choose: whether a run is interrupted shows in its lock, and how long one has taken is known only now.
@@ -49,11 +48,15 @@ def command(output: Output, limit: int, status: str | None, longer: float | None
     return EXIT_OK
 
 
-def _took(info: RunInfo, now: float) -> float | None:
-    """Seconds of wall time; of a run that was interrupted nobody knows."""
-    if info.ended_at is not None:
-        return max(0.0, info.ended_at - info.started_at)
-    return max(0.0, now - info.started_at) if info.status == "running" else None
+def _took(folder: StateFolder, info: RunInfo) -> float | None:
+    """Seconds, by clocks that nobody sets, as the report has them; of a run that was interrupted nobody knows."""
+    if info.ended_at is None:
+        return folder.elapsed_s(info)
+    from joblot.core.events import RunEnded
+
+    events = folder.journal.last_events(info.run_id)
+    measured = next((event.wall_s for event in events if isinstance(event, RunEnded)), 0.0)
+    return round(measured or max(0.0, info.ended_at - info.started_at), 3)
 
 
 def _jobs(info: RunInfo) -> int:

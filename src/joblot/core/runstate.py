@@ -181,10 +181,20 @@ class RunState:
         return self._finish(decision, now, capacity)
 
     def resume(
-        self, now: float, capacity: int, *, by: dict[str, Any] | None = None, settings: dict[str, Any] | None = None
+        self,
+        now: float,
+        capacity: int,
+        *,
+        by: dict[str, Any] | None = None,
+        settings: dict[str, Any] | None = None,
+        elapsed_s: float | None = None,
     ) -> Decision:
-        """Go on with a run whose journal was applied: attempts without an end are lost and their jobs run again."""
+        """Go on with a run whose journal was applied: attempts without an end are lost and their jobs run again.
+
+        `elapsed_s` is how long ago the run began, if that is known.
+        """
         decision = Decision([], [], [])
+        self._began = None if elapsed_s is None else now - elapsed_s
         self._emit(decision, ev.RunResumed(by or {}, settings or {}))
         self._begin(now)
         for job in range(len(self.plan)):

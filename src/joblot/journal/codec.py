@@ -37,6 +37,11 @@ def encode_events(events: Sequence[AnyEvent]) -> bytes:
     return _encoder.encode(events)
 
 
+def decode_events(body: bytes) -> list[AnyEvent]:
+    """The events of a record. Raises what `NOT_JSON` lists where they are none."""
+    return _decoder.decode(body)
+
+
 def link(previous: bytes, seq: int, at: float, body: bytes) -> bytes:
     """The hash of a record, given the hash of the record before it (16 bytes each)."""
     return blake2b(previous + _HEAD.pack(seq, at) + body, digest_size=16).digest()

@@ -212,6 +212,17 @@ class StateFolder:
         """The run's status for people: `interrupted` when no end is recorded and nobody drives it."""
         return "interrupted" if info.status == "running" and not self.is_held(info.run_id) else info.status
 
+    def elapsed_s(self, info: RunInfo) -> float | None:
+        """For how long the run has gone on; None when nobody drives it."""
+        who = holder(self.run_folder(info.run_id).lock)
+        if who is None:
+            return None
+        since, began = who.get("since"), who.get("monotonic")
+        if who.get("host") == os.uname().nodename and isinstance(since, float) and isinstance(began, float):
+            # What came before this process is known by dates alone.
+            return max(0.0, since - info.started_at) + max(0.0, time.monotonic() - began)
+        return max(0.0, time.time() - info.started_at)
+
     def runs(self, warn: Callable[[StateError], None], *, limit: int | None = None) -> list[RunInfo]:
         """The runs, newest first. Each of them that cannot be read is left out and told to `warn`."""
         runs = self.journal.runs(limit=limit)
@@ -273,7 +284,7 @@ class Hold:
             )
         try:
             os.ftruncate(self._fd, 0)
-            os.pwrite(self._fd, msgspec.json.encode(owner()), 0)
+            os.pwrite(self._fd, msgspec.json.encode({**owner(), "monotonic": time.monotonic()}), 0)
         except OSError:
             os.close(self._fd)
             raise

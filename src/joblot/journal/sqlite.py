@@ -25,7 +25,7 @@ from joblot.core.provenance import LastSuccess
 from joblot.errors import JournalDamagedError, JournalWriteError, NoRunsError, StateError
 from joblot.files import check_own_file, open_own, replace_file
 from joblot.journal import Journal, Request, RunInfo
-from joblot.journal.codec import CHAIN_START, NOT_JSON, encode_events, jsonl_line, link, verified
+from joblot.journal.codec import CHAIN_START, NOT_JSON, decode_events, encode_events, jsonl_line, link, verified
 from joblot.journal.noted import NotedSuccesses
 from joblot.journal.runfile import RunFile, read_rows
 
@@ -248,9 +248,9 @@ class SqliteJournal(Journal):
             raise self._not_written(error) from None
 
     def summarise(self, run_id: str, *, status: str, ended_at: float | None, counts: dict[str, Any]) -> None:
-        self._refuse_vanished()
         self._number(run_id)
         self._wait_for_locks(_PATIENCE_MS)
+        self._take_group()  # the list of runs reads the end of the run from the database
         self._write("summarise", (status, ended_at, msgspec.json.encode(counts).decode(), run_id))
 
     def request(self, run_id: str, kind: str, by: str, at: float) -> None:
@@ -350,6 +350,14 @@ class SqliteJournal(Journal):
         for row, _ in read_rows(self.path.parent / "runs" / run_id / EVENTS_FILE):
             if row[0] >= next_seq:
                 yield row
+
+    def last_events(self, run_id: str) -> list[AnyEvent]:
+        """What the database has as the last record; nothing where that cannot be read. The chain of hashes is not looked at."""
+        row = next(self._rows("last_record", self._range(run_id)), None)
+        try:
+            return decode_events(row[2]) if row is not None else []
+        except (*NOT_JSON, TypeError):
+            return []
 
     def plan(self, run_id: str) -> bytes:
         plan = self._value("run_plan", run_id)

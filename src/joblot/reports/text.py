@@ -87,9 +87,10 @@ def summary(report: Report) -> str:
     total = sum(counts.values())
     if not total:
         return "no jobs: nothing to do"
-    return (
-        f"{taking_part(total, len(report.jobs))}: {', '.join(parts)}, in {format_duration(report.duration_ms / 1000)}"
-    )
+    # Only its end says how long a run took.
+    going_on = any(counts[state] for state in ("running", "backing_off", "ready", "waiting"))
+    took = "" if going_on else f", in {format_duration(report.duration_ms / 1000)}"
+    return f"{taking_part(total, len(report.jobs))}: {', '.join(parts)}{took}"
 
 
 def taking_part(count: int, of: int) -> str:

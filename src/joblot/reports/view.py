@@ -136,6 +136,9 @@ class RunView:
                 began[job] = at
             attempts[job] += 1
         counts[RUNNING] += len(event.jobs)
+        if self._why:  # how an earlier attempt ended is not how the job stands
+            for job in event.jobs:
+                self._why.pop(job, None)
         if event.bundles or self._bundles:
             self._bundles_started(event)
 
@@ -167,17 +170,22 @@ class RunView:
             self._results[job] = bytes(event.result)
         if event.artifacts:
             self._artifacts[job] = event.artifacts
+        elif self._artifacts:
+            self._artifacts.pop(job, None)
         if event.outcome != "ok" or event.attempt > 1:
             self._not_plain(job, state, replace(event, result=ev.NO_RESULT))
 
     def _not_plain(self, job: int, state: int, event: ev.AttemptEnded) -> None:
-        self._history.setdefault(job, []).append(event)
-        if event.outcome == "ok":
-            self._why.pop(job, None)
-        else:
-            self._why[job] = event
-        if event.outcome == "returned":
+        if event.outcome == "returned":  # it never began: only a stop that it came back for is worth telling
             self._attempts[job] -= 1
+            self._bundles.pop(job, None)
+            if state not in FINAL:
+                self._ended[job] = nan
+                return
+        else:
+            self._history.setdefault(job, []).append(event)
+        if event.outcome != "ok":
+            self._why[job] = event
         if state == FAILED:
             self._failed[job] = None
 
@@ -352,7 +360,7 @@ class RunView:
             cpu_s=self._cpu[job],
             peak_bytes=self._peak[job],
             began_at=_known(self._began[job]),
-            ended_at=_known(self._ended[job]),
+            ended_at=None if self._states[job] == RUNNING else _known(self._ended[job]),
             result=self._results[job],
             message=why.message if why else "",
             reason=why.reason if why else "",

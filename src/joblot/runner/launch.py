@@ -292,7 +292,8 @@ class _Driver:
             journal.summarise(self._run_id, status="running", ended_at=None, counts={})
 
             def first(now: float, room: int) -> Decision:
-                return state.resume(now, room, **self._run_settings())
+                elapsed_s = max(0.0, self._clock.wall() - began_at)  # no other clock goes on between two processes
+                return state.resume(now, room, elapsed_s=elapsed_s, **self._run_settings())
 
             return self._drive(state, view, journal, executor, began_at, first)
         finally:
