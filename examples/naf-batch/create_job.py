@@ -2,5 +2,8 @@
 
 import os
 import sys
+from pathlib import Path
 
-os.execv(sys.executable, [sys.executable, "-m", "joblot", "sirene", "generate", *sys.argv[1:]])
+template = str(Path(__file__).with_name("job_template.yaml"))
+words = ["sirene", "generate", "--template", template, *sys.argv[1:]]
+os.execv(sys.executable, [sys.executable, "-m", "joblot", *words])

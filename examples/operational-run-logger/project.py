@@ -17,7 +17,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--log", type=Path, default=Path("data/run_log.json"), help="where the run log goes")
     parser.add_argument("--state", type=Path, help="state folder in which the run is kept, for `joblot ls`")
     parser.add_argument("--run-id", help="name of the run; made up when not given")
-    parser.add_argument("--verbose", action="store_true", help="show each event as it happens, on stderr")
+    parser.add_argument("--verbose", action="store_true", help="show each event as it happens")
     return parser.parse_args()
 
 
@@ -42,7 +42,7 @@ def main() -> int:
     args = arguments()
     code = 0
     try:
-        run = RunLogger(args.run_id, log=args.log, state=args.state, verbose=sys.stderr if args.verbose else False)
+        run = RunLogger(args.run_id, log=args.log, state=args.state, verbose=args.verbose)
     except (ValueError, JoblotError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -87,14 +87,27 @@ def test_items_are_the_stripped_lines_in_order_r33_r34(folder):
     ]
 
 
-def test_verbose_shows_each_event_and_leaves_stdout_to_the_summary_r44(folder):
-    """R44 D6: stdout carries JSON here, so the events go to stderr."""
+def test_verbose_shows_each_event_on_stdout_before_the_summary_r44(folder):
+    """R44 D6: as the document says it."""
     done = project(folder, *DOCUMENTED, "--verbose")
-    assert json.loads(done.stdout)["events"] == len(done.stderr.splitlines()) == 23
-    assert (
-        done.stderr.splitlines()[2].split(" ", 1)[1]
-        == 'item_processed {"index":0,"item":"rotate web server logs","length":22}'
-    )
+    lines, summary = done.stdout.splitlines()[:23], "\n".join(done.stdout.splitlines()[23:])
+    assert (json.loads(summary)["events"], done.stderr) == (23, "")
+    assert [line.split(" ")[1] for line in lines] == events_of(folder)
+    assert lines[2].split(" ", 1)[1] == 'item_processed {"index":0,"item":"rotate web server logs","length":22}'
+
+
+def test_runs_are_kept_where_joblot_lists_them_r52(folder):
+    """R52: with `--state`, also one that failed."""
+    project(folder, *DOCUMENTED, "--state", ".joblot")
+    project(folder, "--input", "nowhere.txt", "--run-id", "demo-002", "--state", ".joblot")
+    again = project(folder, *DOCUMENTED, "--state", ".joblot")
+    assert (again.returncode, again.stdout) == (2, "")
+    assert again.stderr.startswith("error: run `demo-001` exists already")
+    words = [sys.executable, "-m", "joblot", "ls", "--json"]
+    listed = json.loads(subprocess.run(words, cwd=folder, capture_output=True, check=True, timeout=60).stdout)
+    assert [(run["run_id"], run["batch"], run["status"]) for run in listed] == [
+        ("demo-002", "project", "failed"), ("demo-001", "project", "success")
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -169,11 +182,11 @@ def test_an_interrupted_run_has_its_log_r44_r47(folder, number, code):
         text=True,
     )
     with running:
-        assert "run_started" in running.stderr.readline()
+        assert "run_started" in running.stdout.readline()
         writer = os.open(folder / "pipe", os.O_WRONLY)
         running.send_signal(number)
         out, _ = running.communicate(timeout=30)
         os.close(writer)
     assert running.returncode == code
-    assert json.loads(out)["status"] == "cancelled"
+    assert json.loads(out[out.index("{\n") :])["status"] == "cancelled"
     assert events_of(folder) == ["run_started", "run_stopping", "run_finished"]

@@ -45,7 +45,9 @@ json_option = click.option(
     "--json", "as_json", is_flag=True, help="print the result as JSON, and nothing else, on standard output"
 )
 template_option = option(
-    "--template", metavar="FILE", help="the template of the job files (default: the one that comes with joblot)"
+    "--template",
+    metavar="FILE",
+    help="the template of the job files (default: `job_template.yaml`, which comes with joblot)",
 )
 profile_option = click.option(
     "--profile",
@@ -75,7 +77,7 @@ naf_option = click.option(
     "codes",
     metavar="CODE",
     multiple=True,
-    help="an activity code of any level; may be given often",
+    help="NAF code(s) of any level; may be given often",
 )
 naf_file_option = option("--naf-file", metavar="FILE", help="a file with a code at the start of each line")
 
