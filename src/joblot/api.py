@@ -29,10 +29,10 @@ from joblot.actions.registry import ACTIONS
 from joblot.actions.signature import misfits
 from joblot.config.calls import GENERATE, RUN, CallReader, read_arguments
 from joblot.core.model import Config, JobSpec
-from joblot.core.plan import Plan, expand
+from joblot.core.plan import Plan, expand, problems_of
 from joblot.errors import ConfigError, Diagnostic, UsageError
 from joblot.garbage import collection_paused
-from joblot.runner.launch import resume_run, start_run
+from joblot.runner.launch import resume_run, start_run, unknown_actions
 from joblot.runner.options import Options
 
 if TYPE_CHECKING:
@@ -153,12 +153,8 @@ class Batch:
         given = _given(_ADD, values)
         self._jobs.append(self._reader.job(len(self._jobs), name, what, given))
 
-    def _check_functions(self) -> None:
-        """Make sure that functions can be called with what their jobs give them: else other jobs would run before one failed for it.
-
-        Raises:
-            ConfigError: all that cannot.
-        """
+    def _misfits(self) -> list[Diagnostic]:
+        """Functions that cannot be called with what their jobs give them: other jobs would run before one failed for it."""
         problems = []
         for spec in self._jobs[self._checked :]:
             code = getattr(spec.function, "__code__", None)
@@ -167,26 +163,39 @@ class Batch:
             if spec.function is not None and not bare:
                 for message, hint in misfits(spec.function, spec.params, has_input=spec.input is not None):
                     problems.append(Diagnostic("params", f"job `{spec.name}`: {message}", hint=hint))
-        if problems:
-            raise ConfigError(problems)
-        self._checked = len(self._jobs)
+        if not problems:
+            self._checked = len(self._jobs)
+        return problems
 
     def config(self) -> Config:
         """The batch as the plan takes it.
 
         Raises:
             ConfigError: a job does not fit its action, which was registered after it was added; or its function cannot be called with
-                what it is given.
+                what it is given. Then also what is wrong with how the jobs hang together.
         """
-        self._reader.check_again(self._jobs)
-        self._check_functions()
+        return self._config(unknown=())
+
+    def _config(self, unknown: Iterable[Diagnostic]) -> Config:
+        errors = self._reader.check_again(self._jobs)
+        if others := [*self._misfits(), *unknown]:
+            errors.append(ConfigError(others))
         made = self._reader.settings
         if (self.name, self.folder) != (made.name, Path(made.folder)):  # they were set anew
-            other = CallReader(
-                {"name": self.name, "folder": self.folder}, lookup=ACTIONS.signature, names=ACTIONS.names
-            )
-            made = replace(made, name=other.settings.name, folder=other.settings.folder)
-        return replace(made, jobs=list(self._jobs))
+            try:
+                other = CallReader(
+                    {"name": self.name, "folder": self.folder}, lookup=ACTIONS.signature, names=ACTIONS.names
+                )
+                made = replace(made, name=other.settings.name, folder=other.settings.folder)
+            except ConfigError as error:
+                errors.append(error)
+        config = replace(made, jobs=list(self._jobs))
+        if errors:
+            ties = problems_of(config)
+            if len(errors) == 1 and not ties:
+                raise errors[0]
+            raise ConfigError([*(one for error in errors for one in error.diagnostics), *ties])
+        return config
 
     def plan(self) -> Plan:
         """The expanded plan.
@@ -302,7 +311,7 @@ def run(
     chosen = Options(**asked)
     with collection_paused():
         if isinstance(batch, Batch):
-            config = batch.config()
+            config = batch._config(() if chosen.skip_unknown_actions else unknown_actions(batch.jobs))  # noqa: SLF001 - of this module
         elif isinstance(batch, Config):
             config = batch
             if not config.source:  # no file says that it is right

@@ -132,8 +132,9 @@ class CallReader(JobReader):
         spec, job = self._plain_function(index, name, what, given), {}
         if spec is None:
             job = self._as_job(("jobs", index), name, what, given)
-            if not self._unfit:
-                spec = (None if self.problems else self._quick(index, job)) or self._careful(index, job)
+            if self._unfit:  # the other arguments are read all the same
+                job = table.without_odd(job, (problem.keys[2:] for problem in self._unfit))
+            spec = (None if self.problems or self._unfit else self._quick(index, job)) or self._careful(index, job)
         if self.problems or self._unfit:
             problems, self.problems, self._unfit = [*self._unfit, *self.problems], [], []
             if spec is None or any(problem.severity == "error" for problem in problems):
@@ -145,20 +146,19 @@ class CallReader(JobReader):
             self._unchecked[index] = job
         return spec
 
-    def check_again(self, jobs: list[JobSpec]) -> None:
-        """Read those jobs again whose actions became known after them, in place.
-
-        Raises:
-            ConfigError: one of them is wrong.
-        """
+    def check_again(self, jobs: list[JobSpec]) -> list[ConfigError]:
+        """Read those jobs again whose actions became known after them, in place; for each of them that is wrong an error."""
+        found = []
         for index, job in list(self._unchecked.items()):
             if self._signature(job["action"]) is not None:
                 spec = self._careful(index, job)
                 problems, self.problems = self.problems, []
                 if spec is None:
-                    raise _refusal(problems, f"job `{job['name']}`")
+                    found.append(_refusal(problems, f"job `{job['name']}`"))
+                    continue
                 jobs[index] = spec
                 del self._unchecked[index]
+        return found
 
     def _plain_function(self, index: int, name: Any, what: Any, given: Mapping[str, Any]) -> JobSpec | None:
         """The job, when it is of the kind that most are: a function, with nothing but needs and parameters, and none of them odd."""
@@ -208,6 +208,9 @@ class CallReader(JobReader):
 
     def _inspect(self, job: dict[str, Any], keys: Keys) -> None:
         super()._inspect({name: value for name, value in job.items() if name not in WAYS}, keys)
+
+    def _has_errors(self, before: int) -> bool:
+        return bool(self._unfit) or super()._has_errors(before)
 
     def _right_before(self, action: Any, source: Any, params: Any) -> bool:
         if not callable(action):

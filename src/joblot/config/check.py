@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, Any, Final
 
 from msgspec.structs import replace
 
-from joblot.config.fields import BATCH, MISSING, Mismatch, is_variable_name, mapping, read_fields, whole
+from joblot.config.fields import (
+    BATCH,
+    MISSING,
+    Mismatch,
+    is_variable_name,
+    mapping,
+    read_fields,
+    whole,
+    without_odd,
+)
 from joblot.config.jobs import CONSEQUENCE, JobReader, LoadOptions
 from joblot.config.tree import Keys, Problem, describe, inspect
 from joblot.core.model import Config
@@ -22,6 +31,8 @@ if TYPE_CHECKING:
     from joblot.config.source import ParsedText
 
 _CONFIG_NAMES: Final = {"timeout": "timeout_s"}
+_MOST: Final = 10**9
+"""The largest limit."""
 _APART: Final = ("vars", "limits", "imports", "defaults", "jobs")
 """Fields that are read one by one, because others depend on them."""
 
@@ -41,7 +52,7 @@ def check(
         problems = [replace(problem, severity="error") for problem in problems]
     errors = [problem for problem in problems if problem.severity == "error"]
     if errors:
-        raise ConfigError(reader.with_broken_ties(reader.diagnostics(errors)))
+        raise ConfigError(reader.with_broken_ties(reader.diagnostics(errors), config))
     assert config is not None, "BUG: no problem and no batch"
     return config, reader.diagnostics(problems) if problems else []
 
@@ -73,12 +84,16 @@ class BatchReader:
 
         return without_secrets(found, self.secrets)
 
-    def with_broken_ties(self, found: list[Diagnostic]) -> list[Diagnostic]:
-        """Also what is wrong with how the jobs hang together, as far as that can be known of a batch that is wrong elsewhere."""
-        if self._sketch is None:
+    def with_broken_ties(self, found: list[Diagnostic], config: Config | None) -> list[Diagnostic]:
+        """Also what is wrong with how the jobs hang together, as far as that can be known of a batch that is wrong elsewhere.
+
+        `config` is what was read of a batch of which only the text is wrong, such as a key that stands twice.
+        """
+        sketch = self._sketch if config is None else (config, [])
+        if sketch is None:
             return found
-        told = {one.code for one in found} & {"duplicate_name"}  # names were compared when they were read
-        more = [one for one in problems_of(*self._sketch) if one.code not in told]
+        told = {_of_job(one) for one in found if one.code == "duplicate_name"}  # compared when they were read
+        more = [one for one in problems_of(*sketch) if one.code != "duplicate_name" or _of_job(one) not in told]
         return sorted([*found, *more], key=lambda one: (one.line, one.column)) if more else found
 
     def read(self, source: str, digest: str, default_name: str) -> Config | None:
@@ -91,12 +106,19 @@ class BatchReader:
             else:
                 self.sink.add("type", f"a batch must be a mapping, not {describe(data)}", ())
             return None
+        return self._read(self._sound(data), source, digest, default_name)
+
+    def _sound(self, data: dict[str, Any]) -> dict[str, Any]:
+        """The fields, without what no batch may hold, which is noted."""
+        odd: list[Problem] = []
         for name, value in data.items():
             if name != "jobs":
-                inspect({name: value}, (), self.problems)
-        if self.problems:
-            return None
-        return self._read(data, source, digest, default_name)
+                inspect({name: value}, (), odd)
+        self.problems.extend(odd)
+        if not odd:
+            return data
+        fit = {name: value for name, value in data.items() if name.isprintable()}
+        return without_odd(fit, (problem.keys for problem in odd if problem.keys))
 
     def _read(self, data: dict[str, Any], source: str, digest: str, default_name: str) -> Config | None:
         top = self._top(data, default_name)
@@ -124,17 +146,19 @@ class BatchReader:
     def _top(self, data: dict[str, Any], default_name: str) -> dict[str, Any]:
         """The batch's own fields; fills the scope as it goes: secrets, variables, environment, name."""
         secrets = self.sink.fill(data.get("secrets"), ("secrets",), self.sink.known)
+        if secrets is MISSING:  # what can be read of them is not to be shown, whatever else is wrong
+            secrets = self.document.data["secrets"]
         listed = secrets if isinstance(secrets, list) else [secrets]
         if known := [item for item in listed if isinstance(item, str)]:
             from joblot.config.secrets import environments_of, secrets_of
 
-            self.secrets = secrets_of(known, environments_of(data))
+            self.secrets = secrets_of(known, environments_of(self.document.data))
             reader = JobReader(self.document, self.options, self.scope, secrets=self.secrets)
             reader.problems = self.problems
             self.sink = reader
         declared = self.sink.fill(data.get("vars"), ("vars",), self.sink.known)
         if declared is MISSING:
-            self.scope["vars"] = dict.fromkeys(data["vars"], MISSING) if isinstance(data["vars"], dict) else {}
+            self.scope["vars"] = self._unread("vars")
         elif declared is None and not self.options.variables:
             self.scope["vars"] = {}
         else:
@@ -149,8 +173,8 @@ class BatchReader:
         found: dict[str, Any] = {}
         for name in ("env", "name"):  # before all others, which may refer to them
             found.update(self._field(name, data))
-            if name == "env" and "env" in found:
-                self.scope["env"] = {**os.environ, **found["env"]}
+            if name == "env" and "env" in data:
+                self.scope["env"] = {**os.environ, **self._unread("env"), **found.get("env", {})}
         found.setdefault("name", default_name)
         self.scope["batch"]["name"] = found["name"]
         for name in data:
@@ -159,6 +183,11 @@ class BatchReader:
         if "limits" in data:
             found["limits"] = self.sink.fill(data["limits"], ("limits",), self.sink.known)
         return found
+
+    def _unread(self, name: str) -> dict[str, Any]:
+        """What a mapping that could not be read would give names to: who refers to one of them need not be wrong."""
+        written = self.document.data.get(name)
+        return dict.fromkeys(written, MISSING) if isinstance(written, dict) else {}
 
     def _field(self, name: str, data: dict[str, Any]) -> dict[str, Any]:
         """One field of the batch, read; empty when it is not there or not right."""
@@ -170,7 +199,7 @@ class BatchReader:
     def _limits(self, value: Any) -> dict[str, int]:
         keys: Keys = ("limits",)
         if value is MISSING:
-            return {}
+            return dict.fromkeys(self._unread("limits"), _MOST)
         try:
             given = mapping(value)
         except Mismatch as error:
@@ -185,9 +214,8 @@ class BatchReader:
                 hint = "a resource is named with letters, digits, `_` and `-`"
                 self.sink.add("name", f"`{shorten(name)}` cannot be a limit", (*keys, name), hint=hint, at_key=True)
             elif not name.startswith("x-"):
-                read = self.sink.read(whole(1, 10**9), item, (*keys, name))
-                if read is not MISSING:
-                    limits[name] = read
+                read = self.sink.read(whole(1, _MOST), item, (*keys, name))
+                limits[name] = _MOST if read is MISSING else read  # who asks for it need not be wrong
         return limits
 
     def _imports(self, data: dict[str, Any]) -> tuple[str, ...]:
@@ -216,3 +244,8 @@ class BatchReader:
             self.sink.add("type", f"`jobs` must be a list, not {describe(jobs)}", ("jobs",), hint=hint)
             return []
         return jobs
+
+
+def _of_job(problem: Diagnostic) -> str:
+    """The name that a message begins with."""
+    return problem.message.partition("`")[2].partition("`")[0]

@@ -27,6 +27,24 @@ MISSING: Final = object()
 """Stands for a field that was not read, because something is wrong with it."""
 
 
+_BY_ENTRY: Final = frozenset({"env", "limits", "resources", "retry", "vars"})
+"""Fields that are read entry by entry."""
+
+
+def without_odd(given: dict[str, Any], odd: Iterable[Keys]) -> dict[str, Any]:
+    """The fields of a mapping, `MISSING` in the place of what stands at these keys or holds it: the others can be read all the same."""
+    sound = dict(given)
+    for name, *inner in odd:
+        value = sound.get(name)  # type: ignore[arg-type]  # the keys of a mapping are texts
+        if inner and isinstance(value, dict) and name in _BY_ENTRY:
+            sound[name] = {**value, inner[0]: MISSING}
+        elif inner and isinstance(value, dict) and name == "defaults":
+            sound[name] = without_odd(value, [tuple(inner)])
+        else:
+            sound[name] = MISSING  # type: ignore[index]
+    return sound
+
+
 class Mismatch(Exception):  # noqa: N818 - always caught by `Sink.read`, which makes a problem of it
     """A value that a reader refuses; `message` goes on from the field's name."""
 
@@ -51,7 +69,9 @@ class Sink:
         self.since = 0  # where in `problems` those of the mapping at hand begin
 
     def read(self, reader: Reader, value: Any, keys: Keys) -> Any:
-        """What the reader makes of the value, or `MISSING`."""
+        """What the reader makes of the value, or `MISSING`; of what is missing nothing is said."""
+        if value is MISSING:
+            return MISSING
         try:
             return reader(self, value, keys)
         except Mismatch as error:

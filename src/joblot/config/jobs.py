@@ -28,6 +28,7 @@ from joblot.config.fields import (
     odd_path,
     read_fields,
     size,
+    without_odd,
 )
 from joblot.config.params import fit_params
 from joblot.config.tree import MAX_INT, MAX_TEXT, PLAIN, Keys, Problem, describe, inspect, path_text
@@ -132,6 +133,12 @@ class JobReader(Sink):
         self._way = ""
         self._fan: FanOut | None = None
         """How the job at hand stands for many, if it does."""
+        self._partly: dict[str, Any] = {}
+        """The fields of the job that was read last, as far as their references are known."""
+        self._patterns: set[str] = set()
+        """What stands for the names of jobs whose items are wrong."""
+        self._fan_is_wrong = False
+        """Whether it stands for many of which nothing is known, because that is wrong."""
         self._given: dict[str, Any] = {}
         """What the references of its command stand for."""
         self._base: dict[str, Any] = {}
@@ -224,6 +231,8 @@ class JobReader(Sink):
         return Deferred(reference)
 
     def _no_item_here(self, reference: Reference) -> TemplateError:
+        if self._fan_is_wrong:
+            return ConsequenceError()
         if self._fan is None:
             hint = (
                 f"it has its meaning in a job with {'`foreach`' if reference.root == 'item' else '`matrix` or `zip`'}"
@@ -242,6 +251,8 @@ class JobReader(Sink):
     def read_defaults(self, value: Any) -> None:
         """Take what `defaults` sets for all jobs that follow."""
         keys: Keys = ("defaults",)
+        if value is MISSING:
+            return
         try:
             given = mapping(value)
         except Mismatch as error:
@@ -280,20 +291,33 @@ class JobReader(Sink):
         return specs
 
     def _stand_in(self, index: int, job: Any) -> JobSpec | None:
-        """Name, needs and outputs of a job that is wrong elsewhere; None when its name or its items are not known either."""
+        """Name, needs and outputs of a job that is wrong elsewhere; None when its name is not known either.
+
+        Of a job whose items are wrong, or whose name has references, nobody knows which names its jobs have: a pattern stands for them.
+        """
         name = job.get("name") if isinstance(job, dict) else None
-        if not isinstance(name, str) or not is_job_name(name) or any(way in job for way in WAYS):
-            self.unsure.append(name.partition(OPENING)[0] if isinstance(name, str) else "")
-            return None
-        if self._first.get(name.lower(), index) != index:
+        wanted = name if isinstance(name, str) else ""
+        many = bool(wanted) and any(way in job for way in WAYS)
+        if many or not is_job_name(wanted):
+            start = wanted.partition(OPENING)[0]
+            self.unsure.append(start)
+            if not many or not is_job_name(start or "x"):
+                return None
+            wanted = f"{start}*"
+        if self._first.get(wanted.lower(), index) != index or (many and wanted in self._patterns):
             return None  # the first of that name stands for both
+        self._patterns |= {wanted} if many else set()
 
         def texts(field: str) -> tuple[str, ...]:
-            given = job.get(field)
-            listed = given if isinstance(given, list) else [given]
+            given = self._partly.get(field, job.get(field))
+            listed = [
+                item.text if isinstance(item, RawScalar) else item
+                for item in (given if isinstance(given, list) else [given])
+            ]
             return tuple(item for item in listed if isinstance(item, str) and item and OPENING not in item)
 
-        return JobSpec(name=name, run="", needs=texts("needs"), outputs=texts("outputs"), place=self._place(index))
+        outputs = () if many else texts("outputs")
+        return JobSpec(name=wanted, run="", needs=texts("needs"), outputs=outputs, place=self._place(index))
 
     def _place(self, index: int) -> FilePosition | None:
         return FilePosition(self._file, *self._positions[index]) if index < len(self._positions) else None
@@ -414,18 +438,16 @@ class JobReader(Sink):
     def _careful(self, index: int, job: Any) -> JobSpec | None:
         """The job, or None when something is wrong with it."""
         keys: Keys = ("jobs", index)
+        self._partly = {}
         before = self.since = len(self.problems)
         if not isinstance(job, dict):
             self.add("type", f"`jobs[{index}]` must be a mapping, not {describe(job)}", keys)
             return None
-        self._inspect(job, keys)
-        if len(self.problems) != before:
-            return None  # reading on could fail for the same reasons
+        job = self._sound(job, keys)
         self._way, self._fan = self._fan_out(job, keys)
-        if self._has_errors(before):
-            self._fan = None
-            return None
+        self._fan_is_wrong = self._fan is None and any(way in job for way in WAYS)
         filled, deferred = self._filled(job, keys)
+        self._partly = filled
         shown = filled.get("name", job.get("name"))
         owner = f"job `{shorten(shown)}`" if isinstance(shown, str) else "the job" if self.typed else f"`jobs[{index}]`"
         if self._fan is not None and isinstance(filled.get("name"), str):
@@ -433,7 +455,7 @@ class JobReader(Sink):
         fields = read_fields(self, self._table, filled, keys, owner)
         if self._fan is not None:
             fields["name"] = job.get("name") if filled is job else shown
-        else:
+        elif not self._fan_is_wrong or "name" not in job:
             self._check_name(fields.get("name"), job, index, keys)
         fields["params"] = self._params(fields, job, index, owner)
         if self._fan is not None:
@@ -461,6 +483,16 @@ class JobReader(Sink):
             self._note_name(name, index)
         elif "name" not in job:
             self.miss(("name",), f"jobs[{index}] is missing `name`", keys, hint="every job has a name of its own")
+
+    def _sound(self, job: dict[str, Any], keys: Keys) -> dict[str, Any]:
+        """The job, without what no batch may hold, which is noted."""
+        before = len(self.problems)
+        self._inspect(job, keys)
+        if len(self.problems) == before:
+            return job
+        odd = [problem.keys[len(keys) :] for problem in self.problems[before:]]
+        fit = {name: value for name, value in job.items() if name.isprintable()}
+        return without_odd(fit, filter(None, odd))
 
     def _inspect(self, job: dict[str, Any], keys: Keys) -> None:
         inspect(job, keys, self.problems)
@@ -546,7 +578,8 @@ class JobReader(Sink):
     def _filled(self, job: dict[str, Any], keys: Keys) -> tuple[dict[str, Any], bool]:
         """The job's fields without references that are known now, and whether others are left."""
         if self._fan is None and not _holds_opening(job):
-            return job, False
+            odd = any(value is MISSING for value in job.values())
+            return {name: value for name, value in job.items() if value is not MISSING} if odd else job, False
         # Needs come first: whether a reference to a result may stay depends on whether the job waits for that one.
         needs = self.fill(job.get("needs"), (*keys, "needs"), self._known_or_item, keep=self._fan is not None)
         deferred = any(_is_deferred(job.get(name)) for name in DEFERRABLE)

@@ -77,13 +77,12 @@ def load_several(
             warnings += more
         except ConfigError as error:
             problems += error.diagnostics
-    if problems:  # what is wrong elsewhere must not hide how the jobs of the other files hang together
-        problems += [problem for config in loaded.values() for problem in problems_of(config)]
-    else:
-        problems = [*_unknown_variables(loaded, vars), *_disagreements(loaded)]
+    if not problems:  # else nobody knows which variables the others have
+        problems += _unknown_variables(loaded, vars)
+    problems += _disagreements(loaded) if loaded else ()
     jobs = [job for path, config in loaded.items() for job in _jobs(config, path, prefixes[path], problems)]
-    if problems:
-        raise ConfigError(problems)
+    if problems:  # what is wrong elsewhere must not hide how the jobs of a file hang together
+        raise ConfigError([*problems, *(problem for config in loaded.values() for problem in problems_of(config))])
     return _together(loaded, jobs), warnings
 
 

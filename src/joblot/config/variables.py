@@ -91,6 +91,9 @@ def read_variables(sink: Sink, declared: Any, given: Mapping[str, Any], secrets:
             hint = "a variable is named with letters, digits, `_` and `-`"
             sink.add("name", f"`{shorten(name)}` cannot be a variable", ("vars", name), hint=hint, at_key=True)
             continue
+        if item is MISSING:
+            values[name] = MISSING
+            continue
         variable = _declare(sink, name, item)
         values[name] = (
             MISSING if variable is None or _is_secret(sink, variable, given, secrets) else _value(sink, variable, given)

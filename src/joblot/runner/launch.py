@@ -36,11 +36,12 @@ from joblot.runner.uptodate import LASTING_ID, Judge, batch_key, matching
 from joblot.runner.values import Values
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
     from joblot.core.commands import Decision
     from joblot.core.fan_out import Making
+    from joblot.core.model import JobSpec
     from joblot.core.plan import Plan
     from joblot.core.provenance import LastSuccess
     from joblot.executors.protocol import Executor
@@ -200,17 +201,8 @@ class _Driver:
         return [job for job in to_run if view.facts(job).reason not in ("unknown_action", NOT_SELECTED)]
 
     def _refuse_unknown_actions(self, jobs: Sequence[int]) -> None:
-        from joblot.actions.registry import ACTIONS
-
-        names = {self._plan.declarations[job].action or "" for job in jobs}
-        if names:
-            known = ACTIONS.names()
-            raise ConfigError(
-                [
-                    Diagnostic("unknown_action", f"unknown action `{name}`", hint=did_you_mean(name, known))
-                    for name in sorted(names)
-                ]
-            )
+        if jobs and (problems := unknown_actions(self._plan.declarations[job] for job in jobs)):
+            raise ConfigError(problems)
 
     def _first(self, state: RunState) -> Callable[[float, int], Decision]:
         """What a run begins with."""
@@ -574,6 +566,16 @@ def _faults_in_one_line() -> Iterator[None]:
         what = "the system refused what the run needs" if error.filename is None else f"cannot use `{error.filename}`"
         hint = "nothing recorded is lost; `joblot resume` goes on from there"
         raise StateError(f"{what}: {reason_of(error)}", hint=hint) from error
+
+
+def unknown_actions(jobs: Iterable[JobSpec]) -> list[Diagnostic]:
+    """The actions of jobs that nobody has registered, each once."""
+    from joblot.actions.registry import ACTIONS
+
+    named = {spec.action for spec in jobs if spec.action is not None}
+    names = sorted(name for name in named if ACTIONS.signature(name) is None)
+    known = ACTIONS.names() if names else ()
+    return [Diagnostic("unknown_action", f"unknown action `{name}`", hint=did_you_mean(name, known)) for name in names]
 
 
 def _unsuccessful(state: RunState) -> list[int]:
