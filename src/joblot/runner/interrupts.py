@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from joblot.errors import EXIT_SIGINT, EXIT_SIGTERM
 
@@ -13,10 +13,14 @@ if TYPE_CHECKING:
     from types import FrameType
 
 
+_DRIVING: Final[list[Interrupts]] = []
+
+
 class Interrupts:
     """SIGINT, SIGTERM and SIGHUP while a run is driven: the first asks for an orderly stop, the second kills, the third exits.
 
-    A context manager, for the main thread; elsewhere it does nothing. `fd` becomes readable when a signal has come.
+    A context manager, for the main thread; elsewhere it does nothing. `fd` becomes readable when a signal has come. What an inline action
+    forks has the handlers from before: it would outlive the TERM by which `multiprocessing` ends what is left of it, and be waited for.
     """
 
     def __init__(self) -> None:
@@ -39,6 +43,7 @@ class Interrupts:
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             if signal.getsignal(number) is not signal.SIG_IGN:  # nohup stays nohup
                 self._before[number] = signal.signal(number, self._on_signal)
+        _DRIVING.append(self)
         return self
 
     def _on_signal(self, number: int, _frame: FrameType | None) -> None:
@@ -62,9 +67,22 @@ class Interrupts:
     def __exit__(self, *_: object) -> None:
         if self.fd < 0:
             return
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-        signal.set_wakeup_fd(self._before_fd)
+        _DRIVING.remove(self)
+        self._give_back()
         os.close(self.fd)
         os.close(self._write_fd)
         self.fd = -1
+
+    def _give_back(self) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+        signal.set_wakeup_fd(self._before_fd)
+
+
+def _give_back_in_child() -> None:
+    for interrupts in reversed(_DRIVING):
+        interrupts._give_back()  # noqa: SLF001 - of this module
+    _DRIVING.clear()
+
+
+os.register_at_fork(after_in_child=_give_back_in_child)
