@@ -58,6 +58,7 @@ PRINTED = {
     "case pattern": f"case {R} in a|{R}) printf '%s' {R};; esac",
     "function": f"f() {{ printf '%s' {R}; }}; f x y",
     "function with parameters set": f"set -- a b; f() {{ shift; printf '%s' {R}; }}; f x y",
+    "function that only prints": f"log() {{ printf '%s' \"$1\" >&1; }}; calc() {{ : $(( $1 )); }}; calc 1; log {R}",
     "subshell": f"(printf '%s' {R})",
     "group": f"{{ printf '%s' {R}; }}",
     "condition": f"if [ a{R} = a ]; then printf '%s' {R}; else printf '%s' {R}; fi",
@@ -88,7 +89,8 @@ PRINTED_BY_BASH = {
     "locale quotes": f'printf "%s" $"a{R}"',
 }  # fmt: skip
 READ = "read in arithmetic"
-"""Beside it any here-document could be what is read, so it is run alone."""
+ALONE = (READ, "function that only prints")
+"""Beside the first any here-document could be what is read, beside the other its function could have another meaning: they are run alone."""
 EVALUATED = {
     "arithmetic": f"printf '%s' $(( {R} ))",
     "arithmetic in quotes": f'printf "%s" "$(( {R} + 0 ))"',
@@ -286,12 +288,12 @@ class Campaign:
             if verdict == "run":
                 runnable.append(case)
         # What an old program runs is run alone, since one case may spoil the others.
-        beside = [case for case in runnable if case.context != READ]
+        beside = [case for case in runnable if case.context not in ALONE]
         if isinstance(self.subject, Quoting) or self.together(beside, shell):
             for case in beside:
                 self.alone(case, shell)
         for case in runnable:
-            if case.context == READ:
+            if case.context in ALONE:
                 self.alone(case, shell)
         self.torn(shell)
 

@@ -282,6 +282,17 @@ _EVALUATING_TEXT: Final = re.compile(
     r"|(?:printf|test|\[)\s+-v|\bunset\s.*\$"
 )
 """Whether a text may evaluate a variable; of one that is not understood."""
+_DEFINITION: Final = re.compile(
+    rf"(?:^|[;\n])[ \t]*([A-Za-z_]\w*)[ \t]*\(\)[ \t\n]*\{{([^{{}}()<=\[`{_MARK}]*[;\n][ \t]*)\}}", re.ASCII
+)
+"""A function in whose body nothing is assigned, evaluated, or run for what it prints, if its `}` is what it seems."""
+_NO_SEPARATORS: Final = re.compile(r"\\[nt]|[12]?>&[12]")
+_STRINGS: Final = re.compile(r"'[^'\\]*'|\"[^\"\\]*\"")
+_ONLY_PRINTING: Final = frozenset({"echo", "printf", "cat", "date", "tee", ":", "true"})
+_REDEFINING: Final = re.compile(
+    r"\b(?:function|source|eval|alias|unset|unalias|trap|command_not_found_handle)\b|(?:^|[\s;&|(])\.\s"
+)
+"""What may give another meaning to a name, or look at the parameters of a function from outside."""
 _READING: Final = re.compile(r"\b(?:read|readarray|mapfile)\b")
 _DECLARING: Final = frozenset({"declare", "typeset", "local", "export", "readonly"})
 _NAMING: Final = frozenset({"unset", "read", "readarray", "mapfile", "getopts"})
@@ -394,6 +405,27 @@ class _Commands:
         """How many `case` are open."""
 
 
+def _printing_functions(text: str) -> frozenset[str]:
+    """The functions of a text that only print their parameters, where that is certain.
+
+    Each is defined once, and its body is of a few known commands that nothing redefines. What is doubtful is not taken for one.
+    """
+    if "(" not in text or _REDEFINING.search(text) or any(name in text for name in _SPECIAL):
+        return frozenset()
+    defined = re.findall(r"([^\s;&|(){}]+)[ \t\n]*\(", text)
+    return frozenset(
+        name for name, body in _DEFINITION.findall(text) if defined.count(name) == 1 and _only_prints(body, defined)
+    )
+
+
+def _only_prints(body: str, defined: list[str]) -> bool:
+    bare = _STRINGS.sub("s", _NO_SEPARATORS.sub("", body))
+    if any(char in bare for char in "'\"\\#"):  # quotes that go on behind the `}`, a comment that hides it
+        return False
+    commands = [words for command in re.split(r"[;&|\n]", bare) if (words := command.split())]
+    return all(words[0] in _ONLY_PRINTING and words[0] not in defined and "-v" not in words for words in commands)
+
+
 class _Reader:
     """Reads a text with a mark for each reference. By hand: `shlex` knows neither here-documents nor `$(`."""
 
@@ -410,6 +442,8 @@ class _Reader:
         """Commands, and the words behind them."""
         self.functions = {"set"}
         """Commands whose words become parameters."""
+        self.printing = _printing_functions(text)
+        """Those that do no more with their parameters than print them: what another one evaluates does not concern their words."""
         self.filled: set[str] = set()
         """Variables that are read from standard input."""
         self.fed: list[int] = []
@@ -438,6 +472,7 @@ class _Reader:
             del self.places[0 if problem.whole else self.finished :]
             while len(self.places) < self.text.count(_MARK):
                 self.places.append(Place(_NONE, refused=f"or behind {problem.what}", hint=problem.hint))
+            self.printing = frozenset()
             rest = self.text[self.begun :]
             if _EVALUATING_TEXT.search(rest):
                 names = _variables(rest)
@@ -449,7 +484,7 @@ class _Reader:
     def _follow_variables(self) -> None:
         """Let only integers into variables that stand in arithmetic, also by way of others, of parameters and of what is read."""
         for command, words in self.called:
-            if command in self.functions:
+            if command in self.functions and command not in self.printing:
                 self.assigned += [(_PARAMETERS, mark) for word in words for mark in self._held(word)]
                 self.copied += [(_PARAMETERS, _variables(word.text)) for word in words]
         count = -1  # until nothing is found any more: variables are copied in any order
@@ -903,7 +938,7 @@ class _Reader:
             return
         name, arguments = _called(words)
         self.called.append((name, arguments))
-        if name in ("echo", "printf"):
+        if name in ("echo", "printf") or name in self.printing:
             self.printed.update(mark for word in arguments for mark in self._held(word))
         self._builtin(name, arguments)
         self.warn(words)

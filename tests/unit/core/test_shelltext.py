@@ -359,3 +359,74 @@ def test_what_is_not_closed_is_found_in_linear_time():
 def test_what_a_command_makes_of_a_value_is_its_own_affair(text):
     (place,) = read(text).places
     assert (place.refused, place.number) == ("", "")
+
+
+# --- functions beside each other ----------------------------------------------------------------------
+
+CALC = "calc() { echo $(( $1 )); }\n"
+PRINTING = [
+ f'log() {{ echo "$1"; }}\n{CALC}log "{REF}"; calc 1',
+ f'log() {{ echo "$@" >&2; }}\n{CALC}log {REF}; calc 1',
+ f'log() {{\n  printf "%s\\n" "$1"\n}}\n{CALC}log "{REF}"',
+ f'log() {{ date; echo "$1" | tee -a log; }}\n{CALC}log "{REF}"',
+ f'{CALC}log () {{\n\tprintf \'%s\\n\' "$*" 1>&2;\n}}\nlog {REF}',
+ f'{CALC}log() {{ echo "a; b | c: $1"; }}; log {REF}',
+]  # fmt: skip
+NOT_ONLY_PRINTING = [
+ f'log() {{ echo "$1"; }}\n{CALC}n=$(log {REF}); calc $n',
+ f'log() {{ echo "$1"; }}\n{CALC}calc $(log {REF})',
+ f'log() {{ echo "$1"; }}\n{CALC}log {REF} | while read n; do calc $n; done',
+ f'log() {{ x="$1"; echo $x; }}\n{CALC}log {REF}; calc $x',
+ f'log() {{ calc "$1"; }}\n{CALC}log {REF}',
+ f'log() {{ printf -v x %s "$1"; }}\n{CALC}log {REF}; calc $x',
+ f'echo() {{ calc "$1"; }}\nlog() {{ echo "$1"; }}\n{CALC}log {REF}',
+ f'log() {{ echo "$1"; }}\nlog() {{ calc "$1"; }}\n{CALC}log {REF}',
+ f'log() {{ echo "$1"; }}\nfunction log {{ calc "$1"; }}\n{CALC}log {REF}',
+ f'log() {{ echo "$1"; }}\n. ./lib.sh\n{CALC}log {REF}',
+ f'log() {{ echo "$1"; }}\neval "$y"\n{CALC}log {REF}',
+ f'alias echo=let\nlog() {{ echo "$1"; }}\n{CALC}log {REF}',
+ f'log() {{ echo $(calc "$1"); }}\n{CALC}log {REF}',
+ f"log() {{ [[ $1 -eq 1 ]]; }}\n{CALC}log {REF}",
+ f"log() {{ echo ${{1:?}}; }}\n{CALC}log {REF}",
+ f'log() {{ read x; echo "$1"; }}\n{CALC}log {REF}',
+ f'log() {{ echo "$1" | read x; }}\n{CALC}log {REF}; calc $x',
+ f"cat <<'E'\nlog() {{ echo hi; }}\nE\nlog() {{ calc $1; }}\n{CALC}log {REF}",
+ f'log() ( calc "$1" )\n{CALC}log {REF}',
+ f'n=$(log {REF}); echo $((n))\nlog() {{ echo "$1"; }}',
+ f'set -- {REF}; log() {{ echo "$1"; }}; echo $(( $1 ))',
+ f'log() {{ set -- 1; echo "$1"; }}\n{CALC}log {REF}',
+ f'log() {{ echo "$1" $(( $2 )); }}\n{CALC}log {REF}',
+ f'log() {{ echo "a;}}b $1"; calc "$1"; }}\n{CALC}log {REF}',
+ f"""log() {{ echo "x'"'; }}'; calc "$1"; }}\n{CALC}log {REF}""",
+ f"""log() {{ echo '; }}' "$1"; calc "$1"; }}\n{CALC}log {REF}""",
+ f'log() {{ echo a}}; calc "$1"; }}\n{CALC}log {REF}',
+ f'log() {{ echo "$1" # x; }}\ncalc "$1"; }}\n{CALC}log {REF}',
+ f'log() {{ echo \\"; }}\ncalc "$1"; }}\n{CALC}log {REF}',
+ f"PS4='$(( $1 )) '; set -x; log() {{ echo \"$1\"; }}\nlog {REF}",
+ f"trap 'let y=$1' DEBUG; set -T; log() {{ echo \"$1\"; }}\n{CALC}log {REF}",
+ f"log() {{ for n; do calc $n; done; }}\n{CALC}log {REF}",
+ f'log() {{ echo; calc "$1"; }}\n{CALC}log {REF}',
+ f'log() {{ echo & calc "$1"; }}\n{CALC}log {REF}',
+ f'log() {{ "calc" "$1"; }}\n{CALC}log {REF}',
+ f'log() {{ c"alc" "$1"; }}\n{CALC}log {REF}',
+ f'log() {{ $c "$1"; }}\n{CALC}c=calc; log {REF}',
+ f'log() {{ echo "$1"; }}\n{CALC}log() {{ echo "$1"; }}\nlog {REF}',
+ f'log() {{ echo "$1"; }}\n{CALC}log {REF} $[1]',
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("text", PRINTING)
+def test_what_a_function_only_prints_may_be_anything_though_another_one_calculates(text, tmp_path):
+    assert places(text) in (["text"], ["words"])
+    for shell in SHELLS:
+        for value in ("it's $(touch PWN)", "a[$(touch PWN)]", "`touch PWN`;touch PWN"):
+            assert value.encode() in run(text, {"x": value}, shell, tmp_path).stdout + b"" or ">&2" in text
+        assert "PWN" not in os.listdir(tmp_path)
+
+
+@pytest.mark.parametrize("text", NOT_ONLY_PRINTING)
+def test_a_function_that_may_do_more_with_its_parameters_takes_integers_only(text):
+    """A body that seems to end earlier than it does, a name that is given another meaning, what is printed and then read."""
+    for value in ("$(touch PWN)", "a[$(touch PWN)]", "x"):
+        with pytest.raises(TemplateError):
+            read(text).argv({"vars.x": value})
