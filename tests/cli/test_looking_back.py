@@ -250,13 +250,28 @@ def test_a_clock_that_is_set_while_a_run_goes_on_changes_no_duration(joblot, kin
     assert joblot("show", "r1").out.count(f", in {took}\n") == 1
 
 
-@pytest.mark.parametrize("lost", ["events = x'00'", "events = '[]'", "at = at"])
-def test_of_a_run_whose_last_record_says_nothing_the_dates_tell_how_long_it_took(ran, lost):
+@pytest.mark.parametrize(
+    ("lost", "without_file", "by_dates"),
+    [("events = x'00'", False, False), ("events = x'00'", True, True), ("events = '[]'", False, True), ("at = at", True, False)],
+)  # fmt: skip
+def test_of_a_run_whose_end_cannot_be_read_the_dates_tell_how_long_it_took(ran, lost, without_file, by_dates):
     with closing(sqlite3.connect(ran.path / ".joblot/journal.db", isolation_level=None)) as database:
         database.execute(f"UPDATE record SET {lost} WHERE id = (SELECT max(id) FROM record)")
         database.execute("UPDATE run SET ended_at = started_at + 3600")
+    if without_file:
+        (ran.path / ".joblot/runs/night-1/events.jsonl").unlink()
     (listed,) = json.loads(ran("ls", "--json").out)
-    assert (listed["duration_ms"] == 3_600_000) is (lost != "at = at")
+    assert (listed["duration_ms"] == 3_600_000) is by_dates
+
+
+def test_a_journal_without_its_records_is_listed_as_before(ran):
+    """What the list reads of records beside its rows costs it nothing when they are damaged."""
+    took = json.loads(ran("ls", "--json").out)[0]["duration_ms"]
+    with closing(sqlite3.connect(ran.path / ".joblot/journal.db", isolation_level=None)) as database:
+        database.execute("DROP VIEW event")
+        database.execute("DROP TABLE record")
+    (listed,) = json.loads(ran("ls", "--json").out)
+    assert (listed["status"], listed["duration_ms"]) == ("failed", took)
 
 
 @pytest.mark.alone

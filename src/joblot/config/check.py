@@ -149,7 +149,7 @@ class BatchReader:
         if secrets is MISSING:  # what can be read of them is not to be shown, whatever else is wrong
             secrets = self.document.data["secrets"]
         listed = secrets if isinstance(secrets, list) else [secrets]
-        if known := [item for item in listed if isinstance(item, str)]:
+        if known := [item for item in listed if isinstance(item, str) and item.isprintable()]:
             from joblot.config.secrets import environments_of, secrets_of
 
             self.secrets = secrets_of(known, environments_of(self.document.data))

@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import time
+from collections import deque
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
@@ -27,7 +28,7 @@ from joblot.files import check_own_file, open_own, replace_file
 from joblot.journal import Journal, Request, RunInfo
 from joblot.journal.codec import CHAIN_START, NOT_JSON, decode_events, encode_events, jsonl_line, link, verified
 from joblot.journal.noted import NotedSuccesses
-from joblot.journal.runfile import RunFile, read_rows
+from joblot.journal.runfile import RunFile, read_lines, read_rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -352,12 +353,15 @@ class SqliteJournal(Journal):
                 yield row
 
     def last_events(self, run_id: str) -> list[AnyEvent]:
-        """What the database has as the last record; nothing where that cannot be read. The chain of hashes is not looked at."""
-        row = next(self._rows("last_record", self._range(run_id)), None)
-        try:
+        """The last record of the database, or of the run's file where that cannot be read; nothing where neither can. No hash is looked at."""
+        with suppress(*NOT_JSON, TypeError, StateError):
+            row = next(self._rows("last_record", self._range(run_id)), None)
             return decode_events(row[2]) if row is not None else []
-        except (*NOT_JSON, TypeError):
-            return []
+        with suppress(*NOT_JSON, StateError):
+            lines = read_lines(self.path.parent / "runs" / run_id / EVENTS_FILE)
+            last = deque((line for line in lines if line is not None), maxlen=1)
+            return decode_events(last[0][2]) if last else []
+        return []
 
     def plan(self, run_id: str) -> bytes:
         plan = self._value("run_plan", run_id)
