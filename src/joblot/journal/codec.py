@@ -39,7 +39,7 @@ def encode_events(events: Sequence[AnyEvent]) -> bytes:
 
 def decode_events(body: bytes) -> list[AnyEvent]:
     """The events of a record. Raises what `NOT_JSON` lists where they are none."""
-    return _decoder.decode(body)
+    return _decoder().decode(body)
 
 
 def link(previous: bytes, seq: int, at: float, body: bytes) -> bytes:
