@@ -121,7 +121,7 @@ class Campaign:
             "traceback": "Traceback" in said or "internal error" in said or "BUG" in said,
             "not refused": must_refuse and code != limit,
             "more than one error": len(errors)
-            > (2 if "recover" in what else 1),  # it names each run that it cannot recover
+            > (3 if "recover" in what else 1),  # it names each of the three runs that it cannot recover
         }
         self.tally["cases"] += 1
         self.tally["refused" if code in (2, 4) else "done"] += 1
