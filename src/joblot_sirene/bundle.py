@@ -91,6 +91,7 @@ class Bundle:
                 self._specs[request.ctx.job] = replace(spec, earlier=earlier)
             except (JoblotError, OSError) as error:
                 self._refused[request.ctx.job] = error
+        self._hidden: privacy.Hidden | None = None
 
     def run(self) -> None:
         """Scan the stock and build the datasets."""
@@ -119,6 +120,7 @@ class Bundle:
             folder = next(iter(self._specs.values())).output.parent
             try:
                 folder.mkdir(parents=True, exist_ok=True)
+                self._hidden = self._hidden_by_rows()
                 scan(
                     self._source,
                     row_requests,
@@ -175,6 +177,14 @@ class Bundle:
         needed = {*normalise.NEEDED, *of_units}
         return [name for name in dict.fromkeys((*COLUMNS, *self._source.layout.unit)) if name in needed]
 
+    def _hidden_by_rows(self) -> privacy.Hidden | None:
+        """Who is hidden by rows that a dataset need not have: by others of the unit, where the stock has its columns; since an earlier dataset."""
+        from joblot_sirene.stock.repeated import hidden_by_rows
+
+        has_status = privacy.UNIT_STATUS_COLUMN in self._source.layout.unit
+        compares = any(spec.earlier is not None and spec.job.profile.compares for spec in self._specs.values())
+        return hidden_by_rows(self._source, self._units) if has_status or compares else None
+
     def _companions(self) -> list[Companion]:
         from joblot_sirene.steps import history, units
 
@@ -193,7 +203,7 @@ class Bundle:
         if self._failed:
             raise StoppedError(self._failed)
         self._check_memory(rows, spec.job.profile)
-        left_out = _left_out(rows, spec.job)
+        left_out = {**_left_out(rows, spec.job), "repeated_rows": rows.repeated}
         result = pipeline.run(
             spec.job.profile, rows.frames(), self._inputs(spec, rows), spec.job.filters, most_rows=spec.sample
         )
@@ -243,6 +253,7 @@ class Bundle:
             units=units,
             history=history,
             earlier=spec.earlier,
+            hidden=self._hidden,
         )
 
     def _warnings(
@@ -250,6 +261,11 @@ class Bundle:
     ) -> Iterator[str]:
         if privacy.STATUS_COLUMN in self._source.layout.missing:
             yield f"the file has no column `{privacy.STATUS_COLUMN}`: nobody in it can be told to be public"
+        if rows.repeated:
+            yield (
+                f"{rows.repeated} rows of the file have the SIRET of a newer one: of each the row of the newest treatment "
+                f"is taken, the last of several such, and it is hidden when one of the others is"
+            )
         if rows.counts is None or not rows.counts.height:
             for selection in spec.job.filters.naf_include:
                 yield f"no row has the code `{selection.code}`: {self._codes_in_file.nearest(selection.code)}"

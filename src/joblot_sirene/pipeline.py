@@ -97,7 +97,7 @@ def _row_by_row(
     frame = _matching_units(frame, filters)
     if most_rows is not None and inputs.policy.partial_diffusion == "mask":
         frame = frame.head(most_rows)  # none of them is left out, and only those that are shown are to count as masked
-    frame, counts = privacy.protect(frame, inputs.policy)
+    frame, counts = privacy.protect(frame, inputs.policy, inputs.hidden)
     if most_rows is not None and frame.height > most_rows:
         frame = frame.head(most_rows)
         counts = msgspec.structs.replace(counts, kept=most_rows, natural_persons=privacy.natural_persons(frame))

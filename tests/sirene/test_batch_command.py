@@ -16,6 +16,7 @@ from joblot_sirene.batch import codes_of_file, status_of
 from joblot_sirene.errors import SireneError
 from joblot_sirene.package import package
 from joblot_sirene.register import naf
+from sirene.files import siret
 
 TREE = {*package.REQUIRED, "logs"}
 
@@ -178,7 +179,9 @@ def test_r61_a_sample_that_is_short_because_of_rows_that_may_not_be_shown_says_s
     state = {"etatAdministratifEtablissement": pl.lit("A")}
     hidden = rows.head(1).with_columns(**state, statutDiffusionEtablissement=pl.lit("P"))
     shown = rows.head(1).with_columns(**state, statutDiffusionEtablissement=pl.lit("O"))
-    pl.concat([hidden] * 130 + [shown] * 7).write_parquet(sirene.folder / "hidden.parquet")
+    rows = pl.concat([hidden] * 130 + [shown] * 7)
+    numbers = pl.Series([siret(number) for number in range(rows.height)])
+    rows.with_columns(siret=numbers, siren=numbers.str.slice(0, 9)).write_parquet(sirene.folder / "hidden.parquet")
     words = ("batch", "--naf", "6820B", "--input", "hidden.parquet", "--output-dir", "out", "--json", "--sample")
     assert sirene(*words, "8").json["results"][0]["warnings"] == [
         "of the first 132 rows only 2 may be shown: the sample has no more"

@@ -53,6 +53,7 @@ def test_only_the_wanted_codes_are_read(tmp_path):
 def test_whole_row_groups_are_read_each_once(tmp_path):
     rows = ROWS_PER_GROUP // 2
     frame = table([row(0)]).sample(5 * rows, with_replacement=True)
+    frame = frame.with_columns(siret=pl.int_range(5 * rows).cast(pl.String).str.zfill(14))
     names = pl.Series([f"0{number // rows + 1}.11Z" for number in range(5 * rows)])
     path = write(frame.with_columns(names.alias(CODE)), tmp_path / "s.parquet")
     prepare(path)

@@ -123,7 +123,9 @@ def test_a_file_is_read_twice_at_most_and_more_of_it_at_once_where_few_rows_matc
     """Counting reads the columns of codes and the one to count by; the other pass reads as much as memory allows of what it finds."""
     rows = [row(number, code="43.29A" if number % 20 else "69.20Z") for number in range(4000)]
     path = tmp_path / "s.parquet"
-    pl.concat([table(rows)] * 100).write_parquet(path)
+    repeated = pl.concat([table(rows)] * 100)
+    numbers = pl.int_range(repeated.height).cast(pl.String).str.zfill(14)
+    repeated.with_columns(siret=numbers).write_parquet(path)
     source, asked = spied(path, monkeypatch)
     said = {}
     options = {"columns": NAMES, "tally": [STATE], "folder": tmp_path, "max_ram_bytes": 128 * 2**20}

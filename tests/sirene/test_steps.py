@@ -241,7 +241,7 @@ class TestUnits:
             frame({}, {"siren": "000325175"}), parameters.Units(), Inputs(today=TODAY, units=pl.DataFrame([UNIT]))
         )
         assert outcome.frame["denominationUniteLegale"].to_list() == ["ATELIER DES ORMES", None]
-        assert outcome.facts == {"joined": True, "rows_without_unit": 1}
+        assert outcome.facts == {"joined": True, "rows_without_unit": 1, "rows_of_repeated_units": 0}
         assert outcome.warnings == ("1 rows have no legal unit in the file given: is it of the same month?",)
 
     def test_a_unit_that_is_there_twice_does_not_double_rows(self):

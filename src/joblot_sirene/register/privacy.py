@@ -27,6 +27,10 @@ if TYPE_CHECKING:
 MASK: Final = "[ND]"
 """The value of a masked field, in the register's files and in ours."""
 
+PUBLIC: Final = "O"
+PARTIAL: Final = "P"
+"""The values of the status: to be shown, and of what is masked here (files before March 2023 have `N` too)."""
+
 STATUS_COLUMN: Final = "statutDiffusionEtablissement"
 UNIT_STATUS_COLUMN: Final = "statutDiffusionUniteLegale"
 
@@ -130,7 +134,50 @@ def read(fields: Fields) -> Policy:
     return policy
 
 
-def protect(frame: pl.DataFrame, policy: Policy) -> tuple[pl.DataFrame, Counts]:
+class Hidden(msgspec.Struct, frozen=True):
+    """Numbers of establishments and of legal units that are not to be shown whatever their rows say, as 64 bits: others of theirs hide them."""
+
+    establishments: pl.Series
+    units: pl.Series
+
+    def has(self, frame: pl.DataFrame) -> pl.Series:
+        """Whether each row is of one of these."""
+        from joblot_sirene.register import expressions
+
+        hidden = expressions.siren_numbers(frame).is_in(self.units.implode())
+        if "siret" in frame.columns:
+            hidden |= expressions.numbers(frame["siret"]).is_in(self.establishments.implode())
+        return hidden.fill_null(value=False)
+
+
+def is_hidden() -> pl.Expr:
+    """Whether a row of an establishment says that it is not to be shown; a missing status says so too."""
+    import polars as pl
+
+    return pl.col(STATUS_COLUMN).ne_missing(PUBLIC)
+
+
+def unit_is_hidden() -> pl.Expr:
+    """Whether a row of a legal unit says so. A missing status does not: not every unit is in its file."""
+    import polars as pl
+
+    return (pl.col(UNIT_STATUS_COLUMN) != PUBLIC).fill_null(value=False)
+
+
+def masked(frame: pl.DataFrame, hidden: pl.Expr) -> pl.DataFrame:
+    """The rows with every name and address field of the hidden ones masked, whatever the file shows: it masks irregularly."""
+    import polars as pl
+
+    columns = [name for name in frame.columns if name in MASKED_COLUMNS]
+    values = [pl.when(hidden).then(pl.lit(MASK)).otherwise(name).alias(name) for name in columns]
+    if STATUS_COLUMN in frame.columns:
+        # hidden by its unit, by another row, or by having no status: none is to be called public
+        called_public = hidden & pl.col(STATUS_COLUMN).is_in([PUBLIC, ""]).fill_null(value=True)
+        values.append(pl.when(called_public).then(pl.lit(PARTIAL)).otherwise(STATUS_COLUMN).alias(STATUS_COLUMN))
+    return frame.with_columns(values)
+
+
+def protect(frame: pl.DataFrame, policy: Policy, hidden_by_others: Hidden | None = None) -> tuple[pl.DataFrame, Counts]:
     """The rows that the policy lets through, masked where it says so, and the counts. Column names are canonical.
 
     Columns of natural persons' names are dropped unless asked for; when asked for, they are kept for natural persons with status O.
@@ -142,19 +189,17 @@ def protect(frame: pl.DataFrame, policy: Policy) -> tuple[pl.DataFrame, Counts]:
 
     if STATUS_COLUMN not in frame.columns:
         raise ValueError(f"BUG: `{STATUS_COLUMN}` is needed to tell who may be shown")
-    # a missing status hides an establishment. A missing status of the legal unit does not: not every unit is in its file
-    public = pl.col(STATUS_COLUMN).eq_missing("O")
+    hides = is_hidden()
     if UNIT_STATUS_COLUMN in frame.columns:
-        public = public & (pl.col(UNIT_STATUS_COLUMN).is_null() | (pl.col(UNIT_STATUS_COLUMN) == "O"))
-    rows = frame.height
-    hidden = rows - int(frame.select(public.sum()).item()) if rows else 0
+        hides |= unit_is_hidden()
+    if hidden_by_others is not None:
+        hides |= pl.lit(hidden_by_others.has(frame))
+    hidden = int(frame.select(hides.sum()).item()) if frame.height else 0
     excluded = hidden if policy.partial_diffusion == "exclude" else 0
     if excluded:
-        frame = frame.filter(public)
+        frame = frame.filter(~hides)
     elif hidden:
-        # masked here, whatever the file shows: it masks irregularly
-        columns = [name for name in frame.columns if name in MASKED_COLUMNS]
-        frame = frame.with_columns(pl.when(public).then(name).otherwise(pl.lit(MASK)).alias(name) for name in columns)
+        frame = masked(frame, hides)
     if not policy.person_names:
         frame = frame.drop(PERSON_COLUMNS, strict=False)
     persons = natural_persons(frame)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import polars as pl
 
 from joblot_sirene.register import naf
-from joblot_sirene.register.privacy import MASK
+from joblot_sirene.register.privacy import MASK, PUBLIC
 from joblot_sirene.steps.model import Inputs, Outcome
 from joblot_sirene.steps.parameters import KPIS, Checks
 
@@ -90,7 +90,9 @@ def run(frame: pl.DataFrame, parameters: Checks, inputs: Inputs) -> Outcome:
 def _count(frame: pl.DataFrame, key: str, rule: pl.Expr) -> dict[str, Any]:
     rows = frame.filter(rule.fill_null(value=False))
     share = round(rows.height / frame.height, 4) if frame.height else 0.0
-    examples = rows["siret"].drop_nulls().head(EXAMPLES).to_list()
+    # nobody who is masked is to be found by a list of what is wrong with them
+    shown = rows.filter(pl.col("statut_diffusion") == PUBLIC) if "statut_diffusion" in rows.columns else rows
+    examples = shown["siret"].drop_nulls().head(EXAMPLES).to_list()
     return {"key": key, "count": rows.height, "share": share, "examples": examples}
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import msgspec
 
-from joblot_sirene.register.privacy import Policy
+from joblot_sirene.register.privacy import Hidden, Policy
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -20,6 +20,7 @@ class Inputs(msgspec.Struct, frozen=True, kw_only=True):
     """What a step may look at beside the rows: the day it counts from, the policy, and rows of other files.
 
     `units` are legal units, `earlier` is a dataset of an earlier stock, `history` has the periods of the establishments (`history.NEEDED`).
+    `hidden` are numbers that other rows of the files hide; None where none can: the rows themselves and `units` say it all.
     """
 
     today: dt.date
@@ -27,6 +28,7 @@ class Inputs(msgspec.Struct, frozen=True, kw_only=True):
     units: pl.DataFrame | None = None
     earlier: pl.DataFrame | None = None
     history: pl.DataFrame | None = None
+    hidden: Hidden | None = None
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):

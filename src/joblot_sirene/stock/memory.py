@@ -31,7 +31,7 @@ class MemoryLimitError(ActionError):
 
 
 class Budget:
-    """How the allowed bytes are shared out: to the slice being decoded, rows not yet routed, rows in the store, datasets being built.
+    """How the allowed bytes are shared out: to the slice being decoded, numbers of rows, rows not yet routed or in the store, datasets.
 
     The shares are rules of thumb: `check` is what holds the limit when rows are larger than usual.
     """
@@ -50,6 +50,7 @@ class Budget:
         self.unrouted = min(max(self.allowed // 16, 2**23), 2**26)
         self.store = self.allowed // 5
         self.building = self.allowed // 5
+        self.numbers = self.allowed // 8
         self._is_limited = bool(allowed)
 
     def rows_per_filtered_slice(self, columns: int, matches: int) -> int:

@@ -3,7 +3,8 @@
 The copy is beside the file and names the file's digest; a copy of another state of the file is ignored. It is sorted in runs: as
 many rows as memory allows are read, sorted by code and written, so every row is moved once and encoded once, and nothing is kept
 elsewhere meanwhile. A scan reads a piece of each run. Within a code rows keep the order of the file, in a run and from run to run,
-and every row has its number in the file.
+and every row has its number in the file. Rows that do not count, because a newer one has the same SIRET, are not in the copy, and what
+another row hides is masked in it.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from joblot_sirene.register.layout import COLUMNS
 from joblot_sirene.register.naf import CODE_COLUMN
 from joblot_sirene.stock.csvtext import SourceError
 from joblot_sirene.stock.memory import Budget, keep_freed_memory
+from joblot_sirene.stock.repeated import Repeats, find_repeats
 from joblot_sirene.stock.source import (
     ORDER,
     ParquetSource,
@@ -57,11 +59,13 @@ class Contents(msgspec.Struct, frozen=True):
         codes: all codes in order, with the rows of each.
         ends: of each run the row at which each of these codes ends, as 4 bytes, the lowest first: tens of thousands of numbers that need
             not be parsed.
+        repeated: how many rows of the source are not in the copy, because a newer one has the same SIRET.
     """
 
     digest: str
     codes: list[tuple[str, int]]
     ends: bytes
+    repeated: int
 
 
 class Prepared:
@@ -71,12 +75,14 @@ class Prepared:
         path: its path.
         source: the copy, opened.
         rows_of: how many rows each code has.
+        repeated: how many rows of its source it has not, because they do not count.
     """
 
     def __init__(self, path: Path, contents: Contents) -> None:
         self.path = path
         self.source: Source = ParquetSource(path, None, ROWS_PER_GROUP)
         self.rows_of: dict[str, int] = dict(contents.codes)
+        self.repeated = contents.repeated
         self._index = {code: index for index, (code, _) in enumerate(contents.codes)}
         self._ends = memoryview(contents.ends).cast("I")
         self._rows = sum(self.rows_of.values())
@@ -152,12 +158,19 @@ def prepare(
     digest = source.digest
     runs = _Runs()
 
+    def pause() -> None:
+        if cancelled():
+            raise ScanCancelledError
+        budget.check()
+
+    repeats = _repeats(source, budget, pause)
+
     def read() -> Iterator[pl.DataFrame]:
         batches = source.batches(present, budget.rows_per_slice, order=True)
+        if repeats is not None:
+            batches = map(repeats.settle, batches)
         for rows in map(_rechunked, _combined(batches, budget.rows_per_slice)):
-            if cancelled():
-                raise ScanCancelledError
-            budget.check()
+            pause()
             yield rows
             if progress is not None:
                 progress(source.done)
@@ -172,7 +185,11 @@ def prepare(
                 rows_per_group=ROWS_PER_GROUP,
                 compression="lz4",  # a third more bytes than zstd, and a third less CPU time for a scan of one code
                 statistics=False,
-                metadata=lambda _: {_KEY: msgspec.json.encode(runs.contents(digest)).decode()},
+                metadata=lambda _: {
+                    _KEY: msgspec.json.encode(
+                        runs.contents(digest, 0 if repeats is None else repeats.superseded.height)
+                    ).decode()
+                },
             )
     except (OSError, pl.exceptions.PolarsError) as error:  # of the source's own errors `batches` makes others
         reason = re.sub(r".*io error: ", "", reason_of(error))
@@ -180,6 +197,23 @@ def prepare(
             f"cannot write `{target}`: {reason}", hint="make room there, or choose another place"
         ) from error
     return target
+
+
+def _repeats(source: Source, budget: Budget, pause: Callable[[], None]) -> Repeats | None:
+    """Which rows of the file do not go into the copy, and which go masked; None when no number repeats.
+
+    In the copy the rows of one number may lie far apart, and a scan of one code would see one of them only.
+    """
+    from joblot_sirene.register.repeats import Numbers
+
+    numbers = Numbers(budget.numbers)
+    for part in source.numbers(budget.rows_per_filtered_slice(1, 0)):
+        pause()
+        numbers.see(part)
+    suspects = numbers.repeated()
+    if suspects is not None and not len(suspects):
+        return None
+    return find_repeats(source, suspects, numbers.count if suspects is None else len(suspects), budget, pause)
 
 
 class _Runs:
@@ -207,14 +241,14 @@ class _Runs:
             rest = _joined(rest, rows[row_numbers[start:]])
         yield rest
 
-    def contents(self, digest: str) -> Contents:
+    def contents(self, digest: str, repeated: int) -> Contents:
         """The metadata of what has been written."""
         total = Counter[str]()
         for rows in self._rows:
             total.update(rows)
         codes = sorted(total.items())
         ends = [end for rows in self._rows for end in accumulate(rows.get(code, 0) for code, _ in codes)]
-        return Contents(digest, codes, struct.pack(f"<{len(ends)}I", *ends))
+        return Contents(digest, codes, struct.pack(f"<{len(ends)}I", *ends), repeated)
 
 
 def _combined(batches: Iterable[pl.DataFrame], most: int) -> Iterator[pl.DataFrame]:

@@ -168,11 +168,11 @@ class Router:
     def _joined(self, rows: pl.DataFrame, family: _Family, members: pl.DataFrame) -> pl.DataFrame:
         return rows.select(ROW, code=family.code_column).join(members, on="code").select(REQUEST, ROW)
 
-    def count(self, rows: pl.DataFrame, by: Sequence[str]) -> pl.DataFrame:
-        """How many rows there are of each code and each combination of values: to be added up by `share`."""
+    def count(self, rows: pl.DataFrame, by: Sequence[str], sign: int = 1) -> pl.DataFrame:
+        """How many rows there are of each code and each combination of values: to be added up by `share`, or taken away (`sign` -1)."""
         import polars as pl
 
-        return rows.group_by(*dict.fromkeys([*self.code_columns, *by])).agg(rows=pl.len())
+        return rows.group_by(*dict.fromkeys([*self.code_columns, *by])).agg(rows=pl.len().cast(pl.Int64) * sign)
 
     @property
     def code_columns(self) -> list[str]:
@@ -186,7 +186,7 @@ class Router:
         if not counted:
             return [pl.DataFrame({"rows": []}, {"rows": pl.UInt64})] * requests
         total = pl.concat(counted).group_by(*dict.fromkeys([*self.code_columns, *by])).agg(pl.col("rows").sum())
-        rows = total.with_row_index(ROW)
+        rows = total.filter(pl.col("rows") > 0).with_row_index(ROW)
         pairs = []
         for family in self._families:
             condition = family.right_nomenclature()

@@ -17,17 +17,20 @@ from typing import TYPE_CHECKING, Final, Generic, TypeVar
 from joblot_sirene.stock.companion import Companion, CompanionKeys, store_companion
 from joblot_sirene.stock.memory import ROW_BYTES, Budget
 from joblot_sirene.stock.prepare import find_prepared
+from joblot_sirene.stock.repeated import SIRET, find_repeats
 from joblot_sirene.stock.routing import REQUEST, ROW, Router, RowRequest
 from joblot_sirene.stock.row_store import RowStore, memory_size
 from joblot_sirene.stock.source import ORDER, ScanCancelledError, data_type
 from joblot_sirene.stock.writers import ROWS_PER_GROUP, cut
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
     import polars as pl
 
+    from joblot_sirene.stock.prepare import Prepared
+    from joblot_sirene.stock.repeated import Repeats
     from joblot_sirene.stock.source import Source, Span
 
 T = TypeVar("T")
@@ -45,6 +48,9 @@ class Rows:
         counts: the rows that matched by code, before `where` and `limit`, by the values of the columns to tally; its last column
             is `rows`.
         companions: the rows of each companion file that belong to these, in the order of that file.
+        repeated: how many rows of the file do not count, because a newer one has the same SIRET.
+
+    Rows that do not count are among `height` and `counts`, and not among the frames.
     """
 
     def __init__(
@@ -56,8 +62,12 @@ class Rows:
         *,
         in_order: bool,
         companions: Sequence[Rows] = (),
+        repeats: Repeats | None = None,
+        repeated: int = 0,
     ) -> None:
         self.companions = companions
+        self.repeated = repeated
+        self._repeats = repeats
         self.schema = schema
         self.counts = counts
         self.height = store.rows(key)
@@ -91,16 +101,20 @@ class Rows:
 
     def _parts(self) -> Iterator[pl.DataFrame]:
         if self.height:
-            return self._store.frames(self._key)
+            return self._settled()
         import polars as pl
 
         return iter([pl.DataFrame(schema=self.schema)])
+
+    def _settled(self) -> Iterator[pl.DataFrame]:
+        frames = self._store.frames(self._key)
+        return frames if self._repeats is None else map(self._repeats.settle, frames)
 
     def _sorted(self) -> pl.DataFrame:
         import polars as pl
 
         empty = pl.DataFrame(schema={**self.schema, ORDER: pl.UInt32})
-        return pl.concat([empty, *self._store.frames(self._key)], rechunk=True).sort(ORDER).drop(ORDER)
+        return pl.concat([empty, *self._settled()], rechunk=True).sort(ORDER).drop(ORDER)
 
 
 class _Pending(Generic[T]):
@@ -183,6 +197,7 @@ def scan(
         pass_ = _Pass(source, requests, router, columns, budget, store, cancelled, progress)
         pass_.keys = [CompanionKeys(companion.key) for companion in companions]
         pass_.read(tally, ahead=threads > 1)
+        pass_.settle(range(len(requests)), tally)
         for number, (companion, keys) in enumerate(zip(companions, pass_.keys, strict=True), 1):
             store_companion(companion, keys, store, number * len(requests), budget.rows_per_slice, pass_.pause)
         counts = router.share(pass_.counts, tally, len(requests)) if tally else [None] * len(requests)
@@ -197,7 +212,16 @@ def scan(
             ]
             # a sorted copy keeps the order of the file within a code only: rows of several codes are put back into it
             in_order = pass_.in_order or number in router.single
-            return Rows(store, number, schema, counts[number], in_order=in_order, companions=companion_rows)
+            return Rows(
+                store,
+                number,
+                schema,
+                counts[number],
+                in_order=in_order,
+                companions=companion_rows,
+                repeats=pass_.repeats,
+                repeated=pass_.repeated,
+            )
 
         pending = _Pending(on_done, threads, budget.building)
         with ThreadPoolExecutor(threads) as pool:
@@ -243,11 +267,33 @@ class _Pass:
         self.counts: list[pl.DataFrame] = []
         self.keys: list[CompanionKeys] = []
         self.in_order = True
+        self.repeats: Repeats | None = None
+        self.repeated = 0
+        self._suspects: pl.Series | None = None
+        self._has_order = False
 
     def read(self, tally: Sequence[str], *, ahead: bool) -> None:
         """Fill the store, and count by the columns of `tally`."""
-        source, spans = self._prepared() or (self._source, None)
-        self.in_order = source is self._source
+        from joblot_sirene.register.repeats import Numbers
+
+        prepared = self._prepared()
+        source, spans = (
+            (self._source, None) if prepared is None else (prepared.source, prepared.spans(self._router.codes or ()))
+        )
+        self.in_order = prepared is None
+        is_watched = self.in_order and SIRET in self._passed_on
+        numbers = Numbers(self._budget.numbers)
+        if is_watched and (source.spannable or any(limit is not None for limit in self._remaining)):
+            for part in source.numbers(self._budget.rows_per_filtered_slice(1, 0)):
+                self.pause()
+                numbers.see(part)
+            self._suspects = numbers.repeated()
+            is_watched = self._suspects is None or len(self._suspects) > 0
+            if is_watched:
+                self._remaining = [None] * len(self._remaining)  # the first rows may not count
+        # where not all rows may count, they keep their numbers in the file until it is known which do
+        self._has_order = is_watched or not self.in_order
+        self.repeated = 0 if prepared is None else prepared.repeated
         rows_per_slice = self._budget.rows_per_slice
         if tally and source.spannable:
             rows_per_slice = self._count(source, tally, spans)
@@ -256,7 +302,9 @@ class _Pass:
         counting = () if source.spannable else tally
         where = self._router.has_code() if counting else self._router.belongs()
         columns = dict.fromkeys([*self._columns, *(self._router.filter_columns if counting else ()), *counting])
-        batches = source.batches(list(columns), rows_per_slice, where=where, spans=spans, order=not self.in_order)
+        if is_watched and not numbers.count:
+            source.watch = numbers.see
+        batches = source.batches(list(columns), rows_per_slice, where=where, spans=spans, order=self._has_order)
         for rows in _read_ahead(batches) if ahead else batches:
             self.pause()
             self._add(self._count_and_filter(rows, counting) if counting else rows)
@@ -264,7 +312,32 @@ class _Pass:
                 self._progress(source.done)
             if self._is_enough() and not counting:
                 break
+        else:
+            if source.watch is not None:
+                self._suspects = numbers.repeated()
         self._route()
+
+    def settle(self, keys: Iterable[int], tally: Sequence[str]) -> None:
+        """Find out which of the rows in the store count, and take the others out of the counts; `keys` are those of requests."""
+        if not (self.in_order and self._has_order):  # a sorted copy has only those that count
+            return
+        suspects = self._suspects
+        if suspects is None:  # too many to be compared, or not all were read: those that are asked for are looked for
+            suspects = self._numbers_in_store(keys)
+        if len(suspects):
+            columns = [*self._router.code_columns, *tally]
+            self.repeats = find_repeats(self._source, suspects, len(suspects), self._budget, self.pause, columns)
+            superseded = self.repeats.superseded
+            self.repeated = superseded.height
+            self.counts.append(self._router.count(superseded.filter(self._router.has_code()), tally, sign=-1))
+
+    def _numbers_in_store(self, keys: Iterable[int]) -> pl.Series:
+        import polars as pl
+
+        from joblot_sirene.register import expressions
+
+        parts = [expressions.numbers(rows[SIRET]) for key in keys for rows in self._store.frames(key)]
+        return pl.concat([pl.Series(dtype=pl.UInt64), *parts]).drop_nulls().unique()
 
     def _count(self, source: Source, tally: Sequence[str], spans: Sequence[Span] | None) -> int:
         """Count, and return how many rows may then be read at once: where few match by code, few are decoded in all columns."""
@@ -280,17 +353,16 @@ class _Pass:
             len(filter_columns), 2 * most
         )  # a slice may lie across two of these
 
-    def _prepared(self) -> tuple[Source, list[Span]] | None:
-        """The sorted copy and the parts of it to read, if it serves these requests as the file would."""
-        codes = self._router.codes
-        if codes is None or any(limit is not None for limit in self._remaining):
+    def _prepared(self) -> Prepared | None:
+        """The sorted copy, if it serves these requests as the file would."""
+        if self._router.codes is None or any(limit is not None for limit in self._remaining):
             return None  # codes of another column are anywhere in it, and its first rows are not those of the file
         prepared = find_prepared(self._source)
         if prepared is None or not set(self._columns) <= {*prepared.source.columns, *self._source.layout.missing}:
             return None
         if self._router.most_rows(prepared.rows_of) * ROW_BYTES > self._budget.building:
             return None  # rows of several codes have to be sorted again, in memory
-        return prepared.source, prepared.spans(codes)
+        return prepared
 
     def pause(self) -> None:
         """Stop between slices when the scan was cancelled, or takes more memory than allowed."""
@@ -300,7 +372,8 @@ class _Pass:
 
     def _count_and_filter(self, rows: pl.DataFrame, tally: Sequence[str]) -> pl.DataFrame:
         self.counts.append(self._router.count(rows, tally))
-        return rows.filter(self._router.belongs()).select(self._columns)
+        columns = [*self._columns, ORDER] if self._has_order else self._columns
+        return rows.filter(self._router.belongs()).select(columns)
 
     def _add(self, rows: pl.DataFrame) -> None:
         self._unrouted.append(rows)
@@ -317,7 +390,7 @@ class _Pass:
         self._unrouted, self._unrouted_bytes = [], 0
         pairs = self._router.route(rows)
         indices, shares = self._within_limits(pairs[ROW], pairs.group_by(REQUEST, maintain_order=True).len().rows())
-        passed_on = rows.select(*self._passed_on, *([] if self.in_order else [ORDER]))
+        passed_on = rows.select(*self._passed_on, *([ORDER] if self._has_order else []))
         if len(shares) > _MOST_FILTERED:
             self._store.add(passed_on, indices, shares)
         else:

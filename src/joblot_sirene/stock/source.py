@@ -20,7 +20,7 @@ from joblot_sirene.stock.footer import read_footer, rows_per_group
 from joblot_sirene.stock.memory import keep_freed_memory
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     import polars as pl
 
@@ -142,9 +142,12 @@ class Source:
             batches so far.
         done: the share of the file that the last `batches` has gone through, from 0 to 1.
         spannable: whether rows can be read from the middle (`spans`).
+        watch: what `batches` of text calls with the numbers of all rows of each block, whatever rows are asked for: it would have to be
+            parsed once more for them.
     """
 
     spannable = False
+    watch: Callable[[pl.Series], None] | None = None
     _newest: datetime | date | None = None
 
     def __init__(self, path: Path, layout: Layout, types: dict[str, pl.DataType], rows: int | None) -> None:
@@ -160,6 +163,22 @@ class Source:
     def newest(self) -> datetime | date | None:
         """The newest treatment of any row, None when it is not known: of CSV only after `batches` has come to its end."""
         return self._newest
+
+    @property
+    def key(self) -> str:
+        """The column with the number that the file has a row for: of the establishment, of the unit, of the establishment of a period."""
+        return "siren" if self.layout.kind == "unit" else "siret"
+
+    def numbers(self, rows_per_part: int) -> Iterator[pl.Series]:
+        """The numbers of all rows (`key`) as 64 bits, null where there is none, part by part."""
+        from joblot_sirene.register import expressions
+
+        for rows in self.again().batches([self.key], rows_per_part):
+            yield expressions.numbers(rows[self.key])
+
+    def again(self) -> Source:
+        """Another reader of the same file: what one has counted and how far it is belong to one reading."""
+        return open_source(self.path, expected=self.layout.kind)
 
     @property
     def columns(self) -> list[str]:
@@ -315,6 +334,20 @@ class ParquetSource(Source):
             self.done = read / total
             yield part
 
+    def numbers(self, rows_per_part: int) -> Iterator[pl.Series]:
+        """The numbers of all rows (`key`), part by part: nothing else is read, and nothing else is done to them."""
+        import polars as pl
+
+        from joblot_sirene.register import expressions
+
+        own = pl.col(self._own[self.key]).cast(pl.String)
+        for part in self._parts(rows_per_part, None, order=False):
+            try:
+                keys = part.select(own).collect().to_series()
+            except (pl.exceptions.PolarsError, OSError) as error:
+                raise self._damaged(error) from error
+            yield expressions.numbers(keys)
+
 
 class CsvSource(Source):
     """A stock file as text, plain or inside a zip, read from its beginning to its end in blocks of whole rows."""
@@ -325,12 +358,13 @@ class CsvSource(Source):
         layout = recognise(text.names, expected=expected)
         super().__init__(path, layout, dict.fromkeys(_distinct(text.names), pl.String()), None)
         self._text = text
+        self._rows_before = 0
 
     def _parts(self, rows_per_part: int, spans: Sequence[Span] | None, *, order: bool) -> Iterator[pl.LazyFrame]:
         import polars as pl
 
         assert spans is None, "text is read from its beginning"
-        rows_before = 0
+        self._rows_before = 0
         self._newest = None
         # cut here and parsed by the engine: a quarter more CPU time than its own scan of a file, but one path for plain and zipped text,
         # memory that depends on the block, and a line number for what is wrong
@@ -339,21 +373,27 @@ class CsvSource(Source):
                 block, has_header=False, separator=self._text.delimiter, schema=self._types, infer_schema=False
             )
             if order:
-                part = part.with_row_index(ORDER, rows_before)
-                rows_before += part.select(pl.len()).collect().item()
+                part = part.with_row_index(ORDER, self._rows_before)
             self.done = self._text.done
             yield part
 
     def _collected(self, rows: pl.LazyFrame, part: pl.LazyFrame) -> pl.DataFrame:
-        """The rows, and the newest treatment from the same pass: texts of moments sort like the moments."""
+        """The rows; from the same pass the numbers of all, and the newest treatment: texts of moments sort like the moments."""
         import polars as pl
 
+        from joblot_sirene.register import expressions
+
         own = self._own.get(TREATED)
-        if own is None:
-            return rows.collect()
-        frame, newest = pl.collect_all([rows, part.select(pl.col(own).str.slice(0, 10).max())])
+        newest = pl.lit(None, pl.String) if own is None else pl.col(own).str.slice(0, 10).max()
+        frame, facts = pl.collect_all(
+            [rows, part.select(pl.col(self._own[self.key]).implode(), newest.alias("newest"))]
+        )
+        keys = facts.to_series(0)[0]
+        self._rows_before += len(keys)
+        if self.watch is not None:
+            self.watch(expressions.numbers(keys))
         with suppress(ValueError):
-            day = date.fromisoformat(newest.item() or "")
+            day = date.fromisoformat(facts["newest"][0] or "")
             self._newest = day if self._newest is None else max(self._newest, day)
         return frame
 
@@ -390,9 +430,9 @@ def as_type(column: pl.Expr, source: pl.DataType, target: pl.DataType) -> pl.Exp
         return text.str.to_lowercase().replace_strict(_TRUTH, default=None, return_dtype=pl.Boolean)
     if target == pl.Int64:
         return text.cast(pl.Int64, strict=False)
-    return text.str.replace(" ", "T", literal=True).str.to_datetime(
-        "%Y-%m-%dT%H:%M:%S%.f", time_unit="ms", strict=False
-    )
+    # a day without a time is its beginning; what stands behind the second, such as a zone, is not looked at
+    moment = (text.str.replace(" ", "T", literal=True) + "T00:00:00").str.slice(0, 19)
+    return moment.str.to_datetime("%Y-%m-%dT%H:%M:%S", time_unit="ms", strict=False)
 
 
 def _distinct(names: Sequence[str]) -> list[str]:
