@@ -100,7 +100,7 @@ def _row_by_row(
     frame, counts = privacy.protect(frame, inputs.policy, inputs.hidden)
     if most_rows is not None and frame.height > most_rows:
         frame = frame.head(most_rows)
-        counts = msgspec.structs.replace(counts, kept=most_rows, natural_persons=privacy.natural_persons(frame))
+        counts = privacy.count_persons(frame, counts)
     for call in calls:
         frame, report = _run_step(call, frame, inputs)
         reports_by_step[call.name].append(report)

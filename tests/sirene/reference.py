@@ -5,7 +5,7 @@ import datetime as dt
 from joblot import Document
 from joblot_sirene.fields import Fields
 from joblot_sirene.register import filters, naf, privacy
-from joblot_sirene.register.code_lists import LEGAL_FORM_COLUMN, NATURAL_PERSON
+from joblot_sirene.register.code_lists import LEGAL_FORM_COLUMN, NATURAL_PERSONS
 from joblot_sirene.register.filters import UNKNOWN_CREATION
 from joblot_sirene.register.identifiers import department, whole_code
 
@@ -73,7 +73,7 @@ def _keeps_creation(created, chosen):
 def _keeps_form(form, chosen):
     if form is None:
         return False
-    return (chosen.natural_persons or not form.startswith(NATURAL_PERSON)) and (
+    return (chosen.natural_persons or not form.startswith(NATURAL_PERSONS)) and (
         not chosen.legal_forms or form.startswith(chosen.legal_forms)
     )
 

@@ -52,7 +52,7 @@ def test_r86_rows_with_partial_diffusion_are_left_out_and_counted():
 
 def test_rows_that_are_kept_are_masked_by_us_whatever_the_file_shows():
     kept, counts = protect(FRAME, Policy(partial_diffusion="mask"))
-    assert counts == Counts(kept=4, excluded=0, masked=3, natural_persons=2)
+    assert counts == Counts(kept=4, excluded=0, masked=3, natural_persons=2, unknown_forms=1)
     text = str(kept.to_dicts())
     assert "PLANTED" not in text
     assert kept["libelleCommuneEtablissement"].to_list() == ["RUE", "RENNES", "LYON", "PARIS"]
@@ -91,6 +91,8 @@ def test_r92_the_manifest_says_truly_what_personal_data_is_inside():
     assert facts["source"] == "Source: INSEE, base Sirene, stock of 2026-11-01"
     assert facts["licence"] == "Licence Ouverte 2.0 (Etalab)"
     assert describe(Policy(), Counts(kept=2), None)["personal_data"] == "unknown"
+    assert describe(Policy(), Counts(kept=2, natural_persons=0, unknown_forms=1), None)["personal_data"] == "unknown"
+    assert describe(Policy(), Counts(kept=2, natural_persons=1, unknown_forms=1), None)["personal_data"] is True
     assert describe(Policy(), Counts(kept=2, natural_persons=0), None)["personal_data"] is False
     assert describe(Policy(), Counts(kept=0), None)["personal_data"] is False
 

@@ -445,10 +445,7 @@ def _rights(view: _View) -> Iterator[str]:
     sentences = [
         *_of_these_codes(view.report["left_out"]),
         _html(f"rights.{policy}", n=hidden) if hidden else _html(f"rights.{policy}.none"),
-        _html(
-            "rights.persons.unknown" if persons is None else "rights.persons" if persons else "rights.persons.none",
-            n=persons or 0,
-        ),
+        *_persons(persons, rights["rows_of_unknown_legal_form"]),
         _html(f"rights.names.{'in' if rights['names_of_natural_persons'] else 'out'}"),
         _html("rights.rebuilt"),
         *([] if retention is None else [_html("rights.retention", n=retention)]),
@@ -457,6 +454,17 @@ def _rights(view: _View) -> Iterator[str]:
     yield '<article class="card wide"><ul class="told">'
     yield from (f"<li>{sentence}</li>" for sentence in sentences)
     yield "</ul></article>"
+
+
+def _persons(persons: int | None, unknown: int) -> Iterator[str]:
+    """How many rows are of natural persons, and how many may be."""
+    if persons is None:
+        yield _html("rights.persons.unknown")
+        return
+    if persons or not unknown:
+        yield _html("rights.persons" if persons else "rights.persons.none", n=persons)
+    if unknown:
+        yield _html("rights.persons.some_unknown", n=unknown)
 
 
 def _of_these_codes(left_out: Mapping[str, Any]) -> Iterator[str]:

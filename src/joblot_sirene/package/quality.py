@@ -102,8 +102,11 @@ def _rights(rights: Mapping[str, Any]) -> Iterator[str]:
     yield ""
     left_out, masked = rights["rows_excluded_for_partial_diffusion"], rights["rows_masked_for_partial_diffusion"]
     yield f"Partial diffusion: {left_out} rows left out, {masked} masked."
-    persons = rights["rows_of_natural_persons"]
-    yield f"Rows of natural persons: {'unknown (no file of legal units)' if persons is None else persons}; their names are {'' if rights['names_of_natural_persons'] else 'not '}in the dataset."
+    persons, unknown = rights["rows_of_natural_persons"], rights["rows_of_unknown_legal_form"]
+    known = "unknown (no file of legal units)" if persons is None else f"{persons}"
+    if persons is not None and unknown:
+        known += f", and of {unknown} rows it is unknown (they have no legal form)"
+    yield f"Rows of natural persons: {known}; their names are {'' if rights['names_of_natural_persons'] else 'not '}in the dataset."
 
 
 def _table(title: str, heads: tuple[str, ...], rows: list[tuple[Any, ...]]) -> Iterator[str]:

@@ -87,8 +87,9 @@ LEGAL_FORMS: Final[Mapping[str, str]] = MappingProxyType(
 """Legal forms at the levels of one and two digits."""
 
 LEGAL_FORM_COLUMN: Final = "categorieJuridiqueUniteLegale"
-NATURAL_PERSON: Final = "1"
-"""Legal forms of natural persons begin with this digit."""
+NATURAL_PERSONS: Final = ("1", "21", "22", "23")
+"""Legal forms of natural persons begin so: individual entrepreneurs, and joint owners, companies created in fact and undeclared partnerships,
+which are persons under a common name."""
 
 _REGIONS: Final = (
     ("84", "Auvergne-Rhône-Alpes", "01 03 07 15 26 38 42 43 63 69 73 74"),

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from joblot_sirene.register import identifiers
-from joblot_sirene.register.code_lists import LEGAL_FORM_COLUMN, NATURAL_PERSON
+from joblot_sirene.register.code_lists import LEGAL_FORM_COLUMN, NATURAL_PERSONS
 from joblot_sirene.register.filters import UNKNOWN_CREATION, Filters, establishment_part
 from joblot_sirene.register.naf import Selection, matching_rules
 
@@ -54,6 +54,12 @@ def residual(filters: Filters) -> pl.Expr | None:
     """
     part = establishment_part(filters)
     return None if part == Filters(active_only=False) else keeps(part)
+
+
+def natural_person() -> pl.Expr:
+    """Whether rows are of natural persons, by the legal form; null where that is not known."""
+    form = pl.col(LEGAL_FORM_COLUMN).str.strip_chars()
+    return pl.when(form != "").then(_any(form.str.starts_with(prefix) for prefix in NATURAL_PERSONS))
 
 
 def whole_code(code: pl.Expr) -> pl.Expr:
@@ -197,7 +203,7 @@ def _form(filters: Filters) -> list[pl.Expr]:
     if not filters.needs_unit:
         return []
     form = pl.col(LEGAL_FORM_COLUMN)
-    parts = [form.is_not_null()] if filters.natural_persons else [~form.str.starts_with(NATURAL_PERSON)]
+    parts = [form.is_not_null()] if filters.natural_persons else [~natural_person()]
     return parts + (
         [_any(form.str.starts_with(prefix) for prefix in filters.legal_forms)] if filters.legal_forms else []
     )

@@ -2,8 +2,8 @@
 
 Persons with partial diffusion (status P, N in files before March 2023) must not be fully re-diffused nor used for prospecting (article
 R123-232-1 of the French code of commerce): their rows are left out and counted unless a job asks to keep them for statistics; then every
-name and address field is masked here, because the files mask irregularly. Individual entrepreneurs are personal data whatever their
-status. Nothing is ever rebuilt from other columns. This module knows columns and rows; it opens no file and knows no profile's steps.
+name and address field is masked here, because the files mask irregularly. Natural persons are personal data whatever their status,
+and their names are shown only when a job asks for them. Nothing is ever rebuilt from other columns. This module knows columns and rows; it opens no file and knows no profile's steps.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 import msgspec
 
-from joblot_sirene.register.code_lists import LEGAL_FORM_COLUMN, NATURAL_PERSON
+from joblot_sirene.register.code_lists import LEGAL_FORM_COLUMN
 from joblot_sirene.register.layout import COLUMNS
 
 if TYPE_CHECKING:
@@ -83,6 +83,10 @@ PERSON_COLUMNS: Final = (
 )
 """Names and sex of a natural person: in a dataset only when a job asks for them."""
 
+_LAST_NAMES: Final = ("nomUniteLegale", "nomUsageUniteLegale", "pseudonymeUniteLegale")
+_LEAST_NAME: Final = 3
+"""Characters of a name that is looked for in signs: shorter ones stand in many words."""
+
 MASKED_COLUMNS: Final = frozenset((*ADDRESS_COLUMNS, *NAME_COLUMNS, *UNIT_NAME_COLUMNS, *PERSON_COLUMNS))
 """Every column that is masked in a row with partial diffusion."""
 
@@ -113,12 +117,16 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Counts(msgspec.Struct, frozen=True, kw_only=True):
-    """The rows of a selection: rows kept, rows left out or masked for partial diffusion, rows of natural persons (None: unknown)."""
+    """The rows of a selection: rows kept, rows left out or masked for partial diffusion, rows of natural persons (None: unknown).
+
+    `unknown_forms` are rows without a legal form where others may have one: some of them may be of natural persons too.
+    """
 
     kept: int
     excluded: int = 0
     masked: int = 0
     natural_persons: int | None = None
+    unknown_forms: int = 0
 
 
 def read(fields: Fields) -> Policy:
@@ -180,7 +188,7 @@ def masked(frame: pl.DataFrame, hidden: pl.Expr) -> pl.DataFrame:
 def protect(frame: pl.DataFrame, policy: Policy, hidden_by_others: Hidden | None = None) -> tuple[pl.DataFrame, Counts]:
     """The rows that the policy lets through, masked where it says so, and the counts. Column names are canonical.
 
-    Columns of natural persons' names are dropped unless asked for; when asked for, they are kept for natural persons with status O.
+    Names of natural persons are taken out unless asked for: what is a name in the row of a company is somebody's name in theirs.
 
     Raises:
         ValueError: the frame has no status column, so it is not known who may be shown.
@@ -201,18 +209,52 @@ def protect(frame: pl.DataFrame, policy: Policy, hidden_by_others: Hidden | None
     elif hidden:
         frame = masked(frame, hides)
     if not policy.person_names:
-        frame = frame.drop(PERSON_COLUMNS, strict=False)
-    persons = natural_persons(frame)
-    return frame, Counts(kept=frame.height, excluded=excluded, masked=hidden - excluded, natural_persons=persons)
+        frame = _without_person_names(frame)
+    return frame, count_persons(frame, Counts(kept=frame.height, excluded=excluded, masked=hidden - excluded))
 
 
-def natural_persons(frame: pl.DataFrame) -> int | None:
-    """How many rows are of natural persons; None where the legal forms are not there."""
+def _without_person_names(frame: pl.DataFrame) -> pl.DataFrame:
+    """The rows without the names of natural persons: neither in the columns for them, nor in those for companies, nor as a part of a sign."""
     import polars as pl
 
+    from joblot_sirene.register import expressions
+
+    if LEGAL_FORM_COLUMN in frame.columns:
+        present = set(frame.columns)
+        own = [name for name in (*UNIT_NAME_COLUMNS, *_LAST_NAMES) if name in present]
+        is_person = expressions.natural_person().fill_null(value=False)
+        names = [pl.when(~is_person).then(name).alias(name) for name in UNIT_NAME_COLUMNS if name in present]
+        signs = [
+            pl.when(~(is_person & _holds_any(sign, own))).then(sign).alias(sign)
+            for sign in NAME_COLUMNS
+            if sign in present and own
+        ]
+        frame = frame.with_columns(*names, *signs)
+    return frame.drop(PERSON_COLUMNS, strict=False)
+
+
+def _holds_any(sign: str, names: Sequence[str]) -> pl.Expr:
+    """Whether one of the names stands in a sign."""
+    import polars as pl
+
+    text = pl.col(sign).str.to_uppercase()
+    return pl.any_horizontal(
+        (pl.col(name).str.len_chars() >= _LEAST_NAME)
+        & (pl.col(name) != MASK)
+        & text.str.contains(pl.col(name).str.to_uppercase(), literal=True)
+        for name in names
+    ).fill_null(value=False)
+
+
+def count_persons(frame: pl.DataFrame, counts: Counts) -> Counts:
+    """The counts with how many of these rows are of natural persons, and how many may be."""
+    from joblot_sirene.register import expressions
+
     if LEGAL_FORM_COLUMN not in frame.columns:
-        return None
-    return int(frame.select(pl.col(LEGAL_FORM_COLUMN).str.starts_with(NATURAL_PERSON).sum()).item())
+        return msgspec.structs.replace(counts, kept=frame.height)
+    person = expressions.natural_person()
+    persons, unknown = frame.select(person.sum(), unknown=person.is_null().sum()).row(0)
+    return msgspec.structs.replace(counts, kept=frame.height, natural_persons=persons, unknown_forms=unknown)
 
 
 def total(counts: Sequence[Counts]) -> Counts:
@@ -223,19 +265,22 @@ def total(counts: Sequence[Counts]) -> Counts:
         excluded=sum(part.excluded for part in counts),
         masked=sum(part.masked for part in counts),
         natural_persons=None if None in persons else sum(number or 0 for number in persons),
+        unknown_forms=sum(part.unknown_forms for part in counts),
     )
 
 
 def describe(policy: Policy, counts: Counts, stock_date: dt.date | None) -> dict[str, Any]:
-    """What the manifest says of rights and persons. `personal_data` is `unknown` when legal forms are: then persons may be among the rows."""
+    """What the manifest says of rights and persons. `personal_data` is `unknown` when a legal form is: then persons may be among the rows."""
     persons = counts.natural_persons
+    may_be_among = bool(counts.unknown_forms) if persons is not None else bool(counts.kept)
     return {
         "source": attribution(stock_date),
         "licence": LICENCE,
         "licence_url": LICENCE_URL,
         "stock_date": None if stock_date is None else stock_date.isoformat(),
-        "personal_data": "unknown" if persons is None and counts.kept else bool(persons),
+        "personal_data": True if persons else "unknown" if may_be_among else False,
         "rows_of_natural_persons": persons,
+        "rows_of_unknown_legal_form": counts.unknown_forms if persons is not None else counts.kept,
         "names_of_natural_persons": policy.person_names,
         "partial_diffusion": policy.partial_diffusion,
         "rows_excluded_for_partial_diffusion": counts.excluded,

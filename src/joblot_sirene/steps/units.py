@@ -26,6 +26,7 @@ NEEDED: Final = (
     "categorieEntreprise",
     "nomUniteLegale",
     "nomUsageUniteLegale",
+    "pseudonymeUniteLegale",
     "denominationUniteLegale",
     "categorieJuridiqueUniteLegale",
     "economieSocialeSolidaireUniteLegale",

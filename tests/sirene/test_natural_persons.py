@@ -1,0 +1,129 @@
+"""Names of natural persons are in no output unless a job asks for them, and it is said truly how many rows are theirs."""
+
+import json
+import os
+
+import polars as pl
+import pytest
+
+from sirene.files import person, row, siret, unit, write
+
+FORMS = ["1000", "1100", "1900", "2110", "2120", "2210", "2220", "2310", "2320", "2385"]
+COMPANIES = ["2400", "2900", "3110", "5202", "5499", "5710", "7210", "9220"]
+
+
+def batch(sirene, units, *words, stock=None, template=None):
+    """The folder, the manifest and the rows of the dataset of two establishments with these units."""
+    write(stock or [row(1), row(2)], sirene.folder / "stock.csv")
+    write(units, sirene.folder / "units.csv")
+    if template is not None:
+        (sirene.folder / "own.yaml").write_text(
+            f'niche: "{{niche_name}}"\nprofile: "{{profile}}"\nfilters: {{naf_include: ["{{naf_code}}"]{template}\n'
+        )
+        words = (*words, "--template", "own.yaml")
+    done = sirene(
+        "batch", "--naf", "6201Z", "--input", "stock.csv", "--unite-legale", "units.csv", "--output-dir", "out", *words
+    )
+    assert done.code == 0, done.err
+    folder = sirene.folder / "out" / "naf_6201Z"
+    return folder, json.loads((folder / "manifest.json").read_text()), pl.read_parquet(folder / "dataset.parquet")
+
+
+def holding(folder, word="ZZ"):
+    found = []
+    for place, _, names in os.walk(folder):
+        for name in names:
+            with open(os.path.join(place, name), "rb") as file:
+                if word.encode() in file.read():
+                    found.append(name)
+    return found
+
+
+def test_every_form_of_natural_persons_is_counted_and_their_names_left_out(sirene):
+    units = [unit(n, categorieJuridique=form, denomination="ZZUN ET ZZDEUX") for n, form in enumerate(FORMS, 1)]
+    units += [unit(n, categorieJuridique=form) for n, form in enumerate(COMPANIES, 50)]
+    stock = [row(int(one["siren"][3:8])) for one in units]
+    _, manifest, rows = batch(sirene, units, "--profile", "deep", stock=stock)
+    rights = manifest["rights"]
+    assert (rights["personal_data"], rights["rows_of_natural_persons"]) == (True, len(FORMS))
+    assert rights["rows_of_unknown_legal_form"] == 0
+    named = rows.filter(pl.col("raison_sociale").is_not_null())
+    assert sorted(named["forme_juridique"]) == COMPANIES
+    assert holding(sirene.folder / "out") == holding(sirene.folder / ".joblot") == []
+
+
+NAMES = {
+    "denomination": {"denomination": "ZZPRENOM ZZNOM EI"},
+    "sigle": {"sigle": "ZZNOMSIGLE"},
+    "denominationUsuelle1": {"denominationUsuelle1": "ZZUSUEL"},
+    "denominationUsuelle3": {"denominationUsuelle3": "ZZUSUEL"},
+    "pseudonyme": {"pseudonyme": "ZZPSEUDO"},
+    "nomUsage": {"nomUsage": "ZZUSAGE"},
+    "prenoms": {"prenom1": "ZZUN", "prenom2": "ZZDEUX"},
+    "form of a spreadsheet": {"categorieJuridique": "1000.0", "denomination": "ZZNOM"},
+    "form with spaces": {"categorieJuridique": " 1000", "denomination": "ZZNOM"},
+}
+
+
+@pytest.mark.parametrize("profile", ["quick", "deep"])
+@pytest.mark.parametrize("kind", NAMES)
+def test_no_name_of_a_person_is_shown_unasked(sirene, kind, profile):
+    _, manifest, rows = batch(sirene, [person(1, **NAMES[kind]), unit(2, sigle="SIGLE")], "--profile", profile)
+    assert rows["raison_sociale"].to_list() == [None, "SOCIETE 2"]
+    assert manifest["rights"]["rows_of_natural_persons"] == 1
+    assert holding(sirene.folder / "out") == []
+
+
+@pytest.mark.parametrize(
+    ("sign", "shown"),
+    [
+        ("CHEZ ZZNOM", None),
+        ("zznom & fils", None),
+        ("ZZPSEUDO", None),
+        ("BAR DES SPORTS", "BAR DES SPORTS"),
+        ("LI", "LI"),
+    ],
+)
+@pytest.mark.parametrize("column", ["enseigne1", "denominationUsuelle"])
+def test_a_sign_that_holds_the_name_of_its_person_is_that_name(sirene, column, sign, shown):
+    units = [person(1, pseudonyme="ZZPSEUDO", nomUsage="LI"), unit(2, denomination="ZZNOM SARL")]
+    stock = [row(1, **{column: sign}), row(2, **{column: "ZZNOM"})]
+    _, _, rows = batch(sirene, units, stock=stock)
+    assert rows["enseigne"].to_list() == [shown, "ZZNOM"]
+    assert rows["raison_sociale"].to_list() == [None, "ZZNOM SARL"]
+
+
+def test_a_job_that_asks_for_names_gets_them(sirene):
+    units = [person(1, sigle="ZZSIGLE"), unit(2, categorieJuridique="2210", denomination="ZZUN ET ZZDEUX")]
+    _, manifest, rows = batch(sirene, units, template="}\nprivacy: {person_names: true}")
+    assert rows["raison_sociale"].to_list() == ["ZZPRENOM ZZNOM", "ZZUN ET ZZDEUX"]
+    assert manifest["rights"]["names_of_natural_persons"] is True
+
+
+@pytest.mark.parametrize(
+    ("units", "personal", "persons", "unknown"),
+    [
+        ([unit(1), unit(2)], False, 0, 0),
+        ([unit(1)], "unknown", 0, 1),
+        ([unit(1), unit(2, categorieJuridique="")], "unknown", 0, 1),
+        ([unit(3)], "unknown", 0, 2),
+        ([person(1)], True, 1, 1),
+        ([person(1), person(2)], True, 2, 0),
+    ],
+)
+def test_personal_data_is_not_false_where_a_form_is_unknown(sirene, units, personal, persons, unknown):
+    folder, manifest, _ = batch(sirene, units, "--profile", "deep")
+    rights = manifest["rights"]
+    found = (rights["personal_data"], rights["rows_of_natural_persons"], rights["rows_of_unknown_legal_form"])
+    assert found == (personal, persons, unknown)
+    assert (f"of {unknown} rows it is unknown" in (folder / "quality.md").read_text()) == (unknown > 0)
+    page = (folder / "report.html").read_text()
+    assert ("Aucune ligne n'est celle d'une personne physique" in page) == (persons == unknown == 0)
+    assert ("La forme juridique de" in page) == (unknown > 0)
+
+
+def test_the_filter_leaves_all_of_them_out(sirene):
+    units = [unit(n, categorieJuridique=form) for n, form in enumerate([*FORMS, "5710"], 1)]
+    stock = [row(n) for n in range(1, len(units) + 2)]
+    _, _, rows = batch(sirene, units, stock=stock, template=", natural_persons: false}")
+    assert rows["siret"].to_list() == [siret(len(FORMS) + 1)]
