@@ -72,6 +72,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     output: Path
     earlier: Path | None = None
+    bad_rows: Path | None = None
     profiles: Path | None = None
     nomenclature: Nomenclature = naf.REV2
     sample: int = 0
@@ -192,6 +193,7 @@ def _params(job: Job, settings: Settings) -> dict[str, Any]:
         "nomenclature": settings.nomenclature,
         "earlier": None if earlier is None else str(earlier),
         "beside": _digest([settings.profiles, compared]),
+        "bad_rows": None if settings.bad_rows is None else str(settings.bad_rows.absolute()),
         "sample": settings.sample,
         "threads": settings.threads or min(os.cpu_count() or 1, 8),
         "max_ram_mb": settings.max_ram_mb or job.budgets.max_ram_mb,

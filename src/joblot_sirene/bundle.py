@@ -19,6 +19,7 @@ from joblot_sirene.jobs.request import DatasetRequest, DatasetSpec, resolve
 from joblot_sirene.package import package
 from joblot_sirene.register import naf, privacy
 from joblot_sirene.register.naf import CODE_COLUMN, NOMENCLATURE_COLUMN
+from joblot_sirene.stock.bad_rows import Aside, put_aside
 from joblot_sirene.stock.companion import Companion
 from joblot_sirene.stock.memory import MemoryLimitError, shown_size
 from joblot_sirene.stock.routing import RowRequest
@@ -75,8 +76,10 @@ class Bundle:
         self._threads = first.params["threads"] or 2
         self._max_ram_bytes = first.params["max_ram_mb"] * 2**20
         self._stop = first.params["stop"]
+        self._bad_rows: Path | None = first.params["bad_rows"]
         sources = open_sources(first.input)
         self._source, self._units, self._history = sources["establishment"], sources.get("unit"), sources.get("history")
+        self._sources = list(sources.values())
         self._digest = self._source.digest
         self._file = first.ctx.shown(self._source.path)
         self._codes_in_file = _CodesInFile(self._source)
@@ -92,6 +95,7 @@ class Bundle:
             except (JoblotError, OSError) as error:
                 self._refused[request.ctx.job] = error
         self._hidden: privacy.Hidden | None = None
+        self._aside = Aside()
 
     def run(self) -> None:
         """Scan the stock and build the datasets."""
@@ -120,21 +124,22 @@ class Bundle:
             folder = next(iter(self._specs.values())).output.parent
             try:
                 folder.mkdir(parents=True, exist_ok=True)
-                self._hidden = self._hidden_by_rows()
-                scan(
-                    self._source,
-                    row_requests,
-                    columns=self._columns(),
-                    build=self._dataset,
-                    on_done=done,
-                    folder=folder,
-                    max_ram_bytes=self._max_ram_bytes,
-                    threads=self._threads,
-                    tally=(STATE,),
-                    companions=self._companions(),
-                    cancelled=lambda: self._requests[0].ctx.cancelled,
-                    progress=lambda share: self._requests[0].ctx.progress(round(share * 100), 100, "%"),
-                )
+                with put_aside(self._bad_rows, self._sources) as self._aside:
+                    self._hidden = self._hidden_by_rows()
+                    scan(
+                        self._source,
+                        row_requests,
+                        columns=self._columns(),
+                        build=self._dataset,
+                        on_done=done,
+                        folder=folder,
+                        max_ram_bytes=self._max_ram_bytes,
+                        threads=self._threads,
+                        tally=(STATE,),
+                        companions=self._companions(),
+                        cancelled=lambda: self._requests[0].ctx.cancelled,
+                        progress=lambda share: self._requests[0].ctx.progress(round(share * 100), 100, "%"),
+                    )
             except (ScanCancelledError, StoppedError):
                 raise
             except (JoblotError, OSError) as error:
@@ -183,7 +188,7 @@ class Bundle:
 
         has_status = privacy.UNIT_STATUS_COLUMN in self._source.layout.unit
         compares = any(spec.earlier is not None and spec.job.profile.compares for spec in self._specs.values())
-        return hidden_by_rows(self._source, self._units) if has_status or compares else None
+        return hidden_by_rows(self._sources) if has_status or compares else None
 
     def _companions(self) -> list[Companion]:
         from joblot_sirene.steps import history, units
@@ -203,7 +208,7 @@ class Bundle:
         if self._failed:
             raise StoppedError(self._failed)
         self._check_memory(rows, spec.job.profile)
-        left_out = {**_left_out(rows, spec.job), "repeated_rows": rows.repeated}
+        left_out = {**_left_out(rows, spec.job), "repeated_rows": rows.repeated, "bad_rows": self._count_bad_rows()}
         result = pipeline.run(
             spec.job.profile, rows.frames(), self._inputs(spec, rows), spec.job.filters, most_rows=spec.sample
         )
@@ -253,7 +258,7 @@ class Bundle:
             units=units,
             history=history,
             earlier=spec.earlier,
-            hidden=self._hidden,
+            hidden=self._hidden_now(),
         )
 
     def _warnings(
@@ -261,6 +266,9 @@ class Bundle:
     ) -> Iterator[str]:
         if privacy.STATUS_COLUMN in self._source.layout.missing:
             yield f"the file has no column `{privacy.STATUS_COLUMN}`: nobody in it can be told to be public"
+        if bad := self._count_bad_rows():
+            file = spec.request.ctx.shown(self._bad_rows) if self._bad_rows is not None else ""
+            yield f"{bad} rows have another number of fields than the header of their file and were put aside: `{file}` says which"
         if rows.repeated:
             yield (
                 f"{rows.repeated} rows of the file have the SIRET of a newer one: of each the row of the newest treatment "
@@ -281,6 +289,16 @@ class Bundle:
             kept = result.counts.kept
             if kept < (spec.sample or 0):
                 yield f"of the first {rows.height} rows only {kept} may be shown: the sample has no more"
+
+    def _hidden_now(self) -> privacy.Hidden | None:
+        """Who is hidden by rows that a dataset need not have, those that were put aside included."""
+        by_bad_rows = self._aside.hidden
+        if not by_bad_rows:
+            return self._hidden
+        return by_bad_rows if self._hidden is None else self._hidden.also(by_bad_rows)
+
+    def _count_bad_rows(self) -> int:
+        return sum(source.bad_rows for source in self._sources)
 
     def _provenance(self) -> package.Provenance:
         source = self._source
@@ -314,7 +332,7 @@ class _CodesInFile:
 
     def _read(self) -> list[str]:
         codes: set[str] = set()
-        source = open_source(self._source.path, expected="establishment")  # `done` and the like belong to one reader
+        source = self._source.again()
         for rows in source.batches([CODE_COLUMN, NOMENCLATURE_COLUMN], 2**20):
             codes.update(code for code in rows[CODE_COLUMN].unique().drop_nulls() if naf.nomenclature_of(code))
         return sorted(codes)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from joblot_sirene.register import naf, privacy
 from joblot_sirene.register.naf import CODE_COLUMN, NOMENCLATURE_COLUMN
+from joblot_sirene.stock.bad_rows import put_aside
 from joblot_sirene.stock.prepare import find_prepared
 from joblot_sirene.stock.source import open_source, probe
 
@@ -30,8 +31,8 @@ _CODES: Final = {
 _ROWS_AT_ONCE: Final = 2**20
 
 
-def inspect(path: Path, *, rows: bool = True, most_codes: int = 10) -> dict[str, Any]:
-    """What a file is, as plain values; without `rows` only what its first and last bytes tell.
+def inspect(path: Path, *, rows: bool = True, most_codes: int = 10, bad_rows: Path | None = None) -> dict[str, Any]:
+    """What a file is, as plain values; without `rows` only what its first and last bytes tell. `bad_rows` is where rows that are put aside are told of.
 
     Raises:
         SourceError: it cannot be read.
@@ -39,7 +40,8 @@ def inspect(path: Path, *, rows: bool = True, most_codes: int = 10) -> dict[str,
     """
     probed = probe(path)
     source = open_source(path)
-    counts = _counts(source, most_codes) if rows else {}
+    with put_aside(bad_rows if rows else None, [source]):
+        counts = _counts(source, most_codes) if rows else {}
     newest = source.newest  # of CSV only known now that the rows have been read
     stock = privacy.stock_date(newest)
     prepared = find_prepared(source) if source.layout.kind == "establishment" else None
@@ -49,6 +51,7 @@ def inspect(path: Path, *, rows: bool = True, most_codes: int = 10) -> dict[str,
         "kind": source.layout.kind,
         "layout": source.layout.describe(),
         "rows": counts.pop("rows", probed.rows),
+        "bad_rows": source.bad_rows,
         "stock_date": None if stock is None else stock.isoformat(),
         "newest_treatment": None if newest is None else newest.isoformat(),
         "sorted_copy": None if prepared is None else str(prepared.path),

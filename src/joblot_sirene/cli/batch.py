@@ -54,6 +54,7 @@ if TYPE_CHECKING:
 @option("--unite-legale", "units", metavar="FILE", help="StockUniteLegale, for names and legal forms")
 @option("--historique", "history", metavar="FILE", help="StockEtablissementHistorique, for openings and closings")
 @option("--earlier", metavar="DIR", help="the output folder of an earlier batch, to compare with")
+@options.bad_rows_option
 @options.set_option
 @click.option("--force", is_flag=True, help="overwrite job files that were edited")
 @click.option("--rebuild", is_flag=True, help="build also what is up to date")
@@ -205,7 +206,7 @@ def _print_dry_run(jobs: list[JobFile], written: int, *, as_json: bool) -> int:
 def _settings(output: Path, values: dict[str, Any]) -> Settings:
     from joblot_sirene.batch import Settings
 
-    same = ("earlier", "profiles", "sample", "max_ram_mb", "timeout", "go_on")
+    same = ("earlier", "bad_rows", "profiles", "sample", "max_ram_mb", "timeout", "go_on")
     return Settings(
         output=output,
         nomenclature=options.nomenclatures(values["nomenclature"])[1],

@@ -23,14 +23,15 @@ if TYPE_CHECKING:
 @click.argument("file", type=FilePath())
 @click.option("--quick", is_flag=True, help="look at the columns only, read no rows")
 @number("--most", least=1, default=10, show_default=True, help="how many codes are listed")
+@options.bad_rows_option
 @options.json_option
-def command(*, file: Path, quick: bool, most: int, as_json: bool) -> int:
+def command(*, file: Path, quick: bool, most: int, bad_rows: Path | None, as_json: bool) -> int:
     """Inspect the file and print the result."""
     from joblot_sirene.errors import need_engine
     from joblot_sirene.inspection import inspect
 
     need_engine()
-    report = inspect(file, rows=not quick, most_codes=most)
+    report = inspect(file, rows=not quick, most_codes=most, bad_rows=bad_rows)
     if as_json:
         options.print_json(report)
     else:
@@ -47,6 +48,8 @@ def _file_lines(report: dict[str, Any]) -> Iterator[str]:
         yield f"  stock: {report['stock_date']} (newest treatment {report['newest_treatment']})"
     if report["sorted_copy"]:
         yield f"  sorted copy: {report['sorted_copy']}"
+    if report["bad_rows"]:
+        yield f"  put aside: {report['bad_rows']} rows with another number of fields than the header"
     yield from (f"  missing: {name}" for name in report["missing_columns"])
     yield from (f"  also there: {name}" for name in report["extra_columns"])
 

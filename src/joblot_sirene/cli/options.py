@@ -59,6 +59,11 @@ profile_option = click.option(
 profiles_option = option(
     "--profiles", metavar="FILE", help="a file of your own profiles, in the form of the shipped one"
 )
+bad_rows_option = option(
+    "--bad-rows",
+    metavar="FILE",
+    help="put rows of CSV aside that have another number of fields than the header, and say in FILE which (default: they are an error)",
+)
 nomenclature_option = click.option(
     "--nomenclature",
     type=click.Choice(list(_LISTS)),

@@ -18,7 +18,7 @@ from joblot_sirene.register.code_lists import LEGAL_FORM_COLUMN
 from joblot_sirene.register.layout import COLUMNS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     import polars as pl
 
@@ -156,6 +156,25 @@ class Hidden(msgspec.Struct, frozen=True):
         if "siret" in frame.columns:
             hidden |= expressions.numbers(frame["siret"]).is_in(self.establishments.implode())
         return hidden.fill_null(value=False)
+
+    def also(self, other: Hidden) -> Hidden:
+        """These numbers and others."""
+        import polars as pl
+
+        return Hidden(
+            pl.concat([self.establishments, other.establishments]).unique(),
+            pl.concat([self.units, other.units]).unique(),
+        )
+
+    def __bool__(self) -> bool:
+        return bool(len(self.establishments) or len(self.units))
+
+
+def hidden_of(establishments: Iterable[int], units: Iterable[int]) -> Hidden:
+    """The numbers of hidden establishments and legal units as series."""
+    import polars as pl
+
+    return Hidden(pl.Series(sorted(establishments), dtype=pl.UInt64), pl.Series(sorted(units), dtype=pl.UInt64))
 
 
 def is_hidden() -> pl.Expr:

@@ -12,7 +12,7 @@ from joblot_sirene.register import privacy
 from joblot_sirene.stock.source import ORDER, TREATED
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     import polars as pl
 
@@ -80,10 +80,11 @@ def find_repeats(
     return Repeats(pl.concat([part.superseded for part in found]), pl.concat([part.hidden for part in found]))
 
 
-def hidden_by_rows(source: Source, units: Source | None) -> privacy.Hidden:
+def hidden_by_rows(sources: Iterable[Source]) -> privacy.Hidden:
     """The numbers of all establishments and legal units of which a row in these files says that they are not to be shown.
 
-    It reads two columns of each file. Who is hidden in one row of a unit is hidden in the others, and in what an earlier dataset said of it.
+    It reads two columns of each file, or three. Who is hidden in one row of a unit is hidden in the others, and in what an earlier dataset
+    said of it.
     """
     import polars as pl
 
@@ -93,9 +94,10 @@ def hidden_by_rows(source: Source, units: Source | None) -> privacy.Hidden:
         batches = file.again().batches([column], _ROWS, where=where)
         return [expressions.numbers(rows[column]).drop_nulls() for rows in batches]
 
-    sirens = [] if units is None else numbers(units, "siren", privacy.unit_is_hidden())
-    if privacy.UNIT_STATUS_COLUMN in source.layout.unit:
-        sirens += numbers(source, "siren", privacy.unit_is_hidden())
-    none = pl.Series(dtype=pl.UInt64)
-    sirets = numbers(source, SIRET, privacy.is_hidden())
-    return privacy.Hidden(pl.concat([none, *sirets]).unique(), pl.concat([none, *sirens]).unique())
+    sirets = sirens = [pl.Series(dtype=pl.UInt64)]
+    for source in sources:
+        if source.layout.kind == "establishment":
+            sirets = [*sirets, *numbers(source, SIRET, privacy.is_hidden())]
+        if source.layout.kind == "unit" or privacy.UNIT_STATUS_COLUMN in source.layout.unit:
+            sirens = [*sirens, *numbers(source, "siren", privacy.unit_is_hidden())]
+    return privacy.Hidden(pl.concat(sirets).unique(), pl.concat(sirens).unique())

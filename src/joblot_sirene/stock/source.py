@@ -141,6 +141,7 @@ class Source:
         unreadable: by column, the values that were no date, number or truth value and were read as missing, in the
             batches so far.
         done: the share of the file that the last `batches` has gone through, from 0 to 1.
+        bad_rows: how many rows have been put aside so far (`CsvSource.put_aside`).
         spannable: whether rows can be read from the middle (`spans`).
         watch: what `batches` of text calls with the numbers of all rows of each block, whatever rows are asked for: it would have to be
             parsed once more for them.
@@ -156,6 +157,7 @@ class Source:
         self.rows = rows
         self.unreadable: Counter[str] = Counter()
         self.done = 0.0
+        self.bad_rows = 0
         self._types = types
         self._own = {canonical: own for own, canonical in layout.canonical.items()}
 
@@ -248,7 +250,7 @@ class Source:
             *order,
         )
         try:
-            frame = self._collected(rows.filter(where) if where is not None else rows, part)
+            frame = (rows.filter(where) if where is not None else rows).collect()
         except (pl.exceptions.PolarsError, OSError) as error:
             raise self._damaged(error) from error
         for name in converted:
@@ -256,10 +258,6 @@ class Source:
             if unreadable:
                 self.unreadable[name] += unreadable
         return _empty_as_null(frame.select(*columns, *order))
-
-    def _collected(self, rows: pl.LazyFrame, part: pl.LazyFrame) -> pl.DataFrame:  # noqa: ARG002 - CSV looks at both
-        """The rows that are asked for of a part of the file."""
-        return rows.collect()
 
     def _is_converted(self, name: str) -> bool:
         import polars as pl
@@ -357,45 +355,66 @@ class CsvSource(Source):
 
         layout = recognise(text.names, expected=expected)
         super().__init__(path, layout, dict.fromkeys(_distinct(text.names), pl.String()), None)
+        self.names = text.names
         self._text = text
         self._rows_before = 0
 
-    def _parts(self, rows_per_part: int, spans: Sequence[Span] | None, *, order: bool) -> Iterator[pl.LazyFrame]:
+    def put_aside(self, aside: Callable[[int, Sequence[str], bytes], None]) -> None:
+        """From now on count rows that have not as many fields as the header, and pass on their line, fields and text; they are no error then."""
+
+        def count(line: int, fields: Sequence[str], text: bytes) -> None:
+            self.bad_rows += 1
+            aside(line, fields, text)
+
+        self._text.aside = count
+
+    def again(self) -> Source:
+        """Another reader of the same file, which leaves out the same rows and tells nobody."""
+        other = super().again()
+        if self._text.aside is not None and isinstance(other, CsvSource):
+            other.put_aside(lambda *_: None)
+        return other
+
+    def _parts(self, rows_per_part: int, spans: Sequence[Span] | None, *, order: bool) -> Iterator[pl.LazyFrame]:  # noqa: ARG002 - Parquet's
         import polars as pl
 
         assert spans is None, "text is read from its beginning"
         self._rows_before = 0
         self._newest = None
+        self.bad_rows = 0
         # cut here and parsed by the engine: a quarter more CPU time than its own scan of a file, but one path for plain and zipped text,
         # memory that depends on the block, and a line number for what is wrong
         for block in self._text.blocks(max(min(BLOCK_BYTES, rows_per_part * ROW_BYTES), 2**12)):
             part = pl.scan_csv(
                 block, has_header=False, separator=self._text.delimiter, schema=self._types, infer_schema=False
             )
-            if order:
-                part = part.with_row_index(ORDER, self._rows_before)
             self.done = self._text.done
             yield part
 
-    def _collected(self, rows: pl.LazyFrame, part: pl.LazyFrame) -> pl.DataFrame:
-        """The rows; from the same pass the numbers of all, and the newest treatment: texts of moments sort like the moments."""
+    def _frame(
+        self, part: pl.LazyFrame, columns: Sequence[str], where: pl.Expr | None, order: Sequence[str]
+    ) -> pl.DataFrame:
+        """The rows; beside them the numbers of all, and the newest treatment: texts of moments sort like the moments."""
         import polars as pl
 
         from joblot_sirene.register import expressions
 
-        own = self._own.get(TREATED)
-        newest = pl.lit(None, pl.String) if own is None else pl.col(own).str.slice(0, 10).max()
-        frame, facts = pl.collect_all(
-            [rows, part.select(pl.col(self._own[self.key]).implode(), newest.alias("newest"))]
-        )
-        keys = facts.to_series(0)[0]
-        self._rows_before += len(keys)
+        filter_columns = where.meta.root_names() if where is not None else []
+        names = dict.fromkeys(self._own.get(name) for name in (*columns, *filter_columns, self.key, TREATED))
+        try:  # the text is parsed once, and what is asked of it asked of what comes of it: asked while it is parsed it costs half as much again
+            block = part.select(name for name in names if name is not None).collect()
+        except pl.exceptions.PolarsError as error:
+            raise self._text.damaged(error) from error
         if self.watch is not None:
-            self.watch(expressions.numbers(keys))
-        with suppress(ValueError):
-            day = date.fromisoformat(facts["newest"][0] or "")
-            self._newest = day if self._newest is None else max(self._newest, day)
-        return frame
+            self.watch(expressions.numbers(block[self._own[self.key]]))
+        if TREATED in self._own:
+            with suppress(ValueError):
+                day = date.fromisoformat(str(block[self._own[TREATED]].max() or "")[:10])
+                self._newest = day if self._newest is None else max(self._newest, day)
+        if order:
+            block = block.with_row_index(ORDER, self._rows_before)
+        self._rows_before += block.height
+        return super()._frame(block.lazy(), columns, where, order)
 
     def _damaged(self, error: BaseException) -> SourceError:
         return self._text.damaged(error)
