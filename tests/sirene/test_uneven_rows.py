@@ -241,7 +241,9 @@ def test_the_whole_command_refuses_or_puts_aside_and_says_so(sirene):
     assert item["error"] == "`DIR/stock.csv`, line 3: 55 fields, but the header has 54 (also line 5)"
     done = sirene(*words, "--bad-rows", "bad.csv")
     assert done.code == 0, done.err
-    warning = "2 rows have another number of fields than the header of their file and were put aside: `bad.csv` says which"
+    warning = (
+        "2 rows have another number of fields than the header of their file and were put aside: `bad.csv` says which"
+    )
     assert [item["warnings"] for item in done.json["results"]] == [[warning]]
     folder = sirene.folder / "out" / "naf_6201Z"
     assert pl.read_parquet(folder / "dataset.parquet")["siret"].to_list() == [siret(1), siret(3)]

@@ -5,6 +5,7 @@ A file is recognised by its columns, never by its name. This module knows names 
 
 from __future__ import annotations
 
+import re
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, Literal
 
@@ -115,6 +116,10 @@ UNIT_LAYOUTS: Final[Mapping[int, tuple[str, ...]]] = MappingProxyType(
         35: tuple(UNIT_COLUMNS),
     }
 )
+
+_DIGITS: Final = re.compile(r"[\d\s.,]*\d{4,}[\d\s.,]*")
+_NAME: Final = re.compile(r"[^\W\d_][\w .()/'-]{0,59}")
+"""What may be shown of a first line: names of columns, and nothing that only stands where they should."""
 
 # a file is of a kind when it has all of these; what else is missing becomes null
 _NEEDED: Final[Mapping[Kind, tuple[str, ...]]] = MappingProxyType(
@@ -264,8 +269,15 @@ def _refused(names: Sequence[str], folded: set[str], kind: Kind | None, expected
             f"the file has `{key}` but not {' nor '.join(f'`{name}`' for name in lacking)}",
             hint=f"export it again from {_FILES[target]} with these columns",
         )
-    first = ", ".join(f"`{name}`" for name in names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+    expects = f"expected columns such as {', '.join(f'`{name}`' for name in _NEEDED[target])}"
+    if any(_DIGITS.fullmatch(name) for name in folded):
+        # a file without a header may hold persons: nothing of it is repeated
+        return LayoutError(
+            "the first line holds values, not names of columns", hint=f"give the file with its header; {expects}"
+        )
+    known = [name for name in names if _NAME.fullmatch(name.strip())]
+    first = ", ".join(f"`{name}`" for name in known[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
     return LayoutError(
-        f"the columns are not those of a stock file of the register: {first or 'there are none'}",
-        hint=f"expected columns such as {', '.join(f'`{name}`' for name in _NEEDED[target])}",
+        f"the columns are not those of a stock file of the register: {first if known else 'there are none'}",
+        hint=expects,
     )

@@ -39,6 +39,36 @@ _MOST_ROW_BYTES: Final = 64 * 2**20
 """Without the end of a row after which a quote must have been left open."""
 
 
+_UNPACK: Final = "unpack it first"
+_SAVE: Final = "save the sheet as CSV in UTF-8, or give the file as INSEE publishes it: zipped CSV or Parquet"
+_GIVE: Final = "give the stock file as INSEE publishes it: zipped CSV or Parquet"
+_FORMS: Final = (
+    (b"\x1f\x8b", "packed with gzip", _UNPACK),
+    (b"BZh", "packed with bzip2", _UNPACK),
+    (b"\xfd7zXZ\0", "packed with xz", _UNPACK),
+    (b"\x28\xb5\x2f\xfd", "packed with zstandard", _UNPACK),
+    (b"\x04\x22\x4d\x18", "packed with LZ4", _UNPACK),
+    (b"7z\xbc\xaf\x27\x1c", "a 7z archive", _UNPACK),
+    (b"Rar!", "a RAR archive", _UNPACK),
+    (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "a workbook (xls)", _SAVE),
+    (b"\xff\xfe", "text in UTF-16", "save the file as UTF-8"),
+    (b"\xfe\xff", "text in UTF-16", "save the file as UTF-8"),
+    (b"%PDF", "a PDF", _GIVE),
+    (b"SQLite format 3\0", "a database of SQLite", _GIVE),
+    (b"ARROW1", "an Arrow file", _GIVE),
+    (b"{", "JSON, such as the replies of the register's API", _GIVE),
+    (b"[", "JSON, such as the replies of the register's API", _GIVE),
+    (b"<", "XML or a web page", _GIVE),
+)
+"""How files of other forms begin, what they are, and what to do with them."""
+_MEMBERS: Final = (
+    ("xl/workbook.xml", "a workbook (xlsx)"),
+    ("xl/workbook.bin", "a workbook (xlsb)"),
+    ("content.xml", "a workbook (ods)"),
+)
+"""Members by which a zip is known to be something else."""
+
+
 class SourceError(SireneError):
     """A file that is missing, empty, damaged, or not what its first bytes promise."""
 
@@ -66,10 +96,15 @@ def open_text(path: Path, *, zipped: bool, expected: Kind | None = None) -> CsvT
     # beside the stock file a zip may hold a description, and what macOS adds
     members = [name for name in names if name.lower().endswith((".csv", ".txt")) and not name.startswith("__MACOSX/")]
     if not members:
+        workbook = next((form for member, form in _MEMBERS if member in names), None)
+        if workbook is not None:
+            raise SourceError(f"`{path}` is {workbook}", hint=_SAVE)
+        is_parquet = any(name.lower().endswith(".parquet") for name in names)
         raise SourceError(
             f"`{path}` has no CSV file in it, only {others} other"
             if others
-            else f"`{path}` is a zip with nothing in it"
+            else f"`{path}` is a zip with nothing in it",
+            hint="unpack the Parquet file in it, which is read as it is" if is_parquet else _GIVE,
         )
     if len(members) == 1:
         return CsvText(path, members[0])
@@ -111,6 +146,9 @@ class CsvText:
         with ExitStack() as stack:
             head = self._read(self._open(stack), _HEADER_BYTES)
         head = head.removeprefix(_BOM)
+        for beginning, form, hint in _FORMS:
+            if head.lstrip().startswith(beginning):
+                raise SourceError(f"`{self.label}` is {form}", hint=hint)
         # a header that ends with a carriage return alone, as some spreadsheets write it: then all rows do
         first = re.search(rb"\r\n?|\n", re.sub(rb'"[^"]*"', lambda quoted: b"x" * len(quoted[0]), head))
         self._ends_with_cr = first is not None and first[0] == b"\r"
