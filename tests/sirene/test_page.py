@@ -31,7 +31,10 @@ def stock():
 
 @pytest.fixture(scope="module")
 def companions():
-    return {"units": legal_units(15_000, seed=1), "history": history(15_000, seed=1)}
+    is_nameless = pl.col("siren").str.slice(-1).is_in(list("02468"))  # half of the companies: a target is missed
+    names = ("denominationUniteLegale", "sigleUniteLegale")
+    units = legal_units(15_000, seed=1).with_columns(pl.when(~is_nameless).then(name).alias(name) for name in names)
+    return {"units": units, "history": history(15_000, seed=1)}
 
 
 def report(name, rows, policy=Policy(), selections=(CODE,), stock_date=STOCK, left_out=None, **inputs):  # noqa: B008

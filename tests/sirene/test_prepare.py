@@ -74,7 +74,11 @@ def several_runs(tmp_path_factory):
         pl.when(pl.col("at") % 10 > 0).then(pl.lit("69.20Z")).otherwise(pl.lit("43.21A")).alias(CODE),
         siret=pl.col("at").cast(pl.String).str.zfill(14),
     )
-    frame = full_width([row(0)]).sample(rows, with_replacement=True).with_columns(made["siret"], made[CODE])
+    frame = (
+        full_width([row(0, statutDiffusionEtablissement="O")])
+        .sample(rows, with_replacement=True)
+        .with_columns(made["siret"], made[CODE])
+    )
     frame.write_parquet(path, row_group_size=50_000)
     return path
 

@@ -56,9 +56,9 @@ def residual(filters: Filters) -> pl.Expr | None:
     return None if part == Filters(active_only=False) else keeps(part)
 
 
-def natural_person() -> pl.Expr:
+def natural_person(column: str = LEGAL_FORM_COLUMN) -> pl.Expr:
     """Whether rows are of natural persons, by the legal form; null where that is not known."""
-    form = pl.col(LEGAL_FORM_COLUMN).str.strip_chars()
+    form = pl.col(column).str.strip_chars()
     return pl.when(form != "").then(_any(form.str.starts_with(prefix) for prefix in NATURAL_PERSONS))
 
 

@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import polars as pl
 
 from joblot_sirene.register import naf
-from joblot_sirene.register.privacy import MASK, PUBLIC
+from joblot_sirene.register.privacy import PUBLIC
 from joblot_sirene.steps.model import Inputs, Outcome
 from joblot_sirene.steps.parameters import KPIS, Checks
+from joblot_sirene.steps.withheld import is_empty, is_withheld
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
+
+    from joblot_sirene.register.privacy import Policy
 
 Verdict = Literal["pass", "warn", "fail"]
 
@@ -24,20 +27,16 @@ EXAMPLES: Final = 3
 """SIRET numbers listed for each issue at most."""
 
 
-def _empty(name: str) -> pl.Expr:
-    return pl.col(name).is_null() | (pl.col(name).cast(pl.String) == MASK)
-
-
 # the key of an issue, the columns that it needs, and when a row has it
 _ISSUES: Final[Mapping[str, tuple[tuple[str, ...], pl.Expr]]] = MappingProxyType(
     {
         "siret_invalid": (("siret_valide",), ~pl.col("siret_valide")),
         "siren_invalid": (("siren_valide",), ~pl.col("siren_valide")),
         "siren_not_of_siret": (("siren", "siret"), pl.col("siret").str.slice(0, 9) != pl.col("siren")),
-        "name_missing": (("raison_sociale",), _empty("raison_sociale")),
-        "sign_missing": (("enseigne",), _empty("enseigne")),
-        "address_missing": (("adresse",), _empty("adresse")),
-        "postal_code_missing": (("code_postal", "pays"), _empty("code_postal") & pl.col("pays").is_null()),
+        "name_missing": (("raison_sociale",), is_empty("raison_sociale")),
+        "sign_missing": (("enseigne",), is_empty("enseigne")),
+        "address_missing": (("adresse",), is_empty("adresse")),
+        "postal_code_missing": (("code_postal", "pays"), is_empty("code_postal") & pl.col("pays").is_null()),
         "postal_code_malformed": (("code_postal",), ~pl.col("code_postal").str.contains(r"^(\d{5}|\[ND\])$")),
         "commune_missing": (("code_commune", "pays"), pl.col("code_commune").is_null() & pl.col("pays").is_null()),
         "abroad": (("pays",), pl.col("pays").is_not_null()),
@@ -65,6 +64,15 @@ _ISSUES: Final[Mapping[str, tuple[tuple[str, ...], pl.Expr]]] = MappingProxyType
 )
 
 
+_OF_VALUES: Final = {
+    "name_missing": "raison_sociale",
+    "sign_missing": "enseigne",
+    "address_missing": "adresse",
+    "postal_code_missing": "code_postal",
+}
+"""The column of which an issue says that it has no value."""
+
+
 def run(frame: pl.DataFrame, parameters: Checks, inputs: Inputs) -> Outcome:
     """Count issues, with a few SIRET numbers as examples, and give a verdict on each target. Rows stay as they are.
 
@@ -72,35 +80,44 @@ def run(frame: pl.DataFrame, parameters: Checks, inputs: Inputs) -> Outcome:
     """
     rules = {**_ISSUES, "creation_in_future": (("date_creation",), pl.col("date_creation") > inputs.today)}
     issues = {
-        key: _count(frame, key, rule) for key, (needed, rule) in rules.items() if set(needed) <= set(frame.columns)
+        key: _count(frame, key, rule, inputs.policy)
+        for key, (needed, rule) in rules.items()
+        if set(needed) <= set(frame.columns)
     }
-    targets = [_target(key, target, issues, frame.height) for key, target in parameters.kpi_targets.items()]
+    targets = [_target(key, target, issues) for key, target in parameters.kpi_targets.items()]
     if parameters.minimum_rows:
         verdict: Verdict = "pass" if frame.height >= parameters.minimum_rows else "fail"
         targets.append({"key": "rows", "target": parameters.minimum_rows, "value": frame.height, "verdict": verdict})
     facts = {
         "rows": frame.height,
-        "issues": [issue for issue in issues.values() if issue["count"]],
+        "issues": [
+            {name: value for name, value in issue.items() if name != "rows"}
+            for issue in issues.values()
+            if issue["count"]
+        ],
         "kpis": targets,
         "verdict": _worst(targets),
     }
     return Outcome(frame=frame, facts=facts, warnings=tuple(_warnings(targets)) if frame.height else ())
 
 
-def _count(frame: pl.DataFrame, key: str, rule: pl.Expr) -> dict[str, Any]:
+def _count(frame: pl.DataFrame, key: str, rule: pl.Expr, policy: Policy) -> dict[str, Any]:
+    """The rows with an issue, among those that could be without: a value that the policy leaves out is not missing."""
+    if key in _OF_VALUES:
+        frame = frame.filter(~is_withheld(_OF_VALUES[key], frame, policy))
     rows = frame.filter(rule.fill_null(value=False))
     share = round(rows.height / frame.height, 4) if frame.height else 0.0
     # nobody who is masked is to be found by a list of what is wrong with them
     shown = rows.filter(pl.col("statut_diffusion") == PUBLIC) if "statut_diffusion" in rows.columns else rows
     examples = shown["siret"].drop_nulls().head(EXAMPLES).to_list()
-    return {"key": key, "count": rows.height, "share": share, "examples": examples}
+    return {"key": key, "count": rows.height, "share": share, "examples": examples, "rows": frame.height}
 
 
-def _target(key: str, target: float, issues: Mapping[str, dict[str, Any]], rows: int) -> dict[str, Any]:
+def _target(key: str, target: float, issues: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
     issue = issues.get(KPIS[key])
-    if issue is None or not rows:
+    if issue is None or not issue["rows"]:
         return {"key": key, "target": target, "value": None, "verdict": "warn"}
-    value = 1 - issue["count"] / rows
+    value = 1 - issue["count"] / issue["rows"]
     verdict: Verdict = "pass" if value >= target else "warn" if value >= target - NEAR else "fail"
     return {"key": key, "target": target, "value": round(value, 4), "verdict": verdict}
 

@@ -13,10 +13,12 @@ import polars as pl
 
 from joblot_sirene.register.privacy import MASK
 from joblot_sirene.steps.model import Inputs, Outcome
+from joblot_sirene.steps.withheld import is_withheld
 
 if TYPE_CHECKING:
     import datetime as dt
 
+    from joblot_sirene.register.privacy import Policy
     from joblot_sirene.steps.parameters import Score
 
 COMPLETENESS: Final = (
@@ -32,9 +34,9 @@ STALE_DAYS: Final = 6 * 365
 def run(frame: pl.DataFrame, parameters: Score, inputs: Inputs) -> Outcome:
     """Add the score from 0 to 100; mean, median and the best tenth are in the facts."""
     parts = {
-        "contactability": _contactability(),
+        "contactability": _contactability(frame, inputs.policy),
         "unicity": _unicity(frame),
-        "completeness": pl.sum_horizontal(_has(name) for name in COMPLETENESS) / len(COMPLETENESS),
+        "completeness": _completeness(frame, inputs.policy),
         "freshness": _freshness(inputs.today),
     }
     weights = msgspec.structs.asdict(parameters)
@@ -64,13 +66,22 @@ def _has(name: str) -> pl.Expr:
     return (~pl.col(name).cast(pl.String).is_in(empty)).fill_null(value=False).cast(pl.Float64)
 
 
-def _contactability() -> pl.Expr:
+def _completeness(frame: pl.DataFrame, policy: Policy) -> pl.Expr:
+    # what the job left out itself is taken to be there, here and below
+    there = (pl.max_horizontal(_has(name), is_withheld(name, frame, policy).cast(pl.Float64)) for name in COMPLETENESS)
+    return pl.sum_horizontal(there) / len(COMPLETENESS)
+
+
+def _contactability(frame: pl.DataFrame, policy: Policy) -> pl.Expr:
     street = pl.max_horizontal(_has("adresse"), _has("complement_adresse"))
     town = pl.max_horizontal(
         _has("code_postal") * _has("commune"), pl.col("pays").is_not_null().cast(pl.Float64) * _has("commune")
     )
     # a letter needs an address before it needs a name
-    return 0.7 * street * town + 0.3 * pl.max_horizontal(_has("enseigne"), _has("raison_sociale"))
+    name = pl.max_horizontal(
+        _has("enseigne"), _has("raison_sociale"), is_withheld("raison_sociale", frame, policy).cast(pl.Float64)
+    )
+    return 0.7 * street * town + 0.3 * name
 
 
 def _unicity(frame: pl.DataFrame) -> pl.Expr:

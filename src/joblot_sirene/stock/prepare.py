@@ -3,8 +3,8 @@
 The copy is beside the file and names the file's digest; a copy of another state of the file is ignored. It is sorted in runs: as
 many rows as memory allows are read, sorted by code and written, so every row is moved once and encoded once, and nothing is kept
 elsewhere meanwhile. A scan reads a piece of each run. Within a code rows keep the order of the file, in a run and from run to run,
-and every row has its number in the file. Rows that do not count, because a newer one has the same SIRET, are not in the copy, and what
-another row hides is masked in it.
+and every row has its number in the file. Rows that do not count, because a newer one has the same SIRET, are not in the copy, and who is
+hidden by any row is masked in it.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from joblot import atomic_write, reason_of
+from joblot_sirene.register import privacy
 from joblot_sirene.register.layout import COLUMNS
 from joblot_sirene.register.naf import CODE_COLUMN
 from joblot_sirene.stock.csvtext import SourceError
@@ -169,6 +170,8 @@ def prepare(
         batches = source.batches(present, budget.rows_per_slice, order=True)
         if repeats is not None:
             batches = map(repeats.settle, batches)
+        if privacy.STATUS_COLUMN in present:
+            batches = (privacy.masked(rows, privacy.is_hidden()) for rows in batches)
         for rows in map(_rechunked, _combined(batches, budget.rows_per_slice)):
             pause()
             yield rows
