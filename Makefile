@@ -100,6 +100,7 @@ campaigns: $(VENV)/.dev  ## all campaigns, KILLS and ROUNDS long
 	$(BIN)/python tests/torture/memory.py
 	$(BIN)/python tests/torture/soak.py --jobs 1000000 --minutes $(ROUNDS)
 	$(BIN)/python tests/torture/sirene.py --kills $(KILLS)
+	$(BIN)/python tests/torture/privacy.py --families $$(( $(KILLS) * 10 ))
 	$(BIN)/python tests/torture/mutants.py
 	$(BIN)/python tests/torture/dask_kill.py --kills $(KILLS)
 

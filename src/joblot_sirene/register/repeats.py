@@ -69,8 +69,7 @@ class Numbers:
         self.count += len(known)
         if self._ascend:
             first, last = known[0], known[-1]
-            # a sorted column is compared with its neighbours only
-            self._ascend = first > self._last and known.is_sorted() and known.set_sorted().n_unique() == len(known)
+            self._ascend = first > self._last and bool((known.slice(1) > known.slice(0, len(known) - 1)).all())
             self._last = last
         if self._kept is not None:
             self._kept.append(known)
