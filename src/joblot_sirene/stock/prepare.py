@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from joblot import atomic_write, reason_of
-from joblot_sirene.register import privacy
 from joblot_sirene.register.layout import COLUMNS
 from joblot_sirene.register.naf import CODE_COLUMN
 from joblot_sirene.stock.csvtext import SourceError
@@ -151,6 +150,8 @@ def prepare(
     """
     keep_freed_memory()
     import polars as pl
+
+    from joblot_sirene.register import privacy
 
     source = open_source(path, expected="establishment")
     target = out or copy_path(source.path)

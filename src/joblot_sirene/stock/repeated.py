@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from joblot_sirene.register import privacy
 from joblot_sirene.stock.source import ORDER, TREATED
 
 if TYPE_CHECKING:
@@ -16,6 +15,7 @@ if TYPE_CHECKING:
 
     import polars as pl
 
+    from joblot_sirene.register.privacy import Hidden
     from joblot_sirene.stock.memory import Budget
     from joblot_sirene.stock.source import Source
 
@@ -37,6 +37,8 @@ class Repeats(NamedTuple):
         """The rows that count, with every name and address of the hidden ones masked; they have the column `ORDER`."""
         import polars as pl
 
+        from joblot_sirene.register import privacy
+
         kept = rows.filter(~pl.col(ORDER).is_in(self.superseded[ORDER].implode())) if self.superseded.height else rows
         return privacy.masked(kept, pl.col(ORDER).is_in(self.hidden.implode())) if len(self.hidden) else kept
 
@@ -56,7 +58,7 @@ def find_repeats(
     """
     import polars as pl
 
-    from joblot_sirene.register import expressions, repeats
+    from joblot_sirene.register import expressions, privacy, repeats
 
     parts = -(-_BYTES * count // budget.numbers) or 1
     kept_columns = list(dict.fromkeys([ORDER, *columns]))
@@ -80,7 +82,7 @@ def find_repeats(
     return Repeats(pl.concat([part.superseded for part in found]), pl.concat([part.hidden for part in found]))
 
 
-def hidden_by_rows(sources: Iterable[Source]) -> privacy.Hidden:
+def hidden_by_rows(sources: Iterable[Source]) -> Hidden:
     """The numbers of all establishments and legal units of which a row in these files says that they are not to be shown.
 
     It reads two columns of each file, or three. Who is hidden in one row of a unit is hidden in the others, and in what an earlier dataset
@@ -88,7 +90,7 @@ def hidden_by_rows(sources: Iterable[Source]) -> privacy.Hidden:
     """
     import polars as pl
 
-    from joblot_sirene.register import expressions
+    from joblot_sirene.register import expressions, privacy
 
     def numbers(file: Source, column: str, where: pl.Expr) -> list[pl.Series]:
         batches = file.again().batches([column], _ROWS, where=where)
