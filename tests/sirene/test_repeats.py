@@ -306,3 +306,25 @@ def test_examples_of_the_report_are_of_rows_that_are_shown(sirene):
     folder = batch(sirene, [row(1), hidden(row(2))], "--profile", "deep", template=MASK)
     issues = json.loads((folder / "quality.json").read_text())["issues"]
     assert siret(2) not in str(issues)
+
+
+UNIT_ORDERS = {
+    "old, new": ([("ANCIEN NOM", "2020-01-01T00:00:00"), ("NOUVEAU NOM", "2026-10-31T08:30:00")], 1),
+    "new, old": ([("NOUVEAU NOM", "2026-10-31T08:30:00"), ("ANCIEN NOM", "2020-01-01T00:00:00")], 1),
+    "three": ([("ANCIEN NOM", "2020-01-01"), ("NOUVEAU NOM", "2026-10-31"), ("AUTRE NOM", "2024-01-01")], 1),
+    "no date": ([("ANCIEN NOM", ""), ("NOUVEAU NOM", "")], 1),
+    "one date": ([("NOUVEAU NOM", "2026-10-31"), ("ANCIEN NOM", "")], 1),
+    "absurd date": ([("ANCIEN NOM", "2925-01-01"), ("NOUVEAU NOM", "2026-10-31")], 1),
+    "once": ([("NOUVEAU NOM", "2026-10-31")], 0),
+}
+
+
+@pytest.mark.parametrize("kind", UNIT_ORDERS)
+def test_the_newest_row_of_a_unit_counts(sirene, kind):
+    rows, repeated = UNIT_ORDERS[kind]
+    units = [unit(1, denomination=name, dateDernierTraitement=day) for name, day in rows]
+    folder = batch(sirene, [row(1), row(2)], "--profile", "standard", units=[*units, unit(2)])
+    assert rows_of(folder)["raison_sociale"].to_list() == ["NOUVEAU NOM", "SOCIETE 2"]
+    warnings = json.loads((folder / "manifest.json").read_text())["warnings"]
+    told = "1 rows are of legal units that are in their file several times: the newest is taken"
+    assert warnings.count(told) == repeated
