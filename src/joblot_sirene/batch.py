@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections import Counter
 from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
@@ -39,6 +40,8 @@ REPORT: Final = "batch_report.json"
 _ERRORS: Final = frozenset({"crash", "oom", "lost", "exit", "exit_code", "interrupted", "unknown"})
 """Reasons for which the machine is to blame, not the job."""
 _NOT_STARTED: Final = frozenset({"aborted", "skipped", "cancelled"})
+_MOST_NAMED: Final = 5
+"""Codes named in front of a warning that several datasets have."""
 
 
 class Files(msgspec.Struct, frozen=True, kw_only=True):
@@ -227,16 +230,44 @@ def status_of(report: JobReport) -> str:
 def result_of(report: Report, jobs: Sequence[JobFile], settings: Settings) -> dict[str, Any]:
     """The result of a batch, as `--json` prints it: every code, in the order given."""
     items = [_item(report.jobs[file.job_name], file, settings) for file in jobs]
-    successes = sum(item["status"] == "SUCCESS" for item in items)
-    failed = len(items) - successes
+    counts = Counter(item["status"] for item in items)
+    successes, not_begun = counts["SUCCESS"], counts["NOT_STARTED"]
     return {
-        "status": "OK" if not failed else "PARTIAL" if settings.go_on else "FAILED",
+        "status": "OK" if successes == len(items) else "PARTIAL" if settings.go_on else "FAILED",
         "run_id": report.run_id,
         "total_jobs": len(items),
         "successful_jobs": successes,
-        "failed_jobs": failed,
-        "results": items,
+        "failed_jobs": len(items) - successes - not_begun,
+        "not_started_jobs": not_begun,
+        "results": _with_cause(items),
     }
+
+
+def _with_cause(items: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The items, those of codes that were not begun with the reason and no time: a shared scan's time is nobody's who has no dataset."""
+    failed = next((item["naf_code"] for item in items if item["status"] not in ("SUCCESS", "NOT_STARTED")), None)
+    for item in items:
+        if item["status"] == "NOT_STARTED":
+            item |= {"duration": 0.0, "duration_ms": 0}
+            if item["reason"] != "fail_fast" or failed is None:
+                item["error"] = "not begun: the batch was stopped"
+            else:
+                item["error"] = f"not begun: `{failed}` failed before"
+    return items
+
+
+def grouped_warnings(result: Mapping[str, Any]) -> list[str]:
+    """What the datasets of a batch warn of, each text once, behind the codes that it concerns."""
+    codes_of: dict[str, dict[str, None]] = {}
+    for item in result["results"]:
+        for warning in item.get("warnings", []):
+            codes_of.setdefault(warning, {})[item["naf_code"]] = None
+    return [f"{_listed(list(codes))}: {warning}" for warning, codes in codes_of.items()]
+
+
+def _listed(codes: list[str]) -> str:
+    named = ", ".join(codes[:_MOST_NAMED])
+    return named if len(codes) <= _MOST_NAMED else f"{named} and {len(codes) - _MOST_NAMED} more"
 
 
 def _item(report: JobReport, file: JobFile, settings: Settings) -> dict[str, Any]:
@@ -251,6 +282,7 @@ def _item(report: JobReport, file: JobFile, settings: Settings) -> dict[str, Any
     if status == "SUCCESS":
         dataset = report.result if isinstance(report.result, dict) else {}
         item["rows"] = dataset.get("rows")
+        item["verdict"] = dataset.get("verdict")
         item["warnings"] = dataset.get("warnings", [])
         item["up_to_date"] = report.state == "cached"
     else:

@@ -24,6 +24,7 @@ from joblot_sirene.stock.companion import Companion
 from joblot_sirene.stock.memory import MemoryLimitError, shown_size
 from joblot_sirene.stock.routing import RowRequest
 from joblot_sirene.stock.source import ScanCancelledError, limit_threads, open_source
+from joblot_sirene.steps.parameters import NO_UNITS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -212,10 +213,9 @@ class Bundle:
         result = pipeline.run(
             spec.job.profile, rows.frames(), self._inputs(spec, rows), spec.job.filters, most_rows=spec.sample
         )
-        warnings = [
-            *self._warnings(row_request, spec, rows, left_out, result),
-            *(warning for step in result.steps for warning in step.warnings),
-        ]
+        of_steps = [warning for step in result.steps for warning in step.warnings]
+        of_scan = self._warnings(row_request, spec, rows, left_out, result)
+        warnings = list(dict.fromkeys([*of_scan, *of_steps]))
         origin = package.Origin(
             job=spec.job,
             provenance=self._provenance(),
@@ -289,6 +289,8 @@ class Bundle:
             kept = result.counts.kept
             if kept < (spec.sample or 0):
                 yield f"of the first {rows.height} rows only {kept} may be shown: the sample has no more"
+        if result.frame.height and self._units is None and not self._source.layout.unit:
+            yield NO_UNITS  # whatever the profile: the most usual first run has no names, and nothing else would say why
 
     def _hidden_now(self) -> privacy.Hidden | None:
         """Who is hidden by rows that a dataset need not have, those that were put aside included."""

@@ -16,6 +16,7 @@ from joblot_sirene.batch import codes_of_file, status_of
 from joblot_sirene.errors import SireneError
 from joblot_sirene.package import package
 from joblot_sirene.register import naf
+from joblot_sirene.steps.parameters import NO_UNITS
 from sirene.files import siret
 
 TREE = {*package.REQUIRED, "logs"}
@@ -55,6 +56,7 @@ def test_r93_progress_is_told_on_stderr(sirene, stock):
         "[1/2] Processing NAF 6820B...",
         "[2/2] Processing NAF 43...",
         "Batch processing completed: 2/2 jobs successful",
+        f"WARNING: 6820B, 43: {NO_UNITS}",
     ]
 
 
@@ -104,7 +106,9 @@ def test_r92_a_package_says_what_it_is_and_its_checksums_hold(sirene, stock):
 
 def test_r66_r67_with_json_stdout_is_the_result_and_nothing_else(sirene, stock):
     result = batch(sirene, stock, "--json").json
-    assert list(result) == ["status", "run_id", "total_jobs", "successful_jobs", "failed_jobs", "results"]
+    assert list(result) == [
+        "status", "run_id", "total_jobs", "successful_jobs", "failed_jobs", "not_started_jobs", "results",
+    ]  # fmt: skip
     assert (result["status"], result["total_jobs"], result["successful_jobs"], result["failed_jobs"]) == ("OK", 2, 2, 0)
     first = result["results"][0]
     assert {"naf_code": "6820B", "status": "SUCCESS", "output_dir": "out/naf_6820B"}.items() <= first.items()
@@ -184,12 +188,14 @@ def test_r61_a_sample_that_is_short_because_of_rows_that_may_not_be_shown_says_s
     rows.with_columns(siret=numbers, siren=numbers.str.slice(0, 9)).write_parquet(sirene.folder / "hidden.parquet")
     words = ("batch", "--naf", "6820B", "--input", "hidden.parquet", "--output-dir", "out", "--json", "--sample")
     assert sirene(*words, "8").json["results"][0]["warnings"] == [
-        "of the first 132 rows only 2 may be shown: the sample has no more"
+        "of the first 132 rows only 2 may be shown: the sample has no more",
+        NO_UNITS,
     ]
     assert sirene(*words, "9").json["results"][0]["warnings"] == [
-        "of the first 136 rows only 6 may be shown: the sample has no more"
+        "of the first 136 rows only 6 may be shown: the sample has no more",
+        NO_UNITS,
     ]
-    assert sirene(*words, "10").json["results"][0]["warnings"] == []  # all 137 were looked at
+    assert sirene(*words, "10").json["results"][0]["warnings"] == [NO_UNITS]  # all 137 were looked at
 
 
 def test_d16_a_dataset_of_which_nothing_is_left_says_why(sirene, stock):
@@ -277,7 +283,7 @@ def test_r80_r83_the_first_failure_stops_the_batch_and_what_was_not_begun_is_lis
         done.json["results"][0]["error"]
         == "cannot read the earlier dataset `DIR/earlier/naf_43/dataset.parquet`: it is damaged"
     )
-    assert "Failed NAF codes: ['43', '68', '47']" in done.err
+    assert "Failed NAF codes: ['43']\nNAF codes not begun: ['68', '47']\n" in done.err
     assert re.findall(r"Processing NAF (\w+)", done.err) == ["43"]
 
 

@@ -240,16 +240,24 @@ def _run(
     is_written = _write_reports(report, result, settings, values["report"])
     summary = f"{result['successful_jobs']}/{result['total_jobs']} jobs successful"
     click.echo(f"Batch processing completed: {summary}", err=True)
-    failed = [item["naf_code"] for item in result["results"] if item["status"] != "SUCCESS"]
+    ends = [(item["naf_code"], item["status"]) for item in result["results"]]
+    failed = [code for code, status in ends if status not in ("SUCCESS", "NOT_STARTED")]
+    not_begun = [code for code, status in ends if status == "NOT_STARTED"]
     if failed:
         click.echo(f"Failed NAF codes: {failed}", err=True)
+    if not_begun:
+        click.echo(f"NAF codes not begun: {not_begun}", err=True)
+    if failed or not_begun:
         state = f" --state {values['state']}" if values["state"] else ""
         click.echo(f"to go on: joblot resume {report.run_id}{state}", err=True)
+    # behind the progress and not in the middle of it: who reads only the terminal reads its end
+    for warning in batch.grouped_warnings(result):
+        options.warn(warning)
     if as_json:
         options.print_json(result)
     else:
         _print_results(result)
-    code = _exit_code(report.exit_code, bool(failed), go_on=settings.go_on, strict=values["strict"])
+    code = _exit_code(report.exit_code, bool(failed or not_begun), go_on=settings.go_on, strict=values["strict"])
     return code if is_written else code or 1
 
 
@@ -272,10 +280,13 @@ def _print_results(result: dict[str, Any]) -> None:
     for item in result["results"]:
         if item["status"] == "SUCCESS":
             cached = ", up to date" if item["up_to_date"] else ""
-            click.echo(f"[SUCCESS] {item['naf_code']}: {item['rows']} rows in {item['output_dir']}{cached}")
+            verdict = f", verdict: {item['verdict']}" if item["verdict"] in ("warn", "fail") else ""
+            click.echo(f"[SUCCESS] {item['naf_code']}: {item['rows']} rows in {item['output_dir']}{cached}{verdict}")
         else:
             click.echo(f"[{item['status']}] {item['naf_code']}: {item['error']}")
-    click.echo(f"{result['status']}: {result['successful_jobs']} of {result['total_jobs']} datasets")
+    missed = sum(item.get("verdict") == "fail" for item in result["results"])
+    missed_text = f", {missed} with the verdict fail" if missed else ""
+    click.echo(f"{result['status']}: {result['successful_jobs']} of {result['total_jobs']} datasets{missed_text}")
 
 
 def _exit_code(code: int, failed: bool, *, go_on: bool, strict: bool) -> int:

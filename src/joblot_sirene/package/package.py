@@ -96,6 +96,7 @@ def write(folder: Path, result: Result, origin: Origin, ctx: Context) -> dict[st
         selections=job.filters.naf_include,
         stock_date=origin.provenance.stock_date,
         left_out=origin.left_out,
+        warnings=origin.warnings,
     )
     optional = dict(_optional_files(job.profile.files, report, frame))
     log = f"{LOGS}/{ctx.run_id}.jsonl"

@@ -12,7 +12,7 @@ import re
 from html import escape
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from joblot_sirene.package import charts, france, page_texts, summary
+from joblot_sirene.package import charts, france, page_texts, quality, summary
 from joblot_sirene.package.charts import Bar, Column, Dot, Part
 from joblot_sirene.package.page_texts import number, text
 from joblot_sirene.register import naf
@@ -173,9 +173,9 @@ def _sentences(view: _View) -> Iterator[str]:
     changes = view.facts.get("comparison", {})
     if changes.get("compared"):
         yield _html("brief.changes", new=changes["rows"].get("nouveau", 0), gone=changes["gone"])
-    warnings = sum(len(step["warnings"]) for step in view.report["steps"])
+    warnings = quality.told(view.report)
     if warnings:
-        yield _html("brief.warnings", n=warnings)
+        yield _html("brief.warnings", n=len(warnings))
 
 
 def _left_out_sentences(view: _View) -> Iterator[str]:
@@ -515,7 +515,7 @@ def _step_result(step: Mapping[str, Any]) -> str:
 
 
 def _warnings(view: _View) -> Iterator[str]:
-    warnings = [(step["name"], warning) for step in view.report["steps"] for warning in step["warnings"]]
+    warnings = quality.told(view.report)
     if not warnings:
         yield from _notes([text("warnings.none")])
         return
@@ -523,7 +523,8 @@ def _warnings(view: _View) -> Iterator[str]:
     for step, warning in warnings[:MOST_WARNINGS]:
         french = page_texts.warning(warning)
         sentence = f'<span lang="en">{_coded(warning)}</span>' if french is None else _coded(french)
-        yield f"<li><b>{escape(page_texts.label('step', step))}</b> {sentence}</li>"
+        name = page_texts.label("step", step) if step else text("warnings.file")
+        yield f"<li><b>{escape(name)}</b> {sentence}</li>"
     if len(warnings) > MOST_WARNINGS:
         yield f"<li>{_html('warnings.more', n=len(warnings) - MOST_WARNINGS)}</li>"
     yield "</ul>"

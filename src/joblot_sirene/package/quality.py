@@ -28,10 +28,12 @@ def report(
     selections: Sequence[Selection],
     stock_date: dt.date | None,
     left_out: Mapping[str, Any] | None = None,
+    warnings: Sequence[str] = (),
 ) -> dict[str, Any]:
     """The report as plain values: `issues`, `kpis`, `verdict`, `score`, `rights`, each step's facts, and the columns.
 
-    `left_out` has how many rows of these codes there are, and how many of them were not taken.
+    `left_out` has how many rows of these codes there are, and how many of them were not taken; `warnings` are those of the file and of
+    the steps.
     """
     facts = {step.name: step.facts for step in result.steps}
     checks = facts.get("checks", {})
@@ -46,6 +48,7 @@ def report(
         "score": facts.get("score"),
         "left_out": dict(left_out or {}),
         "rights": privacy.describe(policy, result.counts, stock_date),
+        "warnings": list(warnings),
         "steps": [
             {
                 "name": step.name,
@@ -58,6 +61,13 @@ def report(
         ],
         "columns": model.dictionary(result.frame),
     }
+
+
+def told(report: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Every warning once, with the name of its step; without one where it is about the file."""
+    of_steps = [(step["name"], warning) for step in report["steps"] for warning in step["warnings"]]
+    known = {warning for _, warning in of_steps}
+    return [("", warning) for warning in report["warnings"] if warning not in known] + of_steps
 
 
 def markdown(report: Mapping[str, Any]) -> Iterator[str]:
@@ -81,7 +91,7 @@ def markdown(report: Mapping[str, Any]) -> Iterator[str]:
         ("step", "rows before", "rows after"),
         [(s["name"], s["rows_in"], s["rows_out"]) for s in report["steps"]],
     )
-    warnings = [f"- {step['name']}: {warning}" for step in report["steps"] for warning in step["warnings"]]
+    warnings = [f"- {step}: {warning}" if step else f"- {warning}" for step, warning in told(report)]
     if warnings:
         yield from ["", "## Warnings", "", *warnings]
 

@@ -33,6 +33,10 @@ KPIS: Final[Mapping[str, str]] = MappingProxyType(
 """What a job may set targets for, each a share of rows from 0 to 1: the issue that these rows do not have, by the key of the target."""
 
 
+NO_UNITS: Final = "no file of legal units: names, legal forms and categories are empty (give it with `--unite-legale`)"
+"""The warning of a dataset without names."""
+
+
 class Units(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`required`: warn when no file of legal units is given."""
 

@@ -9,6 +9,7 @@ import polars as pl
 from joblot_sirene.register import expressions, privacy, repeats
 from joblot_sirene.register.privacy import PARTIAL, PUBLIC, UNIT_STATUS_COLUMN
 from joblot_sirene.steps.model import Inputs, Outcome
+from joblot_sirene.steps.parameters import NO_UNITS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -83,8 +84,7 @@ def _settled(units: pl.DataFrame) -> pl.DataFrame:
 def warn(facts: Mapping[str, Any], parameters: Units) -> tuple[str, ...]:
     """The warnings that the facts give reason for."""
     if not facts["joined"]:
-        warning = "no file of legal units: names, legal forms and categories are empty (give it with `--unite-legale`)"
-        return (warning,) if parameters.required else ()
+        return (NO_UNITS,) if parameters.required else ()
     missing, repeated = facts["rows_without_unit"], facts["rows_of_repeated_units"]
     return (
         *([f"{missing} rows have no legal unit in the file given: is it of the same month?"] if missing else []),
