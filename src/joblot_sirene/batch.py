@@ -77,6 +77,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     earlier: Path | None = None
     bad_rows: Path | None = None
     profiles: Path | None = None
+    stock_date: str = ""
     nomenclature: Nomenclature = naf.REV2
     sample: int = 0
     threads: int = 0
@@ -195,6 +196,7 @@ def _params(job: Job, settings: Settings) -> dict[str, Any]:
         "profiles": None if settings.profiles is None else str(settings.profiles.absolute()),
         "nomenclature": settings.nomenclature,
         "earlier": None if earlier is None else str(earlier),
+        "stock_date": settings.stock_date,
         "beside": _digest([settings.profiles, compared]),
         "bad_rows": None if settings.bad_rows is None else str(settings.bad_rows.absolute()),
         "sample": settings.sample,

@@ -17,25 +17,28 @@ from joblot_sirene import pipeline
 from joblot_sirene.errors import LayoutError, need_engine
 from joblot_sirene.jobs.request import DatasetRequest, DatasetSpec, resolve
 from joblot_sirene.package import package
-from joblot_sirene.register import naf, privacy
-from joblot_sirene.register.naf import CODE_COLUMN, NOMENCLATURE_COLUMN
+from joblot_sirene.register import misread, naf, privacy, spellings
+from joblot_sirene.register.naf import CODE_COLUMN, NAF25_COLUMN, NOMENCLATURE_COLUMN
+from joblot_sirene.register.spellings import STATE
+from joblot_sirene.register.stock_date import StockDate, read_day, stock_date
+from joblot_sirene.steps.parameters import NO_UNITS
 from joblot_sirene.stock.bad_rows import Aside, put_aside
 from joblot_sirene.stock.companion import Companion
 from joblot_sirene.stock.memory import MemoryLimitError, shown_size
 from joblot_sirene.stock.routing import RowRequest
-from joblot_sirene.stock.source import ScanCancelledError, limit_threads, open_source
-from joblot_sirene.steps.parameters import NO_UNITS
+from joblot_sirene.stock.source import UNREAD, ScanCancelledError, day_of, limit_threads, open_source
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from joblot_sirene.jobs.jobfile import Job
     from joblot_sirene.jobs.profiles import Profile
+    from joblot_sirene.register.misread import Misread
     from joblot_sirene.stock.scan import Rows
     from joblot_sirene.stock.source import Source
 
-STATE: Final = "etatAdministratifEtablissement"
-"""Rows that match by code are counted by this column before any filter, so that it is known how many are closed."""
+TALLY: Final = (*misread.CODED, NOMENCLATURE_COLUMN, *(f"{UNREAD}{name}" for name in misread.CONVERTED))
+"""Rows that match by code are counted by these before any filter: it is known then how many are closed, and what is not understood."""
 ROW_BY_ROW_FACTOR: Final = 2.0
 """Memory that a dataset takes at most whose steps look at rows one by one, per byte of its rows (measured: 1.9)."""
 ALL_ROWS_FACTOR: Final = 3.3
@@ -82,7 +85,7 @@ class Bundle:
         self._source, self._units, self._history = sources["establishment"], sources.get("unit"), sources.get("history")
         self._sources = list(sources.values())
         self._digest = self._source.digest
-        self._file = first.ctx.shown(self._source.path)
+        self._given_date = read_day(first.params["stock_date"])
         self._codes_in_file = _CodesInFile(self._source)
         self._made_at = dt.datetime.now(dt.UTC).replace(microsecond=0)
         self._failed = ""
@@ -136,7 +139,7 @@ class Bundle:
                         folder=folder,
                         max_ram_bytes=self._max_ram_bytes,
                         threads=self._threads,
-                        tally=(STATE,),
+                        tally=TALLY,
                         companions=self._companions(),
                         cancelled=lambda: self._requests[0].ctx.cancelled,
                         progress=lambda share: self._requests[0].ctx.progress(round(share * 100), 100, "%"),
@@ -210,15 +213,19 @@ class Bundle:
             raise StoppedError(self._failed)
         self._check_memory(rows, spec.job.profile)
         left_out = {**_left_out(rows, spec.job), "repeated_rows": rows.repeated, "bad_rows": self._count_bad_rows()}
+        unread = misread.find(rows.counts, rows.unknown_lists, UNREAD)
+        if self._source.not_codes:
+            unread[CODE_COLUMN] = misread.of_codes(self._source.not_codes)
+        self._check_answerable(spec.job, rows, unread)
         result = pipeline.run(
             spec.job.profile, rows.frames(), self._inputs(spec, rows), spec.job.filters, most_rows=spec.sample
         )
         of_steps = [warning for step in result.steps for warning in step.warnings]
-        of_scan = self._warnings(row_request, spec, rows, left_out, result)
+        of_scan = [*self._warnings(row_request, spec, rows, left_out, result), *misread.warnings(unread)]
         warnings = list(dict.fromkeys([*of_scan, *of_steps]))
         origin = package.Origin(
             job=spec.job,
-            provenance=self._provenance(),
+            provenance=self._provenance(unread),
             left_out={**left_out, "partial_diffusion_left_out": result.counts.excluded},
             warnings=tuple(warnings),
             made_at=self._made_at,
@@ -246,6 +253,37 @@ class Bundle:
                 hint="allow more memory, or narrow the filters",
             )
 
+    def _check_answerable(self, job: Job, rows: Rows, unread: dict[str, Misread]) -> None:
+        """Refuse what the file cannot answer: an empty dataset would say that there is no such place."""
+        filters = job.filters
+        is_there = rows.counts is not None and rows.counts.height > 0
+        selections = (*filters.naf_include, *filters.naf_exclude)
+        if not is_there and NOMENCLATURE_COLUMN in unread:
+            raise _refused(NOMENCLATURE_COLUMN, unread[NOMENCLATURE_COLUMN])
+        if not is_there or (
+            NAF25_COLUMN in self._source.layout.missing and any(s.nomenclature == naf.NAF25 for s in selections)
+        ):
+            lists = self._codes_in_file.lists
+            for selection in selections:
+                if lists and selection.nomenclature not in lists:
+                    raise LayoutError(
+                        f"the file has no activities of {naf.TITLES[selection.nomenclature]}, so `{selection.code}` cannot be looked "
+                        f"for: {_OTHER_LIST[selection.nomenclature]}"
+                    )
+        if not is_there and not self._codes_in_file.lists and self._source.not_codes:
+            raise _refused(CODE_COLUMN, misread.of_codes(self._source.not_codes))
+        if is_there and not rows.height:
+            for column in misread.needed(filters):
+                if column in unread:
+                    raise _refused(column, unread[column])
+
+    @property
+    def _stock_date(self) -> StockDate:
+        newest = self._source.newest
+        return stock_date(
+            None if newest is None else day_of(newest), given=self._given_date, file_name=self._source.path.name
+        )
+
     def _inputs(self, spec: DatasetSpec, rows: Rows) -> Any:
         from joblot_sirene.steps.model import Inputs
 
@@ -253,7 +291,7 @@ class Bundle:
         units = next(companions).frame() if self._units is not None else None
         history = next(companions).frame() if self._history is not None else None
         return Inputs(
-            today=privacy.stock_date(self._source.newest) or self._made_at.date(),
+            today=self._stock_date.day or self._made_at.date(),
             policy=spec.job.policy,
             units=units,
             history=history,
@@ -276,7 +314,8 @@ class Bundle:
             )
         if rows.counts is None or not rows.counts.height:
             for selection in spec.job.filters.naf_include:
-                yield f"no row has the code `{selection.code}`: {self._codes_in_file.nearest(selection.code)}"
+                yield f"no row has the code `{selection.code}`: {self._codes_in_file.nearest(selection)}"
+        yield from self._warnings_of_date()
         if spec.job.profile.compares and spec.earlier is None and spec.request.params["earlier"] is not None:
             yield "no earlier dataset of this name: nothing was compared"
         total = left_out["rows_of_these_codes"]
@@ -302,17 +341,37 @@ class Bundle:
     def _count_bad_rows(self) -> int:
         return sum(source.bad_rows for source in self._sources)
 
-    def _provenance(self) -> package.Provenance:
+    def _provenance(self, unread: dict[str, Misread]) -> package.Provenance:
         source = self._source
         return package.Provenance(
-            file=self._file,
+            file=source.path.name,
             digest=self._digest,
             rows=source.rows,
             layout=source.layout.describe(),
             missing_columns=source.layout.missing,
-            unreadable_values=dict(source.unreadable),
-            stock_date=privacy.stock_date(source.newest),
+            unreadable_values={column: found.rows for column, found in unread.items()},
+            stock_date=self._stock_date,
         )
+
+    def _warnings_of_date(self) -> Iterator[str]:
+        newest, future = self._source.newest, self._source.future
+        if future:
+            yield f"{future} rows were treated after today, which cannot be: they do not count for the date of the stock"
+        if self._stock_date.day is None:
+            yield "the date of the stock is not known (give it with `--stock-date`)"
+        elif newest is not None and self._stock_date.day < day_of(newest):
+            yield f"rows were treated after the date of the stock that was given, the last ones on {day_of(newest)}"
+
+
+_OTHER_LIST: Final[dict[naf.Nomenclature, str]] = {
+    naf.NAF25: "take a stock of 16 December 2025 or later, which has 54 columns, or a code of NAF rev. 2",
+    naf.REV2: "take a stock from before 2027, or a code of NAF 2025",
+}
+
+
+def _refused(column: str, found: Misread) -> LayoutError:
+    # the way out stands in the message: of a job's error a batch shows no hint
+    return LayoutError(f"no row is left: {found.described(column)}; the register writes {spellings.expected(column)}")
 
 
 class _CodesInFile:
@@ -320,24 +379,39 @@ class _CodesInFile:
 
     def __init__(self, source: Source) -> None:
         self._source = source
-        self._codes: list[str] | None = None
+        self._read_codes: set[str] | None = None
         self._lock = Lock()
 
-    def nearest(self, code: str) -> str:
+    @property
+    def lists(self) -> set[naf.Nomenclature]:
+        """The lists that the file has codes of."""
+        return {nomenclature for code in self._codes if (nomenclature := naf.nomenclature_of(code))}
+
+    def nearest(self, selection: naf.Selection) -> str:
         """The nearest codes that are there, as a sentence."""
-        with self._lock:
-            if self._codes is None:
-                self._codes = self._read()
-        codes = naf.nearest(code, self._codes) if code[0].isdigit() else []
+        present = sorted(code for code in self._codes if naf.nomenclature_of(code) == selection.nomenclature)
+        codes = naf.nearest(selection.code, present) if selection.code[0].isdigit() else []
         names = ", ".join(f"`{near}`" for near in codes)
         return f"nearest in the file: {names}" if codes else "the file has none like it"
 
-    def _read(self) -> list[str]:
+    @property
+    def _codes(self) -> set[str]:
+        with self._lock:
+            if self._read_codes is None:
+                self._read_codes = self._read()
+            return self._read_codes
+
+    def _read(self) -> set[str]:
         codes: set[str] = set()
         source = self._source.again()
-        for rows in source.batches([CODE_COLUMN, NOMENCLATURE_COLUMN], 2**20):
-            codes.update(code for code in rows[CODE_COLUMN].unique().drop_nulls() if naf.nomenclature_of(code))
-        return sorted(codes)
+        for rows in source.batches([CODE_COLUMN, NAF25_COLUMN, NOMENCLATURE_COLUMN], 2**20):
+            pairs = rows.select(CODE_COLUMN, NOMENCLATURE_COLUMN).unique().drop_nulls(CODE_COLUMN)
+            for code, nomenclature in pairs.iter_rows():
+                # the letter tells the list, but a row of an older one never matches
+                if nomenclature in (None, naf.nomenclature_of(code)):
+                    codes.add(code)
+            codes.update(rows[NAF25_COLUMN].unique().drop_nulls())
+        return {code for code in codes if naf.nomenclature_of(code)}
 
 
 def open_sources(paths: Sequence[Path]) -> dict[str, Source]:
@@ -372,7 +446,7 @@ def _left_out(rows: Rows, job: Job) -> dict[str, Any]:
     total = closed = 0
     if counts is not None and counts.height:
         total = int(counts["rows"].sum())
-        closed = int(counts.filter(counts[STATE] != "A")["rows"].sum())
+        closed = int(counts.filter(counts[STATE] == "F")["rows"].sum())
     return {
         "rows_of_these_codes": total,
         "closed": closed,

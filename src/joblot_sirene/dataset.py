@@ -25,6 +25,7 @@ def dataset(
     profiles: Path | None = None,
     nomenclature: Literal["NAFRev2", "NAF2025"] = "NAFRev2",
     earlier: Path | None = None,
+    stock_date: str = "",
     beside: str = "",
     bad_rows: Path | None = None,
     sample: int = 0,
@@ -38,13 +39,13 @@ def dataset(
     `input` is StockEtablissement (Parquet, CSV or zipped CSV), alone or in a list with StockUniteLegale and StockEtablissementHistorique,
     told apart by their columns; `output` is the folder of the dataset. What is wanted is a `code` with a `profile`, or `job` (the text of a
     job file), or `job_file`. `nomenclature` is the list of codes without a letter, `profiles` a file of own profiles, `earlier` a dataset's
-    folder to compare with, `beside` any text that changes when what is in these two does; `bad_rows` a file that says which rows of text have another number of fields than
+    folder to compare with, `stock_date` the day of the stock (2026-11-01; without it the file's name or its newest treatment says), `beside` any text that changes when what is in these two does; `bad_rows` a file that says which rows of text have another number of fields than
     the header and were put aside, without which they are an error; `sample` takes the first so many rows, `max_ram_mb` is the memory that may be taken, `threads` how many datasets
     are built at once, `stop` ends a bundle at its first failure.
     """
     params = {
         "output": output, "code": code, "profile": profile, "job": job, "job_file": job_file, "profiles": profiles,
-        "nomenclature": nomenclature, "earlier": earlier, "beside": beside, "bad_rows": bad_rows, "sample": sample,
+        "nomenclature": nomenclature, "earlier": earlier, "stock_date": stock_date, "beside": beside, "bad_rows": bad_rows, "sample": sample,
         "threads": threads, "max_ram_mb": max_ram_mb, "stop": stop,
     }  # fmt: skip
     results: list[dict[str, Any] | BaseException] = []
@@ -54,7 +55,7 @@ def dataset(
     return results[0]
 
 
-@fused("sirene.dataset", on=("input", "threads", "max_ram_mb", "stop", "bad_rows"))
+@fused("sirene.dataset", on=("input", "threads", "max_ram_mb", "stop", "bad_rows", "stock_date"))
 def datasets(jobs: Sequence[FusedJob], ctx: BundleContext) -> None:
     """Build the datasets of many jobs from one scan.
 

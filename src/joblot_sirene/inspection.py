@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from joblot_sirene.register import naf, privacy
 from joblot_sirene.register.naf import CODE_COLUMN, NOMENCLATURE_COLUMN
+from joblot_sirene.register.stock_date import stock_date
 from joblot_sirene.stock.bad_rows import put_aside
 from joblot_sirene.stock.prepare import find_prepared
-from joblot_sirene.stock.source import open_source, probe
+from joblot_sirene.stock.source import day_of, open_source, probe
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -43,7 +44,7 @@ def inspect(path: Path, *, rows: bool = True, most_codes: int = 10, bad_rows: Pa
     with put_aside(bad_rows if rows else None, [source]):
         counts = _counts(source, most_codes) if rows else {}
     newest = source.newest  # of CSV only known now that the rows have been read
-    stock = privacy.stock_date(newest)
+    stock = stock_date(None if newest is None else day_of(newest), file_name=path.name)
     prepared = find_prepared(source) if source.layout.kind == "establishment" else None
     return {
         "file": str(path),
@@ -52,7 +53,7 @@ def inspect(path: Path, *, rows: bool = True, most_codes: int = 10, bad_rows: Pa
         "layout": source.layout.describe(),
         "rows": counts.pop("rows", probed.rows),
         "bad_rows": source.bad_rows,
-        "stock_date": None if stock is None else stock.isoformat(),
+        "stock_date": None if stock.day is None else stock.day.isoformat(),
         "newest_treatment": None if newest is None else newest.isoformat(),
         "sorted_copy": None if prepared is None else str(prepared.path),
         "missing_columns": list(source.layout.missing),

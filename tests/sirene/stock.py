@@ -90,7 +90,9 @@ def place(number, **cells):
         "caractereEmployeur": "N",
         "activitePrincipaleNAF25": "62.10Y",
     } | cells
-    return {name if name in COLUMNS or name in GEO_COLUMNS else f"{name}Etablissement": cell for name, cell in tidy.items()}
+    return {
+        name if name in COLUMNS or name in GEO_COLUMNS else f"{name}Etablissement": cell for name, cell in tidy.items()
+    }
 
 
 def write_places(path, rows, names=tuple(COLUMNS)):

@@ -15,11 +15,12 @@ from joblot_sirene.package import page, quality
 from joblot_sirene.package import page_texts as words
 from joblot_sirene.register import expressions, naf
 from joblot_sirene.register.privacy import Policy
+from joblot_sirene.register.stock_date import StockDate
 from joblot_sirene.steps.model import Inputs
 from joblot_sirene.synthetic.sample import establishments, history, legal_units
 
 TODAY = dt.date(2026, 11, 20)
-STOCK = dt.date(2026, 11, 1)
+STOCK = StockDate(dt.date(2026, 11, 1), "option")
 CODE = naf.parse_code("F")
 HOSTILE = '<script>alert("x")</script>\'&'
 
@@ -310,7 +311,7 @@ class TestWhatIsMissing:
         assert "nan" not in text.lower().split()
 
     def test_a_dataset_of_few_columns_is_a_page(self):
-        told, _ = report("quick", establishments(30, seed=1), selections=(), stock_date=None)
+        told, _ = report("quick", establishments(30, seed=1), selections=(), stock_date=StockDate())
         html = text_of({**told, "steps": [], "columns": []}, pl.DataFrame({"siret": ["1"]}))
         assert "<h1>Jeu de données Sirene</h1>" in html
         assert "stock de date inconnue" in html

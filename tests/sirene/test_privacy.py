@@ -19,6 +19,7 @@ from joblot_sirene.register.privacy import (
     describe,
     protect,
 )
+from joblot_sirene.register.stock_date import StockDate
 from sirene.reference import is_public, masked, read_policy
 
 FRAME = pl.DataFrame(
@@ -84,24 +85,20 @@ def test_without_a_status_nobody_is_shown():
 
 def test_r92_the_manifest_says_truly_what_personal_data_is_inside():
     _, counts = protect(FRAME, Policy())
-    facts = describe(Policy(), counts, dt.date(2026, 11, 1))
+    facts = describe(Policy(), counts, StockDate(dt.date(2026, 11, 1), "option"))
     assert facts["personal_data"] is True
     assert facts["rows_of_natural_persons"] == 1
     assert facts["rows_excluded_for_partial_diffusion"] == 3
     assert facts["source"] == "Source: INSEE, base Sirene, stock of 2026-11-01"
     assert facts["licence"] == "Licence Ouverte 2.0 (Etalab)"
-    assert describe(Policy(), Counts(kept=2), None)["personal_data"] == "unknown"
-    assert describe(Policy(), Counts(kept=2, natural_persons=0, unknown_forms=1), None)["personal_data"] == "unknown"
-    assert describe(Policy(), Counts(kept=2, natural_persons=1, unknown_forms=1), None)["personal_data"] is True
-    assert describe(Policy(), Counts(kept=2, natural_persons=0), None)["personal_data"] is False
-    assert describe(Policy(), Counts(kept=0), None)["personal_data"] is False
-
-
-def test_the_stock_is_dated_by_its_newest_treatment():
-    assert privacy.stock_date(dt.datetime(2026, 10, 31, 18, 0)) == dt.date(2026, 11, 1)
-    assert privacy.stock_date(dt.date(2026, 12, 2)) == dt.date(2027, 1, 1)
-    assert privacy.stock_date(dt.date(2026, 11, 1)) == dt.date(2026, 11, 1)
-    assert privacy.stock_date(None) is None
+    assert describe(Policy(), Counts(kept=2), StockDate())["personal_data"] == "unknown"
+    assert (
+        describe(Policy(), Counts(kept=2, natural_persons=0, unknown_forms=1), StockDate())["personal_data"]
+        == "unknown"
+    )
+    assert describe(Policy(), Counts(kept=2, natural_persons=1, unknown_forms=1), StockDate())["personal_data"] is True
+    assert describe(Policy(), Counts(kept=2, natural_persons=0), StockDate())["personal_data"] is False
+    assert describe(Policy(), Counts(kept=0), StockDate())["personal_data"] is False
 
 
 def test_r88_retention_days_decide_when_a_package_must_be_gone():

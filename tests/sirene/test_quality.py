@@ -11,6 +11,7 @@ from joblot_sirene.jobs import profiles
 from joblot_sirene.package import quality
 from joblot_sirene.register import expressions, naf
 from joblot_sirene.register.privacy import Policy
+from joblot_sirene.register.stock_date import StockDate
 from joblot_sirene.steps.model import Inputs
 from joblot_sirene.synthetic.sample import establishments, legal_units
 
@@ -27,7 +28,9 @@ def reports():
         nameless = pl.lit(None, pl.String)  # a target is missed
         units = legal_units(4000, seed=1).with_columns(denominationUniteLegale=nameless, sigleUniteLegale=nameless)
         result = pipeline.run(profile, [rows], Inputs(today=TODAY, units=units))
-        made[name] = quality.report(result, profile, Policy(), selections=[selection], stock_date=dt.date(2026, 11, 1))
+        made[name] = quality.report(
+            result, profile, Policy(), selections=[selection], stock_date=StockDate(dt.date(2026, 11, 1), "option")
+        )
     return made
 
 

@@ -55,6 +55,12 @@ if TYPE_CHECKING:
 @option("--historique", "history", metavar="FILE", help="StockEtablissementHistorique, for openings and closings")
 @option("--earlier", metavar="DIR", help="the output folder of an earlier batch, to compare with")
 @options.bad_rows_option
+@click.option(
+    "--stock-date",
+    metavar="DATE",
+    default="",
+    help="the day of the stock, such as `2026-11-01` (default: that of the file's name, else its newest treatment)",
+)
 @options.set_option
 @click.option("--force", is_flag=True, help="overwrite job files that were edited")
 @click.option("--rebuild", is_flag=True, help="build also what is up to date")
@@ -88,6 +94,7 @@ def command(
     """Write the job files, run the batch, print the result."""
     from joblot_sirene import batch
     from joblot_sirene.errors import need_engine
+    from joblot_sirene.register import stock_date
 
     texts = options.all_codes(codes, naf_file)
     if not texts and not job_files:
@@ -98,6 +105,7 @@ def command(
         missing = "`--input FILE`" if stock is None else "`--output-dir DIR`"
         raise click.UsageError(f"missing option {missing}")
     # what can be wrong is found out before the first file is written, without the data engine: its threads do not survive a fork
+    stock_date.read_day(values["stock_date"])
     files = batch.Files(stock=stock, units=values["units"], history=values["history"])
     has_units = files.check()
     _check_folders(output, values["jobs_dir"] if texts else None, values["earlier"])
@@ -206,7 +214,7 @@ def _print_dry_run(jobs: list[JobFile], written: int, *, as_json: bool) -> int:
 def _settings(output: Path, values: dict[str, Any]) -> Settings:
     from joblot_sirene.batch import Settings
 
-    same = ("earlier", "bad_rows", "profiles", "sample", "max_ram_mb", "timeout", "go_on")
+    same = ("earlier", "bad_rows", "profiles", "stock_date", "sample", "max_ram_mb", "timeout", "go_on")
     return Settings(
         output=output,
         nomenclature=options.nomenclatures(values["nomenclature"])[1],

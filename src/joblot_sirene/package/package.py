@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from joblot_sirene.jobs.jobfile import Job
     from joblot_sirene.jobs.profiles import Profile
     from joblot_sirene.pipeline import Result
+    from joblot_sirene.register.stock_date import StockDate
 
 CSV: Final = "dataset.csv"
 PARQUET: Final = "dataset.parquet"
@@ -68,7 +69,7 @@ class Provenance(msgspec.Struct, frozen=True, kw_only=True):
     layout: str
     missing_columns: tuple[str, ...]
     unreadable_values: dict[str, int]
-    stock_date: dt.date | None
+    stock_date: StockDate
 
 
 class Origin(msgspec.Struct, frozen=True, kw_only=True):

@@ -123,7 +123,10 @@ def _header(view: _View, anchors: Sequence[str]) -> Iterator[str]:
 
 
 def _source(view: _View) -> str:
-    return text("source.undated") if view.stock is None else text("source", date=page_texts.date(view.stock))
+    if view.stock is None:
+        return text("source.undated")
+    is_newest = view.report["rights"]["source"].endswith(f"newest treatment on {view.stock.isoformat()}")
+    return text("source.newest" if is_newest else "source", date=page_texts.date(view.stock))
 
 
 def _header_tiles(view: _View) -> Iterator[tuple[str, str]]:

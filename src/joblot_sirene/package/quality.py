@@ -11,13 +11,13 @@ from joblot_sirene.register import privacy
 from joblot_sirene.steps import model
 
 if TYPE_CHECKING:
-    import datetime as dt
     from collections.abc import Iterator, Mapping, Sequence
 
     from joblot_sirene.jobs.profiles import Profile
     from joblot_sirene.pipeline import Result
     from joblot_sirene.register.naf import Selection
     from joblot_sirene.register.privacy import Policy
+    from joblot_sirene.register.stock_date import StockDate
 
 
 def report(
@@ -26,7 +26,7 @@ def report(
     policy: Policy,
     *,
     selections: Sequence[Selection],
-    stock_date: dt.date | None,
+    stock_date: StockDate,
     left_out: Mapping[str, Any] | None = None,
     warnings: Sequence[str] = (),
 ) -> dict[str, Any]:

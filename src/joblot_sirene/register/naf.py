@@ -32,7 +32,7 @@ CODE_COLUMN: Final = "activitePrincipaleEtablissement"
 NOMENCLATURE_COLUMN: Final = "nomenclatureActivitePrincipaleEtablissement"
 NAF25_COLUMN: Final = "activitePrincipaleNAF25Etablissement"
 
-_TITLES: Final[Mapping[Nomenclature, str]] = MappingProxyType({REV2: "NAF rev. 2", NAF25: "NAF 2025"})
+TITLES: Final[Mapping[Nomenclature, str]] = MappingProxyType({REV2: "NAF rev. 2", NAF25: "NAF 2025"})
 _FILES: Final[Mapping[Nomenclature, str]] = MappingProxyType({REV2: "naf_rev2.tsv", NAF25: "naf_2025.tsv"})
 
 # letter, last division, label: a section holds the divisions after the one before it
@@ -252,7 +252,7 @@ def _list_of(
             raise NafError(f"`{code}` is in no list of activities: no code ends in `{code[-1]}`", hint=_letters_hint())
         if nomenclature not in (None, chosen):
             raise NafError(
-                f"`{code}` is a code of {_TITLES[chosen]}, not of {_TITLES[nomenclature]}",
+                f"`{code}` is a code of {TITLES[chosen]}, not of {TITLES[nomenclature]}",
                 hint="leave `--nomenclature` out, or give a code of that list",
             )
         return chosen, _members(code, chosen)
@@ -262,13 +262,13 @@ def _list_of(
     elsewhere = _members(code, other) if not codes else frozenset()
     if elsewhere and nomenclature is not None:
         raise NafError(
-            f"`{code}` is in {_TITLES[other]} only, not in {_TITLES[nomenclature]}", hint="leave `--nomenclature` out"
+            f"`{code}` is in {TITLES[other]} only, not in {TITLES[nomenclature]}", hint="leave `--nomenclature` out"
         )
     if elsewhere:
         return other, elsewhere
     if not codes and code.isalpha():
         raise NafError(
-            f"`{code}` is no section of {_TITLES[REV2]} or {_TITLES[NAF25]}",
+            f"`{code}` is no section of {TITLES[REV2]} or {TITLES[NAF25]}",
             hint="sections are `A` to `U`, and `V` in NAF 2025",
         )
     return chosen, codes
@@ -286,11 +286,11 @@ def _label(code: str, nomenclature: Nomenclature, codes: frozenset[str]) -> str:
         return labels(nomenclature)[next(iter(codes))]
     if code.isalpha():
         return next(text for letter, _, text in _SECTIONS[nomenclature] if letter == code)
-    return f"{len(codes)} sub-classes of {dotted(code)} ({_TITLES[nomenclature]})"
+    return f"{len(codes)} sub-classes of {dotted(code)} ({TITLES[nomenclature]})"
 
 
 def _letters_hint() -> str:
-    return "; ".join(f"{_TITLES[name]} ends in {' '.join(letters)}" for name, letters in LETTERS.items())
+    return "; ".join(f"{TITLES[name]} ends in {' '.join(letters)}" for name, letters in LETTERS.items())
 
 
 def _number(code: str) -> int:

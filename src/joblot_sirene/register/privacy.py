@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import polars as pl
 
     from joblot_sirene.fields import Fields
+    from joblot_sirene.register.stock_date import StockDate
 
 MASK: Final = "[ND]"
 """The value of a masked field, in the register's files and in ours."""
@@ -92,8 +93,6 @@ MASKED_COLUMNS: Final = frozenset((*ADDRESS_COLUMNS, *NAME_COLUMNS, *UNIT_NAME_C
 
 LICENCE: Final = "Licence Ouverte 2.0 (Etalab)"
 LICENCE_URL: Final = "https://www.etalab.gouv.fr/licence-ouverte-open-licence/"
-
-ATTRIBUTION: Final = "Source: INSEE, base Sirene, stock of {date}"
 
 _RULES: Final[Mapping[str, str]] = MappingProxyType(
     {
@@ -288,15 +287,16 @@ def total(counts: Sequence[Counts]) -> Counts:
     )
 
 
-def describe(policy: Policy, counts: Counts, stock_date: dt.date | None) -> dict[str, Any]:
+def describe(policy: Policy, counts: Counts, stock_date: StockDate) -> dict[str, Any]:
     """What the manifest says of rights and persons. `personal_data` is `unknown` when a legal form is: then persons may be among the rows."""
     persons = counts.natural_persons
     may_be_among = bool(counts.unknown_forms) if persons is not None else bool(counts.kept)
     return {
-        "source": attribution(stock_date),
+        "source": stock_date.attribution,
         "licence": LICENCE,
         "licence_url": LICENCE_URL,
-        "stock_date": None if stock_date is None else stock_date.isoformat(),
+        "stock_date": None if stock_date.day is None else stock_date.day.isoformat(),
+        "stock_date_from": stock_date.by,
         "personal_data": True if persons else "unknown" if may_be_among else False,
         "rows_of_natural_persons": persons,
         "rows_of_unknown_legal_form": counts.unknown_forms if persons is not None else counts.kept,
@@ -307,19 +307,6 @@ def describe(policy: Policy, counts: Counts, stock_date: dt.date | None) -> dict
         "retention_days": policy.retention_days,
         "rules": dict(_RULES),
     }
-
-
-def attribution(stock_date: dt.date | None) -> str:
-    """The line that the licence asks for."""
-    return ATTRIBUTION.format(date="unknown date" if stock_date is None else stock_date.isoformat())
-
-
-def stock_date(newest_treatment: dt.datetime | dt.date | None) -> dt.date | None:
-    """The date of a stock from its newest treatment: the first of the next month, as stocks are made monthly from what was treated before."""
-    if newest_treatment is None:
-        return None
-    day = newest_treatment.date() if isinstance(newest_treatment, dt.datetime) else newest_treatment
-    return day if day.day == 1 else (day.replace(day=28) + dt.timedelta(days=4)).replace(day=1)
 
 
 def expires(made: dt.date, policy: Policy) -> dt.date | None:

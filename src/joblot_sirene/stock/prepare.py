@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 import struct
 from collections import Counter
+from datetime import date  # noqa: TC003 - msgspec reads them from the annotations
 from itertools import accumulate
 from typing import TYPE_CHECKING, Final
 
@@ -30,6 +31,7 @@ from joblot_sirene.stock.source import (
     Source,
     Span,
     data_type,
+    day_of,
     open_source,
 )
 from joblot_sirene.stock.writers import write_parquet
@@ -48,7 +50,8 @@ _RARE: Final = (
 USUAL: Final = tuple(name for name in COLUMNS if not any(part in name for part in _RARE))
 """The columns of a copy unless others are asked for: not the second address and other columns that datasets hardly ever show."""
 ROWS_PER_GROUP: Final = 2**16
-_KEY: Final = "joblot_sirene"
+_KEY: Final = "joblot_sirene.2"
+"""Of the metadata. Its number goes up when rows are read in another way, so that older copies are made again."""
 
 
 class Contents(msgspec.Struct, frozen=True):
@@ -60,12 +63,17 @@ class Contents(msgspec.Struct, frozen=True):
         ends: of each run the row at which each of these codes ends, as 4 bytes, the lowest first: tens of thousands of numbers that need
             not be parsed.
         repeated: how many rows of the source are not in the copy, because a newer one has the same SIRET.
+        newest: the newest treatment in the source (`Source.newest`), and how many rows were treated after it was made.
+        unread: whether a value of the source could not be read, of which the copy knows no more what it was.
     """
 
     digest: str
     codes: list[tuple[str, int]]
     ends: bytes
     repeated: int
+    newest: date | None
+    future: int
+    unread: bool
 
 
 class Prepared:
@@ -80,6 +88,7 @@ class Prepared:
 
     def __init__(self, path: Path, contents: Contents) -> None:
         self.path = path
+        self.contents = contents
         self.source: Source = ParquetSource(path, None, ROWS_PER_GROUP)
         self.rows_of: dict[str, int] = dict(contents.codes)
         self.repeated = contents.repeated
@@ -191,7 +200,7 @@ def prepare(
                 statistics=False,
                 metadata=lambda _: {
                     _KEY: msgspec.json.encode(
-                        runs.contents(digest, 0 if repeats is None else repeats.superseded.height)
+                        runs.contents(digest, source, 0 if repeats is None else repeats.superseded.height)
                     ).decode()
                 },
             )
@@ -245,14 +254,17 @@ class _Runs:
             rest = _joined(rest, rows[row_numbers[start:]])
         yield rest
 
-    def contents(self, digest: str, repeated: int) -> Contents:
+    def contents(self, digest: str, source: Source, repeated: int) -> Contents:
         """The metadata of what has been written."""
         total = Counter[str]()
         for rows in self._rows:
             total.update(rows)
         codes = sorted(total.items())
         ends = [end for rows in self._rows for end in accumulate(rows.get(code, 0) for code, _ in codes)]
-        return Contents(digest, codes, struct.pack(f"<{len(ends)}I", *ends), repeated)
+        packed = struct.pack(f"<{len(ends)}I", *ends)
+        unread = bool(sum(source.unreadable.values()) or source.not_codes)
+        newest = None if source.newest is None else day_of(source.newest)
+        return Contents(digest, codes, packed, repeated, newest, source.future, unread)
 
 
 def _combined(batches: Iterable[pl.DataFrame], most: int) -> Iterator[pl.DataFrame]:

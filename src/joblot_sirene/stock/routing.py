@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from joblot_sirene.register.naf import CODE_COLUMN
+from joblot_sirene.register import spellings
+from joblot_sirene.register.naf import CODE_COLUMN, NOMENCLATURE_COLUMN
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 REQUEST: Final = "__request"
 ROW: Final = "__row_number"
-_MOST_COMPARED: Final = 2
+_MOST_COMPARED: Final = 4
 """Values up to which comparing a column with each of them takes less time than looking its values up in a set."""
 
 
@@ -45,6 +46,16 @@ class _Family(NamedTuple):
     nomenclature_column: str | None
     nomenclatures: frozenset[str]
     members: pl.DataFrame
+
+    def unknown_nomenclature(self) -> pl.Expr:
+        """Whether a row is of a list that nobody knows: it matches nothing, and is counted to be told."""
+        import polars as pl
+
+        if self.nomenclature_column is None:
+            return pl.lit(value=False)
+        column = pl.col(self.nomenclature_column)
+        known = [*spellings.NOMENCLATURES, *self.nomenclatures, "", spellings.HIDDEN]
+        return column.is_not_null() & ~column.is_in(known)
 
     def right_nomenclature(self) -> pl.Expr | None:
         """Whether a row is of the right nomenclature; None when any is right."""
@@ -114,11 +125,27 @@ class Router:
                 by_request.setdefault(request, []).append(rows_of.get(code, 0))
         return max((sum(rows) for rows in by_request.values() if len(rows) > 1), default=0)
 
-    def has_code(self) -> pl.Expr:
-        """Whether a request asks for rows of this code, before filters."""
+    def may_have_code(self) -> pl.Expr:
+        """Whether a row may have one of these codes in the file's own spelling: a quick look at rows that nobody has respelt yet."""
         import polars as pl
 
-        return pl.any_horizontal(self._condition(family, family.members, None) for family in self._families)
+        parts = []
+        for family in self._families:
+            codes = family.members["code"].unique().sort().to_list()
+            column = pl.col(family.code_column)
+            spelt = [variant for code in codes for variant in spellings.usual_variants(code)]
+            parts.append(_one_of(column, spelt) | (column.str.len_bytes() > spellings.USUAL_LENGTH))
+        return pl.any_horizontal([pl.lit(value=False), *parts])
+
+    def has_code(self) -> pl.Expr:
+        """Whether a request asks for rows of this code, whatever their list, before filters."""
+        import polars as pl
+
+        parts = [
+            _one_of(pl.col(family.code_column), family.members["code"].unique().sort().to_list())
+            for family in self._families
+        ]
+        return pl.any_horizontal([pl.lit(value=False), *parts])
 
     def belongs(self) -> pl.Expr:
         """Whether a request asks for this row."""
@@ -181,26 +208,37 @@ class Router:
 
     def share(self, counted: Sequence[pl.DataFrame], by: Sequence[str], requests: int) -> list[pl.DataFrame]:
         """The counts of each request, from what `count` returned for each slice."""
+        return self._shared(counted, by, requests, unknown=False)
+
+    def share_unknown(self, counted: Sequence[pl.DataFrame], requests: int) -> list[pl.DataFrame]:
+        """How many rows have a code of each request and a list of activities that nobody knows, by this list."""
+        return self._shared(counted, [NOMENCLATURE_COLUMN], requests, unknown=True)
+
+    def _shared(
+        self, counted: Sequence[pl.DataFrame], by: Sequence[str], requests: int, *, unknown: bool
+    ) -> list[pl.DataFrame]:
         import polars as pl
 
-        if not counted:
+        total = pl.concat(counted).group_by(counted[0].columns[:-1]).agg(pl.col("rows").sum()) if counted else None
+        if total is None or not set(by) <= set(total.columns):
             return [pl.DataFrame({"rows": []}, {"rows": pl.UInt64})] * requests
-        total = pl.concat(counted).group_by(*dict.fromkeys([*self.code_columns, *by])).agg(pl.col("rows").sum())
         rows = total.filter(pl.col("rows") > 0).with_row_index(ROW)
-        pairs = []
-        for family in self._families:
-            condition = family.right_nomenclature()
-            family_rows = rows if condition is None else rows.filter(condition)
-            pairs.append(self._joined(family_rows, family, family.members.select("code", REQUEST)))
+        pairs = pl.concat([self._pairs(rows, family, family.right_nomenclature()) for family in self._families])
+        if unknown:
+            others = [self._pairs(rows, family, family.unknown_nomenclature()) for family in self._families]
+            pairs = pl.concat(others).join(pairs, on=[REQUEST, ROW], how="anti")
         shared = (
-            pl.concat(pairs)
-            .unique()
+            pairs.unique()
             .join(rows, on=ROW)
             .group_by(REQUEST, *by)
             .agg(pl.col("rows").sum().cast(pl.UInt64))
             .sort(REQUEST, *by)
         )
         return [shared.filter(pl.col(REQUEST) == number).drop(REQUEST) for number in range(requests)]
+
+    def _pairs(self, rows: pl.DataFrame, family: _Family, condition: pl.Expr | None) -> pl.DataFrame:
+        chosen = rows if condition is None else rows.filter(condition)
+        return self._joined(chosen, family, family.members.select("code", REQUEST))
 
 
 def _one_of(column: pl.Expr, values: Sequence[str]) -> pl.Expr:

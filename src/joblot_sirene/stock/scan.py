@@ -59,6 +59,7 @@ class Rows:
         key: int,
         schema: dict[str, pl.DataType],
         counts: pl.DataFrame | None,
+        unknown_lists: pl.DataFrame | None = None,
         *,
         in_order: bool,
         companions: Sequence[Rows] = (),
@@ -70,6 +71,7 @@ class Rows:
         self._repeats = repeats
         self.schema = schema
         self.counts = counts
+        self.unknown_lists = unknown_lists
         self.height = store.rows(key)
         self.size = store.size(key)
         self._store = store
@@ -201,6 +203,7 @@ def scan(
         for number, (companion, keys) in enumerate(zip(companions, pass_.keys, strict=True), 1):
             store_companion(companion, keys, store, number * len(requests), budget.rows_per_slice, pass_.pause)
         counts = router.share(pass_.counts, tally, len(requests)) if tally else [None] * len(requests)
+        unknown = router.share_unknown(pass_.counts, len(requests)) if tally else [None] * len(requests)
         schema = {name: data_type(name) for name in columns}
 
         def rows_of(number: int) -> Rows:
@@ -217,6 +220,7 @@ def scan(
                 number,
                 schema,
                 counts[number],
+                unknown[number],
                 in_order=in_order,
                 companions=companion_rows,
                 repeats=pass_.repeats,
@@ -297,6 +301,8 @@ class _Pass:
         rows_per_slice = self._budget.rows_per_slice
         if tally and source.spannable:
             rows_per_slice = self._count(source, tally, spans)
+            if source.respells(self._router.belongs()):
+                rows_per_slice = self._budget.rows_per_slice  # they are all decoded before they are filtered
         # Parquet has been counted now, from a few columns. Text would have to be parsed a second time for that: its rows are counted as
         # they come, so all that have a code are read, and filtered afterwards
         counting = () if source.spannable else tally
@@ -344,8 +350,9 @@ class _Pass:
         columns = list(dict.fromkeys([*self._router.code_columns, *tally]))
         rows_per_slice = self._budget.rows_per_filtered_slice(len(columns), 0)
         most = 0
-        for rows in source.batches(columns, rows_per_slice, where=self._router.has_code(), spans=spans):
+        for batch in source.batches(columns, rows_per_slice, where=self._router.may_have_code(), spans=spans):
             self.pause()
+            rows = batch.filter(self._router.has_code())
             self.counts.append(self._router.count(rows, tally))
             most = max(most, rows.height)
         filter_columns = {*self._router.code_columns, *self._router.filter_columns}
@@ -362,6 +369,11 @@ class _Pass:
             return None
         if self._router.most_rows(prepared.rows_of) * ROW_BYTES > self._budget.building:
             return None  # rows of several codes have to be sorted again, in memory
+        contents = prepared.contents
+        if contents.unread:
+            return None  # what could not be read is told with the file's own text
+        if not self._source.spannable:  # which is not read now
+            self._source.know(contents.newest, contents.future, sum(prepared.rows_of.values()) + prepared.repeated)
         return prepared
 
     def pause(self) -> None:

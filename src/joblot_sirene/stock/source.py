@@ -9,12 +9,15 @@ from __future__ import annotations
 import os
 from collections import Counter
 from contextlib import suppress
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from joblot import ActionError, reason_of
+from joblot_sirene.register import spellings
 from joblot_sirene.register.layout import COLUMNS, HISTORY_COLUMNS, UNIT_COLUMNS, Layout, recognise
+from joblot_sirene.register.naf import CODE_COLUMN
 from joblot_sirene.stock.csvtext import ROW_BYTES, CsvText, SourceError, open_text
 from joblot_sirene.stock.footer import read_footer, rows_per_group
 from joblot_sirene.stock.memory import keep_freed_memory
@@ -32,20 +35,16 @@ BLOCK_BYTES: Final = 16 * 2**20
 """Of CSV text parsed at once: large enough to be parsed by several threads, small beside any sensible limit of memory."""
 TREATED: Final = "dateDernierTraitementEtablissement"
 """The column with the moment at which the register last changed a row: the newest one dates the stock."""
+_FIRST_DAY: Final = "1973-01-01"
+"""Before the register was there; a text between it and today is the day of a treatment."""
 _PARQUET: Final = b"PAR1"
 _ZIP: Final = b"PK\x03\x04"
 _EMPTY_ZIP: Final = b"PK\x05\x06"
 _EDGE_BYTES: Final = 2**20
-_TRUTH: Final = {
-    "true": True,
-    "1": True,
-    "vrai": True,
-    "oui": True,
-    "false": False,
-    "0": False,
-    "faux": False,
-    "non": False,
-}
+UNREAD: Final = "__unread_"
+"""In front of the name of a column with dates or truth values: the texts in it that are none, which are read as missing."""
+_PROBED: Final = 2**17
+"""Rows at the beginning of a Parquet file of which it is found out how they spell codes, before any is filtered by them."""
 
 
 class ScanCancelledError(ActionError):
@@ -140,6 +139,8 @@ class Source:
         rows: how many rows it has; None when only reading it would tell.
         unreadable: by column, the values that were no date, number or truth value and were read as missing, in the
             batches so far.
+        untidy: columns of codes in which a value was met that the register spells in another way (`spellings`).
+        not_codes: the activity codes that are none, as far as all rows have been looked at, and how many rows have each.
         done: the share of the file that the last `batches` has gone through, from 0 to 1.
         bad_rows: how many rows have been put aside so far (`CsvSource.put_aside`).
         spannable: whether rows can be read from the middle (`spans`).
@@ -150,12 +151,15 @@ class Source:
     spannable = False
     watch: Callable[[pl.Series], None] | None = None
     _newest: datetime | date | None = None
+    _future = 0
 
     def __init__(self, path: Path, layout: Layout, types: dict[str, pl.DataType], rows: int | None) -> None:
         self.path = path
         self.layout = layout
         self.rows = rows
         self.unreadable: Counter[str] = Counter()
+        self.untidy: set[str] = set()
+        self.not_codes: Counter[str] = Counter()
         self.done = 0.0
         self.bad_rows = 0
         self._types = types
@@ -163,7 +167,7 @@ class Source:
 
     @property
     def newest(self) -> datetime | date | None:
-        """The newest treatment of any row, None when it is not known: of CSV only after `batches` has come to its end."""
+        """The newest treatment of any row until today, None when it is not known: of CSV only after `batches` has come to its end."""
         return self._newest
 
     @property
@@ -181,6 +185,15 @@ class Source:
     def again(self) -> Source:
         """Another reader of the same file: what one has counted and how far it is belong to one reading."""
         return open_source(self.path, expected=self.layout.kind)
+
+    @property
+    def future(self) -> int:
+        """How many rows are said to have been treated after today, which are no witnesses of the stock's date; known as `newest` is."""
+        return self._future
+
+    def know(self, newest: datetime | date | None, future: int, rows: int) -> None:
+        """Be told what only reading all rows would tell."""
+        self._newest, self._future, self.rows = newest, future, rows
 
     @property
     def columns(self) -> list[str]:
@@ -222,12 +235,14 @@ class Source:
         """The rows that meet `where`, in the order of the file, as frames with these columns in canonical types.
 
         A frame comes of at most `rows_per_batch` rows of the file (of CSV: about, and of at most `BLOCK_BYTES`), so it may be
-        empty. Columns that the file lacks are null, and so is a text of length 0. `spans` restricts the reading to
+        empty. Columns that the file lacks are null, and so is a text of length 0. Codes are as the register spells them, those that nobody
+        understands as the file has them; a column may be asked for with `UNREAD` in front. `spans` restricts the reading to
         parts of a Parquet file (none of them: to nothing); `order` adds the column `ORDER`.
 
         Raises:
             SourceError: the file turns out to be damaged.
         """
+        self.not_codes.clear()
         for part in self._parts(rows_per_batch, spans, order=order):
             yield self._frame(part, columns, where, [ORDER] if order else [])
 
@@ -241,23 +256,65 @@ class Source:
         """The rows of a part that meet `where`. Values that cannot be what their column says are counted, then missing."""
         import polars as pl
 
-        filter_columns = where.meta.root_names() if where is not None else []
+        filter_columns = dict.fromkeys(where.meta.root_names() if where is not None else ())
+        respelt = {name for name in filter_columns if self._is_respelt(name)}
         # a value was unreadable where its text is there and what it was converted to is not: so both are read, in one pass
         converted = [name for name in columns if self._is_converted(name)]
+        names = dict.fromkeys(name.removeprefix(UNREAD) for name in columns)
+        texts = [
+            name for name in names if name in self._own and (name not in filter_columns or self._is_converted(name))
+        ]
+        # rows are filtered before anything is converted that the filter does not look at
         rows = part.select(
-            *(self._column(name) for name in dict.fromkeys([*columns, *filter_columns])),
-            *(pl.col(self._own[name]).alias(f"__text_{name}") for name in converted),
+            *(self._column(name, respelt=name in respelt) for name in filter_columns),
+            *(pl.col(self._own[name]).alias(_text(name)) for name in texts),
+            *order,
+        )
+        if where is not None:
+            rows = rows.filter(where)
+        rows = rows.select(
+            *(name if name in filter_columns else self._column(name, _text(name)) for name in columns),
+            *(_text(name) for name in converted),
             *order,
         )
         try:
-            frame = (rows.filter(where) if where is not None else rows).collect()
+            frame = rows.collect()
         except (pl.exceptions.PolarsError, OSError) as error:
             raise self._damaged(error) from error
         for name in converted:
-            unreadable = frame[name].null_count() - frame[f"__text_{name}"].replace("", None).null_count()
+            unreadable = (
+                frame[name].null_count() - frame[_text(name)].replace(["", spellings.HIDDEN], [None, None]).null_count()
+            )
             if unreadable:
                 self.unreadable[name] += unreadable
-        return _empty_as_null(frame.select(*columns, *order))
+        frame = frame.select(*columns, *order)
+        # few rows are left: now every column of codes can be looked at
+        for name in spellings.READERS:
+            if name in columns and name not in respelt and name in self._own:
+                frame = frame.with_columns(self._respelt(name, frame[name], all_rows=where is None))
+        return _empty_as_null(frame)
+
+    def _is_respelt(self, name: str) -> bool:
+        """Whether the codes of a column have to be respelt before rows are filtered by them."""
+        return name in self.untidy and name in self._own
+
+    def respells(self, where: pl.Expr) -> bool:
+        """Whether the rows are read before they are filtered, so that no more should be read at once than memory has room for."""
+        return any(self._is_respelt(name) for name in where.meta.root_names())
+
+    def _respelt(self, name: str, texts: pl.Series, *, all_rows: bool = False) -> pl.Series:
+        """A column of codes as the register spells them. `all_rows`: none has been filtered away."""
+        changes: dict[str, str] = {}
+        for value in texts.unique().drop_nulls().to_list():
+            new = value if value == spellings.HIDDEN else spellings.read(name, value)
+            if new is not None and new != value:
+                changes[value] = new
+            elif new is None and all_rows and name == CODE_COLUMN and value.strip():
+                self.not_codes[value] += int((texts == value).sum())
+        if not changes:
+            return texts
+        self.untidy.add(name)
+        return texts.replace(list(changes), list(changes.values()))
 
     def _is_converted(self, name: str) -> bool:
         import polars as pl
@@ -265,13 +322,30 @@ class Source:
         own = self._own.get(name)
         return own is not None and self._types[own] == pl.String and data_type(name) != pl.String
 
-    def _column(self, name: str) -> pl.Expr:
+    def _column(self, name: str, own: str | None = None, *, respelt: bool = False) -> pl.Expr:
+        """A canonical column, or what is unread of one, from the file's own or from where it has been put."""
         import polars as pl
 
-        own, target = self._own.get(name), data_type(name)
-        if own is None:
+        if name.startswith(UNREAD):
+            return self._unread(name.removeprefix(UNREAD)).alias(name)
+        target = data_type(name)
+        if name not in self._own:
             return pl.lit(None, target).alias(name)
-        return as_type(pl.col(own), self._types[own], target).alias(name)
+        column = as_type(pl.col(own or self._own[name]), self._types[self._own[name]], target)
+        if respelt:
+            respell = partial(self._respelt, name, all_rows=True)
+            column = column.map_batches(respell, return_dtype=pl.String())
+        return column.alias(name)
+
+    def _unread(self, name: str) -> pl.Expr:
+        """The texts of a column, put under `_text`, that are no date or truth value; nothing where the column is not text."""
+        import polars as pl
+
+        if not self._is_converted(name):
+            return pl.lit(None, pl.String())
+        text = pl.col(_text(name))
+        is_nothing = text.str.strip_chars().is_in(["", spellings.HIDDEN])
+        return pl.when(self._column(name, _text(name)).is_null() & ~is_nothing).then(text)
 
     def _damaged(self, error: BaseException) -> SourceError:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
@@ -282,6 +356,7 @@ class ParquetSource(Source):
     """A stock file in Parquet. Only the columns and row groups that are asked for are decoded."""
 
     spannable = True
+    _has_read_newest = False
 
     def __init__(self, path: Path, expected: Kind | None, rows_in_group: int | None = None) -> None:
         import polars as pl
@@ -294,30 +369,62 @@ class ParquetSource(Source):
             raise _unreadable(path) from error
         super().__init__(path, recognise(list(types), expected=expected), types, rows)
         self._group = rows_per_group(path) if rows_in_group is None else rows_in_group
+        self._is_probed = rows_in_group is not None  # a sorted copy spells all codes as the register does
+
+    def _is_respelt(self, name: str) -> bool:
+        self._probe()
+        return super()._is_respelt(name)
+
+    def _probe(self) -> None:
+        """Find out how the first rows spell codes: to respell them before they are filtered costs what the filter saves."""
+        import polars as pl
+
+        if self._is_probed:
+            return
+        self._is_probed = True
+        names = [name for name in spellings.READERS if name in self._own]
+        try:
+            first = self._scan.select(self._column(name) for name in names).head(_PROBED).collect()
+        except (pl.exceptions.PolarsError, OSError) as error:
+            raise self._damaged(error) from error
+        for name in names:
+            self._respelt(name, first[name])
+        codes = first[CODE_COLUMN].unique().drop_nulls() if CODE_COLUMN in names else ()
+        if (self.rows or 0) <= _PROBED and not all(spellings.is_understood(CODE_COLUMN, code) for code in codes):
+            self.untidy.add(CODE_COLUMN)  # so that they are counted
 
     @property
     def newest(self) -> datetime | date | None:
-        """From the footer, or from the column where the footer does not say. Neither is read before it is asked for: that can take longer than to read the rows of one code."""
-        if self._newest is None:
-            self._newest = self._newest_treatment()
+        """From the footer, or from the column where the footer does not say, or says what cannot be. Neither is read before it is asked for: that can take longer than to read the rows of one code."""
+        self._read_newest()
         return self._newest
 
-    def _newest_treatment(self) -> datetime | date | None:
+    @property
+    def future(self) -> int:
+        """As `newest`."""
+        self._read_newest()
+        return self._future
+
+    def _read_newest(self) -> None:
         own = self._own.get(TREATED)
-        if own is None:
-            return None
+        if self._has_read_newest or own is None:
+            return
+        self._has_read_newest = True
         footer = read_footer(self.path, own)
         by_group = [_moment(value) for value in footer.newest] if footer is not None else []
         moments = [moment for moment in by_group if moment is not None]
-        if moments and len(moments) == len(by_group):
-            return max(moments)
+        if moments and len(moments) == len(by_group) and day_of(max(moments)) <= _today():
+            self._newest = max(moments)
+            return
         import polars as pl
 
+        moment = self._column(TREATED)
+        is_past = moment.cast(pl.Date) <= _today()
         try:
-            newest = self._scan.select(self._column(TREATED).max()).collect().item()
+            found = self._scan.select(newest=moment.filter(is_past).max(), future=(~is_past).sum()).collect()
         except (pl.exceptions.PolarsError, OSError) as error:
             raise self._damaged(error) from error
-        return newest  # type: ignore[no-any-return]
+        self._newest, self._future = found.row(0)
 
     def _parts(self, rows_per_part: int, spans: Sequence[Span] | None, *, order: bool) -> Iterator[pl.LazyFrame]:
         # parts that begin and end with a row group: the rows of one that lies in two parts would be decoded twice
@@ -359,6 +466,10 @@ class CsvSource(Source):
         self._text = text
         self._rows_before = 0
 
+    def _is_respelt(self, name: str) -> bool:
+        # text is parsed as a whole anyway, and beside that it costs little to look at the codes of all rows
+        return name in spellings.READERS and name in self._own
+
     def put_aside(self, aside: Callable[[int, Sequence[str], bytes], None]) -> None:
         """From now on count rows that have not as many fields as the header, and pass on their line, fields and text; they are no error then."""
 
@@ -380,7 +491,7 @@ class CsvSource(Source):
 
         assert spans is None, "text is read from its beginning"
         self._rows_before = 0
-        self._newest = None
+        self._newest, self._future = None, 0
         self.bad_rows = 0
         # cut here and parsed by the engine: a quarter more CPU time than its own scan of a file, but one path for plain and zipped text,
         # memory that depends on the block, and a line number for what is wrong
@@ -390,17 +501,19 @@ class CsvSource(Source):
             )
             self.done = self._text.done
             yield part
+        self.rows = self._rows_before
 
     def _frame(
         self, part: pl.LazyFrame, columns: Sequence[str], where: pl.Expr | None, order: Sequence[str]
     ) -> pl.DataFrame:
-        """The rows; beside them the numbers of all, and the newest treatment: texts of moments sort like the moments."""
+        """The rows; beside them the numbers of all, and the newest treatment."""
         import polars as pl
 
         from joblot_sirene.register import expressions
 
         filter_columns = where.meta.root_names() if where is not None else []
-        names = dict.fromkeys(self._own.get(name) for name in (*columns, *filter_columns, self.key, TREATED))
+        wanted = (name.removeprefix(UNREAD) for name in (*columns, *filter_columns, self.key, TREATED))
+        names = dict.fromkeys(self._own.get(name) for name in wanted)
         try:  # the text is parsed once, and what is asked of it asked of what comes of it: asked while it is parsed it costs half as much again
             block = part.select(name for name in names if name is not None).collect()
         except pl.exceptions.PolarsError as error:
@@ -408,16 +521,43 @@ class CsvSource(Source):
         if self.watch is not None:
             self.watch(expressions.numbers(block[self._own[self.key]]))
         if TREATED in self._own:
-            with suppress(ValueError):
-                day = date.fromisoformat(str(block[self._own[TREATED]].max() or "")[:10])
-                self._newest = day if self._newest is None else max(self._newest, day)
+            self._see_moments(block[self._own[TREATED]])
         if order:
             block = block.with_row_index(ORDER, self._rows_before)
         self._rows_before += block.height
         return super()._frame(block.lazy(), columns, where, order)
 
+    def _see_moments(self, texts: pl.Series) -> None:
+        """Date the stock by the newest of these moments until today."""
+        import polars as pl
+
+        def days(moments: pl.Series) -> pl.Series:
+            frame = pl.DataFrame({"moment": moments})
+            moment = as_type(pl.col("moment"), pl.String(), data_type(TREATED))
+            return frame.select(moment.cast(pl.Date)).to_series()
+
+        # texts of moments sort like the moments: only what is no usual one, or none of the past, has to be parsed
+        today = _today()
+        day = texts.str.slice(0, 10)
+        is_usual = (day >= _FIRST_DAY) & (day <= today.isoformat())
+        others = days(texts.filter(~is_usual))
+        self._future += int((others > today).sum())
+        found = [self._newest, others.filter(others <= today).max()]
+        newest = day.filter(is_usual).max()
+        try:
+            found.append(None if newest is None else date.fromisoformat(str(newest)))
+        except ValueError:  # it only looks like a day
+            every = days(texts)
+            found.append(every.filter(every <= today).max())
+        self._newest = max((day for day in found if isinstance(day, date)), default=None)
+
     def _damaged(self, error: BaseException) -> SourceError:
         return self._text.damaged(error)
+
+
+def _text(name: str) -> str:
+    """Under which name the file's own values of a column are kept beside what they are converted to."""
+    return f"__text_{name}"
 
 
 def data_type(name: str) -> pl.DataType:
@@ -444,14 +584,17 @@ def as_type(column: pl.Expr, source: pl.DataType, target: pl.DataType) -> pl.Exp
         return column.cast(target, strict=False)
     text = column.str.strip_chars()
     if target == pl.Date:
-        return text.str.slice(0, 10).str.to_date("%Y-%m-%d", strict=False)
+        day = text.str.slice(0, 10).str.to_date("%Y-%m-%d", strict=False)
+        return pl.when(text.str.len_bytes() == 8).then(text.str.to_date("%Y%m%d", strict=False)).otherwise(day)
     if target == pl.Boolean:
-        return text.str.to_lowercase().replace_strict(_TRUTH, default=None, return_dtype=pl.Boolean)
+        return text.str.to_lowercase().replace_strict(dict(spellings.TRUTH), default=None, return_dtype=pl.Boolean)
     if target == pl.Int64:
         return text.cast(pl.Int64, strict=False)
-    # a day without a time is its beginning; what stands behind the second, such as a zone, is not looked at
-    moment = (text.str.replace(" ", "T", literal=True) + "T00:00:00").str.slice(0, 19)
-    return moment.str.to_datetime("%Y-%m-%dT%H:%M:%S", time_unit="ms", strict=False)
+    moment = text.str.replace(" ", "T", literal=True).str.to_datetime(
+        "%Y-%m-%dT%H:%M:%S%.f", time_unit="ms", strict=False
+    )
+    # a day without a time is its beginning
+    return pl.when(text.str.len_bytes() <= 10).then(as_type(text, source, pl.Date()).cast(target)).otherwise(moment)
 
 
 def _distinct(names: Sequence[str]) -> list[str]:
@@ -485,6 +628,15 @@ def _moment(value: bytes | None) -> datetime | date | None:
             return date(1970, 1, 1) + timedelta(days=int.from_bytes(value, "little", signed=True))
         return date.fromisoformat(value[:10].decode("ascii"))
     return None
+
+
+def _today() -> date:
+    return datetime.now(UTC).date()
+
+
+def day_of(moment: datetime | date) -> date:
+    """The day of a moment, or the day itself."""
+    return moment.date() if isinstance(moment, datetime) else moment
 
 
 def _steps(spans: Iterable[Span], most: int) -> Iterator[Span]:
