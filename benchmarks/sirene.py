@@ -3,7 +3,7 @@
     python benchmarks/sirene.py 10000000 [--file STOCK.parquet] [--codes 1,10,200] [--ram 512] [--rounds 1] [--prepare] [--tsv FILE]
 
 Without `--file` a synthetic stock of so many rows is made first. The same 17 columns, the same active rows of NAF rev. 2 codes, for all
-but `joblot sirene batch`: that is the whole command with its run, journal and packages, 28 columns read, normalised, checked and counted.
+but `joblot sirene batch`: that is the whole command with its run, journal and packages, 32 columns read, normalised, checked and counted.
 `--tsv` keeps the figures for `docs/make_curves.py`. `--codes ""` leaves out what is done without the sorted copy. What DuckDB needs is
 printed where it is installed.
 """

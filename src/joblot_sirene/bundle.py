@@ -179,12 +179,17 @@ class Bundle:
         return RowRequest(spec.request.ctx.job, rules, expressions.residual(filters), limit)
 
     def _columns(self) -> list[str]:
-        from joblot_sirene.register.layout import COLUMNS
+        from joblot_sirene.register.layout import COLUMNS, PLACE_COLUMNS
         from joblot_sirene.steps import normalise, units
 
         of_units = (*normalise.UNIT_NEEDED, *units.NEEDED) if self._source.layout.unit else ()
         needed = {*normalise.NEEDED, *of_units}
-        return [name for name in dict.fromkeys((*COLUMNS, *self._source.layout.unit)) if name in needed]
+        of_places = [name for name in PLACE_COLUMNS if name in self._source.columns]
+        names = dict.fromkeys((*COLUMNS, *self._source.layout.unit))
+        return [
+            *(name for name in names if name in needed),
+            *(of_places if len(of_places) == len(PLACE_COLUMNS) else ()),
+        ]
 
     def _hidden_by_rows(self) -> privacy.Hidden | None:
         """Who is hidden by rows that a dataset need not have: by others of the unit, where the stock has its columns; since an earlier dataset."""

@@ -57,7 +57,7 @@ def _keeps_area(row, chosen):
     )
     return (
         commune in chosen.communes
-        or department(commune, post) in chosen.departments
+        or department(commune, None if row.get("libellePaysEtrangerEtablissement") else post) in chosen.departments
         or (post is not None and post.startswith(chosen.postal_prefixes))
     )
 

@@ -248,7 +248,7 @@ def test_r63_a_budget_that_is_too_small_is_a_named_reason(sirene, stock):
     assert (done.code, done.json["status"]) == (1, "FAILED")
     [item] = done.json["results"]
     assert (item["status"], item["reason"]) == ("FAILED", "memory_limit")
-    assert item["error"] == "50 MiB of memory are too little for 28 columns: 152 MiB are needed"
+    assert item["error"] == "50 MiB of memory are too little for 32 columns: 160 MiB are needed"
     assert not (sirene.folder / "out" / "naf_43").exists()
 
 

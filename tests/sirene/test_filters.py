@@ -18,6 +18,7 @@ ROW = {
     "etatAdministratifEtablissement": "A",
     "codeCommuneEtablissement": "75108",
     "codePostalEtablissement": "75008",
+    "libellePaysEtrangerEtablissement": None,
     "trancheEffectifsEtablissement": "11",
     "dateCreationEtablissement": dt.date(2015, 6, 1),
     "etablissementSiege": True,

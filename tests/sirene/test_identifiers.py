@@ -142,7 +142,8 @@ def test_utm_has_its_central_meridian_and_known_points():
         ("1", "2", "75", False, True),
         ("338000", "7692000", "974", True, False),
         ("652469.02", "6862035.26", "974", False, True),
-        ("652469.02", "6862035.26", "987", False, True),
+        ("652469.02", "6862035.26", "987", False, False),  # in which of its zones, nobody says
+        ("652469.02", "6862035.26", "988", False, True),
     ],
 )
 def test_a_place_outside_its_territory_is_not_shown(x, y, dep, found, outside):

@@ -7,7 +7,7 @@ import pytest
 
 from joblot import ConfigError
 from joblot_sirene.register import privacy
-from joblot_sirene.register.layout import COLUMNS, UNIT_COLUMNS
+from joblot_sirene.register.layout import COLUMNS, GEO_COLUMNS, UNIT_COLUMNS
 from joblot_sirene.register.privacy import (
     ADDRESS_COLUMNS,
     MASK,
@@ -37,7 +37,7 @@ FRAME = pl.DataFrame(
 
 def test_masked_columns_are_those_that_the_register_masks():
     assert len(ADDRESS_COLUMNS) + len(NAME_COLUMNS) == 27
-    assert set(COLUMNS) | set(UNIT_COLUMNS) >= MASKED_COLUMNS
+    assert set(COLUMNS) | set(UNIT_COLUMNS) | set(GEO_COLUMNS) >= MASKED_COLUMNS
     assert "codeCommuneEtablissement" not in MASKED_COLUMNS
     assert "libelleCommune2Etablissement" not in MASKED_COLUMNS
     assert {"coordonneeLambertAbscisseEtablissement", "codePostalEtablissement", "typeVoie2Etablissement"} <= set(

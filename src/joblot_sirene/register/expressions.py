@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from joblot_sirene.register import identifiers
-from joblot_sirene.register.code_lists import LEGAL_FORM_COLUMN, NATURAL_PERSONS
+from joblot_sirene.register.code_lists import DEPARTMENTS, LEGAL_FORM_COLUMN, NATURAL_PERSONS
 from joblot_sirene.register.filters import UNKNOWN_CREATION, Filters, establishment_part
 from joblot_sirene.register.naf import Selection, matching_rules
 
@@ -68,17 +68,11 @@ def whole_code(code: pl.Expr) -> pl.Expr:
     return pl.when(is_number).then(code.str.replace(r"\.0+$", "").str.zfill(5)).otherwise(code)
 
 
-def department(commune: pl.Expr, postal_code: pl.Expr) -> pl.Expr:
-    """The department of communes, or of postal codes where there is no commune (`identifiers.department`)."""
-    commune, postal_code = whole_code(commune), whole_code(postal_code)
-    overseas = commune.str.slice(0, 2).is_in(["97", "98"])
-    by_commune = (
-        pl.when(overseas)
-        .then(commune.str.slice(0, 3))
-        .when(commune.str.starts_with("99"))
-        .then(None)
-        .otherwise(commune.str.slice(0, 2))
-    )
+def department(commune: pl.Expr, postal_code: pl.Expr, abroad: pl.Expr) -> pl.Expr:
+    """The department of communes, or of postal codes where there is no commune (`identifiers.department`) and the place is not abroad."""
+    commune, postal_code = whole_code(_tidy(commune)).str.to_uppercase(), whole_code(_tidy(postal_code))
+    is_code = commune.str.contains(identifiers.COMMUNE).fill_null(value=False)
+    by_commune = _listed(commune)
     two = postal_code.str.slice(0, 2)
     by_post = (
         pl.when(~postal_code.str.contains(r"^[0-9]{5}$"))
@@ -89,14 +83,21 @@ def department(commune: pl.Expr, postal_code: pl.Expr) -> pl.Expr:
         .then(pl.lit("977"))
         .when(postal_code == "97150")
         .then(pl.lit("978"))
-        .when(postal_code.str.starts_with("980"))
-        .then(None)
-        .when(two.is_in(["97", "98"]))
-        .then(postal_code.str.slice(0, 3))
-        .when(two.is_between(pl.lit("01"), pl.lit("95")))
-        .then(two)
+        .otherwise(_listed(postal_code))
     )
-    return pl.when(commune.is_not_null() & (commune != "")).then(by_commune).otherwise(by_post)
+    has_post = ~abroad & ~(is_code & commune.str.starts_with("99"))
+    return pl.coalesce(pl.when(is_code).then(by_commune), pl.when(has_post).then(by_post))
+
+
+def _listed(code: pl.Expr) -> pl.Expr:
+    """The beginnings of codes that are departments."""
+    overseas = code.str.slice(0, 2).is_in(["97", "98"])
+    department = pl.when(overseas).then(code.str.slice(0, 3)).otherwise(code.str.slice(0, 2))
+    return pl.when(department.is_in(list(DEPARTMENTS))).then(department)
+
+
+def _tidy(code: pl.Expr) -> pl.Expr:
+    return code.str.strip_chars()
 
 
 def numbers(text: pl.Series) -> pl.Series:
@@ -128,7 +129,8 @@ def digits(text: pl.Expr, length: int) -> pl.Expr:
 
 def siren_valid(siren: pl.Expr) -> pl.Expr:
     """Whether texts are SIREN numbers (`identifiers.siren_valid`): never null."""
-    return (_sum(digits(siren, 9), 9, _luhn_table()) % 10 == 0).fill_null(value=False)
+    number = digits(siren, 9)
+    return ((_sum(number, 9, _luhn_table()) % 10 == 0) & (number > 0)).fill_null(value=False)
 
 
 def siret_valid(siret: pl.Expr) -> pl.Expr:
@@ -139,7 +141,9 @@ def siret_valid(siret: pl.Expr) -> pl.Expr:
     by_digits = _sum(number, 14, _digits_table()) % 5 == 0
     post_office = (siren == int(identifiers.LA_POSTE)) & (number != int(identifiers.LA_POSTE_HEAD_OFFICE))
     return (
-        pl.when(post_office).then(by_digits).otherwise(by_rule) & (_sum(siren, 9, _luhn_table()) % 10 == 0)
+        pl.when(post_office).then(by_digits).otherwise(by_rule)
+        & (_sum(siren, 9, _luhn_table()) % 10 == 0)
+        & (siren > 0)
     ).fill_null(value=False)
 
 
@@ -181,11 +185,12 @@ def _activity(filters: Filters) -> list[pl.Expr]:
 def _area(filters: Filters) -> list[pl.Expr]:
     if not filters.has_area:
         return []
-    commune = whole_code(pl.col("codeCommuneEtablissement"))
-    post = whole_code(pl.col("codePostalEtablissement"))
+    commune = whole_code(_tidy(pl.col("codeCommuneEtablissement"))).str.to_uppercase()
+    post = whole_code(_tidy(pl.col("codePostalEtablissement")))
     parts = [commune.is_in(sorted(filters.communes))] if filters.communes else []
     if filters.departments:
-        parts.append(department(commune, post).is_in(sorted(filters.departments)))
+        abroad = _tidy(pl.col("libellePaysEtrangerEtablissement")).fill_null("") != ""
+        parts.append(department(commune, post, abroad).is_in(sorted(filters.departments)))
     parts += [post.str.starts_with(prefix) for prefix in filters.postal_prefixes]
     return [_any(part.fill_null(value=False) for part in parts)]
 

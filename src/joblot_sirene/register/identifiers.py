@@ -12,6 +12,8 @@ from functools import lru_cache
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
+from joblot_sirene.register.code_lists import DEPARTMENTS
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -32,14 +34,15 @@ def siren_valid(siren: str) -> bool:
     """Whether nine digits are a SIREN number (Luhn)."""
     from stdnum.fr import siren as rule
 
-    return len(siren) == 9 and siren.isascii() and rule.is_valid(siren)
+    # zeros pass the sum, and are nobody's
+    return len(siren) == 9 and siren.isascii() and rule.is_valid(siren) and int(siren) > 0
 
 
 def siret_valid(siret: str) -> bool:
     """Whether fourteen digits are a SIRET number (Luhn, or the sum of digits for sites of La Poste)."""
     from stdnum.fr import siret as rule
 
-    return len(siret) == 14 and siret.isascii() and rule.is_valid(siret)
+    return len(siret) == 14 and siret.isascii() and rule.is_valid(siret) and int(siret[:9]) > 0
 
 
 def repair_siren(text: str | None) -> tuple[str | None, Repair]:
@@ -73,17 +76,23 @@ def whole_code(code: str) -> str:
     return match[1].zfill(5) if match else code
 
 
+COMMUNE: Final = "^([0-9]{2}|2[AB])[0-9]{3}$"
+"""The form of a commune's code, in upper case."""
+
+
 @lru_cache(maxsize=2**16)
 def department(commune_code: str | None, postal_code: str | None = None) -> str | None:
-    """The department of a commune code; of a postal code when there is no commune. None abroad (and Monaco)."""
-    if commune_code:
-        commune_code = whole_code(commune_code)
+    """The department of a commune code; of a postal code when there is no commune, or none that can be one. None abroad (and Monaco).
+
+    Only departments of the official geographic code are given: not 00, 20 (2A and 2B since 1976), 96.
+    """
+    commune_code = whole_code(commune_code or "").upper()
+    if re.match(COMMUNE, commune_code):
         code = commune_code[:3] if commune_code[:2] in {"97", "98"} else commune_code[:2]
-        return None if code == "99" else code
+        if code in DEPARTMENTS or code == "99":
+            return None if code == "99" else code
     postal_code = whole_code(postal_code or "")
-    if re.fullmatch(r"[0-9]{5}", postal_code) is None:
-        return None
-    return _department_of_post(postal_code)
+    return _department_of_post(postal_code) if re.fullmatch(r"[0-9]{5}", postal_code) else None
 
 
 def _department_of_post(code: str) -> str | None:
@@ -93,11 +102,8 @@ def _department_of_post(code: str) -> str | None:
         return "977"
     if code == "97150":
         return "978"
-    if code.startswith("980"):  # Monaco
-        return None
-    if code[:2] in {"97", "98"}:
-        return code[:3]
-    return code[:2] if "01" <= code[:2] <= "95" else None
+    department = code[:3] if code[:2] in {"97", "98"} else code[:2]  # 980 is Monaco, no department
+    return department if department in DEPARTMENTS else None
 
 
 # Lambert-93 (EPSG:2154): a conformal cone with two parallels on the GRS 80 ellipsoid. IGN, "Projections cartographiques coniques conformes
@@ -148,18 +154,69 @@ def utm(easting: float, northing: float, zone: int, *, south: bool) -> Point:
     return Point(math.degrees(longitude), math.degrees(latitude))
 
 
-# department: zone, southern half, and the territory as west, south, east, north in degrees
-OVERSEAS: Final[Mapping[str, tuple[int, bool, tuple[float, float, float, float]]]] = MappingProxyType(
+def lambert_cone(x: float, y: float, cone: Cone) -> Point:
+    """Degrees of a point in metres of a conformal cone with two parallels on GRS 80 (IOGP Guidance Note 7-2, method 9802)."""
+
+    def scale(latitude: float) -> float:
+        sine = ECCENTRICITY * math.sin(latitude)
+        return math.tan(math.pi / 4 - latitude / 2) / math.pow((1 - sine) / (1 + sine), ECCENTRICITY / 2)
+
+    def radius_of(latitude: float) -> float:
+        return math.cos(latitude) / math.sqrt(1 - (ECCENTRICITY * math.sin(latitude)) ** 2)
+
+    first, second, origin, meridian = (math.radians(degrees) for degrees in cone[:4])
+    exponent = math.log(radius_of(first) / radius_of(second)) / math.log(scale(first) / scale(second))
+    factor = 6378137.0 * radius_of(first) / (exponent * scale(first) ** exponent)
+    sign = math.copysign(1, exponent)
+    east, south = sign * (x - cone.x), sign * (factor * scale(origin) ** exponent - (y - cone.y))
+    target = (sign * math.hypot(east, south) / factor) ** (1 / exponent)
+    latitude = math.pi / 2 - 2 * math.atan(target)
+    for _ in range(8):
+        sine = ECCENTRICITY * math.sin(latitude)
+        latitude = math.pi / 2 - 2 * math.atan(target * ((1 - sine) / (1 + sine)) ** (ECCENTRICITY / 2))
+    return Point(math.degrees(meridian + math.atan2(east, south) / exponent), math.degrees(latitude))
+
+
+class Cone(NamedTuple):
+    """Two parallels, latitude and longitude of the origin in degrees; its coordinates in metres."""
+
+    first: float
+    second: float
+    latitude: float
+    longitude: float
+    x: float
+    y: float
+
+
+NEW_CALEDONIA: Final = Cone(-(20 + 40 / 60), -(22 + 20 / 60), -21.5, 166.0, 400_000.0, 300_000.0)
+"""Lambert of New Caledonia (RGNC91-93, EPSG:3163)."""
+
+# department: the zone and southern half of its UTM or its own cone, and the territory as west, south, east, north in degrees
+OVERSEAS: Final[Mapping[str, tuple[tuple[int, bool] | Cone, tuple[float, float, float, float]]]] = MappingProxyType(
     {
-        "971": (20, False, (-61.9, 15.7, -60.9, 16.6)),
-        "972": (20, False, (-61.3, 14.3, -60.7, 15.0)),
-        "973": (22, False, (-54.7, 2.0, -51.4, 6.0)),
-        "974": (40, True, (55.1, -21.5, 55.9, -20.8)),
-        "976": (38, True, (44.9, -13.1, 45.4, -12.5)),
-        "977": (20, False, (-63.0, 17.8, -62.7, 18.0)),
-        "978": (20, False, (-63.2, 17.9, -62.9, 18.2)),
+        "971": ((20, False), (-61.9, 15.7, -60.9, 16.6)),
+        "972": ((20, False), (-61.3, 14.3, -60.7, 15.0)),
+        "973": ((22, False), (-54.7, 2.0, -51.4, 6.0)),
+        "974": ((40, True), (55.1, -21.5, 55.9, -20.8)),
+        "975": ((21, False), (-56.6, 46.6, -56.0, 47.3)),
+        "976": ((38, True), (44.9, -13.1, 45.4, -12.5)),
+        "977": ((20, False), (-63.0, 17.8, -62.7, 18.0)),
+        "978": ((20, False), (-63.2, 17.9, -62.9, 18.2)),
+        "986": ((1, True), (-178.4, -14.6, -176.0, -13.0)),
+        "988": (NEW_CALEDONIA, (163.3, -23.0, 168.4, -19.4)),
     }
 )
+UNPLACED: Final = ("984", "987", "989")
+"""Territories that lie in several zones, of which the register does not say which one a coordinate is of: nothing is said of them."""
+
+
+def overseas(x: float, y: float, projection: tuple[int, bool] | Cone) -> Point:
+    """Degrees of a point in metres of a territory's own projection."""
+    if isinstance(projection, Cone):
+        return lambert_cone(x, y, projection)
+    return utm(x, y, projection[0], south=projection[1])
+
+
 MAINLAND: Final = (-5.3, 42.2, 8.3, 51.2)
 CORSICA: Final = (8.4, 41.2, 9.7, 43.2)
 
@@ -169,8 +226,8 @@ def coordinates(x: str | None, y: str | None, department: str | None) -> tuple[P
 
     Texts that are no number (`[ND]`, empty) give no point and nothing amiss. A point outside its territory is not returned.
     """
-    metres = _number(x), _number(y)
-    if metres[0] is None or metres[1] is None:
+    metres = number(x), number(y)
+    if metres[0] is None or metres[1] is None or department in UNPLACED:
         return None, False
     point, box = _project(metres[0], metres[1], department or "")
     if point is None:
@@ -182,14 +239,17 @@ def coordinates(x: str | None, y: str | None, department: str | None) -> tuple[P
 
 def _project(x: float, y: float, department: str) -> tuple[Point | None, tuple[float, float, float, float]]:
     if department in OVERSEAS:
-        zone, south, box = OVERSEAS[department]
-        return (utm(x, y, zone, south=south) if 0 < x < 1_000_000 and 0 < y < 10_000_000 else None), box
+        projection, box = OVERSEAS[department]
+        return (overseas(x, y, projection) if 0 < x < 1_000_000 and 0 < y < 10_000_000 else None), box
     box = CORSICA if department in {"2A", "2B"} else MAINLAND
     projected = department[:2] not in {"97", "98"} and 0 < x < 1_400_000 and 6_000_000 < y < 7_300_000
     return (lambert93(x, y) if projected else None), box
 
 
-def _number(text: str | None) -> float | None:
-    if text is None or re.fullmatch(r"\s*-?\d+(\.\d+)?\s*", text) is None:
-        return None
-    return float(text)
+NUMBER: Final = r"^\s*-?\d+([.,]\d+)?\s*$"
+"""A coordinate as text; spreadsheets in French write a decimal comma."""
+
+
+def number(text: str | None) -> float | None:
+    """The number of a coordinate's text, or None."""
+    return float(text.replace(",", ".")) if text is not None and re.match(NUMBER, text, re.ASCII) else None

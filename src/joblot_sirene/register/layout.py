@@ -88,6 +88,9 @@ GEO_COLUMNS: Final = (
 )
 """What the geo-sirene files add to the establishment columns."""
 
+PLACE_COLUMNS: Final = GEO_COLUMNS[:2]
+"""Those of them that are read: degrees as text, which the register gives in metres only."""
+
 _SINCE_2024: Final = frozenset(
     {
         "dernierNumeroVoieEtablissement",
@@ -180,7 +183,7 @@ class Layout(msgspec.Struct, frozen=True):
         text = f"{_PLURALS[self.kind]}, {count - len(self.missing)} of {count} columns"
         if self.unit:
             text += f", {len(self.unit)} columns of the legal unit"
-        if set(GEO_COLUMNS[:2]) <= {fold(name) for name in self.extra}:
+        if set(PLACE_COLUMNS) <= set(self.canonical.values()):
             text += ", geocoded"
         return text
 
@@ -205,7 +208,8 @@ def recognise(names: Sequence[str], *, expected: Kind | None = None) -> Layout:
     columns = _KNOWN[kind]
     # exports that join both files have columns of the legal unit beside those of the establishment
     unit_columns = [name for name in UNIT_COLUMNS if name not in COLUMNS] if kind == "establishment" else []
-    canonical = _canonical_names(names, [*columns, *unit_columns])
+    place_columns = PLACE_COLUMNS if kind == "establishment" else ()
+    canonical = _canonical_names(names, [*columns, *unit_columns, *place_columns])
     present = set(canonical.values())
     oldest = _OLDEST[kind]
     return Layout(

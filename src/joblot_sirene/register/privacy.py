@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import msgspec
 
 from joblot_sirene.register.code_lists import LEGAL_FORM_COLUMN
-from joblot_sirene.register.layout import COLUMNS
+from joblot_sirene.register.layout import COLUMNS, GEO_COLUMNS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -88,7 +88,7 @@ _LAST_NAMES: Final = ("nomUniteLegale", "nomUsageUniteLegale", "pseudonymeUniteL
 _LEAST_NAME: Final = 3
 """Characters of a name that is looked for in signs: shorter ones stand in many words."""
 
-MASKED_COLUMNS: Final = frozenset((*ADDRESS_COLUMNS, *NAME_COLUMNS, *UNIT_NAME_COLUMNS, *PERSON_COLUMNS))
+MASKED_COLUMNS: Final = frozenset((*ADDRESS_COLUMNS, *GEO_COLUMNS, *NAME_COLUMNS, *UNIT_NAME_COLUMNS, *PERSON_COLUMNS))
 """Every column that is masked in a row with partial diffusion."""
 
 LICENCE: Final = "Licence Ouverte 2.0 (Etalab)"

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
 from joblot_sirene.register import expressions
-from joblot_sirene.register.identifiers import CORSICA, MAINLAND, OVERSEAS, coordinates
+from joblot_sirene.register.identifiers import CORSICA, MAINLAND, NUMBER, OVERSEAS, UNPLACED, coordinates
+from joblot_sirene.register.layout import PLACE_COLUMNS
+from joblot_sirene.register.privacy import MASK
 from joblot_sirene.steps.model import Inputs, Outcome
 
 if TYPE_CHECKING:
@@ -16,23 +18,56 @@ if TYPE_CHECKING:
 
     from joblot_sirene.steps.parameters import Coordinates
 
-_NUMBER: Final = r"^\s*-?\d+(\.\d+)?\s*$"
-
 
 def run(frame: pl.DataFrame, parameters: Coordinates, inputs: Inputs) -> Outcome:  # noqa: ARG001
-    """Project the register's coordinates. What lies outside its department's territory is flagged and not shown."""
+    """Project the register's coordinates. What lies outside its department's territory is flagged and not shown.
+
+    Where the file has longitude and latitude of its own, as geo-sirene files have, these are taken instead.
+    """
     numbered = frame.with_row_index("_row")
-    overseas = pl.col("departement").is_in(sorted(OVERSEAS)).fill_null(value=False)
-    points = pl.concat([_mainland(numbered.filter(~overseas)), _overseas(numbered.filter(overseas))])
+    overseas = pl.col("departement").is_in([*OVERSEAS, *UNPLACED]).fill_null(value=False)
+    given = pl.col("longitude").is_not_null() & pl.col("latitude").is_not_null()
+    if PLACE_COLUMNS[0] not in frame.columns:
+        numbered = numbered.with_columns(pl.lit(None, pl.Float64).alias(name) for name in PLACE_COLUMNS)
+    parts = [_mainland(numbered.filter(~overseas, ~given)), _overseas(numbered.filter(overseas, ~given))]
+    points = pl.concat([*parts, _given(numbered.filter(given))])
     rounded = points.with_columns(pl.col("longitude", "latitude").round(parameters.decimals))
-    located = numbered.join(rounded, on="_row", how="left", maintain_order="left").drop("_row")
+    located = numbered.drop(PLACE_COLUMNS).join(rounded, on="_row", how="left", maintain_order="left").drop("_row")
+    unread = located.select((pl.col("x", "y").is_not_null() & ~_is_number() & (pl.col("x", "y") != MASK)).sum())
     facts = {
         "located": int(located["longitude"].count()),
+        "unread": sum(unread.row(0)),
         "outside_territory": int(located["hors_territoire"].sum()),
         "by_department": _counts(located, "departement"),
         "by_commune": _counts(located, "code_commune"),
     }
-    return Outcome(frame=located, facts=facts)
+    count = facts["unread"]
+    warning = f"{count} coordinates are no numbers: these rows have no place"
+    return Outcome(frame=located, facts=facts, warnings=(warning,) if count else ())
+
+
+def _is_number() -> pl.Expr:
+    return pl.col("x", "y").str.contains(NUMBER)
+
+
+def _given(frame: pl.DataFrame) -> pl.DataFrame:
+    """The points that the file gives, but for those outside their territory."""
+    boxes = {department: box for department, (_, box) in OVERSEAS.items()} | dict.fromkeys(("2A", "2B"), CORSICA)
+    department = pl.col("departement").fill_null("")
+    is_inside = pl.any_horizontal((department == name) & expressions.within(box) for name, box in boxes.items())
+    inside = (
+        pl.when(department.is_in(list(boxes)))
+        .then(is_inside)
+        .when(department.is_in(UNPLACED))
+        .then(pl.lit(value=True))
+        .otherwise(expressions.within(MAINLAND))
+    )
+    return frame.select(
+        "_row",
+        longitude=pl.when(inside).then("longitude"),
+        latitude=pl.when(inside).then("latitude"),
+        hors_territoire=~inside,
+    )
 
 
 def geojson(frame: pl.DataFrame) -> Iterator[str]:
@@ -51,7 +86,9 @@ def geojson(frame: pl.DataFrame) -> Iterator[str]:
 
 def _mainland(frame: pl.DataFrame) -> pl.DataFrame:
     numbers = [
-        pl.when(pl.col(name).str.contains(_NUMBER)).then(pl.col(name).str.strip_chars()).cast(pl.Float64, strict=False)
+        pl.when(pl.col(name).str.contains(NUMBER))
+        .then(pl.col(name).str.strip_chars().str.replace(",", ".", literal=True))
+        .cast(pl.Float64, strict=False)
         for name in ("x", "y")
     ]
     metres = frame.select("_row", "departement", x=numbers[0], y=numbers[1])

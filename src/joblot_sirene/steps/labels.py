@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from joblot_sirene.register import code_lists, naf
+from joblot_sirene.steps.history import FIRST_YEAR
 from joblot_sirene.steps.model import Inputs, Outcome
 
 if TYPE_CHECKING:
@@ -36,8 +37,14 @@ def run(frame: pl.DataFrame, parameters: Labels, inputs: Inputs) -> Outcome:  # 
         departement_nom=_label("departement", dict(code_lists.DEPARTMENTS)),
         age_annees=_age(inputs),
     )
-    unknown = labelled.select((pl.col("naf").is_not_null() & pl.col("naf_libelle").is_null()).sum()).item()
-    return Outcome(frame=labelled, facts={"codes_without_label": unknown})
+    absurd = (pl.col("date_creation").dt.year() < FIRST_YEAR) | (
+        pl.col("date_creation").dt.year() > inputs.today.year + 1
+    )
+    without = pl.col("naf").is_not_null() & pl.col("naf_libelle").is_null()
+    facts = labelled.select(codes_without_label=without.sum(), absurd_creations=absurd.sum()).row(0, named=True)
+    count = facts["absurd_creations"]
+    warning = f"{count} dates of creation are absurd, before {FIRST_YEAR} or long after the stock: they give no age"
+    return Outcome(frame=labelled, facts=facts, warnings=(warning,) if count else ())
 
 
 def _label(column: str, labels: dict[str, str]) -> pl.Expr:
@@ -45,7 +52,9 @@ def _label(column: str, labels: dict[str, str]) -> pl.Expr:
 
 
 def _age(inputs: Inputs) -> pl.Expr:
+    """Full years from the creation to the stock; none of a creation after it, or of a slip of the register such as the year 0001."""
     born, today = pl.col("date_creation"), inputs.today
     day = born.dt.month().cast(pl.Int32) * 100 + born.dt.day().cast(pl.Int32)
     not_yet = day > today.month * 100 + today.day
-    return today.year - born.dt.year() - not_yet.cast(pl.Int32)
+    is_sound = (born.dt.year() >= FIRST_YEAR) & (born <= today)
+    return pl.when(is_sound).then(today.year - born.dt.year() - not_yet.cast(pl.Int32))

@@ -12,7 +12,7 @@ from joblot_sirene.register import code_lists, expressions, identifiers, naf
 from joblot_sirene.register.filters import UNKNOWN_CREATION
 from joblot_sirene.register.identifiers import repair_siren, repair_siret
 from joblot_sirene.register.layout import COLUMNS as REGISTER
-from joblot_sirene.register.layout import UNIT_COLUMNS
+from joblot_sirene.register.layout import PLACE_COLUMNS, UNIT_COLUMNS
 from joblot_sirene.register.privacy import MASK
 from joblot_sirene.steps.model import Inputs, Outcome, in_order
 
@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 NEEDED: Final = (
     "siren", "siret", "statutDiffusionEtablissement", "dateCreationEtablissement", "trancheEffectifsEtablissement",
     "dateDernierTraitementEtablissement", "etablissementSiege", "complementAdresseEtablissement", "numeroVoieEtablissement",
-    "indiceRepetitionEtablissement", "typeVoieEtablissement", "libelleVoieEtablissement", "codePostalEtablissement",
+    "indiceRepetitionEtablissement", "dernierNumeroVoieEtablissement", "indiceRepetitionDernierNumeroVoieEtablissement",
+    "typeVoieEtablissement", "libelleVoieEtablissement", "codePostalEtablissement", "codeCedexEtablissement", "libelleCedexEtablissement",
     "libelleCommuneEtablissement", "libelleCommuneEtrangerEtablissement", "distributionSpecialeEtablissement", "codeCommuneEtablissement",
     "libellePaysEtrangerEtablissement", "coordonneeLambertAbscisseEtablissement", "coordonneeLambertOrdonneeEtablissement", "dateDebut",
     "etatAdministratifEtablissement", "enseigne1Etablissement", "denominationUsuelleEtablissement", "activitePrincipaleEtablissement",
@@ -45,7 +46,8 @@ _BETWEEN: Final = "\x1f"
 _UNTIDY_TEXTS: Final = rf"{_UNTIDY}|\x1f\s|\s\x1f"
 _CODED: Final = (
     "activitePrincipaleEtablissement", "activitePrincipaleNAF25Etablissement", "trancheEffectifsEtablissement",
-    "indiceRepetitionEtablissement", "typeVoieEtablissement", "codeCommuneEtablissement", "codePostalEtablissement",
+    "indiceRepetitionEtablissement", "indiceRepetitionDernierNumeroVoieEtablissement", "typeVoieEtablissement", "codeCommuneEtablissement",
+    "codePostalEtablissement",
 )  # fmt: skip
 """Columns of few different values, each of which is converted once."""
 
@@ -55,12 +57,10 @@ def run(frame: pl.DataFrame, parameters: Normalise, inputs: Inputs) -> Outcome:
     frame = _complete(_tidy(frame))
     values = _Values(frame)
     unknown = pl.col("dateCreationEtablissement") == UNKNOWN_CREATION
-    department = _department(values, identifiers.department)
     dataset = frame.select(
         **_names(with_persons=inputs.policy.person_names),
         **_address(values),
-        departement=department,
-        region=_department(values, _region),
+        departement=_department(values),
         siret="siret",
         siren="siren",
         naf=values.converted("activitePrincipaleEtablissement", _code),
@@ -81,6 +81,11 @@ def run(frame: pl.DataFrame, parameters: Normalise, inputs: Inputs) -> Outcome:
         economie_sociale="economieSocialeSolidaireUniteLegale",
         societe_mission="societeMissionUniteLegale",
         numero_repare=pl.lit(value=False),
+        **_places(frame),
+    )
+    regions = {department: code_lists.region_of(department) for department in code_lists.DEPARTMENTS}
+    dataset = dataset.with_columns(
+        region=pl.col("departement").replace_strict(regions, default=None, return_dtype=pl.String)
     )
     counts = frame.select(unknown=unknown.sum(), malformed=_is_malformed().any()).row(0, named=True)
     repaired = 0
@@ -176,19 +181,42 @@ def _person() -> pl.Expr:
     return pl.when(last.is_not_null()).then(name)
 
 
+def _places(frame: pl.DataFrame) -> dict[str, pl.Expr]:
+    """Longitude and latitude, where the file has any; those that are no degrees are missing."""
+    return {
+        name: pl.col(name).str.replace(",", ".", literal=True).cast(pl.Float64, strict=False)
+        for name in PLACE_COLUMNS
+        if name in frame.columns
+    }
+
+
+def _repetition(text: str) -> str:
+    return code_lists.REPETITIONS.get(text.upper(), text.upper())
+
+
 def _address(values: _Values) -> dict[str, pl.Expr]:
-    number, street = pl.col("numeroVoieEtablissement"), pl.col("libelleVoieEtablissement")
-    repetition = values.converted(
-        "indiceRepetitionEtablissement", lambda text: code_lists.REPETITIONS.get(text.upper(), text.upper())
+    first, last = (
+        _line([pl.col(number), values.converted(repetition, _repetition)], " ")
+        for number, repetition in (
+            ("numeroVoieEtablissement", "indiceRepetitionEtablissement"),
+            ("dernierNumeroVoieEtablissement", "indiceRepetitionDernierNumeroVoieEtablissement"),
+        )
     )
+    # the register's own form of a range: 12-14; the last number is the first one where there is no range
+    numbers = _line([first, pl.when(last.ne_missing(first)).then(last)], "-")
     kind = values.converted(
         "typeVoieEtablissement", lambda text: code_lists.STREET_TYPES.get(text.upper(), text.upper())
     )
     return {
         "complement_adresse": _line(
-            [pl.col("complementAdresseEtablissement"), pl.col("distributionSpecialeEtablissement")], ", "
+            [
+                pl.col("complementAdresseEtablissement"),
+                pl.col("distributionSpecialeEtablissement"),
+                _line([pl.col("codeCedexEtablissement"), pl.col("libelleCedexEtablissement")], " "),
+            ],
+            ", ",
         ),
-        "adresse": _line([number, repetition, kind, street], " "),
+        "adresse": _line([numbers, kind, pl.col("libelleVoieEtablissement")], " "),
         "code_postal": pl.col("codePostalEtablissement"),
         "commune": pl.coalesce("libelleCommuneEtablissement", "libelleCommuneEtrangerEtablissement"),
         "code_commune": pl.col("codeCommuneEtablissement"),
@@ -198,16 +226,13 @@ def _address(values: _Values) -> dict[str, pl.Expr]:
     }
 
 
-def _department(values: _Values, of: Callable[[str | None, str | None], str | None]) -> pl.Expr:
-    """The department, or its region, from the commune's code where there is one, else from the postal code. Abroad there is none."""
-    by_commune = values.converted("codeCommuneEtablissement", lambda code: of(code, None))
-    by_post = values.converted("codePostalEtablissement", lambda code: of(None, code))
+def _department(values: _Values) -> pl.Expr:
+    """The department from the commune's code where that can be one, else from the postal code. Abroad there is none."""
+    by_commune = values.converted("codeCommuneEtablissement", lambda code: identifiers.department(code, None))
+    by_post = values.converted("codePostalEtablissement", lambda code: identifiers.department(None, code))
     abroad = pl.col("libellePaysEtrangerEtablissement").is_not_null()
-    return pl.when(pl.col("codeCommuneEtablissement").is_not_null()).then(by_commune).when(~abroad).then(by_post)
-
-
-def _region(commune: str | None, postal_code: str | None) -> str | None:
-    return code_lists.region_of(identifiers.department(commune, postal_code))
+    abroad |= pl.col("codeCommuneEtablissement").str.starts_with("99").fill_null(value=False)
+    return pl.coalesce(by_commune, pl.when(~abroad).then(by_post))
 
 
 def _line(parts: list[pl.Expr], separator: str) -> pl.Expr:

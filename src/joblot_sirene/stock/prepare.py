@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from joblot import atomic_write, reason_of
-from joblot_sirene.register.layout import COLUMNS
+from joblot_sirene.register.layout import COLUMNS, PLACE_COLUMNS
 from joblot_sirene.register.naf import CODE_COLUMN
 from joblot_sirene.stock.csvtext import SourceError
 from joblot_sirene.stock.memory import Budget, keep_freed_memory
@@ -44,10 +44,9 @@ if TYPE_CHECKING:
 
 SUFFIX: Final = ".by-code.parquet"
 _RARE: Final = (
-    "2Etablissement", "dernierNumeroVoie", "DernierNumeroVoie", "RegistreMetiers", "nombrePeriodes", "anneeEffectifs",
-    "identifiantAdresse", "Cedex", "enseigne3", "codePaysEtranger",
+    "2Etablissement", "RegistreMetiers", "nombrePeriodes", "anneeEffectifs", "identifiantAdresse", "enseigne3", "codePaysEtranger",
 )  # fmt: skip
-USUAL: Final = tuple(name for name in COLUMNS if not any(part in name for part in _RARE))
+USUAL: Final = (*(name for name in COLUMNS if not any(part in name for part in _RARE)), *PLACE_COLUMNS)
 """The columns of a copy unless others are asked for: not the second address and other columns that datasets hardly ever show."""
 ROWS_PER_GROUP: Final = 2**16
 _KEY: Final = "joblot_sirene.2"

@@ -16,7 +16,14 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from joblot import ActionError, reason_of
 from joblot_sirene.register import spellings
-from joblot_sirene.register.layout import COLUMNS, HISTORY_COLUMNS, UNIT_COLUMNS, Layout, recognise
+from joblot_sirene.register.layout import (
+    COLUMNS,
+    HISTORY_COLUMNS,
+    PLACE_COLUMNS,
+    UNIT_COLUMNS,
+    Layout,
+    recognise,
+)
 from joblot_sirene.register.naf import CODE_COLUMN
 from joblot_sirene.stock.csvtext import ROW_BYTES, CsvText, SourceError, open_text
 from joblot_sirene.stock.footer import read_footer, rows_per_group
@@ -198,7 +205,11 @@ class Source:
     @property
     def columns(self) -> list[str]:
         """The canonical names of the columns that are there, in canonical order."""
-        names = HISTORY_COLUMNS if self.layout.kind == "history" else dict.fromkeys((*COLUMNS, *UNIT_COLUMNS))
+        names = (
+            HISTORY_COLUMNS
+            if self.layout.kind == "history"
+            else dict.fromkeys((*COLUMNS, *PLACE_COLUMNS, *UNIT_COLUMNS))
+        )
         return [name for name in names if name in self._own]
 
     @property

@@ -135,12 +135,12 @@ def towns() -> Towns:
 def _metres(commune: str, longitude: float, latitude: float) -> tuple[float, float]:
     """Coordinates as the register has them, by iteration: only the way from metres to degrees is written down, and this needs no speed."""
     department = identifiers.department(commune)
-    zone = identifiers.OVERSEAS.get(department or "")
-    if zone is None and (department is None or (department.startswith("9") and len(department) == 3)):
+    projection = identifiers.OVERSEAS.get(department or "", (None,))[0]
+    if projection is None and (department is None or (department.startswith("9") and len(department) == 3)):
         return 0.0, 0.0
-    x, y = (500_000.0, 5_000_000.0) if zone is not None else (700_000.0, 6_600_000.0)
+    x, y = (500_000.0, 5_000_000.0) if projection is not None else (700_000.0, 6_600_000.0)
     for _ in range(40):
-        point = identifiers.lambert93(x, y) if zone is None else identifiers.utm(x, y, zone[0], south=zone[1])
+        point = identifiers.lambert93(x, y) if projection is None else identifiers.overseas(x, y, projection)
         x += (longitude - point.longitude) * 70_000
         y += (latitude - point.latitude) * 100_000
     return float(round(x)), float(round(y))
