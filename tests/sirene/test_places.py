@@ -8,6 +8,7 @@ import pytest
 from joblot_sirene.register import identifiers
 from joblot_sirene.register.identifiers import NEW_CALEDONIA, Cone, coordinates, lambert93, lambert_cone
 from joblot_sirene.register.layout import COLUMNS, ESTABLISHMENT_LAYOUTS, GEO_COLUMNS
+from joblot_sirene.steps import comparison
 from joblot_sirene.stock.prepare import prepare
 from sirene.stock import place, write_places
 
@@ -132,6 +133,20 @@ def test_an_address_says_the_whole_range_of_numbers(build, sirene, file):
     assert table["adresse"].to_list() == [address for _, address in ADDRESSES]
     prepare(sirene.folder / file)
     assert build(rows, file=file)[0].equals(table)
+
+
+@pytest.mark.parametrize(
+    ("before", "now"),
+    [
+        ("12 RUE DES LILAS", "12-14 TER RUE DES LILAS"),
+        ("12 BIS RUE DES LILAS", "12 BIS-14 RUE DES LILAS"),
+        ("12 B rue des Lilas", "12 BIS-14 A RUE DES LILAS"),
+        ("12-14 RUE DES LILAS", "12-16 RUE DES LILAS"),
+    ],
+)
+def test_another_spelling_of_a_range_is_the_same_address(before, now):
+    assert comparison._plain(before) == comparison._plain(now)
+    assert comparison._plain("14 RUE DES LILAS") != comparison._plain(now)
 
 
 def test_cedex_is_in_the_complement_and_files_of_48_columns_have_it_too(build):

@@ -7,6 +7,7 @@ import polars as pl
 import pytest
 
 from joblot_sirene.register.layout import HISTORY_COLUMNS
+from joblot_sirene.steps.parameters import NO_UNITS
 from joblot_sirene.stock.csvtext import SourceError
 from joblot_sirene.stock.prepare import prepare
 from joblot_sirene.stock.source import open_source
@@ -244,7 +245,7 @@ def test_the_whole_command_refuses_or_puts_aside_and_says_so(sirene):
     warning = (
         "2 rows have another number of fields than the header of their file and were put aside: `bad.csv` says which"
     )
-    assert [item["warnings"] for item in done.json["results"]] == [[warning]]
+    assert [item["warnings"] for item in done.json["results"]] == [[warning, NO_UNITS]]
     folder = sirene.folder / "out" / "naf_6201Z"
     assert pl.read_parquet(folder / "dataset.parquet")["siret"].to_list() == [siret(1), siret(3)]
     assert json.loads((folder / "manifest.json").read_text())["left_out"]["bad_rows"] == 2

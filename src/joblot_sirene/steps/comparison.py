@@ -25,6 +25,10 @@ _TOWN_OF: Final = {
 }
 """Paris, Lyon and Marseille by the codes of their districts (official geographic code)."""
 _REPETITIONS: Final = {*code_lists.REPETITIONS, *code_lists.REPETITIONS.values()}
+_RANGE: Final = re.compile(
+    rf"^(\d+(?: (?:{'|'.join(sorted(_REPETITIONS))}))?)-\d+(?: (?:{'|'.join(sorted(_REPETITIONS))}|[A-Z]))?(?= )"
+)
+"""`12-14 TER`: earlier datasets have the first number of a range only."""
 _SHORT: Final = {"ST": "SAINT", "STE": "SAINTE"}
 NEEDED: Final = ("siret", "adresse", "code_commune", "naf", "etat")
 MOST_LISTED: Final = 1000
@@ -108,8 +112,8 @@ def _has_moved(joined: pl.DataFrame) -> pl.Expr:
 
 
 def _plain(line: str) -> str:
-    """An address line without case, accents and marks, its type of street and the like in full."""
-    words = _words(line).split()
+    """An address line without case, accents and marks, its type of street and the like in full, and without the end of a range of numbers."""
+    words = _words(_RANGE.sub(r"\1", line)).split()
     number = next((at for at, word in enumerate(words) if not word.isdigit() and word not in _REPETITIONS), 0)
     if words[number : number + 1] and words[number] in _STREET_TYPES:
         words[number] = _STREET_TYPES[words[number]]
