@@ -209,3 +209,42 @@ def test_labels_are_found_by_any_spelling():
     )
     assert naf.label("96.21G") == "Coiffure et activités de barbier en salon"
     assert naf.label("12.3") is None
+
+
+@pytest.mark.parametrize(
+    ("code", "nomenclature", "label"),
+    [
+        ("62", REV2, "Programmation, conseil et autres activités informatiques"),
+        ("472", REV2, "Commerce de détail alimentaire en magasin spécialisé"),
+        ("4721", REV2, "Commerce de détail de fruits et légumes en magasin spécialisé"),
+        ("43.29", REV2, "Autres travaux d'installation"),
+        (
+            "46.21",
+            REV2,
+            "Commerce de gros de céréales, de tabac non manufacturé, de semences et d'aliments pour le bétail",
+        ),
+        ("01.3", REV2, "Reproduction de plantes"),
+        ("F", REV2, "Construction"),
+        ("47", NAF25, "Commerce de détail"),
+        ("47.1", NAF25, "Commerce de détail non spécialisé"),
+        ("59.11", NAF25, "Production de films cinématographiques, de vidéos et de programmes de télévision"),
+        ("01.3", NAF25, "Reproduction de plantes"),
+        ("62", NAF25, "Programmation, conseil et autres activités informatiques"),
+    ],
+)
+def test_every_level_has_the_label_of_its_list(code, nomenclature, label):
+    assert parse_code(code, nomenclature).label == label
+
+
+@pytest.mark.parametrize(("nomenclature", "counts"), [(REV2, (88, 272, 615)), (NAF25, (87, 287, 651))])
+def test_divisions_groups_and_classes_all_have_a_french_label(nomenclature, counts):
+    every = naf.labels(nomenclature)
+    levels = [sorted({code[:length] for code in every}) for length in (2, 4, 5)]
+    assert tuple(map(len, levels)) == counts
+    listed = naf._level_labels(nomenclature)
+    assert set(listed) <= {code for level in levels for code in level}
+    for code in (code for level in levels for code in level):
+        selection = parse_code(code, nomenclature)
+        assert len(selection.codes) == 1 or code in listed
+        assert selection.label[0].isupper()
+        assert "\u2019" not in selection.label

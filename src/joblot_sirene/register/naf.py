@@ -34,6 +34,9 @@ NAF25_COLUMN: Final = "activitePrincipaleNAF25Etablissement"
 
 TITLES: Final[Mapping[Nomenclature, str]] = MappingProxyType({REV2: "NAF rev. 2", NAF25: "NAF 2025"})
 _FILES: Final[Mapping[Nomenclature, str]] = MappingProxyType({REV2: "naf_rev2.tsv", NAF25: "naf_2025.tsv"})
+_LEVEL_FILES: Final[Mapping[Nomenclature, str]] = MappingProxyType(
+    {REV2: "naf_rev2_levels.tsv", NAF25: "naf_2025_levels.tsv"}
+)
 
 # letter, last division, label: a section holds the divisions after the one before it
 _SECTIONS: Final[Mapping[Nomenclature, tuple[tuple[str, int, str], ...]]] = MappingProxyType(
@@ -124,9 +127,13 @@ class Rule(msgspec.Struct, frozen=True):
 @cache
 def labels(nomenclature: Nomenclature) -> Mapping[str, str]:
     """The label of every sub-class by its code as in files (`43.29A`), in the order of the list."""
+    return _read_labels(_FILES[nomenclature])
+
+
+def _read_labels(file: str) -> Mapping[str, str]:
     from importlib.resources import files
 
-    text = (files("joblot_sirene") / "data" / _FILES[nomenclature]).read_text(encoding="utf-8")
+    text = (files("joblot_sirene") / "data" / file).read_text(encoding="utf-8")
     rows = (line.partition("\t") for line in text.splitlines() if not line.startswith("#"))
     return MappingProxyType({code: title for code, _, title in rows})
 
@@ -282,11 +289,16 @@ def _members(code: str, nomenclature: Nomenclature) -> frozenset[str]:
 
 
 def _label(code: str, nomenclature: Nomenclature, codes: frozenset[str]) -> str:
-    if len(codes) == 1:
-        return labels(nomenclature)[next(iter(codes))]
     if code.isalpha():
         return next(text for letter, _, text in _SECTIONS[nomenclature] if letter == code)
-    return f"{len(codes)} sub-classes of {dotted(code)} ({TITLES[nomenclature]})"
+    listed = _level_labels(nomenclature).get(dotted(code))
+    return listed or labels(nomenclature)[min(codes)]  # what has one sub-class has its label
+
+
+@cache
+def _level_labels(nomenclature: Nomenclature) -> Mapping[str, str]:
+    """The labels of divisions, groups and classes, but for those that have that of their only sub-class."""
+    return _read_labels(_LEVEL_FILES[nomenclature])
 
 
 def _letters_hint() -> str:
