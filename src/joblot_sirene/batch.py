@@ -27,7 +27,7 @@ from joblot_sirene.stock.csvtext import SourceError
 from joblot_sirene.stock.source import probe
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from joblot import JobReport, Report
     from joblot_sirene.jobs.jobfile import Job, JobFile
@@ -142,18 +142,23 @@ def make_job_files(
     own_profiles: str | None = None,
     nomenclature: Nomenclature = naf.REV2,
     force: bool = False,
+    warn: Callable[[str], None] | None = None,
 ) -> list[Any]:
     """Write a job file for each code, but for those that somebody has edited; returns what became of each, as `generate_files` does.
+
+    `warn` is called with what is to be known of the template, each once.
 
     Raises:
         ConfigError: something in the template, or in a file that it makes, is wrong; nothing is written.
     """
+    warnings: dict[str, None] = {}
 
     def check(text: str, file: str) -> list[Diagnostic]:
         try:
-            jobfile.parse(text, file=file, own_profiles=own_profiles, default=nomenclature)
+            job = jobfile.parse(text, file=file, own_profiles=own_profiles, default=nomenclature)
         except ConfigError as error:
             return list(error.diagnostics)
+        warnings.update(dict.fromkeys(job.warnings))
         return []
 
     items = [
@@ -161,7 +166,11 @@ def make_job_files(
         for selection in selections
     ]
     with jobfile.template_path(template) as path:
-        return generate_files(path, items, folder=folder, name=name, force=force, check=check)
+        made = generate_files(path, items, folder=folder, name=name, force=force, check=check)
+    if warn is not None:
+        for warning in warnings:
+            warn(warning)
+    return made
 
 
 def make_batch(files: Files, jobs: Sequence[JobFile], settings: Settings, *, has_units: bool) -> Batch:

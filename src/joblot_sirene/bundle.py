@@ -226,7 +226,11 @@ class Bundle:
             spec.job.profile, rows.frames(), self._inputs(spec, rows), spec.job.filters, most_rows=spec.sample
         )
         of_steps = [warning for step in result.steps for warning in step.warnings]
-        of_scan = [*self._warnings(row_request, spec, rows, left_out, result), *misread.warnings(unread)]
+        of_scan = [
+            *spec.job.warnings,
+            *self._warnings(row_request, spec, rows, left_out, result),
+            *misread.warnings(unread),
+        ]
         warnings = list(dict.fromkeys([*of_scan, *of_steps]))
         origin = package.Origin(
             job=spec.job,

@@ -165,3 +165,97 @@ def test_mutilated_job_files_and_profiles_are_read_or_refused_with_a_line(seed):
             for problem in error.diagnostics:
                 assert problem.line, (text, own)
                 assert "\n" not in problem.message, (text, own)
+
+
+ORIGINAL = """\
+niche: "{niche_name}"
+filters:
+  naf_include: ["{naf_code}"]
+  active_only: false
+profile: "{profile}"
+steps_order: []
+http:
+  seeds: []
+  per_domain_rps: 0.5
+sitemap: {{domains: [], max_urls: 0}}
+feeds:
+  urls: []
+pdf:
+  urls: []
+api:
+  endpoints: []
+enrich:
+  directory_csv: ""
+  email_formats_priority: ["contact@{{d}}","info@{{d}}"]
+dedupe:
+  keys: ["siren","domain_root","best_email","telephone_norm"]
+  fuzzy: false
+scoring:
+  weights: {{contactability:50, unicity:20, completeness:20, freshness:10}}
+output:
+  dir: "out/{niche_name}"
+  lang: "fr"
+kpi_targets:
+  min_quality_score: 80
+  max_dup_pct: 1.5
+  min_url_valid_pct: 85
+  min_domain_resolved_pct: 80
+  min_email_plausible_pct: 60
+  min_lines_per_s: 50
+budgets:
+  max_http_bytes: 52428800
+  max_http_requests: 2000
+  time_budget_min: 90
+  ram_mb: 4096
+scraper:
+  maps: {{per_host_rps: 0.4}}
+retention_days: 30
+"""
+"""The template of the program that this one replaces, in the form of its keys."""
+NO_EFFECT = (
+    "these keys need the web and have no effect: `http`, `sitemap`, `feeds`, `pdf`, `api`, `enrich`, `scraper`, "
+    "`dedupe.keys: domain_root`, `dedupe.keys: best_email`, `dedupe.keys: telephone_norm`, `kpi_targets.min_quality_score`, "
+    "`kpi_targets.min_url_valid_pct`, `kpi_targets.min_domain_resolved_pct`, `kpi_targets.min_email_plausible_pct`, "
+    "`kpi_targets.min_lines_per_s`, `budgets.max_http_bytes`, `budgets.max_http_requests`"
+)
+
+
+def test_r88_the_original_template_is_read_with_a_warning_for_what_needs_the_web():
+    text = ORIGINAL.format(niche_name="naf_6201Z", naf_code="6201Z", profile="standard")
+    job = parse(text)
+    assert job.warnings == (NO_EFFECT,)
+    parameters = {call.name: call.parameters for call in job.profile.steps}
+    assert parameters["duplicates"].keys == ("siren",)
+    assert parameters["checks"].kpi_targets == {"distinct": 0.985}
+    assert parameters["score"].contactability == 50
+    assert (job.budgets.max_ram_mb, job.budgets.time_minutes) == (4096, 90)
+    assert (job.output.folder, job.policy.retention_days) == ("out/naf_6201Z", 30)
+
+
+@pytest.mark.parametrize(
+    ("text", "warnings"),
+    [
+        ("", ()),
+        ("http: {seeds: [x]}\n", ("these keys need the web and have no effect: `http`",)),
+        ("dedupe: {keys: [best_email]}\n", ("these keys need the web and have no effect: `dedupe.keys: best_email`",)),
+        ("kpi_targets: {min_url_valid_pct: 85}\n", ("these keys need the web and have no effect: `kpi_targets.min_url_valid_pct`",)),
+        ("budgets: {max_http_bytes: 1, time_minutes: 5}\n", ("these keys need the web and have no effect: `budgets.max_http_bytes`",)),
+        ("kpi_targets: {max_dup_pct: 2}\nbudgets: {ram_mb: 512}\n", ()),
+    ],
+)  # fmt: skip
+def test_r88_only_keys_that_need_the_web_are_warned_of(text, warnings):
+    assert parse(HEAD + text).warnings == warnings
+
+
+@pytest.mark.parametrize(
+    ("text", "error"),
+    [
+        ("htttp: {}\n", "unknown key `htttp`"),
+        ("budgets: {max_http: 1}\n", "unknown key `budgets.max_http`"),
+        ("budgets: {ram_mb: lots}\n", "`budgets.ram_mb` must be a whole number from 0 to 2147483648, not `lots`"),
+        ("scoring: {weights: {contactability:x}}\n", "`score` has no parameter `contactability:x`"),
+        ("dedupe: {keys: [best_fax]}\n", "`duplicates`: `keys` must name columns of the dataset, not `best_fax`"),
+    ],
+)
+def test_r88_every_other_key_has_an_effect_or_is_refused(text, error):
+    assert [message for _, message in errors(HEAD + text)] == [error]

@@ -10,6 +10,7 @@ import click
 COMMANDS: Final[dict[str, str]] = {
     "batch": "build a dataset for each activity code, all from one scan",
     "generate": "write the job file of each activity code, and run nothing",
+    "template": "print the template of job files, to copy and change",
     "inspect": "say what a file of the register is: layout, rows, codes, dates, what is missing",
     "prepare": "write a copy sorted by activity code, which later batches find by themselves",
     "sample": "write a synthetic stock file, with no real person in it",

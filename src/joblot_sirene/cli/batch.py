@@ -195,6 +195,9 @@ def _explain(jobs: list[JobFile], *, as_json: bool) -> int:
 
 
 def _print_dry_run(jobs: list[JobFile], written: int, *, as_json: bool) -> int:
+    # built datasets say it themselves, at the end
+    for warning in dict.fromkeys(warning for file in jobs for warning in file.job.warnings):
+        options.warn(warning)
     if as_json:
         result = {
             "status": "OK",

@@ -47,7 +47,7 @@ def command(*, out: Path, codes: tuple[str, ...], naf_file: Path | None, as_json
     folder, name = _target(out, selections, many=values["many"])
     own = options.own_profiles(values["profiles"])
     options.check_profile(values["profile"], own, values["profiles"])
-    results = options.make_job_files(selections, values, folder=folder, own_profiles=own, name=name)
+    results = options.make_job_files(selections, values, folder=folder, own_profiles=own, name=name, warn=options.warn)
     is_ok = all(file.state in ("generated", "unchanged") for file in results)
     if as_json:
         files = [

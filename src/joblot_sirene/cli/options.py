@@ -115,7 +115,7 @@ def read_codes(codes: Sequence[str], nomenclature: str | None) -> list[Selection
 
 
 def make_job_files(
-    selections: Sequence[Selection], values: Mapping[str, Any], *, folder: Path, own_profiles: str | None, **name: str
+    selections: Sequence[Selection], values: Mapping[str, Any], *, folder: Path, own_profiles: str | None, **more: Any
 ) -> list[Any]:
     """Write the job files of selections, as the values of the options ask; what became of each."""
     from joblot_sirene import batch
@@ -129,7 +129,7 @@ def make_job_files(
         own_profiles=own_profiles,
         nomenclature=nomenclatures(values["nomenclature"])[1],
         force=values["force"],
-        **name,
+        **more,
     )
 
 

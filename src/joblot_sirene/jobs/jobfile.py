@@ -14,7 +14,7 @@ import msgspec
 from joblot import ConfigError, Diagnostic, Document, reason_of
 from joblot_sirene.errors import SireneError
 from joblot_sirene.fields import Fields
-from joblot_sirene.jobs import profiles
+from joblot_sirene.jobs import original, profiles
 from joblot_sirene.register import filters, privacy
 from joblot_sirene.register.naf import REV2, Nomenclature
 
@@ -59,6 +59,7 @@ class Job(msgspec.Struct, frozen=True):
     policy: Policy
     output: Output
     budgets: Budgets
+    warnings: tuple[str, ...] = ()
 
 
 def template() -> str:
@@ -107,9 +108,10 @@ def parse(text: str, *, file: str = "", own_profiles: str | None = None, default
     section = fields.section("filters")
     chosen_filters = filters.read(section, default=default)
     policy = _policy(fields)
-    profile = _profile(fields, own_profiles)
+    of_web = [key for key in original.SECTIONS if fields.raw(key) is not None]
+    profile = _profile(fields, own_profiles, of_web)
     output = _output(fields.section("output"), niche)
-    budgets = _budgets(fields.section("budgets"))
+    budgets = _budgets(fields.section("budgets"), of_web)
     if section.raw("naf_include") in (None, []):
         fields.add_problem("filters", "a job needs a code to include", "add `filters.naf_include`", at_key=True)
     fields.finish()
@@ -117,7 +119,7 @@ def parse(text: str, *, file: str = "", own_profiles: str | None = None, default
         _refuse_prospecting(fields, profile, policy)
     document.raise_problems()
     assert profile is not None
-    return Job(niche, profile, chosen_filters, policy, output, budgets)
+    return Job(niche, profile, chosen_filters, policy, output, budgets, original.warnings(of_web))
 
 
 def _niche(fields: Fields) -> str:
@@ -150,10 +152,10 @@ def _policy(fields: Fields) -> Policy:
     return msgspec.structs.replace(policy, retention_days=retention)
 
 
-def _profile(fields: Fields, own: str | None) -> Profile | None:
+def _profile(fields: Fields, own: str | None, of_web: list[str]) -> Profile | None:
     name = fields.text("profile", "quick") or "quick"
     order = fields.texts("steps_order", str, "a step")
-    changes, likeness = _changes(fields)
+    changes, likeness = _changes(fields, of_web)
     try:
         profile = profiles.load(name, text=own)
         profile = profiles.with_steps(profile, order=order or None, add=tuple(changes), likeness=likeness)
@@ -175,13 +177,18 @@ _KEY_OF: Final[Mapping[str, str]] = {
 }
 
 
-def _changes(fields: Fields) -> tuple[dict[str, dict[str, Any]], bool | None]:
-    """Parameters of steps that the job's own keys set, and whether likenesses are looked for (None: as the profile says)."""
+def _changes(fields: Fields, of_web: list[str]) -> tuple[dict[str, dict[str, Any]], bool | None]:
+    """Parameters of steps that the job's own keys set, and whether likenesses are looked for (None: as the profile says).
+
+    Keys that need the web are added to `of_web`.
+    """
     changes: dict[str, dict[str, Any]] = {}
     dedupe = fields.section("dedupe")
     keys = dedupe.texts("keys", str, "a column")
-    if dedupe.raw("keys") is not None:
-        changes["duplicates"] = {"keys": list(keys)}
+    here = [key for key in keys if key not in original.COLUMNS]
+    of_web += [f"dedupe.keys: {key}" for key in keys if key in original.COLUMNS]
+    if dedupe.raw("keys") is not None and (here or not keys):
+        changes["duplicates"] = {"keys": here}
     fuzzy = dedupe.raw("fuzzy")
     if isinstance(fuzzy, (int, float)) and not isinstance(fuzzy, bool):
         changes["likeness"] = {"threshold": float(fuzzy)}
@@ -189,12 +196,13 @@ def _changes(fields: Fields) -> tuple[dict[str, dict[str, Any]], bool | None]:
         dedupe.add_mismatch("fuzzy", "`true`, `false` or a likeness from 50 to 100")
     dedupe.finish()
     scoring = fields.section("scoring")
-    weights = scoring.raw("weights")
+    weights = original.weights(scoring.raw("weights"))
     scoring.finish()
     if weights is not None:
         changes["score"] = weights if isinstance(weights, dict) else {"weights": weights}
-    targets = fields.raw("kpi_targets")
-    if targets is not None:
+    targets, without_effect = original.targets(fields.raw("kpi_targets"))
+    of_web += without_effect
+    if targets is not None and (targets or not without_effect):
         changes["checks"] = {"kpi_targets": targets}
     return changes, None if fuzzy is None else fuzzy is not False
 
@@ -217,9 +225,13 @@ def _output(fields: Fields, niche: str) -> Output:
     return output
 
 
-def _budgets(fields: Fields) -> Budgets:
-    minutes = fields.number("time_minutes", Budgets().time_minutes, most=_YEAR_MINUTES)
-    budgets = Budgets(fields.number("max_ram_mb", 0, most=2**31, whole=True), float(minutes))
+def _budgets(fields: Fields, of_web: list[str]) -> Budgets:
+    of_web += [f"budgets.{key}" for key in original.BUDGETS if fields.raw(key) is not None]
+    # the names of the program that this one replaces are read too
+    old_minutes = fields.number("time_budget_min", Budgets().time_minutes, most=_YEAR_MINUTES)
+    old_ram = fields.number("ram_mb", 0, most=2**31, whole=True)
+    minutes = fields.number("time_minutes", old_minutes, most=_YEAR_MINUTES)
+    budgets = Budgets(fields.number("max_ram_mb", old_ram, most=2**31, whole=True), float(minutes))
     fields.finish()
     return budgets
 
