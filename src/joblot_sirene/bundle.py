@@ -314,7 +314,7 @@ class Bundle:
         if privacy.STATUS_COLUMN in self._source.layout.missing:
             yield f"the file has no column `{privacy.STATUS_COLUMN}`: nobody in it can be told to be public"
         if bad := self._count_bad_rows():
-            file = spec.request.ctx.shown(self._bad_rows) if self._bad_rows is not None else ""
+            file = "" if self._bad_rows is None else self._bad_rows.name  # no folder of this machine
             yield f"{bad} rows have another number of fields than the header of their file and were put aside: `{file}` says which"
         if rows.repeated:
             yield (

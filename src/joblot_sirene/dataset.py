@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
-@action("sirene.dataset", version=f"1 joblot {__version__}", tuning=("threads", "max_ram_mb", "stop"))
+@action("sirene.dataset", version=f"2 joblot {__version__}", tuning=("threads", "max_ram_mb", "stop"))
 def dataset(
     input: list[Path],
     *,

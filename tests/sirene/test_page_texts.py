@@ -99,6 +99,22 @@ def names(template):
             "the earlier dataset has no column `naf`: nothing was compared",
             "Le jeu précédent n'a pas de colonne `naf` : rien n'a été comparé.",
         ),
+        (
+            "no row has the code `4711`: nearest in the file: `62.01Z`",
+            "Aucune ligne n'a le code `4711` ; les plus proches dans le fichier : `62.01Z`.",
+        ),
+        (
+            "1200 values of `dateDebut` are not understood: `x` (2)",
+            "1\u202f200 valeurs de `dateDebut` ne sont pas comprises : `x` (2).",
+        ),
+        (
+            "2 rows have another number of fields than the header of their file and were put aside: `bad.csv` says which",
+            "2 lignes n'ont pas autant de champs que l'en-tête de leur fichier et ont été mises de côté : `bad.csv` dit lesquelles.",
+        ),
+        (
+            "2 dates of creation are absurd, before 1800 or long after the stock: they give no age",
+            "2 dates de création sont absurdes, avant 1800 ou bien après le stock : elles ne donnent pas d'âge.",
+        ),
         ("something nobody foresaw", None),
     ],
 )

@@ -105,7 +105,7 @@ def _title(view: _View) -> list[str]:
 
 
 def _spelt(code: str) -> str:
-    return naf.dotted(code) if re.fullmatch(r"[0-9]{4}[A-Z]", code) else code
+    return naf.dotted(code) if re.fullmatch(r"[0-9]{3,4}|[0-9]{4}[A-Z]", code) else code
 
 
 def _header(view: _View, anchors: Sequence[str]) -> Iterator[str]:

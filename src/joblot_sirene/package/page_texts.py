@@ -98,7 +98,7 @@ def _filled_in(name: str, value: str) -> str:
     """A value of a warning as the page shows it: targets by their label, numbers spelt as in French."""
     if name == "kpi":
         return label("kpi", value)
-    if re.fullmatch(r"\d+(\.\d+)?", value) is None:
+    if name in ("code", "file") or re.fullmatch(r"\d+(\.\d+)?", value) is None:
         return value
     return share(float(value)) if "." in value else number(int(value))
 
