@@ -350,11 +350,13 @@ class _Pass:
         columns = list(dict.fromkeys([*self._router.code_columns, *tally]))
         rows_per_slice = self._budget.rows_per_filtered_slice(len(columns), 0)
         most = 0
-        for batch in source.batches(columns, rows_per_slice, where=self._router.may_have_code(), spans=spans):
+        where = self._router.may_have_code()
+        for rows in source.batches(columns, rows_per_slice, where=where, spans=spans, respell=False):
             self.pause()
-            rows = batch.filter(self._router.has_code())
-            self.counts.append(self._router.count(rows, tally))
+            # few values are different: they are respelt when they have been counted
+            self.counts.append(source.respelt(self._router.count(rows, tally)).filter(self._router.has_code()))
             most = max(most, rows.height)
+        source.know_tidy(columns)
         filter_columns = {*self._router.code_columns, *self._router.filter_columns}
         return self._budget.rows_per_filtered_slice(
             len(filter_columns), 2 * most

@@ -50,7 +50,7 @@ _EMPTY_ZIP: Final = b"PK\x05\x06"
 _EDGE_BYTES: Final = 2**20
 UNREAD: Final = "__unread_"
 """In front of the name of a column with dates or truth values: the texts in it that are none, which are read as missing."""
-_PROBED: Final = 2**17
+_PROBED: Final = 2**16
 """Rows at the beginning of a Parquet file of which it is found out how they spell codes, before any is filtered by them."""
 
 
@@ -166,6 +166,7 @@ class Source:
         self.rows = rows
         self.unreadable: Counter[str] = Counter()
         self.untidy: set[str] = set()
+        self._tidy: set[str] = set()
         self.not_codes: Counter[str] = Counter()
         self.done = 0.0
         self.bad_rows = 0
@@ -242,20 +243,21 @@ class Source:
         where: pl.Expr | None = None,
         spans: Sequence[Span] | None = None,
         order: bool = False,
+        respell: bool = True,
     ) -> Iterator[pl.DataFrame]:
         """The rows that meet `where`, in the order of the file, as frames with these columns in canonical types.
 
         A frame comes of at most `rows_per_batch` rows of the file (of CSV: about, and of at most `BLOCK_BYTES`), so it may be
         empty. Columns that the file lacks are null, and so is a text of length 0. Codes are as the register spells them, those that nobody
         understands as the file has them; a column may be asked for with `UNREAD` in front. `spans` restricts the reading to
-        parts of a Parquet file (none of them: to nothing); `order` adds the column `ORDER`.
+        parts of a Parquet file (none of them: to nothing); `order` adds the column `ORDER`. Without `respell` codes are as the file has them.
 
         Raises:
             SourceError: the file turns out to be damaged.
         """
         self.not_codes.clear()
         for part in self._parts(rows_per_batch, spans, order=order):
-            yield self._frame(part, columns, where, [ORDER] if order else [])
+            yield self._batch(part, columns, where, [ORDER] if order else [], respell)
 
     def _parts(self, rows_per_part: int, spans: Sequence[Span] | None, *, order: bool) -> Iterator[pl.LazyFrame]:
         """The file in parts, none of which has been read yet; `done` is set before each."""
@@ -298,12 +300,25 @@ class Source:
             )
             if unreadable:
                 self.unreadable[name] += unreadable
-        frame = frame.select(*columns, *order)
-        # few rows are left: now every column of codes can be looked at
+        return _empty_as_null(frame.select(*columns, *order))
+
+    def _batch(
+        self, part: pl.LazyFrame, columns: Sequence[str], where: pl.Expr | None, order: Sequence[str], respell: bool
+    ) -> pl.DataFrame:
+        # apart from `batches`, which would refer to the frame until the next one is asked for
+        frame = self._frame(part, columns, where, order)
+        return self.respelt(frame, all_rows=where is None) if respell else frame
+
+    def respelt(self, frame: pl.DataFrame, *, all_rows: bool = False) -> pl.DataFrame:
+        """Rows, or what is counted of them, with all codes as the register spells them. `all_rows`: none has been filtered away."""
         for name in spellings.READERS:
-            if name in columns and name not in respelt and name in self._own:
-                frame = frame.with_columns(self._respelt(name, frame[name], all_rows=where is None))
-        return _empty_as_null(frame)
+            if name in frame.columns and name in self._own and name not in self._tidy:
+                frame = frame.with_columns(self._respelt(name, frame[name], all_rows=all_rows))
+        return frame
+
+    def know_tidy(self, columns: Iterable[str]) -> None:
+        """Be told that all values of these columns have been looked at which are still to be read."""
+        self._tidy = set(columns) - self.untidy
 
     def _is_respelt(self, name: str) -> bool:
         """Whether the codes of a column have to be respelt before rows are filtered by them."""
