@@ -11,7 +11,6 @@ from joblot_sirene.stock.prepare import prepare
 from joblot_sirene.stock.source import open_source
 from sirene.stock import place, write_places
 
-TODAY = dt.datetime.now(dt.UTC).date()
 LAST = "2026-10-31T08:30:00"
 
 
@@ -58,10 +57,11 @@ def test_one_absurd_treatment_changes_nothing(build, file, absurd):
     assert (told in done.json["results"][0]["warnings"]) == absurd.startswith(("2925", "9999"))
 
 
-def test_a_treatment_of_tomorrow_is_none_and_one_of_today_is(build):
-    tomorrow, today = ((TODAY + dt.timedelta(days=days)).isoformat() + "T00:00:00" for days in (1, 0))
-    assert build(treated=[LAST, tomorrow])[1]["stock_date"] == "2026-11-01"
-    assert build(treated=[LAST, today])[1]["stock_date"] >= TODAY.isoformat()
+def test_a_treatment_of_the_days_to_come_is_none_and_one_of_today_is(build):
+    today = dt.datetime.now(dt.UTC).date()  # the batch may begin after midnight
+    soon, now = ((today + dt.timedelta(days=days)).isoformat() + "T00:00:00" for days in (2, 0))
+    assert build(treated=[LAST, soon])[1]["stock_date"] == "2026-11-01"
+    assert build(treated=[LAST, now])[1]["stock_date"] >= today.isoformat()
 
 
 def test_without_any_treatment_the_date_is_unknown_and_that_is_told(build):

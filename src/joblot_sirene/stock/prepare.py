@@ -159,7 +159,7 @@ def prepare(
     keep_freed_memory()
     import polars as pl
 
-    from joblot_sirene.register import privacy
+    from joblot_sirene.register.privacy import STATUS_COLUMN
 
     source = open_source(path, expected="establishment")
     target = out or copy_path(source.path)
@@ -179,8 +179,8 @@ def prepare(
         batches = source.batches(present, budget.rows_per_slice, order=True)
         if repeats is not None:
             batches = map(repeats.settle, batches)
-        if privacy.STATUS_COLUMN in present:
-            batches = (privacy.masked(rows, privacy.is_hidden()) for rows in batches)
+        if STATUS_COLUMN in present:
+            batches = map(_masked, batches)
         for rows in map(_rechunked, _combined(batches, budget.rows_per_slice)):
             pause()
             yield rows
@@ -209,6 +209,14 @@ def prepare(
             f"cannot write `{target}`: {reason}", hint="make room there, or choose another place"
         ) from error
     return target
+
+
+def _masked(rows: pl.DataFrame) -> pl.DataFrame:
+    """The rows with every name and address of the hidden ones masked; the same rows where there is none, without a second copy of them."""
+    from joblot_sirene.register import privacy
+
+    is_hidden = rows.select(privacy.is_hidden()).to_series()
+    return privacy.masked(rows, privacy.is_hidden()) if is_hidden.any() else rows
 
 
 def _repeats(source: Source, budget: Budget, pause: Callable[[], None]) -> Repeats | None:
