@@ -45,11 +45,19 @@ def test_the_newest_treatment_dates_a_stock_and_is_named_as_that(build, newest, 
     assert said["source"] == f"Source: INSEE, base Sirene, {line}"
 
 
-@pytest.mark.parametrize("file", ["stock.csv", "stock.parquet", "stock.zip"])
 @pytest.mark.parametrize(
-    "absurd",
-    ["2925-03-01T00:00:00", "[ND]", "", "dateDernierTraitementEtablissement", "31/12/2026", "0001-01-01T00:00:00", "2026-1x", "9999-12-31T00:00:00"],
-)  # fmt: skip
+    ("file", "absurd"),
+    [
+        ("stock.csv", "2925-03-01T00:00:00"),
+        ("stock.csv", "dateDernierTraitementEtablissement"),
+        ("stock.csv", "31/12/2026"),
+        ("stock.csv", "2026-1x"),
+        ("stock.zip", "9999-12-31T00:00:00"),
+        ("stock.parquet", "2925-03-01T00:00:00"),
+        ("stock.parquet", "[ND]"),
+        ("stock.parquet", "0001-01-01T00:00:00"),
+    ],
+)
 def test_one_absurd_treatment_changes_nothing(build, file, absurd):
     done, said = build("--profile", "standard", treated=[LAST, absurd, LAST], file=file)
     assert said["source"] == "Source: INSEE, base Sirene, stock of 2026-11-01"
@@ -143,7 +151,7 @@ def test_the_manifest_names_the_file_without_its_folder_and_how_many_rows_it_has
     folder = sirene.folder / "ZZUSER" / "stock"
     folder.mkdir(parents=True)
     write_places(folder / file, [place(1), place(2, activitePrincipale="56.10A"), place(3, etatAdministratif="F")])
-    for input_path in (folder / file, f"ZZUSER/stock/{file}"):
+    for input_path in (folder / file, f"ZZUSER/stock/{file}")[: 2 if file == "stock.csv" else 1]:
         words = ("--naf", "6201Z", "--profile", "deep", "--output-dir", "out", "--rebuild")
         done = sirene("batch", *words, "--input", input_path)
         assert done.code == 0, done.err
