@@ -123,11 +123,12 @@ class Fields:
                 results[result] = None
         return tuple(results)
 
-    def finish(self) -> None:
-        """Note every key that was not read."""
+    def finish(self, *, unlisted: Iterable[str] = ()) -> None:
+        """Note every key that was not read. Of those that are, the hint does not name the unlisted."""
+        listed = self._read_keys.difference(unlisted)
         for key in self._values:
             if key not in self._read_keys:
-                hint = did_you_mean(key, self._read_keys) or f"known keys: {', '.join(sorted(self._read_keys))}"
+                hint = did_you_mean(key, listed) or f"known keys: {', '.join(sorted(listed))}"
                 self.add_problem(key, f"unknown key {self._name(key)}", hint, at_key=True)
 
     def _name(self, *key: str) -> str:

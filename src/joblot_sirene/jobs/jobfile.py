@@ -114,7 +114,7 @@ def parse(text: str, *, file: str = "", own_profiles: str | None = None, default
     budgets = _budgets(fields.section("budgets"), of_web)
     if section.raw("naf_include") in (None, []):
         fields.add_problem("filters", "a job needs a code to include", "add `filters.naf_include`", at_key=True)
-    fields.finish()
+    fields.finish(unlisted=original.SECTIONS)
     if profile is not None:  # what is wrong with it has been noted
         _refuse_prospecting(fields, profile, policy)
     document.raise_problems()
@@ -232,7 +232,7 @@ def _budgets(fields: Fields, of_web: list[str]) -> Budgets:
     old_ram = fields.number("ram_mb", 0, most=2**31, whole=True)
     minutes = fields.number("time_minutes", old_minutes, most=_YEAR_MINUTES)
     budgets = Budgets(fields.number("max_ram_mb", old_ram, most=2**31, whole=True), float(minutes))
-    fields.finish()
+    fields.finish(unlisted=(*original.BUDGETS, "time_budget_min", "ram_mb"))
     return budgets
 
 
