@@ -273,20 +273,24 @@ def read_result(path: str) -> bytes:
     """The result that a command wrote, as JSON text, or nothing. The file, one JSON value or lines of `key=value`, is removed.
 
     Raises:
-        JoblotError: it is larger than MAX_RESULT_FILE, neither of the two, or has a key twice in a JSON mapping.
+        JoblotError: it is no file, larger than MAX_RESULT_FILE, not UTF-8, neither of the two, or has a key twice in a JSON mapping.
     """
     if not os.access(path, os.F_OK):
         return b""
     # The command chose what stands at this path: opening a pipe must not block, and a link must not lead to another file.
+    if not stat.S_ISREG(os.lstat(path).st_mode):
+        raise JoblotError("what the command left at `JOBLOT_OUTPUT` is not a file")
     fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
     with open(fd, "rb") as file:
-        if not stat.S_ISREG(os.fstat(fd).st_mode):
-            raise JoblotError("what the command left at `JOBLOT_OUTPUT` is not a file")
         data = file.read(MAX_RESULT_FILE + 1)
     os.unlink(path)
     if len(data) > MAX_RESULT_FILE:
         raise JoblotError(f"what the command wrote to `JOBLOT_OUTPUT` is larger than {MAX_RESULT_FILE} bytes")
-    return _result_of(data.decode("utf-8", "replace").removeprefix("\ufeff").strip(" \t\r\n"))
+    try:
+        text = data.decode()
+    except UnicodeDecodeError as error:  # to replace the bytes would change the result without a word
+        raise JoblotError(f"what the command wrote to `JOBLOT_OUTPUT` is not UTF-8: byte {error.start + 1}") from None
+    return _result_of(text.removeprefix("\ufeff").strip(" \t\r\n"))
 
 
 _ONE_VALUE: Final = r'(?s:[\[{"].*)|-?[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?|true|false|null'

@@ -112,7 +112,8 @@ def _scalar(value: Any, place: str) -> Any:
     isoformat, item = getattr(value, "isoformat", None), getattr(value, "item", None)
     if type(value).__module__ == "datetime" or not (moment or callable(isoformat) or callable(item)):
         return None  # the encoder knows those of the standard library
-    if value != value:  # noqa: PLR0124 - the mark of not a number and not a time
+    mask = getattr(value, "mask", False)  # `.item()` of a masked scalar is a number that is none
+    if value != value or (not callable(mask) and mask):  # noqa: PLR0124 - the mark of not a number and not a time
         _refuse(place, f"JSON has no {shorten(str(value))}")
     if moment:  # `.item()` of nanoseconds is a bare number
         return _text(str(value), place)

@@ -77,6 +77,16 @@ class NotATime(Nanoseconds):
         return "NaT"
 
 
+class Masked(Scalar):
+    """Like `numpy.ma.masked`: `.item()` gives a number that nobody has measured."""
+
+    shape = ()
+    mask = True
+
+    def __str__(self):
+        return "--"
+
+
 class LongDouble:
     def item(self):
         return self
@@ -138,6 +148,8 @@ def test_everyday_results_are_written(result, expected):
         ({"mean": Decimal("NaN")}, " at `mean`: JSON has no NaN"),
         ([Decimal("-Infinity")], " at `[0]`: JSON has no -Infinity"),
         ({"at": NotATime(0)}, " at `at`: JSON has no NaT"),
+        ({"mean": Masked(0.0)}, " at `mean`: JSON has no --"),
+        ([Row(Masked(0.0))], " at `[0]`: JSON has no --"),
         (Row(nan), " at `value`: JSON has no nan"),
         ({"row": Record([nan])}, " at `row.value[0]`: JSON has no nan"),
         ({"d": deque([nan])}, " at `d[0]`: JSON has no nan"),

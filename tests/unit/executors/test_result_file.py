@@ -1,6 +1,7 @@
 """What a command left at `JOBLOT_OUTPUT`, as its result."""
 
 import json
+import os
 
 import pytest
 
@@ -61,6 +62,11 @@ def test_only_lf_and_cr_lf_end_a_line(result_of, char):
         (b"007", "what the command wrote to `JOBLOT_OUTPUT` is not JSON: JSON is malformed: invalid number (byte 1)"),
         (b"NaN", "a line in `JOBLOT_OUTPUT` is neither JSON nor `key=value`: `NaN`"),
         (b"3 rows", "a line in `JOBLOT_OUTPUT` is neither JSON nor `key=value`: `3 rows`"),
+        (b"n=\xe9t\xe9\n", "what the command wrote to `JOBLOT_OUTPUT` is not UTF-8: byte 3"),
+        (b'{"name": "\xff"}', "what the command wrote to `JOBLOT_OUTPUT` is not UTF-8: byte 11"),
+        (b'["\xed\xa0\x80"]', "what the command wrote to `JOBLOT_OUTPUT` is not UTF-8: byte 3"),
+        ("{}".encode("utf-16"), "what the command wrote to `JOBLOT_OUTPUT` is not UTF-8: byte 1"),
+        ("n=é".encode()[:-1], "what the command wrote to `JOBLOT_OUTPUT` is not UTF-8: byte 3"),
         (b'{"x": NaN}', "what the command wrote to `JOBLOT_OUTPUT` is not JSON: JSON is malformed: invalid character (byte 6)"),
     ],
 )  # fmt: skip
@@ -68,3 +74,21 @@ def test_what_is_no_result_says_so(result_of, written, message):
     with pytest.raises(JoblotError) as caught:
         result_of(written)
     assert caught.value.message == message
+
+
+def _folder(path):
+    path.mkdir()
+
+
+def _link(path):
+    path.with_name("other").write_text("{}")
+    path.symlink_to("other")
+
+
+@pytest.mark.parametrize("left", [_folder, _link, os.mkfifo, lambda path: path.symlink_to(path.parent)])
+def test_what_is_no_file_says_so(tmp_path, left):
+    path = tmp_path / "a.1.out"
+    left(path)
+    with pytest.raises(JoblotError) as caught:
+        read_result(str(path))
+    assert caught.value.message == "what the command left at `JOBLOT_OUTPUT` is not a file"
