@@ -25,6 +25,8 @@ CHANGES = {
     ),
     "Ctrl-C": ("signal.signal(signal.SIGINT, print)", "signal.getsignal(signal.SIGINT) is print", False),
     "the import path": ("sys.path.insert(0, '/leaked')", "'/leaked' in sys.path", False),
+    "a word of the command line": ("sys.argv.append('leaked')", "'leaked' in sys.argv", False),
+    "other words": ("setattr(sys, 'argv', ['other', 'leaked'])", "'leaked' in sys.argv", False),
     "another import path": ("setattr(sys, 'path', [])", "bool(sys.path)", True),
     "the locale": (
         "locale.setlocale(locale.LC_ALL, 'C.UTF-8' if locale.setlocale(locale.LC_ALL) == 'C' else 'C')",
@@ -45,6 +47,18 @@ CHANGES = {
         "str(decimal.Decimal(1) / 3)",
         "0.3333333333333333333333333333",
     ),
+}
+SETTINGS = {
+    "a profiler": ("sys.setprofile(lambda *_: None)", "sys.getprofile()", None),
+    "a debugger": ("sys.settrace(lambda *_: None)", "sys.gettrace()", None),
+    "the digits of numbers": ("sys.set_int_max_str_digits(0)", "sys.get_int_max_str_digits() > 0", True),
+    "when memory is collected": ("gc.set_threshold(1)", "gc.get_threshold()[0] > 1", True),
+    "how long sockets wait": (
+        "__import__('socket').setdefaulttimeout(1)",
+        "__import__('socket').getdefaulttimeout()",
+        None,
+    ),
+    "what breakpoints do": ("setattr(sys, 'breakpointhook', print)", "sys.breakpointhook is print", False),
 }
 SLOW_CHANGES = {
     "a soft limit": (
@@ -72,10 +86,15 @@ SLOW_CHANGES = {
         "len(os.sched_getaffinity(0)) == processors",
         True,
     ),
+    "a file's size": (
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (8, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))",
+        "open('nine', 'wb').write(b'123456789')",
+        9,
+    ),
     "less priority": ("os.nice(3)", "os.getpriority(os.PRIO_PROCESS, 0) == priority", True),
 }
 HEAD = """
-import decimal, io, locale, logging, resource, signal, sys, warnings
+import decimal, gc, io, locale, logging, resource, signal, sys, warnings
 options["workers"] = 1
 before, processors = locale.setlocale(locale.LC_ALL), len(os.sched_getaffinity(0))
 priority = os.getpriority(os.PRIO_PROCESS, 0)
@@ -88,14 +107,27 @@ def test_the_next_job_finds_its_worker_as_it_was(hostile: Any, change: str, look
     assert looked(hostile, f"lambda: {change} and None", look) == found
 
 
-@pytest.mark.parametrize(
-    ("change", "look", "found"), [pytest.param(*item, id=name) for name, item in SLOW_CHANGES.items()]
-)
-def test_what_is_dear_to_look_at_is_put_back_after_all_but_tiny_attempts(
-    hostile: Any, change: str, look: str, found: object
-) -> None:
+@pytest.mark.parametrize("case", SLOW_CHANGES)
+def test_what_is_dear_to_look_at_is_put_back_however_short_the_attempt(hostile: Any, case: str) -> None:
     """P4: or the worker goes, when it cannot be put back."""
-    assert looked(hostile, f"lambda: (time.sleep(0.002), {change}) and None", look) == found
+    change, look, found = SLOW_CHANGES[case]
+    assert looked(hostile, f"lambda: {change} and None", look) == found
+
+
+@pytest.mark.parametrize("on", ["local", "inline"])
+@pytest.mark.parametrize("case", SETTINGS)
+def test_settings_of_the_interpreter_are_an_attempt_s_own(hostile: Any, case: str, on: str) -> None:
+    """Another job would run slower, fail, or be watched, for it ran behind this one."""
+    change, look, found = SETTINGS[case]
+    report = ended(hostile, f"lambda: (time.sleep(0.002), {change}) and None", look, on=on)
+    assert report["jobs"]["b"]["result"] == found, report["jobs"]["b"]
+
+
+def test_how_the_output_is_encoded_is_an_attempt_s_own(hostile: Any) -> None:
+    """The next one would fail where it prints what the encoding has no bytes for."""
+    change = "[stream.reconfigure(encoding='ascii', errors='strict') for stream in (sys.stdout, sys.stderr)]"
+    report = ended(hostile, f"lambda: {change} and None", "print('\u20ac') or print('\u20ac', file=sys.stderr)")
+    assert report["jobs"]["b"]["log"] == "\u20ac\n\u20ac\n"
 
 
 def test_filters_that_a_module_brings_with_it_stay(hostile: Any) -> None:

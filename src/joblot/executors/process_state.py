@@ -1,7 +1,7 @@
 """The state of a process that attempts may change: environment, folder, signals, import path, locale, time zone and the like.
 
 It is restored between attempts, so that no job depends on which ones ran before it in the same process. The comparison is cheap, since it
-happens for every attempt, however short; what costs more is compared after attempts that took a while. A worker ends when something cannot
+happens for every attempt, however short; what costs more is, with `inline`, compared after attempts that took a while. A worker ends when something cannot
 be restored. Imported modules stay imported, and the state of native code is not known but for the time zone.
 """
 
@@ -32,7 +32,7 @@ _SIGNALS: Final = tuple(
     sorted(number for number in signal.Signals if number.name not in _FAULTS and number <= signal.SIGSYS)
 )
 """Signals that a program may handle: no faults, and no real-time signals."""
-_LIMITS: Final = tuple(getattr(resource, name) for name in dir(resource) if name.startswith("RLIMIT_"))
+_LIMITS: Final = tuple({getattr(resource, name) for name in dir(resource) if name.startswith("RLIMIT_")})
 _TIMERS: Final = (signal.ITIMER_REAL, signal.ITIMER_VIRTUAL, signal.ITIMER_PROF)
 _TRACKER_S: Final = 1.0
 """How long the tracker of `multiprocessing` may take to delete shared memory that an attempt has left."""
@@ -56,9 +56,11 @@ class ProcessState:
         except OSError:  # the working folder was deleted
             self._folder_fd = -1
         self._handlers = list(map(_signal.getsignal, _SIGNALS))
-        self._streams = (sys.stdin, sys.stdout, sys.stderr)
+        self._streams: tuple[Any, Any, Any] = (sys.stdin, sys.stdout, sys.stderr)
+        self._codings = _codings(self._streams)
         self._path = sys.path
         self._path_entries = list(sys.path)
+        self._words, self._each_word = sys.argv, list(sys.argv)
         self._filters = list(warnings.filters)
         self._modules = len(sys.modules)
         self._locale = _locale.setlocale(_locale.LC_ALL)
@@ -98,7 +100,7 @@ class ProcessState:
             self._restore_interpreter()
 
     def restore_usual(self) -> None:
-        """Restore what is changed most: environment, time zone, folder, mask of new files and import path. Takes a microsecond."""
+        """Restore what is changed most: environment, time zone, folder, mask of new files, import path and words. Takes a microsecond."""
         if os.environ is not self._environ or self._environ._data != self._variables:  # type: ignore[attr-defined]  # noqa: SLF001
             self._restore_environment()
         if time.tzname is not self._zone:  # `tzset` makes a new one each time
@@ -109,6 +111,9 @@ class ProcessState:
         if sys.path is not self._path or sys.path != self._path_entries:
             sys.path = self._path
             sys.path[:] = self._path_entries
+        if sys.argv is not self._words or sys.argv != self._each_word:
+            sys.argv = self._words
+            sys.argv[:] = self._each_word
 
     def restore_costly(self) -> bool:
         """Restore resource limits, blocked signals, priority and processors. Takes ten microseconds when nothing has changed.
@@ -136,8 +141,12 @@ class ProcessState:
         return True
 
     def restore_streams(self) -> None:
-        """Restore the standard streams."""
+        """Restore the standard streams, and how they encode."""
         set_streams(self._streams)
+        codings = self._codings
+        if codings is not None and _codings(self._streams) not in (codings, None):
+            for stream, coding, errors in zip(self._streams[1:], codings[::2], codings[1::2], strict=True):
+                stream.reconfigure(encoding=coding, errors=errors)
 
     def has_streams(self) -> bool:
         """Whether the standard streams are still open."""
@@ -188,11 +197,18 @@ class ProcessState:
         cast("list[Any]", warnings.filters)[:] = self._filters
 
     def _restore_interpreter(self) -> None:
-        depth, switch_s, collecting, sys.excepthook, sys.displayhook, sys.unraisablehook = self._interpreter
+        depth, switch_s, digits, collecting, thresholds, profile, trace, timeout_s, *hooks = self._interpreter
         with suppress(RecursionError):  # called deeper than that
             sys.setrecursionlimit(depth)
         sys.setswitchinterval(switch_s)
+        sys.set_int_max_str_digits(digits)
         (gc.enable if collecting else gc.disable)()
+        gc.set_threshold(*thresholds)
+        sys.setprofile(profile)
+        sys.settrace(trace)
+        if "_socket" in sys.modules:
+            sys.modules["_socket"].setdefaulttimeout(timeout_s)
+        sys.excepthook, sys.displayhook, sys.unraisablehook, sys.breakpointhook = hooks
 
     def _restore_logging(self, logging: ModuleType) -> None:
         level, disabled, handlers = self._logging
@@ -209,6 +225,15 @@ def set_streams(streams: tuple[Any, Any, Any]) -> None:
         for stream in found[1:]:
             with suppress(Exception):  # whatever it is
                 stream.flush()
+
+
+def _codings(streams: tuple[Any, Any, Any]) -> tuple[Any, ...] | None:
+    """How what is printed is encoded. None when it cannot be told, or told another way."""
+    _, out, error = streams
+    try:
+        return out.encoding, out.errors, error.encoding, error.errors
+    except (AttributeError, ValueError):  # none, taken from below, or of another kind
+        return None
 
 
 def _copy_decimals() -> None:
@@ -264,9 +289,13 @@ def _temporary() -> str | None:
     return getattr(sys.modules.get("tempfile"), "tempdir", None)
 
 
-def _interpreter() -> tuple[int, float, bool, Any, Any, Any]:
-    hooks = sys.excepthook, sys.displayhook, sys.unraisablehook
-    return sys.getrecursionlimit(), sys.getswitchinterval(), gc.isenabled(), *hooks
+def _interpreter() -> tuple[Any, ...]:
+    numbers = sys.getrecursionlimit(), sys.getswitchinterval(), sys.get_int_max_str_digits()
+    collector = gc.isenabled(), gc.get_threshold()
+    # Of all that modules keep, the one number by which a job fails because another has run before it.
+    socket: Any = sys.modules.get("_socket")
+    watchers = sys.getprofile(), sys.gettrace(), None if socket is None else socket.getdefaulttimeout()
+    return *numbers, *collector, *watchers, sys.excepthook, sys.displayhook, sys.unraisablehook, sys.breakpointhook
 
 
 def _logging_of(logging: ModuleType | None) -> tuple[int, int, list[Any]]:
@@ -279,6 +308,6 @@ def _logging_of(logging: ModuleType | None) -> tuple[int, int, list[Any]]:
 def _costly_state() -> tuple[list[tuple[int, int]], set[int], int, set[int], tuple[int, ...]]:
     processors = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set()
     blocked = _signal.pthread_sigmask(signal.SIG_BLOCK, ())
-    limits = [resource.getrlimit(limit) for limit in _LIMITS]
+    limits = list(map(resource.getrlimit, _LIMITS))
     user = os.getuid(), os.geteuid(), os.getgid(), os.getegid()
     return limits, blocked, os.getpriority(os.PRIO_PROCESS, 0), processors, user

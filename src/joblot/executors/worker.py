@@ -30,7 +30,6 @@ from joblot.executors.process_state import (
     ProcessState,
     end_resource_tracker,
     forget_children,
-    long_attempt_s,
 )
 from joblot.executors.spool import Spool, link_log
 from joblot.files import write_all
@@ -123,7 +122,6 @@ class Worker:
         signal.signal(signal.SIGTERM, self._terminated)
         os.register_at_fork(after_in_child=_reset_signals)
         self._process_state = ProcessState()
-        self._long_s = long_attempt_s()
 
     def _terminated(self, _number: int, _frame: FrameType | None) -> None:
         self._stopping = True
@@ -171,7 +169,7 @@ class Worker:
             self._busy = False
             outcome = Outcome(attempt.job, attempt.number, "cancelled")
         self._clean_up()
-        if outcome.wall_s >= self._long_s and not self._process_state.restore_costly():
+        if not self._process_state.restore_costly():
             self._stopping = True
         if self._spool is not None:
             self._spool.collect(self._context.plan.name(attempt.job), attempt.number)
