@@ -44,8 +44,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _speak_utf8()
         _take_signals()
     output = Output()
-    code = _run(list(sys.argv[1:] if arguments is None else arguments), output)
-    return output.finish(code)
+    code = output.finish(_run(list(sys.argv[1:] if arguments is None else arguments), output))
+    if arguments is None:
+        with suppress(OSError):  # standard error is closed
+            os.dup2(2, 1)  # what modules of the batch print when the process ends must not stand behind the result
+    return code
 
 
 def _speak_utf8() -> None:

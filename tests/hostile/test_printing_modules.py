@@ -17,6 +17,13 @@ PRINTING = {
     "logging": "import logging, sys; logging.basicConfig(stream=sys.stdout); logging.error('loaded')",
     "bytes": "import sys; sys.stdout.buffer.write(b'loaded'); sys.stdout.buffer.flush()",
 }
+AT_THE_END = {
+    "print": "import atexit; atexit.register(print, 'loaded')",
+    "descriptor": "import atexit, os; atexit.register(os.write, 1, b'loaded')",
+    "child": "import atexit, os; atexit.register(os.system, 'echo loaded')",
+    "stream that was kept": "import atexit, sys; atexit.register(sys.__stdout__.write, 'loaded')",
+    "object": "class Ends:\n    def __del__(self): print('loaded', flush=True)\nkept = Ends()",
+}
 DAMAGING = {
     "detached": "import sys; sys.stdout.detach()",
     "error detached": "import sys; sys.stderr.detach()",
@@ -50,6 +57,16 @@ def test_standard_output_holds_the_json_and_nothing_else(hostile: Any, way: str,
     ended = hostile.joblot(*COMMANDS[command])
     assert ended.code == 0, ended
     assert isinstance(json.loads(ended.out), dict | list)
+    assert "loaded" in ended.err
+
+
+@pytest.mark.parametrize("way", AT_THE_END)
+def test_what_a_module_prints_when_the_program_ends_does_not_stand_behind_the_json(hostile: Any, way: str) -> None:
+    """Its handlers run after the result was written."""
+    _batch(hostile, AT_THE_END[way])
+    ended = hostile.end(hostile.start(sys.executable, "-m", "joblot", "validate", "--json", "batch.yaml"))
+    assert ended.code == 0, ended
+    assert json.loads(ended.out)["ok"] is True
     assert "loaded" in ended.err
 
 
