@@ -252,12 +252,13 @@ class Judge:
         """Take what is there for what the job makes now.
 
         Raises:
-            JoblotError: it declares no outputs, or one of its files is not there, or a reference leads nowhere.
+            UsageError: it declares no outputs, or one of its files is not there.
+            JoblotError: a reference leads nowhere.
         """
         spec, seen = self._plan.spec(job), Seen()
         always = always_runs(spec)
         if always:
-            raise JoblotError(f"there is nothing to accept of job `{spec.name}`: {always}")
+            raise UsageError(f"there is nothing to accept of job `{spec.name}`: {always}")
         if spec.deferred:
             self._values(job)
         self.verdict(job, seen)
@@ -271,7 +272,7 @@ class Judge:
         for what, facts in (("output", outputs), ("input", self._begun[job][1])):
             gone = next((fact.path for fact in facts if fact.size < 0), None)
             if gone is not None:
-                raise JoblotError(
+                raise UsageError(
                     f"cannot accept job `{spec.name}`: {what} `{gone}` does not exist", hint="`joblot run` makes it"
                 )
         self.record_success(job, outputs, old.result if old else b"", old.run if old else "", at)
