@@ -1,7 +1,7 @@
 """The state of a process that attempts may change: environment, folder, signals, import path, locale, time zone and the like.
 
 It is restored between attempts, so that no job depends on which ones ran before it in the same process. The comparison is cheap, since it
-happens for every attempt, however short; what costs more is, with `inline`, compared after attempts that took a while. A worker ends when something cannot
+happens for every attempt, however short; what costs more is compared after attempts that took a while. A worker ends when something cannot
 be restored. Imported modules stay imported, and the state of native code is not known but for the time zone.
 """
 
@@ -96,8 +96,6 @@ class ProcessState:
             self._restore_logging(logging)
         if _temporary() != self._temporary:
             sys.modules["tempfile"].tempdir = self._temporary  # type: ignore[attr-defined]
-        if _interpreter() != self._interpreter:
-            self._restore_interpreter()
 
     def restore_usual(self) -> None:
         """Restore what is changed most: environment, time zone, folder, mask of new files, import path and words. Takes a microsecond."""
@@ -116,10 +114,13 @@ class ProcessState:
             sys.argv[:] = self._each_word
 
     def restore_costly(self) -> bool:
-        """Restore resource limits, blocked signals, priority and processors. Takes ten microseconds when nothing has changed.
+        """Restore what few attempts change: encodings of streams, settings of the interpreter, limits, blocked signals, priority, processors.
 
-        False when something could not be restored, or the user has changed, who may have left anything.
+        Takes a dozen microseconds when nothing has changed. False when something could not be restored, or the user has changed, who may have left anything.
         """
+        self._restore_codings()
+        if _interpreter() != self._interpreter:
+            self._restore_interpreter()
         state = _costly_state()
         if state == self._costly:
             return True
@@ -141,8 +142,10 @@ class ProcessState:
         return True
 
     def restore_streams(self) -> None:
-        """Restore the standard streams, and how they encode."""
+        """Restore the standard streams."""
         set_streams(self._streams)
+
+    def _restore_codings(self) -> None:
         codings = self._codings
         if codings is not None and _codings(self._streams) not in (codings, None):
             for stream, coding, errors in zip(self._streams[1:], codings[::2], codings[1::2], strict=True):

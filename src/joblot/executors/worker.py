@@ -30,6 +30,7 @@ from joblot.executors.process_state import (
     ProcessState,
     end_resource_tracker,
     forget_children,
+    long_attempt_s,
 )
 from joblot.executors.spool import Spool, link_log
 from joblot.files import write_all
@@ -122,6 +123,7 @@ class Worker:
         signal.signal(signal.SIGTERM, self._terminated)
         os.register_at_fork(after_in_child=_reset_signals)
         self._process_state = ProcessState()
+        self._long_s = long_attempt_s()
 
     def _terminated(self, _number: int, _frame: FrameType | None) -> None:
         self._stopping = True
@@ -169,7 +171,7 @@ class Worker:
             self._busy = False
             outcome = Outcome(attempt.job, attempt.number, "cancelled")
         self._clean_up()
-        if not self._process_state.restore_costly():
+        if outcome.wall_s >= self._long_s and not self._process_state.restore_costly():
             self._stopping = True
         if self._spool is not None:
             self._spool.collect(self._context.plan.name(attempt.job), attempt.number)
