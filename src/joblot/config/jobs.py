@@ -352,7 +352,12 @@ class JobReader(Sink):
         rest = self._read_before.get(self._shown(job, alike)) if alike else self._base
         if rest is None:
             return None
-        self._note_name(name, index)
+        folded = name.lower()
+        if folded in self._first:
+            return None  # the careful way says so
+        self._first[folded] = index
+        if folded != name:
+            self._spelled[folded] = name
         if callable(action):
             action, rest = None, {**rest, "function": action}
         return JobSpec(

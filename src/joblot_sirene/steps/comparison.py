@@ -97,7 +97,7 @@ def _has_moved(joined: pl.DataFrame) -> pl.Expr:
     differing = joined.filter(pl.col("adresse") != pl.col("_adresse"))
     lines = pl.concat([differing["adresse"], differing["_adresse"]]).unique()
     plain = {line: _plain(line) for line in lines}
-    line, before = (pl.col(name).replace(plain) for name in ("adresse", "_adresse"))
+    line, before = (pl.col(name).replace(old=plain) for name in ("adresse", "_adresse"))
     is_shown = pl.all_horizontal(
         pl.col(f"{side}{_STATUS}").eq_missing(PUBLIC) & pl.col(f"{side}adresse").ne_missing(MASK) for side in ("", "_")
     )
@@ -105,7 +105,7 @@ def _has_moved(joined: pl.DataFrame) -> pl.Expr:
     # the code of a town changes with mergers, and may be that of a district: the same door is no other place
     same_post = pl.col(_POST) == pl.col(f"_{_POST}")
     codes = pl.col("code_commune"), pl.col("_code_commune")
-    towns = [code.replace(_TOWN_OF) for code in codes]
+    towns = [code.replace(old=_TOWN_OF) for code in codes]
     same_town = (towns[0] == towns[1]) & ((codes[0] == towns[0]) | (codes[1] == towns[1]))
     other_town = (codes[0] != codes[1]) & ~(same_line & (same_post | same_town)).fill_null(value=False)
     return is_shown & (~same_line | other_town).fill_null(other_town).fill_null(value=False)

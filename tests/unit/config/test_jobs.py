@@ -409,3 +409,15 @@ def test_a_command_of_a_foreach_that_cannot_be(command, message, tmp_path):
     with pytest.raises(ConfigError) as caught:
         load_text(text, folder=tmp_path, lookup=ACTIONS.signature, names=ACTIONS.names)
     assert [one.message for one in caught.value.diagnostics] == [message]
+
+
+@pytest.mark.parametrize(
+    "job", [{"needs": ["a", "b-*"]}, {"outputs": ["x"]}, {"needs": ["b"], "outputs": ["x"]}, {"needs": ["A"]}]
+)
+def test_a_job_that_stands_twice_is_told_once_by_both_ways(job):
+    """Its needs and outputs were checked as those of another job where the text has no escapes."""
+    data = {"jobs": [{"name": name, "run": "make", **job} for name in ("a", "a", "A")]}
+    found = outcome(data)
+    assert found == outcome({**data, "description": "\u00e9"})
+    assert sum("duplicate" in message or "only in case" in message for _, message, _ in found) == 2
+    assert not [message for _, message, _ in found if "writes" in message]
