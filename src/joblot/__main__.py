@@ -46,7 +46,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     output = Output()
     code = output.finish(_run(list(sys.argv[1:] if arguments is None else arguments), output))
     if arguments is None:
-        with suppress(OSError):  # standard error is closed
+        with suppress(OSError, ValueError):  # standard error is closed, or what was printed cannot be written
+            sys.stdout.flush()
             os.dup2(2, 1)  # what modules of the batch print when the process ends must not stand behind the result
     return code
 

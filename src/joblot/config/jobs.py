@@ -304,8 +304,8 @@ class JobReader(Sink):
             if not many or not is_job_name(start or "x"):
                 return None
             wanted = f"{start}*"
-        if self._first.get(wanted.lower(), index) != index or (many and wanted in self._patterns):
-            return None  # the first of that name stands for both
+        if many and wanted in self._patterns:
+            return None  # the first of that pattern stands for both
         self._patterns |= {wanted} if many else set()
 
         def texts(field: str) -> tuple[str, ...]:
@@ -352,12 +352,7 @@ class JobReader(Sink):
         rest = self._read_before.get(self._shown(job, alike)) if alike else self._base
         if rest is None:
             return None
-        folded = name.lower()
-        if folded in self._first:
-            return None  # the careful way says so
-        self._first[folded] = index
-        if folded != name:
-            self._spelled[folded] = name
+        self._note_name(name, index)
         if callable(action):
             action, rest = None, {**rest, "function": action}
         return JobSpec(
