@@ -81,7 +81,8 @@ def unit(number, **cells):
 def person(number, **cells):
     """A legal unit: an individual entrepreneur."""
     return unit(
-        number, **{"denomination": "", "categorieJuridique": "1000", "prenomUsuel": "ZZPRENOM", "nom": "ZZNOM"} | cells
+        number,
+        **{"denomination": "", "categorieJuridique": "1000", "prenomUsuel": "ZZQXVJPRENOM", "nom": "ZZQXVJNOM"} | cells,
     )
 
 

@@ -29,7 +29,7 @@ def batch(sirene, units, *words, stock=None, template=None):
     return folder, json.loads((folder / "manifest.json").read_text()), pl.read_parquet(folder / "dataset.parquet")
 
 
-def holding(folder, word="ZZ"):
+def holding(folder, word="ZZQXVJ"):
     found = []
     for place, _, names in os.walk(folder):
         for name in names:
@@ -40,7 +40,7 @@ def holding(folder, word="ZZ"):
 
 
 def test_every_form_of_natural_persons_is_counted_and_their_names_left_out(sirene):
-    units = [unit(n, categorieJuridique=form, denomination="ZZUN ET ZZDEUX") for n, form in enumerate(FORMS, 1)]
+    units = [unit(n, categorieJuridique=form, denomination="ZZQXVJUN ET ZZQXVJDEUX") for n, form in enumerate(FORMS, 1)]
     units += [unit(n, categorieJuridique=form) for n, form in enumerate(COMPANIES, 50)]
     stock = [row(int(one["siren"][3:8])) for one in units]
     _, manifest, rows = batch(sirene, units, "--profile", "deep", stock=stock)
@@ -53,15 +53,15 @@ def test_every_form_of_natural_persons_is_counted_and_their_names_left_out(siren
 
 
 NAMES = {
-    "denomination": {"denomination": "ZZPRENOM ZZNOM EI"},
-    "sigle": {"sigle": "ZZNOMSIGLE"},
-    "denominationUsuelle1": {"denominationUsuelle1": "ZZUSUEL"},
-    "denominationUsuelle3": {"denominationUsuelle3": "ZZUSUEL"},
-    "pseudonyme": {"pseudonyme": "ZZPSEUDO"},
-    "nomUsage": {"nomUsage": "ZZUSAGE"},
-    "prenoms": {"prenom1": "ZZUN", "prenom2": "ZZDEUX"},
-    "form of a spreadsheet": {"categorieJuridique": "1000.0", "denomination": "ZZNOM"},
-    "form with spaces": {"categorieJuridique": " 1000", "denomination": "ZZNOM"},
+    "denomination": {"denomination": "ZZQXVJPRENOM ZZQXVJNOM EI"},
+    "sigle": {"sigle": "ZZQXVJNOMSIGLE"},
+    "denominationUsuelle1": {"denominationUsuelle1": "ZZQXVJUSUEL"},
+    "denominationUsuelle3": {"denominationUsuelle3": "ZZQXVJUSUEL"},
+    "pseudonyme": {"pseudonyme": "ZZQXVJPSEUDO"},
+    "nomUsage": {"nomUsage": "ZZQXVJUSAGE"},
+    "prenoms": {"prenom1": "ZZQXVJUN", "prenom2": "ZZQXVJDEUX"},
+    "form of a spreadsheet": {"categorieJuridique": "1000.0", "denomination": "ZZQXVJNOM"},
+    "form with spaces": {"categorieJuridique": " 1000", "denomination": "ZZQXVJNOM"},
 }
 
 
@@ -77,26 +77,26 @@ def test_no_name_of_a_person_is_shown_unasked(sirene, kind, profile):
 @pytest.mark.parametrize(
     ("sign", "shown"),
     [
-        ("CHEZ ZZNOM", None),
-        ("zznom & fils", None),
-        ("ZZPSEUDO", None),
+        ("CHEZ ZZQXVJNOM", None),
+        ("zzqxvjnom & fils", None),
+        ("ZZQXVJPSEUDO", None),
         ("BAR DES SPORTS", "BAR DES SPORTS"),
         ("LI", "LI"),
     ],
 )
 @pytest.mark.parametrize("column", ["enseigne1", "denominationUsuelle"])
 def test_a_sign_that_holds_the_name_of_its_person_is_that_name(sirene, column, sign, shown):
-    units = [person(1, pseudonyme="ZZPSEUDO", nomUsage="LI"), unit(2, denomination="ZZNOM SARL")]
-    stock = [row(1, **{column: sign}), row(2, **{column: "ZZNOM"})]
+    units = [person(1, pseudonyme="ZZQXVJPSEUDO", nomUsage="LI"), unit(2, denomination="ZZQXVJNOM SARL")]
+    stock = [row(1, **{column: sign}), row(2, **{column: "ZZQXVJNOM"})]
     _, _, rows = batch(sirene, units, stock=stock)
-    assert rows["enseigne"].to_list() == [shown, "ZZNOM"]
-    assert rows["raison_sociale"].to_list() == [None, "ZZNOM SARL"]
+    assert rows["enseigne"].to_list() == [shown, "ZZQXVJNOM"]
+    assert rows["raison_sociale"].to_list() == [None, "ZZQXVJNOM SARL"]
 
 
 def test_a_job_that_asks_for_names_gets_them(sirene):
-    units = [person(1, sigle="ZZSIGLE"), unit(2, categorieJuridique="2210", denomination="ZZUN ET ZZDEUX")]
+    units = [person(1, sigle="ZZQXVJSIGLE"), unit(2, categorieJuridique="2210", denomination="ZZQXVJUN ET ZZQXVJDEUX")]
     _, manifest, rows = batch(sirene, units, template="}\nprivacy: {person_names: true}")
-    assert rows["raison_sociale"].to_list() == ["ZZPRENOM ZZNOM", "ZZUN ET ZZDEUX"]
+    assert rows["raison_sociale"].to_list() == ["ZZQXVJPRENOM ZZQXVJNOM", "ZZQXVJUN ET ZZQXVJDEUX"]
     assert manifest["rights"]["names_of_natural_persons"] is True
 
 

@@ -12,7 +12,7 @@ from joblot_sirene.errors import SireneError
 from joblot_sirene.stock.source import open_source, probe
 from sirene.files import row, text
 
-STOCK = text([row(1, enseigne1="ZZENSEIGNE"), row(2)])
+STOCK = text([row(1, enseigne1="ZZQXVJENSEIGNE"), row(2)])
 PUBLISHED = "give the stock file as INSEE publishes it: zipped CSV or Parquet"
 SHEET = "save the sheet as CSV in UTF-8, or give the file as INSEE publishes it: zipped CSV or Parquet"
 JSON = "JSON, such as the replies of the register's API"
@@ -23,10 +23,10 @@ FORMS = {
     "zstandard": (b"\x28\xb5\x2f\xfd" + bytes(range(256)), "packed with zstandard", "unpack it first"),
     "7z": (b"7z\xbc\xaf\x27\x1c" + bytes(range(256)), "a 7z archive", "unpack it first"),
     "old workbook": (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(1000), "a workbook (xls)", SHEET),
-    "reply": (json.dumps({"header": {"statut": 200}, "etablissements": [row(1, enseigne1="ZZ")]}).encode(), JSON, PUBLISHED),
-    "list of objects": (json.dumps([row(1, enseigne1="ZZ")], indent=2).encode(), JSON, PUBLISHED),
+    "reply": (json.dumps({"header": {"statut": 200}, "etablissements": [row(1, enseigne1="ZZQXVJ")]}).encode(), JSON, PUBLISHED),
+    "list of objects": (json.dumps([row(1, enseigne1="ZZQXVJ")], indent=2).encode(), JSON, PUBLISHED),
     "JSON after a mark and spaces": (b"\xef\xbb\xbf \n" + json.dumps(row(1)).encode(), JSON, PUBLISHED),
-    "web page": (b"<!doctype html><title>ZZ</title>", "XML or a web page", PUBLISHED),
+    "web page": (b"<!doctype html><title>ZZQXVJ</title>", "XML or a web page", PUBLISHED),
     "UTF-16": (STOCK.encode("utf-16"), "text in UTF-16", "save the file as UTF-8"),
     "UTF-16, the other way round": (b"\xfe\xff" + STOCK.encode("utf-16-be"), "text in UTF-16", "save the file as UTF-8"),
     "PDF": (b"%PDF-1.7\n", "a PDF", PUBLISHED),
@@ -40,7 +40,7 @@ def refused(path):
             read(path, expected="establishment")
         found.append((error.value.message, error.value.hint))
     assert found[0] == found[1]
-    assert "ZZ" not in str(found)
+    assert "ZZQXVJ" not in str(found)
     assert found[0][0].isprintable()
     return found[0]
 
@@ -85,9 +85,9 @@ EXPECTED = "expected columns such as `siret`, `etatAdministratifEtablissement`, 
     ("first", "message", "hint"),
     [
         (STOCK.split("\n")[1], "the first line holds values, not names of columns", f"give the file with its header; {EXPECTED}"),
-        ("1234,ZZDUPONT,rue", "the first line holds values, not names of columns", f"give the file with its header; {EXPECTED}"),
+        ("1234,ZZQXVJDUPONT,rue", "the first line holds values, not names of columns", f"give the file with its header; {EXPECTED}"),
         (
-            "a,\x1b[31mZZ,\x07,b c",
+            "a,\x1b[31mZZQXVJ,\x07,b c",
             "the columns are not those of a stock file of the register: `a`, `b c`",
             EXPECTED,
         ),

@@ -13,7 +13,7 @@ from joblot_sirene.stock.source import open_source
 from sirene.files import MASK, change, hidden, person, row, siret, unit, write
 
 OLD, NEW = {"dateDernierTraitement": "2026-09-20T00:00:00"}, {"dateDernierTraitement": "2026-10-26T00:00:00"}
-OPEN = row(1, enseigne1="ZZENSEIGNE", libelleVoie="ZZSECRETE", complementAdresse="ZZBATIMENT", **OLD)
+OPEN = row(1, enseigne1="ZZQXVJENSEIGNE", libelleVoie="ZZQXVJSECRETE", complementAdresse="ZZQXVJBATIMENT", **OLD)
 CLOSED_NOW = hidden(OPEN, **NEW)
 
 
@@ -29,7 +29,7 @@ def batch(sirene, rows, *words, name="stock.csv", units=None, code="6201Z", temp
         words = (*words, "--template", "template.yaml")
     done = sirene("batch", "--naf", code, "--input", name, "--output-dir", out, *words)
     assert done.code == 0, done.err
-    assert "ZZ" not in done.out + done.err
+    assert "ZZQXVJ" not in done.out + done.err
     return sirene.folder / out / f"naf_{code}"
 
 
@@ -37,7 +37,7 @@ def rows_of(folder):
     return pl.read_parquet(folder / "dataset.parquet")
 
 
-def holding(folder, word="ZZ"):
+def holding(folder, word="ZZQXVJ"):
     """The files below a folder that hold a word."""
     found = []
     for place, _, names in os.walk(folder):
@@ -77,7 +77,7 @@ def test_whoever_is_hidden_in_one_row_is_hidden(sirene, kind, name):
     assert rows_of(folder)["siret"].to_list() == [siret(2)]
     assert holding(sirene.folder / "out") == holding(sirene.folder / ".joblot") == []
     for copy in sirene.folder.glob("*.by-code.parquet"):
-        assert "ZZ" not in str(pl.read_parquet(copy).to_dicts())
+        assert "ZZQXVJ" not in str(pl.read_parquet(copy).to_dicts())
 
 
 @pytest.mark.parametrize("kind", ["newer", "first", "older", "no status"])
@@ -99,7 +99,7 @@ def test_a_unit_that_is_hidden_in_one_row_hides_its_establishments(sirene, order
         units = [units[1], units[0], units[2]]
     elif order == "hidden older":
         units = [change(units[0], **NEW), change(units[1], **OLD), units[2]]
-    folder = batch(sirene, [row(1, enseigne1="ZZENSEIGNE"), row(2)], "--profile", profile, units=units)
+    folder = batch(sirene, [row(1, enseigne1="ZZQXVJENSEIGNE"), row(2)], "--profile", profile, units=units)
     assert rows_of(folder)["siret"].to_list() == [siret(2)]
     assert holding(sirene.folder / "out") == []
 
@@ -112,11 +112,11 @@ def test_in_a_file_with_both_kinds_of_columns_a_unit_hides_all_its_establishment
     def joined(one, status):
         return one | {
             "statutDiffusionUniteLegale": status,
-            "nomUniteLegale": "ZZNOM",
+            "nomUniteLegale": "ZZQXVJNOM",
             "categorieJuridiqueUniteLegale": "1000",
         }
 
-    rows = [joined(row(1, enseigne1="ZZENSEIGNE"), "O"), joined(row(2), "O")]
+    rows = [joined(row(1, enseigne1="ZZQXVJENSEIGNE"), "O"), joined(row(2), "O")]
     rows += [joined(row(1, 2, activitePrincipale="43.29A", enseigne1="[ND]"), "O" if with_units else "P")]
     units = [person(1, statutDiffusion="P")] if with_units else None
     folder = batch(sirene, rows, name=name, units=units)
@@ -236,7 +236,7 @@ def test_what_does_not_fit_into_memory_is_looked_for_in_several_readings(tmp_pat
 class TestEarlier:
     """Those who are gone since an earlier dataset are named only when they are public, or not in the files any more."""
 
-    old = tuple(row(n, enseigne1="ZZ") for n in range(20, 28))
+    old = tuple(row(n, enseigne1="ZZQXVJ") for n in range(20, 28))
 
     def compared(self, sirene, now, units=None, template=None):
         write(self.old, sirene.folder / "september.csv")

@@ -299,11 +299,11 @@ def test_only_the_datasets_whose_rows_have_them_are_warned(sirene):
 def test_nothing_of_a_row_that_may_not_be_shown_is_an_example(build):
     hidden = {
         "statutDiffusion": "P",
-        "dateCreation": "ZZSECRET",
-        "trancheEffectifs": "ZZSECRET",
-        "etatAdministratif": "ZZSECRET",
+        "dateCreation": "ZZQXVJSECRET",
+        "trancheEffectifs": "ZZQXVJSECRET",
+        "etatAdministratif": "ZZQXVJSECRET",
     }
-    rows = [place(1), place(2, **hidden), place(3, statutDiffusion="ZZSECRET"), place(4, dateCreation="x")]
+    rows = [place(1), place(2, **hidden), place(3, statutDiffusion="ZZQXVJSECRET"), place(4, dateCreation="x")]
     _, _, told = build(rows)
     assert told == [
         "1 value of `etatAdministratifEtablissement` is not understood",

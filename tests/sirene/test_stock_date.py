@@ -148,10 +148,10 @@ def test_the_sorted_copy_of_text_knows_the_date_and_the_rows(build, sirene):
 
 @pytest.mark.parametrize("file", ["stock.csv", "stock.parquet", "stock.zip"])
 def test_the_manifest_names_the_file_without_its_folder_and_how_many_rows_it_has(sirene, file):
-    folder = sirene.folder / "ZZUSER" / "stock"
+    folder = sirene.folder / "ZZQXVJUSER" / "stock"
     folder.mkdir(parents=True)
     write_places(folder / file, [place(1), place(2, activitePrincipale="56.10A"), place(3, etatAdministratif="F")])
-    for input_path in (folder / file, f"ZZUSER/stock/{file}")[: 2 if file == "stock.csv" else 1]:
+    for input_path in (folder / file, f"ZZQXVJUSER/stock/{file}")[: 2 if file == "stock.csv" else 1]:
         words = ("--naf", "6201Z", "--profile", "deep", "--output-dir", "out", "--rebuild")
         done = sirene("batch", *words, "--input", input_path)
         assert done.code == 0, done.err
@@ -161,7 +161,7 @@ def test_the_manifest_names_the_file_without_its_folder_and_how_many_rows_it_has
         for path in written.rglob("*"):
             if path.is_file():
                 content = path.read_bytes()
-                assert b"ZZUSER" not in content
+                assert b"ZZQXVJUSER" not in content
                 assert str(sirene.folder).encode() not in content
 
 
