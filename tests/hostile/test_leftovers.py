@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
 import pytest
+
+from hostile.conftest import Hostile
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 CHANGES = {
     "a new variable": ("os.environ.update(LEAKED='yes')", "os.environ.get('LEAKED')", None),
@@ -101,26 +107,61 @@ priority = os.getpriority(os.PRIO_PROCESS, 0)
 """
 
 
-@pytest.mark.parametrize(("change", "look", "found"), [pytest.param(*item, id=name) for name, item in CHANGES.items()])
-def test_the_next_job_finds_its_worker_as_it_was(hostile: Any, change: str, look: str, found: object) -> None:
+LATER = {"a signal's handler", "Ctrl-C", "the locale", "filters of warnings"}
+"""What `inline` puts back after attempts of a millisecond, or at the end."""
+SEEN_INLINE = {case: change for case, change in CHANGES.items() if case not in LATER}
+KINDS = {
+    ("usual", "local"): (CHANGES, 0.0),
+    ("usual", "inline"): (SEEN_INLINE, 0.0),
+    ("settings", "local"): (SETTINGS, 0.005),
+    ("settings", "inline"): (SETTINGS, 0.005),
+    ("slow", "local"): (SLOW_CHANGES, 0.005),
+}
+"""The cases of a program, and how long its attempts take at least."""
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, str], dict[str, object]]:
+    """What the job behind each change of a kind has seen, in one chain of jobs; run once."""
+
+    @cache
+    def seen(kind: str, on: str) -> dict[str, object]:
+        cases, pause_s = KINDS[kind, on]
+        text = HEAD + f"options['on'] = {on!r}\n"
+        needs = ""
+        for number, (change, look, _) in enumerate(cases.values()):
+            slowly = on == "inline" and kind == "usual" and ("log" in change or "decimal" in change)
+            change = f"(time.sleep({max(pause_s, 0.005 * slowly)}), {change})" if pause_s or slowly else change
+            text += f"batch.add('a{number}', lambda: {change} and None{needs})\n"
+            text += f"batch.add('b{number}', lambda: {look}, needs=['a{number}'])\n"
+            needs = f", needs=['b{number}']"
+        hostile = Hostile(tmp_path_factory.mktemp("leftovers"))
+        try:
+            jobs = hostile.batch(text, limit=60.0)["jobs"]
+        finally:
+            hostile.sweep()
+        return {case: jobs[f"b{number}"]["result"] for number, case in enumerate(cases)}
+
+    return seen
+
+
+@pytest.mark.parametrize("case", CHANGES)
+def test_the_next_job_finds_its_worker_as_it_was(results: Any, case: str) -> None:
     """P4: whether two jobs share a worker must not be seen in what they do."""
-    assert looked(hostile, f"lambda: {change} and None", look) == found
+    assert results("usual", "local")[case] == CHANGES[case][2]
 
 
 @pytest.mark.parametrize("case", SLOW_CHANGES)
-def test_what_is_dear_to_look_at_is_put_back_after_all_but_tiny_attempts(hostile: Any, case: str) -> None:
+def test_what_is_dear_to_look_at_is_put_back_after_all_but_tiny_attempts(results: Any, case: str) -> None:
     """P4: or the worker goes, when it cannot be put back."""
-    change, look, found = SLOW_CHANGES[case]
-    assert looked(hostile, f"lambda: (time.sleep(0.005), {change}) and None", look) == found
+    assert results("slow", "local")[case] == SLOW_CHANGES[case][2]
 
 
 @pytest.mark.parametrize("on", ["local", "inline"])
 @pytest.mark.parametrize("case", SETTINGS)
-def test_settings_of_the_interpreter_are_an_attempt_s_own(hostile: Any, case: str, on: str) -> None:
+def test_settings_of_the_interpreter_are_an_attempt_s_own(results: Any, case: str, on: str) -> None:
     """Another job would run slower, fail, or be watched, for it ran behind this one."""
-    change, look, found = SETTINGS[case]
-    report = ended(hostile, f"lambda: (time.sleep(0.005), {change}) and None", look, on=on)
-    assert report["jobs"]["b"]["result"] == found, report["jobs"]["b"]
+    assert results("settings", on)[case] == SETTINGS[case][2]
 
 
 def test_how_the_output_is_encoded_is_an_attempt_s_own(hostile: Any) -> None:
@@ -195,16 +236,10 @@ def ended(hostile: Any, change: str, look: str, **options: object) -> Any:
     return hostile.batch(HEAD + given + f'batch.add("a", {change})\nbatch.add("b", lambda: {look}, needs=["a"])\n')
 
 
-@pytest.mark.parametrize(
-    "case", sorted({*CHANGES} - {"a signal's handler", "Ctrl-C", "the locale", "filters of warnings"} - {*SLOW_CHANGES})
-)
-def test_inline_puts_back_what_is_changed_most_however_short_the_attempt(hostile: Any, case: str) -> None:
+@pytest.mark.parametrize("case", SEEN_INLINE)
+def test_inline_puts_back_what_is_changed_most_however_short_the_attempt(results: Any, case: str) -> None:
     """And the rest after attempts of a millisecond, and for the program after the run."""
-    change, look, found = CHANGES[case]
-    if "log" in case or case == "decimals":
-        change = f"(time.sleep(0.002), {change})"
-    report = ended(hostile, f"lambda: {change} and None", look, on="inline")
-    assert report["jobs"]["b"]["result"] == found, report["jobs"]["b"]
+    assert results("usual", "inline")[case] == CHANGES[case][2]
 
 
 TOKYO = "time.strftime('%H', time.localtime(0))"
