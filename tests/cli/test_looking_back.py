@@ -303,3 +303,17 @@ def test_a_run_that_was_resumed_took_the_time_between_and_what_was_measured():
         event for event in state.attempts_ended([Outcome(0, 2, "ok")], 1003.0, 1).events if isinstance(event, RunEnded)
     ]
     assert ended.wall_s == 53.0
+
+
+@pytest.mark.parametrize("name", ["a\nb", "a\tb", "x" * 100_000, "a\n\nRun r2 of b"])
+def test_the_name_of_a_batch_takes_one_line(joblot, name):
+    """A line end in it made two rows of one run, and a long one a table that no screen shows."""
+
+    def lines(called, state):
+        joblot.write("batch.json", json.dumps({"name": called, "jobs": [{"name": "a", "run": "true"}]}))
+        printed = [joblot("run", "batch.json", "--state", state).out, joblot("plan", "batch.json").out]
+        printed += [joblot("ls", "--state", state).out, joblot("show", "last", "--state", state).out]
+        assert max(map(len, printed[2].splitlines())) < 160
+        return [len(text.splitlines()) for text in printed]
+
+    assert lines(name, "one") == lines("plain", "two")

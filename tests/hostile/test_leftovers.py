@@ -213,6 +213,18 @@ def test_streams_are_there_for_the_next_job(hostile: Any, case: str) -> None:
         assert report["jobs"]["b"]["log"] == "seen\n"
 
 
+@pytest.mark.parametrize("change", ["os.closerange(3, 256)", "os.closerange(0, 256)"])
+def test_an_attempt_that_closes_what_its_worker_needs_is_told_so(hostile: Any, change: str) -> None:
+    """It was called a bug of joblot; the next job has another worker."""
+    report = ended(hostile, f"lambda: {change}", "7")
+    assert (report["jobs"]["a"]["state"], report["jobs"]["a"]["message"]) == ("failed", "exit status 1")
+    assert report["jobs"]["b"]["state"] == "skipped"
+    assert report["jobs"]["a"]["log"] in (
+        "the attempt has closed descriptors that it had not opened, and its process cannot go on without them\n",
+        "",  # those of the log were among them
+    )
+
+
 @pytest.mark.parametrize("on", ["local", "inline"])
 def test_what_was_printed_before_the_output_was_replaced_is_in_the_job_s_own_log(hostile: Any, on: str) -> None:
     """It waits in the buffer of the stream that was there."""

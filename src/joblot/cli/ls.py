@@ -82,6 +82,7 @@ def _as_data(info: RunInfo, status: str, took: float | None) -> dict[str, Any]:
 
 def _table(runs: list[tuple[RunInfo, str, float | None]]) -> list[str]:
     from joblot.cli.runs import columns, local_time
+    from joblot.core.written import shorten
     from joblot.units import format_duration
 
     rows = [["RUN", "BATCH", "STATUS", "STARTED", "TOOK", "JOBS"]]
@@ -89,5 +90,5 @@ def _table(runs: list[tuple[RunInfo, str, float | None]]) -> list[str]:
         duration = "-" if took is None or status == "interrupted" else format_duration(took)
         counts = ", ".join(f"{count} {state}" for state, count in info.counts.items() if count)
         jobs = f"{_jobs(info)}: {counts}" if counts else str(info.jobs)
-        rows.append([info.run_id, info.batch, status, local_time(info.started_at), duration, jobs])
+        rows.append([info.run_id, shorten(info.batch), status, local_time(info.started_at), duration, jobs])
     return columns(rows)

@@ -237,12 +237,14 @@ def _job_as_data(plan: Plan, job: int, unknown: set[str], verdict: Verdict) -> d
 
 
 def _lines(part: _Part, unknown: set[str], verdicts: list[Verdict], expected: Forecast | None) -> Iterator[str]:
+    from joblot.reports.text import one_line
+
     plan = part.plan
     jobs, tiers = taking_part(len(part.jobs), len(plan)), _number(len(part.tiers), "tier")
     yield (
-        f"Batch {plan.config.name}: {jobs} in {tiers}"
+        f"Batch {one_line(plan.config.name)}: {jobs} in {tiers}"
         if len(plan)
-        else f"Batch {plan.config.name}: no jobs: nothing to do"
+        else f"Batch {one_line(plan.config.name)}: no jobs: nothing to do"
     )
     yield from _every_job(part, verdicts) if len(part.jobs) <= LISTED else _every_tier(part, unknown, verdicts)
     yield from (bundles.line() for bundles in part.bundles[:_TIERS])

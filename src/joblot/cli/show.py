@@ -54,7 +54,7 @@ def _text(run: Run) -> list[str]:
     from joblot.reports.text import closing, one_line
 
     report = run.report()
-    lines = [f"Run {run.id} of {report.batch}"]
+    lines = [f"Run {run.id} of {one_line(report.batch)}"]
     if report.source:
         lines.append(f"  batch file: {report.source}")
     lines.append(f"  started: {local_time(report.view.started_at)}, ended: {local_time(report.view.ended_at)}")

@@ -434,7 +434,10 @@ class Warden:
             os.kill(os.getpid(), signal.SIGINT)
         except BaseException as error:  # noqa: BLE001 - nothing may get out of a forked process
             status = status_of_failure(error) or status
-            if status == 1:
+            if status == 1 and isinstance(error, OSError) and error.errno == errno.EBADF:
+                text = "the attempt has closed descriptors that it had not opened, and its process cannot go on without them\n"
+                os.write(2, text.encode())
+            elif status == 1:
                 os.write(2, f"BUG: worker {ident} failed: {error!r}\n".encode("utf-8", "replace"))
         finally:
             os._exit(status)

@@ -65,7 +65,7 @@ def closing(report: Report, *, paint: Callable[[str, str], str] = _unpainted) ->
 
     `paint(state, text)` may colour the text of a job, or of the run, in that state.
     """
-    lines = [f"Batch {plain(report.batch)}: {paint(report.status, report.status)}"]
+    lines = [f"Batch {one_line(report.batch)}: {paint(report.status, report.status)}"]
     small = report.total_jobs <= SMALL
     lines += _every_job(report, paint) if small else [*_bad_jobs(report, paint), *_fan_outs(report, paint)]
     causes = [cause for cause in digest(report.failures()) if cause.failures > 1][:SMALL]
