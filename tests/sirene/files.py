@@ -2,6 +2,7 @@
 
 import csv
 import io
+import os
 import zipfile
 
 import polars as pl
@@ -107,3 +108,16 @@ def write(rows, path, **dialect):
     else:
         path.write_text(text(rows, **dialect), newline="")
     return path
+
+
+def holding(folder, word="ZZQXVJ"):
+    """The files below a folder that hold a word."""
+    found = []
+    for place, _, names in os.walk(folder):
+        for name in names:
+            with open(os.path.join(place, name), "rb") as file:
+                if word.encode() in file.read():
+                    found.append(name)
+            if name.endswith(".parquet") and word in str(pl.read_parquet(os.path.join(place, name)).to_dicts()):
+                found.append(name)
+    return found

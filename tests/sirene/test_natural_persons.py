@@ -1,12 +1,11 @@
 """Names of natural persons are in no output unless a job asks for them, and it is said truly how many rows are theirs."""
 
 import json
-import os
 
 import polars as pl
 import pytest
 
-from sirene.files import person, row, siret, unit, write
+from sirene.files import holding, person, row, siret, unit, write
 
 FORMS = ["1000", "1100", "1900", "2110", "2120", "2210", "2220", "2310", "2320", "2385"]
 COMPANIES = ["2400", "2900", "3110", "5202", "5499", "5710", "7210", "9220"]
@@ -27,16 +26,6 @@ def batch(sirene, units, *words, stock=None, template=None):
     assert done.code == 0, done.err
     folder = sirene.folder / "out" / "naf_6201Z"
     return folder, json.loads((folder / "manifest.json").read_text()), pl.read_parquet(folder / "dataset.parquet")
-
-
-def holding(folder, word="ZZQXVJ"):
-    found = []
-    for place, _, names in os.walk(folder):
-        for name in names:
-            with open(os.path.join(place, name), "rb") as file:
-                if word.encode() in file.read():
-                    found.append(name)
-    return found
 
 
 def test_every_form_of_natural_persons_is_counted_and_their_names_left_out(sirene):

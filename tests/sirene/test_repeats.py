@@ -1,7 +1,6 @@
 """Rows that repeat a number: the newest one counts, and whoever one of them hides is hidden everywhere."""
 
 import json
-import os
 
 import polars as pl
 import pytest
@@ -10,7 +9,7 @@ from joblot_sirene.register.repeats import Numbers, newest
 from joblot_sirene.stock.memory import Budget
 from joblot_sirene.stock.repeated import find_repeats
 from joblot_sirene.stock.source import open_source
-from sirene.files import MASK, change, hidden, person, row, siret, unit, write
+from sirene.files import MASK, change, hidden, holding, person, row, siret, unit, write
 
 OLD, NEW = {"dateDernierTraitement": "2026-09-20T00:00:00"}, {"dateDernierTraitement": "2026-10-26T00:00:00"}
 OPEN = row(1, enseigne1="ZZQXVJENSEIGNE", libelleVoie="ZZQXVJSECRETE", complementAdresse="ZZQXVJBATIMENT", **OLD)
@@ -35,19 +34,6 @@ def batch(sirene, rows, *words, name="stock.csv", units=None, code="6201Z", temp
 
 def rows_of(folder):
     return pl.read_parquet(folder / "dataset.parquet")
-
-
-def holding(folder, word="ZZQXVJ"):
-    """The files below a folder that hold a word."""
-    found = []
-    for place, _, names in os.walk(folder):
-        for name in names:
-            with open(os.path.join(place, name), "rb") as file:
-                if word.encode() in file.read():
-                    found.append(name)
-            if name.endswith(".parquet") and word in str(pl.read_parquet(os.path.join(place, name)).to_dicts()):
-                found.append(name)
-    return found
 
 
 # the same person, open in one row and hidden in another: how the two rows may differ
