@@ -147,12 +147,28 @@ def test_a_copy_holds_what_any_dataset_and_any_filter_looks_at():
     assert needed - set(USUAL) == set()
 
 
-@pytest.mark.parametrize(("loaded", "kept"), [("", True), ("import polars", False)])
-def test_the_engine_keeps_what_it_freed_only_where_it_is_not_yet_loaded(loaded, kept):
-    program = f"{loaded}\nimport os\nfrom joblot_sirene.stock.memory import keep_freed_memory\nkeep_freed_memory()\n"
-    words = [sys.executable, "-c", program + "print(os.environ.get('_RJEM_MALLOC_CONF', ''))"]
+@pytest.mark.parametrize(
+    ("loaded", "given", "kept"),
+    [
+        ("", None, True),
+        ("import polars", None, False),
+        ("", "polars's own", True),  # handed on by a program that has loaded it
+        ("", "dirty_decay_ms:1", False),  # somebody has chosen
+    ],
+)
+def test_the_engine_keeps_what_it_freed_only_where_it_is_not_yet_loaded(loaded, given, kept):
+    shown = "import os; print(os.environ.get('_RJEM_MALLOC_CONF', ''))"
     env = {name: value for name, value in os.environ.items() if name != "_RJEM_MALLOC_CONF"}
-    found = subprocess.run(words, env=env, check=True, capture_output=True, text=True).stdout
+
+    def printed(program, more):
+        words = [sys.executable, "-c", program]
+        return subprocess.run(words, env={**env, **more}, check=True, capture_output=True, text=True).stdout.strip()
+
+    if given == "polars's own":
+        given = printed(f"import polars; {shown}", {})
+        assert given
+    program = f"{loaded}\nfrom joblot_sirene.stock.memory import keep_freed_memory\nkeep_freed_memory()\n{shown}"
+    found = printed(program, {} if given is None else {"_RJEM_MALLOC_CONF": given})
     assert ("dirty_decay_ms:10000" in found) is kept
 
 
