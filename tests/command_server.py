@@ -16,7 +16,6 @@ import functools
 import gc
 import importlib
 import os
-import pkgutil
 import runpy
 import selectors
 import signal
@@ -37,16 +36,19 @@ _LENGTH = struct.Struct("<I")
 _NUMBER = struct.Struct("<i")
 
 JOBLOT = (
-    *("click", "msgspec", "yaml", "re2", "sqlite3", "logging", "decimal", "tomllib", "json", "encodings.utf_8_sig"),
-    *("joblot.api", "joblot.actions.*", "joblot.cli.*", "joblot.config.*", "joblot.core.*", "joblot.executors.*"),
-    *("joblot.generate.*", "joblot.journal.*", "joblot.reports.*", "joblot.runner.*"),
+    *("click", "msgspec", "yaml", "re2", "sqlite3", "logging", "decimal", "tomllib"),
+    *(
+        "joblot.api",
+        "joblot.cli.run",
+        "joblot.cli.drive",
+        "joblot.cli.resume",
+        "joblot.cli.show",
+        "joblot.runner.launch",
+    ),
+    *("joblot.executors.local", "joblot.config.load", "joblot.reports.report"),
 )
-"""What commands of joblot import sooner or later; `.*` is all that is below."""
-SIRENE = (
-    *(*JOBLOT, "polars", "rapidfuzz", "encodings.ascii", "importlib.readers"),
-    *(f"joblot_sirene.{room}.*" for room in ("cli", "jobs", "package", "register", "steps", "stock")),
-    *("joblot_sirene.batch", "joblot_sirene.bundle", "joblot_sirene.dataset"),
-)
+"""What commands of joblot import sooner or later. The other modules are small."""
+SIRENE = (*JOBLOT, "polars", "rapidfuzz", "joblot_sirene.bundle", "joblot_sirene.dataset", "joblot_sirene.cli.batch")
 """The same for `joblot sirene`. Importing polars begins no thread that a forked process needs; using it does."""
 
 DASK = (*JOBLOT, "distributed", "joblot.cluster.dask")
@@ -204,15 +206,7 @@ def _become(lines: list[str], fds: list[int]) -> None:
         runpy.run_path(words[0], run_name="__main__")
 
 
-def _load(name: str) -> None:
-    """Import a module, or with `.*` at its end a package and all that is below it."""
-    package = importlib.import_module(name.removesuffix(".*"))
-    if name.endswith(".*"):
-        for _, below, _ in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
-            importlib.import_module(below)
-
-
 if __name__ == "__main__":
     for module in sys.argv[2:]:
-        _load(module)
+        importlib.import_module(module)
     _serve(socket.socket(fileno=int(sys.argv[1])))
