@@ -54,7 +54,6 @@ class Numbers:
 
     def __init__(self, most_bytes: int) -> None:
         self.count = 0
-        self.count = 0
         self._most_bytes = most_bytes
         self._ascend = True
         self._last = -1
@@ -65,7 +64,6 @@ class Numbers:
         known = numbers.drop_nulls() if numbers.null_count() else numbers
         if not len(known):
             return
-        self.count += len(known)
         self.count += len(known)
         if self._ascend:
             first, last = known[0], known[-1]

@@ -29,7 +29,7 @@ HIDDEN: Final = "[ND]"
 NOMENCLATURES: Final = (REV2, NAF25, "NAFRev1", "NAF1993", "NAP")
 """The lists of activities that a row can be of."""
 
-_TIDY: Final = re.compile(r"[0-9]{2}\.[0-9]{2}[A-Z]")
+_TIDY: Final = re.compile(r"[0-9]{2}\.[0-9]{1,2}[A-Z]?").fullmatch
 _NOMENCLATURES: Final = (
     (r"naf(rev(ision)?2|2008)", REV2),
     (r"naf(20)?25", NAF25),
@@ -48,7 +48,7 @@ TRUTH: Final[Mapping[str, bool]] = MappingProxyType(
 
 def activity(text: str) -> str | None:
     """An activity code as the register writes it: five signs have a dot (`62.01Z`); codes of older lists stay as they are."""
-    if _TIDY.fullmatch(text):
+    if _TIDY(text):
         return text
     code = re.sub(r"[\W_]", "", text)
     if re.fullmatch(r"[0-9]{4}[A-Za-z]", code):
