@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Final
 
@@ -286,8 +287,9 @@ class Bundle:
                 if column in unread:
                     raise _refused(column, unread[column])
 
-    @property
+    @cached_property
     def _stock_date(self) -> StockDate:
+        """The same for all datasets: they are built when the whole file has been read."""
         newest = self._source.newest
         return stock_date(
             None if newest is None else day_of(newest), given=self._given_date, file_name=self._source.path.name

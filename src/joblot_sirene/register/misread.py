@@ -46,12 +46,15 @@ def find(counts: pl.DataFrame | None, unknown_lists: pl.DataFrame | None, unread
 
     found: dict[str, Misread] = {}
     if counts is not None and counts.height:
-        public = pl.col(STATUS) == "O"
-        for name in (*CODED, *(f"{unread}{column}" for column in CONVERTED)):
-            by_value = counts.drop_nulls(name).group_by(name).agg(pl.col("rows").sum(), shown=public.any())
+        names = [*CODED, *(f"{unread}{column}" for column in CONVERTED)]
+        for name, values in counts.select(names).to_dict(as_series=False).items():
             column = name.removeprefix(unread)
-            is_wrong = [name != column or not spellings.is_understood(column, value) for value in by_value[name]]
-            _add(found, column, by_value.filter(pl.Series(is_wrong, dtype=pl.Boolean)))
+            wrong = [
+                value for value in {*values} - {None} if name != column or not spellings.is_understood(column, value)
+            ]
+            if wrong:  # in most files nothing is
+                rows = counts.filter(pl.col(name).is_in(wrong)).group_by(name)
+                _add(found, column, rows.agg(pl.col("rows").sum(), shown=(pl.col(STATUS) == "O").any()))
     if unknown_lists is not None and unknown_lists.height:
         _add(found, NOMENCLATURE_COLUMN, unknown_lists.select(NOMENCLATURE_COLUMN, "rows", shown=True))
     return found

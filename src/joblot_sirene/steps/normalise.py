@@ -56,10 +56,18 @@ def run(frame: pl.DataFrame, parameters: Normalise, inputs: Inputs) -> Outcome:
     """The dataset of rows with canonical columns (those that a file lacks are null)."""
     frame = _complete(_tidy(frame))
     values = _Values(frame)
+    frame = _with_lines(frame, values)
     unknown = pl.col("dateCreationEtablissement") == UNKNOWN_CREATION
     dataset = frame.select(
         **_names(with_persons=inputs.policy.person_names),
-        **_address(values),
+        complement_adresse=_masked(pl.col("__complement")),
+        adresse=_masked(pl.col("__address")),
+        code_postal="codePostalEtablissement",
+        commune=pl.coalesce("libelleCommuneEtablissement", "libelleCommuneEtrangerEtablissement"),
+        code_commune="codeCommuneEtablissement",
+        pays="libellePaysEtrangerEtablissement",
+        x="coordonneeLambertAbscisseEtablissement",
+        y="coordonneeLambertOrdonneeEtablissement",
         departement=_department(values),
         siret="siret",
         siren="siren",
@@ -83,10 +91,7 @@ def run(frame: pl.DataFrame, parameters: Normalise, inputs: Inputs) -> Outcome:
         numero_repare=pl.lit(value=False),
         **_places(frame),
     )
-    regions = {department: code_lists.region_of(department) for department in code_lists.DEPARTMENTS}
-    dataset = dataset.with_columns(
-        region=pl.col("departement").replace_strict(regions, default=None, return_dtype=pl.String)
-    )
+    dataset = dataset.with_columns(_region())
     counts = frame.select(unknown=unknown.sum(), malformed=_is_malformed().any()).row(0, named=True)
     repaired = 0
     if parameters.repair:
@@ -194,36 +199,54 @@ def _repetition(text: str) -> str:
     return code_lists.REPETITIONS.get(text.upper(), text.upper())
 
 
-def _address(values: _Values) -> dict[str, pl.Expr]:
-    first, last = (
-        _line([pl.col(number), values.converted(repetition, _repetition)], " ")
-        for number, repetition in (
-            ("numeroVoieEtablissement", "indiceRepetitionEtablissement"),
-            ("dernierNumeroVoieEtablissement", "indiceRepetitionDernierNumeroVoieEtablissement"),
-        )
-    )
-    # the register's own form of a range: 12-14; the last number is the first one where there is no range
-    numbers = _line([first, pl.when(last.ne_missing(first)).then(last)], "-")
+def _with_lines(frame: pl.DataFrame, values: _Values) -> pl.DataFrame:
+    """The rows with the lines of their addresses, `__address` and `__complement`: made step by step, as each is looked at several times."""
+    repetition = values.converted("indiceRepetitionEtablissement", _repetition)
     kind = values.converted(
         "typeVoieEtablissement", lambda text: code_lists.STREET_TYPES.get(text.upper(), text.upper())
     )
-    return {
-        "complement_adresse": _line(
-            [
-                pl.col("complementAdresseEtablissement"),
-                pl.col("distributionSpecialeEtablissement"),
-                _line([pl.col("codeCedexEtablissement"), pl.col("libelleCedexEtablissement")], " "),
-            ],
-            ", ",
-        ),
-        "adresse": _line([numbers, kind, pl.col("libelleVoieEtablissement")], " "),
-        "code_postal": pl.col("codePostalEtablissement"),
-        "commune": pl.coalesce("libelleCommuneEtablissement", "libelleCommuneEtrangerEtablissement"),
-        "code_commune": pl.col("codeCommuneEtablissement"),
-        "pays": pl.col("libellePaysEtrangerEtablissement"),
-        "x": pl.col("coordonneeLambertAbscisseEtablissement"),
-        "y": pl.col("coordonneeLambertOrdonneeEtablissement"),
+    frame = _with_rare_parts(frame, values, repetition)
+    number, of_range = pl.col("numeroVoieEtablissement"), pl.col("__range")
+    numbers = [pl.coalesce(of_range, number), pl.when(of_range.is_null()).then(repetition)]
+    complement = ["complementAdresseEtablissement", "distributionSpecialeEtablissement", "__cedex"]
+    return frame.with_columns(
+        __address=pl.concat_str(*numbers, kind, "libelleVoieEtablissement", separator=" ", ignore_nulls=True),
+        __complement=pl.concat_str(complement, separator=", ", ignore_nulls=True),
+    )
+
+
+_OF_RANGE: Final = ("dernierNumeroVoieEtablissement", "indiceRepetitionDernierNumeroVoieEtablissement")
+_OF_CEDEX: Final = ("codeCedexEtablissement", "libelleCedexEtablissement")
+
+
+def _with_rare_parts(frame: pl.DataFrame, values: _Values, repetition: pl.Expr) -> pl.DataFrame:
+    """The rows with `__range` (the register's own form: `12-14`) and `__cedex`, which few have: they are made for those only."""
+    has_any, place, masks = _rare()
+    rare = frame.filter(has_any)
+    parts = rare.select(
+        first=_line([pl.col("numeroVoieEtablissement"), repetition], " "),
+        last=_line([pl.col(_OF_RANGE[0]), values.converted(_OF_RANGE[1], _repetition)], " "),
+        __cedex=_line([pl.col(name) for name in _OF_CEDEX], " "),
+    )
+    # the last number is the first one where there is no range
+    last = pl.when(pl.col("last").ne_missing(pl.col("first"))).then("last")
+    parts = parts.select("__cedex", __range=_line([pl.col("first"), last], "-"))
+    if not parts.height:
+        return frame.with_columns(**masks)
+    return frame.with_columns(place).with_columns(
+        pl.coalesce(mask, pl.lit(parts[name]).gather("__place")).alias(name) for name, mask in masks.items()
+    )
+
+
+@cache
+def _rare() -> tuple[pl.Expr, pl.Expr, dict[str, pl.Expr]]:
+    """Whether a row has a range or a CEDEX, its place among those that do, and by part whether it is masked."""
+    has_any = pl.any_horizontal(pl.col(name) != MASK for name in (*_OF_RANGE, *_OF_CEDEX)).fill_null(value=False)
+    masks = {
+        part: pl.when(pl.any_horizontal(pl.col(name) == MASK for name in columns)).then(pl.lit(MASK))
+        for part, columns in (("__range", _OF_RANGE), ("__cedex", _OF_CEDEX))
     }
+    return has_any, pl.when(has_any).then(has_any.cum_sum() - 1).alias("__place"), masks
 
 
 def _department(values: _Values) -> pl.Expr:
@@ -235,9 +258,18 @@ def _department(values: _Values) -> pl.Expr:
     return pl.coalesce(by_commune, pl.when(~abroad).then(by_post))
 
 
+@cache
+def _region() -> pl.Expr:
+    regions = {department: code_lists.region_of(department) for department in code_lists.DEPARTMENTS}
+    return pl.col("departement").replace_strict(regions, default=None, return_dtype=pl.String).alias("region")
+
+
 def _line(parts: list[pl.Expr], separator: str) -> pl.Expr:
     """Parts joined by a separator; masked when one of them is, null when there is none."""
-    text = pl.concat_str(parts, separator=separator, ignore_nulls=True)
+    return _masked(pl.concat_str(parts, separator=separator, ignore_nulls=True))
+
+
+def _masked(text: pl.Expr) -> pl.Expr:
     return pl.when(text.str.contains(MASK, literal=True)).then(pl.lit(MASK)).when(text != "").then(text)
 
 

@@ -234,7 +234,9 @@ class Router:
             .agg(pl.col("rows").sum().cast(pl.UInt64))
             .sort(REQUEST, *by)
         )
-        return [shared.filter(pl.col(REQUEST) == number).drop(REQUEST) for number in range(requests)]
+        parts = shared.partition_by(REQUEST, as_dict=True, include_key=False)
+        empty = shared.clear().drop(REQUEST)
+        return [parts.get((number,), empty) for number in range(requests)]
 
     def _pairs(self, rows: pl.DataFrame, family: _Family, condition: pl.Expr | None) -> pl.DataFrame:
         chosen = rows if condition is None else rows.filter(condition)
