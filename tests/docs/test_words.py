@@ -40,7 +40,7 @@ def test_every_code_of_an_error_in_a_batch_file_is_explained():
     }  # defaults of `ConfigError` and `Mismatch`, and one that is chosen beforehand
     for path in [*(ROOT / "src" / "joblot" / "config").glob("*.py"), *(ROOT / "src" / "joblot" / "core").glob("*.py")]:
         for name, call in _calls(path):
-            if name in ("Problem", "Diagnostic", "_problem") or (name == "add" and len(call.args) >= 3):
+            if name in ("Problem", "Diagnostic", "job_problem") or (name == "add" and len(call.args) >= 3):
                 used |= _texts(call.args[0]) if call.args else set()
             for keyword in call.keywords:
                 if keyword.arg == "code":

@@ -49,6 +49,7 @@ def _as_data(run: Run, report: Report, number: int) -> dict[str, Any]:
         "why": _why(run, report, number, job),
         "causes": [cause.name for cause in _causes(report, job)],
         "needs": {need: report.jobs[need].state for need in job.needs},
+        "input_made_by": {run.plan.name(need): path for need, path in run.plan.made_input(number).items()},
         "dependents": [run.plan.name(other) for other in run.plan.dependents[number]],
     }
 
@@ -61,7 +62,10 @@ def _lines(run: Run, report: Report, number: int) -> Iterator[str]:
     yield from _attempts(job)
     if job.needs:
         yield "  needs:"
-        yield from (f"    {need}: {_outcome(report.jobs[need])}" for need in job.needs)
+        files = {run.plan.name(need): path for need, path in run.plan.made_input(number).items()}
+        for need in job.needs:
+            made = f" (makes `{files[need]}`)" if need in files else ""
+            yield f"    {need}{made}: {_outcome(report.jobs[need])}"
     dependents = [run.plan.name(other) for other in run.plan.dependents[number]]
     if dependents:
         yield f"  needed by: {', '.join(dependents[:20])}{f' and {len(dependents) - 20} more' if len(dependents) > 20 else ''}"

@@ -49,7 +49,9 @@ def _mermaid(plan: Plan) -> Iterator[str]:
     nodes, edges = _nodes_and_edges(plan)
     yield "flowchart LR"
     yield from (f'  j{job}["{text}"]' for job, text in nodes)
-    yield from (f"  j{need} --> j{job}" for job, need in edges)
+    yield from (
+        f'  j{need} -->|"{_escaped(path)}"| j{job}' if path else f"  j{need} --> j{job}" for job, need, path in edges
+    )
 
 
 def _dot(plan: Plan) -> Iterator[str]:
@@ -58,15 +60,19 @@ def _dot(plan: Plan) -> Iterator[str]:
     yield f'digraph "{name}" {{'
     yield "  rankdir=LR"
     yield from (f'  j{job} [label="{text}"]' for job, text in nodes)
-    yield from (f"  j{need} -> j{job}" for job, need in edges)
+    for job, need, path in edges:
+        label = path.replace("\\", "\\\\").replace('"', '\\"')
+        yield f'  j{need} -> j{job} [label="{label}"]' if path else f"  j{need} -> j{job}"
     yield "}"
 
 
-def _nodes_and_edges(plan: Plan) -> tuple[Iterable[tuple[int, str]], Iterable[tuple[int, int]]]:
-    """Nodes and edges: of a large plan the jobs of a fan-out are one node, which bears the number of the first."""
-    edges = ((job, need) for job in range(len(plan)) for need in plan.needs[job])
+def _nodes_and_edges(plan: Plan) -> tuple[Iterable[tuple[int, str]], Iterable[tuple[int, int, str]]]:
+    """Nodes, and edges with the file between them: of a large plan the jobs of a fan-out are one node, which bears the number of the first."""
     if len(plan) <= LISTED:
+        files = (plan.made_input(job) for job in range(len(plan)))
+        edges = ((job, need, made.get(need, "")) for job, made in enumerate(files) for need in plan.needs[job])
         return enumerate(map(plan.name, range(len(plan)))), edges
+    pairs = ((job, need) for job in range(len(plan)) for need in plan.needs[job])
     # A plan may have a million jobs, so an array of four bytes a job and no dictionary. The edges between two fan-outs all become the same
     # pair, which is drawn once; those within a fan-out would be loops.
     stands_for = array("i", range(len(plan)))
@@ -75,5 +81,10 @@ def _nodes_and_edges(plan: Plan) -> tuple[Iterable[tuple[int, str]], Iterable[tu
         stands_for[jobs.start : jobs.stop] = array("i", [jobs.start]) * len(jobs)
         texts[jobs.start] = f"{pattern_of(spec.name)} ({len(jobs)})"
     nodes = ((job, texts.get(job) or plan.name(job)) for job in range(len(plan)) if stands_for[job] == job)
-    joined = ((stands_for[job], stands_for[need]) for job, need in edges) if plan.needs.partners else ()
-    return nodes, dict.fromkeys(pair for pair in joined if pair[0] != pair[1])
+    joined = ((stands_for[job], stands_for[need]) for job, need in pairs) if plan.needs.partners else ()
+    return nodes, ((job, need, "") for job, need in dict.fromkeys(pair for pair in joined if pair[0] != pair[1]))
+
+
+def _escaped(text: str) -> str:
+    """A text for a label of mermaid, where a quote and a `#` begin something."""
+    return text.replace("#", "#35;").replace('"', "#quot;")

@@ -215,6 +215,7 @@ def _as_parts(part: _Part, unknown: set[str], verdicts: list[Verdict], expected:
 
 def _job_as_data(plan: Plan, job: int, unknown: set[str], verdict: Verdict) -> dict[str, Any]:
     spec = plan.spec(job)
+    made = plan.made_input(job)
     what = {"action": spec.action} if spec.run is None else {"run": shown_command(spec)}
     return {
         "job": spec.name,
@@ -222,6 +223,7 @@ def _job_as_data(plan: Plan, job: int, unknown: set[str], verdict: Verdict) -> d
         "input": spec.input,
         "params": spec.params,
         "needs": [plan.name(need) for need in plan.needs[job]],
+        **({"input_made_by": {plan.name(need): path for need, path in made.items()}} if made else {}),
         "when": spec.when,
         "max_attempts": spec.retry.max_attempts,
         "timeout_s": spec.timeout_s,
@@ -317,7 +319,8 @@ def _remarks(plan: Plan, job: int, verdict: Verdict) -> str:
 
     spec = plan.spec(job)
     parts = [verdict.why]
-    needs = [plan.name(need) for need in plan.needs[job]]
+    made = plan.made_input(job)
+    needs = [f"{plan.name(need)} ({made[need]})" if need in made else plan.name(need) for need in plan.needs[job]]
     if needs:
         others = f" and {len(needs) - _NAMED} more" if len(needs) > _NAMED else ""
         parts.append(f"needs {', '.join(needs[:_NAMED])}{others}")

@@ -19,7 +19,7 @@ from joblot.config.fields import (
 )
 from joblot.config.jobs import CONSEQUENCE, JobReader, LoadOptions
 from joblot.config.tree import Keys, Problem, describe, inspect
-from joblot.core.model import Config
+from joblot.core.model import RULES, Config
 from joblot.core.plan import problems_of
 from joblot.core.written import plain, shorten
 from joblot.errors import ConfigError, Diagnostic, JoblotError
@@ -129,11 +129,12 @@ class BatchReader:
         reader.read_defaults(data.get("defaults"))
         jobs = reader.read_all(self._jobs(data))
         if any(problem.severity == "error" for problem in self.problems):
-            self._sketch = Config(name=default_name, folder=self.folder, jobs=jobs), reader.unsure
+            self._sketch = Config(name=default_name, rules=RULES, folder=self.folder, jobs=jobs), reader.unsure
             return None
         fields = {_CONFIG_NAMES.get(name, name): value for name, value in top.items()}
         return Config(
             **fields,
+            rules=RULES,
             folder=self.folder,
             source=source,
             digest=digest,

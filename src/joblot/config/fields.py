@@ -506,7 +506,7 @@ JOB: Final = {
     "name": Field(job_name, _NAME, "What the job is called; unique in the batch."),
     "action": Field(filled_text, _TEXT, "The registered action that the job runs."),
     "run": Field(command, {"type": ["string", "array"], "items": _TEXT}, "A shell command, or a list of words that needs no shell."),
-    "input": Field(paths, {"type": ["string", "array", "null"], "items": _TEXT}, "The file or files that the job reads; relative to the batch file's folder."),
+    "input": Field(paths, {"type": ["string", "array", "null"], "items": _TEXT}, "The file or files that the job reads; relative to the batch file's folder. A job that makes one of them runs first."),
     "params": Field(as_it_is, _MAP, "Parameters for the action."),
     "needs": Field(each(filled_text, one_is_a_list=True), _TEXTS, "Jobs that must end first: names, or patterns such as `build-*`."),
     "outputs": Field(each(output, one_is_a_list=True), _TEXTS, "Files that the job makes; relative to the batch file's folder."),

@@ -362,6 +362,7 @@ class JobReader(Sink):
             input=job_input,
             params=params or {},
             needs=tuple(needs),
+            needs_none=needs is not _NO_TEXTS and not needs,
             outputs=tuple(outputs),
             place=self._place(index),
             **rest,
@@ -829,6 +830,8 @@ class JobReader(Sink):
             own["env"] = {**template.protect(self._base["env"]), **fields.get("env", {})}
         if self._given:
             own["given"] = self._given
+        if "needs" in fields and not fields["needs"]:
+            own["needs_none"] = True
         return JobSpec(**{**self._base, **own, "deferred": deferred, "place": place})
 
 

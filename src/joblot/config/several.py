@@ -218,6 +218,7 @@ def _together(loaded: Mapping[str, Config], jobs: list[JobSpec]) -> Config:
     first = configs[0]
     return Config(
         name=os.path.basename(first.folder) or "batch",  # noqa: PTH119
+        rules=first.rules,
         folder=first.folder,
         source=first.folder,
         files={config.source: config.digest for config in configs},

@@ -129,6 +129,8 @@ class JobSpec(Struct, frozen=True, kw_only=True, omit_defaults=True):
     params: dict[str, Any] = field(default_factory=dict)
     needs: tuple[str, ...] = ()
     """Names, or patterns with `*`, `?` and `[...]` that stand for every other job they match."""
+    needs_none: bool = False
+    """Whether the batch says that it needs none (`needs: []`)."""
     when: When = "success"
     retry: Retry = ONCE_ONLY
     timeout_s: float | None = None
@@ -149,10 +151,16 @@ class JobSpec(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Set in a declaration that stands for many jobs: its texts may then hold `${{ matrix... }}` and `${{ item... }}` references."""
 
 
+RULES: Final = 1
+"""By which rules the jobs of a batch hang together that is read now: from 1 on a job needs what makes its input."""
+
+
 class Config(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One batch, checked and complete: what `config.load` makes and `plan.expand` takes."""
 
     name: str
+    rules: int = 0
+    """As `RULES`; 0 in plans that earlier programs stored."""
     folder: str
     """Absolute path of the folder that relative paths are relative to."""
     source: str = ""

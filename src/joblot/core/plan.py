@@ -7,7 +7,6 @@ small.
 
 from __future__ import annotations
 
-import posixpath
 import re
 from bisect import bisect_right
 from functools import cached_property
@@ -17,48 +16,52 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from joblot.core import graph
-from joblot.core.fan_out import FanOutJobs, Making, making_of, pattern_of
-from joblot.core.model import is_unread
-from joblot.core.references import LATER, split_result
+from joblot.core.dataflow import Inferred, Maker, Makers, as_paths, files_between, with_inferred
+from joblot.core.fan_out import Making, making_of, pattern_of
+from joblot.core.numbered import NumberedJobs, job_problem, of_items
+from joblot.core.references import split_result
 from joblot.core.resources import ONE_SLOT, PLAIN, Demand
 from joblot.digest import blake2b
 from joblot.errors import ConfigError, CyclicDependencyError, Diagnostic, did_you_mean
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from array import array
+    from collections.abc import Mapping, Sequence
 
+    from joblot.core.fan_out import FanOutJobs
     from joblot.core.model import Config, JobSpec
-
-    Columns = dict[str, list[Any]]
+    from joblot.core.numbered import Columns
 
 _SHORT_S: Final = 2.0
 PATTERN: Final = re.compile(r"[*?\[]")
 MOST_PAIRS: Final = 50_000_000
 """So many pairs of a job and its need fit into a plan."""
 _MOST_SHOWN: Final = 20
-_LATER_IN: Final = rf"\$\{{\{{\s*({'|'.join(sorted(LATER))})\b"
 _RESULT_OF: Final = r"\$\{\{\s*jobs\.([A-Za-z0-9][A-Za-z0-9._-]*)"
 
 
 class Plan:
     """A graph of jobs. It never changes, but for `extend`: jobs may be added behind those that there are."""
 
-    def __init__(self, config: Config, jobs: _Jobs, needs: graph.Relation) -> None:
+    def __init__(self, config: Config, jobs: NumberedJobs, needs: Inferred) -> None:
         self.config = config
         self._grown: dict[int, Columns] = {}
         self._adopted: dict[int, JobSpec] = {}
-        self._tried: tuple[int, Columns, tuple[_Jobs, graph.Relation]] | None = None
+        self._tried: tuple[int, Columns, tuple[NumberedJobs, Inferred]] | None = None
         self._set_jobs(jobs, needs)
         self.growing = frozenset(jobs.growing)
         """The jobs that are no work of their own: from a result they find the items of a fan-out, and then the plan grows by its jobs."""
         self.unread = tuple(jobs.unread)
         """Those of them whose items a command would list that was not run: such a plan is there to be looked at."""
 
-    def _set_jobs(self, jobs: _Jobs, needs: graph.Relation) -> None:
-        self.needs = needs
-        self.dependents = needs.inverse()
+    def _set_jobs(self, jobs: NumberedJobs, inferred: Inferred) -> None:
+        self.needs = inferred.needs
+        """By job, the jobs that it waits for: those that are written, and behind them those that make its input."""
+        self._written = inferred.written
+        self.dependents = self.needs.inverse()
         self.declarations: Sequence[JobSpec] = jobs.declarations
         """By job, what declares it: for the jobs of a fan-out the same, with references to the item where they differ."""
+        self._jobs = jobs
         self._names = jobs.names
         self._numbers = jobs.numbers
         self._fans = jobs.fans
@@ -131,14 +134,15 @@ class Plan:
             self._grown = {**self._grown, job: columns}
             self._tried = None
             self._set_jobs(jobs, needs)
-            self.__dict__.pop("tiers", None)
+            for name in ("tiers", "makers", "only_ordered"):
+                self.__dict__.pop(name, None)
         return self._ranges[job]
 
     def making_of_items(self, job: int, columns: Columns) -> Making:
         """What the jobs would make that `extend` adds."""
-        return making_of(_of_items(self.declarations[job], columns))
+        return making_of(of_items(self.declarations[job], columns))
 
-    def try_to_extend(self, job: int, columns: Columns) -> tuple[_Jobs, graph.Relation]:
+    def try_to_extend(self, job: int, columns: Columns) -> tuple[NumberedJobs, Inferred]:
         """What `extend` would make of the plan, without changing it.
 
         Raises:
@@ -151,6 +155,46 @@ class Plan:
     def items_of(self, job: int) -> Columns:
         """The items that a growing job has found, as columns."""
         return self._grown[job]
+
+    def written_needs(self, job: int) -> array[int]:
+        """The jobs that the batch says the job needs, without those that only make its input."""
+        needs = self.needs[job]
+        return needs if self._written is None else needs[: self._written[job]]
+
+    def made_input(self, job: int) -> dict[int, str]:
+        """By job that makes something of this one's input, the first output of it that is read."""
+        if self._written is None:
+            return {}
+        made = files_between(self.makers, self.spec(job).input)
+        return {need: made[need] for need in self.needs[job] if need in made}
+
+    def unneeded_maker(self, job: int, job_input: Any) -> Maker | None:
+        """What makes a path that a job is to read and is not among its needs, near or far: it may be there, or half there, or not."""
+        if not self.config.rules or not self.makers:
+            return None
+        makers = [maker for path in as_paths(job_input) for maker in self.makers.of(path) if maker.job != job]
+        if not makers:
+            return None
+        near_and_far: set[int] = set()
+        left = [job]
+        while left:
+            more = [need for need in self.needs[left.pop()] if need not in near_and_far]
+            near_and_far.update(more)
+            left += more
+        return next((maker for maker in makers if maker.job not in near_and_far), None)
+
+    @cached_property
+    def makers(self) -> Makers:
+        """What the jobs make, by path."""
+        return Makers(self.config.folder, self._jobs)
+
+    @cached_property
+    def only_ordered(self) -> dict[int, frozenset[int]]:
+        """By job that runs when a need failed, the needs whose end it waits for and which decide nothing: they only make its input."""
+        if self._written is None or all(spec.when != "failure" for spec in self.config.jobs):
+            return {}
+        jobs = (job for job, spec in enumerate(self.declarations) if spec.when == "failure")
+        return {job: frozenset(more) for job in jobs if (more := self.needs[job][self._written[job] :])}
 
     @property
     def grown(self) -> dict[int, range]:
@@ -230,61 +274,6 @@ class Plan:
         return blake2b(self.encoded, digest_size=16).hexdigest()
 
 
-class _Jobs:
-    """The numbered jobs of a batch's declarations: names, what declares each, and the makers of those made from items."""
-
-    def __init__(self, specs: Sequence[JobSpec], grown: Mapping[int, Columns]) -> None:
-        self.specs = list(specs)
-        self.declarations: list[JobSpec] = []
-        self.names: list[str] = []
-        self.fans: list[FanOutJobs] = []
-        self.starts: list[int] = []
-        self.growing: list[int] = []
-        self.unread: list[int] = []
-        self.grown: dict[int, range] = {}
-        self.unsure: Sequence[str] = ()
-        """Beginnings of names of jobs that could not be read."""
-        for spec in specs:
-            if spec.fan_out is None:
-                self.declarations.append(spec)
-                self.names.append(spec.name)
-            elif spec.fan_out.kind == "result":
-                self.growing.append(len(self.names))
-                if is_unread(spec.fan_out):
-                    self.unread.append(len(self.names))
-                self.declarations.append(spec)
-                self.names.append(pattern_of(spec.name))
-            else:
-                self._add(spec)
-        self.declared = len(self.names)
-        """How many jobs the batch itself declares; behind them stand those that a result gave."""
-        for job, columns in grown.items():
-            spec = _of_items(self.declarations[job], columns)
-            self.specs.append(spec)
-            self._add(spec)
-            self.grown[job] = range(self.starts[-1], len(self.names))
-        self.numbers = dict(zip(self.names, range(len(self.names)), strict=True))
-
-    def _add(self, spec: JobSpec) -> None:
-        """The jobs of one fan-out, behind those that there are."""
-        jobs = FanOutJobs(spec)
-        self.starts.append(len(self.names))
-        self.fans.append(jobs)
-        self.names += jobs.names()
-        self.declarations += [spec] * len(jobs)
-
-    def each(self, field: str) -> Iterator[Any]:
-        """A field of every job, in order. Growing jobs make nothing themselves: they have their needs only."""
-        fans = iter(self.fans)
-        for spec in self.specs:
-            if spec.fan_out is None:
-                yield getattr(spec, field)
-            elif spec.fan_out.kind == "result":
-                yield getattr(spec, field) if field == "needs" else ()
-            else:
-                yield from next(fans).values(field)
-
-
 def encoded(config: Config) -> bytes:
     """A batch as JSON. Python callables stand as their qualified names."""
     return msgspec.json.encode(config, enc_hook=_callable_name)
@@ -318,22 +307,30 @@ def _checked(config: Config, unsure: Sequence[str] = ()) -> tuple[Plan, list[Dia
     jobs, needs, problems = _jobs_and_needs(config, {}, unsure)
     plan = Plan(config, jobs, needs)
     problems += [problem for spec in config.jobs if spec.deferred for problem in _unknown_results(plan, spec, unsure)]
-    cycles: list[list[int]] = []
-    if needs.partners and graph.find_cycle(plan.needs, plan.dependents):
-        cycles = graph.find_cycles(needs, _MOST_SHOWN)
-        problems += [_cyclic(plan, cycle) for cycle in cycles]
+    told, cycles = _cycles(plan)
+    problems += told
     if len(problems) > 1:
         problems.sort(key=lambda problem: (problem.file, problem.line, problem.column))
     return plan, problems, cycles
 
 
-def _expanded(config: Config, grown: Mapping[int, Columns]) -> tuple[_Jobs, graph.Relation]:
+def _cycles(plan: Plan) -> tuple[list[Diagnostic], list[list[int]]]:
+    """The cycles of a plan, and what is to be said of them."""
+    if not plan.needs.partners or not graph.find_cycle(plan.needs, plan.dependents):
+        return [], []
+    cycles = graph.find_cycles(plan.needs, _MOST_SHOWN)
+    return [_cyclic(plan, cycle) for cycle in cycles], cycles
+
+
+def _expanded(config: Config, grown: Mapping[int, Columns]) -> tuple[NumberedJobs, Inferred]:
     """As `_jobs_and_needs`.
 
     Raises:
         ConfigError: what is wrong.
     """
     jobs, needs, problems = _jobs_and_needs(config, grown)
+    if needs.written is not None and not problems:
+        problems += _cycles(Plan(config, jobs, needs))[0]  # what was found may need what waits for it
     if problems:
         raise ConfigError(problems)
     return jobs, needs
@@ -341,33 +338,20 @@ def _expanded(config: Config, grown: Mapping[int, Columns]) -> tuple[_Jobs, grap
 
 def _jobs_and_needs(
     config: Config, grown: Mapping[int, Columns], unsure: Sequence[str] = ()
-) -> tuple[_Jobs, graph.Relation, list[Diagnostic]]:
+) -> tuple[NumberedJobs, Inferred, list[Diagnostic]]:
     """The jobs of a batch, what they need, and what is wrong.
 
     `grown` are the items that growing jobs have found, in the order in which they did.
     """
-    jobs = _Jobs(config.jobs, grown)
+    jobs = NumberedJobs(config.jobs, grown)
     jobs.unsure = unsure
     problems = _name_problems(jobs)
-    needs = _needs(config, jobs, problems)
-    if any(spec.outputs for spec in config.jobs):
-        problems += _output_conflicts(config, jobs)
+    needs = Inferred(_needs(config, jobs, problems), None)
+    makers = Makers(config.folder, jobs)
+    problems += makers.problems
+    if config.rules and makers and any(spec.input for spec in config.jobs):
+        needs = with_inferred(jobs, makers, needs.needs, problems, declared=jobs.declared)
     return jobs, needs, problems
-
-
-def _of_items(spec: JobSpec, columns: Columns) -> JobSpec:
-    """The declaration of the jobs that a growing job's items make. What the growing job waited for, they need not wait for."""
-    from msgspec.structs import replace
-
-    assert spec.fan_out is not None, "BUG: not a fan-out"
-    fan = replace(spec.fan_out, kind="rows", columns=columns, source="")
-    return replace(spec, fan_out=fan, needs=(), when="success", deferred=_is_deferred(spec))
-
-
-def _is_deferred(spec: JobSpec) -> bool:
-    """Whether something but the item is filled in when a job starts."""
-    text = msgspec.json.encode([spec.input, spec.params, spec.run, spec.env]).decode()
-    return bool(re.search(_LATER_IN, text))
 
 
 def _unknown_results(plan: Plan, spec: JobSpec, unsure: Sequence[str]) -> list[Diagnostic]:
@@ -383,11 +367,11 @@ def _unknown_results(plan: Plan, spec: JobSpec, unsure: Sequence[str]) -> list[D
             growing = next((plan.name(job) for job in sorted(plan.growing) if _matching(plan.name(job), {name: 0})), "")
             message = f"job `{spec.name}` refers to the result of `{name}`, and no job has that name"
             hint = f"jobs of `{growing}` are found while the run goes on, and cannot be named before" if growing else ""
-            problems.append(_problem("reference", spec, message, hint=hint or did_you_mean(name, plan.names())))
+            problems.append(job_problem("reference", spec, message, hint=hint or did_you_mean(name, plan.names())))
     return problems
 
 
-def _name_problems(jobs: _Jobs) -> list[Diagnostic]:
+def _name_problems(jobs: NumberedJobs) -> list[Diagnostic]:
     """Invalid names, and those that two jobs have. The names of single jobs have been validated one by one."""
     problems = []
     for start, fan in zip(jobs.starts, jobs.fans, strict=True):
@@ -397,7 +381,7 @@ def _name_problems(jobs: _Jobs) -> list[Diagnostic]:
     return problems
 
 
-def _invalid_names(jobs: _Jobs, start: int, fan: FanOutJobs) -> list[Diagnostic]:
+def _invalid_names(jobs: NumberedJobs, start: int, fan: FanOutJobs) -> list[Diagnostic]:
     if fan.names_always_valid:
         return []
     from joblot.core.names import is_job_name
@@ -407,11 +391,11 @@ def _invalid_names(jobs: _Jobs, start: int, fan: FanOutJobs) -> list[Diagnostic]
     for number in islice(invalid, _MOST_SHOWN):
         message = f"cannot name a job `{jobs.names[start + number]}` (item {number + 1}: {fan.shown(number)})"
         hint = "begin the name with a word of its own, such as `build-`"
-        problems.append(_problem("name", jobs.declarations[start], message, hint=hint))
+        problems.append(job_problem("name", jobs.declarations[start], message, hint=hint))
     return problems
 
 
-def _duplicates(jobs: _Jobs) -> list[Diagnostic]:
+def _duplicates(jobs: NumberedJobs) -> list[Diagnostic]:
     problems: list[Diagnostic] = []
     first: dict[str, int] = {}
     for number, name in enumerate(jobs.names):
@@ -423,7 +407,7 @@ def _duplicates(jobs: _Jobs) -> list[Diagnostic]:
     return problems
 
 
-def _needs(config: Config, jobs: _Jobs, problems: list[Diagnostic]) -> graph.Relation:
+def _needs(config: Config, jobs: NumberedJobs, problems: list[Diagnostic]) -> graph.Relation:
     """By job, the jobs that it needs; what is wrong with them is added to `problems`. After too much of that the relation is empty."""
     if not jobs.grown and not any(spec.needs for spec in config.jobs):
         return graph.Relation.empty(len(jobs.names))
@@ -445,7 +429,7 @@ def _needs(config: Config, jobs: _Jobs, problems: list[Diagnostic]) -> graph.Rel
         if pairs > MOST_PAIRS:
             message = f"the needs of all jobs come to more than {MOST_PAIRS:,} pairs".replace(",", " ")
             hint = "put one job between the two groups: it needs the first, and the second needs it"
-            problems.append(_problem("needs", jobs.declarations[number], message, hint=hint))
+            problems.append(job_problem("needs", jobs.declarations[number], message, hint=hint))
             return graph.Relation.empty(len(jobs.names))
         if problems and len(problems) > _MOST_SHOWN * 5:
             return graph.Relation.empty(len(jobs.names))
@@ -454,7 +438,7 @@ def _needs(config: Config, jobs: _Jobs, problems: list[Diagnostic]) -> graph.Rel
     return graph.Relation(rows)
 
 
-def _grown_from(jobs: _Jobs, needs: Sequence[int]) -> list[int]:
+def _grown_from(jobs: NumberedJobs, needs: Sequence[int]) -> list[int]:
     """The jobs that were made of the items of growing ones: whatever needs a growing job needs its jobs as well."""
     return [job for need in needs if need in jobs.grown for job in jobs.grown[need]]
 
@@ -467,7 +451,7 @@ def _matching(pattern: str, numbers: dict[str, int]) -> list[int]:
 
 
 def _need_numbers(
-    jobs: _Jobs, number: int, needs: Sequence[str], matches: dict[str, list[int]], problems: list[Diagnostic]
+    jobs: NumberedJobs, number: int, needs: Sequence[str], matches: dict[str, list[int]], problems: list[Diagnostic]
 ) -> list[int]:
     """The numbers of a job's needs, each once, in the order written."""
     numbers = jobs.numbers
@@ -486,7 +470,7 @@ def _need_numbers(
     return list(row)
 
 
-def _jobs_meant(jobs: _Jobs, number: int, need: str, matches: dict[str, list[int]]) -> Sequence[int]:
+def _jobs_meant(jobs: NumberedJobs, number: int, need: str, matches: dict[str, list[int]]) -> Sequence[int]:
     """The jobs that one need of a job stands for, among those that the batch declares; `matches` keeps those of patterns."""
     single = jobs.numbers.get(need, jobs.declared)
     if single < jobs.declared:
@@ -498,20 +482,20 @@ def _jobs_meant(jobs: _Jobs, number: int, need: str, matches: dict[str, list[int
     return [other for other in matches[need] if other != number]
 
 
-def _unknown_need(jobs: _Jobs, number: int, need: str) -> list[Diagnostic]:
+def _unknown_need(jobs: NumberedJobs, number: int, need: str) -> list[Diagnostic]:
     """What is wrong with a need that stands for no job: nothing, when it means a fan-out without items."""
     name, spec = jobs.names[number], jobs.declarations[number]
     if jobs.unsure and (PATTERN.search(need) or need.startswith(tuple(jobs.unsure))):
         return []
     if not PATTERN.search(need):
         hint = _all_of(jobs, need) or did_you_mean(need, jobs.numbers)
-        return [_problem("unknown_need", spec, f"job `{name}` needs unknown job `{need}`", hint=hint)]
+        return [job_problem("unknown_need", spec, f"job `{name}` needs unknown job `{need}`", hint=hint)]
     if _is_empty(jobs, need):
         return []
-    return [_problem("unknown_need", spec, f"job `{name}` needs `{need}`, which matches no other job")]
+    return [job_problem("unknown_need", spec, f"job `{name}` needs `{need}`, which matches no other job")]
 
 
-def _is_empty(jobs: _Jobs, need: str) -> bool:
+def _is_empty(jobs: NumberedJobs, need: str) -> bool:
     """Whether a pattern means a fan-out that has no items, or one whose items are not known."""
     from fnmatch import fnmatchcase
 
@@ -524,7 +508,7 @@ def _is_empty(jobs: _Jobs, need: str) -> bool:
     return any(start.startswith(known) or known.startswith(start) for known in starts)
 
 
-def _all_of(jobs: _Jobs, need: str) -> str:
+def _all_of(jobs: NumberedJobs, need: str) -> str:
     """What to write for all jobs of a fan-out, when its own name was written."""
     for spec in (jobs.declarations[start] for start in jobs.starts if start < len(jobs.names)):
         if need == spec.name or f"{need}-*" == pattern_of(spec.name):
@@ -532,14 +516,7 @@ def _all_of(jobs: _Jobs, need: str) -> str:
     return ""
 
 
-def _problem(code: str, spec: JobSpec, message: str, *, hint: str = "") -> Diagnostic:
-    place = spec.place
-    if place is None:
-        return Diagnostic(code, message, hint=hint)
-    return Diagnostic(code, message, file=place.file, line=place.line, column=place.column, hint=hint)
-
-
-def _duplicate(jobs: _Jobs, first: int, second: int) -> Diagnostic:
+def _duplicate(jobs: NumberedJobs, first: int, second: int) -> Diagnostic:
     spec, twin = jobs.declarations[second], jobs.declarations[first]
     name, other = jobs.names[second], jobs.names[first]
     clash = f"duplicate job name `{name}`" if name == other else f"job names `{other}` and `{name}` differ only in case"
@@ -550,73 +527,9 @@ def _duplicate(jobs: _Jobs, first: int, second: int) -> Diagnostic:
         items = f"items {first - start + 1} and {second - start + 1}"
         same = fan.item(first - start) == fan.item(second - start)
         hint = "the item stands there twice" if same else "put more of the item into `name`"
-        return _problem("duplicate_name", spec, f"{clash} ({items})", hint=hint)
+        return job_problem("duplicate_name", spec, f"{clash} ({items})", hint=hint)
     where = f"on line {twin.place.line}" if twin.place and twin.place.line else f"jobs[{first}]"
-    return _problem("duplicate_name", spec, f"{clash} (also {where})", hint=hint)
-
-
-def _output_conflicts(config: Config, jobs: _Jobs) -> list[Diagnostic]:
-    """Two jobs that write one path, or one into what another makes; jobs that write their input, or the batch's own folder."""
-    problems: list[Diagnostic] = []
-    owners: dict[str, int] = {}
-    paths: dict[str, str] = {}
-    folder = _path_key(config.folder, "/")
-    inputs = jobs.each("input")
-    for number, (outputs, job_input) in enumerate(zip(jobs.each("outputs"), inputs, strict=True)):
-        read = (job_input,) if isinstance(job_input, str) else job_input or ()
-        for path in outputs:
-            spec, name = jobs.declarations[number], jobs.names[number]
-            key = _path_key(path, config.folder)
-            if key == folder or folder.startswith(f"{key.rstrip('/')}/"):
-                message = f"output `{path}` of job `{name}` is the batch's own folder, or one above it"
-                problems.append(_problem("output_conflict", spec, message, hint="name files, or a folder of its own"))
-                continue
-            if path in read:
-                message = f"job `{name}` reads and writes `{path}`"
-                problems.append(_problem("output_conflict", spec, message, hint="write to another file"))
-            first = owners.setdefault(key, number)
-            if first != number:
-                problems.append(_both_write(jobs, first, number, path, "writes too"))
-            else:
-                paths[key] = path
-        if len(problems) > _MOST_SHOWN:  # mostly one mistake in a fan-out, which each of its jobs repeats
-            return problems
-    for key, number in owners.items():
-        above = _owner_above(key, owners)
-        if above is not None and above != number:
-            problems.append(_both_write(jobs, above, number, paths[key], "makes the folder of"))
-    return problems
-
-
-def _owner_above(key: str, owners: dict[str, int]) -> int | None:
-    """The job that writes a folder around the path: a few look-ups a path, where comparing all pairs would take their square."""
-    end = key.rfind("/")
-    while end > 0:
-        if key[:end] in owners:
-            return owners[key[:end]]
-        end = key.rfind("/", 0, end)
-    return None
-
-
-def _path_key(path: str, folder: str) -> str:
-    """Equal for paths that some file system takes for the same: whatever the case, and however accents are written."""
-    plain = not path.startswith(("/", ".")) and "/." not in path and "//" not in path and not path.endswith("/")
-    key = f"{folder}/{path}" if plain else posixpath.normpath(posixpath.join(folder, path))
-    if not key.isascii():
-        from unicodedata import normalize
-
-        key = normalize("NFKC", normalize("NFKC", key).casefold())
-    return key.casefold()
-
-
-def _both_write(jobs: _Jobs, first: int, second: int, path: str, how: str) -> Diagnostic:
-    spec, other = jobs.declarations[second], jobs.declarations[first]
-    if spec.fan_out is not None and spec is other:
-        message = f"jobs `{jobs.names[first]}` and `{jobs.names[second]}` both write `{path}`"
-        return _problem("output_conflict", spec, message, hint="let the item stand in `outputs`")
-    where = f"line {other.place.line}" if other.place and other.place.line else f"jobs[{first}]"
-    message = f"job `{jobs.names[second]}` writes `{path}`, which job `{jobs.names[first]}` ({where}) {how}"
-    return _problem("output_conflict", spec, message, hint="give each job files of its own")
+    return job_problem("duplicate_name", spec, f"{clash} (also {where})", hint=hint)
 
 
 def _parallel_limit(spec: JobSpec) -> str:
@@ -626,10 +539,14 @@ def _parallel_limit(spec: JobSpec) -> str:
 
 def _cyclic(plan: Plan, cycle: list[int]) -> Diagnostic:
     names = [plan.name(job) for job in [*cycle, cycle[0]]]
-    spec = plan.declarations[cycle[0]]
+    pairs = zip(cycle, [*cycle[1:], cycle[0]], strict=True)
+    files = [(need, plan.made_input(job)[need]) for job, need in pairs if need not in plan.written_needs(job)]
     message = f"jobs need each other: {' -> '.join(names)}"
     hint = "`a -> b` means that `a` needs `b`; remove one of these needs"
-    return _problem("cycle", spec, message, hint=hint)
+    if files:
+        message += f" ({', '.join(f'`{path}` of `{plan.name(need)}`' for need, path in files)})"
+        hint = "a file that goes from run to run stands in neither `input` nor `outputs`"
+    return job_problem("cycle", plan.declarations[cycle[0]], message, hint=hint)
 
 
 def _callable_name(value: Any) -> str:

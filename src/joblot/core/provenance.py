@@ -123,9 +123,9 @@ def shown_command(spec: JobSpec, given: Mapping[str, Any] | None = None) -> str 
 
 
 def paths_read(plan: Plan, job: int, job_input: Any) -> list[str]:
-    """The files that a job reads, as far as the batch says so: its input, and what its needs make. Each once, in that order."""
+    """The files that a job reads, as far as the batch says so: its input, and what the needs that are written make. Each once, in that order."""
     paths = [job_input] if isinstance(job_input, str) else [path for path in job_input or () if isinstance(path, str)]
-    needs = plan.needs[job]
+    needs = plan.written_needs(job)
     if needs:
         paths += [path for need in needs if need not in plan.growing for path in plan.spec(need).outputs]
     return paths if len(paths) < 2 else list(dict.fromkeys(paths))

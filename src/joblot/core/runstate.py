@@ -230,6 +230,8 @@ class RunState:
                         self._grow(decision, job, outcome.items)
                     self._emit(decision, ev.ended_well(outcome))
                     self._skip_dependents(decision, job)
+                    if outcome.items is not None:  # what makes their input may have ended badly before they were found
+                        self._skip_what_cannot_start(decision, self.plan.grown[job])
                 else:
                     self._ended_badly(decision, outcome, now, others_in_flight)
         return self._finish(decision, now, capacity)
@@ -475,13 +477,13 @@ class RunState:
             elif when == 1 and not self.open_needs[dependent]:
                 self._skip_all(decision, [dependent], "condition", -1)
 
-    def _skip_what_cannot_start(self, decision: Decision) -> None:
+    def _skip_what_cannot_start(self, decision: Decision, jobs: range | None = None) -> None:
         """Skip jobs whose actions are unknown, and those whose needs have ended so that their `when` never comes true."""
         if self._unknown:
             self._skip_all(decision, self._unknown, "unknown_action", -1)
         # Once, when a process begins: later on `_skip_dependents` looks at the neighbours of what has ended only.
-        for job, state in enumerate(self.states):
-            if state != WAITING:
+        for job in range(len(self.states)) if jobs is None else jobs:
+            if self.states[job] != WAITING:
                 continue
             if self._when[job] == 0 and self.need_unsuccessful[job]:
                 bad = [need for need in self.plan.needs[job] if self._is_bad(need)]
@@ -614,7 +616,9 @@ class RunState:
         for column in (self.states, self.need_unsuccessful, self.counts_as_failure, self.need_failed):
             column.extend(bytes(count))
         self.attempts.extend(repeat(0, count))
-        self.open_needs.extend(repeat(1, count))
+        self.open_needs.extend(repeat(0, count))
+        for job in added:
+            self._count_needs(job)
         self.counts[WAITING] += count
         self._when.extend(bytes(count))
         self.fusing.extend(added)
@@ -641,10 +645,7 @@ class RunState:
             for by_job in (self.failed_tries, self.losses, self.results):
                 by_job.pop(job, None)
         for job in range(len(self.plan)):
-            needs = self.plan.needs[job]
-            self.open_needs[job] = sum(self.states[need] not in FINAL for need in needs)
-            self.need_unsuccessful[job] = any(map(self._is_bad, needs))
-            self.need_failed[job] = any(self.counts_as_failure[need] for need in needs)
+            self._count_needs(job)
             if self.open_needs[job] and self.states[job] in (READY, BACKING_OFF):
                 # Back to waiting without `_move`: NEXT lists no such move, so that only a person's reopening can make it.
                 if self.states[job] == READY:
@@ -655,6 +656,18 @@ class RunState:
         for job in jobs:
             if not self.open_needs[job] and self._comes_true(job):
                 self._move(job, READY)
+
+    def _count_needs(self, job: int) -> None:
+        """Count anew what `_settle` counts down."""
+        needs = self.plan.needs[job]
+        self.open_needs[job] = sum(self.states[need] not in FINAL for need in needs)
+        self.need_unsuccessful[job] = any(map(self._is_bad, needs))
+        self.need_failed[job] = any(self.counts_as_failure[need] and self._decides(need, job) for need in needs)
+
+    def _decides(self, need: int, job: int) -> bool:
+        """Whether a job that runs when a need failed runs because of this one, and not only after it."""
+        ordered = self.plan.only_ordered
+        return not ordered or need not in ordered.get(job, ())
 
     def _move(self, job: int, state: int) -> None:
         """Put a job into a state, with everything that is counted by state."""
@@ -684,7 +697,8 @@ class RunState:
             open_needs[dependent] -= 1
             if not good:
                 need_unsuccessful[dependent] = 1
-                self.need_failed[dependent] |= self.counts_as_failure[job]
+                if self._decides(job, dependent):
+                    self.need_failed[dependent] |= self.counts_as_failure[job]
             if not open_needs[dependent] and self.states[dependent] == WAITING and self._comes_true(dependent):
                 self._move(dependent, READY)
 

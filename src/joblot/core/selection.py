@@ -19,7 +19,7 @@ from joblot.core.references import as_text
 from joblot.errors import UsageError, did_you_mean
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
     from joblot.core.model import FanOut, JobSpec
     from joblot.core.plan import Plan
@@ -287,6 +287,15 @@ def missing_results(plan: Plan, chosen: Iterable[int], left_out: Collection[int]
             needs = map(plan.find, plan.results_in(spec))
             pairs += [(job, need) for need in needs if need is not None and need in left_out][:1]
     return pairs
+
+
+def unmade_input(plan: Plan, left_out: Collection[int]) -> Iterator[tuple[int, int, str]]:
+    """The jobs that take part and read what one that is left out makes, that one, and what it makes; of each pair the first path."""
+    left = set(left_out)
+    for job in range(len(plan)):
+        if job not in left and not left.isdisjoint(plan.needs[job]):
+            made = plan.made_input(job).items()
+            yield from ((job, need, path) for need, path in made if need in left and need not in plan.growing)
 
 
 def _missing(plan: Plan, missing: Sequence[tuple[int, int]]) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from joblot.core import events as ev
 from joblot.core.model import Attempt, Outcome
-from joblot.errors import JoblotError, JournalWriteError
+from joblot.errors import ActionError, JoblotError, JournalWriteError
 from joblot.garbage import pause_collection, resume_collection
 from joblot.reports.view import LiveView
 from joblot.runner.values import Values
@@ -298,7 +298,8 @@ class Engine:
                     attempt.values = self._values.of(job)
                 except (JoblotError, ValueError, RecursionError) as error:
                     message = error.message if isinstance(error, JoblotError) else str(error)
-                    outcome = Outcome(job, numbers[job], "error", None, message=message, reason="bad_reference")
+                    reason = (error.reason if isinstance(error, ActionError) else "") or "bad_reference"
+                    outcome = Outcome(job, numbers[job], "error", None, message=message, reason=reason)
                     self._queued_outcomes.append(outcome)
                     continue
             attempts.append(attempt)

@@ -10,6 +10,8 @@ import os
 import re
 import time
 from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -20,8 +22,9 @@ from joblot.cluster.targets import check_on, is_cluster
 from joblot.core.events import NOT_SELECTED, RunStarted
 from joblot.core.limits import Limits
 from joblot.core.model import RUNNING
+from joblot.core.plan import expand
 from joblot.core.runstate import RunState
-from joblot.core.selection import Selection, leave_out
+from joblot.core.selection import Selection, leave_out, unmade_input
 from joblot.errors import ConfigError, Diagnostic, StateError, UsageError, did_you_mean
 from joblot.executors.protocol import RunContext
 from joblot.files import read_own, reason_of, remove_own_folder, replace_file
@@ -36,8 +39,7 @@ from joblot.runner.uptodate import LASTING_ID, Judge, batch_key, matching
 from joblot.runner.values import Values
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
-    from pathlib import Path
+    from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
     from joblot.core.commands import Decision
     from joblot.core.fan_out import Making
@@ -55,6 +57,7 @@ SELECTION_FILE: Final = "selection.json"
 """Beside a run's events: which jobs were asked for, where not all were."""
 MOST_WORKERS: Final = 10_000
 _LOOK_BACK: Final = 200
+_MOST_TOLD: Final = 5
 _LEARN_FROM: Final = 5
 """So many runs of the same batch, among the last so many of all, tell how much memory jobs take."""
 _ELSEWHERE_S: Final = 2.0
@@ -71,6 +74,8 @@ def start_run(plan: Plan, options: Options, *, observers: Sequence[Observer] = (
         raise UsageError(f"bad run id `{run_id}`", hint=hint)
     plan = plan.fresh()
     left_out = leave_out(plan, options.selection)
+    if left_out:
+        _look_at_unmade_input(plan, left_out, observers)
     options = _placed(plan, options, observers)
     with _faults_in_one_line():
         return _Driver(plan, options, run_id, observers).start(left_out)
@@ -112,18 +117,51 @@ def resume_run(
         stored = sound_plan(folder.journal, info.run_id)
     finally:
         folder.close()
-    if plan is None:
-        plan = runnable_plan(stored, info.run_id)
-    elif plan.encoded != stored and stored_config(plan.encoded, info.run_id) != stored_config(stored, info.run_id):
-        # The bytes alone may differ: an earlier joblot wrote out some fields that are as when they are left out.
-        raise StateError(
-            f"run `{info.run_id}` is of another plan than this batch",
-            hint="run the batch anew, or bring back what it was",
-        )
-    else:
-        plan = plan.fresh()
+    plan = runnable_plan(stored, info.run_id) if plan is None else _as_begun(plan, stored, info.run_id)
     with _faults_in_one_line():
         return _Driver(plan, options, info.run_id, observers).resume(reopen)
+
+
+def _look_at_unmade_input(plan: Plan, left_out: Collection[int], observers: Sequence[Observer]) -> None:
+    """Tell of input that is read as it is, because what makes it was not selected.
+
+    Raises:
+        UsageError: it is not there.
+    """
+    told = 0
+    for job, need, path in unmade_input(plan, left_out):
+        name, maker = plan.name(job), plan.name(need)
+        try:
+            changed = datetime.fromtimestamp(Path(plan.config.folder, path).stat().st_mtime).astimezone()
+        except OSError:
+            message = f"job `{name}` reads `{path}`, which is not there; `{maker}`, which makes it, is not selected"
+            raise UsageError(message, hint=f"`--upto {name}` runs both") from None
+        told += 1
+        for observer in observers if told <= _MOST_TOLD else ():
+            observer.warned(
+                f"{name} reads `{path}` as it is, of {changed:%Y-%m-%d %H:%M:%S}: `{maker}`, which makes it, is not selected"
+            )
+    for observer in observers if told > _MOST_TOLD else ():
+        observer.warned(f"{told - _MOST_TOLD} more jobs read what is there, because what makes it is not selected")
+
+
+def _as_begun(plan: Plan, stored: bytes, run_id: str) -> Plan:
+    """The plan of a batch made in Python, by the rules that its run began with.
+
+    Raises:
+        StateError: the run is of another plan.
+    """
+    if plan.encoded == stored:
+        return plan.fresh()
+    # The bytes alone may differ: an earlier joblot wrote out some fields that are as when they are left out.
+    begun = stored_config(stored, run_id)
+    config = plan.config
+    if not begun.rules:
+        config = replace(config, rules=0, jobs=[replace(spec, needs_none=False) for spec in config.jobs])
+    if stored_config(expand(config).encoded, run_id) != begun:
+        hint = "run the batch anew, or bring back what it was"
+        raise StateError(f"run `{run_id}` is of another plan than this batch", hint=hint)
+    return expand(config)
 
 
 def _placed(plan: Plan, options: Options, observers: Sequence[Observer]) -> Options:

@@ -42,6 +42,8 @@ class Values:
         }
         if spec.input is not None:
             values["input"] = substitute(spec.input, scope)
+            if values["input"] != spec.input:
+                self._refuse_unneeded(job, values["input"])
         if spec.run is not None:
             if isinstance(spec.run, str):
                 given = substitute(spec.given or {}, scope)
@@ -50,6 +52,13 @@ class Values:
             else:
                 values["run"] = [as_text(substitute(word, scope)) for word in spec.run]
         return values
+
+    def _refuse_unneeded(self, job: int, job_input: Any) -> None:
+        maker = self._plan.unneeded_maker(job, job_input)
+        if maker is not None:
+            name, need = self._plan.name(job), self._plan.name(maker.job)
+            message = f"input `{maker.path}` is made by job `{need}`, which `{name}` does not need (`needs: [{need}]`)"
+            raise ActionError(message, reason="unneeded_input")
 
     def source_of(self, job: int) -> Any:
         """The result that a growing job finds its items in.

@@ -242,7 +242,7 @@ def _with_rare_parts(frame: pl.DataFrame, values: _Values, repetition: pl.Expr) 
 def _rare() -> tuple[pl.Expr, pl.Expr, dict[str, pl.Expr]]:
     """Whether a row has a range or a CEDEX, its place among those that do, and by part whether it is masked."""
     has_any = pl.any_horizontal(pl.col(name) != MASK for name in (*_OF_RANGE, *_OF_CEDEX)).fill_null(value=False)
-    masks = {
+    masks: dict[str, pl.Expr] = {
         part: pl.when(pl.any_horizontal(pl.col(name) == MASK for name in columns)).then(pl.lit(MASK))
         for part, columns in (("__range", _OF_RANGE), ("__cedex", _OF_CEDEX))
     }

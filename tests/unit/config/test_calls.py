@@ -19,7 +19,7 @@ from msgspec.structs import replace
 import joblot
 from joblot import ACTIONS, Batch, ConfigError
 from joblot.config.load import decode, load_text
-from joblot.core.model import Config, FanOut, JobSpec, Retry
+from joblot.core.model import RULES, Config, FanOut, JobSpec, Retry
 from joblot.core.plan import expand
 from joblot.core.provenance import shown_command
 
@@ -360,6 +360,7 @@ def test_values_of_python_become_what_a_file_would_hold():
     )  # fmt: skip
     config = batch.config()
     assert config == Config(
+        rules=RULES,
         name="b", folder=FOLDER, secrets=("TOKEN",), limits={"db": 2}, timeout_s=7200.0,
         jobs=[
             JobSpec(name="first", function=nothing),
@@ -572,7 +573,7 @@ def test_a_batch_made_by_hand_that_can_be_read_back_is_run():
 def test_a_name_that_is_set_afterwards_is_read_as_any_other():
     batch = Batch("b", limits={"db": 1})
     batch.name, batch.folder = "other", Path("/tmp")
-    assert batch.config() == Config(name="other", folder="/tmp", limits={"db": 1})
+    assert batch.config() == Config(name="other", rules=RULES, folder="/tmp", limits={"db": 1})
     batch.name = 5
     assert refused(batch.config).message == "`name` must be a text, not the number 5"
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from joblot.config.load import decode, encode, load, load_text
-from joblot.core.model import Config, FilePosition, JobSpec, Retry
+from joblot.core.model import RULES, Config, FilePosition, JobSpec, Retry
 from joblot.core.provenance import shown_command
 from joblot.errors import ConfigError, JoblotError
 from messages.signatures import SIGNATURES
@@ -85,7 +85,7 @@ def test_source_folder_digest_and_name(tmp_path, monkeypatch):
     config, warnings = load("nightly.load.json", **ACTIONS)
     digest = blake2b(content, digest_size=32).hexdigest()
     source = str(tmp_path / "nightly.load.json")
-    assert config == Config(name="nightly.load", folder=str(tmp_path), source=source, digest=digest)
+    assert config == Config(name="nightly.load", rules=RULES, folder=str(tmp_path), source=source, digest=digest)
     assert warnings == []
 
 

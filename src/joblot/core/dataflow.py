@@ -1,0 +1,260 @@
+"""Files make the graph: which jobs make the files that others read, by the paths as the batch writes them. Part of the core: pure.
+
+A job needs whatever makes its `input`: the path itself, a folder around it, or something below it. Nothing here looks at a disk: of two
+ways to one file through links it knows nothing.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from array import array
+from bisect import bisect_left
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from joblot.core import graph
+from joblot.core.numbered import job_problem
+from joblot.core.references import OPENING, Reference, split
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from joblot.core.numbered import NumberedJobs
+    from joblot.errors import Diagnostic
+
+_MOST_SHOWN: Final = 20
+_ANY: Final = "\x1f"
+"""Stands for what an item gives while a path is made a pattern: no path of a batch holds it."""
+
+
+class Maker(NamedTuple):
+    """A job that makes something that is read, and its output as the batch writes it."""
+
+    job: int
+    path: str
+
+
+class Makers:
+    """What the jobs of a batch make, by path, and what is wrong with that.
+
+    The jobs that a growing job will find are not known yet: that one stands for them, with their outputs as patterns.
+    """
+
+    def __init__(self, folder: str, jobs: NumberedJobs) -> None:
+        self.problems: list[Diagnostic] = []
+        self._jobs = jobs
+        self._folder = folder
+        self._own_folder = _path_key(folder, "/")
+        self._owners: dict[str, int] = {}
+        self._paths: dict[str, str] = {}
+        self._sorted: list[str] | None = None
+        self._growing = [_unknown(job, path, folder) for job in jobs.growing for path in jobs.declarations[job].outputs]
+        if any(spec.outputs for spec in jobs.specs):
+            self._note_all()
+
+    def __bool__(self) -> bool:
+        return bool(self._owners or self._growing)
+
+    def _note_all(self) -> None:
+        """Two jobs that write one path, or one into what another makes; jobs that write their input, or the batch's own folder."""
+        jobs, problems = self._jobs, self.problems
+        inputs = jobs.each("input")
+        for number, (outputs, job_input) in enumerate(zip(jobs.each("outputs"), inputs, strict=True)):
+            for path in outputs:
+                self._note(number, path, as_paths(job_input))
+            if len(problems) > _MOST_SHOWN:  # mostly one mistake in a fan-out, which each of its jobs repeats
+                return
+        for key, number in self._owners.items():
+            above = self._owner_above(key)
+            if above is not None and above[1] != number:
+                problems.append(_both_write(jobs, above[1], number, self._paths[key], "makes the folder of"))
+
+    def _note(self, number: int, path: str, read: Sequence[str]) -> None:
+        spec, name = self._jobs.declarations[number], self._jobs.names[number]
+        key = _path_key(path, self._folder)
+        if key == self._own_folder or self._own_folder.startswith(f"{key.rstrip('/')}/"):
+            message = f"output `{path}` of job `{name}` is the batch's own folder, or one above it"
+            hint = "name files, or a folder of its own"
+            self.problems.append(job_problem("output_conflict", spec, message, hint=hint))
+            return
+        if path in read:
+            message = f"job `{name}` reads and writes `{path}`"
+            self.problems.append(job_problem("output_conflict", spec, message, hint="write to another file"))
+        first = self._owners.setdefault(key, number)
+        if first != number:
+            self.problems.append(_both_write(self._jobs, first, number, path, "writes too"))
+        else:
+            self._paths[key] = path
+
+    def _owner_above(self, key: str) -> tuple[str, int] | None:
+        """The folder around the path that a job makes, and the job: a few look-ups a path, where comparing all pairs would take their square."""
+        end = key.rfind("/")
+        while end > 0:
+            if key[:end] in self._owners:
+                return key[:end], self._owners[key[:end]]
+            end = key.rfind("/", 0, end)
+        return None
+
+    def of(self, path: str) -> list[Maker]:
+        """What makes a path that is read: itself, the folder that it is in, or what is in it, in the order of the batch."""
+        key = _path_key(path, self._folder)
+        if key in self._owners:
+            found = [Maker(self._owners[key], self._paths[key])]
+        elif above := self._owner_above(key):
+            found = [Maker(above[1], self._paths[above[0]])]
+        else:
+            found = self._below(key)
+        if self._growing:
+            found += [Maker(made.job, made.path) for made in self._growing if made.may_be(key)]
+        return found
+
+    def _below(self, key: str) -> list[Maker]:
+        if self._sorted is None:
+            self._sorted = sorted(self._owners)
+        inside = f"{key.rstrip('/')}/"
+        found = []
+        for at in range(bisect_left(self._sorted, inside), len(self._sorted)):
+            if not self._sorted[at].startswith(inside):
+                break
+            found.append(Maker(self._owners[self._sorted[at]], self._paths[self._sorted[at]]))
+        return sorted(found)
+
+    def spelt_otherwise(self, path: str, maker: Maker) -> bool:
+        """Whether two paths are one on some file systems only: they differ in case, or in how an accent is written."""
+        if path == maker.path:
+            return False
+        read, made = (posixpath.normpath(posixpath.join(self._folder, each)) for each in (path, maker.path))
+        return read != made and not read.startswith(f"{made}/") and not made.startswith(f"{read.rstrip('/')}/")
+
+
+class Inferred(NamedTuple):
+    """The needs of jobs with those that are inferred behind those that are written, and how many are written (None: all of them)."""
+
+    needs: graph.Relation
+    written: array[int] | None
+
+
+def with_inferred(
+    jobs: NumberedJobs, makers: Makers, needs: graph.Relation, problems: list[Diagnostic], *, declared: int
+) -> Inferred:
+    """Add to each job's needs the jobs that make its input; what is wrong is added to `problems`.
+
+    Jobs from `declared` on were found while the run went on. Whatever needs a growing job needs the jobs that it found as well.
+    """
+    counts = array("i")
+    rows: list[Sequence[int]] = []
+    is_any = False
+    last: object = None
+    last_makers: list[int] = []
+    for number, job_input in enumerate(jobs.each("input")):
+        row: Sequence[int] = needs[number]
+        counts.append(len(row))
+        if job_input:
+            if job_input is not last:  # the jobs of a fan-out mostly read the same: then it is one object
+                last, last_makers = job_input, _makers_of(jobs, makers, number, job_input, problems)
+            more = [maker for maker in last_makers if maker != number and maker not in row]
+            if more and number < declared:
+                more += [found for maker in more for found in jobs.grown.get(maker, ()) if found not in more]
+            if more:
+                is_any = True
+                if jobs.declarations[number].needs_none:
+                    problems.append(_says_none(jobs, makers, number, job_input))
+                row = [*row, *more]
+        rows.append(row)
+        if len(problems) > _MOST_SHOWN * 5:
+            return Inferred(needs, None)
+    return Inferred(graph.Relation(rows), counts) if is_any else Inferred(needs, None)
+
+
+def _makers_of(
+    jobs: NumberedJobs, makers: Makers, number: int, job_input: object, problems: list[Diagnostic]
+) -> list[int]:
+    """The jobs that make what a job reads, each once, in the order of the paths that it reads."""
+    found: dict[int, None] = {}
+    for path in as_paths(job_input):
+        if OPENING in path:  # known only when the job starts
+            continue
+        for maker in makers.of(path):
+            if makers.spelt_otherwise(path, maker) and maker.job not in jobs.growing:
+                problems.append(_spelt_otherwise(jobs, number, path, maker))
+            found[maker.job] = None
+    return list(found)
+
+
+def files_between(makers: Makers, job_input: object) -> dict[int, str]:
+    """By job that makes something that is read, the first output of it that is."""
+    found: dict[int, str] = {}
+    for path in as_paths(job_input):
+        if OPENING not in path:
+            for maker in makers.of(path):
+                found.setdefault(maker.job, maker.path)
+    return found
+
+
+def as_paths(job_input: object) -> Sequence[str]:
+    """The paths of an `input`: none, one, or a list."""
+    if isinstance(job_input, str):
+        return (job_input,)
+    return [path for path in job_input if isinstance(path, str)] if isinstance(job_input, list) else ()
+
+
+class _Unknown(NamedTuple):
+    """An output of jobs that a growing job will find: what of it may be what is read, as patterns."""
+
+    job: int
+    path: str
+    itself: re.Pattern[str]
+    folders: list[re.Pattern[str]]
+
+    def may_be(self, key: str) -> bool:
+        """Whether it may be the path of this key, a folder around it, or something below it."""
+        is_around = any(self.itself.fullmatch(part) for part in _with_folders(key))
+        return is_around or any(folder.fullmatch(key) for folder in self.folders)
+
+
+def _unknown(job: int, path: str, folder: str) -> _Unknown:
+    text = "".join(_ANY if isinstance(piece, Reference) else piece for piece in split(path))
+    patterns = [re.compile(re.escape(part).replace(_ANY, ".*")) for part in _with_folders(_path_key(text, folder))]
+    return _Unknown(job, path, patterns[0], patterns[1:])
+
+
+def _with_folders(key: str) -> Iterator[str]:
+    """A path and the folders around it, but for the root."""
+    while key.strip("/"):
+        yield key
+        key = posixpath.dirname(key)
+
+
+def _path_key(path: str, folder: str) -> str:
+    """Equal for paths that some file system takes for the same: whatever the case, and however accents are written."""
+    is_plain = not path.startswith(("/", ".")) and "/." not in path and "//" not in path and not path.endswith("/")
+    key = f"{folder}/{path}" if is_plain and folder != "/" else posixpath.normpath(posixpath.join(folder, path))
+    if not key.isascii():
+        from unicodedata import normalize
+
+        key = normalize("NFKC", normalize("NFKC", key).casefold())
+    return key.casefold()
+
+
+def _both_write(jobs: NumberedJobs, first: int, second: int, path: str, how: str) -> Diagnostic:
+    spec, other = jobs.declarations[second], jobs.declarations[first]
+    if spec.fan_out is not None and spec is other:
+        message = f"jobs `{jobs.names[first]}` and `{jobs.names[second]}` both write `{path}`"
+        return job_problem("output_conflict", spec, message, hint="let the item stand in `outputs`")
+    where = f"line {other.place.line}" if other.place and other.place.line else f"jobs[{first}]"
+    message = f"job `{jobs.names[second]}` writes `{path}`, which job `{jobs.names[first]}` ({where}) {how}"
+    return job_problem("output_conflict", spec, message, hint="give each job files of its own")
+
+
+def _spelt_otherwise(jobs: NumberedJobs, number: int, path: str, maker: Maker) -> Diagnostic:
+    message = (
+        f"job `{jobs.names[number]}` reads `{path}`, job `{jobs.names[maker.job]}` writes `{maker.path}`: "
+        f"on some systems one file"
+    )
+    return job_problem("dataflow", jobs.declarations[number], message, hint="write it the same")
+
+
+def _says_none(jobs: NumberedJobs, makers: Makers, number: int, job_input: object) -> Diagnostic:
+    maker, path = next((job, path) for job, path in files_between(makers, job_input).items() if job != number)
+    message = f"job `{jobs.names[number]}` reads `{path}`, which job `{jobs.names[maker]}` makes, and says `needs: []`"
+    return job_problem("dataflow", jobs.declarations[number], message, hint="leave `needs` out")

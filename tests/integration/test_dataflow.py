@@ -1,0 +1,148 @@
+"""What a job reads is what the jobs of this run made of it, without a word about needs. Whole runs of the real command."""
+
+import json
+
+import pytest
+
+import joblot as lib
+from cli.conftest import Project
+
+
+@pytest.fixture
+def joblot(tmp_path):
+    return Project(tmp_path)
+
+
+def batch(project, *jobs, name="joblot.yaml"):
+    lines = "".join(f"  - {job}\n" for job in jobs)
+    project.write(name, f"name: flow\njobs:\n{lines}")
+
+
+def states(done) -> dict[str, str]:
+    return {one["job"]: one["status"] for one in json.loads(done.out)["results"]}
+
+
+MAKE = "{name: make, run: 'sleep 0.2; echo new > mid.txt', outputs: [mid.txt]}"
+USE = "{name: use, run: 'cat mid.txt > out.txt', input: mid.txt, outputs: [out.txt]}"
+
+
+@pytest.mark.parametrize("on", ["local", "inline"])
+def test_what_is_made_is_read_and_not_what_was_there(joblot, on):
+    joblot.write("mid.txt", "old\n")
+    batch(joblot, USE, MAKE)
+    assert joblot("run", "--on", on).code == 0
+    assert (joblot.path / "out.txt").read_text() == "new\n"
+    assert states(joblot("run", "--json")) == {"use": "cached", "make": "cached"}
+
+
+def test_python_batches_and_several_files_too(joblot, tmp_path):
+    joblot.write("a.yaml", f"jobs:\n  - {USE}\n")
+    joblot.write("b.yaml", f"jobs:\n  - {MAKE}\n")
+    done = joblot("run", "a.yaml", "b.yaml")
+    assert (done.code, (joblot.path / "out.txt").read_text()) == (0, "new\n")
+    made = lib.Batch("flow", folder=tmp_path)
+    made.command("use", "cat mid.txt", input="mid.txt")
+    made.command("make", "echo x > mid.txt", outputs=["mid.txt"])
+    assert [made.plan().name(job) for tier in made.plan().tiers for job in tier] == ["make", "use"]
+
+
+def test_plan_graph_and_explain_say_which_file(joblot):
+    batch(joblot, USE, MAKE)
+    assert "new; needs make (mid.txt)" in joblot("plan").out
+    plan = json.loads(joblot("plan", "--json").out)
+    assert [(job["needs"], job.get("input_made_by")) for job in plan["jobs"]] == [
+        (["make"], {"make": "mid.txt"}),
+        ([], None),
+    ]
+    assert 'j1 -->|"mid.txt"| j0' in joblot("graph").out
+    assert 'j1 -> j0 [label="mid.txt"]' in joblot("graph", "--format", "dot").out
+    joblot("run", "--run-id", "r1")
+    assert "    make (makes `mid.txt`): success" in joblot("explain", "r1", "use").out
+    assert json.loads(joblot("explain", "r1", "use", "--json").out)["input_made_by"] == {"make": "mid.txt"}
+
+
+def test_what_makes_the_input_fails_and_nobody_reads_what_is_left(joblot):
+    joblot.write("mid.txt", "old\n")
+    batch(joblot, USE, "{name: make, run: 'exit 3', outputs: [mid.txt]}")
+    done = joblot("run", "--json")
+    assert (done.code, states(done)) == (1, {"use": "skipped", "make": "failed"})
+
+
+@pytest.mark.parametrize(
+    ("when", "of_need", "state"),
+    [("failure", "exit 1", "success"), ("failure", "true", "skipped"), ("always", "true", "success")],
+)
+def test_a_handler_waits_for_its_input_and_runs_for_its_needs(joblot, when, of_need, state):
+    """That what makes its input failed is no reason for a handler to run."""
+    fix = f"{{name: fix, run: 'cat mid.txt > seen.txt', input: mid.txt, needs: [a], when: {when}}}"
+    make = "{name: make, run: 'sleep 0.2; exit 1', outputs: [mid.txt]}"
+    joblot.write("mid.txt", "")
+    batch(joblot, fix, f"{{name: a, run: '{of_need}'}}", make)
+    assert states(joblot("run", "--json"))["fix"] == state
+
+
+def test_found_jobs_read_what_others_make(joblot):
+    batch(
+        joblot,
+        "{name: list, run: 'cat items.json > $JOBLOT_OUTPUT'}",
+        "{name: 'load-${{ item }}', run: ['cp', 'in-${{ item }}', 'got-${{ item }}'], input: 'in-${{ item }}', "
+        "outputs: ['got-${{ item }}'], foreach: '${{ jobs.list.result }}', needs: [list]}",
+        "{name: a, run: 'sleep 0.3; echo a > in-a', outputs: [in-a]}",
+        "{name: b, run: 'exit 1', outputs: [in-b]}",
+        "{name: all, run: 'cat got-* > all.txt', input: got-a}",
+    )
+    joblot.write("in-b", "old")
+    joblot.write("items.json", '["a", "b"]')
+    found = states(joblot("run", "--json"))
+    assert found == {
+        "list": "success", "load-*": "success", "a": "success", "b": "failed", "all": "skipped", "load-a": "success", "load-b": "skipped",
+    }  # fmt: skip
+
+
+def test_input_that_is_known_at_the_start_and_made_by_a_stranger(joblot):
+    batch(
+        joblot,
+        '{name: which, run: \'echo "\\"mid.txt\\"" > $JOBLOT_OUTPUT\'}',
+        "{name: use, run: 'true', input: '${{ jobs.which.result }}', needs: [which]}",
+        MAKE,
+    )
+    done = joblot("run", "--json")
+    use = next(one for one in json.loads(done.out)["results"] if one["job"] == "use")
+    assert (use["status"], use["reason"]) == ("failed", "unneeded_input")
+    assert use["message"] == "input `mid.txt` is made by job `make`, which `use` does not need (`needs: [make]`)"
+
+
+def test_what_is_not_selected_is_read_as_it_is(joblot):
+    batch(joblot, USE, MAKE)
+    done = joblot("run", "--only", "use")
+    assert done.code == 2
+    assert done.err == (
+        "error: job `use` reads `mid.txt`, which is not there; `make`, which makes it, is not selected\n"
+        "hint: `--upto use` runs both\n"
+    )
+    joblot.write("mid.txt", "old\n")
+    done = joblot("run", "--only", "use")
+    assert done.code == 0
+    assert "use reads `mid.txt` as it is, of 2" in done.err
+    assert ": `make`, which makes it, is not selected\n" in done.err
+    assert states(joblot("run", "--json", "--upto", "use")) == {"use": "success", "make": "success"}
+
+
+def test_a_batch_that_is_wrong(joblot):
+    batch(
+        joblot,
+        USE,
+        "{name: make, run: 'true', input: out.txt, outputs: [mid.txt]}",
+        "{name: none, run: 'true', input: Mid.txt, needs: []}",
+    )
+    done = joblot("validate")
+    assert done.code == 2
+    assert done.err.splitlines() == [
+        "joblot.yaml:3:5: error: jobs need each other: use -> make -> use (`mid.txt` of `make`, `out.txt` of `use`)",
+        "hint: a file that goes from run to run stands in neither `input` nor `outputs`",
+        "joblot.yaml:5:5: error: job `none` reads `Mid.txt`, job `make` writes `mid.txt`: on some systems one file",
+        "hint: write it the same",
+        "joblot.yaml:5:5: error: job `none` reads `mid.txt`, which job `make` makes, and says `needs: []`",
+        "hint: leave `needs` out",
+        "3 errors",
+    ]

@@ -1,0 +1,237 @@
+"""Files make the graph: whoever reads what a job makes needs that job."""
+
+import pytest
+
+from joblot.core.model import Config, FanOut, JobSpec
+from joblot.core.plan import expand
+from joblot.core.provenance import paths_read
+from joblot.errors import ConfigError
+
+
+def job(name, *needs, reads=None, makes=(), **fields):
+    return JobSpec(name=name, run="true", needs=needs, input=reads, outputs=tuple(makes), **fields)
+
+
+def plan_of(*jobs, rules=1, folder="/b"):
+    return expand(Config(name="b", folder=folder, jobs=list(jobs), rules=rules))
+
+
+def needs_of(plan, name="use"):
+    return [plan.name(need) for need in plan.needs[plan.find(name)]]
+
+
+def mistakes(*jobs):
+    with pytest.raises(ConfigError) as caught:
+        plan_of(*jobs)
+    return [(found.message, found.hint) for found in caught.value.diagnostics]
+
+
+def each(name, *values, **fields):
+    return job(name, fan_out=FanOut("rows", {"": list(values)}), **fields)
+
+
+@pytest.mark.parametrize(
+    ("reads", "makes"),
+    [
+        ("mid.txt", "mid.txt"),
+        ("./mid.txt", "mid.txt"),
+        ("mid.txt", "sub/../mid.txt"),
+        ("/b/mid.txt", "mid.txt"),
+        ("mid.txt", "/b/mid.txt"),
+        ("/elsewhere/x", "/elsewhere/x"),
+        ("../x", "/x"),
+        ("parts/a.csv", "parts"),
+        ("parts/deep/a.csv", "parts/"),
+        ("parts", "parts/a.csv"),
+        ("parts/", "parts/deep/a.csv"),
+        (".", "parts/a.csv"),
+        ("é.txt", "é.txt"),
+        (["other.txt", "mid.txt"], "mid.txt"),
+        ("a[1].txt", "a[1].txt"),
+        ("data//mid.txt", "data/mid.txt"),
+    ],
+)
+def test_a_job_needs_what_makes_its_input(reads, makes):
+    plan = plan_of(job("use", reads=reads, makes=["out.txt"] if reads != "." else ()), job("make", makes=[makes]))
+    assert needs_of(plan) == ["make"]
+    assert plan.made_input(0) == {1: makes}
+    assert plan.tiers == [[1], [0]]
+
+
+@pytest.mark.parametrize(
+    ("reads", "makes"),
+    [
+        ("mid.txt", "mid.txt2"),
+        ("parts2/a.csv", "parts"),
+        ("part", "parts/a.csv"),
+        ("mid", "mid.txt"),
+        ("sub/mid.txt", "mid.txt"),
+        ("${{ jobs.x.result }}", "${{ jobs.x.result }}x"),
+        (["a", "b"], "c"),
+        (None, "c"),
+    ],
+)
+def test_and_nothing_else(reads, makes):
+    assert needs_of(plan_of(job("use", reads=reads), job("make", makes=[makes]))) == []
+
+
+def test_items_match_item_by_item():
+    plan = plan_of(
+        each("clean-${{ item }}", "a", "b", makes=["out/${{ item }}.csv"]),
+        each("load-${{ item }}", "a", "b", reads="out/${{ item }}.csv"),
+        job("all", reads="out"),
+    )
+    assert needs_of(plan, "load-a") == ["clean-a"]
+    assert needs_of(plan, "load-b") == ["clean-b"]
+    assert needs_of(plan, "all") == ["clean-a", "clean-b"]
+
+
+def test_jobs_that_read_the_same_need_the_same():
+    plan = plan_of(job("make", makes=["x"]), each("use-${{ item }}", 1, 2, 3, reads="x"))
+    assert [needs_of(plan, f"use-{item}") for item in (1, 2, 3)] == [["make"]] * 3
+
+
+def test_what_is_written_comes_first_and_stands_once():
+    plan = plan_of(job("use", "b", "a", reads=["x", "y"]), job("a", makes=["x"]), job("b"), job("c", makes=["y"]))
+    assert needs_of(plan) == ["b", "a", "c"]
+    assert [plan.name(need) for need in plan.written_needs(0)] == ["b", "a"]
+
+
+def test_what_is_compared_is_what_is_read():
+    """A need that is written counts with all its outputs, one that is inferred with the files that are read."""
+    make = job("make", makes=["x", "log.txt"])
+    inferred, written = plan_of(job("use", reads="x"), make), plan_of(job("use", "make", reads="x"), make)
+    assert paths_read(inferred, 0, "x") == ["x"]
+    assert paths_read(written, 0, "x") == ["x", "log.txt"]
+
+
+def test_plans_of_earlier_programs_hang_together_as_they_did():
+    jobs = (job("use", reads="x"), job("make", makes=["x"]))
+    assert needs_of(plan_of(*jobs, rules=0)) == []
+    assert needs_of(plan_of(*jobs)) == ["make"]
+
+
+def test_own_files_are_left_out():
+    plan = plan_of(job("use", reads="data", makes=["data/report.txt"]), job("make", makes=["data/x"]))
+    assert needs_of(plan) == ["make"]
+
+
+def test_a_cycle_by_files_names_them():
+    files = "(`mid.txt` of `make`, `out.txt` of `use`)"
+    hint = "a file that goes from run to run stands in neither `input` nor `outputs`"
+    assert mistakes(
+        job("use", reads="mid.txt", makes=["out.txt"]), job("make", reads="out.txt", makes=["mid.txt"])
+    ) == [(f"jobs need each other: use -> make -> use {files}", hint)]
+    assert mistakes(job("use", reads="mid.txt"), job("make", "use", makes=["mid.txt"])) == [
+        ("jobs need each other: use -> make -> use (`mid.txt` of `make`)", hint)
+    ]
+
+
+def test_a_cycle_of_needs_alone_speaks_of_needs():
+    assert mistakes(job("a", "b"), job("b", "a")) == [
+        ("jobs need each other: a -> b -> a", "`a -> b` means that `a` needs `b`; remove one of these needs")
+    ]
+
+
+@pytest.mark.parametrize("reads", ["mid.txt", ["x", "mid.txt"]])
+def test_needs_none_is_no_way_to_read_what_is_made(reads):
+    assert mistakes(job("use", reads=reads, needs_none=True), job("make", makes=["mid.txt"])) == [
+        ("job `use` reads `mid.txt`, which job `make` makes, and says `needs: []`", "leave `needs` out")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("reads", "makes"),
+    [
+        ("Mid.txt", "mid.txt"),
+        ("mid.txt", "MID.TXT"),
+        ("Parts/a.csv", "parts"),
+        ("parts", "Parts/a.csv"),
+        ("\u00e9", "e\u0301"),
+    ],
+)
+def test_paths_that_are_one_on_some_systems(reads, makes):
+    assert mistakes(job("use", reads=reads), job("make", makes=[makes])) == [
+        (f"job `use` reads `{reads}`, job `make` writes `{makes}`: on some systems one file", "write it the same")
+    ]
+
+
+GROWING = FanOut("result", source="${{ jobs.list.result }}")
+
+
+@pytest.mark.parametrize("reads", ["out/a.csv", "out", ".", "out/a/b.csv", ["x", "out/a.csv"], "out/a.csv/inside"])
+def test_who_may_read_what_will_be_found_waits_for_the_finder(reads):
+    plan = plan_of(
+        job("list"),
+        job("clean-${{ item }}", "list", makes=["out/${{ item }}.csv"], fan_out=GROWING, deferred=True),
+        job("use", reads=reads),
+    )
+    assert needs_of(plan) == ["clean-*"]
+
+
+@pytest.mark.parametrize("reads", ["out/a.txt", "other", "ou", "outer/a.csv"])
+def test_who_cannot_does_not(reads):
+    plan = plan_of(
+        job("list"),
+        job("clean-${{ item }}", "list", makes=["out/${{ item }}.csv"], fan_out=GROWING, deferred=True),
+        job("use", reads=reads),
+    )
+    assert needs_of(plan) == []
+
+
+def grown(*jobs, items=("a", "b")):
+    plan = plan_of(
+        job("list"),
+        job(
+            "clean-${{ item }}",
+            "list",
+            reads="in/${{ item }}",
+            makes=["out/${{ item }}.csv"],
+            fan_out=GROWING,
+            deferred=True,
+        ),
+        *jobs,
+    )
+    plan.extend(1, {"": list(items)})
+    return plan
+
+
+def test_found_jobs_need_what_makes_their_input():
+    plan = grown(job("make", makes=["in/a"]))
+    assert needs_of(plan, "clean-a") == ["clean-*", "make"]
+    assert needs_of(plan, "clean-b") == ["clean-*"]
+
+
+def test_readers_of_found_outputs_wait_for_all_that_was_found():
+    for reads in ("out", "out/a.csv", "."):
+        assert sorted(needs_of(grown(job("use", reads=reads)), "use")) == ["clean-*", "clean-a", "clean-b"]
+
+
+def test_found_jobs_that_need_what_waits_for_them_are_a_cycle():
+    with pytest.raises(ConfigError) as caught:
+        grown(job("use", reads="out", makes=["in/a"]))
+    assert caught.value.diagnostics[0].message.startswith("jobs need each other: ")
+
+
+def test_input_that_is_known_at_the_start_is_looked_up_then():
+    plan = plan_of(
+        job("use", "near", reads="${{ jobs.near.result }}", deferred=True),
+        job("near", "far"),
+        job("far", makes=["x"]),
+        job("other", makes=["y"]),
+    )
+    assert needs_of(plan) == ["near"]
+    assert plan.unneeded_maker(0, "x") is None
+    assert plan.unneeded_maker(0, ["x", "y"]) == (3, "y")
+    assert plan.unneeded_maker(0, "z") is None
+
+
+def test_a_handler_is_ordered_and_not_decided_by_what_makes_its_input():
+    plan = plan_of(job("fix", "a", reads="x", when="failure"), job("a"), job("make", makes=["x"]))
+    assert needs_of(plan, "fix") == ["a", "make"]
+    assert plan.only_ordered == {0: frozenset({2})}
+
+
+def test_a_thousand_levels_and_paths_of_all_kinds_take_no_time_to_speak_of():
+    deep = "/".join("d" * 1 for _ in range(1000))
+    assert needs_of(plan_of(job("use", reads=deep), job("make", makes=["d/d/d"]))) == ["make"]
