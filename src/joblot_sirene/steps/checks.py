@@ -79,11 +79,8 @@ def run(frame: pl.DataFrame, parameters: Checks, inputs: Inputs) -> Outcome:
     A target whose issue cannot be counted (its column is not in this profile) is a warning, never a pass.
     """
     rules = {**_ISSUES, "creation_in_future": (("date_creation",), pl.col("date_creation") > inputs.today)}
-    issues = {
-        key: _count(frame, key, rule, inputs.policy)
-        for key, (needed, rule) in rules.items()
-        if set(needed) <= set(frame.columns)
-    }
+    known = {key: rule for key, (needed, rule) in rules.items() if set(needed) <= set(frame.columns)}
+    issues = _issues(frame, known, inputs.policy)
     targets = [_target(key, target, issues) for key, target in parameters.kpi_targets.items()]
     if parameters.minimum_rows:
         verdict: Verdict = "pass" if frame.height >= parameters.minimum_rows else "fail"
@@ -101,16 +98,24 @@ def run(frame: pl.DataFrame, parameters: Checks, inputs: Inputs) -> Outcome:
     return Outcome(frame=frame, facts=facts, warnings=tuple(_warnings(targets)) if frame.height else ())
 
 
-def _count(frame: pl.DataFrame, key: str, rule: pl.Expr, policy: Policy) -> dict[str, Any]:
-    """The rows with an issue, among those that could be without: a value that the policy leaves out is not missing."""
-    if key in _OF_VALUES:
-        frame = frame.filter(~is_withheld(_OF_VALUES[key], frame, policy))
-    rows = frame.filter(rule.fill_null(value=False))
-    share = round(rows.height / frame.height, 4) if frame.height else 0.0
+def _issues(frame: pl.DataFrame, rules: Mapping[str, pl.Expr], policy: Policy) -> dict[str, dict[str, Any]]:
+    """The rows with each issue, among those that could be without: a value that the policy leaves out is not missing."""
+    withheld = {key: is_withheld(column, frame, policy) for key, column in _OF_VALUES.items() if key in rules}
+    has = {key: rule.fill_null(value=False) & ~withheld.get(key, pl.lit(value=False)) for key, rule in rules.items()}
+    # all in one pass, as most issues have no row in most datasets
+    sums = [rule.sum().alias(key) for key, rule in has.items()]
+    sums += [rule.sum().alias(f"withheld {key}") for key, rule in withheld.items()]
+    counts = frame.select(sums).row(0, named=True)
     # nobody who is masked is to be found by a list of what is wrong with them
-    shown = rows.filter(pl.col("statut_diffusion") == PUBLIC) if "statut_diffusion" in rows.columns else rows
-    examples = shown["siret"].drop_nulls().head(EXAMPLES).to_list()
-    return {"key": key, "count": rows.height, "share": share, "examples": examples, "rows": frame.height}
+    is_shown = pl.col("statut_diffusion") == PUBLIC if "statut_diffusion" in frame.columns else pl.lit(value=True)
+    issues = {}
+    for key in rules:
+        count, rows = counts[key], frame.height - counts.get(f"withheld {key}", 0)
+        shown = pl.col("siret").filter(has[key] & is_shown).drop_nulls().head(EXAMPLES)
+        examples = frame.select(shown)["siret"].to_list() if count else []
+        share = round(count / rows, 4) if rows else 0.0
+        issues[key] = {"key": key, "count": count, "share": share, "examples": examples, "rows": rows}
+    return issues
 
 
 def _target(key: str, target: float, issues: Mapping[str, dict[str, Any]]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING
 
 import polars as pl
@@ -16,12 +17,7 @@ if TYPE_CHECKING:
 
 def run(frame: pl.DataFrame, parameters: Labels, inputs: Inputs) -> Outcome:  # noqa: ARG001
     """Add labels of activities, sections, legal forms, headcounts and departments, and the age in full years."""
-    labels = {**naf.labels(naf.REV2), **naf.labels(naf.NAF25)}
-    sections = {
-        code: section
-        for code in labels
-        if (nomenclature := naf.nomenclature_of(code)) and (section := naf.section_of(code, nomenclature))
-    }
+    labels, sections = _activities()
     form = pl.col("forme_juridique")
     labelled = frame.with_columns(
         naf_libelle=_label("naf", labels),
@@ -45,6 +41,18 @@ def run(frame: pl.DataFrame, parameters: Labels, inputs: Inputs) -> Outcome:  # 
     count = facts["absurd_creations"]
     warning = f"{count} dates of creation are absurd, before {FIRST_YEAR} or long after the stock: they give no age"
     return Outcome(frame=labelled, facts=facts, warnings=(warning,) if count else ())
+
+
+@cache
+def _activities() -> tuple[dict[str, str], dict[str, tuple[str, str]]]:
+    """Of each sub-class of both lists its label, and the letter and the label of its section."""
+    labels = {**naf.labels(naf.REV2), **naf.labels(naf.NAF25)}
+    sections = {
+        code: section
+        for code in labels
+        if (nomenclature := naf.nomenclature_of(code)) and (section := naf.section_of(code, nomenclature))
+    }
+    return labels, sections
 
 
 def _label(column: str, labels: dict[str, str]) -> pl.Expr:
