@@ -1,5 +1,7 @@
-"""A small stock of the register, and `joblot sirene` as a process of its own in an empty folder."""
+"""A small stock of the register, and `joblot sirene` in an empty folder."""
 
+import contextlib
+import io
 import json
 import os
 import subprocess
@@ -10,6 +12,7 @@ from typing import NamedTuple
 import pytest
 
 from command_server import SIRENE, server
+from joblot.__main__ import main
 from joblot_sirene.synthetic.sample import write_sample
 
 
@@ -37,28 +40,19 @@ class Done(NamedTuple):
 
 
 class Sirene:
-    """`joblot sirene` in a folder."""
+    """`joblot sirene` in a folder. Here in this process, its jobs included, which costs a third: what a dataset holds is the same."""
 
     def __init__(self, folder: Path):
         self.folder = folder
 
-    def popen(self, *words, **options):
-        env = {"PATH": os.environ["PATH"], "HOME": str(self.folder)}
-        command = [sys.executable, "-m", "joblot", *map(str, words)]
-        streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "stdin": subprocess.DEVNULL}
-        return subprocess.Popen(command, cwd=self.folder, env=env, **(streams | options))
-
-    def real(self, *words):
-        """The real command: an interpreter that loads what it needs by itself."""
-        with self.popen(*words) as process:
-            out, err = process.communicate(timeout=100)
-        return self._done(process.returncode, out.decode(), err.decode())
-
     def joblot(self, *words):
-        """The command from the command server, which has polars loaded already."""
-        environment = {"PATH": os.environ["PATH"], "HOME": str(self.folder)}
-        done = server(SIRENE).run(["-m", "joblot", *map(str, words)], self.folder, environment, timeout_s=100)
-        return self._done(done.returncode, done.stdout, done.stderr)
+        words = list(map(str, words))
+        if words[:2] == ["sirene", "batch"]:
+            words += ["--on", "inline"]
+        out, err = io.StringIO(), io.StringIO()
+        with contextlib.chdir(self.folder), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            code = main(words)
+        return self._done(code, out.getvalue(), err.getvalue())
 
     def _done(self, code, *streams):
         return Done(code, *(text.replace(str(self.folder), "DIR") for text in streams))
@@ -67,6 +61,32 @@ class Sirene:
         return self.joblot("sirene", *words)
 
 
+class Processes(Sirene):
+    """`joblot sirene` as a process of its own, with a warden and workers."""
+
+    def real(self, *words):
+        """The real command: an interpreter that loads what it needs by itself."""
+        command = [sys.executable, "-m", "joblot", *map(str, words)]
+        options = {"capture_output": True, "text": True, "stdin": subprocess.DEVNULL, "timeout": 100, "check": False}
+        done = subprocess.run(command, cwd=self.folder, env=self._environment, **options)
+        return self._done(done.returncode, done.stdout, done.stderr)
+
+    def joblot(self, *words):
+        """The command from the command server, which has polars loaded already."""
+        words = ["-m", "joblot", *map(str, words)]
+        done = server(SIRENE).run(words, self.folder, self._environment, timeout_s=100)
+        return self._done(done.returncode, done.stdout, done.stderr)
+
+    @property
+    def _environment(self):
+        return {"PATH": os.environ["PATH"], "HOME": str(self.folder)}
+
+
 @pytest.fixture
 def sirene(tmp_path):
     return Sirene(tmp_path)
+
+
+@pytest.fixture
+def processes(tmp_path):
+    return Processes(tmp_path)

@@ -22,6 +22,11 @@ from sirene.files import siret
 TREE = {*package.REQUIRED, "logs"}
 
 
+@pytest.fixture
+def sirene(processes):
+    return processes
+
+
 def batch(sirene, stock, *words, out="out", codes=("6820B", "43")):
     named = [word for code in codes for word in ("--naf", code)]
     return sirene("batch", *named, "--input", stock.establishments, "--output-dir", out, *words)
