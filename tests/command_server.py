@@ -15,6 +15,7 @@ import contextlib
 import functools
 import gc
 import importlib
+import importlib.util
 import os
 import runpy
 import selectors
@@ -25,11 +26,11 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
-    from pathlib import Path
     from typing import Any, NoReturn
 
 _LENGTH = struct.Struct("<I")
@@ -48,9 +49,23 @@ JOBLOT = (
     *("joblot.executors.local", "joblot.config.load", "joblot.reports.report"),
 )
 """What commands of joblot import sooner or later. The other modules are small."""
-SIRENE = (*JOBLOT, "polars", "rapidfuzz", "joblot_sirene.bundle", "joblot_sirene.dataset", "joblot_sirene.cli.batch")
-"""The same for `joblot sirene`. Importing polars begins no thread that a forked process needs; using it does."""
 
+
+def _modules_of(package: str) -> list[str]:
+    """All modules of a package, without importing any."""
+    spec = importlib.util.find_spec(package)
+    assert spec is not None and spec.submodule_search_locations
+    folder = Path(spec.submodule_search_locations[0])
+    paths = (path.relative_to(folder.parent).with_suffix("") for path in sorted(folder.rglob("*.py")))
+    return [".".join(path.parts).removesuffix(".__init__") for path in paths]
+
+
+SIRENE = (
+    *(*JOBLOT, "joblot.config.items", "joblot.config.yaml12", "joblot.generate.text", "joblot.generate.writes"),
+    *("joblot.journal.claims", "joblot.journal.place", "importlib.metadata", "importlib.readers"),
+    *("polars", "polars._utils.parquet", "rapidfuzz", *_modules_of("joblot_sirene")),
+)
+"""The same for `joblot sirene`. Importing polars begins no thread that a forked process needs; using it does."""
 DASK = (*JOBLOT, "distributed", "joblot.cluster.dask")
 """The same for `joblot run --on dask`, whose threads begin with a client."""
 
