@@ -22,11 +22,6 @@ from sirene.files import siret
 TREE = {*package.REQUIRED, "logs"}
 
 
-@pytest.fixture
-def sirene(processes):
-    return processes
-
-
 def batch(sirene, stock, *words, out="out", codes=("6820B", "43")):
     named = [word for code in codes for word in ("--naf", code)]
     return sirene("batch", *named, "--input", stock.establishments, "--output-dir", out, *words)
@@ -40,22 +35,22 @@ def datasets(folder):
     return {path.parent.name: path.read_bytes() for path in sorted(folder.glob("*/dataset.csv"))}
 
 
-def test_r53_r77_a_dataset_for_each_code_in_its_tree(sirene, stock):
-    done = batch(sirene, stock)
+def test_r53_r77_a_dataset_for_each_code_in_its_tree(processes, stock):
+    done = batch(processes, stock)
     assert done.code == 0, done.err
-    assert names(sirene.folder / "out") == {"naf_6820B", "naf_43", "batch_report.json"}
+    assert names(processes.folder / "out") == {"naf_6820B", "naf_43", "batch_report.json"}
     for name in ("naf_6820B", "naf_43"):
-        assert names(sirene.folder / "out" / name) == TREE
-        assert len(names(sirene.folder / "out" / name / "logs")) == 1
-    assert names(sirene.folder / "jobs_generated") == {"naf_6820B.yaml", "naf_43.yaml"}  # R59: the default
+        assert names(processes.folder / "out" / name) == TREE
+        assert len(names(processes.folder / "out" / name / "logs")) == 1
+    assert names(processes.folder / "jobs_generated") == {"naf_6820B.yaml", "naf_43.yaml"}  # R59: the default
     assert re.fullmatch(
         r"\[SUCCESS\] 6820B: \d+ rows in out/naf_6820B\n\[SUCCESS\] 43: \d+ rows in out/naf_43\nOK: 2 of 2 datasets\n",
         done.out,
     )
 
 
-def test_r93_progress_is_told_on_stderr(sirene, stock):
-    done = batch(sirene, stock)
+def test_r93_progress_is_told_on_stderr(processes, stock):
+    done = batch(processes, stock)
     lines = [line for line in done.err.splitlines() if not line.startswith(("run ", "Generated"))]
     assert lines == [
         "[1/2] Processing NAF 6820B...",
@@ -65,9 +60,9 @@ def test_r93_progress_is_told_on_stderr(sirene, stock):
     ]
 
 
-def test_r93_only_codes_that_are_built_are_told_of(sirene, stock):
-    batch(sirene, stock, codes=["6820B", "43"])
-    again = batch(sirene, stock, codes=["6820B", "47", "43", "68"])
+def test_r93_only_codes_that_are_built_are_told_of(processes, stock):
+    batch(processes, stock, codes=["6820B", "43"])
+    again = batch(processes, stock, codes=["6820B", "47", "43", "68"])
     assert re.findall(r"Processing NAF (\w+)", again.err) == ["47", "68"]
     assert "[2/4] Processing NAF 47...\n[4/4] Processing NAF 68...\n" in again.err
 
@@ -109,8 +104,8 @@ def test_r92_a_package_says_what_it_is_and_its_checksums_hold(sirene, stock):
     assert log.stem == manifest["run_id"]
 
 
-def test_r66_r67_with_json_stdout_is_the_result_and_nothing_else(sirene, stock):
-    result = batch(sirene, stock, "--json").json
+def test_r66_r67_with_json_stdout_is_the_result_and_nothing_else(processes, stock):
+    result = batch(processes, stock, "--json").json
     assert list(result) == [
         "status", "run_id", "total_jobs", "successful_jobs", "failed_jobs", "not_started_jobs", "results",
     ]  # fmt: skip
@@ -232,52 +227,52 @@ def test_r61_d9_a_sample_is_the_first_rows_the_same_each_time(sirene, stock):
     assert one == two == whole[:6]
 
 
-def test_r62_r79_threads_change_nothing_and_codes_come_in_the_order_given(sirene, stock):
-    one = batch(sirene, stock, "--workers", "1", "--json", codes=["47", "43", "68", "A"], out="one").json
-    many = batch(sirene, stock, "--workers", "8", "--json", codes=["47", "43", "68", "A"], out="many").json
-    assert datasets(sirene.folder / "one") == datasets(sirene.folder / "many")
+def test_r62_r79_threads_change_nothing_and_codes_come_in_the_order_given(processes, stock):
+    one = batch(processes, stock, "--workers", "1", "--json", codes=["47", "43", "68", "A"], out="one").json
+    many = batch(processes, stock, "--workers", "8", "--json", codes=["47", "43", "68", "A"], out="many").json
+    assert datasets(processes.folder / "one") == datasets(processes.folder / "many")
     assert [item["naf_code"] for item in one["results"]] == ["47", "43", "68", "A"]
     ends = [item["duration_ms"] for item in many["results"]]
     assert ends == sorted(ends)
 
 
-def test_r129_fused_and_one_scan_a_code_give_the_same_bytes(sirene, stock):
-    fused = batch(sirene, stock, out="fused", codes=["43", "4329A", "6820B"])
-    alone = batch(sirene, stock, "--no-fuse", out="alone", codes=["43", "4329A", "6820B"])
+def test_r129_fused_and_one_scan_a_code_give_the_same_bytes(processes, stock):
+    fused = batch(processes, stock, out="fused", codes=["43", "4329A", "6820B"])
+    alone = batch(processes, stock, "--no-fuse", out="alone", codes=["43", "4329A", "6820B"])
     assert (fused.code, alone.code) == (0, 0)
-    assert datasets(sirene.folder / "fused") == datasets(sirene.folder / "alone")
+    assert datasets(processes.folder / "fused") == datasets(processes.folder / "alone")
 
 
-def test_r63_a_budget_that_is_too_small_is_a_named_reason(sirene, stock):
-    done = batch(sirene, stock, "--max-ram-mb", "50", "--json", codes=["43"])
+def test_r63_a_budget_that_is_too_small_is_a_named_reason(processes, stock):
+    done = batch(processes, stock, "--max-ram-mb", "50", "--json", codes=["43"])
     assert (done.code, done.json["status"]) == (1, "FAILED")
     [item] = done.json["results"]
     assert (item["status"], item["reason"]) == ("FAILED", "memory_limit")
     assert item["error"] == "50 MiB of memory are too little for 32 columns: 160 MiB are needed"
-    assert not (sirene.folder / "out" / "naf_43").exists()
+    assert not (processes.folder / "out" / "naf_43").exists()
 
 
-def test_r64_verbose_tells_more(sirene, stock):
-    plain = batch(sirene, stock, codes=["43"])
-    verbose = batch(sirene, stock, "--verbose", "--rebuild", codes=["43"])
+def test_r64_verbose_tells_more(processes, stock):
+    plain = batch(processes, stock, codes=["43"])
+    verbose = batch(processes, stock, "--verbose", "--rebuild", codes=["43"])
     assert "43: attempt 1 ok" in verbose.out
     assert len(verbose.out.splitlines()) > len(plain.out.splitlines())
-    as_json = batch(sirene, stock, "--verbose", "--rebuild", "--json", codes=["43"])
+    as_json = batch(processes, stock, "--verbose", "--rebuild", "--json", codes=["43"])
     assert "43: attempt 1 ok" in as_json.err
     assert as_json.json["status"] == "OK"  # D6: with --json events are on stderr
 
 
 @pytest.fixture
-def one_bad(sirene):
+def one_bad(processes):
     """A job that fails: another dataset that it is compared with is no Parquet file."""
-    bad = sirene.folder / "earlier" / "naf_43"
+    bad = processes.folder / "earlier" / "naf_43"
     bad.mkdir(parents=True)
     (bad / "dataset.parquet").write_text("no table")
     return ("--earlier", "earlier")
 
 
-def test_r80_r83_the_first_failure_stops_the_batch_and_what_was_not_begun_is_listed(sirene, stock, one_bad):
-    done = batch(sirene, stock, *one_bad, "--json", codes=["43", "68", "47"])
+def test_r80_r83_the_first_failure_stops_the_batch_and_what_was_not_begun_is_listed(processes, stock, one_bad):
+    done = batch(processes, stock, *one_bad, "--json", codes=["43", "68", "47"])
     assert (done.code, done.json["status"], done.json["successful_jobs"]) == (1, "FAILED", 0)
     assert [(item["naf_code"], item["status"]) for item in done.json["results"]] == [
         ("43", "FAILED"),
@@ -292,38 +287,40 @@ def test_r80_r83_the_first_failure_stops_the_batch_and_what_was_not_begun_is_lis
     assert re.findall(r"Processing NAF (\w+)", done.err) == ["43"]
 
 
-def test_r65_r81_with_continue_on_error_all_codes_are_done_and_the_exit_code_is_0(sirene, stock, one_bad):
-    done = batch(sirene, stock, *one_bad, "--json", "--continue-on-error", codes=["43", "68"])
+def test_r65_r81_with_continue_on_error_all_codes_are_done_and_the_exit_code_is_0(processes, stock, one_bad):
+    done = batch(processes, stock, *one_bad, "--json", "--continue-on-error", codes=["43", "68"])
     assert (done.code, done.json["status"]) == (0, "PARTIAL")
     assert [item["status"] for item in done.json["results"]] == ["FAILED", "SUCCESS"]
-    assert (sirene.folder / "out" / "naf_68" / "dataset.csv").exists()
+    assert (processes.folder / "out" / "naf_68" / "dataset.csv").exists()
     assert (
         "WARNING: some codes failed; the exit code is 0 because of `--continue-on-error` (`--strict` makes it 1)"
         in done.err
     )
 
 
-def test_d1_strict_makes_a_failure_count(sirene, stock, one_bad):
-    done = batch(sirene, stock, *one_bad, "--continue-on-error", "--strict", codes=["43", "68"])
+def test_d1_strict_makes_a_failure_count(processes, stock, one_bad):
+    done = batch(processes, stock, *one_bad, "--continue-on-error", "--strict", codes=["43", "68"])
     assert done.code == 1
 
 
-def test_r82_d8_a_job_over_its_time_is_ended(sirene, stock):
+def test_r82_d8_a_job_over_its_time_is_ended(processes, stock):
     """The job waits for an earlier dataset that never comes: it is a pipe that nobody writes to."""
-    pipe = sirene.folder / "earlier" / "naf_43" / "dataset.parquet"
+    pipe = processes.folder / "earlier" / "naf_43" / "dataset.parquet"
     pipe.parent.mkdir(parents=True)
     os.mkfifo(pipe)
-    done = batch(sirene, stock, "--earlier", "earlier", "--timeout", "1s", "--json", codes=["43"])
+    done = batch(processes, stock, "--earlier", "earlier", "--timeout", "1s", "--json", codes=["43"])
     assert (done.code, done.json["results"][0]["status"]) == (1, "TIMEOUT")
     assert done.json["results"][0]["error"] == "timed out after 1 s"
 
 
-def test_r82_the_limit_is_that_of_the_job_file_and_0_is_none(sirene, stock):
+def test_r82_the_limit_is_that_of_the_job_file_and_0_is_none(processes, stock):
     for minutes in ("0", "0.5"):
-        (sirene.folder / "own.yaml").write_text(
+        (processes.folder / "own.yaml").write_text(
             f"niche: own\nfilters: {{naf_include: [43]}}\nbudgets: {{time_minutes: {minutes}}}\n"
         )
-        done = sirene("batch", "own.yaml", "--input", stock.establishments, "--output-dir", f"out{minutes}", "--json")
+        done = processes(
+            "batch", "own.yaml", "--input", stock.establishments, "--output-dir", f"out{minutes}", "--json"
+        )
         assert (done.code, done.json["status"]) == (0, "OK"), done.err
 
 
@@ -457,9 +454,9 @@ def test_a_folder_that_is_a_file_is_told_before_anything_is_done(sirene, stock, 
     assert names(sirene.folder) == {"taken"}
 
 
-def test_r95_a_result_that_cannot_be_kept_is_told_all_the_same(sirene, stock):
-    (sirene.folder / "out" / "batch_report.json").mkdir(parents=True)
-    done = batch(sirene, stock, "--json", codes=["43"])
+def test_r95_a_result_that_cannot_be_kept_is_told_all_the_same(processes, stock):
+    (processes.folder / "out" / "batch_report.json").mkdir(parents=True)
+    done = batch(processes, stock, "--json", codes=["43"])
     assert (done.code, done.json["status"], done.json["successful_jobs"]) == (1, "OK", 1)
     assert "WARNING: cannot write `out/batch_report.json`: is a directory" in done.err.splitlines()
 
@@ -474,12 +471,12 @@ def test_a_dataset_that_cannot_be_written_says_where(tmp_path, error):
     assert told.value.message == f"cannot write to `{tmp_path}`: no space left on device"
 
 
-def test_what_a_killed_attempt_left_unfinished_is_cleared_away(sirene, stock):
-    folder = sirene.folder / "out" / "naf_43"
+def test_what_a_killed_attempt_left_unfinished_is_cleared_away(processes, stock):
+    folder = processes.folder / "out" / "naf_43"
     folder.mkdir(parents=True)
     for name in (".dataset.csv.1.part", ".report.html.1.part", ".mine.1.part"):
         (folder / name).write_text("rows")
-    batch(sirene, stock, codes=["43"])
+    batch(processes, stock, codes=["43"])
     assert {name for name in names(folder) if name.startswith(".")} == {".mine.1.part"}
 
 
@@ -487,14 +484,14 @@ def up_to_date(done):
     return [item["up_to_date"] for item in done.json["results"]]
 
 
-def test_r76_an_edited_file_of_profiles_takes_effect(sirene, stock):
+def test_r76_an_edited_file_of_profiles_takes_effect(processes, stock):
     words = ("--profiles", "own.yaml", "--profile", "mine", "--json")
-    (sirene.folder / "own.yaml").write_text("mine: {steps: [normalise, duplicates]}\n")
-    assert up_to_date(batch(sirene, stock, *words, codes=["43"])) == [False]
-    assert up_to_date(batch(sirene, stock, *words, codes=["43"])) == [True]
-    (sirene.folder / "own.yaml").write_text("mine: {steps: [normalise, identifiers]}\n")
-    assert up_to_date(batch(sirene, stock, *words, codes=["43"])) == [False]
-    manifest = json.loads((sirene.folder / "out" / "naf_43" / "manifest.json").read_text())
+    (processes.folder / "own.yaml").write_text("mine: {steps: [normalise, duplicates]}\n")
+    assert up_to_date(batch(processes, stock, *words, codes=["43"])) == [False]
+    assert up_to_date(batch(processes, stock, *words, codes=["43"])) == [True]
+    (processes.folder / "own.yaml").write_text("mine: {steps: [normalise, identifiers]}\n")
+    assert up_to_date(batch(processes, stock, *words, codes=["43"])) == [False]
+    manifest = json.loads((processes.folder / "out" / "naf_43" / "manifest.json").read_text())
     assert manifest["steps"] == ["normalise", "identifiers"]
 
 
@@ -523,12 +520,15 @@ def test_an_earlier_folder_that_is_not_there_or_not_looked_at_is_told(sirene, st
     assert done.json["results"][0]["warnings"][0] == "no earlier dataset of this name: nothing was compared"
 
 
-@pytest.mark.parametrize("gone", ["report.html", "quality.json", "quality.md", "places.geojson"])
-def test_a_dataset_that_lacks_one_of_its_files_is_not_up_to_date(sirene, stock, gone):
-    batch(sirene, stock, "--profile", "deep", codes=["43"])
-    (sirene.folder / "out" / "naf_43" / gone).unlink()
-    assert up_to_date(batch(sirene, stock, "--profile", "deep", "--json", codes=["43"])) == [False]
-    assert (sirene.folder / "out" / "naf_43" / gone).exists()
+def test_a_dataset_that_lacks_one_of_its_files_is_not_up_to_date(processes, stock):
+    gone = {"01": "report.html", "02": "quality.json", "05": "quality.md", "07": "places.geojson", "08": None}
+    batch(processes, stock, "--profile", "deep", codes=gone)
+    paths = [processes.folder / "out" / f"naf_{code}" / name for code, name in gone.items() if name]
+    for path in paths:
+        path.unlink()
+    again = batch(processes, stock, "--profile", "deep", "--json", codes=gone)
+    assert up_to_date(again) == [False, False, False, False, True]
+    assert all(path.exists() for path in paths)
 
 
 def test_d12_codes_are_normalised_repeats_merged_and_bad_ones_all_told(sirene, stock):
@@ -574,13 +574,13 @@ def test_d10_the_share_of_closed_establishments_is_told(sirene, stock):
     assert left_out["closed_share"] == round(closed / of_code.height, 4)
 
 
-def test_r130_what_is_up_to_date_is_not_built_again_unless_asked(sirene, stock):
-    batch(sirene, stock)
-    built = {path: path.stat().st_mtime_ns for path in (sirene.folder / "out").glob("*/dataset.csv")}
-    again = batch(sirene, stock, "--json", "--workers", "3", "--max-ram-mb", "900", "--continue-on-error")
+def test_r130_what_is_up_to_date_is_not_built_again_unless_asked(processes, stock):
+    batch(processes, stock)
+    built = {path: path.stat().st_mtime_ns for path in (processes.folder / "out").glob("*/dataset.csv")}
+    again = batch(processes, stock, "--json", "--workers", "3", "--max-ram-mb", "900", "--continue-on-error")
     assert [item["up_to_date"] for item in again.json["results"]] == [True, True]
     assert {path: path.stat().st_mtime_ns for path in built} == built
-    forced = batch(sirene, stock, "--json", "--rebuild")
+    forced = batch(processes, stock, "--json", "--rebuild")
     assert [item["up_to_date"] for item in forced.json["results"]] == [False, False]
     assert all(path.stat().st_mtime_ns > before for path, before in built.items())
 
@@ -636,8 +636,8 @@ def test_filters_on_legal_forms_need_the_file_of_legal_units(sirene, stock):
     assert set(table["forme_juridique"].str.slice(0, 2)) == {"57"}
 
 
-def test_a_foreign_file_is_one_clear_error(sirene, stock):
-    done = sirene("batch", "--naf", "43", "--input", stock.units, "--output-dir", "out")
+def test_a_foreign_file_is_one_clear_error(processes, stock):
+    done = processes("batch", "--naf", "43", "--input", stock.units, "--output-dir", "out")
     assert (done.code, done.err) == (
         2,
         "error: the columns are those of StockUniteLegale, not of StockEtablissement\nhint: give the file StockEtablissement\n",
@@ -701,16 +701,16 @@ def test_a_file_of_codes_that_cannot_be_read_is_named_as_it_is(tmp_path):
     )
 
 
-def test_it_is_a_joblot_run(sirene, stock):
+def test_it_is_a_joblot_run(processes, stock):
     """By real commands, as all of this page would be."""
     words = ("--naf", "6820B", "--naf", "43", "--input", stock.establishments, "--output-dir", "out", "--json")
-    run = sirene.real("sirene", "batch", *words).json["run_id"]
-    shown = sirene.real("show", run, "--json").json
+    run = processes.real("sirene", "batch", *words).json["run_id"]
+    shown = processes.real("show", run, "--json").json
     assert [(job["job"], job["action"], job["status"]) for job in shown["results"]] == [
         ("naf_6820B", "sirene.dataset", "success"),
         ("naf_43", "sirene.dataset", "success"),
     ]
-    assert sirene.real("resume", run).code == 0
+    assert processes.real("resume", run).code == 0
 
 
 def test_the_command_never_loads_the_data_engine_and_begins_no_thread(sirene, stock):

@@ -55,31 +55,35 @@ NAMES = {
 
 
 @pytest.mark.parametrize("profile", ["quick", "deep"])
-@pytest.mark.parametrize("kind", NAMES)
-def test_no_name_of_a_person_is_shown_unasked(sirene, kind, profile):
-    _, manifest, rows = batch(sirene, [person(1, **NAMES[kind]), unit(2, sigle="SIGLE")], "--profile", profile)
-    assert rows["raison_sociale"].to_list() == [None, "SOCIETE 2"]
-    assert manifest["rights"]["rows_of_natural_persons"] == 1
+def test_no_name_of_a_person_is_shown_unasked(sirene, profile):
+    units = [*(person(n, **cells) for n, cells in enumerate(NAMES.values(), 1)), unit(99, sigle="SIGLE")]
+    stock = [*(row(n) for n in range(1, len(units))), row(99)]
+    _, manifest, rows = batch(sirene, units, "--profile", profile, stock=stock)
+    shown = dict(zip(NAMES, rows["raison_sociale"], strict=False))
+    assert shown == dict.fromkeys(NAMES)
+    assert rows["raison_sociale"].to_list()[len(NAMES) :] == ["SOCIETE 99"]
+    assert manifest["rights"]["rows_of_natural_persons"] == len(NAMES)
     assert holding(sirene.folder / "out") == []
 
 
-@pytest.mark.parametrize(
-    ("sign", "shown"),
-    [
-        ("CHEZ ZZQXVJNOM", None),
-        ("zzqxvjnom & fils", None),
-        ("ZZQXVJPSEUDO", None),
-        ("BAR DES SPORTS", "BAR DES SPORTS"),
-        ("LI", "LI"),
-    ],
-)
+SIGNS = {
+    "CHEZ ZZQXVJNOM": None,
+    "zzqxvjnom & fils": None,
+    "ZZQXVJPSEUDO": None,
+    "BAR DES SPORTS": "BAR DES SPORTS",
+    "LI": "LI",
+}
+
+
 @pytest.mark.parametrize("column", ["enseigne1", "denominationUsuelle"])
-def test_a_sign_that_holds_the_name_of_its_person_is_that_name(sirene, column, sign, shown):
-    units = [person(1, pseudonyme="ZZQXVJPSEUDO", nomUsage="LI"), unit(2, denomination="ZZQXVJNOM SARL")]
-    stock = [row(1, **{column: sign}), row(2, **{column: "ZZQXVJNOM"})]
-    _, _, rows = batch(sirene, units, stock=stock)
-    assert rows["enseigne"].to_list() == [shown, "ZZQXVJNOM"]
-    assert rows["raison_sociale"].to_list() == [None, "ZZQXVJNOM SARL"]
+def test_a_sign_that_holds_the_name_of_its_person_is_that_name(sirene, column):
+    units = [person(n, pseudonyme="ZZQXVJPSEUDO", nomUsage="LI") for n in range(1, len(SIGNS) + 1)]
+    stock = [row(n, **{column: sign}) for n, sign in enumerate(SIGNS, 1)]
+    company = unit(99, denomination="ZZQXVJNOM SARL")
+    _, _, rows = batch(sirene, [*units, company], stock=[*stock, row(99, **{column: "ZZQXVJNOM"})])
+    assert dict(zip(SIGNS, rows["enseigne"], strict=False)) == SIGNS
+    assert rows["enseigne"].to_list()[len(SIGNS) :] == ["ZZQXVJNOM"]
+    assert rows["raison_sociale"].to_list() == [*[None] * len(SIGNS), "ZZQXVJNOM SARL"]
 
 
 def test_a_job_that_asks_for_names_gets_them(sirene):

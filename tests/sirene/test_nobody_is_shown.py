@@ -14,7 +14,7 @@ TEXTS = [name for name in MASKED_COLUMNS if data_type(name) == pl.String]
 
 
 @pytest.fixture
-def planted(sirene, stock):
+def planted(processes, stock):
     """The stock with a word planted in every name and address of rows with partial diffusion, and in every name of natural persons."""
     rows, units = pl.read_parquet(stock.establishments), pl.read_parquet(stock.units)
     hidden = pl.col("statutDiffusionEtablissement") != "O"
@@ -33,11 +33,11 @@ def planted(sirene, stock):
         for name in UNIT_COLUMNS
         if name in TEXTS
     )
-    rows.write_parquet(sirene.folder / "planted.parquet")
-    units.write_parquet(sirene.folder / "units.parquet")
+    rows.write_parquet(processes.folder / "planted.parquet")
+    units.write_parquet(processes.folder / "units.parquet")
     planted = rows.filter(hidden & pl.col("activitePrincipaleEtablissement").str.starts_with("68."))
     assert planted.height > 10
-    return sirene
+    return processes
 
 
 def holding(folder):

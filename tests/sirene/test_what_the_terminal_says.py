@@ -14,11 +14,11 @@ def warnings(done):
 
 
 @pytest.fixture
-def batch(sirene):
-    write_places(sirene.folder / "stock.csv", [place(2600)])
+def batch(processes):
+    write_places(processes.folder / "stock.csv", [place(2600)])
 
     def run(*words):
-        return sirene("batch", "--input", "stock.csv", "--output-dir", "out", *words)
+        return processes("batch", "--input", "stock.csv", "--output-dir", "out", *words)
 
     return run
 
@@ -47,9 +47,9 @@ def test_every_warning_stands_once_on_standard_error(batch, words, told):
     assert sorted(warnings(again)) == sorted(told)
 
 
-def test_the_quality_report_and_its_page_have_the_warnings_of_the_manifest(batch, sirene):
+def test_the_quality_report_and_its_page_have_the_warnings_of_the_manifest(batch, processes):
     batch("--naf", "5610A", "--profile", "deep")
-    folder = sirene.folder / "out" / "naf_5610A"
+    folder = processes.folder / "out" / "naf_5610A"
     told = json.loads((folder / "manifest.json").read_text())["warnings"]
     assert told[0] == "no row has the code `5610A`: nearest in the file: `62.01Z`"
     assert json.loads((folder / "quality.json").read_text())["warnings"] == told
@@ -59,10 +59,10 @@ def test_the_quality_report_and_its_page_have_the_warnings_of_the_manifest(batch
     assert 'lang="en"' not in page
 
 
-def test_a_run_without_warnings_says_nothing(sirene):
+def test_a_run_without_warnings_says_nothing(processes):
     rows = [place(2601) | {"denominationUniteLegale": "ACME", "categorieJuridiqueUniteLegale": "5499"}]
-    write_places(sirene.folder / "joined.csv", rows, tuple(rows[0]))
-    done = sirene("batch", "--naf", "6201Z", "--input", "joined.csv", "--output-dir", "out")
+    write_places(processes.folder / "joined.csv", rows, tuple(rows[0]))
+    done = processes("batch", "--naf", "6201Z", "--input", "joined.csv", "--output-dir", "out")
     assert (done.code, warnings(done)) == (0, [])
     assert done.out == "[SUCCESS] 6201Z: 1 rows in out/naf_6201Z\nOK: 1 of 1 datasets\n"
 
@@ -91,9 +91,9 @@ def test_a_warning_of_many_datasets_names_some_of_them():
         (["--no-fuse"], ["4329A", "6201Z", "47", "F"]),
     ],
 )
-def test_codes_that_were_not_begun_are_no_failures_and_name_the_one_that_was(batch, sirene, fuse, codes):
-    (sirene.folder / "out").mkdir()
-    (sirene.folder / "out" / "naf_6201Z").write_text("a file where the folder goes")
+def test_codes_that_were_not_begun_are_no_failures_and_name_the_one_that_was(batch, processes, fuse, codes):
+    (processes.folder / "out").mkdir()
+    (processes.folder / "out" / "naf_6201Z").write_text("a file where the folder goes")
     done = batch(*(word for code in codes for word in ("--naf", code)), *fuse, "--json")
     result = done.json
     after = codes[codes.index("6201Z") + 1 :]
