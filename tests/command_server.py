@@ -37,16 +37,10 @@ _LENGTH = struct.Struct("<I")
 _NUMBER = struct.Struct("<i")
 
 JOBLOT = (
-    *("click", "msgspec", "yaml", "re2", "sqlite3", "logging", "decimal", "tomllib"),
-    *(
-        "joblot.api",
-        "joblot.cli.run",
-        "joblot.cli.drive",
-        "joblot.cli.resume",
-        "joblot.cli.show",
-        "joblot.runner.launch",
-    ),
-    *("joblot.executors.local", "joblot.config.load", "joblot.reports.report"),
+    *("click", "msgspec", "yaml", "re2", "sqlite3", "logging", "decimal", "tomllib", "hashlib", "encodings.utf_8_sig"),
+    *(f"joblot.cli.{name}" for name in ("batch", "drive", "ls", "plan", "resume", "run", "runs", "show", "validate")),
+    *("joblot.api", "joblot.runner.launch", "joblot.executors.local", "joblot.config.load", "joblot.config.yaml12"),
+    *("joblot.journal.claims", "joblot.journal.place", "joblot.reports.report"),
 )
 """What commands of joblot import sooner or later. The other modules are small."""
 
@@ -61,9 +55,9 @@ def _modules_of(package: str) -> list[str]:
 
 
 SIRENE = (
-    *(*JOBLOT, "joblot.config.items", "joblot.config.yaml12", "joblot.generate.text", "joblot.generate.writes"),
-    *("joblot.journal.claims", "joblot.journal.place", "importlib.metadata", "importlib.readers"),
-    *("polars", "polars._utils.parquet", "rapidfuzz", *_modules_of("joblot_sirene")),
+    *(*JOBLOT, "joblot.config.items", "joblot.generate.text", "joblot.generate.writes"),
+    *("importlib.metadata", "importlib.readers", "polars", "polars._utils.parquet", "rapidfuzz"),
+    *_modules_of("joblot_sirene"),
 )
 """The same for `joblot sirene`. Importing polars begins no thread that a forked process needs; using it does."""
 DASK = (*JOBLOT, "distributed", "joblot.cluster.dask")
