@@ -123,7 +123,7 @@ class Batch:
         timeout: str | float | None = None,
         grace: str | float = 5.0,
         resources: Mapping[str, Any] | None = None,
-        outputs: Iterable[str] = (),
+        outputs: Iterable[str] | Mapping[str, str] = (),
         env: Mapping[str, str] | None = None,
         cwd: str | None = None,
         once: bool = False,

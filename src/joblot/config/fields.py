@@ -349,6 +349,38 @@ def output(sink: Sink, value: Any, keys: Keys) -> str:
     return found
 
 
+def outputs(sink: Sink, value: Any, keys: Keys) -> tuple[str, ...] | dict[str, str]:
+    """Paths that are made: one, a list, or by name. An entry is a path, or a mapping with a `path`."""
+    if not isinstance(value, dict):
+        return tuple(each(_output_entry, one_is_a_list=True)(sink, value, keys))
+    found = {}
+    for name, entry in value.items():
+        if name.startswith("x-"):
+            continue
+        if not is_variable_name(name):
+            hint = "names begin with a letter and hold letters, digits, `_` and `-`"
+            sink.add("name", f"an output cannot be called `{shorten(name)}`", (*keys, name), hint=hint, at_key=True)
+            continue
+        path = sink.read(_output_entry, entry, (*keys, name))
+        if path is not MISSING:
+            found[name] = path
+    return found
+
+
+def _output_entry(sink: Sink, value: Any, keys: Keys) -> str:
+    if not isinstance(value, dict):
+        return output(sink, value, keys)
+    for name in value:
+        if name != "path" and not name.startswith("x-"):
+            hint = did_you_mean(name, ["path"]) or "an output has a `path`"
+            sink.add(
+                "unknown_field", f"unknown field `{shorten(name)}` in an output", (*keys, name), hint=hint, at_key=True
+            )
+    if "path" not in value:
+        raise Mismatch("is missing `path`")
+    return output(sink, value["path"], (*keys, "path"))
+
+
 def _input(sink: Sink, value: Any, keys: Keys) -> str:
     found = _plain_path(sink, value, keys)
     if any(char in found for char in "*?"):  # a doubt: a file that is there may be called so
@@ -457,6 +489,13 @@ _FLAG: Final = {"type": "boolean"}
 _DURATION: Final = {"type": ["number", "string"], "examples": ["90s", "5m", "1h30m"]}
 _SIZE: Final = {"type": ["integer", "string"], "examples": ["512MiB", "2GiB"]}
 _TEXTS: Final = {"type": ["array", "string", "null"], "items": _TEXT}
+_OUTPUT: Final = {
+    "type": ["string", "object"],
+    "properties": {"path": _TEXT},
+    "required": ["path"],
+    "additionalProperties": False,
+    "patternProperties": {"^x-": {}},
+}
 _MAP: Final = {"type": ["object", "null"]}
 _ENV: Final = {"type": ["object", "null"], "additionalProperties": {"type": ["string", "number", "boolean"]}}
 
@@ -509,7 +548,7 @@ JOB: Final = {
     "input": Field(paths, {"type": ["string", "array", "null"], "items": _TEXT}, "The file or files that the job reads; relative to the batch file's folder. A job that makes one of them runs first."),
     "params": Field(as_it_is, _MAP, "Parameters for the action."),
     "needs": Field(each(filled_text, one_is_a_list=True), _TEXTS, "Jobs that must end first: names, or patterns such as `build-*`."),
-    "outputs": Field(each(output, one_is_a_list=True), _TEXTS, "Files that the job makes; relative to the batch file's folder."),
+    "outputs": Field(outputs, {"type": ["string", "array", "object", "null"], "items": _OUTPUT, "additionalProperties": _OUTPUT}, "Files that the job makes, in a list or by name; relative to the batch file's folder."),
     "description": Field(text, _TEXT, "A line for people."),
     "matrix": Field(as_it_is, _MAP, "Lists by name; a job for each combination of their values, `${{ matrix.NAME }}`. `include` adds, `exclude` leaves out."),
     "zip": Field(as_it_is, _MAP, "Lists of one length by name; a job for each place in them, `${{ matrix.NAME }}`."),

@@ -35,7 +35,7 @@ from joblot.config.tree import MAX_INT, MAX_TEXT, PLAIN, Keys, Problem, describe
 from joblot.core import references as template
 from joblot.core.model import DEFERRABLE, ONCE_ONLY, VARYING, FanOut, FilePosition, JobSpec, Retry, Signature
 from joblot.core.names import is_job_name
-from joblot.core.references import LATER, OF_ITEM, OPENING, Deferred, Reference, TemplateError
+from joblot.core.references import LATER, OF_FILES, OF_ITEM, OPENING, Deferred, Reference, TemplateError
 from joblot.core.written import RawScalar, plain, shorten
 from joblot.errors import did_you_mean
 
@@ -94,6 +94,66 @@ class LoadOptions(Struct):
     commands: bool = True
 
 
+class OwnFiles:
+    """What `input` and `outputs` stand for in a job's other texts: the paths as the job finds them where it runs."""
+
+    def __init__(self, job: Mapping[str, Any], cwd: Any, folder: str, filled: Mapping[str, Any]) -> None:
+        self._job = job
+        self._folder = folder if cwd is not None else ""
+        self._filled = filled
+
+    def value(self, reference: Reference) -> template.Template:
+        """One path, or several.
+
+        Raises:
+            TemplateError: the job has no such file.
+            ConsequenceError: what it has is wrong.
+        """
+        root, *rest = reference.parts
+        if self._job.get(root) is None:
+            hint = f"give the job an `{root}`" if root == "input" else "give the job `outputs`"
+            raise TemplateError(f"`{reference.text}` stands for nothing: the job has no `{root}`", hint=hint)
+        given = self._filled.get(root, MISSING)
+        if given is MISSING:
+            raise ConsequenceError
+        paths = list(given.values()) if isinstance(given, dict) else given if isinstance(given, list) else [given]
+        whole = [self._path(path.get("path") if isinstance(path, dict) else path) for path in paths]
+        if not rest:
+            return template.Template(
+                whole if len(whole) != 1 or (root == "input" and isinstance(given, list)) else whole[0]
+            )
+        if len(rest) > 1:
+            raise TemplateError(f"`{reference.text}` stands for nothing: a path has no parts")
+        if rest[0].isdecimal():
+            if int(rest[0]) >= len(whole):
+                raise TemplateError(f"`{root}` has {len(whole)} paths, so there is no `{reference.text}`")
+            return template.Template(whole[int(rest[0])])
+        if root == "input":
+            raise TemplateError(f"`{reference.text}` stands for nothing: paths of `input` have no names")
+        return template.Template(self._named(rest[0], given, whole))
+
+    def _named(self, name: str, given: Any, whole: list[str]) -> str:
+        if isinstance(given, dict) and name in given:
+            return whole[list(given).index(name)]
+        shown = self._job.get("name")
+        owner = f"job `{shorten(shown)}`" if isinstance(shown, str) else "the job"
+        if isinstance(given, dict):
+            hint = did_you_mean(name, given) or f"it has {', '.join(f'`{known}`' for known in given)}"
+            raise TemplateError(f"{owner} has no output `{name}`", hint=hint)
+        hint = f"`outputs: {{{name}: PATH}}`, or `${{{{ outputs[0] }}}}`"
+        raise TemplateError(f"{owner} has no output `{name}`; `outputs` is a list", hint=hint)
+
+    def _path(self, path: Any) -> Any:
+        """A path as a word of a command: no option, and absolute where the command runs in another folder."""
+        if isinstance(path, RawScalar):
+            path = path.text
+        if not isinstance(path, str):
+            raise ConsequenceError
+        if self._folder and not path.startswith("/"):
+            return f"{template.protect(self._folder)}/{path}"
+        return f"./{path}" if path.startswith(("-", OPENING)) else path
+
+
 class JobReader(Sink):
     """Reads jobs one after the other; `scope` holds what references may name when the batch is loaded."""
 
@@ -141,6 +201,8 @@ class JobReader(Sink):
         """Whether it stands for many of which nothing is known, because that is wrong."""
         self._given: dict[str, Any] = {}
         """What the references of its command stand for."""
+        self._files = OwnFiles({}, None, "", {})
+        """Its own files."""
         self._base: dict[str, Any] = {}
         self._base_retry: dict[str, Any] = {}
 
@@ -194,6 +256,11 @@ class JobReader(Sink):
 
     def known(self, reference: Reference) -> Any:
         """What a reference stands for when the batch is loaded."""
+        if reference.root in OF_FILES:
+            raise TemplateError(
+                f"`{reference.text}` stands for the files of one job",
+                hint="it can stand in a job's own `run`, `params` and `env`",
+            )
         if reference.root in OF_ITEM:
             raise self._no_item_here(reference)
         if reference.root in LATER:
@@ -310,6 +377,7 @@ class JobReader(Sink):
 
         def texts(field: str) -> tuple[str, ...]:
             given = self._partly.get(field, job.get(field))
+            given = list(given.values()) if isinstance(given, dict) else given
             listed = [
                 item.text if isinstance(item, RawScalar) else item
                 for item in (given if isinstance(given, list) else [given])
@@ -459,6 +527,8 @@ class JobReader(Sink):
         elif not self._fan_is_wrong or "name" not in job:
             self._check_name(fields.get("name"), job, index, keys)
         fields["params"] = self._params(fields, job, index, owner)
+        if isinstance(fields.get("outputs"), dict):
+            fields |= {"outputs": tuple(fields["outputs"].values()), "output_names": tuple(fields["outputs"])}
         if self._fan is not None:
             self._check_items(self._fan, fields, keys)
         if "resources" in fields:
@@ -584,8 +654,10 @@ class JobReader(Sink):
         # Needs come first: whether a reference to a result may stay depends on whether the job waits for that one.
         needs = self.fill(job.get("needs"), (*keys, "needs"), self._known_or_item, keep=self._fan is not None)
         deferred = any(_is_deferred(job.get(name)) for name in DEFERRABLE)
-        filled = {}
-        for name, value in job.items():
+        filled: dict[str, Any] = {}
+        self._files = OwnFiles(job, job.get("cwd", self._base.get("cwd")), self._scope["batch"]["folder"], filled)
+        # what a job's files are comes first, as its other texts may refer to them
+        for name, value in sorted(job.items(), key=lambda field: field[0] not in OF_FILES):
             if name.startswith("x-") or name not in self._table or name in WAYS:
                 filled[name] = value
                 continue
@@ -601,7 +673,7 @@ class JobReader(Sink):
         if name in DEFERRABLE:
             # What is kept for later is read as a template then, so texts without references must be kept as templates as well.
             keep = deferred or self._fan is not None
-            resolve = lambda reference: self._now_or_later(reference, needs)  # noqa: E731
+            resolve = lambda reference: self._now_or_later(reference, needs, name)  # noqa: E731
             if name == "run" and isinstance(value, str):
                 filled = self._filled_command(value, at, resolve, keep=keep)
                 if filled is MISSING:
@@ -610,12 +682,21 @@ class JobReader(Sink):
                 return text
             if name == "run" and isinstance(value, list) and _holds_opening(value):
                 self._warn_of_programs(value, at)
+                return self._filled_words(value, at, resolve, keep=keep)
             return self.fill(value, at, resolve, keep=keep)
         if name in ("outputs", "cwd"):
             return self.fill(value, at, self._inside_a_path, keep=self._fan is not None)
         if name in VARYING:
             return self.fill(value, at, self._known_or_item, keep=self._fan is not None)
         return self.fill(value, at, self.known)
+
+    def _filled_words(self, words: list[Any], keys: Keys, resolve: Resolver, *, keep: bool) -> Any:
+        """The words of a command; one that is a reference to a list and nothing else becomes several."""
+        filled = self.fill(words, keys, resolve, keep=keep)
+        if filled is MISSING:
+            return MISSING
+        pairs = zip(words, filled, strict=True)
+        return [part for word, new in pairs for part in (new if isinstance(new, list) and new is not word else [new])]
 
     def _filled_command(self, value: str, keys: Keys, resolve: Resolver, *, keep: bool = False) -> Any:
         """A text for the shell, and what its references stand for, as far as it is known; `MISSING` when one is wrong.
@@ -673,7 +754,14 @@ class JobReader(Sink):
             # Never an error, for it may be meant, and there is no other way to say so.
             self.problems.append(Problem("program", message, keys, hint, severity="warning", inside=reference.text))
 
-    def _now_or_later(self, reference: Reference, needs: Any) -> Any:
+    def _now_or_later(self, reference: Reference, needs: Any, field: str = "") -> Any:
+        if reference.root in OF_FILES:
+            if field in OF_FILES or not field:
+                raise TemplateError(
+                    f"`{reference.text}` cannot stand here",
+                    hint="it can stand in a job's own `run`, `params` and `env`",
+                )
+            return self._files.value(reference)
         if reference.root == "run":
             if reference.parts != ["run", "id"]:
                 raise TemplateError(f"`{reference.text}` stands for nothing", hint="of a run there is only `run.id`")

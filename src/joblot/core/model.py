@@ -138,6 +138,8 @@ class JobSpec(Struct, frozen=True, kw_only=True, omit_defaults=True):
     resources: dict[str, float] = field(default_factory=dict)
     """`cpu` (slots), `memory` (bytes), and the names of the batch's `limits`."""
     outputs: tuple[str, ...] = ()
+    output_names: tuple[str, ...] = ()
+    """What the outputs are called, in their order, where the batch gives them names."""
     env: dict[str, str] = field(default_factory=dict)
     cwd: str | None = None
     once: bool = False

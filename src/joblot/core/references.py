@@ -19,6 +19,8 @@ OPENING: Final = "${{"
 LITERAL: Final = '${{ "${{" }}'
 LATER: Final = frozenset({"run", "jobs"})
 """The roots whose values are known only when a job starts."""
+OF_FILES: Final = frozenset({"input", "outputs"})
+"""The roots that stand for the files of the job itself."""
 OF_ITEM: Final = frozenset({"matrix", "item"})
 """The roots whose values differ from job to job of a fan-out."""
 
@@ -222,6 +224,12 @@ class Deferred(Struct, frozen=True):
     reference: Reference
 
 
+class Template(Struct, frozen=True):
+    """What a resolver returns for a value that may hold references itself, which stay for later."""
+
+    value: Any
+
+
 def fill(value: Any, resolve: Callable[[Reference], Any], *, keep: bool = False) -> Any:
     """As `substitute`, with a function that finds the values.
 
@@ -244,13 +252,16 @@ def _fill_text(text: str, resolve: Callable[[Reference], Any], keep: bool) -> An
         value = resolve(pieces[0])
         if isinstance(value, Deferred):
             return text
+        if isinstance(value, Template):
+            return value.value
         return protect(value) if keep else value
     parts: list[str] = []
     literal = ""
     for piece in pieces:
         value = resolve(piece) if isinstance(piece, Reference) else piece
-        if isinstance(value, Deferred):
-            parts += [literal.replace(OPENING, LITERAL), f"${{{{ {value.reference.text} }}}}"]
+        if isinstance(value, (Deferred, Template)):
+            kept = as_text(value.value) if isinstance(value, Template) else f"${{{{ {value.reference.text} }}}}"
+            parts += [literal.replace(OPENING, LITERAL), kept]
             literal = ""
         else:
             literal += as_text(value)
