@@ -146,3 +146,57 @@ def test_a_batch_that_is_wrong(joblot):
         "hint: leave `needs` out",
         "3 errors",
     ]
+
+
+PARTS = "{name: 'part-${{ item }}', run: 'echo ${{ item }} > ${{ outputs }}', outputs: ['out/${{ item }}.csv'], foreach: [b, a]}"
+
+
+def test_a_pattern_is_the_outputs_that_match(joblot):
+    joblot.write("out/old.csv", "old\n")
+    batch(
+        joblot, "{name: all, run: 'cat ${{ input }} > ${{ outputs }}', input: 'out/*.csv', outputs: [all.txt]}", PARTS
+    )
+    done = joblot("run")
+    assert done.code == 0
+    assert (joblot.path / "all.txt").read_text() == "a\nb\n"
+    assert "WARNING | all: `out/old.csv` matches `out/*.csv` and is left out: no job makes it\n" in done.err
+    assert set(states(joblot("run", "--json")).values()) == {"cached"}
+
+
+@pytest.mark.parametrize(
+    ("run", "said"),
+    [
+        ("'echo ${{ input }}'", "x y/1.csv x y/2.csv"),
+        ("['echo', '${{ input }}', '${{ input[1] }}']", "x y/1.csv x y/2.csv x y/2.csv"),
+    ],
+)
+def test_a_pattern_is_the_files_that_are_there(joblot, run, said):
+    joblot.write("x y/2.csv", "")
+    joblot.write("x y/1.csv", "")
+    batch(joblot, f"{{name: all, run: {run}, input: 'x y/*.csv'}}")
+    assert joblot("run", "--run-id", "r1").code == 0
+    assert joblot("logs", "r1", "all").out == f"{said}\n"
+
+
+def test_a_pattern_that_nothing_matches(joblot):
+    batch(joblot, "{name: all, run: 'true', input: 'out/*.csv'}")
+    result = json.loads(joblot("run", "--json").out)["results"][0]
+    assert (result["status"], result["reason"], result["message"]) == (
+        "failed",
+        "missing_input",
+        "no file matches `out/*.csv`",
+    )
+
+
+def test_an_action_gets_the_files_of_a_pattern(joblot):
+    joblot.write("out/.keep", "")
+    joblot.write(
+        "acts.py",
+        "import joblot\n\n@joblot.action('names')\ndef names(input, ctx):\n    print(*(path.name for path in input))\n",
+    )
+    joblot.write(
+        "joblot.yaml",
+        f"imports: [./acts.py]\njobs:\n  - {PARTS}\n  - {{name: all, action: names, input: 'out/*.csv'}}\n",
+    )
+    joblot("run", "--run-id", "r1")
+    assert joblot("logs", "r1", "all").out == "a.csv b.csv\n"

@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 from msgspec import Struct
-from msgspec.structs import replace
 
 from joblot.config.tree import Keys, Problem, describe
 from joblot.core.model import RETRIABLE
@@ -382,17 +381,7 @@ def _output_entry(sink: Sink, value: Any, keys: Keys) -> str:
 
 
 def _input(sink: Sink, value: Any, keys: Keys) -> str:
-    found = _plain_path(sink, value, keys)
-    if any(char in found for char in "*?"):  # a doubt: a file that is there may be called so
-        hint = f"`foreach: {shorten(found)}` makes a job of each file"
-        sink.add(
-            "value",
-            f"`{label(keys)}` is the name of one file, and `{shorten(found)}` looks like a pattern",
-            keys,
-            hint=hint,
-        )
-        sink.problems[-1] = replace(sink.problems[-1], severity="warning")
-    return found
+    return _plain_path(sink, value, keys)
 
 
 def paths(sink: Sink, value: Any, keys: Keys) -> str | list[str] | None:

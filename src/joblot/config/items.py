@@ -317,10 +317,15 @@ def _as_lines(text: str) -> Columns:
 
 
 def _glob(pattern: str, folder: str) -> Columns:
-    matches = sorted(path for path in _matching(pattern, folder) if not path.endswith(os.sep))
-    paths = [path for path in matches if not os.path.isdir(os.path.join(folder, path))]  # noqa: PTH112, PTH118
+    paths = files_matching(pattern, folder)
     names = [os.path.basename(path) for path in paths]  # noqa: PTH119
     return {"": paths, "name": names, "stem": [os.path.splitext(name)[0] for name in names]}  # noqa: PTH122
+
+
+def files_matching(pattern: str, folder: str) -> list[str]:
+    """The files below a folder that match a pattern, in the order of their paths."""
+    matches = sorted(path for path in _matching(pattern, folder) if not path.endswith(os.sep))
+    return [path for path in matches if not os.path.isdir(os.path.join(folder, path))]  # noqa: PTH112, PTH118
 
 
 def _matching(pattern: str, folder: str) -> set[str]:

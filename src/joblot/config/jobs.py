@@ -35,6 +35,7 @@ from joblot.config.tree import MAX_INT, MAX_TEXT, PLAIN, Keys, Problem, describe
 from joblot.core import references as template
 from joblot.core.model import DEFERRABLE, ONCE_ONLY, VARYING, FanOut, FilePosition, JobSpec, Retry, Signature
 from joblot.core.names import is_job_name
+from joblot.core.patterns import as_literal, has_wildcard
 from joblot.core.references import LATER, OF_FILES, OF_ITEM, OPENING, Deferred, Reference, TemplateError
 from joblot.core.written import RawScalar, plain, shorten
 from joblot.errors import did_you_mean
@@ -201,6 +202,7 @@ class JobReader(Sink):
         """Whether it stands for many of which nothing is known, because that is wrong."""
         self._given: dict[str, Any] = {}
         """What the references of its command stand for."""
+        self._job_input: Any = None
         self._files = OwnFiles({}, None, "", {})
         """Its own files."""
         self._base: dict[str, Any] = {}
@@ -648,12 +650,13 @@ class JobReader(Sink):
 
     def _filled(self, job: dict[str, Any], keys: Keys) -> tuple[dict[str, Any], bool]:
         """The job's fields without references that are known now, and whether others are left."""
+        self._job_input = job.get("input")
         if self._fan is None and not _holds_opening(job):
             odd = any(value is MISSING for value in job.values())
             return {name: value for name, value in job.items() if value is not MISSING} if odd else job, False
         # Needs come first: whether a reference to a result may stay depends on whether the job waits for that one.
         needs = self.fill(job.get("needs"), (*keys, "needs"), self._known_or_item, keep=self._fan is not None)
-        deferred = any(_is_deferred(job.get(name)) for name in DEFERRABLE)
+        deferred = any(_is_deferred(job.get(name)) for name in DEFERRABLE) or bool(self._patterns_in(self._job_input))
         filled: dict[str, Any] = {}
         self._files = OwnFiles(job, job.get("cwd", self._base.get("cwd")), self._scope["batch"]["folder"], filled)
         # what a job's files are comes first, as its other texts may refer to them
@@ -684,11 +687,37 @@ class JobReader(Sink):
                 self._warn_of_programs(value, at)
                 return self._filled_words(value, at, resolve, keep=keep)
             return self.fill(value, at, resolve, keep=keep)
+        if name == "input" and self._patterns_in(value):
+            return self._filled_patterns(value, at, needs, keep=self._fan is not None)
         if name in ("outputs", "cwd"):
             return self.fill(value, at, self._inside_a_path, keep=self._fan is not None)
         if name in VARYING:
             return self.fill(value, at, self._known_or_item, keep=self._fan is not None)
         return self.fill(value, at, self.known)
+
+    def _patterns_in(self, job_input: Any) -> tuple[int, ...]:
+        """Which paths of an `input` are patterns as they are written: a value makes none."""
+        entries = job_input if isinstance(job_input, list) else [job_input]
+        return tuple(at for at, entry in enumerate(entries) if isinstance(entry, str) and _is_pattern(entry))
+
+    def _filled_patterns(self, value: Any, keys: Keys, needs: Any, *, keep: bool) -> Any:
+        """An `input` with patterns, in which what references stand for stands for itself."""
+        patterns = self._patterns_in(value)
+
+        def as_itself(reference: Reference) -> Any:
+            found = self._now_or_later(reference, needs, "input")
+            return found if isinstance(found, Deferred) else as_literal(template.as_text(found))
+
+        def resolve(reference: Reference) -> Any:
+            return self._now_or_later(reference, needs, "input")
+
+        if not isinstance(value, list):
+            return self.fill(value, keys, as_itself, keep=keep)
+        filled = [
+            self.fill(entry, (*keys, at), as_itself if at in patterns else resolve, keep=keep)
+            for at, entry in enumerate(value)
+        ]
+        return MISSING if any(entry is MISSING for entry in filled) else filled
 
     def _filled_words(self, words: list[Any], keys: Keys, resolve: Resolver, *, keep: bool) -> Any:
         """The words of a command; one that is a reference to a list and nothing else becomes several."""
@@ -724,7 +753,8 @@ class JobReader(Sink):
         if any(item is MISSING for item in values):
             return MISSING
         pairs = zip(references, values, strict=True)
-        given = {reference.text: _as_written(item) for reference, item in pairs if reference.root not in LATER}
+        kept = {*LATER, "input"} if self._patterns_in(self._job_input) else LATER
+        given = {reference.text: _as_written(item) for reference, item in pairs if reference.root not in kept}
         self._note_programs(script.programs, keys)
         return value, given
 
@@ -761,6 +791,8 @@ class JobReader(Sink):
                     f"`{reference.text}` cannot stand here",
                     hint="it can stand in a job's own `run`, `params` and `env`",
                 )
+            if reference.root == "input" and self._patterns_in(self._job_input):
+                return Deferred(reference)  # which files match is known when the job starts
             return self._files.value(reference)
         if reference.root == "run":
             if reference.parts != ["run", "id"]:
@@ -918,9 +950,20 @@ class JobReader(Sink):
             own["env"] = {**template.protect(self._base["env"]), **fields.get("env", {})}
         if self._given:
             own["given"] = self._given
+        if own.get("input") is not None and (patterns := self._patterns_in(self._job_input)):
+            own |= {"patterns": patterns, "deferred": True}
+            deferred = True
         if "needs" in fields and not fields["needs"]:
             own["needs_none"] = True
         return JobSpec(**{**self._base, **own, "deferred": deferred, "place": place})
+
+
+def _is_pattern(text: str) -> bool:
+    try:
+        pieces = template.split(text)
+    except TemplateError:
+        return False  # reported when it is filled in
+    return any(isinstance(piece, str) and has_wildcard(piece) for piece in pieces)
 
 
 def _probe_name(name: str) -> str:

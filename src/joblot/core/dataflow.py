@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from joblot.core import graph
 from joblot.core.numbered import job_problem
+from joblot.core.patterns import as_regex, literal_length
 from joblot.core.references import OPENING, Reference, split
 
 if TYPE_CHECKING:
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from joblot.errors import Diagnostic
 
 _MOST_SHOWN: Final = 20
+_MOST_TRIED: Final = 50_000_000
+"""So many pairs of a pattern and an output may be tried."""
 _ANY: Final = "\x1f"
 """Stands for what an item gives while a path is made a pattern: no path of a batch holds it."""
 
@@ -48,6 +51,8 @@ class Makers:
         self._owners: dict[str, int] = {}
         self._paths: dict[str, str] = {}
         self._sorted: list[str] | None = None
+        self._tried = 0
+        self._matched: dict[str, list[Maker]] = {}
         self._growing = [_unknown(job, path, folder) for job in jobs.growing for path in jobs.declarations[job].outputs]
         if any(spec.outputs for spec in jobs.specs):
             self._note_all()
@@ -109,21 +114,54 @@ class Makers:
         return found
 
     def _below(self, key: str) -> list[Maker]:
+        return sorted(Maker(self._owners[each], self._paths[each]) for each in self._beginning(f"{key.rstrip('/')}/"))
+
+    def _beginning(self, start: str) -> Iterator[str]:
+        """The keys that begin so, in order."""
         if self._sorted is None:
             self._sorted = sorted(self._owners)
-        inside = f"{key.rstrip('/')}/"
-        found = []
-        for at in range(bisect_left(self._sorted, inside), len(self._sorted)):
-            if not self._sorted[at].startswith(inside):
+        for at in range(bisect_left(self._sorted, start), len(self._sorted)):
+            if not self._sorted[at].startswith(start):
                 break
-            found.append(Maker(self._owners[self._sorted[at]], self._paths[self._sorted[at]]))
-        return sorted(found)
+            yield self._sorted[at]
 
-    def spelt_otherwise(self, path: str, maker: Maker) -> bool:
+    def matching(self, pattern: str) -> list[Maker]:
+        """The outputs that match a pattern, in the order of their paths.
+
+        Raises:
+            ValueError: too many pairs of a pattern and an output would have to be tried.
+        """
+        if pattern not in self._matched:
+            key = _path_key(pattern, self._folder)
+            matches = re.compile(as_regex(key)).fullmatch
+            found = []
+            for each in self._beginning(key[: literal_length(key)]):
+                self._tried += 1
+                if matches(each):
+                    found.append(Maker(self._owners[each], self._paths[each]))
+            if self._tried > _MOST_TRIED:
+                raise ValueError(
+                    f"the patterns of all inputs are tried on more than {_MOST_TRIED:,} outputs".replace(",", " ")
+                )
+            self._matched[pattern] = found
+        return self._matched[pattern]
+
+    def of_pattern(self, pattern: str) -> list[Maker]:
+        """What makes something that may match a pattern: an output, or a folder that it looks into."""
+        key = _path_key(pattern, self._folder)
+        start = key[: literal_length(key)]
+        found = list(self.matching(pattern))
+        if above := self._owner_above(start):  # it ends before the first wildcard, mostly with a slash
+            found.append(Maker(above[1], self._paths[above[0]]))
+        return found + [Maker(made.job, made.path) for made in self._growing if made.may_begin(start)]
+
+    def spelt_otherwise(self, path: str, maker: Maker, *, is_pattern: bool) -> bool:
         """Whether two paths are one on some file systems only: they differ in case, or in how an accent is written."""
         if path == maker.path:
             return False
         read, made = (posixpath.normpath(posixpath.join(self._folder, each)) for each in (path, maker.path))
+        if is_pattern:
+            return not (re.fullmatch(as_regex(read), made) or read.startswith(f"{made}/"))
         return read != made and not read.startswith(f"{made}/") and not made.startswith(f"{read.rstrip('/')}/")
 
 
@@ -171,22 +209,29 @@ def _makers_of(
 ) -> list[int]:
     """The jobs that make what a job reads, each once, in the order of the paths that it reads."""
     found: dict[int, None] = {}
-    for path in as_paths(job_input):
+    patterns = jobs.declarations[number].patterns
+    for at, path in enumerate(as_paths(job_input)):
         if OPENING in path:  # known only when the job starts
             continue
-        for maker in makers.of(path):
-            if makers.spelt_otherwise(path, maker) and maker.job not in jobs.growing:
+        try:
+            all_makers = makers.of_pattern(path) if at in patterns else makers.of(path)
+        except ValueError as error:
+            hint = "let the patterns begin with more that is not a wildcard"
+            problems.append(job_problem("dataflow", jobs.declarations[number], str(error), hint=hint))
+            return []
+        for maker in all_makers:
+            if maker.job not in jobs.growing and makers.spelt_otherwise(path, maker, is_pattern=at in patterns):
                 problems.append(_spelt_otherwise(jobs, number, path, maker))
             found[maker.job] = None
     return list(found)
 
 
-def files_between(makers: Makers, job_input: object) -> dict[int, str]:
-    """By job that makes something that is read, the first output of it that is."""
+def files_between(makers: Makers, job_input: object, patterns: Sequence[int] = ()) -> dict[int, str]:
+    """By job that makes something that is read, the first output of it that is. `patterns` says which paths are some."""
     found: dict[int, str] = {}
-    for path in as_paths(job_input):
+    for at, path in enumerate(as_paths(job_input)):
         if OPENING not in path:
-            for maker in makers.of(path):
+            for maker in makers.of_pattern(path) if at in patterns else makers.of(path):
                 found.setdefault(maker.job, maker.path)
     return found
 
@@ -203,8 +248,15 @@ class _Unknown(NamedTuple):
 
     job: int
     path: str
+    literal: str
+    """Its key up to the first reference."""
     itself: re.Pattern[str]
     folders: list[re.Pattern[str]]
+
+    def may_begin(self, start: str) -> bool:
+        """Whether it may be something that a pattern finds which begins so."""
+        literal = self.literal
+        return start.startswith(literal) or literal.startswith(start)
 
     def may_be(self, key: str) -> bool:
         """Whether it may be the path of this key, a folder around it, or something below it."""
@@ -214,8 +266,9 @@ class _Unknown(NamedTuple):
 
 def _unknown(job: int, path: str, folder: str) -> _Unknown:
     text = "".join(_ANY if isinstance(piece, Reference) else piece for piece in split(path))
-    patterns = [re.compile(re.escape(part).replace(_ANY, ".*")) for part in _with_folders(_path_key(text, folder))]
-    return _Unknown(job, path, patterns[0], patterns[1:])
+    key = _path_key(text, folder)
+    patterns = [re.compile(re.escape(part).replace(_ANY, ".*")) for part in _with_folders(key)]
+    return _Unknown(job, path, key.partition(_ANY)[0], patterns[0], patterns[1:])
 
 
 def _with_folders(key: str) -> Iterator[str]:
@@ -255,6 +308,7 @@ def _spelt_otherwise(jobs: NumberedJobs, number: int, path: str, maker: Maker) -
 
 
 def _says_none(jobs: NumberedJobs, makers: Makers, number: int, job_input: object) -> Diagnostic:
-    maker, path = next((job, path) for job, path in files_between(makers, job_input).items() if job != number)
+    made = files_between(makers, job_input, jobs.declarations[number].patterns)
+    maker, path = next((job, path) for job, path in made.items() if job != number)
     message = f"job `{jobs.names[number]}` reads `{path}`, which job `{jobs.names[maker]}` makes, and says `needs: []`"
     return job_problem("dataflow", jobs.declarations[number], message, hint="leave `needs` out")

@@ -16,9 +16,11 @@ import msgspec
 
 from joblot.core.model import DEFERRABLE, VARYING, FanOut, JobSpec
 from joblot.core.names import LONGEST_NAME, is_plain_word
+from joblot.core.patterns import as_literal
 from joblot.core.references import (
     LATER,
     LITERAL,
+    OF_FILES,
     OF_ITEM,
     OPENING,
     Reference,
@@ -156,7 +158,18 @@ class FanOutJobs:
             needs = [_compiled_name(need, self._column) if _has_reference(need) else _constant(need) for need in value]
             return lambda item: [need(item) for need in needs]
         keep = self._spec.deferred and field in DEFERRABLE
+        if field == "input" and self._spec.patterns:
+            return self._input_with_patterns(value, keep=keep)
         return _compiled(value, self._column, keep=keep)
+
+    def _input_with_patterns(self, value: Any, *, keep: bool) -> Fill:
+        """In patterns what an item gives stands for itself."""
+        patterns, many = self._spec.patterns, isinstance(value, list)
+        entries = value if many else [value]
+        fills = [
+            _compiled(entry, self._column, keep=keep, in_pattern=at in patterns) for at, entry in enumerate(entries)
+        ]
+        return (lambda item: [fill(item) for fill in fills]) if many else fills[0]
 
     def _given(self) -> dict[str, Any]:
         """What references of the command stand for. Earlier programs kept those to the item in the text alone."""
@@ -242,10 +255,10 @@ def _varies(value: Any) -> bool:
     return isinstance(value, (list, tuple)) and any(_varies(item) for item in value)
 
 
-def _compiled(value: Any, column: Callable[[Reference], Any], *, keep: bool) -> Fill:
+def _compiled(value: Any, column: Callable[[Reference], Any], *, keep: bool, in_pattern: bool = False) -> Fill:
     """A function from an item to the value with the item filled in. With `keep` what it makes is a template again."""
     if isinstance(value, str) and OPENING in value:
-        return _compiled_text(value, column, keep)
+        return _compiled_text(value, column, keep, in_pattern)
     if isinstance(value, dict):
         fills = {key: _compiled(item, column, keep=keep) for key, item in value.items()}
         return lambda item: {key: fill(item) for key, fill in fills.items()}
@@ -255,8 +268,8 @@ def _compiled(value: Any, column: Callable[[Reference], Any], *, keep: bool) -> 
     return lambda _: value
 
 
-def _compiled_text(text: str, column: Callable[[Reference], Any], keep: bool) -> Fill:
-    parts = [_compiled_piece(piece, column, keep=keep) for piece in split(text)]
+def _compiled_text(text: str, column: Callable[[Reference], Any], keep: bool, in_pattern: bool) -> Fill:
+    parts = [_compiled_piece(piece, column, keep=keep, in_pattern=in_pattern) for piece in split(text)]
     if len(parts) == 1:
         only = parts[0]
         return only if callable(only) else lambda _: only
@@ -267,15 +280,18 @@ def _compiled_text(text: str, column: Callable[[Reference], Any], keep: bool) ->
     return fill
 
 
-def _compiled_piece(piece: str | Reference, column: Callable[[Reference], Any], *, keep: bool) -> str | Fill:
+def _compiled_piece(
+    piece: str | Reference, column: Callable[[Reference], Any], *, keep: bool, in_pattern: bool = False
+) -> str | Fill:
     if isinstance(piece, str):
         return piece.replace(OPENING, LITERAL) if keep else piece
-    if piece.root in LATER:
+    if piece.root in LATER or piece.root in OF_FILES:
         return f"{OPENING} {piece.text} }}}}"
     index, parts = column(piece)
 
     def value(item: Item) -> Any:
         inner = descend(piece, piece.root, parts, item[index]) if parts else item[index]
+        inner = as_literal(as_text(inner)) if in_pattern else inner
         return protect(inner) if keep else inner
 
     return value

@@ -126,6 +126,8 @@ class JobSpec(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What the references of a `run` text stand for, as far as it is known, by their texts: no value becomes a part of the text."""
     function: Any = None
     input: Any = None
+    patterns: tuple[int, ...] = ()
+    """Which of its paths are patterns (0 for a single one): in these what a value gave stands as `[*]`, `[?]` and `[[]`."""
     params: dict[str, Any] = field(default_factory=dict)
     needs: tuple[str, ...] = ()
     """Names, or patterns with `*`, `?` and `[...]` that stand for every other job they match."""

@@ -89,7 +89,7 @@ def of_items(spec: JobSpec, columns: Columns) -> JobSpec:
 def _is_deferred(spec: JobSpec) -> bool:
     """Whether something but the item is filled in when a job starts."""
     text = msgspec.json.encode([spec.input, spec.params, spec.run, spec.env]).decode()
-    return bool(re.search(_LATER_IN, text))
+    return bool(spec.patterns) or bool(re.search(_LATER_IN, text))
 
 
 def job_problem(code: str, spec: JobSpec, message: str, *, hint: str = "") -> Diagnostic:

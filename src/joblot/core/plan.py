@@ -165,7 +165,8 @@ class Plan:
         """By job that makes something of this one's input, the first output of it that is read."""
         if self._written is None:
             return {}
-        made = files_between(self.makers, self.spec(job).input)
+        spec = self.spec(job)
+        made = files_between(self.makers, spec.input, spec.patterns)
         return {need: made[need] for need in self.needs[job] if need in made}
 
     def unneeded_maker(self, job: int, job_input: Any) -> Maker | None:
@@ -182,6 +183,10 @@ class Plan:
             near_and_far.update(more)
             left += more
         return next((maker for maker in makers if maker.job not in near_and_far), None)
+
+    def outputs_matching(self, job: int, pattern: str) -> list[str]:
+        """The outputs of other jobs that match a pattern in a job's input, in the order of their paths."""
+        return [maker.path for maker in self.makers.matching(pattern) if maker.job != job] if self.config.rules else []
 
     @cached_property
     def makers(self) -> Makers:

@@ -114,7 +114,7 @@ class Engine:
         self._kill_by: float | None = None
         self._look_at = 0.0
         self._once = any(spec.once for spec in self._plan.config.jobs)
-        self._values = Values(state.plan, state, run_id)
+        self._values = Values(state.plan, state, run_id, self._warn)
         self._watch = watch
         self._judge = judge
         self._claim = claim

@@ -5,27 +5,38 @@ It reads a run's state and changes nothing.
 
 from __future__ import annotations
 
+from os.path import normpath
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from joblot.core.dataflow import as_paths
 from joblot.core.model import STATES
-from joblot.core.references import as_text, lookup, references, substitute
+from joblot.core.patterns import as_literal
+from joblot.core.references import Reference, as_text, descend, fill, lookup, references, substitute
 from joblot.errors import ActionError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from joblot.core.model import JobSpec
     from joblot.core.plan import Plan
     from joblot.core.runstate import RunState
 
 
 class Values:
-    """What references of one run stand for. `run_id` is what `run.id` gives."""
+    """What references of one run stand for. `run_id` is what `run.id` gives; `warn` is told of files that a pattern leaves out."""
 
-    def __init__(self, plan: Plan, state: RunState, run_id: str) -> None:
+    def __init__(
+        self, plan: Plan, state: RunState, run_id: str, warn: Callable[[str], None] = lambda _message: None
+    ) -> None:
         self._plan = plan
         self._state = state
         self._run_id = run_id
         self._results: dict[int, Any] = {}
+        self._warn = warn
+        self._told: set[str] = set()
+        """Patterns of which it was told what they leave out."""
 
     def of(self, job: int) -> dict[str, Any]:
         """`params` and `env`, `input` where the job has one, and of its command the words, or what its references stand for (`given`).
@@ -36,22 +47,69 @@ class Values:
         """
         spec = self._plan.spec(job)
         scope = {"run": {"id": self._run_id}, "jobs": _Results(self)}
-        values: dict[str, Any] = {
-            "params": substitute(spec.params, scope),
-            "env": {key: as_text(substitute(value, scope)) for key, value in spec.env.items()},
-        }
+        values: dict[str, Any] = {}
         if spec.input is not None:
-            values["input"] = substitute(spec.input, scope)
-            if values["input"] != spec.input:
-                self._refuse_unneeded(job, values["input"])
+            values["input"] = self._input(job, spec, scope)
+
+        def resolve(reference: Reference) -> Any:
+            return self._file_of(spec, values, reference) if reference.root == "input" else lookup(reference, scope)
+
+        values["params"] = fill(spec.params, resolve)
+        values["env"] = {key: as_text(fill(value, resolve)) for key, value in spec.env.items()}
         if spec.run is not None:
             if isinstance(spec.run, str):
-                given = substitute(spec.given or {}, scope)
+                given = fill(spec.given or {}, resolve)
                 later = {one.text: one for one in references(spec.run) if one.text not in given}
-                values["given"] = given | {name: lookup(reference, scope) for name, reference in later.items()}
+                values["given"] = given | {name: resolve(reference) for name, reference in later.items()}
             else:
-                values["run"] = [as_text(substitute(word, scope)) for word in spec.run]
+                filled = [fill(word, resolve) for word in spec.run]
+                values["run"] = [
+                    as_text(part) for word in filled for part in (word if isinstance(word, list) else [word])
+                ]
         return values
+
+    def _input(self, job: int, spec: JobSpec, scope: Mapping[str, Any]) -> Any:
+        """The paths that a job reads: of a pattern the outputs of other jobs that match, else the files that there are."""
+        if not spec.patterns:
+            paths = substitute(spec.input, scope)
+            if paths != spec.input:
+                self._refuse_unneeded(job, paths)
+            return paths
+        from joblot.config.items import files_matching  # seldom needed, and it needs a lot
+
+        found: list[str] = []
+        folder = self._plan.config.folder
+        for at, entry in enumerate(spec.input if isinstance(spec.input, list) else [spec.input]):
+            if at not in spec.patterns:
+                paths = substitute(entry, scope)
+                self._refuse_unneeded(job, paths)
+                found.append(paths)
+                continue
+            pattern = fill(entry, lambda reference: as_literal(as_text(lookup(reference, scope))))
+            made = self._plan.outputs_matching(job, pattern)
+            others = [] if pattern in self._told else self._not_made(pattern, files_matching(pattern, folder))
+            if made and others:
+                self._told.add(pattern)
+                self._warn(f"{spec.name}: {_left_out(others, pattern)}")
+            matches = made or others
+            if not matches:
+                raise ActionError(f"no file matches `{pattern}`", reason="missing_input")
+            found += matches
+        return list(dict.fromkeys(found))
+
+    def _not_made(self, pattern: str, found: list[str]) -> list[str]:
+        folder = self._plan.config.folder
+        made = {normpath(f"{folder}/{path}") for _, path in self._plan.makers.matching(pattern)}
+        return [path for path in found if normpath(f"{folder}/{path}") not in made]
+
+    def _file_of(self, spec: JobSpec, values: Mapping[str, Any], reference: Reference) -> Any:
+        """What `input` stands for where its files are known only now."""
+        folder = self._plan.config.folder if spec.cwd else ""
+        paths = [
+            f"{folder}/{path}" if folder and not path.startswith("/") else f"./{path}" if path.startswith("-") else path
+            for path in as_paths(values["input"])
+        ]
+        return descend(reference, "input", reference.parts[1:], paths)
 
     def _refuse_unneeded(self, job: int, job_input: Any) -> None:
         maker = self._plan.unneeded_maker(job, job_input)
@@ -89,6 +147,12 @@ class Values:
             encoded = self._state.results[job]
             self._results[job] = msgspec.json.decode(encoded) if encoded else None
         return self._results[job]
+
+
+def _left_out(paths: list[str], pattern: str) -> str:
+    if len(paths) == 1:
+        return f"`{paths[0]}` matches `{pattern}` and is left out: no job makes it"
+    return f"`{paths[0]}` and {len(paths) - 1} more match `{pattern}` and are left out: no job makes them"
 
 
 class _Results:

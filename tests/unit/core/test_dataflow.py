@@ -235,3 +235,135 @@ def test_a_handler_is_ordered_and_not_decided_by_what_makes_its_input():
 def test_a_thousand_levels_and_paths_of_all_kinds_take_no_time_to_speak_of():
     deep = "/".join("d" * 1 for _ in range(1000))
     assert needs_of(plan_of(job("use", reads=deep), job("make", makes=["d/d/d"]))) == ["make"]
+
+
+# --- patterns ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("pattern", "found"),
+    [
+        ("out/*.csv", ["out/a.csv", "out/b.csv"]),
+        ("out/?.csv", ["out/a.csv", "out/b.csv"]),
+        ("out/[ac].csv", ["out/a.csv"]),
+        ("out/[!a].csv", ["out/b.csv"]),
+        ("./out/*", ["out/a.csv", "out/b.csv"]),
+        ("/b/out/*", ["out/a.csv", "out/b.csv"]),
+        ("**/*.csv", ["out/a.csv", "out/b.csv", "out/deep/c.csv"]),
+        ("out/**", ["out/a.csv", "out/b.csv", "out/deep/c.csv"]),
+        ("out/**/c.csv", ["out/deep/c.csv"]),
+        ("**/a.csv", ["out/a.csv"]),
+        ("*/a.csv", ["out/a.csv"]),
+        ("out/*/c.csv", ["out/deep/c.csv"]),
+        ("*.csv", []),
+        ("out/*.cs", []),
+        ("out/[*].csv", []),
+        ("[*]", ["*"]),
+        ("*", ["*"]),
+        (".*", [".hidden"]),
+        ("out/a.c?v", ["out/a.csv"]),
+    ],
+)
+def test_a_pattern_stands_for_the_outputs_that_match(pattern, found):
+    makes = ["out/a.csv", "out/b.csv", "out/deep/c.csv", "*", ".hidden"]
+    jobs = [job(f"j{number}", makes=[path]) for number, path in enumerate(makes)]
+    plan = plan_of(job("use", reads=pattern, patterns=(0,)), *jobs)
+    assert list(plan.made_input(0).values()) == found
+    assert plan.outputs_matching(0, pattern) == found
+    assert set(needs_of(plan)) == {f"j{makes.index(path)}" for path in found}
+
+
+def test_a_pattern_as_the_file_system_reads_it(tmp_path):
+    from joblot.config.items import files_matching
+
+    makes = [
+        "a.csv",
+        "b.txt",
+        "d/a.csv",
+        "d/.h/a.csv",
+        "d/e/f.csv",
+        ".x/a.csv",
+        "a[1].csv",
+        "d/b+c.csv",
+        "d/A.csv",
+        "x-y.csv",
+    ]
+    for path in makes:
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_text("")
+    jobs = [job(f"j{number}", makes=[path]) for number, path in enumerate(makes) if path != "d/A.csv"]
+    (tmp_path / "d/A.csv").unlink()
+    for pattern in (
+        "*",
+        "*.csv",
+        "**",
+        "**/*.csv",
+        "d/*",
+        "d/**",
+        "*/*.csv",
+        "d/**/f.csv",
+        "a[[]1].csv",
+        "[ab]*",
+        "?.???",
+        "d/[!a]*",
+        ".*/*",
+        "**/a*",
+        "[a-c]*.csv",
+        "*[1]*",
+        "*-*",
+        "[]x]*",
+        "d/b+*",
+    ):
+        plan = plan_of(job("use", reads=pattern, patterns=(0,)), *jobs, folder=str(tmp_path))
+        assert plan.outputs_matching(0, pattern) == files_matching(pattern, str(tmp_path)), pattern
+
+
+def test_a_pattern_that_looks_into_a_folder_that_is_made():
+    plan = plan_of(job("use", reads="parts/*.csv", patterns=(0,)), job("split", makes=["parts"]))
+    assert (needs_of(plan), plan.outputs_matching(0, "parts/*.csv")) == (["split"], [])
+
+
+def test_own_outputs_are_no_input_of_a_pattern():
+    plan = plan_of(job("use", reads="out/*", makes=["out/all"], patterns=(0,)), job("make", makes=["out/a"]))
+    assert (needs_of(plan), plan.outputs_matching(0, "out/*")) == (["make"], ["out/a"])
+
+
+def test_what_an_item_gives_to_a_pattern_stands_for_itself():
+    plan = plan_of(
+        each("use-${{ item }}", "x*", "[a]", "?", reads=["out/${{ item }}*.csv", "${{ item }}"], patterns=(0,)),
+        job("a", makes=["out/x*1.csv"]),
+        job("b", makes=["out/xy.csv"]),
+    )
+    assert [plan.spec(number).input for number in range(3)] == [
+        ["out/x[*]*.csv", "x*"], ["out/[[]a]*.csv", "[a]"], ["out/[?]*.csv", "?"],
+    ]  # fmt: skip
+    assert needs_of(plan, "use-x") == ["a"]
+
+
+def test_patterns_wait_for_what_will_be_found():
+    plan = plan_of(
+        job("list"),
+        job("clean-${{ item }}", "list", makes=["out/${{ item }}.csv"], fan_out=GROWING, deferred=True),
+        job("use", reads="out/*.csv", patterns=(0,)),
+        job("other", reads="else/*.csv", patterns=(0,)),
+    )
+    assert (needs_of(plan), needs_of(plan, "other")) == (["clean-*"], [])
+
+
+def test_a_pattern_in_another_case():
+    assert mistakes(job("use", reads="Out/*.csv", patterns=(0,)), job("make", makes=["out/a.csv"])) == [
+        ("job `use` reads `Out/*.csv`, job `make` writes `out/a.csv`: on some systems one file", "write it the same")
+    ]
+
+
+def test_patterns_that_take_too_long(monkeypatch):
+    from joblot.core import dataflow
+
+    monkeypatch.setattr(dataflow, "_MOST_TRIED", 3)
+    jobs = [job(f"j{number}", makes=[f"out/{number}"]) for number in range(4)]
+    assert mistakes(job("use", reads="out/*", patterns=(0,)), *jobs) == [
+        (
+            "the patterns of all inputs are tried on more than 3 outputs",
+            "let the patterns begin with more that is not a wildcard",
+        )
+    ]
