@@ -61,12 +61,11 @@ class Makers:
         return bool(self._owners or self._growing)
 
     def _note_all(self) -> None:
-        """Two jobs that write one path, or one into what another makes; jobs that write their input, or the batch's own folder."""
+        """Two jobs that write one path, or one into what another makes; jobs that write the batch's own folder."""
         jobs, problems = self._jobs, self.problems
-        inputs = jobs.each("input")
-        for number, (outputs, job_input) in enumerate(zip(jobs.each("outputs"), inputs, strict=True)):
+        for number, outputs in enumerate(jobs.each("outputs")):
             for path in outputs:
-                self._note(number, path, as_paths(job_input))
+                self._note(number, path)
             if len(problems) > _MOST_SHOWN:  # mostly one mistake in a fan-out, which each of its jobs repeats
                 return
         for key, number in self._owners.items():
@@ -74,7 +73,7 @@ class Makers:
             if above is not None and above[1] != number:
                 problems.append(_both_write(jobs, above[1], number, self._paths[key], "makes the folder of"))
 
-    def _note(self, number: int, path: str, read: Sequence[str]) -> None:
+    def _note(self, number: int, path: str) -> None:
         spec, name = self._jobs.declarations[number], self._jobs.names[number]
         key = _path_key(path, self._folder)
         if key == self._own_folder or self._own_folder.startswith(f"{key.rstrip('/')}/"):
@@ -82,14 +81,17 @@ class Makers:
             hint = "name files, or a folder of its own"
             self.problems.append(job_problem("output_conflict", spec, message, hint=hint))
             return
-        if path in read:
-            message = f"job `{name}` reads and writes `{path}`"
-            self.problems.append(job_problem("output_conflict", spec, message, hint="write to another file"))
         first = self._owners.setdefault(key, number)
         if first != number:
             self.problems.append(_both_write(self._jobs, first, number, path, "writes too"))
         else:
             self._paths[key] = path
+
+    def writes(self, job: int, path: str) -> bool:
+        """Whether the job writes this path, or a folder around it."""
+        key = _path_key(path, self._folder)
+        above = self._owner_above(key)
+        return self._owners.get(key) == job or (above is not None and above[1] == job)
 
     def _owner_above(self, key: str) -> tuple[str, int] | None:
         """The folder around the path that a job makes, and the job: a few look-ups a path, where comparing all pairs would take their square."""
@@ -181,15 +183,18 @@ def with_inferred(
     """
     counts = array("i")
     rows: list[Sequence[int]] = []
+    no_need = () if not needs.partners else None
     is_any = False
     last: object = None
     last_makers: list[int] = []
     for number, job_input in enumerate(jobs.each("input")):
-        row: Sequence[int] = needs[number]
+        row: Sequence[int] = needs[number] if no_need is None else no_need
         counts.append(len(row))
         if job_input:
             if job_input is not last:  # the jobs of a fan-out mostly read the same: then it is one object
                 last, last_makers = job_input, _makers_of(jobs, makers, number, job_input, problems)
+            if number in last_makers:
+                problems += _writes_too(jobs, makers, number, job_input)
             more = [maker for maker in last_makers if maker != number and maker not in row]
             if more and number < declared:
                 more += [found for maker in more for found in jobs.grown.get(maker, ()) if found not in more]
@@ -202,6 +207,27 @@ def with_inferred(
         if len(problems) > _MOST_SHOWN * 5:
             return Inferred(needs, None)
     return Inferred(graph.Relation(rows), counts) if is_any else Inferred(needs, None)
+
+
+def written_inputs(jobs: NumberedJobs, makers: Makers) -> list[Diagnostic]:
+    """What is wrong with jobs that write their input, in a plan that infers no needs."""
+    inputs = enumerate(jobs.each("input"))
+    return [problem for number, job_input in inputs for problem in _writes_too(jobs, makers, number, job_input)]
+
+
+def _writes_too(jobs: NumberedJobs, makers: Makers, number: int, job_input: object) -> list[Diagnostic]:
+    """A job must not write the very path that it reads; below a folder that it reads it may."""
+    spec, patterns = jobs.declarations[number], jobs.declarations[number].patterns
+    made = [path for at, path in enumerate(as_paths(job_input)) if at not in patterns and makers.writes(number, path)]
+    return [
+        job_problem(
+            "output_conflict",
+            spec,
+            f"job `{jobs.names[number]}` reads and writes `{path}`",
+            hint="write to another file",
+        )
+        for path in made[:1]
+    ]
 
 
 def _makers_of(

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from joblot.core import graph
-from joblot.core.dataflow import Inferred, Maker, Makers, as_paths, files_between, with_inferred
+from joblot.core.dataflow import Inferred, Maker, Makers, as_paths, files_between, with_inferred, written_inputs
 from joblot.core.fan_out import Making, making_of, pattern_of
 from joblot.core.numbered import NumberedJobs, job_problem, of_items
 from joblot.core.references import split_result
@@ -354,8 +354,11 @@ def _jobs_and_needs(
     needs = Inferred(_needs(config, jobs, problems), None)
     makers = Makers(config.folder, jobs)
     problems += makers.problems
-    if config.rules and makers and any(spec.input for spec in config.jobs):
-        needs = with_inferred(jobs, makers, needs.needs, problems, declared=jobs.declared)
+    if makers and any(spec.input for spec in config.jobs):
+        if config.rules:
+            needs = with_inferred(jobs, makers, needs.needs, problems, declared=jobs.declared)
+        else:
+            problems += written_inputs(jobs, makers)
     return jobs, needs, problems
 
 
