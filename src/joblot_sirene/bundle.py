@@ -205,7 +205,8 @@ class Bundle:
 
         companions = []
         if self._units is not None:
-            companions.append(Companion(self._units, "siren", units.NEEDED))
+            known = [name for name in units.NEEDED if name not in self._units.layout.missing]
+            companions.append(Companion(self._units, "siren", known))
         if self._history is not None:
             companions.append(Companion(self._history, "siret", history.NEEDED))
         return companions

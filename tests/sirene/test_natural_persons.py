@@ -86,6 +86,24 @@ def test_a_sign_that_holds_the_name_of_its_person_is_that_name(sirene, column):
     assert rows["raison_sociale"].to_list() == [*[None] * len(SIGNS), "ZZQXVJNOM SARL"]
 
 
+@pytest.mark.parametrize(
+    ("name", "sign", "shown"),
+    [
+        ("ZZQXVJNÉE", "CHEZ ZZQXVJNEE", False),
+        ("ZZQXVJNEE", "Zzqxvjnée & fils", False),
+        ("D'ZZQXVJARC", "BAR D\u2019ZZQXVJARC", False),
+        ("LE ZZQXVJGOFF", "LE-ZZQXVJGOFF", False),
+        ("LE-ZZQXVJGOFF", "LEZZQXVJGOFF COIFFURE", False),
+        ("ZZQXVJCŒUR", "ZZQXVJCOEUR", False),
+        ("ROY", "BAR OYAT", True),
+    ],
+)
+def test_a_sign_writes_a_name_in_its_own_way(sirene, name, sign, shown):
+    _, _, rows = batch(sirene, [person(1, nom=name), unit(2)], stock=[row(1, enseigne1=sign)])
+    assert rows["enseigne"].to_list() == [sign if shown else None]
+    assert shown or holding(sirene.folder / "out") == []
+
+
 def test_a_job_that_asks_for_names_gets_them(sirene):
     units = [person(1, sigle="ZZQXVJSIGLE"), unit(2, categorieJuridique="2210", denomination="ZZQXVJUN ET ZZQXVJDEUX")]
     _, manifest, rows = batch(sirene, units, template="}\nprivacy: {person_names: true}")

@@ -110,6 +110,43 @@ def test_in_a_file_with_both_kinds_of_columns_a_unit_hides_all_its_establishment
     assert holding(sirene.folder / "out") == []
 
 
+UNIT_STATUSES = {
+    "no status": ([person(1, statutDiffusion="")], False),
+    "no status in one row": ([person(1, statutDiffusion="", **OLD), person(1, **NEW)], False),
+    "no status in the newest": ([person(1, **OLD), person(1, statutDiffusion="", **NEW)], False),
+    "no status and no form": ([person(1, statutDiffusion="", categorieJuridique="")], False),
+    "lower case": ([person(1, statutDiffusion="o")], False),
+    "not in the file": ([], True),
+    "open": ([person(1)], True),
+}
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [
+        *((kind, name) for kind in UNIT_STATUSES for name in ("units.csv", "units.parquet")),
+        *((kind, "joined.csv") for kind in UNIT_STATUSES if kind != "no status and no form"),  # such a row has no unit
+    ],
+)
+def test_a_unit_is_public_only_with_its_status(sirene, kind, name):
+    units, shown = UNIT_STATUSES[kind]
+    places = [row(1, enseigne1="SIGNE"), row(2)]
+    if name == "joined.csv":
+        nothing = dict.fromkeys(unit(1), "")
+        places = [one | places[0] for one in units or [nothing]] + [unit(2) | places[1]]
+    else:
+        write([*units, unit(2)], sirene.folder / name)
+    words = [] if name == "joined.csv" else ["--unite-legale", name]
+    folder = batch(sirene, places, *words, name="joined.csv" if name == "joined.csv" else "stock.csv")
+    assert rows_of(folder)["siret"].to_list() == [*([siret(1)] if shown else []), siret(2)]
+
+
+def test_a_file_of_units_without_statuses_says_nothing_of_who_may_be_shown(sirene):
+    units = [{name: cell for name, cell in unit(n).items() if "statut" not in name} for n in (1, 2)]
+    folder = batch(sirene, [row(1), row(2, statutDiffusion="P")], units=units)
+    assert rows_of(folder)["raison_sociale"].to_list() == ["SOCIETE 1"]
+
+
 OTHERS = {
     "another sign": ({"enseigne1": "NEUVE"}, "NEUVE"),
     "another street": ({"libelleVoie": "DU PORT"}, "12 RUE DU PORT"),

@@ -86,7 +86,7 @@ PERSON_COLUMNS: Final = (
 
 _LAST_NAMES: Final = ("nomUniteLegale", "nomUsageUniteLegale", "pseudonymeUniteLegale")
 _LEAST_NAME: Final = 3
-"""Characters of a name that is looked for in signs: shorter ones stand in many words."""
+"""Letters of a name that is looked for in signs: shorter ones, and what is left of `[ND]`, stand in many words."""
 
 MASKED_COLUMNS: Final = frozenset((*ADDRESS_COLUMNS, *GEO_COLUMNS, *NAME_COLUMNS, *UNIT_NAME_COLUMNS, *PERSON_COLUMNS))
 """Every column that is masked in a row with partial diffusion."""
@@ -176,18 +176,22 @@ def hidden_of(establishments: Iterable[int], units: Iterable[int]) -> Hidden:
     return Hidden(pl.Series(sorted(establishments), dtype=pl.UInt64), pl.Series(sorted(units), dtype=pl.UInt64))
 
 
-def is_hidden() -> pl.Expr:
-    """Whether a row of an establishment says that it is not to be shown; a missing status says so too."""
+def is_hidden(status: str = STATUS_COLUMN) -> pl.Expr:
+    """Whether a row of an establishment, or of a legal unit, says that it is not to be shown; a missing status says so too."""
     import polars as pl
 
-    return pl.col(STATUS_COLUMN).ne_missing(PUBLIC)
+    return pl.col(status).ne_missing(PUBLIC)
 
 
-def unit_is_hidden() -> pl.Expr:
-    """Whether a row of a legal unit says so. A missing status does not: not every unit is in its file."""
+def unit_is_hidden(columns: Iterable[str]) -> pl.Expr:
+    """Whether a row with these columns, of an establishment and its legal unit, says so of the unit.
+
+    A row with neither a status nor a legal form has no unit: not every one is in its file.
+    """
     import polars as pl
 
-    return (pl.col(UNIT_STATUS_COLUMN) != PUBLIC).fill_null(value=False)
+    known = [name for name in (UNIT_STATUS_COLUMN, LEGAL_FORM_COLUMN) if name in columns]
+    return is_hidden(UNIT_STATUS_COLUMN) & pl.any_horizontal(pl.col(name).is_not_null() for name in known)
 
 
 def masked(frame: pl.DataFrame, hidden: pl.Expr) -> pl.DataFrame:
@@ -217,7 +221,7 @@ def protect(frame: pl.DataFrame, policy: Policy, hidden_by_others: Hidden | None
         raise ValueError(f"BUG: `{STATUS_COLUMN}` is needed to tell who may be shown")
     hides = is_hidden()
     if UNIT_STATUS_COLUMN in frame.columns:
-        hides |= unit_is_hidden()
+        hides |= unit_is_hidden(frame.columns)
     if hidden_by_others is not None:
         hides |= pl.lit(hidden_by_others.has(frame))
     hidden = int(frame.select(hides.sum()).item()) if frame.height else 0
@@ -239,29 +243,53 @@ def _without_person_names(frame: pl.DataFrame) -> pl.DataFrame:
 
     if LEGAL_FORM_COLUMN in frame.columns:
         present = set(frame.columns)
-        own = [name for name in (*UNIT_NAME_COLUMNS, *_LAST_NAMES) if name in present]
         is_person = expressions.natural_person().fill_null(value=False)
-        names = [pl.when(~is_person).then(name).alias(name) for name in UNIT_NAME_COLUMNS if name in present]
-        signs = [
-            pl.when(~(is_person & _holds_any(sign, own))).then(sign).alias(sign)
-            for sign in NAME_COLUMNS
-            if sign in present and own
-        ]
-        frame = frame.with_columns(*names, *signs)
+        frame = frame.with_columns(
+            *_signs_without_names(frame, is_person),
+            *(pl.when(~is_person).then(name).alias(name) for name in UNIT_NAME_COLUMNS if name in present),
+        )
     return frame.drop(PERSON_COLUMNS, strict=False)
 
 
-def _holds_any(sign: str, names: Sequence[str]) -> pl.Expr:
-    """Whether one of the names stands in a sign."""
+def _signs_without_names(frame: pl.DataFrame, is_person: pl.Expr) -> list[pl.Expr]:
+    """The signs of the frame, without those that hold a name of their natural person; few rows have one, and only these are looked at."""
     import polars as pl
 
-    text = pl.col(sign).str.to_uppercase()
-    return pl.any_horizontal(
-        (pl.col(name).str.len_chars() >= _LEAST_NAME)
-        & (pl.col(name) != MASK)
-        & text.str.contains(pl.col(name).str.to_uppercase(), literal=True)
-        for name in names
-    ).fill_null(value=False)
+    names = [name for name in (*UNIT_NAME_COLUMNS, *_LAST_NAMES) if name in frame.columns]
+    signs = [sign for sign in NAME_COLUMNS if sign in frame.columns and names]
+    if not signs:
+        return []
+    with_sign = pl.any_horizontal(pl.col(sign).is_not_null() for sign in signs)
+    rows = frame.with_columns(_row=pl.int_range(pl.len())).filter(is_person & with_sign)
+    rows = rows.select("_row", *(_words(name) for name in (*signs, *names)))
+    held = {sign: rows.filter(_holds_any(sign, names))["_row"] for sign in signs}
+    number = pl.int_range(pl.len())
+    return [pl.when(~number.is_in(at.implode())).then(sign).alias(sign) for sign, at in held.items() if len(at)]
+
+
+def _words(column: str) -> pl.Expr:
+    """A text as its words of letters and digits, without case and accents: a sign writes a name as it likes."""
+    import polars as pl
+
+    letters = pl.col(column).str.to_lowercase().str.replace_many({"œ": "oe", "æ": "ae"}).str.normalize("NFKD")
+    return (
+        letters.str.replace_all(r"\p{M}", "").str.replace_all(r"[^\p{L}\p{N}]+", " ").str.strip_chars(" ").alias(column)
+    )
+
+
+def _holds_any(sign: str, names: Sequence[str]) -> pl.Expr:
+    """Whether one of the names stands in a sign, both as words; a name of several words (`LE GOFF`) also written as one."""
+    import polars as pl
+
+    def holds(name: str) -> pl.Expr:
+        words, glued = pl.col(name), pl.col(name).str.replace_all(" ", "", literal=True)
+        in_words = pl.col(sign).str.contains(words, literal=True)
+        in_letters = (glued != words) & pl.col(sign).str.replace_all(" ", "", literal=True).str.contains(
+            glued, literal=True
+        )
+        return (glued.str.len_chars() >= _LEAST_NAME) & (in_words | in_letters)
+
+    return pl.any_horizontal(holds(name) for name in names).fill_null(value=False)
 
 
 def count_persons(frame: pl.DataFrame, counts: Counts) -> Counts:

@@ -68,15 +68,18 @@ def run(frame: pl.DataFrame, parameters: Units, inputs: Inputs) -> Outcome:
 
 
 def _settled(units: pl.DataFrame) -> pl.DataFrame:
-    """The row that counts of each legal unit, with its number; it is hidden when another row of the unit is."""
-    lacking = [pl.lit(None, pl.String).alias(UNIT_STATUS_COLUMN), pl.lit(None, pl.Datetime("ms")).alias(TREATED)]
+    """The row that counts of each legal unit, with its number; it is hidden when another row of the unit is, and when its status is missing.
+
+    A file without the column says nothing of who may be shown: the status of the establishment counts alone.
+    """
+    lacking = [pl.lit(PUBLIC).alias(UNIT_STATUS_COLUMN), pl.lit(None, pl.Datetime("ms")).alias(TREATED)]
     units = units.with_columns(
         *(column for column in lacking if column.meta.output_name() not in units.columns),
         _unit=expressions.numbers(units["siren"]),
-    )
+    ).with_columns(pl.col(UNIT_STATUS_COLUMN).fill_null(PARTIAL))
     if not units["_unit"].is_duplicated().any():
         return units.with_columns(pl.lit(value=False).alias(repeats.REPEATED))
-    newest = repeats.newest(units, "_unit", TREATED, privacy.unit_is_hidden())
+    newest = repeats.newest(units, "_unit", TREATED, privacy.is_hidden(UNIT_STATUS_COLUMN))
     status = pl.when(repeats.HIDDEN).then(pl.lit(PARTIAL)).otherwise(UNIT_STATUS_COLUMN)
     return newest.with_columns(status.alias(UNIT_STATUS_COLUMN))
 

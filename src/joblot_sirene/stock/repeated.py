@@ -100,6 +100,8 @@ def hidden_by_rows(sources: Iterable[Source]) -> Hidden:
     for source in sources:
         if source.layout.kind == "establishment":
             sirets = [*sirets, *numbers(source, SIRET, privacy.is_hidden())]
-        if source.layout.kind == "unit" or privacy.UNIT_STATUS_COLUMN in source.layout.unit:
-            sirens = [*sirens, *numbers(source, "siren", privacy.unit_is_hidden())]
+            if privacy.UNIT_STATUS_COLUMN in source.layout.unit:
+                sirens = [*sirens, *numbers(source, "siren", privacy.unit_is_hidden(source.layout.unit))]
+        if source.layout.kind == "unit" and privacy.UNIT_STATUS_COLUMN not in source.layout.missing:
+            sirens = [*sirens, *numbers(source, "siren", privacy.is_hidden(privacy.UNIT_STATUS_COLUMN))]
     return privacy.Hidden(pl.concat(sirets).unique(), pl.concat(sirens).unique())
