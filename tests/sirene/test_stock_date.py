@@ -2,13 +2,16 @@
 
 import datetime as dt
 import json
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
 
+import polars as pl
 import pytest
 
 from joblot_sirene.errors import SireneError
 from joblot_sirene.register.stock_date import StockDate, read_day, stock_date
 from joblot_sirene.stock.prepare import prepare
-from joblot_sirene.stock.source import open_source
+from joblot_sirene.stock.source import day_of, open_source
 from sirene.stock import place, write_places
 
 LAST = "2026-10-31T08:30:00"
@@ -176,3 +179,27 @@ def test_rows_of_text_are_known_when_all_have_been_read(tmp_path):
     assert source.rows is None
     list(batches)
     assert source.rows == 3
+
+
+@pytest.mark.parametrize("kind", ["text", "one of the future"])
+def test_threads_that_ask_at_once_are_all_told_the_same_date(tmp_path, kind):
+    """Datasets are built at once; whoever did not know the date counted ages and freshness to the day of the run."""
+    moments = [f"2026-10-{day:02d}T08:00:00" for day in range(1, 29)] * 200
+    moments += ["2925-03-01T00:00:00"] if kind == "one of the future" else []
+    column = pl.Series("dateDernierTraitementEtablissement", moments)
+    column = column.str.to_datetime() if kind == "one of the future" else column
+    frame = pl.DataFrame([pl.Series("siret", [f"{n:014d}" for n in range(len(moments))]), column])
+    frame = frame.with_columns(
+        etatAdministratifEtablissement=pl.lit("A"), activitePrincipaleEtablissement=pl.lit("62.01Z")
+    )
+    frame.write_parquet(tmp_path / "stock.parquet")
+    for _ in range(5):
+        source, barrier = open_source(tmp_path / "stock.parquet"), Barrier(4)
+
+        def ask(source=source, barrier=barrier):
+            barrier.wait()
+            return day_of(source.newest), source.future
+
+        with ThreadPoolExecutor(4) as pool:
+            told = {asked.result() for asked in [pool.submit(ask) for _ in range(4)]}
+        assert told == {(dt.date(2026, 10, 28), int(kind == "one of the future"))}

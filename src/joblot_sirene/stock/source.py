@@ -12,6 +12,7 @@ from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from joblot import ActionError, reason_of
@@ -396,6 +397,7 @@ class ParquetSource(Source):
         super().__init__(path, recognise(list(types), expected=expected), types, rows)
         self._group = rows_per_group(path) if rows_in_group is None else rows_in_group
         self._is_probed = rows_in_group is not None  # a sorted copy spells all codes as the register does
+        self._newest_lock = Lock()
 
     def _is_respelt(self, name: str) -> bool:
         self._probe()
@@ -435,13 +437,19 @@ class ParquetSource(Source):
         own = self._own.get(TREATED)
         if self._has_read_newest or own is None:
             return
-        self._has_read_newest = True
+        with (
+            self._newest_lock
+        ):  # datasets are built in several threads: one that came meanwhile must not find it unknown
+            if not self._has_read_newest:
+                self._newest, self._future = self._found_newest(own)
+                self._has_read_newest = True
+
+    def _found_newest(self, own: str) -> tuple[datetime | date | None, int]:
         footer = read_footer(self.path, own)
         by_group = [_moment(value) for value in footer.newest] if footer is not None else []
         moments = [moment for moment in by_group if moment is not None]
         if moments and len(moments) == len(by_group) and day_of(max(moments)) <= _today():
-            self._newest = max(moments)
-            return
+            return max(moments), 0
         import polars as pl
 
         moment = self._column(TREATED)
@@ -450,7 +458,8 @@ class ParquetSource(Source):
             found = self._scan.select(newest=moment.filter(is_past).max(), future=(~is_past).sum()).collect()
         except (pl.exceptions.PolarsError, OSError) as error:
             raise self._damaged(error) from error
-        self._newest, self._future = found.row(0)
+        newest, future = found.row(0)
+        return newest, future
 
     def _parts(self, rows_per_part: int, spans: Sequence[Span] | None, *, order: bool) -> Iterator[pl.LazyFrame]:
         # parts that begin and end with a row group: the rows of one that lies in two parts would be decoded twice
