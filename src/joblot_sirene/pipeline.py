@@ -94,7 +94,7 @@ def _row_by_row(
     if calls and calls[0].name == "units":
         frame, report = _run_step(calls.pop(0), frame, inputs)
         reports_by_step["units"].append(report)
-    frame = _matching_units(frame, filters)
+    frame = _in_shown_area(_matching_units(frame, filters), filters, inputs)
     if most_rows is not None and inputs.policy.partial_diffusion == "mask":
         frame = frame.head(most_rows)  # none of them is left out, and only those that are shown are to count as masked
     frame, counts = privacy.protect(frame, inputs.policy, inputs.hidden)
@@ -129,6 +129,24 @@ def _matching_units(frame: pl.DataFrame, filters: Filters | None) -> pl.DataFram
     from joblot_sirene.register import expressions
 
     return frame.filter(expressions.keeps(unit_part(filters)))
+
+
+def _in_shown_area(frame: pl.DataFrame, filters: Filters | None, inputs: Inputs) -> pl.DataFrame:
+    """The rows without those that only a postal code which is masked puts into the area: that they are there would tell it."""
+    if filters is None or not filters.has_area:
+        return frame
+    import polars as pl
+
+    from joblot_sirene.register import expressions
+
+    shown = pl.when(~privacy.hidden_rows(frame, inputs.hidden))
+    places = frame.select(
+        shown.then(name).alias(name) if name == expressions.POSTAL_CODE else pl.col(name)
+        for name in expressions.AREA_COLUMNS
+        if name in frame.columns
+    )
+    lacking = [pl.lit(None, pl.String).alias(name) for name in expressions.AREA_COLUMNS if name not in frame.columns]
+    return frame.filter(places.with_columns(lacking).select(expressions.in_area(filters)).to_series())
 
 
 def _run_step(call: StepCall, frame: pl.DataFrame, inputs: Inputs) -> tuple[pl.DataFrame, StepReport]:

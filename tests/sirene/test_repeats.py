@@ -147,6 +147,45 @@ def test_a_file_of_units_without_statuses_says_nothing_of_who_may_be_shown(siren
     assert rows_of(folder)["raison_sociale"].to_list() == ["SOCIETE 1"]
 
 
+AREAS = {"postal_prefixes": "[75011]", "regions": "[75]", "departments": "[75]"}
+HIDING = {
+    "its status": ([hidden(row(1), codePostal="75011", codeCommune="")], [unit(1)]),
+    "its unit": ([row(1, codeCommune="")], [unit(1, statutDiffusion="P")]),
+    "no status": ([row(1, codeCommune="", statutDiffusion="")], [unit(1)]),
+    "another row": (
+        [row(1, codeCommune="", **NEW), hidden(row(1), codePostal="75011", codeCommune="", **OLD)],
+        [unit(1)],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", ["stock.csv", "copy.parquet"])
+@pytest.mark.parametrize(
+    ("area", "hiding"),
+    [*((area, "its unit") for area in AREAS), *(("postal_prefixes", way) for way in HIDING if way != "its unit")],
+)
+def test_a_masked_postal_code_takes_nobody_into_an_area(sirene, name, area, hiding):
+    places, units = HIDING[hiding]
+    template = MASK.replace("filters:\n", f"filters:\n  {area}: {AREAS[area]}\n")
+    places = [*places, row(2, codeCommune=""), hidden(row(3))]
+    folder = batch(sirene, places, name=name, units=[*units, unit(2), unit(3)], template=template)
+    by_commune = [siret(3)] if area == "departments" else []
+    assert rows_of(folder)["siret"].to_list() == [siret(2), *by_commune]
+    assert json.loads((folder / "manifest.json").read_text())["rights"]["rows_masked_for_partial_diffusion"] == len(
+        by_commune
+    )
+    batch(
+        sirene,
+        places,
+        name=name,
+        units=[*units, unit(2), unit(3)],
+        template=template.replace("mask}", "exclude}"),
+        out="open",
+    )
+    manifest = json.loads((sirene.folder / "open" / "naf_6201Z" / "manifest.json").read_text())
+    assert (manifest["records"], manifest["left_out"]["partial_diffusion_left_out"]) == (1, len(by_commune))
+
+
 OTHERS = {
     "another sign": ({"enseigne1": "NEUVE"}, "NEUVE"),
     "another street": ({"libelleVoie": "DU PORT"}, "12 RUE DU PORT"),

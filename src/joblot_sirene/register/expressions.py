@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
@@ -54,6 +54,16 @@ def residual(filters: Filters) -> pl.Expr | None:
     """
     part = establishment_part(filters)
     return None if part == Filters(active_only=False) else keeps(part)
+
+
+POSTAL_CODE: Final = "codePostalEtablissement"
+AREA_COLUMNS: Final = ("codeCommuneEtablissement", POSTAL_CODE, "libellePaysEtrangerEtablissement")
+"""What says where a place is."""
+
+
+def in_area(filters: Filters) -> pl.Expr:
+    """Whether rows with `AREA_COLUMNS` lie where the filters say, never null."""
+    return _any(_area(filters))
 
 
 def natural_person(column: str = LEGAL_FORM_COLUMN) -> pl.Expr:
@@ -186,7 +196,7 @@ def _area(filters: Filters) -> list[pl.Expr]:
     if not filters.has_area:
         return []
     commune = whole_code(_tidy(pl.col("codeCommuneEtablissement"))).str.to_uppercase()
-    post = whole_code(_tidy(pl.col("codePostalEtablissement")))
+    post = whole_code(_tidy(pl.col(POSTAL_CODE)))
     parts = [commune.is_in(sorted(filters.communes))] if filters.communes else []
     if filters.departments:
         abroad = _tidy(pl.col("libellePaysEtrangerEtablissement")).fill_null("") != ""

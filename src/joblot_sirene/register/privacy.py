@@ -207,10 +207,8 @@ def masked(frame: pl.DataFrame, hidden: pl.Expr) -> pl.DataFrame:
     return frame.with_columns(values)
 
 
-def protect(frame: pl.DataFrame, policy: Policy, hidden_by_others: Hidden | None = None) -> tuple[pl.DataFrame, Counts]:
-    """The rows that the policy lets through, masked where it says so, and the counts. Column names are canonical.
-
-    Names of natural persons are taken out unless asked for: what is a name in the row of a company is somebody's name in theirs.
+def hidden_rows(frame: pl.DataFrame, hidden_by_others: Hidden | None = None) -> pl.Expr:
+    """Which rows are not to be shown: by their own status, by that of their unit, or by other rows.
 
     Raises:
         ValueError: the frame has no status column, so it is not known who may be shown.
@@ -224,6 +222,18 @@ def protect(frame: pl.DataFrame, policy: Policy, hidden_by_others: Hidden | None
         hides |= unit_is_hidden(frame.columns)
     if hidden_by_others is not None:
         hides |= pl.lit(hidden_by_others.has(frame))
+    return hides
+
+
+def protect(frame: pl.DataFrame, policy: Policy, hidden_by_others: Hidden | None = None) -> tuple[pl.DataFrame, Counts]:
+    """The rows that the policy lets through, masked where it says so, and the counts. Column names are canonical.
+
+    Names of natural persons are taken out unless asked for: what is a name in the row of a company is somebody's name in theirs.
+
+    Raises:
+        ValueError: the frame has no status column, so it is not known who may be shown.
+    """
+    hides = hidden_rows(frame, hidden_by_others)
     hidden = int(frame.select(hides.sum()).item()) if frame.height else 0
     excluded = hidden if policy.partial_diffusion == "exclude" else 0
     if excluded:
