@@ -383,6 +383,11 @@ def headcount_bands() -> str:
     return table(["band", "least", "most", "label"], rows)
 
 
+def street_types() -> str:
+    """The types of street that are written in full, by their short form."""
+    return ", ".join(f"`{short}` {long}" for short, long in code_lists.STREET_TYPES.items()) + "."
+
+
 def region_names() -> str:
     """The regions that `filters.regions` knows by name."""
     return ", ".join(sorted(code_lists.REGIONS.values())) + "."
@@ -410,6 +415,7 @@ BLOCKS: Final[dict[str, Callable[[], str]]] = {
     "job template": job_template,
     "headcount bands": headcount_bands,
     "region names": region_names,
+    "street types": street_types,
 }
 _BLOCK: Final = re.compile(r"(<!-- begin: ([a-z ]+) -->\n).*?(<!-- end: \2 -->)", re.DOTALL)
 

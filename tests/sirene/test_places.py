@@ -118,6 +118,7 @@ ADDRESSES = [
     (("12", "b", "", ""), "12 BIS RUE DES LILAS"),
     (("12", "", "12", ""), "12 RUE DES LILAS"),
     (("12", "B", "12", "B"), "12 BIS RUE DES LILAS"),
+    (("12", "T", "12", ""), "12 TER RUE DES LILAS"),
     (("12", "", "12", "B"), "12-12 BIS RUE DES LILAS"),
     (("", "", "14", ""), "14 RUE DES LILAS"),
     (("", "", "", ""), "RUE DES LILAS"),

@@ -128,7 +128,7 @@ def test_a_list_of_activities_that_nobody_knows_is_told_or_refused(build, file):
 
 @pytest.mark.parametrize("file", ["stock.csv", "stock.parquet"])
 def test_codes_that_are_none_are_told_or_refused(build, file):
-    codes = ["9.9.9.9", "informatique", "62.1", "6201", "9.9.9.9", "620.1.1"]
+    codes = ["9.9.9.9", "informatique", "62.1", "6201", "9.9.9.9", "620.1.1", "52-4Y", "72. 2a"]
     wrong = [place(n, activitePrincipale=code, activitePrincipaleNAF25="") for n, code in enumerate(codes)]
     result, _, _ = build(wrong, file=file)
     assert result["status"] == "FAILED"
@@ -210,7 +210,7 @@ READ = {
         "tranche_effectifs",
         {
             "10 à 19 salariés": "11", "1 ou 2 salariés": "01", "1 000 à 1 999 salariés": "42", "10 000 salariés et plus": "53",
-            "Etablissement non employeur": "NN", "nn": "NN", "0 salarié": "00", "0": "00", "1": "01", "1.0": "01", "3": "03",
+            "Etablissement non employeur": "NN", "nn": "NN", "Aucun salarié ou effectif inconnu": "NN", "0 salarié (mais employeur dans l'année)": "00", "0 salarié": "00", "0": "00", "1": "01", "1.0": "01", "3": "03",
             "11.0": "11", " 53 ": "53", "53,0": "53",
         },
     ),

@@ -355,6 +355,30 @@ def test_labels_stand_beside_codes():
     assert made.facts == {"codes_without_label": 0, "absurd_creations": 0}
 
 
+@pytest.mark.parametrize(
+    ("code", "nomenclature", "section", "older"),
+    [
+        ("43.29A", "NAFRev2", "F", 0),
+        ("43.29A", None, "F", 0),
+        ("43.29A", "NAF1993", None, 1),
+        ("43.29A", "NAFRev1", None, 1),
+        ("43.29A", "NAP", None, 1),
+        ("43.29A", "NACE", None, 0),
+        ("43.29A", "NAF2025", None, 0),
+        ("62.10Y", "NAF2025", "K", 0),
+        ("62.10Y", "NAFRev2", None, 0),
+    ],
+)
+def test_a_label_is_of_the_list_of_its_row(code, nomenclature, section, older):
+    names = {"activitePrincipaleEtablissement": code, "nomenclatureActivitePrincipaleEtablissement": nomenclature}
+    made = labels.run(normalised(names), parameters.Labels(), INPUTS)
+    row = made.frame.row(0, named=True)
+    assert (row["naf"], row["section"]) == (code, section)
+    assert (row["naf_libelle"] is None) == (row["section_libelle"] is None) == (section is None)
+    issues = checks.run(made.frame, parameters.Checks(), INPUTS).facts["issues"]
+    assert sum(issue["count"] for issue in issues if issue["key"] == "activity_of_older_list") == older
+
+
 class TestChecks:
     def test_r91_issues_are_counted_with_examples(self):
         rows = normalised(

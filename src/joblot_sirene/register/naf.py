@@ -26,6 +26,8 @@ Level = Literal["section", "division", "group", "class", "sub-class"]
 
 REV2: Final[Nomenclature] = "NAFRev2"
 NAF25: Final[Nomenclature] = "NAF2025"
+OLDER: Final = ("NAFRev1", "NAF1993", "NAP")
+"""Lists before 2008, which closed establishments still have."""
 LETTERS: Final[Mapping[Nomenclature, str]] = MappingProxyType({REV2: "ZABCDEF", NAF25: "YGHJKL"})
 
 CODE_COLUMN: Final = "activitePrincipaleEtablissement"

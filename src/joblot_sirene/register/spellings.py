@@ -13,7 +13,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from joblot_sirene.register.code_lists import HEADCOUNTS
-from joblot_sirene.register.naf import CODE_COLUMN, NAF25, NAF25_COLUMN, NOMENCLATURE_COLUMN, REV2, dotted
+from joblot_sirene.register.naf import CODE_COLUMN, NAF25, NAF25_COLUMN, NOMENCLATURE_COLUMN, OLDER, REV2, dotted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -26,7 +26,7 @@ HEAD_OFFICE: Final = "etablissementSiege"
 HIDDEN: Final = "[ND]"
 """What the register writes where it does not show a value."""
 
-NOMENCLATURES: Final = (REV2, NAF25, "NAFRev1", "NAF1993", "NAP")
+NOMENCLATURES: Final = (REV2, NAF25, *OLDER)
 """The lists of activities that a row can be of."""
 
 _TIDY: Final = re.compile(r"[0-9]{2}\.[0-9]{1,2}[A-Z]?").fullmatch
@@ -53,7 +53,8 @@ def activity(text: str) -> str | None:
     code = re.sub(r"[\W_]", "", text)
     if re.fullmatch(r"[0-9]{4}[A-Za-z]", code):
         return dotted(code.upper())
-    return text.strip() if re.fullmatch(r"[0-9]{2}\.?[0-9]{1,2}[A-Za-z]?", text.strip()) else None
+    is_older = re.fullmatch(r"[0-9]{3}[A-Za-z]", code) or re.fullmatch(r"[0-9]{2}\.?[0-9]{1,2}", text.strip())
+    return text.strip() if is_older else None
 
 
 USUAL_LENGTH: Final = len("62.01Z")
@@ -94,6 +95,8 @@ def headcount(text: str) -> str | None:
     band = number[1].zfill(2) if number else word.upper()
     if band in HEADCOUNTS:
         return band
+    if word in _BANDS:
+        return _BANDS[word]
     words = re.sub(r"(?<=[0-9]) (?=[0-9]{3}\b)", "", word)
     bounds = re.fullmatch(r"([0-9]+)(?: (?:a|ou|et) ([0-9]+))? salaries?( et plus|\b.*)", words)
     if bounds is None:
@@ -152,3 +155,6 @@ def _folded(text: str) -> str:
     """Without accents and case, one kind of blank."""
     letters = unicodedata.normalize("NFKD", text.casefold())
     return " ".join("".join(char for char in letters if not unicodedata.combining(char)).split())
+
+
+_BANDS: Final = {_folded(label): band for band, (_, _, label) in HEADCOUNTS.items()}

@@ -51,13 +51,13 @@ _ISSUES: Final[Mapping[str, tuple[tuple[str, ...], pl.Expr]]] = MappingProxyType
         "period_before_creation": (("date_debut", "date_creation"), pl.col("date_debut") < pl.col("date_creation")),
         "activity_missing": (("naf",), pl.col("naf").is_null()),
         "activity_not_in_list": (("naf",), ~pl.col("naf").is_in([*naf.labels(naf.REV2), *naf.labels(naf.NAF25)])),
-        "activity_of_older_list": (("nomenclature",), ~pl.col("nomenclature").is_in([naf.REV2, naf.NAF25])),
+        "activity_of_older_list": (("nomenclature",), pl.col("nomenclature").is_in(naf.OLDER)),
         "headcount_unknown": (
             ("tranche_effectifs",),
             pl.col("tranche_effectifs").is_null() | (pl.col("tranche_effectifs") == "NN"),
         ),
         "partial_diffusion": (("statut_diffusion",), pl.col("statut_diffusion") != "O"),
-        "closed": (("etat",), pl.col("etat") != "A"),
+        "closed": (("etat",), pl.col("etat") == "F"),
         "looks_alike": (("groupe_doublons",), pl.col("groupe_doublons").is_not_null()),
         "outside_territory": (("hors_territoire",), pl.col("hors_territoire")),
     }

@@ -17,13 +17,15 @@ if TYPE_CHECKING:
 
 def run(frame: pl.DataFrame, parameters: Labels, inputs: Inputs) -> Outcome:  # noqa: ARG001
     """Add labels of activities, sections, legal forms, headcounts and departments, and the age in full years."""
-    labels, sections = _activities()
+    labels, sections, lists = _activities()
     form = pl.col("forme_juridique")
-    labelled = frame.with_columns(
-        naf_libelle=_label("naf", labels),
+    # `43.29A` of an older list, or of one that nobody knows, is another activity
+    of_its_list = pl.col("nomenclature").is_null() | (pl.col("nomenclature") == _label("naf", lists))
+    labelled = frame.with_columns(_code=pl.when(of_its_list).then("naf")).with_columns(
+        naf_libelle=_label("_code", labels),
         naf_2025_libelle=_label("naf_2025", labels),
-        section=_label("naf", {code: letter for code, (letter, _) in sections.items()}),
-        section_libelle=_label("naf", {code: text for code, (_, text) in sections.items()}),
+        section=_label("_code", {code: letter for code, (letter, _) in sections.items()}),
+        section_libelle=_label("_code", {code: text for code, (_, text) in sections.items()}),
         forme_juridique_libelle=form.str.slice(0, 2).replace_strict(
             code_lists.LEGAL_FORMS, default=form.str.slice(0, 1).replace_strict(code_lists.LEGAL_FORMS, default=None)
         ),
@@ -33,6 +35,7 @@ def run(frame: pl.DataFrame, parameters: Labels, inputs: Inputs) -> Outcome:  # 
         departement_nom=_label("departement", dict(code_lists.DEPARTMENTS)),
         age_annees=_age(inputs),
     )
+    labelled = labelled.drop("_code")
     absurd = (pl.col("date_creation").dt.year() < FIRST_YEAR) | (
         pl.col("date_creation").dt.year() > inputs.today.year + 1
     )
@@ -44,15 +47,14 @@ def run(frame: pl.DataFrame, parameters: Labels, inputs: Inputs) -> Outcome:  # 
 
 
 @cache
-def _activities() -> tuple[dict[str, str], dict[str, tuple[str, str]]]:
-    """Of each sub-class of both lists its label, and the letter and the label of its section."""
+def _activities() -> tuple[dict[str, str], dict[str, tuple[str, str]], dict[str, str]]:
+    """Of each sub-class of both lists its label, the letter and the label of its section, and its list."""
     labels = {**naf.labels(naf.REV2), **naf.labels(naf.NAF25)}
+    lists = {code: nomenclature for code in labels if (nomenclature := naf.nomenclature_of(code))}
     sections = {
-        code: section
-        for code in labels
-        if (nomenclature := naf.nomenclature_of(code)) and (section := naf.section_of(code, nomenclature))
+        code: section for code, nomenclature in lists.items() if (section := naf.section_of(code, nomenclature))
     }
-    return labels, sections
+    return labels, sections, dict(lists)
 
 
 def _label(column: str, labels: dict[str, str]) -> pl.Expr:

@@ -64,10 +64,10 @@ def run(frame: pl.DataFrame, parameters: Normalise, inputs: Inputs) -> Outcome:
         adresse=_masked(pl.col("__address")),
         code_postal="codePostalEtablissement",
         commune=pl.coalesce("libelleCommuneEtablissement", "libelleCommuneEtrangerEtablissement"),
-        code_commune="codeCommuneEtablissement",
+        code_commune=values.converted("codeCommuneEtablissement", str.upper),
         pays="libellePaysEtrangerEtablissement",
-        x="coordonneeLambertAbscisseEtablissement",
-        y="coordonneeLambertOrdonneeEtablissement",
+        x=_metres(frame["coordonneeLambertAbscisseEtablissement"]),
+        y=_metres(frame["coordonneeLambertOrdonneeEtablissement"]),
         departement=_department(values),
         siret="siret",
         siren="siren",
@@ -224,12 +224,14 @@ def _with_rare_parts(frame: pl.DataFrame, values: _Values, repetition: pl.Expr) 
     has_any, place, masks = _rare()
     rare = frame.filter(has_any)
     parts = rare.select(
+        number="numeroVoieEtablissement",
         first=_line([pl.col("numeroVoieEtablissement"), repetition], " "),
         last=_line([pl.col(_OF_RANGE[0]), values.converted(_OF_RANGE[1], _repetition)], " "),
         __cedex=_line([pl.col(name) for name in _OF_CEDEX], " "),
     )
-    # the last number is the first one where there is no range
-    last = pl.when(pl.col("last").ne_missing(pl.col("first"))).then("last")
+    # the last number is the first one, or that without its index, where there is no range
+    is_range = pl.all_horizontal(pl.col("last").ne_missing(pl.col(name)) for name in ("first", "number"))
+    last = pl.when(is_range).then("last")
     parts = parts.select("__cedex", __range=_line([pl.col("first"), last], "-"))
     if not parts.height:
         return frame.with_columns(**masks)
@@ -247,6 +249,13 @@ def _rare() -> tuple[pl.Expr, pl.Expr, dict[str, pl.Expr]]:
         for part, columns in (("__range", _OF_RANGE), ("__cedex", _OF_CEDEX))
     }
     return has_any, pl.when(has_any).then(has_any.cum_sum() - 1).alias("__place"), masks
+
+
+def _metres(column: pl.Series) -> pl.Series:
+    """Coordinates with a decimal point, which a spreadsheet in French writes as a comma. What is no number stays as it is."""
+    if not column.str.contains(",", literal=True).any():
+        return column
+    return column.str.replace(r"^(-?\d+),(\d+)$", "$1.$2")
 
 
 def _department(values: _Values) -> pl.Expr:
