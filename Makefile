@@ -76,7 +76,11 @@ torture: $(VENV)/.dev  ## kill -9 of a runner at KILLS random moments, then resu
 torture-dask: $(VENV)/.dev  ## kill -9 of workers, nannies, the scheduler and the runner of a Dask cluster, KILLS times
 	$(BIN)/python tests/torture/dask_kill.py --kills $(KILLS)
 
-campaigns: $(VENV)/.dev  ## all campaigns, KILLS and ROUNDS long
+$(VENV)/.campaigns: $(VENV)/.dev
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,docs,campaigns]'
+	@touch $@
+
+campaigns: $(VENV)/.campaigns  ## all campaigns, KILLS and ROUNDS long
 	for victim in runner warden worker all; do $(BIN)/python tests/torture/kill.py --kills $(KILLS) --victim $$victim --check history || exit 1; done
 	for plans in fused growing hiding; do $(BIN)/python tests/torture/kill.py --kills $(KILLS) --victim any --plans $$plans --check history || exit 1; done
 	$(BIN)/python tests/torture/journal.py --kills $(KILLS) --durability normal
@@ -101,6 +105,7 @@ campaigns: $(VENV)/.dev  ## all campaigns, KILLS and ROUNDS long
 	$(BIN)/python tests/torture/soak.py --jobs 1000000 --minutes $(ROUNDS)
 	$(BIN)/python tests/torture/sirene.py --kills $(KILLS)
 	$(BIN)/python tests/torture/privacy.py --families $$(( $(KILLS) * 10 ))
+	$(BIN)/python tests/torture/differential.py --requests $$(( $(KILLS) * 4 ))
 	$(BIN)/python tests/torture/mutants.py
 	$(BIN)/python tests/torture/dask_kill.py --kills $(KILLS)
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
 
+from joblot_sirene.register import expressions
 from joblot_sirene.register.filters import UNKNOWN_CREATION
 from joblot_sirene.steps.model import Inputs, Outcome
 
@@ -40,8 +41,11 @@ def run(frame: pl.DataFrame, parameters: History, inputs: Inputs) -> Outcome:
         warning = "no file of the history: openings and closings come from the rows themselves, one of each at most"
         facts = {"from_file": False, **_counts(_events_of_rows(frame), inputs.today)}
         return Outcome(frame=frame, facts=facts, warnings=(warning,) if parameters.required else ())
-    periods = inputs.history.select(NEEDED).join(frame.select("siret"), on="siret", how="semi")
-    without = frame.select("siret").join(periods, on="siret", how="anti").height
+    # by their numbers, as everywhere: a spreadsheet may have been through the one file and not through the other
+    places = frame.select(siret=expressions.numbers(frame["siret"]))
+    periods = inputs.history.select(NEEDED).with_columns(siret=expressions.numbers(inputs.history["siret"]))
+    periods = periods.join(places, on="siret", how="semi")
+    without = places.join(periods, on="siret", how="anti").height
     warnings = (f"{without} rows have no period in the history given: is it of the same month?",) if without else ()
     facts = {"from_file": True, "rows_without_history": without, **_counts(_events_of_periods(periods), inputs.today)}
     return Outcome(frame=frame, facts=facts, warnings=warnings)
