@@ -76,7 +76,9 @@ def test_periods_of_other_places_do_not_count():
     assert run(rows(("1", "A", 2010, 2010)), found).facts["openings"] == {"2010": 1}
 
 
-@pytest.mark.parametrize("written", ["00032500000017", "32500000017", "32500000017.0", "000 325 000 00017", "00032500000017,00"])
+@pytest.mark.parametrize(
+    "written", ["00032500000017", "32500000017", "32500000017.0", "000 325 000 00017", "00032500000017,00"]
+)
 @pytest.mark.parametrize("place", ["00032500000017", "32500000017"])
 def test_periods_belong_to_the_number_however_it_is_written(written, place):
     made = run(rows((place, "A", 2015, 2015)), periods((written, 2015, None, "A", True), ("1", 2001, None, "A", True)))

@@ -1030,7 +1030,7 @@ class Campaign:
         for name, value in reference.figures(job).items():
             found = manifest
             for word in name.split("."):
-                found = found[word]
+                found = found.get(word, "(nothing)") if isinstance(found, dict) else found
             if found != value:
                 self.differs(family, job, f"manifest {name}", "-", found, value)
         self.tally["figures"] += 24
@@ -1098,6 +1098,9 @@ class Campaign:
             found_names, *found = csv.reader(file, delimiter=job.get("output", {}).get("delimiter", ","))
         if found_names != expected_names:
             self.differs(family, job, "columns", "-", found_names, expected_names)
+        typed = [list(map(as_text, row.values())) for row in pq.read_table(place / "dataset.parquet").to_pylist()]
+        if [list(map(number_or_text, row)) for row in typed] != [list(map(number_or_text, row)) for row in found]:
+            self.differs(family, job, "parquet", "-", typed[:1], found[:1])
         shared = [name for name in expected_names if name in found_names]
         expected = {
             row[0]: dict(zip(shared, row[1:], strict=True))
@@ -1123,6 +1126,14 @@ class Campaign:
                 for name, value in row.items():
                     if not same(by_siret[siret][name], value, 0.0501 if name == "score" else 2e-5):
                         self.differs(family, job, name, siret, by_siret[siret][name], as_text(value))
+
+
+def number_or_text(cell: str) -> float | str:
+    """A cell in which `1` and `1.0` are one value."""
+    try:
+        return float(cell) if "." in cell else cell
+    except ValueError:
+        return cell
 
 
 def same(found: str, expected: object, within: float) -> bool:
