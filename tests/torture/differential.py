@@ -1039,7 +1039,11 @@ class Campaign:
         verdict = next((word for word in ("fail", "warn", "pass") if word in verdicts), None)
         if manifest["verdict"] != verdict:
             self.differs(family, job, "verdict", "-", manifest["verdict"], verdict)
-        if (score := manifest["score"]) is not None and score["rows"]:
+        if (
+            (score := manifest["score"]) is not None
+            and score["rows"]
+            and reference.value("SELECT count(*) FROM dataset")
+        ):
             parts = dict(
                 zip(
                     ("contactability", "unicity", "completeness", "freshness"),
