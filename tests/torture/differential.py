@@ -812,7 +812,7 @@ class Reference:
         if not self.value("SELECT count(*) FROM of_codes"):
             codes = self.codes(asked["naf_include"], name)
             if self.value(
-                f"SELECT count(*) FROM candidate_false WHERE odd_nomenclatureActivitePrincipale{E} AND list_contains({codes}, code(naf))"
+                f"SELECT count(*) FROM candidate_false WHERE odd_nomenclatureActivitePrincipale{E} AND list_contains({codes}, code(naf)) AND place_key NOT IN (SELECT place_key FROM of_codes)"
             ):
                 return f"nomenclatureActivitePrincipale{E}"
             return None if name in known else name
@@ -855,7 +855,7 @@ class Reference:
             if name.startswith("odd_")
         }
         odd[f"nomenclatureActivitePrincipale{E}"] = self.value(
-            f"SELECT count(*) FROM candidate_false WHERE odd_nomenclatureActivitePrincipale{E} AND list_contains({codes}, code(naf))"
+            f"SELECT count(*) FROM candidate_false WHERE odd_nomenclatureActivitePrincipale{E} AND list_contains({codes}, code(naf)) AND place_key NOT IN (SELECT place_key FROM of_codes)"
         )
         odd[f"activitePrincipale{E}"] = self.value(
             f"SELECT count(*) FROM known_place WHERE strange(activitePrincipale{E}) AND NOT regexp_full_match(code(activitePrincipale{E}), '[0-9]{{3,4}}[A-Z]') AND NOT regexp_full_match(trim(activitePrincipale{E}), '[0-9]{{2}}\\.?[0-9]{{1,2}}')"
