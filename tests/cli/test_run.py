@@ -167,7 +167,7 @@ def test_a_command_does_not_run_without_its_declared_input(joblot, work, fields,
         "{name: a, run: 'true', input: [here.csv, sub, link]}",
         "{name: make, run: 'touch made'}, {name: a, run: cat made, input: made, needs: [make]}",
         "{name: make, run: 'false', outputs: [made]}, {name: a, run: 'true', input: made, needs: [make], when: always}",
-        "{name: make, run: 'false', outputs: [out]}, {name: b, run: 'true', needs: [make], when: failure}, {name: a, run: 'true', input: ./out/made, needs: [b]}",
+        "{name: make, run: 'false', outputs: [out]}, {name: b, run: 'true', needs: [make], when: failure}, {name: a, run: 'true', input: ./out/made, needs: [b], when: always}",
     ],
 )
 def test_an_input_that_is_there_or_that_a_need_makes_does_not_stop_a_command(joblot, jobs):

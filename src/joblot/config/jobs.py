@@ -379,7 +379,7 @@ class JobReader(Sink):
 
         def texts(field: str) -> tuple[str, ...]:
             given = self._partly.get(field, job.get(field))
-            given = list(given.values()) if isinstance(given, dict) else given
+            given = list(given.values()) if field == "outputs" and isinstance(given, dict) else given
             listed = [
                 item.text if isinstance(item, RawScalar) else item
                 for item in (given if isinstance(given, list) else [given])
@@ -673,6 +673,8 @@ class JobReader(Sink):
 
     def _filled_field(self, name: str, value: Any, keys: Keys, needs: Any, deferred: bool) -> Any:
         at = (*keys, name)
+        if name == "input" and self._patterns_in(value):
+            return self._filled_patterns(value, at, needs, keep=True)
         if name in DEFERRABLE:
             # What is kept for later is read as a template then, so texts without references must be kept as templates as well.
             keep = deferred or self._fan is not None
@@ -687,8 +689,6 @@ class JobReader(Sink):
                 self._warn_of_programs(value, at)
                 return self._filled_words(value, at, resolve, keep=keep)
             return self.fill(value, at, resolve, keep=keep)
-        if name == "input" and self._patterns_in(value):
-            return self._filled_patterns(value, at, needs, keep=self._fan is not None)
         if name in ("outputs", "cwd"):
             return self.fill(value, at, self._inside_a_path, keep=self._fan is not None)
         if name in VARYING:

@@ -50,3 +50,8 @@ def test_a_pattern_as_input_is_one(path):
 def test_what_only_looks_odd_is_a_path(path):
     config, warnings = read(f"jobs: [{{name: j, run: 'true', input: '{path}', outputs: ['{path}.out']}}]\n")
     assert (config.jobs[0].input, config.jobs[0].outputs, warnings) == (path, (f"{path}.out",), [])
+
+
+def test_what_a_variable_puts_into_a_pattern_stands_for_itself():
+    config, _ = read("vars: {x: 'a*'}\njobs: [{name: j, run: 'true', input: 'out/${{ vars.x }}-?.csv'}]\n")
+    assert (config.jobs[0].input, config.jobs[0].patterns) == ("out/a[*]-?.csv", (0,))
