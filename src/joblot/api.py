@@ -131,6 +131,7 @@ class Batch:
         priority: int = 0,
         description: str = "",
         run: str | Sequence[str] | None = None,
+        shell: str | Sequence[str] | None = None,
         matrix: Mapping[str, Any] | None = None,
         zip: Mapping[str, Iterable[Any]] | None = None,
         foreach: Iterable[Any] | str | Mapping[str, Any] | None = None,
@@ -148,7 +149,7 @@ class Batch:
         """
         values = (
             input, params, needs, when, max_attempts, delay, backoff, max_delay, jitter, retry_only, timeout, grace, resources,
-            outputs, env, cwd, once, tags, priority, description, run, matrix, zip, foreach, max_parallel,
+            outputs, env, cwd, once, tags, priority, description, run, shell, matrix, zip, foreach, max_parallel,
         )  # fmt: skip
         given = _given(_ADD, values)
         self._jobs.append(self._reader.job(len(self._jobs), name, what, given))

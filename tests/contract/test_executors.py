@@ -330,8 +330,9 @@ def test_arguments_that_are_too_long_for_the_system_fail_their_job_only(bench):
     world.start("long", "after")
     came = world.wait(2)
     assert came["long"].message == (
-        "cannot execute `echo`: its words (200006 bytes) and its environment are larger than the system allows"
+        "cannot execute `echo`: its word 2 has 200000 bytes, and the system takes 131071 in one: pass a file"
     )
+    assert (came["long"].kind, came["long"].exit_code, came["long"].reason) == ("exit", 126, "too_long")
     assert came["after"].kind == "ok"
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -75,10 +77,14 @@ def test_too_much_for_one_command_is_said(tmp_path):
     batch = Batch("b", folder=tmp_path)
     batch.command("total", "true ${{ item.x }}", foreach=[{"n": 1, "x": ["x" * 100_000] * 30}])
     (job,) = batch.run(on="inline", state=False).jobs.values()
-    assert (
-        job.message
-        == "cannot execute `true`: its words (3000035 bytes) and its environment are larger than the system allows"
+    words = 5 + 30 * 100_001 + 31 * 8  # with the NULs and pointers, which count
+    found = re.fullmatch(
+        r"cannot execute `true`: its words \((\d+) bytes\) and its environment \((\d+) bytes\) are more than the"
+        r" (\d+) bytes that the system takes: pass a file",
+        job.message,
     )
+    assert found and (int(found[1]), int(found[3])) == (words, os.sysconf("SC_ARG_MAX"))
+    assert job.reason == "too_long"
 
 
 def test_values_take_part_in_what_is_up_to_date(tmp_path):

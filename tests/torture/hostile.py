@@ -44,7 +44,7 @@ from joblot.config.load import decode, encode, load_text
 from joblot.core.references import LITERAL, OPENING, substitute
 from joblot.errors import ConfigError, JoblotError
 from joblot.executors.protocol import RunContext
-from joblot.executors.command import CommandBuilder, filled_argv
+from joblot.executors.command import CommandBuilder, filled_call
 from joblot.core.provenance import LastSuccess
 from joblot.journal.folder import RunFolder
 from joblot.journal.sqlite import SqliteJournal
@@ -265,9 +265,9 @@ class Campaign:
         }
         spec = self.load(document, "json").jobs[1]
         scope = {"run": {"id": "r1"}, "jobs": {"a": {"result": {f"v{n}": value for n, value in enumerate(results)}}}}
-        argv = filled_argv(
+        argv = filled_call(
             spec.run, substitute(spec.given, scope) | {f"jobs.a.result.v{n}": v for n, v in enumerate(results)}
-        )
+        ).argv()
         given = {name: substitute(value, scope) for name, value in spec.env.items()}
         shell = "bash" if number % 2 and shutil.which("bash") else "sh"
         done = subprocess.run(

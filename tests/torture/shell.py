@@ -2,7 +2,7 @@
 
 A case is a text with a reference, in one of many contexts and behind lines of noise, and a value made of what shells give a meaning to: an
 expansion that would make the file `PWN`, quotes, ends of here-documents, arithmetic. About 40 texts that can be run become one program, so that
-they are read together as well; `dash`, `bash`, `bash` as `sh` and `busybox` take turns. What arrives must be the value, byte for byte, and the
+they are read together as well, by a shell that ends at the first failure; `dash`, `bash`, `bash` as `sh` and `busybox` take turns. What arrives must be the value, byte for byte, and the
 folder must stay empty. One text in forty is torn: pieces of shell in any order, run alone, in which only nothing may be executed. Of each
 context it is counted how often a text was refused, how often a value, how often it was run, executed and changed.
 
@@ -84,7 +84,7 @@ PRINTED_BY_BASH = {
     "process substitution": f"cat <(printf '%s' {R})",
     "array": f"arr=(x {R}); printf '%s' \"${{arr[@]}}\"",
     "test": f"[[ {R} == {R} ]] && printf '%s' {R}",
-    "expression": f"[[ a{R} =~ a{R} ]]; printf '%s' {R}",
+    "expression": f"[[ a{R} =~ a{R} ]] || :; printf '%s' {R}",
     "dollar quotes before": f"printf '%s' $'a' {R}",
     "locale quotes": f'printf "%s" $"a{R}"',
 }  # fmt: skip
@@ -107,12 +107,12 @@ EVALUATED = {
 }  # fmt: skip
 """Texts that print an integer, and take nothing else."""
 EVALUATED_BY_BASH = {
-    "(( ))": f"(( n = {R} )); printf '%s' \"$n\"",
+    "(( ))": f"(( n = {R} )) || :; printf '%s' \"$n\"",
     "for (( ))": f"for (( n={R}; ; )); do printf '%s' $n; break; done",
     "array in arithmetic": f"a=({R}); printf '%s' $(( a[0] ))",
     "printf -v in arithmetic": f"printf -v n %s {R}; printf '%s' $(( n ))",
-    "let": f"let n={R}; printf '%s' $n",
-    "let in quotes": f"let 'n = {R}'; printf '%s' $n",
+    "let": f"let n={R} || :; printf '%s' $n",
+    "let in quotes": f"let 'n = {R}' || :; printf '%s' $n",
     "[[ -eq ]]": f"[[ {R} -eq {R} ]] && printf '%s' '{R}'",
     "subscript": f"a[{R}]=1; printf '%s' {R}",
     "subscript in an array": f"a=([{R}]=1); printf '%s' {R}",
@@ -120,12 +120,12 @@ EVALUATED_BY_BASH = {
     "substring": f"u=x; printf '%s' ${{u:{R}:0}}{R}",
     "declare -i": f"declare -i n={R}; printf '%s' $n",
     "declare -i before": f"declare -i m; m={R}; printf '%s' $m",
-    "unset": f"unset {R}; printf '%s' {R}",
-    "read": f"read {R} <<<x; printf '%s' {R}",
-    "printf -v": f"printf -v {R} x; printf '%s' {R}",
-    "test -v": f"test -v {R}; printf '%s' {R}",
-    "[[ -v ]]": f"[[ -v {R} ]]; printf '%s' {R}",
-    "nameref": f"declare -n q={R}; printf '%s' {R}",
+    "unset": f"unset {R} || :; printf '%s' {R}",
+    "read": f"read {R} <<<x || :; printf '%s' {R}",
+    "printf -v": f"printf -v {R} x || :; printf '%s' {R}",
+    "test -v": f"test -v {R} || :; printf '%s' {R}",
+    "[[ -v ]]": f"[[ -v {R} ]] || :; printf '%s' {R}",
+    "nameref": f"declare -n q={R} || :; printf '%s' {R}",
 }  # fmt: skip
 REFUSED = {
     "quoted here-document": f"cat <<'E'\n{R}\nE",
@@ -199,7 +199,7 @@ class Current:
         return "run"
 
     def words(self, text: str, values: dict[str, str]) -> list[str]:
-        return self._read(text).argv(values)[1:]
+        return self._read(text).call(values).argv()[1:]
 
 
 class Quoting:

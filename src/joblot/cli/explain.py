@@ -59,6 +59,9 @@ def _lines(run: Run, report: Report, number: int) -> Iterator[str]:
     yield f"{job.name}: {job.state}"
     yield from (f"  {line}" for line in _why(run, report, number, job))
     yield from (f"  because {cause.name}: {_outcome(cause)}" for cause in _causes(report, job))
+    shell = run.plan.spec(number).shell
+    if shell:
+        yield f"  its text is run by `{' '.join(shell)}`"
     yield from _attempts(job)
     if job.needs:
         yield "  needs:"

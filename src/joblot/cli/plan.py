@@ -164,7 +164,8 @@ def _what(spec: JobSpec) -> str:
     if spec.run is not None:
         run = shown_command(spec)
         text = " ".join(run) if isinstance(run, list) else run or ""
-        return "run: " + " ".join(text.split())
+        by = f" ({' '.join(spec.shell)})" if spec.shell else ""
+        return f"run{by}: " + " ".join(text.split())
     return f"{spec.action} {spec.input}" if isinstance(spec.input, str) else f"{spec.action}"
 
 
@@ -220,6 +221,7 @@ def _job_as_data(plan: Plan, job: int, unknown: set[str], verdict: Verdict) -> d
     return {
         "job": spec.name,
         **what,
+        **({"shell": spec.shell} if spec.shell else {}),
         "input": spec.input,
         "params": spec.params,
         "needs": [plan.name(need) for need in plan.needs[job]],

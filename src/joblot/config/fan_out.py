@@ -314,8 +314,8 @@ def _foreach(sink: Sink, value: Any, keys: Keys, folder: str, kept: Kept) -> tup
             _apply_types(sink, {"": []}, declared, (*keys, "types"))
             return "result", {}
         if isinstance(source, tuple):  # a command with values
-            shown, argv = source
-            columns = items_of_command(shown, argv, folder)
+            shown, call = source
+            columns = items_of_command(shown, call, folder)
         else:
             columns = read_items(kind, _source_text(source, kind), folder)
     elif isinstance(value, list):

@@ -324,6 +324,28 @@ def command(sink: Sink, value: Any, keys: Keys) -> str | list[str]:
     return list(each(scalar_text)(sink, value, keys))
 
 
+def shell(sink: Sink, value: Any, keys: Keys) -> tuple[str, ...]:
+    """A program that runs texts, and its options: a list of words, or a text with blanks between them."""
+    from joblot.core.shells import fault_of
+
+    if isinstance(value, list):
+        words: tuple[str, ...] = each(filled_text)(sink, value, keys)
+    else:
+        words = tuple(filled_text(sink, value, keys).split())
+        if re.search(r"[\"'\\|&;<>()$`*?]", " ".join(words)):
+            hint = "what is to be run stands in `run`; a list may hold any words"
+            raise Mismatch(f"must be a program and its options, not {describe(value)}", hint=hint, code="value")
+    if not words:
+        raise Mismatch("must not be empty", code="value")
+    if " " in words[0] and "/" not in words[0]:
+        hint = f"write `[{', '.join(words[0].split())}]`"
+        raise Mismatch(f"has a program with a blank in its name: `{shorten(words[0])}`", hint=hint, code="value")
+    wrong, hint = fault_of(words)
+    if wrong:
+        raise Mismatch(shorten(wrong, 200), hint=hint, code="value")
+    return words
+
+
 def _plain_path(sink: Sink, value: Any, keys: Keys) -> str:
     found = filled_text(sink, value, keys)
     if odd_path(found):
@@ -450,7 +472,8 @@ def report_unknown(sink: Sink, name: str, known: Iterable[str], keys: Keys, owne
 
 NAMES_IN_OTHER_TOOLS: Final[dict[str, tuple[str, str]]] = {
     **dict.fromkeys(("depends_on", "dependson", "depends", "dependencies", "after", "requires"), ("needs", "write `needs`")),
-    **dict.fromkeys(("command", "cmd", "script", "shell", "bash"), ("run", "write `run`")),
+    **dict.fromkeys(("command", "cmd", "script", "bash"), ("run", "write `run`")),
+    "shell": ("defaults", "write `defaults: {shell: ...}`, or `shell` in a job"),
     **dict.fromkeys(("retries", "max_retries", "attempts", "maxretries"), ("retry", "write `retry: {max_attempts: 3}`: the first try counts")),
     "max_attempts": ("retry", "it belongs inside `retry`"),
     **dict.fromkeys(("timeout_ms", "timeout_s", "timeout_seconds", "timeout_minutes"), ("timeout", "write `timeout: 500ms` or `timeout: 90s`")),
@@ -524,6 +547,7 @@ SHARED: Final = {
     "resources": Field(as_it_is, {"type": ["object", "null"], "properties": {"cpu": {"type": "number"}, "memory": _SIZE}}, "What the job takes while it runs: `cpu`, `memory`, and names of the batch's `limits`."),
     "env": Field(environment, _ENV, "Environment variables."),
     "cwd": Field(filled_text, _TEXT, "The folder that a command runs in; relative to the batch file's folder."),
+    "shell": Field(shell, {"type": ["string", "array"], "items": _TEXT, "examples": ["bash", "bash -o pipefail", "python3"]}, "What runs the text of `run`, with options: sh, dash, bash, busybox, or another program, which gets a file."),
     "once": Field(flag, _FLAG, "Never start again when it is not known how an attempt ended."),
     "tags": Field(each(filled_text, one_is_a_list=True), _TEXTS, "Words to select jobs by."),
     "priority": Field(whole(-(10**6), 10**6), {"type": "integer"}, "Ready jobs with a higher number start first."),
@@ -533,7 +557,7 @@ SHARED: Final = {
 JOB: Final = {
     "name": Field(job_name, _NAME, "What the job is called; unique in the batch."),
     "action": Field(filled_text, _TEXT, "The registered action that the job runs."),
-    "run": Field(command, {"type": ["string", "array"], "items": _TEXT}, "A shell command, or a list of words that needs no shell."),
+    "run": Field(command, {"type": ["string", "array"], "items": _TEXT}, "A shell command, which ends at the first failure in it (`sh -e`), or a list of words that needs no shell."),
     "input": Field(paths, {"type": ["string", "array", "null"], "items": _TEXT}, "The file or files that the job reads; relative to the batch file's folder. A job that makes one of them runs first."),
     "params": Field(as_it_is, _MAP, "Parameters for the action."),
     "needs": Field(each(filled_text, one_is_a_list=True), _TEXTS, "Jobs that must end first: names, or patterns such as `build-*`."),

@@ -15,11 +15,13 @@ from typing import TYPE_CHECKING, Any, Final
 from joblot.config.tree import MAX_DEPTH, MAX_TEXT, describe
 from joblot.core.written import shorten
 from joblot.errors import did_you_mean
-from joblot.files import reason_of
+from joblot.files import reason_of, write_all
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from subprocess import Popen
+
+    from joblot.core.shells import Call
 
 Columns = dict[str, list[Any]]
 
@@ -226,10 +228,12 @@ def _lines(source: str, folder: str) -> Columns:
 
 
 def _command(command: str, folder: str) -> Columns:
-    return items_of_command(command, ["/bin/sh", "-c", command], folder)
+    from joblot.core.shells import call
+
+    return items_of_command(command, call((), command), folder)
 
 
-def items_of_command(shown: str, argv: list[str], folder: str) -> Columns:
+def items_of_command(shown: str, call: Call, folder: str) -> Columns:
     """The lines that a command prints; `shown` is what messages call it.
 
     Raises:
@@ -238,10 +242,15 @@ def items_of_command(shown: str, argv: list[str], folder: str) -> Columns:
     import subprocess
 
     shown = shorten(shown)
+    files = []
     try:
+        if call.by_file:
+            files.append(os.memfd_create("joblot"))
+            write_all(files[0], os.fsencode(call.text or ""))
         process = subprocess.Popen(
-            argv,
+            call.argv(f"/dev/fd/{files[0]}" if files else ""),
             cwd=folder,
+            pass_fds=files,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -249,6 +258,9 @@ def items_of_command(shown: str, argv: list[str], folder: str) -> Columns:
         )
     except OSError as error:
         raise ItemsError(f"`{shown}` cannot be run: {reason_of(error)}") from None
+    finally:
+        for fd in files:
+            os.close(fd)
     with process:
         try:
             printed, errors = _printed(process, shown)

@@ -6,6 +6,7 @@ hang together (unknown needs, cycles) is the plan's affair.
 
 from __future__ import annotations
 
+import re
 import types
 import typing
 from fnmatch import fnmatchcase
@@ -27,6 +28,7 @@ from joblot.config.fields import (
     number,
     odd_path,
     read_fields,
+    shell,
     size,
     without_odd,
 )
@@ -205,6 +207,8 @@ class JobReader(Sink):
         self._job_input: Any = None
         self._files = OwnFiles({}, None, "", {})
         """Its own files."""
+        self._foreign = ""
+        """The program that runs its text, where it is none whose texts can have references."""
         self._base: dict[str, Any] = {}
         self._base_retry: dict[str, Any] = {}
 
@@ -410,6 +414,7 @@ class JobReader(Sink):
             return None
         if "run" in job:
             right = params == _NO_PARAMS and self._is_plain_run(job["run"])
+            right = right and ("shell" not in job or type(job["run"]) is str)
         else:
             right = self._right_before(action, job_input, params)
         # The fields of most jobs, one by one: this is done for each of a million jobs, and asks nothing of those that are left out.
@@ -531,6 +536,10 @@ class JobReader(Sink):
         fields["params"] = self._params(fields, job, index, owner)
         if isinstance(fields.get("outputs"), dict):
             fields |= {"outputs": tuple(fields["outputs"].values()), "output_names": tuple(fields["outputs"])}
+        if "shell" in job and isinstance(fields.get("run"), list):
+            hint = "write `run` as a text, or take `shell` away"
+            message = f"{owner} has a `shell` and no text for it: `run` is a list"
+            self.add("value", message, (*keys, "shell"), hint=hint, at_key=True)
         if self._fan is not None:
             self._check_items(self._fan, fields, keys)
         if "resources" in fields:
@@ -611,7 +620,7 @@ class JobReader(Sink):
 
         script = read(text)
         try:
-            return {**rest, "command": (script.shown(given), script.argv(given))}
+            return {**rest, "command": (script.shown(given), script.call(given))}
         except TemplateError as error:
             self._refuse(error, "", (*keys, "command"))
             return MISSING
@@ -657,6 +666,7 @@ class JobReader(Sink):
         # Needs come first: whether a reference to a result may stay depends on whether the job waits for that one.
         needs = self.fill(job.get("needs"), (*keys, "needs"), self._known_or_item, keep=self._fan is not None)
         deferred = any(_is_deferred(job.get(name)) for name in DEFERRABLE) or bool(self._patterns_in(self._job_input))
+        self._foreign = self._foreign_program(job.get("shell"))
         filled: dict[str, Any] = {}
         self._files = OwnFiles(job, job.get("cwd", self._base.get("cwd")), self._scope["batch"]["folder"], filled)
         # what a job's files are comes first, as its other texts may refer to them
@@ -670,6 +680,18 @@ class JobReader(Sink):
             if item is not MISSING:
                 filled[name] = item
         return filled, deferred
+
+    def _foreign_program(self, value: Any) -> str:
+        """The program of a `shell`, or of the default one, where what a reference becomes in its texts is not known."""
+        from joblot.core.shells import takes_values
+
+        try:
+            words = (
+                self._base.get("shell", ()) if value is None else shell(Sink(), template.fill(value, self.known), ())
+            )
+        except (Mismatch, TemplateError):
+            return ""  # reported when the field is read
+        return "" if takes_values(words) else str(words[0])
 
     def _filled_field(self, name: str, value: Any, keys: Keys, needs: Any, deferred: bool) -> Any:
         at = (*keys, name)
@@ -740,6 +762,15 @@ class JobReader(Sink):
         if not references:
             filled = self.fill(value, keys, resolve, keep=keep)
             return filled if filled is MISSING else (filled, {})
+        if self._foreign and keys[-1] == "run":
+            for one in references:
+                name = re.sub(r"\W", "_", one.parts[-1]).upper()
+                message = (
+                    f"`{one.text}` stands in a text that `{shorten(self._foreign)}` runs, where its value would be code"
+                )
+                hint = f'pass it through `env`: `env: {{{name}: "{OPENING} {one.text} }}}}"}}`'
+                self._refuse(TemplateError(message, hint=hint), one.text, keys)
+            return MISSING
         from joblot.core.shelltext import read
 
         script = read(value)
@@ -851,6 +882,8 @@ class JobReader(Sink):
 
     def _miss_work(self, keys: Keys, _owner: str) -> None:
         hint = "a job has an `action`, or a command to `run`"
+        if "shell" in self._partly:
+            hint = "`shell` says what runs the text; the text stands in `run`"
         self.miss(("action", "run"), f"{path_text(keys)} is missing `action`", keys, hint=hint)
 
     def _against_signature(

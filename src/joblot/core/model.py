@@ -124,6 +124,8 @@ class JobSpec(Struct, frozen=True, kw_only=True, omit_defaults=True):
     run: str | list[str] | None = None
     given: dict[str, Any] | None = None
     """What the references of a `run` text stand for, as far as it is known, by their texts: no value becomes a part of the text."""
+    shell: tuple[str, ...] = ()
+    """The program that runs the text, and its options; empty: `/bin/sh`. As `shells.call` takes it."""
     function: Any = None
     input: Any = None
     patterns: tuple[int, ...] = ()

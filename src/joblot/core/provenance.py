@@ -34,6 +34,7 @@ class Parts(Struct, frozen=True, gc=False, omit_defaults=True):
     input: Any = None
     outputs: tuple[str, ...] = ()
     seed: int | None = None
+    shell: tuple[str, ...] = ()
 
 
 class Files(Struct, frozen=True, gc=False, array_like=True):
@@ -104,7 +105,7 @@ def parts_of(
     if plan.config.secrets:  # their values are shown where they differ
         environment = {name: value for name, value in environment.items() if name not in plan.config.secrets}
     seed = plan.config.seed if spec.run is None else None
-    return Parts(spec.action, code, run, params, environment, spec.cwd, job_input, spec.outputs, seed)
+    return Parts(spec.action, code, run, params, environment, spec.cwd, job_input, spec.outputs, seed, spec.shell)
 
 
 def shown_command(spec: JobSpec, given: Mapping[str, Any] | None = None) -> str | list[str] | None:

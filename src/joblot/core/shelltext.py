@@ -14,14 +14,12 @@ from typing import TYPE_CHECKING, Any, Final
 from msgspec import Struct
 
 from joblot.core.references import OPENING, Reference, TemplateError, as_text, split
+from joblot.core.shells import LONGEST, Call, call, is_long
 from joblot.core.written import shorten
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-SHELL: Final = "/bin/sh"
-LONGEST: Final = (1 << 17) - 1
-"""Bytes of one argument, which the kernel bounds."""
 _MARK: Final = "\ue000"
 _INTEGER: Final = re.compile(r"-?(?:0|[1-9][0-9]{0,18})", re.ASCII)
 _LARGEST: Final = (1 << 63) - 1
@@ -100,11 +98,11 @@ class ShellText(Struct):
                         word = (word or "") + part
         return found if word is None else [*found, word]
 
-    def argv(self, given: Mapping[str, Any], taken: Iterable[bytes] = ()) -> list[str]:
-        """What to execute. `taken` are the names of variables in the command's environment.
+    def call(self, given: Mapping[str, Any], taken: Iterable[bytes] = (), shell: Sequence[str] = ()) -> Call:
+        """How it is run. `taken` are the names of variables in the command's environment, `shell` is as `shells.call` takes it.
 
         Raises:
-            TemplateError: as `words`, or the program is too long.
+            TemplateError: as `words`.
         """
         prefix = "joblot_"
         # A variable of the environment would stay exported when it is set, and one of the text's own would be lost.
@@ -112,14 +110,11 @@ class ShellText(Struct):
             prefix += "_"
         words = self.words(given)
         program, arguments = self._program(prefix, words, [])
-        if _is_long(program) and not self._uses_parameters:
+        # So many variables take shells a time that grows with their square.
+        if is_long(program) and not self._uses_parameters:
             lists = [texts for place, texts in zip(self.places, words, strict=True) if place.spread]
             program, arguments = self._program(prefix, words, max(lists, key=len, default=[]))
-        if _is_long(program):
-            raise TemplateError(
-                f"the command is longer than {LONGEST} bytes, with {len(arguments)} values: pass a file"
-            )
-        return [SHELL, "-c", program, SHELL, *arguments] if arguments else [SHELL, "-c", program]
+        return call(shell, program, arguments)
 
     @property
     def _uses_parameters(self) -> bool:
@@ -195,10 +190,6 @@ def programs_in(words: Iterable[Any]) -> list[tuple[Reference, str]]:
         found.append(word)
     reader.warn(found)
     return [(references[mark], what) for mark, what in reader.programs]
-
-
-def _is_long(program: str) -> bool:
-    return len(program) > LONGEST or len(program.encode()) > LONGEST
 
 
 def _flat(value: list[Any]) -> Iterator[str]:

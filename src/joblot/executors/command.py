@@ -12,6 +12,7 @@ import signal
 import stat
 import struct
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -21,11 +22,12 @@ from joblot.actions.registry import ACTIONS
 from joblot.config.params import convert_params
 from joblot.core.model import Outcome
 from joblot.core.references import OPENING, TemplateError
+from joblot.core.shells import LONGEST, Call, call
 from joblot.errors import ActionError, JoblotError
 from joblot.files import reason_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from joblot.core.model import Attempt, JobSpec
     from joblot.executors.mask import Mask
@@ -44,7 +46,7 @@ _KIB: Final = 1024 if sys.platform == "linux" else 1
 
 
 class CommandLine(msgspec.Struct):
-    """What to execute: arguments (`argv[0]` is looked up on the PATH later), environment, and folder."""
+    """What to execute: arguments (`argv[0]` is looked up on the PATH later), environment, and folder. `dispose` belongs to its end."""
 
     argv: list[str]
     env: dict[bytes, bytes]
@@ -52,6 +54,14 @@ class CommandLine(msgspec.Struct):
     cwd: str
     result_path: str
     """The file that the command may write its result to."""
+    text_path: str = ""
+    """A file that was made for it and holds its text."""
+
+    def dispose(self) -> None:
+        """Delete what was made for it."""
+        if self.text_path:
+            with suppress(OSError):
+                os.unlink(self.text_path)
 
 
 def is_command(spec: JobSpec) -> bool:
@@ -97,10 +107,34 @@ class CommandBuilder:
         env[b"PWD"] = os.fsencode(cwd)  # as of a shell that has gone there
         run = spec.run
         if isinstance(run, str) and OPENING in run and (spec.given or spec.deferred):
-            argv = filled_argv(run, values.get("given", spec.given) or {}, [*self._like_ours, *env])
+            call = filled_call(run, values.get("given", spec.given) or {}, [*self._like_ours, *env], spec.shell)
         else:
-            argv = argv_of(self._command(spec, values))
-        return CommandLine(argv, env, cwd, result_path)
+            call = call_of(self._command(spec, values), spec.shell)
+        path = self._text_file(f"{spec.name}.{attempt.number}.run", call.text) if call.by_file and call.text else ""
+        return CommandLine(call.argv(path), env, cwd, result_path, path)
+
+    def _text_file(self, name: str, text: str) -> str:
+        """The path of a new file with the text of a command, which only its owner can read.
+
+        Raises:
+            ActionError: it cannot be written.
+        """
+        try:
+            if not self._live:
+                import tempfile
+
+                fd, path = tempfile.mkstemp(prefix="joblot-", suffix=".run")
+            else:
+                os.makedirs(self._live, 0o700, exist_ok=True)
+                path = os.path.abspath(self._live + name)
+                fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+            with open(fd, "wb") as file:
+                file.write(os.fsencode(text))
+        except OSError as error:
+            raise ActionError(
+                f"the text of the command cannot be written: {reason_of(error)}", reason="output"
+            ) from None
+        return path
 
     def _refuse_missing(self, job: int, inputs: str | list[str]) -> None:
         """Refuse a declared input that is not there: the shell may well go on without it, and the job would end well.
@@ -155,22 +189,22 @@ def encode_environment(environment: dict[str, str]) -> dict[bytes, bytes]:
     return {os.fsencode(key): os.fsencode(value) for key, value in environment.items()}
 
 
-def argv_of(command: str | list[str]) -> list[str]:
-    """What to execute: the command's words when a shell would only split it, else a shell with the command.
+def call_of(command: str | list[str], shell: Sequence[str] = ()) -> Call:
+    """How a command is run: its words when a shell would only split it, else a shell with the command.
 
-    Without the shell a process less is started for each command.
+    Without the shell a process less is started for each command. A shell that was asked for may know commands of its own, and is started.
     """
     if isinstance(command, list):
-        return command
-    if re.fullmatch(_NO_SHELL_NEEDED, command):
+        return Call(command)
+    if not shell and re.fullmatch(_NO_SHELL_NEEDED, command):
         split = command.split()
         if split and "=" not in split[0] and split[0] not in _SHELL_WORDS:
-            return split
-    return ["/bin/sh", "-c", command]
+            return Call(split)
+    return call(shell, command)
 
 
-def filled_argv(text: str, given: Mapping[str, Any], taken: Iterable[bytes] = ()) -> list[str]:
-    """What to execute for a text with references: no value becomes a part of a shell's text. `taken` names variables of its environment.
+def filled_call(text: str, given: Mapping[str, Any], taken: Iterable[bytes] = (), shell: Sequence[str] = ()) -> Call:
+    """How a text with references is run: no value becomes a part of a shell's text. `taken` names variables of its environment.
 
     Raises:
         ValueError: a value cannot stand where it is wanted.
@@ -179,13 +213,13 @@ def filled_argv(text: str, given: Mapping[str, Any], taken: Iterable[bytes] = ()
 
     script = read(text)
     if not script.places:
-        return argv_of("".join(script.pieces))
+        return call_of("".join(script.pieces), shell)
     plain = "x".join(script.pieces)
-    if re.fullmatch(_NO_SHELL_NEEDED, plain) and "=" not in plain.split(maxsplit=1)[0]:
+    if not shell and re.fullmatch(_NO_SHELL_NEEDED, plain) and "=" not in plain.split(maxsplit=1)[0]:
         words = script.split(given)
         if words and words[0] and words[0] not in _SHELL_WORDS:
-            return words
-    return script.argv(given, taken)
+            return Call(words)
+    return script.call(given, taken, shell)
 
 
 def build_failure(attempt: Attempt, error: JoblotError | ValueError, mask: Mask, *, began: float) -> Outcome:
@@ -226,14 +260,19 @@ def signal_name(number: int) -> str:
         return f"signal {number}"
 
 
-def start_failure(attempt: Attempt, error: OSError, line: CommandLine, *, began: float) -> Outcome:
-    """The outcome of a command that could not be executed, with a shell's exit statuses: 127 not found, 126 not executable."""
+def start_failure(
+    attempt: Attempt, error: OSError, line: CommandLine, base: Mapping[bytes, bytes], *, began: float
+) -> Outcome:
+    """The outcome of a command that could not be executed, with a shell's exit statuses: 127 not found, 126 not executable.
+
+    `base` is the environment that it shares with others.
+    """
     outcome = Outcome(attempt.job, attempt.number, "exit", began, reason="exit_code", exit_code=126)
     if not os.path.isdir(line.cwd):
         outcome.message = f"no such folder to run in: `{line.cwd}`"
     elif error.errno == errno.E2BIG:
-        size = sum(len(os.fsencode(word)) + 1 for word in line.argv)
-        outcome.message = f"cannot execute `{line.argv[0]}`: its words ({size} bytes) and its environment are larger than the system allows"
+        outcome.reason = "too_long"
+        outcome.message = f"cannot execute `{line.argv[0]}`: {_excess(line, {**base, **line.env})}: pass a file"
     elif error.errno == errno.ENOENT and "/" in line.argv[0] and os.path.exists(os.path.join(line.cwd, line.argv[0])):
         outcome.exit_code, outcome.message = 127, f"cannot execute `{line.argv[0]}`: its interpreter does not exist"
     elif error.errno == errno.ENOENT:
@@ -241,6 +280,22 @@ def start_failure(attempt: Attempt, error: OSError, line: CommandLine, *, began:
     else:
         outcome.message = f"cannot execute `{line.argv[0]}`: {reason_of(error)}"
     return outcome
+
+
+def _excess(line: CommandLine, environment: Mapping[bytes, bytes]) -> str:
+    """What of a command is more than the system takes."""
+    words = [len(os.fsencode(word)) for word in line.argv]
+    variables = {name: len(name) + len(value) + 1 for name, value in environment.items()}
+    for number, size in enumerate(words, 1):
+        if size > LONGEST:
+            return f"its word {number} has {size} bytes, and the system takes {LONGEST} in one"
+    for name, size in variables.items():
+        if size > LONGEST:
+            return f"its variable `{os.fsdecode(name)}` has {size} bytes, and the system takes {LONGEST} in one"
+    pointer = struct.calcsize("P")  # which counts as well, with the NUL behind each
+    own, shared = (sum(sizes) + len(sizes) * (pointer + 1) for sizes in (words, list(variables.values())))
+    most = os.sysconf("SC_ARG_MAX")
+    return f"its words ({own} bytes) and its environment ({shared} bytes) are more than the {most} bytes that the system takes"
 
 
 _OWNER_ONLY: Final = struct.pack("<I" + "HHI" * 3, 2, 1, 6, _NOBODY := 0xFFFFFFFF, 4, 0, _NOBODY, 32, 0, _NOBODY)

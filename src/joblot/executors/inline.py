@@ -226,7 +226,8 @@ class InlineExecutor:
             )
             self._marker.set(0, self._running.pid)
         except OSError as error:
-            outcome = command.start_failure(attempt, error, line, began=began)
+            line.dispose()
+            outcome = command.start_failure(attempt, error, line, self._builder.base, began=began)
             self._performer.mask.outcome(outcome)
             self._ended.append(outcome)
 
@@ -295,6 +296,7 @@ class _RunningCommand:
                     self.attempt, status, cpu_s, usage.ru_maxrss, began=self._began, ended=now
                 )
                 command.add_result(outcome, self._line.result_path)
+                self._line.dispose()
                 return outcome
             if self._kill_at is not None and now >= self._kill_at:
                 self._signal(signal.SIGKILL)
@@ -309,6 +311,7 @@ class _RunningCommand:
     def reap(self) -> None:
         """Wait for the end of a killed command."""
         os.waitpid(self.pid, 0)
+        self._line.dispose()
 
     def _signal(self, number: int) -> None:
         try:

@@ -175,6 +175,8 @@ class LocalExecutor:
         processes.send(self._warden_pid, signal.SIGCONT)
         if processes.reap(self._warden_pid, _END_S) is None:
             self._end_warden()
+        for running in self._commands.values():
+            running.line.dispose()
         if self._was_subreaper >= 0:
             warden.set_subreaper(self._was_subreaper)
         self._children.close()
@@ -239,6 +241,7 @@ class LocalExecutor:
             if self._mask and running.line.result_path:
                 with suppress(OSError):
                     os.unlink(running.line.result_path)
+            running.line.dispose()
             report(running.attempt)
         self._commands.clear()
         for worker in list(self._workers.values()):
@@ -529,6 +532,7 @@ class LocalExecutor:
             return
         outcome = command.finished_outcome(running.attempt, status, user + system, peak, began=began, ended=ended)
         command.add_result(outcome, running.line.result_path)
+        running.line.dispose()
         command.apply_memory_verdict(outcome, verdict)
         self._mask.outcome(outcome)
         if outcome.kind == "ok" and self._hashes.are_large(self._context.plan.spec(outcome.job).outputs):
@@ -548,13 +552,17 @@ class LocalExecutor:
     def _command_failed(self, ident: int, code: int) -> None:
         running = self._commands.pop(ident, None)
         if running is not None:
-            outcome = command.start_failure(running.attempt, system_error(code), running.line, began=time.monotonic())
+            outcome = command.start_failure(
+                running.attempt, system_error(code), running.line, self._builder.base, began=time.monotonic()
+            )
+            running.line.dispose()
             self._mask.outcome(outcome)
             self._ended.append(outcome)
 
     def _command_returned(self, ident: int) -> None:
         running = self._commands.pop(ident, None)
         if running is not None:
+            running.line.dispose()
             self._give_back(running.attempt)
 
     def _give_back(self, attempt: Attempt) -> None:

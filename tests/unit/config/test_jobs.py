@@ -15,7 +15,7 @@ from joblot.core.model import Retry
 from joblot.core.provenance import shown_command
 from joblot.core.references import substitute
 from joblot.errors import ConfigError
-from joblot.executors.command import filled_argv
+from joblot.executors.command import filled_call
 from messages.signatures import SIGNATURES
 
 
@@ -190,7 +190,7 @@ def test_i11_command_keeps_hostile_values_as_words(read):
         json.dumps({"vars": {"e": evil}, "jobs": [{"name": "a", "run": "printf '%s|' ${{ vars.e }} ${{ run.id }}"}]}),
         "json",
     ).jobs[0]
-    done = subprocess.run(filled_argv(job.run, {**job.given, "run.id": evil}), capture_output=True, check=True)
+    done = subprocess.run(filled_call(job.run, {**job.given, "run.id": evil}).argv(), capture_output=True, check=True)
     assert done.stdout.decode() == f"{evil}|{evil}|"
 
 
