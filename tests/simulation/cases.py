@@ -15,6 +15,16 @@ CPUS = (0.1, 0.2, 0.3, 0.5, 1.0, 2.0, 5.0)
 AMOUNTS = (0.1, 0.2, 1.0, 2.0, 3.0)
 LIMITS = ({}, {"db": 2.0}, {"db": 0.3}, {"db": 1.0, "net": 2.0})
 
+ONLY = (
+    (),
+    (),
+    ("exit",),
+    ("exit 64..70", "timeout"),
+    ("KeyError", "exit 71"),
+    ("missing_input",),
+    ("my.Error", "crash"),
+)
+
 
 class Case(NamedTuple):
     plan: Plan
@@ -70,6 +80,7 @@ def _job(rng: random.Random, number: int) -> JobSpec:
             rng.choice((0.0, 0.0, 1.0, 5.0)),
             rng.choice((1.0, 2.0)),
             jitter=rng.choice((0, 0.3)),
+            only=ONLY[number % len(ONLY)],
         ),
         timeout_s=rng.choice((None, None, 1.0, 5.0)),
         grace_s=rng.choice((0.0, 2.0)),

@@ -52,6 +52,12 @@ BUGS = (
         'elif outcome in (*RETRIABLE, "interrupted") and state not in (CANCELLED, ABORTED):',
     ),
     Bug(
+        "the last exit code of a range is not tried again",
+        "core/retry.py",
+        'met = kind == "exit" and first <= (outcome.exit_code or 0) <= last',
+        'met = kind == "exit" and first <= (outcome.exit_code or 0) < last',
+    ),
+    Bug(
         "what needs a growing job does not wait for the jobs that it finds",
         "core/runstate.py",
         "self.open_needs[dependent] += count",

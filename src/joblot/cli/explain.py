@@ -118,6 +118,9 @@ def _why(run: Run, report: Report, number: int, job: JobReport) -> list[str]:
             return [f"the last attempt failed; the next is due {delay:g} s after it", *lost]
         case "success":
             return ["an attempt ended well"]
+        case "failed" if 0 < job.attempts < (policy := run.plan.spec(number).retry).max_attempts and policy.only:
+            listed = ", ".join(policy.only)
+            return [one_line(f"{job.reason}: {job.message}"), f"tries left, but it is tried again only after: {listed}"]
         case _:
             return [one_line(f"{job.reason}: {job.message}" if job.message else job.reason)]
 

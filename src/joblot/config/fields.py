@@ -22,6 +22,7 @@ WAYS: Final = ("matrix", "zip", "foreach")
 """The fields that make many jobs of one declaration."""
 _TRUTH_WORDS: Final = frozenset({"yes", "no", "on", "off", "y", "n", "true", "false"})
 
+_LAST_EXIT_CODE: Final = 255
 MISSING: Final = object()
 """Stands for a field that was not read, because something is wrong with it."""
 
@@ -434,6 +435,33 @@ def environment(sink: Sink, value: Any, keys: Keys) -> dict[str, str]:
     return found
 
 
+def _retried(sink: Sink, value: Any, keys: Keys) -> str:
+    """What a try can end with, as `core.retry` reads it."""
+    from joblot.core.retry import EXIT, REASONS
+
+    found = " ".join(text(sink, value, keys).split())
+    codes = EXIT.fullmatch(found)
+    if codes is not None:
+        first, last = int(codes[1]), int(codes[2] or codes[1])
+        if not 1 <= first <= last <= _LAST_EXIT_CODE:
+            hint = "a failed command ends with 1 to 255; the first stands before the last"
+            raise Mismatch(f"cannot be `{shorten(found)}`", hint=hint, code="value")
+        return found
+    if found in (*RETRIABLE, *REASONS) or re.fullmatch(r"reason \S+", found):
+        return found
+    if re.fullmatch(r"SIG[A-Z0-9]+", found):
+        hint = "a command that a signal ends is a `crash`"
+        raise Mismatch(f"cannot be the signal `{shorten(found)}`", hint=hint, code="value")
+    if re.fullmatch(r"(\w+\.)*[A-Z]\w*", found):
+        return found
+    hint = did_you_mean(found, (*RETRIABLE, *REASONS))
+    if found.lower().startswith("exit") or found.isdecimal():
+        hint = "write `exit 75` or `exit 64..78`"
+    elif not hint:
+        hint = "outcomes (`timeout`), `exit 75`, exceptions (`ConnectionError`), reasons (`missing_input`), `reason CODE` of an action's own"
+    raise Mismatch(f"is nothing that a try ends with: `{shorten(found)}`", hint=hint, code="value")
+
+
 def retry(sink: Sink, value: Any, keys: Keys) -> dict[str, Any]:
     """The given fields of a `Retry`; a bare number is the number of attempts."""
     if isinstance(plain(value), int) and not isinstance(plain(value), bool):
@@ -518,9 +546,9 @@ RETRY: Final = {
     "max_delay": Field(duration, _DURATION, "No wait is longer."),
     "jitter": Field(number(0, 1), {"type": "number", "minimum": 0, "maximum": 1}, "The share by which waits vary."),
     "only": Field(
-        each(choice(*RETRIABLE), one_is_a_list=True),
-        {"type": ["array", "string"], "items": {"enum": list(RETRIABLE)}},
-        "Outcomes that are tried again; all when left out.",
+        each(_retried, one_is_a_list=True),
+        {"type": ["array", "string"], "items": {"anyOf": [{"enum": list(RETRIABLE)}, {"type": ["string", "integer"]}]}},
+        "What is tried again: outcomes, `exit 75`, `exit 64..78`, names of exceptions, reasons; all failures when left out.",
     ),
 }  # fmt: skip
 RETRY_NAMES: Final = {"delay": "delay_s", "max_delay": "max_delay_s"}

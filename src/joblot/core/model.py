@@ -71,7 +71,7 @@ class Retry(Struct, frozen=True, gc=False):
     max_delay_s: float = 3600.0
     jitter: float = 0.0
     only: tuple[str, ...] = ()
-    """Outcome kinds that are retried; empty means all of `RETRIABLE`."""
+    """What is retried, as `core.retry` reads it: outcome kinds, reasons, `exit 64..78`, names of exceptions; empty means all of `RETRIABLE`."""
 
 
 ONCE_ONLY: Final = Retry()
@@ -301,3 +301,5 @@ class Outcome(Struct, gc=False):
     """What a growing job found, as columns."""
     looked: tuple[tuple[tuple[int, int, int, int], FileFact], ...] = ()
     """Declared outputs that were looked at where it ran: the stamp then, and the fact."""
+    raised: tuple[str, ...] = ()
+    """Of an action that raised, the names of the exception's class and of those that it is one of, each with its module unless it is Python's own."""

@@ -5,23 +5,36 @@ The jitter is not drawn from a generator but computed from the run's seed, the j
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import re
+from typing import TYPE_CHECKING, Final
 
-from joblot.core.model import RETRIABLE
+from joblot.core.model import RETRIABLE, Outcome
 from joblot.digest import blake2b
 
 if TYPE_CHECKING:
     from joblot.core.model import Retry
 
 
-def retry_delay(policy: Retry, failed_tries: int, kind: str, *, seed: str, job: int) -> float | None:
+REASONS: Final = (
+    "exception", "exit_code", "missing_input", "missing_output", "bad_input", "bad_items", "bad_params", "bad_pattern", "bad_reference",
+    "bad_result", "no_end", "output", "too_large", "too_long",
+)  # fmt: skip
+"""The reason codes of joblot itself that a failed try can have beside its kind."""
+EXIT: Final = re.compile(r"exit ([0-9]+)(?:\.\.([0-9]+))?", re.ASCII)
+
+
+def retry_delay(
+    policy: Retry, failed_tries: int, kind: str, *, seed: str, job: int, outcome: Outcome | None = None
+) -> float | None:
     """Seconds to wait before the next attempt, or None when there is none.
 
-    `failed_tries` counts from 1 and includes the try that just ended with the outcome `kind`. The wait is
+    `failed_tries` counts from 1 and includes the try that just ended with the outcome `kind`; `outcome` tells more of it. The wait is
     `delay * backoff**(failed_tries-1)`, at most `max_delay`, then moved by a share of itself between `-jitter` and `+jitter`
     (the result may pass `max_delay` by that share, so that capped jobs do not all wake at once).
     """
-    if kind not in (policy.only or RETRIABLE) or failed_tries >= policy.max_attempts:
+    if failed_tries >= policy.max_attempts or kind not in RETRIABLE:
+        return None
+    if policy.only and kind not in policy.only and not (outcome and _is_meant(policy.only, kind, outcome)):
         return None
     if not policy.delay_s:
         return 0.0
@@ -33,6 +46,23 @@ def retry_delay(policy: Retry, failed_tries: int, kind: str, *, seed: str, job: 
     if policy.jitter and delay:
         delay *= 1 + policy.jitter * (2 * _share(f"{seed}/{job}/{failed_tries}") - 1)
     return delay
+
+
+def _is_meant(only: tuple[str, ...], kind: str, outcome: Outcome) -> bool:
+    """Whether an entry stands for how the try ended: one of `REASONS`, `reason CODE`, `exit FIRST..LAST`, or an exception's name."""
+    reason = outcome.reason if outcome.kind == kind else ""  # else it was killed, and this is how the process went
+    for entry in only:
+        codes = EXIT.fullmatch(entry)
+        if codes is not None:
+            first, last = int(codes[1]), int(codes[2] or codes[1])
+            met = kind == "exit" and first <= (outcome.exit_code or 0) <= last
+        elif entry in REASONS or entry.startswith("reason "):
+            met = reason == entry.removeprefix("reason ")
+        else:
+            met = kind == "error" and any(entry in (name, name.rpartition(".")[2]) for name in outcome.raised)
+        if met:
+            return True
+    return False
 
 
 def _share(text: str) -> float:

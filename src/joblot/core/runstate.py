@@ -408,7 +408,8 @@ class RunState:
             reason, message = self.stopping, ""
         else:
             tries = self.failed_tries.get(job, 0) + 1
-            wait = retry_delay(self.plan.declarations[job].retry, tries, kind, seed=self.limits.seed, job=job)
+            policy, seed = self.plan.declarations[job].retry, self.limits.seed
+            wait = retry_delay(policy, tries, kind, seed=seed, job=job, outcome=outcome)
             if wait is not None and not self.stopping:
                 state, delay = (BACKING_OFF, wait) if wait > 0 else (READY, 0.0)
         self._emit(decision, ev.ended(outcome, kind, STATES[state], reason or kind, message, delay))

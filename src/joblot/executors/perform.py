@@ -189,6 +189,10 @@ class Performer:
             outcome.kind = "cancelled"
             return
         outcome.reason = "exception"
+        outcome.raised = tuple(
+            kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+            for kind in type(error).__mro__[:-1]
+        )
         if isinstance(error, JoblotError):
             reason = getattr(error, "reason", "")
             outcome.reason = reason if isinstance(reason, str) and reason else "exception"
@@ -289,7 +293,7 @@ class _FusedCall:
             for member in list(self._open.values()):
                 outcome = member.outcome
                 outcome.kind, outcome.reason, outcome.message = failure.kind, failure.reason, failure.message
-                outcome.result, outcome.shared = b"", True
+                outcome.result, outcome.shared, outcome.raised = b"", True, failure.raised
                 self._finish(member)
         elif not isinstance(error, ActionError) or error.reason != "no_end":
             _log_traceback(error)

@@ -194,7 +194,7 @@ class Referee:
         elif event.outcome in RETRIABLE and event.state not in ("cancelled", "aborted"):
             self._tries[job] += 1
             if not self._stopping and not killed:
-                retried = event.outcome in (spec.retry.only or RETRIABLE) and self._tries[job] < spec.retry.max_attempts
+                retried = _is_meant(event, spec.retry.only) and self._tries[job] < spec.retry.max_attempts
                 self._rule(job, retried == (event.state != "failed"), "a failure with tries left, or a try too many")
         elif event.outcome in ("lost", "interrupted") and spec.once:
             self._unknown_end.add(job)
@@ -289,3 +289,14 @@ class Referee:
         for job, state in enumerate(self._states):
             if state == "backing_off" and any(self._states[need] not in ENDED for need in self._plan.needs[job]):
                 self._states[job] = "open"  # it waits again, and not only for the time of its next try
+
+
+def _is_meant(event: ev.AttemptEnded, only: tuple[str, ...]) -> bool:
+    """Whether a failed try may be tried again; exceptions are told by what the message begins with."""
+    found = {event.outcome, event.reason, f"reason {event.reason}", event.message.partition(":")[0]}
+    if event.outcome == "exit":
+        spans = [entry.removeprefix("exit ").split("..") for entry in only if entry.startswith("exit ")]
+        found |= {
+            f"exit {'..'.join(span)}" for span in spans if int(span[0]) <= (event.exit_code or 0) <= int(span[-1])
+        }
+    return not only or not found.isdisjoint(only)

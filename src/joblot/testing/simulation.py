@@ -284,6 +284,12 @@ class _Simulator:
         kind = self._rng.choice(_BAD_KINDS) if self._chance(self._faults.bad) else "ok"
         message = "" if kind == "ok" else f"the dice say {kind}"
         outcome = Outcome(job, number, kind, self._now, seconds, message=message)
+        if kind == "exit":
+            outcome.exit_code = 64 + (job + number) % 16
+        elif kind == "error":
+            name = ("KeyError", "OSError", "my.Error")[(job + number) % 3]
+            outcome.raised, outcome.reason = (name, "Exception"), ("exception", "missing_input")[number % 2]
+            outcome.message = f"{name}: {message}"
         if kind == "ok" and self._chance(0.5):
             outcome.result = b'{"value":%d}' % number
         self._live[job] = self._now + seconds, outcome

@@ -116,7 +116,7 @@ WRONG = [
     (job(delay="soon"), "`delay` cannot be read: `soon` is not a duration: write seconds, or `90s`, `5m`, `1h30m`, `250ms`"),
     (job(delay=-1), "`delay` cannot be read: a duration is between 0 and 366 days, not -1"),
     (job(max_delay=[]), "`max_delay` must be a duration such as `90s`, `5m` or `1h30m`, not a list"),
-    (job(retry_only=["exit", "late"]), "`retry_only[1]` must be one of `error`, `exit`, `timeout`, `crash`, `oom`, not `late`"),
+    (job(retry_only=["exit", "late"]), "`retry_only[1]` is nothing that a try ends with: `late`"),
     (job(timeout=0), "`timeout` must be more than 0, got 0"),
     (job(timeout="0s"), "`timeout` must be more than 0, got 0s"),
     (job(timeout=True), "`timeout` must be a duration such as `90s`, `5m` or `1h30m`, not `true`"),
@@ -258,7 +258,12 @@ def test_everything_that_is_wrong_with_a_call_is_told_at_once():
     assert [(found.path, found.message, found.hint, found.file) for found in error.diagnostics] == [
         ("when", "`when` must be one of `success`, `failure`, `always`, not `x`", "", ""),
         ("max_attempts", "`max_attempts` must be at least 1, got 0", "", ""),
-        ("retry_only", "`retry_only` must be one of `error`, `exit`, `timeout`, `crash`, `oom`, not `late`", "", ""),
+        (
+            "retry_only",
+            "`retry_only` is nothing that a try ends with: `late`",
+            "outcomes (`timeout`), `exit 75`, exceptions (`ConnectionError`), reasons (`missing_input`), `reason CODE` of an action's own",
+            "",
+        ),
         ("timeout", "`timeout` cannot be read: a duration is between 0 and 366 days, not -1", "", ""),
         ("tags[0]", "`tags[0]` must be a text, not the number 1", "put it in quotes", ""),
     ]

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from joblot.core.model import RETRIABLE, Retry
+from joblot.core.model import RETRIABLE, Outcome, Retry
 from joblot.core.retry import retry_delay
 
 
@@ -67,6 +67,34 @@ def test_what_is_no_failed_try_is_not_for_the_policy(kind):
 def test_only_narrows_it_to_some_kinds():
     policy = Retry(max_attempts=2, only=("exit", "timeout"))
     assert [kind for kind in RETRIABLE if delays(policy, kind)] == ["exit", "timeout"]
+
+
+EXIT = Outcome(0, 1, "exit", reason="exit_code", exit_code=75)
+KEY = Outcome(0, 1, "error", reason="exception", raised=("KeyError", "LookupError", "Exception", "BaseException"))
+OWN = Outcome(0, 1, "error", reason="busy", raised=("shop.errors.Busy", "joblot.errors.ActionError", "Exception"))
+INPUT = Outcome(0, 1, "error", reason="missing_input")
+LATE = Outcome(0, 1, "crash", reason="crash", signal=15)
+
+
+@pytest.mark.parametrize(
+    ("only", "outcome", "kind", "again"),
+    [
+        ("exit 75", EXIT, "exit", True), ("exit 74", EXIT, "exit", False), ("exit 64..78", EXIT, "exit", True), ("exit 75..75", EXIT, "exit", True),
+        ("exit 76..255", EXIT, "exit", False), ("exit 1..74", EXIT, "exit", False), ("exit 7", EXIT, "exit", False), ("exit_code", EXIT, "exit", True),
+        ("exit", EXIT, "exit", True), ("exit 75", EXIT, "timeout", False), ("exit_code", EXIT, "timeout", False), ("timeout", EXIT, "timeout", True),
+        ("KeyError", KEY, "error", True), ("LookupError", KEY, "error", True), ("Exception", KEY, "error", True), ("IndexError", KEY, "error", False),
+        ("Key", KEY, "error", False), ("exception", KEY, "error", True), ("KeyError", KEY, "timeout", False), ("exception", OWN, "error", False),
+        ("Busy", OWN, "error", True), ("shop.errors.Busy", OWN, "error", True), ("errors.Busy", OWN, "error", False), ("ActionError", OWN, "error", True),
+        ("reason busy", OWN, "error", True), ("reason bus", OWN, "error", False), ("reason exception", OWN, "error", False),
+        ("missing_input", INPUT, "error", True), ("reason missing_input", INPUT, "error", True), ("missing_output", INPUT, "error", False),
+        ("crash", LATE, "crash", True), ("crash", LATE, "timeout", False), ("timeout", LATE, "timeout", True), ("exit 15", LATE, "crash", False),
+        ("lost", Outcome(0, 1, "lost", reason="lost"), "lost", False),
+    ],
+)  # fmt: skip
+def test_only_narrows_it_to_codes_exceptions_and_reasons(only, outcome, kind, again):
+    policy = Retry(max_attempts=2, only=("oom", only))
+    delay = retry_delay(policy, 1, kind, seed="s", job=0, outcome=outcome)
+    assert delay == (0.0 if again else None)
 
 
 def test_jitter_is_repeatable_and_differs_by_seed_job_and_try():
