@@ -19,6 +19,7 @@ What is given is checked by `config.calls`; how a run is put together and driven
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar, overload
@@ -27,6 +28,7 @@ from msgspec.structs import replace
 
 from joblot.actions.registry import ACTIONS
 from joblot.actions.signature import misfits
+from joblot.clock import day_of
 from joblot.config.calls import GENERATE, RUN, CallReader, read_arguments
 from joblot.core.model import Config, JobSpec
 from joblot.core.plan import Plan, expand, problems_of
@@ -61,9 +63,12 @@ class Batch:
         timeout: str | float | None = None,
         max_workers: int | None = None,
         durability: Literal["normal", "full"] = "normal",
+        timezone: str = "",
         seed: int | None = None,
     ) -> None:
-        values = (folder, env, limits, secrets, fail_fast, max_failures, timeout, max_workers, durability, seed)
+        values = (
+            folder, env, limits, secrets, fail_fast, max_failures, timeout, max_workers, durability, timezone, seed,
+        )  # fmt: skip
         given = {"name": name, **_given(_BATCH, values)}
         self._reader = CallReader(given, ACTIONS.signature, ACTIONS.names)
         self._checked = 0
@@ -190,6 +195,8 @@ class Batch:
                 made = replace(made, name=other.settings.name, folder=other.settings.folder)
             except ConfigError as error:
                 errors.append(error)
+        if self._reader.dated:
+            made = replace(made, date=day_of(time.time(), made.timezone))
         config = replace(made, jobs=list(self._jobs))
         if errors:
             ties = problems_of(config)

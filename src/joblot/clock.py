@@ -62,6 +62,17 @@ def _to_the_second(whole: int) -> str:
     return f"{year:04d}-{month:02d}-{day:02d}T{hour:02d}:{minute:02d}:{second:02d}"
 
 
+def day_of(wall: float, zone: str = "") -> str:
+    """`2026-11-20`, the day that seconds since the epoch lie in; `zone` is a name such as `Europe/Paris`, empty: that of the system."""
+    if not zone:
+        year, month, day = time.localtime(wall)[:3]
+        return f"{year:04d}-{month:02d}-{day:02d}"
+    from datetime import datetime
+    from zoneinfo import ZoneInfo
+
+    return datetime.fromtimestamp(wall, ZoneInfo(zone)).date().isoformat()
+
+
 def new_run_id(wall: float) -> str:
     """An id that sorts by time and does not repeat: `20261120-102457-1a2b3c4d`."""
     year, month, day, hour, minute, second = time.gmtime(wall)[:6]

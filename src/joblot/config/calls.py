@@ -116,7 +116,9 @@ class CallReader(JobReader):
         if settings is None or first.problems:
             raise _refusal([*first.problems, *reader.problems])
         document = ParsedText(None, clean=True)
-        super().__init__(document, options, reader.scope, secrets=reader.secrets, limits=settings.limits)
+        super().__init__(
+            document, options, reader.scope, secrets=reader.secrets, limits=settings.limits, zone=settings.timezone
+        )
         self.settings = settings
         self._unfit: list[Problem] = []  # what no file could hold, in the call at hand
         self._functions: dict[int, str] = {}  # names of jobs by the `id` of their function, which the job keeps alive

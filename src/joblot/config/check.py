@@ -67,6 +67,7 @@ class BatchReader:
         self.scope: dict[str, Any] = {"env": os.environ, "batch": {"folder": folder}, "run": {}, "jobs": {}}
         self.sink = JobReader(document, options, self.scope)
         self.secrets: Secrets = {}
+        self._zone: Any = ""
         self._sketch: tuple[Config, list[str]] | None = None
         """Of a batch that is wrong: its jobs as far as they are known, and the beginnings of names of those that are not."""
 
@@ -124,7 +125,9 @@ class BatchReader:
         top = self._top(data, default_name)
         limits = self._limits(top.pop("limits", None))
         imports = self._imports(data)
-        reader = JobReader(self.document, self.options, self.scope, limits=limits, secrets=self.secrets)
+        reader = JobReader(
+            self.document, self.options, self.scope, limits=limits, secrets=self.secrets, zone=self._zone
+        )
         reader.problems = self.sink.problems
         reader.read_defaults(data.get("defaults"))
         jobs = reader.read_all(self._jobs(data))
@@ -145,7 +148,7 @@ class BatchReader:
         )
 
     def _top(self, data: dict[str, Any], default_name: str) -> dict[str, Any]:
-        """The batch's own fields; fills the scope as it goes: secrets, variables, environment, name."""
+        """The batch's own fields; fills the scope as it goes: secrets, the time zone, variables, environment, name."""
         secrets = self.sink.fill(data.get("secrets"), ("secrets",), self.sink.known)
         if secrets is MISSING:  # what can be read of them is not to be shown, whatever else is wrong
             secrets = self.document.data["secrets"]
@@ -154,9 +157,10 @@ class BatchReader:
             from joblot.config.secrets import environments_of, secrets_of
 
             self.secrets = secrets_of(known, environments_of(self.document.data))
-            reader = JobReader(self.document, self.options, self.scope, secrets=self.secrets)
-            reader.problems = self.problems
-            self.sink = reader
+            self.sink = self._reader()
+        zone = self._field("timezone", data)
+        self._zone = zone.get("timezone", MISSING if "timezone" in data else "")
+        self.sink = self._reader()
         declared = self.sink.fill(data.get("vars"), ("vars",), self.sink.known)
         if declared is MISSING:
             self.scope["vars"] = self._unread("vars")
@@ -171,7 +175,7 @@ class BatchReader:
                     name: value for name, value in given.items() if isinstance(declared, dict) and name in declared
                 }
             self.scope["vars"] = read_variables(self.sink, declared, given, self.secrets)
-        found: dict[str, Any] = {}
+        found = zone
         for name in ("env", "name"):  # before all others, which may refer to them
             found.update(self._field(name, data))
             if name == "env" and "env" in data:
@@ -179,11 +183,17 @@ class BatchReader:
         found.setdefault("name", default_name)
         self.scope["batch"]["name"] = found["name"]
         for name in data:
-            if name not in (*_APART, "env", "name"):
+            if name not in (*_APART, "env", "name", "timezone"):
                 found.update(self._field(name, data))
         if "limits" in data:
             found["limits"] = self.sink.fill(data["limits"], ("limits",), self.sink.known)
         return found
+
+    def _reader(self) -> JobReader:
+        """One that knows of secrets and of the time zone what is known by now."""
+        reader = JobReader(self.document, self.options, self.scope, secrets=self.secrets, zone=self._zone)
+        reader.problems = self.problems
+        return reader
 
     def _unread(self, name: str) -> dict[str, Any]:
         """What a mapping that could not be read would give names to: who refers to one of them need not be wrong."""

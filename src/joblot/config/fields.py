@@ -347,6 +347,26 @@ def shell(sink: Sink, value: Any, keys: Keys) -> tuple[str, ...]:
     return words
 
 
+def timezone(sink: Sink, value: Any, keys: Keys) -> str:
+    """The name of a time zone that this system knows."""
+    from difflib import get_close_matches
+    from zoneinfo import ZoneInfo, available_timezones
+
+    found = filled_text(sink, value, keys)
+    try:
+        ZoneInfo(found)
+    except (KeyError, ValueError, OSError):
+        known = available_timezones()
+        if not known:
+            hint = "`pip install tzdata`, or the system's package of that name"
+            raise Mismatch("cannot be looked up: this system has no time zones", hint=hint, code="value") from None
+        folded = {name.casefold(): name for name in sorted(known)}
+        nearest = get_close_matches(found.replace(" ", "_").casefold(), folded, 1, 0.8)
+        hint = f"did you mean `{folded[nearest[0]]}`?" if nearest else "a name such as `Europe/Paris` or `UTC`"
+        raise Mismatch(f"is no time zone: `{shorten(found)}`", hint=hint, code="value") from None
+    return found
+
+
 def _plain_path(sink: Sink, value: Any, keys: Keys) -> str:
     found = filled_text(sink, value, keys)
     if odd_path(found):
@@ -611,6 +631,7 @@ BATCH: Final = {
     "max_failures": Field(whole(1), {"type": "integer", "minimum": 1}, "Stop after this many failures."),
     "timeout": Field(limit_duration, {**_DURATION, "type": ["number", "string", "null"]}, "The longest that the whole run may take."),
     "max_workers": Field(whole(1, 10_000), {"type": "integer", "minimum": 1}, "How many jobs run at a time."),
+    "timezone": Field(timezone, {"type": "string", "examples": ["Europe/Paris", "UTC"]}, "The zone of the day that `${{ run.date }}` stands for; that of the system when left out."),
     "durability": Field(choice("normal", "full"), {"enum": ["normal", "full"]}, "Whether each fact is forced to disk before joblot goes on."),
     "seed": Field(whole(0, 2**63 - 1), {"type": "integer", "minimum": 0}, "What the random numbers of Python actions begin with, with the job's name."),
     "secrets": Field(each(environment_name, one_is_a_list=True), _TEXTS, "Environment variables whose values are never shown."),

@@ -7,6 +7,7 @@ hang together (unknown needs, cycles) is the plan's affair.
 from __future__ import annotations
 
 import re
+import time
 import types
 import typing
 from fnmatch import fnmatchcase
@@ -16,6 +17,7 @@ from typing import Any, Final
 from msgspec import Struct
 from msgspec.structs import replace
 
+from joblot.clock import day_of
 from joblot.config.fields import (
     JOB,
     MISSING,
@@ -58,6 +60,8 @@ _CODE: Final = {
 _QUICK: Final = frozenset({"name", "action", "run", "input", "params", "needs", "outputs"})
 _DEPTH_OF_ENV: Final = 4
 """`jobs`, a number, `env`, a name: what is deeper is a parameter that is called so."""
+_DAY: Final = "run.date"
+_SLOT: Final = "run.scheduled_for"
 _NEVER: Final[tuple[str, ...]] = ("never",)
 _MOST_REMEMBERED: Final = 1000
 _NO_PARAMS: Final[dict[str, Any]] = {}
@@ -83,7 +87,7 @@ Unknown = typing.Literal["error", "warning", "skipped"]
 class LoadOptions(Struct):
     """What the caller of `load` passed on. `lookup` and `names` find actions; `typed` and `commands` are what `Sink` says of them.
 
-    `unknown` says what an action is that is not found: an error, or a warning, of a job that will be skipped or not.
+    `moment` is when the run begins, in seconds since the epoch; None: now. `unknown` says what an action is that is not found: an error, or a warning, of a job that will be skipped or not.
     """
 
     variables: Mapping[str, Any]
@@ -95,6 +99,7 @@ class LoadOptions(Struct):
     spare_variables: bool = False
     typed: bool = False
     commands: bool = True
+    moment: float | None = None
 
 
 class OwnFiles:
@@ -171,8 +176,13 @@ class JobReader(Sink):
         *,
         secrets: Secrets | None = None,
         limits: Mapping[str, int] = _NO_LIMITS,
+        zone: Any = "",
     ) -> None:
         super().__init__()
+        self._zone = zone
+        self._moment = options.moment
+        self.dated = False
+        """Whether a text refers to the day of a run that is not known yet."""
         self.typed = options.typed
         self.commands = options.commands
         self._file = document.file
@@ -269,6 +279,11 @@ class JobReader(Sink):
             )
         if reference.root in OF_ITEM:
             raise self._no_item_here(reference)
+        if reference.text == _SLOT:
+            hint = f"`{_DAY}` is the day on which it begins"
+            raise TemplateError(f"`{_SLOT}` stands for nothing: no schedule has started this run", hint=hint)
+        if reference.text == _DAY and not self.typed:
+            return self._day()
         if reference.root in LATER:
             raise TemplateError(
                 f"`{reference.text}` is known only when a job starts",
@@ -292,6 +307,25 @@ class JobReader(Sink):
         if odd:
             raise TemplateError(f"`{reference.text}` cannot be used: {odd[0].message}")
         return value
+
+    def _day(self) -> str:
+        if self._zone is MISSING:
+            raise ConsequenceError
+        if self._moment is None:
+            self._moment = time.time()
+        return day_of(self._moment, self._zone)
+
+    def _is_later(self, reference: Reference) -> bool:
+        """Whether what it stands for is known only when a job starts: in a program the run may begin on another day."""
+        if reference.root == "input":
+            return bool(self._patterns_in(self._job_input))
+        return reference.root in LATER and (self.typed or reference.text != _DAY)
+
+    def _is_deferred(self, value: Any) -> bool:
+        try:
+            return any(map(self._is_later, template.references(value)))
+        except TemplateError:
+            return False  # reported when the field is filled in
 
     def _known_or_item(self, reference: Reference) -> Any:
         """What a reference stands for; one to the item stays, to be filled in for each job."""
@@ -598,7 +632,7 @@ class JobReader(Sink):
 
         way, at = given[0], (*keys, given[0])
         value = job[way]
-        if way == "foreach" and isinstance(value, str) and _is_deferred(value):
+        if way == "foreach" and isinstance(value, str) and self._is_deferred(value):
             return way, self._from_result(value, job, at)
         if not self.typed:  # items that a program gives are data, whatever is written in them
             value = self._filled_source(value, at)
@@ -665,7 +699,7 @@ class JobReader(Sink):
             return {name: value for name, value in job.items() if value is not MISSING} if odd else job, False
         # Needs come first: whether a reference to a result may stay depends on whether the job waits for that one.
         needs = self.fill(job.get("needs"), (*keys, "needs"), self._known_or_item, keep=self._fan is not None)
-        deferred = any(_is_deferred(job.get(name)) for name in DEFERRABLE) or bool(self._patterns_in(self._job_input))
+        deferred = any(self._is_deferred(job.get(name)) for name in DEFERRABLE) or bool(self._patterns_in(self._job_input))
         self._foreign = self._foreign_program(job.get("shell"))
         filled: dict[str, Any] = {}
         self._files = OwnFiles(job, job.get("cwd", self._base.get("cwd")), self._scope["batch"]["folder"], filled)
@@ -784,8 +818,7 @@ class JobReader(Sink):
         if any(item is MISSING for item in values):
             return MISSING
         pairs = zip(references, values, strict=True)
-        kept = {*LATER, "input"} if self._patterns_in(self._job_input) else LATER
-        given = {reference.text: _as_written(item) for reference, item in pairs if reference.root not in kept}
+        given = {reference.text: _as_written(item) for reference, item in pairs if not self._is_later(reference)}
         self._note_programs(script.programs, keys)
         return value, given
 
@@ -825,10 +858,13 @@ class JobReader(Sink):
             if reference.root == "input" and self._patterns_in(self._job_input):
                 return Deferred(reference)  # which files match is known when the job starts
             return self._files.value(reference)
-        if reference.root == "run":
-            if reference.parts != ["run", "id"]:
-                raise TemplateError(f"`{reference.text}` stands for nothing", hint="of a run there is only `run.id`")
+        if reference.text == "run.id" or (reference.text == _DAY and self.typed):
+            self.dated = self.dated or reference.text == _DAY
             return Deferred(reference)
+        if reference.root == "run" and reference.text not in (_DAY, _SLOT):
+            raise TemplateError(
+                f"`{reference.text}` stands for nothing", hint=f"of a run there are `run.id` and `{_DAY}`"
+            )
         if reference.root != "jobs":
             return self._known_or_item(reference)
         given = [needs] if isinstance(needs, str) else needs if isinstance(needs, list) else []
@@ -1034,13 +1070,6 @@ def _holds_opening(value: Any) -> bool:
         elif isinstance(item, list):
             stack += item
     return False
-
-
-def _is_deferred(value: Any) -> bool:
-    try:
-        return any(reference.root in LATER for reference in template.references(value))
-    except TemplateError:
-        return False  # reported when the field is filled in
 
 
 def _meets(name: str, need: str) -> bool:

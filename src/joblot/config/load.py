@@ -42,13 +42,14 @@ def load(
     importer: Importer | None = None,
     spare_vars: bool = False,
     commands: bool = True,
+    moment: float | None = None,
 ) -> tuple[Config, list[Diagnostic]]:
     """The batch in a file (YAML, JSON or TOML by its ending), and warnings.
 
     `vars` are values given as text; `lookup` and `names` find actions; `importer` is called with each entry of `imports` before
     actions are looked up. With `strict` warnings are errors; `unknown` is what an action is that is not found. With `spare_vars` there may
     be more values than the batch has variables. Without `commands` none that lists items is run: what it would list is left open, in a plan
-    to look at.
+    to look at. `moment` is when the run begins, in seconds since the epoch: the day of `run.date`; None: now.
 
     Raises:
         ConfigError: with everything that is wrong.
@@ -64,6 +65,7 @@ def load(
         importer=importer,
         spare_variables=spare_vars,
         commands=commands,
+        moment=moment,
     )
     with collection_paused():
         document = parse(decode_text(content, shown), shown, format_of(path))

@@ -7,6 +7,7 @@ of them. Whether the jobs hang together is the plan's affair.
 from __future__ import annotations
 
 import os
+import time
 from typing import TYPE_CHECKING, Any, Final
 
 from msgspec.structs import replace
@@ -32,6 +33,7 @@ _OF_THE_RUN: Final = {
     "timeout_s": "timeout",
     "max_workers": "max_workers",
     "durability": "durability",
+    "timezone": "timezone",
     "seed": "seed",
 }
 """What files that are run together must agree in, and what it is called in a file."""
@@ -61,6 +63,7 @@ def load_several(
     loaded: dict[str, Config] = {}
     warnings: list[Diagnostic] = []
     problems: list[Diagnostic] = []
+    moment = time.time()  # one for all: `run.date` is the day of the run
     for path in shown:
         try:
             loaded[path], more = load(
@@ -73,6 +76,7 @@ def load_several(
                 importer=importer,
                 spare_vars=True,
                 commands=commands,
+                moment=moment,
             )
             warnings += more
         except ConfigError as error:
@@ -162,7 +166,7 @@ def _disagreement(what: str, path: str, value: str, other: str, known: str) -> D
 
 
 def _value(value: Any) -> str:
-    if value is None:
+    if value is None or value == "":
         return "not set"
     if isinstance(value, bool):
         return "true" if value else "false"

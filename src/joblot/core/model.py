@@ -189,6 +189,10 @@ class Config(Struct, frozen=True, kw_only=True, omit_defaults=True):
     timeout_s: float | None = None
     max_workers: int | None = None
     durability: Literal["normal", "full"] = "normal"
+    timezone: str = ""
+    """The zone of the day on which a run begins, such as `Europe/Paris`; empty: that of the system."""
+    date: str = ""
+    """The day that `run.date` stands for, of a batch made in Python that refers to it. In a batch file it is filled in when that is read."""
     seed: int | None = None
     """What random numbers of Python actions begin with, with the job's name."""
 

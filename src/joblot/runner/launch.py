@@ -146,7 +146,7 @@ def _look_at_unmade_input(plan: Plan, left_out: Collection[int], observers: Sequ
 
 
 def _as_begun(plan: Plan, stored: bytes, run_id: str) -> Plan:
-    """The plan of a batch made in Python, by the rules that its run began with.
+    """The plan of a batch made in Python, by the rules and with the day that its run began with.
 
     Raises:
         StateError: the run is of another plan.
@@ -155,7 +155,7 @@ def _as_begun(plan: Plan, stored: bytes, run_id: str) -> Plan:
         return plan.fresh()
     # The bytes alone may differ: an earlier joblot wrote out some fields that are as when they are left out.
     begun = stored_config(stored, run_id)
-    config = plan.config
+    config = replace(plan.config, date=begun.date) if plan.config.date else plan.config
     if not begun.rules:
         config = replace(config, rules=0, jobs=[replace(spec, needs_none=False) for spec in config.jobs])
     if stored_config(expand(config).encoded, run_id) != begun:

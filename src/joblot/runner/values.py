@@ -32,7 +32,7 @@ class Values:
     ) -> None:
         self._plan = plan
         self._state = state
-        self._run_id = run_id
+        self._run = {"id": run_id, "date": plan.config.date}
         self._results: dict[int, Any] = {}
         self._warn = warn
         self._told: set[str] = set()
@@ -46,7 +46,7 @@ class Values:
             ValueError: a value cannot stand where it is wanted.
         """
         spec = self._plan.spec(job)
-        scope = {"run": {"id": self._run_id}, "jobs": _Results(self)}
+        scope = {"run": self._run, "jobs": _Results(self)}
         values: dict[str, Any] = {}
         if spec.input is not None:
             values["input"] = self._input(job, spec, scope)
@@ -127,7 +127,7 @@ class Values:
         """
         fan = self._plan.spec(job).fan_out
         assert fan is not None, "BUG: not a fan-out"
-        return substitute(fan.source, {"run": {"id": self._run_id}, "jobs": _Results(self)})
+        return substitute(fan.source, {"run": self._run, "jobs": _Results(self)})
 
     def knows(self, name: str) -> bool:
         """Whether the plan has a job of that name."""
