@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from msgspec.structs import replace
@@ -17,10 +18,11 @@ from joblot.config.fields import (
     whole,
     without_odd,
 )
-from joblot.config.jobs import CONSEQUENCE, JobReader, LoadOptions
+from joblot.config.jobs import CONSEQUENCE, JobReader, LoadOptions, entry_below
 from joblot.config.tree import Keys, Problem, describe, inspect
 from joblot.core.model import RULES, Config
 from joblot.core.plan import problems_of
+from joblot.core.references import TemplateError
 from joblot.core.written import plain, shorten
 from joblot.errors import ConfigError, Diagnostic, JoblotError
 
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 
     from joblot.config.secrets import Secrets
     from joblot.config.source import ParsedText
+    from joblot.core.references import Reference
 
 _CONFIG_NAMES: Final = {"timeout": "timeout_s"}
 _MOST: Final = 10**9
@@ -161,12 +164,11 @@ class BatchReader:
         zone = self._field("timezone", data)
         self._zone = zone.get("timezone", MISSING if "timezone" in data else "")
         self.sink = self._reader()
-        declared = self.sink.fill(data.get("vars"), ("vars",), self.sink.known)
+        declared = data.get("vars")
+        self.scope["vars"] = {}
         if declared is MISSING:
             self.scope["vars"] = self._unread("vars")
-        elif declared is None and not self.options.variables:
-            self.scope["vars"] = {}
-        else:
+        elif declared is not None or self.options.variables:
             from joblot.config.variables import read_variables
 
             given = self.options.variables
@@ -174,7 +176,9 @@ class BatchReader:
                 given = {
                     name: value for name, value in given.items() if isinstance(declared, dict) and name in declared
                 }
-            self.scope["vars"] = read_variables(self.sink, declared, given, self.secrets)
+            entries, own = declared if isinstance(declared, dict) else {}, data.get("env")
+            fill = partial(self._variable, entries, own if isinstance(own, dict) else {})
+            read_variables(self.sink, declared, given, self.secrets, self.scope["vars"], fill)
         found = zone
         for name in ("env", "name"):  # before all others, which may refer to them
             found.update(self._field(name, data))
@@ -188,6 +192,20 @@ class BatchReader:
         if "limits" in data:
             found["limits"] = self.sink.fill(data["limits"], ("limits",), self.sink.known)
         return found
+
+    def _variable(self, entries: dict[str, Any], env: dict[str, Any], name: str, item: Any) -> Any:
+        """What is declared of a variable, with references to those above it filled in."""
+
+        def resolve(reference: Reference) -> Any:
+            other = reference.parts[1] if len(reference.parts) > 1 else ""
+            if reference.root == "vars" and other in entries and other not in self.scope["vars"]:
+                raise entry_below(reference, other, name, entries)
+            if reference.root == "env" and other in env:
+                hint = "`env` can refer to `vars`"
+                raise TemplateError(f"`env.{other}` is set by the batch's `env`, which is read after `vars`", hint=hint)
+            return self.sink.known(reference)
+
+        return self.sink.fill(item, ("vars", name), resolve)
 
     def _reader(self) -> JobReader:
         """One that knows of secrets and of the time zone what is known by now."""
@@ -204,7 +222,8 @@ class BatchReader:
         """One field of the batch, read; empty when it is not there or not right."""
         if name not in data:
             return {}
-        value = self.sink.fill(data[name], (name,), self.sink.known) if name in BATCH else data[name]
+        fill = self.sink.fill_environment if name == "env" else self.sink.fill
+        value = fill(data[name], (name,), self.sink.known) if name in BATCH else data[name]
         return {} if value is MISSING else read_fields(self.sink, BATCH, {name: value}, (), "the batch")
 
     def _limits(self, value: Any) -> dict[str, int]:

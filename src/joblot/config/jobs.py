@@ -257,6 +257,29 @@ class JobReader(Sink):
             return text
         return template.fill(text, resolve, keep=keep)
 
+    def fill_environment(self, value: Any, keys: Keys, resolve: Resolver, *, keep: bool = False) -> Any:
+        """As `fill`, for an `env`: an entry may refer to those above it. What it says of itself, it says of the environment around."""
+        if not isinstance(value, dict) or not _holds_opening(value):
+            return self.fill(value, keys, resolve, keep=keep)
+        filled: dict[str, Any] = {}
+
+        def here(reference: Reference) -> Any:
+            other = reference.text.removeprefix("env.")
+            if reference.root != "env" or other == name or other not in value or other in self._secrets:
+                return resolve(reference)
+            if other not in filled:
+                raise entry_below(reference, other, name, value)
+            found = filled[other]
+            if keep and template.references(found):
+                hint = f"write what `{other}` holds"
+                raise TemplateError(f"`{reference.text}` is known only when the job starts", hint=hint)
+            return self._usable(reference, template.substitute(found, {}) if keep else found)
+
+        before = len(self.problems)
+        for name, item in value.items():
+            filled[name] = self.fill(item, (*keys, name), here, keep=keep)
+        return filled if len(self.problems) == before else MISSING
+
     def _keep_secret(self, reference: Reference, keys: Keys) -> None:
         """Whatever a reference stands for is stored with the run, so no secret can be made of one."""
         is_env = keys[-2:-1] == ("env",) and len(keys) <= _DEPTH_OF_ENV and keys[0] in ("env", "defaults", "jobs")
@@ -293,7 +316,10 @@ class JobReader(Sink):
             name = reference.text[4:]
             hint = f"a command finds it in its environment: write `${name}`"
             raise TemplateError(f"`{name}` is a secret and cannot be put into a text", hint=hint)
-        value = template.lookup(reference, self._scope)
+        return self._usable(reference, template.lookup(reference, self._scope))
+
+    def _usable(self, reference: Reference, value: Any) -> Any:
+        """The value that a reference stands for, if it is none of a secret, and nothing that no batch may hold."""
         if value is MISSING:
             raise ConsequenceError
         if self._secrets:
@@ -322,10 +348,9 @@ class JobReader(Sink):
         return reference.root in LATER and (self.typed or reference.text != _DAY)
 
     def _is_deferred(self, value: Any) -> bool:
-        try:
-            return any(map(self._is_later, template.references(value)))
-        except TemplateError:
-            return False  # reported when the field is filled in
+        return any(
+            map(self._is_later, template.sound_references(value))
+        )  # others are reported when the field is filled in
 
     def _known_or_item(self, reference: Reference) -> Any:
         """What a reference stands for; one to the item stays, to be filled in for each job."""
@@ -371,7 +396,8 @@ class JobReader(Sink):
                 hint = f"each job has its own; shared are {', '.join(f'`{field}`' for field in SHARED)}"
                 self.add("unknown_field", f"`{name}` cannot have a default", (*keys, name), hint=hint, at_key=True)
                 continue
-            filled = self.fill(item, (*keys, name), self.known)
+            fill = self.fill_environment if name == "env" else self.fill
+            filled = fill(item, (*keys, name), self.known)
             if filled is not MISSING:
                 good[name] = filled
         fields = read_fields(self, SHARED, good, keys, "`defaults`")
@@ -744,7 +770,8 @@ class JobReader(Sink):
             if name == "run" and isinstance(value, list) and _holds_opening(value):
                 self._warn_of_programs(value, at)
                 return self._filled_words(value, at, resolve, keep=keep)
-            return self.fill(value, at, resolve, keep=keep)
+            fill = self.fill_environment if name == "env" else self.fill
+            return fill(value, at, resolve, keep=keep)
         if name in ("outputs", "cwd"):
             return self.fill(value, at, self._inside_a_path, keep=self._fan is not None)
         if name in VARYING:
@@ -825,11 +852,7 @@ class JobReader(Sink):
     def _refuse_code(self, parameter: str, hint: str, params: Any, keys: Keys) -> None:
         """Refuse references in a parameter that is a program."""
         text = params.get(parameter) if isinstance(params, dict) else None
-        try:
-            references = template.references(text)
-        except TemplateError:
-            return  # reported when the parameters are filled in
-        for reference in references:
+        for reference in template.sound_references(text):  # others are reported when the parameters are filled in
             error = TemplateError(f"`{reference.text}` would become code in `{parameter}`", hint=hint)
             self._refuse(error, reference.text, (*keys, parameter))
 
@@ -1033,6 +1056,23 @@ def _is_pattern(text: str) -> bool:
     except TemplateError:
         return False  # reported when it is filled in
     return any(isinstance(piece, str) and has_wildcard(piece) for piece in pieces)
+
+
+def entry_below(reference: Reference, other: str, name: str, entries: Mapping[str, Any]) -> TemplateError:
+    """What is wrong with an entry `name` that refers to one that does not stand above it."""
+    root, met, left = reference.root, {other}, [other]
+    while left:  # what that one refers to, and so on
+        for one in template.sound_references(entries[left.pop()]):
+            further = one.parts[1] if one.root == root and len(one.parts) > 1 else ""
+            if further in entries and further not in met:
+                met.add(further)
+                left.append(further)
+    if other == name:
+        return TemplateError(f"`{root}.{name}` refers to itself", hint="give it a value")
+    if name in met:
+        message = f"`{root}.{name}` and `{root}.{other}` refer to each other"
+        return TemplateError(message, hint="give one of them a value")
+    return TemplateError(f"`{root}.{other}` stands below `{name}`", hint=f"write `{other}` above it")
 
 
 def _probe_name(name: str) -> str:

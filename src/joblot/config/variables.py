@@ -30,9 +30,11 @@ from joblot.core.written import RawScalar, plain, shorten
 from joblot.errors import did_you_mean
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from joblot.config.secrets import Secrets
+
+    Fill = Callable[[str, Any], Any]
 
 _ANY: Final[dict[str, Any]] = {}
 KINDS: Final = ("string", "int", "number", "bool", "date", "path", "list")
@@ -73,17 +75,19 @@ class Variable(Struct, frozen=True):
     high: Any = None
 
 
-def read_variables(sink: Sink, declared: Any, given: Mapping[str, Any], secrets: Secrets) -> dict[str, Any]:
-    """The value of every variable, `MISSING` where it is wrong.
+def read_variables(
+    sink: Sink, declared: Any, given: Mapping[str, Any], secrets: Secrets, values: dict[str, Any], fill: Fill
+) -> None:
+    """Put the value of every variable into `values`, `MISSING` where it is wrong.
 
-    Numbers and truth values are `RawScalar`, so that a text made of them is what was typed.
+    `fill` is called for each in turn, with its name and what is declared, to fill in what refers to those above it. Numbers and truth
+    values are `RawScalar`, so that a text made of them is what was typed.
     """
     try:
         items = mapping(declared)
     except Mismatch as error:
         sink.add("type", f"`vars` {error.message}", ("vars",))
-        return {}
-    values: dict[str, Any] = {}
+        return
     for name, item in items.items():
         if name.startswith("x-"):
             continue
@@ -91,15 +95,15 @@ def read_variables(sink: Sink, declared: Any, given: Mapping[str, Any], secrets:
             hint = "a variable is named with letters, digits, `_` and `-`"
             sink.add("name", f"`{shorten(name)}` cannot be a variable", ("vars", name), hint=hint, at_key=True)
             continue
-        if item is MISSING:
+        filled = MISSING if item is MISSING else fill(name, item)
+        if filled is MISSING:
             values[name] = MISSING
             continue
-        variable = _declare(sink, name, item)
+        variable = _declare(sink, name, filled)
         values[name] = (
             MISSING if variable is None or _is_secret(sink, variable, given, secrets) else _value(sink, variable, given)
         )
     _report_unknown(sink, [name for name in items if not name.startswith("x-")], given)
-    return values
 
 
 def _is_secret(sink: Sink, variable: Variable, given: Mapping[str, Any], secrets: Secrets) -> bool:

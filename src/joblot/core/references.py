@@ -118,6 +118,14 @@ def references(value: Any) -> list[Reference]:
     return result
 
 
+def sound_references(value: Any) -> list[Reference]:
+    """As `references`; none where something is not written as one."""
+    try:
+        return references(value)
+    except TemplateError:
+        return []
+
+
 def lookup(reference: Reference, scope: Mapping[str, Any]) -> Any:
     """What a reference stands for.
 

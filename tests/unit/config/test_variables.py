@@ -54,7 +54,7 @@ def test_values_have_their_declared_types(read, declared, given, value):
         ("{a b: x}", {}, "`a b` cannot be a variable"),
         ("{a: {tpye: int}}", {"a": "1"}, "unknown field `tpye` in variable `a`"),
         ("[a]", {}, "`vars` must be a mapping, not a list"),
-        ("{a: '${{ vars.b }}', b: x}", {}, "nothing is called `vars` (in `vars.b`)"),
+        ("{a: '${{ vars.b }}', b: x}", {}, "`vars.b` stands below `a`"),
     ],
 )  # fmt: skip
 def test_wrong_values_are_one_error(errors, declared, given, message):
