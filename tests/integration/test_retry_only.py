@@ -9,6 +9,8 @@ import pytest
 
 import joblot
 from joblot import ActionError, Batch
+from joblot.actions.registry import ACTIONS
+from joblot.config.load import load
 from joblot.errors import ConfigError
 
 
@@ -90,6 +92,17 @@ def test_what_no_try_ends_with(tmp_path, entry, message, hint):
         joblot.load(tmp_path / "b.yaml")
     (found,) = caught.value.diagnostics
     assert (found.message, found.hint) == (message, hint)
+
+
+@pytest.mark.parametrize(
+    ("only", "warned"),
+    [("[KeyError, a.b.BusyError]", True), ("KeyError", True), ("[KeyError, exit]", False), ("[]", False)],
+)
+def test_exceptions_alone_are_doubtful_for_a_command(tmp_path, only, warned):
+    (tmp_path / "b.yaml").write_text(f"jobs: [{{name: a, run: x, retry: {{max_attempts: 2, only: {only}}}}}]")
+    _, problems = load(tmp_path / "b.yaml", lookup=ACTIONS.signature, names=ACTIONS.names)
+    message = "job `a` is never tried again: `only` has exceptions, and a command raises none"
+    assert [(found.message, found.severity) for found in problems] == ([(message, "warning")] if warned else [])
 
 
 def test_explain_says_why_it_was_not_tried_again(tmp_path):

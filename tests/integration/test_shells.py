@@ -222,6 +222,10 @@ BAD = {
     "bash -o noexec": ("`shell` cannot have the option `-o noexec`", "`set` in the text sets all others"),
     "bash -eo": ("`shell` needs the name of an option behind `-eo`", "such as `[bash, -o, pipefail]`"),
     "bash -o -e": ("`shell` needs the name of an option behind `-o`", "such as `[bash, -o, pipefail]`"),
+    "python3 -c": ("`shell` cannot have the option `-c`", "the program stands in `run`"),
+    "python3.11 -um": ("`shell` cannot have the option `-um`", "the program stands in `run`"),
+    "perl -we": ("`shell` cannot have the option `-we`", "the program stands in `run`"),
+    "node --eval": ("`shell` cannot have the option `--eval`", "the program stands in `run`"),
     "busybox ls": ("`shell` cannot be the applet `ls` of busybox", "write `[busybox, sh]`"),
     "/bin/busybox sh -c": ("`shell` cannot have the option `-c`", "leave `c` out: it is put before the text"),
 }  # fmt: skip

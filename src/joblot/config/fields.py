@@ -23,6 +23,8 @@ WAYS: Final = ("matrix", "zip", "foreach")
 _TRUTH_WORDS: Final = frozenset({"yes", "no", "on", "off", "y", "n", "true", "false"})
 
 _LAST_EXIT_CODE: Final = 255
+EXCEPTION: Final = r"(\w+\.)*[A-Z]\w*"
+"""The name of an exception, perhaps with its module."""
 MISSING: Final = object()
 """Stands for a field that was not read, because something is wrong with it."""
 
@@ -460,7 +462,7 @@ def _retried(sink: Sink, value: Any, keys: Keys) -> str:
     from joblot.core.retry import EXIT, REASONS
 
     found = " ".join(text(sink, value, keys).split())
-    codes = EXIT.fullmatch(found)
+    codes = re.fullmatch(EXIT, found)
     if codes is not None:
         first, last = int(codes[1]), int(codes[2] or codes[1])
         if not 1 <= first <= last <= _LAST_EXIT_CODE:
@@ -472,7 +474,7 @@ def _retried(sink: Sink, value: Any, keys: Keys) -> str:
     if re.fullmatch(r"SIG[A-Z0-9]+", found):
         hint = "a command that a signal ends is a `crash`"
         raise Mismatch(f"cannot be the signal `{shorten(found)}`", hint=hint, code="value")
-    if re.fullmatch(r"(\w+\.)*[A-Z]\w*", found):
+    if re.fullmatch(EXCEPTION, found):
         return found
     hint = did_you_mean(found, (*RETRIABLE, *REASONS))
     if found.lower().startswith("exit") or found.isdecimal():

@@ -19,6 +19,7 @@ from msgspec.structs import replace
 
 from joblot.clock import day_of
 from joblot.config.fields import (
+    EXCEPTION,
     JOB,
     MISSING,
     SHARED,
@@ -596,6 +597,8 @@ class JobReader(Sink):
         fields["params"] = self._params(fields, job, index, owner)
         if isinstance(fields.get("outputs"), dict):
             fields |= {"outputs": tuple(fields["outputs"].values()), "output_names": tuple(fields["outputs"])}
+        if "run" in job:
+            self._warn_of_exceptions(fields, owner, keys)
         if "shell" in job and isinstance(fields.get("run"), list):
             hint = "write `run` as a text, or take `shell` away"
             message = f"{owner} has a `shell` and no text for it: `run` is a list"
@@ -615,6 +618,15 @@ class JobReader(Sink):
         if self._clean and filled is job:
             self._note_alike(job, spec)
         return spec
+
+    def _warn_of_exceptions(self, fields: dict[str, Any], owner: str, keys: Keys) -> None:
+        """A command raises nothing: with only names of exceptions in `only` it is never tried again."""
+        only = fields.get("retry_only") or fields.get("retry", {}).get("only")
+        if only and all(re.fullmatch(EXCEPTION, entry) for entry in only):
+            hint = "a command has an `exit 75`, `timeout`, `crash` or the like"
+            message = f"{owner} is never tried again: `only` has exceptions, and a command raises none"
+            at = (*keys, "retry_only") if "retry_only" in fields else (*keys, "retry", "only")
+            self.problems.append(Problem("value", message, at, hint, severity="warning"))
 
     def _has_errors(self, before: int) -> bool:
         """Whether an error came after so many problems; warnings do not keep a job from being read."""

@@ -20,7 +20,7 @@ REASONS: Final = (
     "bad_result", "no_end", "output", "too_large", "too_long",
 )  # fmt: skip
 """The reason codes of joblot itself that a failed try can have beside its kind."""
-EXIT: Final = re.compile(r"exit ([0-9]+)(?:\.\.([0-9]+))?", re.ASCII)
+EXIT: Final = r"exit ([0-9]+)(?:\.\.([0-9]+))?"
 
 
 def retry_delay(
@@ -52,7 +52,7 @@ def _is_meant(only: tuple[str, ...], kind: str, outcome: Outcome) -> bool:
     """Whether an entry stands for how the try ended: one of `REASONS`, `reason CODE`, `exit FIRST..LAST`, or an exception's name."""
     reason = outcome.reason if outcome.kind == kind else ""  # else it was killed, and this is how the process went
     for entry in only:
-        codes = EXIT.fullmatch(entry)
+        codes = re.fullmatch(EXIT, entry)
         if codes is not None:
             first, last = int(codes[1]), int(codes[2] or codes[1])
             met = kind == "exit" and first <= (outcome.exit_code or 0) <= last

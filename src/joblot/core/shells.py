@@ -19,9 +19,14 @@ _APPLETS: Final = frozenset({"sh", "ash"})
 _STOPPING: Final = frozenset({"ash", "ksh", "mksh", "yash", "zsh"})
 """Shells that take `-e` as well. What values may stand for in their texts is not known."""
 _LONG_OPTIONS: Final = frozenset({"--login", "--noprofile", "--norc", "--posix", "--restricted"})
-_OPTIONS: Final = re.compile(r"[-+][efuvxlmbhpCBEHPTr]*(o?)")
+_OPTIONS: Final = r"[-+][efuvxlmbhpCBEHPTr]*(o?)"
 """What says nothing about where the text comes from, and runs it."""
-_NAMED: Final = re.compile(r"[a-z][a-z_]*")
+_NAMED: Final = r"[a-z][a-z_]*"
+_CODE: Final = {
+    "python": r"-\w*[cm].*", "pypy": r"-\w*[cm].*", "perl": r"-\w*[eE]", "ruby": r"-\w*e", "lua": "-e", "Rscript": "-e", "php": "-r",
+    "node": "-[ep]|--eval|--print",
+}  # fmt: skip
+"""The options of programs that run something else than the file."""
 _RUN_NOTHING: Final = frozenset({"noexec", "onecmd"})
 _EXPORTING: Final = frozenset({"allexport", "keyword"})
 
@@ -76,7 +81,9 @@ def fault_of(shell: Sequence[str]) -> tuple[str, str]:
     if any("{0}" in word for word in shell):
         return "cannot hold `{0}`", "leave it out: the text, or a file with it, comes behind the words"
     if not takes_values(shell):
-        return "", ""
+        kind = _name(shell[0]).rstrip("0123456789.")
+        code = next((word for word in shell[1:] if re.fullmatch(_CODE.get(kind, "(?!)"), word)), "")
+        return (f"cannot have the option `{code}`", "the program stands in `run`") if code else ("", "")
     options = list(shell[1:])
     if _name(shell[0]) == "busybox" and options[:1] and options[0][:1] not in ("-", "+"):
         applet = options.pop(0)
@@ -84,7 +91,7 @@ def fault_of(shell: Sequence[str]) -> tuple[str, str]:
             return f"cannot be the applet `{applet}` of busybox", "write `[busybox, sh]`"
     while options:
         word = options.pop(0)
-        found = _OPTIONS.fullmatch(word)
+        found = re.fullmatch(_OPTIONS, word)
         if word in _LONG_OPTIONS:
             continue
         if word[1:] == "O" and word[0] in "-+":
@@ -95,7 +102,7 @@ def fault_of(shell: Sequence[str]) -> tuple[str, str]:
             name = found[1]
         if name:
             named = options.pop(0) if options else ""
-            if not _NAMED.fullmatch(named):
+            if not re.fullmatch(_NAMED, named):
                 return f"needs the name of an option behind `{word}`", "such as `[bash, -o, pipefail]`"
             if named in _RUN_NOTHING | _EXPORTING:
                 return _refused(f"{word} {named}")
