@@ -8,6 +8,7 @@ import subprocess
 import sys
 
 import pytest
+from msgspec.structs import replace
 
 import joblot
 from joblot import Batch
@@ -71,6 +72,15 @@ def test_a_text_ends_at_the_first_failure(tmp_path, text, shell):
 def test_a_text_with_values_ends_there_too(tmp_path, text):
     assert ran(tmp_path, text, foreach=["x"]).state == "failed"
     assert not (tmp_path / "after").exists()
+
+
+@pytest.mark.parametrize("more", ["", f" {REF}"], ids=["plain", "values"])
+def test_a_run_that_an_earlier_program_began_goes_on_as_it_was(tmp_path, more):
+    batch = Batch("b", folder=tmp_path)
+    batch.command("a-${{ item }}", f"false{more}; touch after", foreach=["x"])
+    batch.command("plain-${{ item }}", f"echo{more}", foreach=["x"])
+    assert joblot.run(replace(batch.config(), rules=0), on="inline", state=False).ok
+    assert (tmp_path / "after").exists()
 
 
 def test_a_text_of_the_action_shell_ends_there_too(tmp_path):

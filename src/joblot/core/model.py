@@ -158,7 +158,7 @@ class JobSpec(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 RULES: Final = 1
-"""By which rules the jobs of a batch hang together that is read now: from 1 on a job needs what makes its input."""
+"""By which rules a batch runs that is read now: from 1 on a job needs what makes its input, and a shell's text ends at the first failure."""
 
 
 class Config(Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 SHELL: Final = "/bin/sh"
+AS_BEFORE: Final = (SHELL, "+e")
+"""The shell of a run that an earlier program began: there texts go on behind a failure."""
 LONGEST: Final = (1 << 17) - 1
 """Bytes of one argument, which the kernel bounds."""
 

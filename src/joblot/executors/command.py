@@ -22,7 +22,7 @@ from joblot.actions.registry import ACTIONS
 from joblot.config.params import convert_params
 from joblot.core.model import Outcome
 from joblot.core.references import OPENING, TemplateError
-from joblot.core.shells import LONGEST, Call, call
+from joblot.core.shells import AS_BEFORE, LONGEST, Call, call
 from joblot.errors import ActionError, JoblotError
 from joblot.files import reason_of
 
@@ -40,6 +40,8 @@ _SHELL_WORDS: Final = frozenset({
     "export", "fc", "fg", "fi", "for", "getopts", "hash", "if", "in", "jobs", "local", "read", "readonly", "return", "set", "shift",
     "source", "then", "times", "trap", "type", "ulimit", "umask", "unalias", "unset", "until", "wait", "while",
 })  # fmt: skip
+_SPARED: Final = ((), AS_BEFORE)
+"""Shells that nobody has asked for, so that none is needed where it would only split words."""
 MAX_RESULT_FILE: Final = 2**20
 """Bytes that a command may write to `JOBLOT_OUTPUT`."""
 _KIB: Final = 1024 if sys.platform == "linux" else 1
@@ -77,6 +79,7 @@ class CommandBuilder:
     def __init__(self, context: RunContext) -> None:
         config = context.plan.config
         self._plan = context.plan
+        self._shell = () if config.rules else AS_BEFORE
         self._folder = config.folder
         self._live = f"{context.run_dir}/live/" if context.run_dir is not None else ""
         own = {"JOBLOT_RUN_ID": context.run_id, "JOBLOT_BATCH_DIR": config.folder, "JOBLOT_RUN": context.cookie}
@@ -105,11 +108,11 @@ class CommandBuilder:
             env[b"JOBLOT_INPUT"] = os.fsencode(Path(self._folder) / input_path)
         cwd = str(Path(self._folder) / spec.cwd) if spec.cwd else self._folder
         env[b"PWD"] = os.fsencode(cwd)  # as of a shell that has gone there
-        run = spec.run
+        run, shell = spec.run, spec.shell or self._shell
         if isinstance(run, str) and OPENING in run and (spec.given or spec.deferred):
-            call = filled_call(run, values.get("given", spec.given) or {}, [*self._like_ours, *env], spec.shell)
+            call = filled_call(run, values.get("given", spec.given) or {}, [*self._like_ours, *env], shell)
         else:
-            call = call_of(self._command(spec, values), spec.shell)
+            call = call_of(self._command(spec, values), shell)
         path = self._text_file(f"{spec.name}.{attempt.number}.run", call.text) if call.by_file and call.text else ""
         return CommandLine(call.argv(path), env, cwd, result_path, path)
 
@@ -196,7 +199,7 @@ def call_of(command: str | list[str], shell: Sequence[str] = ()) -> Call:
     """
     if isinstance(command, list):
         return Call(command)
-    if not shell and re.fullmatch(_NO_SHELL_NEEDED, command):
+    if shell in _SPARED and re.fullmatch(_NO_SHELL_NEEDED, command):
         split = command.split()
         if split and "=" not in split[0] and split[0] not in _SHELL_WORDS:
             return Call(split)
@@ -215,7 +218,7 @@ def filled_call(text: str, given: Mapping[str, Any], taken: Iterable[bytes] = ()
     if not script.places:
         return call_of("".join(script.pieces), shell)
     plain = "x".join(script.pieces)
-    if not shell and re.fullmatch(_NO_SHELL_NEEDED, plain) and "=" not in plain.split(maxsplit=1)[0]:
+    if shell in _SPARED and re.fullmatch(_NO_SHELL_NEEDED, plain) and "=" not in plain.split(maxsplit=1)[0]:
         words = script.split(given)
         if words and words[0] and words[0] not in _SHELL_WORDS:
             return Call(words)
