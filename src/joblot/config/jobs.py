@@ -270,11 +270,8 @@ class JobReader(Sink):
                 return resolve(reference)
             if other not in filled:
                 raise entry_below(reference, other, name, value)
-            found = filled[other]
-            if keep and template.references(found):
-                hint = f"write what `{other}` holds"
-                raise TemplateError(f"`{reference.text}` is known only when the job starts", hint=hint)
-            return self._usable(reference, template.substitute(found, {}) if keep else found)
+            found = self._usable(reference, filled[other])
+            return template.Template(found) if keep else found
 
         before = len(self.problems)
         for name, item in value.items():
@@ -737,7 +734,9 @@ class JobReader(Sink):
             return {name: value for name, value in job.items() if value is not MISSING} if odd else job, False
         # Needs come first: whether a reference to a result may stay depends on whether the job waits for that one.
         needs = self.fill(job.get("needs"), (*keys, "needs"), self._known_or_item, keep=self._fan is not None)
-        deferred = any(self._is_deferred(job.get(name)) for name in DEFERRABLE) or bool(self._patterns_in(self._job_input))
+        deferred = any(self._is_deferred(job.get(name)) for name in DEFERRABLE) or bool(
+            self._patterns_in(self._job_input)
+        )
         self._foreign = self._foreign_program(job.get("shell"))
         filled: dict[str, Any] = {}
         self._files = OwnFiles(job, job.get("cwd", self._base.get("cwd")), self._scope["batch"]["folder"], filled)

@@ -117,12 +117,19 @@ def test_environments_that_cannot_be_had(monkeypatch, where, env, found):
     assert problems(batch) == [(f"{where}.{name}", message, hint) for name, message, hint in found]
 
 
-@pytest.mark.parametrize(("value", "more"), [("${{ run.id }}", {}), ("${{ item }}", {"foreach": ["i"]})])
-def test_what_is_not_known_yet_is_not_passed_on(value, more):
-    job = {"name": "x", "run": "true", "env": {"A": value, "B": "${{ env.A }}"}, **more}
-    assert problems({"jobs": [job]}) == [
-        ("jobs[0].env.B", "`env.A` is known only when the job starts", "write what `A` holds")
-    ]
+@pytest.mark.parametrize(
+    ("value", "more"), [("${{ run.id }}", {}), ("-${{ item }}-", {"foreach": ["i"]}), ("${{ input }}", {"input": "in"})]
+)
+def test_what_is_not_known_yet_is_passed_on(value, more):
+    job = {
+        "name": "x",
+        "run": "echo ${{ run.id }}",
+        "env": {"A": value, "B": "<${{ env.A }}>", "C": "${{ env.B }}"},
+        **more,
+    }
+    found = read({"jobs": [job]}).jobs[0].env
+    assert (found["B"], found["C"]) == (f"<{found['A']}>", f"<{found['A']}>")
+    assert found["A"] == (value if "input" not in more else "in")
 
 
 def test_secrets_are_not_passed_on(monkeypatch):
