@@ -33,6 +33,7 @@ runpy.run_path(program, run_name="__main__")
 JOBLOT = ["joblot", "run", "--run-id", "example"]
 COMMANDS = {
     "configurable-batch-runner": [["project.py", "--config", "data/batch_config.json", "--output", "out.json"]],
+    "daily": [[*JOBLOT, "joblot.yaml"]],
     "fan-out": [[*JOBLOT, "joblot.yaml"]],
     "generated-files": [
         [
