@@ -241,6 +241,25 @@ def test_retry_refuses_what_contradicts_itself(joblot):
     assert joblot("retry", "r1", "--job", "bda").err == "error: run `r1` has no job `bda`\nhint: did you mean `bad`?\n"
 
 
+@pytest.mark.parametrize(
+    "written", ['"when":"success"', '"when":"success","once":false', '"priority":0', '"description":"","tags":[]', '"deferred":false']
+)  # fmt: skip
+def test_a_run_that_was_killed_before_its_first_record_has_the_fingerprint_of_what_is_stored(joblot, written):
+    """Whatever of it this program would leave out when it writes the plan."""
+    from joblot.config.load import load
+    from joblot.core.plan import encoded
+    from joblot.journal.folder import StateFolder
+
+    joblot.write("joblot.yaml", "jobs: [{name: a, run: 'true'}]\n")
+    config, _ = load(joblot.path / "joblot.yaml", vars={}, lookup=lambda _: None, names=list)
+    stored = encoded(config).replace(b'"run":"true"', b'"run":"true",' + written.encode())
+    folder = StateFolder(joblot.path / ".joblot")
+    folder.journal.create("r1", batch="joblot", source=config.source, jobs=1, plan=stored, at=1.0)
+    folder.close()
+    assert joblot("resume", "r1").code == 0
+    assert (joblot("show", "r1").code, statuses(joblot)) == (0, ["success"])
+
+
 # --- cancel -------------------------------------------------------------------------------------------
 
 

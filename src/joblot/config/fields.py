@@ -246,7 +246,9 @@ def choice(*options: str) -> Reader:
         if found not in options:
             hint = did_you_mean(found, options)
             raise Mismatch(f"must be one of {listed}, not `{shorten(found)}`", hint=hint, code="value")
-        return found
+        return options[
+            options.index(found)
+        ]  # of the model: what equals a default is left out when it is stored, by identity
 
     return read
 

@@ -118,6 +118,7 @@ def resume_run(
     finally:
         folder.close()
     plan = runnable_plan(stored, info.run_id) if plan is None else _as_begun(plan, stored, info.run_id)
+    plan.encoded = stored  # a run that was killed before its first record tells its fingerprint only now, and it is that of what is stored
     with _faults_in_one_line():
         return _Driver(plan, options, info.run_id, observers).resume(reopen)
 
