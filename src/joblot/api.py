@@ -118,7 +118,7 @@ class Batch:
         input: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | None = None,
         params: Mapping[str, Any] | None = None,
         needs: Iterable[str | Callable[..., Any]] = (),
-        when: Literal["success", "failure", "always"] = "success",
+        when: Literal["success", "failure", "always", ""] = "",
         max_attempts: int = 1,
         delay: str | float = 0,
         backoff: float = 1.0,
@@ -141,12 +141,14 @@ class Batch:
         zip: Mapping[str, Iterable[Any]] | None = None,
         foreach: Iterable[Any] | str | Mapping[str, Any] | None = None,
         max_parallel: int | None = None,
+        finally_: bool = False,
     ) -> None:
         """Add a job that calls a function or a registered action; with `matrix`, `zip` or `foreach` one for each item.
 
         `input` is a path, or a list of them for an action that takes several. `needs` are names, patterns, or functions that were made jobs before. Durations are seconds or texts such as `5m`. Items are any
         iterables, or the sources that a batch file can name; texts refer to them by `${{ matrix.NAME }}`, `${{ item }}` or
-        `${{ item.NAME }}`, and a value that is such a reference as a whole keeps its type.
+        `${{ item.NAME }}`, and a value that is such a reference as a whole keeps its type. With `finally_` the job runs when all others
+        have ended, whatever ended the run: its `when` (`always` where none is given; of other jobs `success`) asks how that was.
 
         Raises:
             ConfigError: (a ValueError) everything that a batch file could not say either; nothing is added. An action that is not registered
@@ -154,7 +156,7 @@ class Batch:
         """
         values = (
             input, params, needs, when, max_attempts, delay, backoff, max_delay, jitter, retry_only, timeout, grace, resources,
-            outputs, env, cwd, once, tags, priority, description, run, shell, matrix, zip, foreach, max_parallel,
+            outputs, env, cwd, once, tags, priority, description, run, shell, matrix, zip, foreach, max_parallel, finally_,
         )  # fmt: skip
         given = _given(_ADD, values)
         self._jobs.append(self._reader.job(len(self._jobs), name, what, given))

@@ -182,15 +182,15 @@ def test_runs_that_failed_are_shown(kept):
 def test_a_run_that_failed_is_retried(kept):
     folder = kept("ended")
     folder.write("mended", "")
-    states = ENDED | {"bad": ("success", 5), "after": ("success", 1)}
+    states = ENDED | {"bad": ("success", 5), "after": ("success", 1), "alert": ("skipped", 1)}
     assert folder.goes_on("retry", "first") == (0, ["after", "bad"], states)
     assert folder("logs", "first", "bad").out == "attempt 5\nmended is missing\n"
 
 
 def test_a_run_that_failed_is_resumed_and_fails_again(kept):
     folder = kept("ended")
-    states = ENDED | {"make": ("cached", 0), "bad": ("failed", 4)}
-    assert folder.goes_on("resume", "second") == (1, ["bad", "bad"], states)
+    states = ENDED | {"make": ("cached", 0), "bad": ("failed", 4), "alert": ("success", 2)}
+    assert folder.goes_on("resume", "second") == (1, ["alert", "bad", "bad"], states)
 
 
 def test_what_an_earlier_program_made_is_up_to_date(kept):

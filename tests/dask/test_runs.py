@@ -57,6 +57,34 @@ def test_a_plan_grows_on_a_cluster(joblot, address):
     assert [results[f"do-{item}"] for item in "abc"] == [{"v": item} for item in "abc"]
 
 
+def test_jobs_of_finally_are_told_how_the_run_went(joblot, address):
+    joblot.write(
+        "acts.py",
+        "import os\nfrom joblot import action\n@action('tell')\ndef tell():\n    return os.environ['JOBLOT_STATUS']\n",
+    )
+    batch = {
+        "imports": ["./acts.py"],
+        "jobs": [{"name": "work", "run": "exit 3"}],
+        "finally": [
+            {"name": "tell", "action": "tell"},
+            {"name": "read", "run": 'grep -c work "$JOBLOT_DIGEST" > "$JOBLOT_OUTPUT"', "when": "failure"},
+            {"name": "good", "run": "true", "when": "success"},
+        ],
+    }
+    joblot.write("joblot.json", json.dumps(batch))
+    done = joblot("run", "joblot.json", "--on", address, "--json")
+    assert done.code == 1, done.err
+    assert states(done) == {
+        "work": ("failed", 1),
+        "tell": ("success", 1),
+        "read": ("success", 1),
+        "good": ("skipped", 0),
+    }
+    assert {job["job"]: job["result"] for job in json.loads(done.out)["results"] if job.get("result")}[
+        "tell"
+    ] == "failed"
+
+
 def test_outputs_that_are_up_to_date_are_seen(joblot, address):
     joblot.write("in.txt", "x\n")
     jobs = [{"name": "copy", "run": "cp in.txt out.txt", "input": "in.txt", "outputs": ["out.txt"]}]

@@ -48,6 +48,8 @@ def case_from(seed: int) -> Case:
         jobs = _growing(random.Random(f"growing {seed}"), jobs)
     if rng.random() < 0.5:
         rng.shuffle(jobs)
+    if seed % 4 == 0:
+        jobs += _finals(random.Random(f"finally {seed}"), jobs)
     limits = Limits(
         slots=rng.choice((1, 2, 4)),
         named=rng.choice(LIMITS),
@@ -56,10 +58,10 @@ def case_from(seed: int) -> Case:
         timeout_s=rng.choice((None, None, None, 20.0)),
         seed=str(seed),
     )
-    unknown = [number for number in range(count) if rng.random() < 0.05]
+    unknown = [number for number in range(len(jobs)) if rng.random() < 0.05]
     apart = random.Random(f"selected {seed}")
     share = apart.choice((0.1, 0.5, 0.9)) if seed % 4 == 3 else 0.0
-    left_out = [number for number in range(count) if apart.random() < share]
+    left_out = [number for number in range(len(jobs)) if apart.random() < share]
     return Case(plan_of(jobs), limits, unknown, left_out)
 
 
@@ -89,6 +91,21 @@ def _job(rng: random.Random, number: int) -> JobSpec:
         priority=rng.choice((0, 0, 0, 1, -1)),
         outputs=(f"o{number}",) if number % 5 == 2 else (),
     )
+
+
+def _finals(rng: random.Random, jobs: list[JobSpec]) -> list[JobSpec]:
+    """A few jobs of `finally`, some of which need each other, or refer to the result of a job of the run."""
+    known = [job.name for job in jobs if job.fan_out is None]
+    finals = []
+    for number in range(rng.randint(1, 5)):
+        job = _job(rng, number)
+        fields = {}
+        if known and rng.random() < 0.4:
+            fields = {"params": {"value": f"${{{{ jobs.{rng.choice(known)}.result }}}}"}, "deferred": True}
+        needs = tuple(need.replace("j", "f") for need in job.needs)
+        when = rng.choice(("always", "always", "failure", "success"))
+        finals.append(replace(job, name=f"f{number}", needs=needs, when=when, outputs=(), finally_=True, **fields))
+    return finals
 
 
 def _growing(rng: random.Random, jobs: list[JobSpec]) -> list[JobSpec]:

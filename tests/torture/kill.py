@@ -6,14 +6,14 @@ runner alive (`stop`) or killed (`left`: the stopped one goes on while another p
 processes of the run, some with the numbers of processes that were killed. The batches are those of `plans`: plain graphs, fused jobs, plans that grow (`mixed`: by
 turns). Half of the runners of growing plans are killed at a chosen moment: when the plan is about to grow, or has just grown.
 
-Checked after each run: no job with a recorded success was started again, no recorded success was lost, each job has come to what it must
+Checked after each run: no job of `finally` began before the run was settled, no other after it; no job with a recorded success was started again, no recorded success was lost, each job has come to what it must
 and its file holds exactly what its attempts leave, attempts of one job never overlapped, no process of the run is left, and the final
 report equals that of an undisturbed run (times, attempts and run id aside); where jobs hide, nobody could take a lock that an earlier attempt
 held, no lock is held in the end, and every stranger lives. Prints what was done and what was found, a line each; exits 1
 if anything was found.
 
     python tests/torture/kill.py --kills 200 [--victim runner|warden|worker|all|stop|left|any]
-        [--plans plain|fused|growing|hiding|mixed]
+        [--plans plain|fused|growing|hiding|finally|mixed]
         [--check history] [--seed 1] [--jobs 200] [--per-run 12]
 """
 
@@ -302,6 +302,8 @@ class Books:
         self.succeeded: dict[int, list[int]] = {}
         self.bundle: dict[int, tuple[int, int]] = {}
         self.struck: set[tuple[int, int]] = set()
+        self.finals = range(len(made.jobs), len(made.jobs) + len(made.finals))
+        self.settled = 0
 
     def read(self, number: int, events: list[dict]) -> None:
         """Take in a record."""
@@ -309,6 +311,8 @@ class Books:
             if event["type"] == "plan_extended":
                 self.tally["wrong plans"] += event["first"] != len(self.names)
                 self.names += [self.made.grows[event["job"]] + n for n in event.get("columns", {}).get("n", ())]
+            elif event["type"] == "run_settled":
+                self.settled += 1
             elif event["type"] == "attempts_started":
                 self.begin(number, event)
             elif event["type"] == "attempt_ended":
@@ -319,6 +323,8 @@ class Books:
         shared = [(number, first) if size > 1 else None for first, size in enumerate(sizes) for _ in range(size)]
         for job, bundle in zip(event["jobs"], shared, strict=True):
             self.started[job] += 1
+            self.tally["out of their phase"] += (job in self.finals) != bool(self.settled)
+            self.tally["attempts of finally"] += job in self.finals
             self.tally["recorded success run again"] += job in self.succeeded
             self.bundle.pop(job, None)
             if bundle is not None:
@@ -332,6 +338,7 @@ class Books:
             if job in self.bundle:
                 self.struck.add(self.bundle[job])
             self.tally["growing jobs interrupted"] += job in self.made.grows
+            self.tally["jobs of finally interrupted"] += job in self.finals
 
     def close(self) -> None:
         """Count."""
@@ -342,6 +349,7 @@ class Books:
         tally["attempts"] += sum(self.started.values())
         tally["bundles struck"] += len(self.struck)
         tally["jobs"] += len(self.made.status)
+        tally["out of their phase"] += self.settled != bool(self.finals)
 
     def wrong_bytes(self, out: Path) -> list[str]:
         """The jobs whose file is not what their attempts must have left."""
@@ -505,6 +513,8 @@ GOOD = (
     "of them runner, as a plan grew",
     "numbers that came again",
     "growing jobs interrupted",
+    "attempts of finally",
+    "jobs of finally interrupted",
     "bundles struck",
     "runs",
     "histories",
@@ -536,6 +546,7 @@ def main() -> int:
                 "wrong bytes",
                 "wrong states",
                 "wrong plans",
+                "out of their phase",
                 "manual steps",
                 "processes left",
                 "strangers killed",

@@ -2,7 +2,7 @@
 
 `plain`: a graph of actions and commands. `fused`: mostly jobs of a fused action, done in turn or all at once, some of which fail on purpose.
 `growing`: jobs for each item of a result, fused ones among them, that append to files of their own. `hiding`: commands that do all that
-makes a process hard to find; each process of an attempt holds a lock of its job, which tells of overlaps by itself. What a job comes to does not depend on
+makes a process hard to find. `finally`: one of the first three, and jobs of `finally` that take as long; each process of an attempt holds a lock of its job, which tells of overlaps by itself. What a job comes to does not depend on
 when it was killed; what a whole run comes to is `Made`.
 """
 
@@ -119,6 +119,8 @@ class Made:
     """A batch, and what its run comes to however often it is killed."""
 
     jobs: list[dict[str, Any]] = field(default_factory=list)
+    finals: list[dict[str, Any]] = field(default_factory=list)
+    """The jobs of `finally`, whose numbers follow those of the others."""
     grows: dict[int, str] = field(default_factory=dict)
     """By the number of a growing job, how the names of its jobs begin."""
     status: dict[str, str] = field(default_factory=dict)
@@ -130,7 +132,8 @@ class Made:
     @property
     def names(self) -> list[str]:
         """By number, as far as the batch names them."""
-        return [self.grows[n] + "*" if n in self.grows else job["name"] for n, job in enumerate(self.jobs)]
+        jobs = [*self.jobs, *self.finals]
+        return [self.grows[n] + "*" if n in self.grows else job["name"] for n, job in enumerate(jobs)]
 
     @property
     def exit_code(self) -> int:
@@ -154,7 +157,9 @@ class Made:
         (folder / "acts.py").write_text(ACTIONS)
         for name in ("in-turn", "together"):
             (folder / name).touch()
-        (folder / "batch.json").write_text(json.dumps({"imports": ["./acts.py"], "jobs": self.jobs}))
+        (folder / "batch.json").write_text(
+            json.dumps({"imports": ["./acts.py"], "jobs": self.jobs, "finally": self.finals})
+        )
 
 
 def ordinary(rng: random.Random, items: list[dict[str, Any]] | None = None) -> dict[str, Any]:
@@ -302,9 +307,26 @@ def hiding(rng: random.Random, jobs: int) -> Made:
     return made
 
 
+def ending(rng: random.Random, jobs: int) -> Made:
+    """A smaller batch of another kind, and as much to do at its end."""
+    made = rng.choice((plain, fused, growing))(rng, min(jobs, 40))
+    failed = bool(made.exit_code)
+    for number in range(rng.randint(1, 20)):
+        needs = [f"f{number - 1:02d}"] if number and rng.random() < 0.3 else []
+        when = rng.choice(("always", "always", "failure", "success"))
+        runs = when == "always" or (when == "failure") == failed
+        if needs and when == "success":
+            runs = runs and made.status[needs[0]] == "success"
+        fields = ordinary(rng) | {"needs": needs, "when": when, "retry": RETRY}
+        made.finals.append({"name": f"f{number:02d}", **fields})
+        made.status[f"f{number:02d}"] = "success" if runs else "skipped"
+    return made
+
+
 KINDS: dict[str, Callable[[random.Random, int], Made]] = {
     "plain": plain,
     "fused": fused,
     "growing": growing,
     "hiding": hiding,
+    "finally": ending,
 }

@@ -146,14 +146,14 @@ def _completion(report: Report) -> str:
 
 def _advice(report: Report, choices: Choices) -> str:
     """The command that goes on from here, when there is something left to do."""
-    if report.ok or not report.source:
+    if not report.exit_code or not report.source:
         return ""
     state = ""
     if choices.state and choices.state != _state_here():
         from shlex import quote
 
         state = f" --state {quote(choices.state)}"
-    if report.status == "failed":
+    if report.status in ("failed", "success"):
         return f"to run again what failed: joblot retry {report.run_id} --failed{state}"
     return f"to go on with the rest: joblot resume {report.run_id}{state}"
 

@@ -58,6 +58,8 @@ def _lines(run: Run, report: Report, number: int) -> Iterator[str]:
     job = report.jobs[run.plan.name(number)]
     yield f"{job.name}: {job.state}"
     yield from (f"  {line}" for line in _why(run, report, number, job))
+    if job.finally_:
+        yield "  of `finally`: runs when all others have ended, whatever ended the run"
     yield from (f"  because {cause.name}: {_outcome(cause)}" for cause in _causes(report, job))
     shell = run.plan.spec(number).shell
     if shell:
@@ -127,6 +129,8 @@ def _why(run: Run, report: Report, number: int, job: JobReport) -> list[str]:
 
 def _waits_for(run: Run, report: Report, number: int, job: JobReport) -> list[str]:
     open_states = ("waiting", "ready", "running", "backing_off")
+    if job.finally_ and not report.view.settled:
+        return ["waits for the end of all jobs that are not of `finally`"]
     missing = [need for need in job.needs if report.jobs[need].state in open_states]
     if missing:
         others = f" and {len(missing) - 10} more" if len(missing) > 10 else ""

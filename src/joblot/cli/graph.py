@@ -48,7 +48,12 @@ def command(
 def _mermaid(plan: Plan) -> Iterator[str]:
     nodes, edges = _nodes_and_edges(plan)
     yield "flowchart LR"
-    yield from (f'  j{job}["{text}"]' for job, text in nodes)
+    ordinary, last = _apart(plan, nodes)
+    yield from (f'  j{job}["{text}"]' for job, text in ordinary)
+    if last:
+        yield "  subgraph finally"
+        yield from (f'    j{job}["{text}"]' for job, text in last)
+        yield "  end"
     yield from (
         f'  j{need} -->|"{_escaped(path)}"| j{job}' if path else f"  j{need} --> j{job}" for job, need, path in edges
     )
@@ -59,11 +64,25 @@ def _dot(plan: Plan) -> Iterator[str]:
     name = plan.config.name.replace("\\", "\\\\").replace('"', '\\"')
     yield f'digraph "{name}" {{'
     yield "  rankdir=LR"
-    yield from (f'  j{job} [label="{text}"]' for job, text in nodes)
+    ordinary, last = _apart(plan, nodes)
+    yield from (f'  j{job} [label="{text}"]' for job, text in ordinary)
+    if last:
+        yield "  subgraph cluster_finally {"
+        yield '    label="finally"'
+        yield from (f'    j{job} [label="{text}"]' for job, text in last)
+        yield "  }"
     for job, need, path in edges:
         label = path.replace("\\", "\\\\").replace('"', '\\"')
         yield f'  j{need} -> j{job} [label="{label}"]' if path else f"  j{need} -> j{job}"
     yield "}"
+
+
+def _apart(plan: Plan, nodes: Iterable[tuple[int, str]]) -> tuple[Iterable[tuple[int, str]], list[tuple[int, str]]]:
+    """The nodes, those of `finally` by themselves."""
+    if not plan.finals:
+        return nodes, []
+    nodes = list(nodes)
+    return [node for node in nodes if node[0] not in plan.finals], [node for node in nodes if node[0] in plan.finals]
 
 
 def _nodes_and_edges(plan: Plan) -> tuple[Iterable[tuple[int, str]], Iterable[tuple[int, int, str]]]:

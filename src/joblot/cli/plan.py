@@ -231,6 +231,7 @@ def _job_as_data(plan: Plan, job: int, unknown: set[str], verdict: Verdict) -> d
         "timeout_s": spec.timeout_s,
         "resources": spec.resources,
         "outputs": spec.outputs,
+        **({"finally": True} if spec.finally_ else {}),
         "will_run": spec.action not in unknown and verdict.to_run,
         "why": verdict.why,
         **({"changes": verdict.changes} if verdict.changes else {}),
@@ -244,7 +245,9 @@ def _lines(part: _Part, unknown: set[str], verdicts: list[Verdict], expected: Fo
     from joblot.reports.text import one_line
 
     plan = part.plan
-    jobs, tiers = taking_part(len(part.jobs), len(plan)), _number(len(part.tiers), "tier")
+    last = sum(tier[0] in plan.finals for tier in part.tiers)
+    jobs, tiers = taking_part(len(part.jobs), len(plan)), _number(len(part.tiers) - last, "tier")
+    tiers += " and `finally`" if last else ""
     yield (
         f"Batch {one_line(plan.config.name)}: {jobs} in {tiers}"
         if len(plan)
@@ -265,8 +268,12 @@ def _every_job(part: _Part, verdicts: list[Verdict]) -> Iterator[str]:
     rows = [[plan.name(job), _cut(_what(plan.spec(job))), _remarks(plan, job, verdicts[job])] for job in part.jobs]
     aligned = dict(zip(part.jobs, columns(rows), strict=True)) if rows else {}
     for number, tier in enumerate(part.tiers, 1):
-        yield f"Tier {number}"
+        yield _heading(plan, number, tier)
         yield from (f"  {aligned[job]}" for job in tier)
+
+
+def _heading(plan: Plan, number: int, tier: list[int]) -> str:
+    return "Finally" if tier[0] in plan.finals else f"Tier {number}"
 
 
 def _every_tier(part: _Part, unknown: set[str], verdicts: list[Verdict]) -> Iterator[str]:
@@ -293,7 +300,7 @@ def _one_tier(plan: Plan, number: int, tier: list[int], verdicts: list[Verdict])
     single, fans = _apart(plan, tier)
     names = ", ".join(plan.name(job) for job in single[:_NAMED])
     others = f", and {len(single) - _NAMED} more" if len(single) > _NAMED else ""
-    yield f"Tier {number}: {_number(len(tier), 'job')}{f': {names}{others}' if single else ''}"
+    yield f"{_heading(plan, number, tier)}: {_number(len(tier), 'job')}{f': {names}{others}' if single else ''}"
     for spec, jobs in fans[:_TIERS]:
         up_to_date = sum(not verdicts[job].to_run for job in jobs)
         yield f"  {fan_out_words(spec, len(jobs))}{f', {up_to_date} up to date' if up_to_date else ''}"

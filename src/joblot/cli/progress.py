@@ -100,7 +100,8 @@ class PlainProgress:
         self._bundle_failures: list[ev.AttemptEnded] = []
         """Attempts of a record whose bundles failed: they are told of together."""
         self._lines_of: dict[type, Callable[[Any], None]] = {
-            ev.AttemptEnded: self._attempt_ended, ev.JobsEnded: self._jobs_ended, ev.RunStopping: self._stopping, ev.Logged: self._logged,
+            ev.AttemptEnded: self._attempt_ended, ev.JobsEnded: self._jobs_ended, ev.RunStopping: self._stopping,
+            ev.RunSettled: self._settled, ev.Logged: self._logged,
         }  # fmt: skip
         self.begun = False
         """Whether the engine has begun to drive the run."""
@@ -249,6 +250,9 @@ class PlainProgress:
             "time_limit": "stopping: the run's time limit is reached",
         }
         self._say("WARNING", words.get(event.reason, event.reason))
+
+    def _settled(self, event: ev.RunSettled) -> None:
+        self._say("INFO", f"the run is settled: {event.status}; now `finally`")
 
     def _logged(self, event: ev.Logged) -> None:
         if self._small or event.level in ("warning", "error"):

@@ -41,7 +41,10 @@ def command(output: Output, /, run: str, names: tuple[str, ...], *, failed: bool
 
 
 def _unsuccessful(view: LiveView) -> list[int]:
-    return view.in_state("failed", "skipped", "cancelled", "aborted")
+    finals, bad = view.plan.finals, view.in_state("failed", "skipped", "cancelled", "aborted")
+    return [
+        job for job in bad if job not in finals or view.state(job) != "skipped" or view.reason(job) == "need_failed"
+    ]
 
 
 def _downstream(chosen: list[int]) -> Callable[[LiveView], Sequence[int]]:

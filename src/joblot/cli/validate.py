@@ -38,6 +38,9 @@ def command(output: Output, batch: tuple[str, ...], variables: list[tuple[str, s
         output.document(document | ({"not_listed": unread} if unread else {}))
     else:
         output.result(f"ok: {jobs}")
+        for spec in plan.config.jobs:
+            if spec.when != "success" and "*" in spec.needs and not spec.finally_:
+                output.note(f"`{spec.name}` needs all others; under `finally` it would run whatever ends the run")
         if unread:
             output.note(f"no command was run: what `{unread[0]}` stands for{_others(unread)} counts as one job")
     return EXIT_OK

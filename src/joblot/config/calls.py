@@ -99,6 +99,7 @@ class CallReader(JobReader):
         **{name: field for name, field in table.JOB.items() if name != "retry"},
         **{argument: table.RETRY[name] for argument, name in _RETRY.items()},
         "action": Field(_function_or_name, {}, "A function, or the name of a registered action."),
+        "finally_": Field(table.flag, {}, "Whether the job runs when all others have ended, whatever ended the run."),
     }
 
     def __init__(

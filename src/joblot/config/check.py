@@ -36,7 +36,9 @@ if TYPE_CHECKING:
 _CONFIG_NAMES: Final = {"timeout": "timeout_s"}
 _MOST: Final = 10**9
 """The largest limit."""
-_APART: Final = ("vars", "limits", "imports", "defaults", "jobs")
+_LISTS: Final = ("jobs", "finally")
+"""The lists of jobs."""
+_APART: Final = ("vars", "limits", "imports", "defaults", *_LISTS)
 """Fields that are read one by one, because others depend on them."""
 
 
@@ -116,7 +118,7 @@ class BatchReader:
         """The fields, without what no batch may hold, which is noted."""
         odd: list[Problem] = []
         for name, value in data.items():
-            if name != "jobs":
+            if name not in _LISTS:
                 inspect({name: value}, (), odd)
         self.problems.extend(odd)
         if not odd:
@@ -134,6 +136,8 @@ class BatchReader:
         reader.problems = self.sink.problems
         reader.read_defaults(data.get("defaults"))
         jobs = reader.read_all(self._jobs(data))
+        if "finally" in data:
+            jobs += reader.read_finals(self._list("finally", data["finally"]))
         if any(problem.severity == "error" for problem in self.problems):
             self._sketch = Config(name=default_name, rules=RULES, folder=self.folder, jobs=jobs), reader.unsure
             return None
@@ -268,10 +272,12 @@ class BatchReader:
         if "jobs" not in data:
             self.sink.miss(("jobs",), "the batch is missing `jobs`", (), hint="write `jobs: []` for none")
             return []
-        jobs = data["jobs"]
+        return self._list("jobs", data["jobs"])
+
+    def _list(self, name: str, jobs: Any) -> list[Any]:
         if not isinstance(jobs, list):
             hint = "write a list: each job begins with `- name: ...`" if isinstance(jobs, dict) else ""
-            self.sink.add("type", f"`jobs` must be a list, not {describe(jobs)}", ("jobs",), hint=hint)
+            self.sink.add("type", f"`{name}` must be a list, not {describe(jobs)}", (name,), hint=hint)
             return []
         return jobs
 

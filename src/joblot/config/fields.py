@@ -542,6 +542,9 @@ NAMES_IN_OTHER_TOOLS: Final[dict[str, tuple[str, str]]] = {
     **dict.fromkeys(("for_each", "with_items", "loop", "items"), ("foreach", "write `foreach`")),
     "strategy": ("matrix", "write `matrix` beside `name`, without `strategy`"),
     **dict.fromkeys(("maxparallel",), ("max_parallel", "write `max_parallel`")),
+    **dict.fromkeys(("on_exit", "onexit", "handlers", "handler_on", "handleron", "teardown", "hooks"), ("finally", "write `finally`: a list of jobs")),
+    **dict.fromkeys(("on_failure", "onfailure", "on_error", "onerror"), ("finally", "write `finally`: a list of jobs, with `when: failure`")),
+    "finally": ("", "`finally` stands beside `jobs`, and is a list of jobs as well"),
 }  # fmt: skip
 """What other tools call our fields: our name (empty: we have none), and what to write."""
 
@@ -631,6 +634,7 @@ BATCH: Final = {
     "limits": Field(as_it_is, {"type": ["object", "null"], "additionalProperties": {"type": "integer", "minimum": 1}}, "Named resources and how many of each there are."),
     "imports": Field(each(filled_text, one_is_a_list=True), _TEXTS, "Python files or modules that register actions."),
     "jobs": Field(as_it_is, {"type": "array"}, "The jobs."),
+    "finally": Field(as_it_is, {"type": "array"}, "Jobs that run when all others have ended, whatever ended the run. Their `when` asks how it ended."),
     "fail_fast": Field(flag, _FLAG, "Stop at the first failure."),
     "max_failures": Field(whole(1), {"type": "integer", "minimum": 1}, "Stop after this many failures."),
     "timeout": Field(limit_duration, {**_DURATION, "type": ["number", "string", "null"]}, "The longest that the whole run may take."),

@@ -38,7 +38,17 @@ from joblot.config.fields import (
 from joblot.config.params import fit_params
 from joblot.config.tree import MAX_INT, MAX_TEXT, PLAIN, Keys, Problem, describe, inspect, path_text
 from joblot.core import references as template
-from joblot.core.model import DEFERRABLE, ONCE_ONLY, VARYING, FanOut, FilePosition, JobSpec, Retry, Signature
+from joblot.core.model import (
+    DEFERRABLE,
+    FINALLY_TIMEOUT_S,
+    ONCE_ONLY,
+    VARYING,
+    FanOut,
+    FilePosition,
+    JobSpec,
+    Retry,
+    Signature,
+)
 from joblot.core.names import is_job_name
 from joblot.core.patterns import as_literal, has_wildcard
 from joblot.core.references import LATER, OF_FILES, OF_ITEM, OPENING, Deferred, Reference, TemplateError
@@ -63,6 +73,7 @@ _DEPTH_OF_ENV: Final = 4
 """`jobs`, a number, `env`, a name: what is deeper is a parameter that is called so."""
 _DAY: Final = "run.date"
 _SLOT: Final = "run.scheduled_for"
+_HOLDERS_OF_ENV: Final = ("env", "defaults", "jobs", "finally")
 _NEVER: Final[tuple[str, ...]] = ("never",)
 _MOST_REMEMBERED: Final = 1000
 _NO_PARAMS: Final[dict[str, Any]] = {}
@@ -164,7 +175,10 @@ class OwnFiles:
 
 
 class JobReader(Sink):
-    """Reads jobs one after the other; `scope` holds what references may name when the batch is loaded."""
+    """Reads jobs one after the other; `scope` holds what references may name when the batch is loaded.
+
+    The index of a job counts from 0; a job of the list `finally` has the inverse of its own, which is less than 0.
+    """
 
     _table: typing.ClassVar[Mapping[str, Field]] = JOB
     _spec_names: typing.ClassVar[Mapping[str, str]] = SPEC_NAMES
@@ -188,6 +202,10 @@ class JobReader(Sink):
         self.commands = options.commands
         self._file = document.file
         self._positions = document.positions
+        self._locate = document.locate
+        self._final_positions: list[tuple[int, int]] = []
+        self._is_final = False
+        """Whether the job at hand runs when all others have ended."""
         self._clean = document.clean
         self._scope = scope
         self._secrets: Secrets = secrets or {}
@@ -280,7 +298,7 @@ class JobReader(Sink):
 
     def _keep_secret(self, reference: Reference, keys: Keys) -> None:
         """Whatever a reference stands for is stored with the run, so no secret can be made of one."""
-        is_env = keys[-2:-1] == ("env",) and len(keys) <= _DEPTH_OF_ENV and keys[0] in ("env", "defaults", "jobs")
+        is_env = keys[-2:-1] == ("env",) and len(keys) <= _DEPTH_OF_ENV and keys[0] in _HOLDERS_OF_ENV
         if self._secrets and is_env and keys[-1] in self._secrets:
             raise TemplateError(
                 f"the secret `{keys[-1]}` cannot be made of `{reference.text}`, which is stored with each run",
@@ -421,6 +439,16 @@ class JobReader(Sink):
             jobs[index] = None
         return specs
 
+    def read_finals(self, jobs: list[Any]) -> list[JobSpec]:
+        """The jobs of `finally`, as `read_all`."""
+        located = self._locate({"finally": {number: {} for number in range(len(jobs))}})
+        self._final_positions = [located.get(("finally", number), ((0, 0), (0, 0)))[1] for number in range(len(jobs))]
+        specs = (self._careful(~number, job) or self._stand_in(~number, job) for number, job in enumerate(jobs))
+        return [spec for spec in specs if spec is not None]
+
+    def _keys_of(self, index: int) -> Keys:
+        return ("jobs", index) if index >= 0 else ("finally", ~index)
+
     def _stand_in(self, index: int, job: Any) -> JobSpec | None:
         """Name, needs and outputs of a job that is wrong elsewhere; None when its name is not known either.
 
@@ -449,9 +477,12 @@ class JobReader(Sink):
             return tuple(item for item in listed if isinstance(item, str) and item and OPENING not in item)
 
         outputs = () if many else texts("outputs")
-        return JobSpec(name=wanted, run="", needs=texts("needs"), outputs=outputs, place=self._place(index))
+        place = self._place(index)
+        return JobSpec(name=wanted, run="", needs=texts("needs"), outputs=outputs, place=place, finally_=self._is_final)
 
     def _place(self, index: int) -> FilePosition | None:
+        if index < 0:
+            return FilePosition(self._file, *self._final_positions[~index])
         return FilePosition(self._file, *self._positions[index]) if index < len(self._positions) else None
 
     def _quick(self, index: int, job: Any) -> JobSpec | None:
@@ -523,7 +554,7 @@ class JobReader(Sink):
         fields = set(layout)
         if (
             not fields <= self._table.keys()
-            or fields & {*WAYS, "max_parallel"}
+            or fields & {*WAYS, "max_parallel", "finally_"}
             or "name" not in fields
             or ("run" in fields) == ("action" in fields)
         ):
@@ -571,19 +602,23 @@ class JobReader(Sink):
 
     def _careful(self, index: int, job: Any) -> JobSpec | None:
         """The job, or None when something is wrong with it."""
-        keys: Keys = ("jobs", index)
+        keys = self._keys_of(index)
         self._partly = {}
         before = self.since = len(self.problems)
+        self._is_final = index < 0
         if not isinstance(job, dict):
-            self.add("type", f"`jobs[{index}]` must be a mapping, not {describe(job)}", keys)
+            self.add("type", f"`{path_text(keys)}` must be a mapping, not {describe(job)}", keys)
             return None
         job = self._sound(job, keys)
+        self._is_final = self._is_final or job.get("finally_") is True
         self._way, self._fan = self._fan_out(job, keys)
         self._fan_is_wrong = self._fan is None and any(way in job for way in WAYS)
         filled, deferred = self._filled(job, keys)
         self._partly = filled
         shown = filled.get("name", job.get("name"))
-        owner = f"job `{shorten(shown)}`" if isinstance(shown, str) else "the job" if self.typed else f"`jobs[{index}]`"
+        owner = (
+            f"job `{shorten(shown)}`" if isinstance(shown, str) else "the job" if self.typed else f"`{path_text(keys)}`"
+        )
         if self._fan is not None and isinstance(filled.get("name"), str):
             filled = {**filled, "name": _probe_name(filled["name"])}
         fields = read_fields(self, self._table, filled, keys, owner)
@@ -600,6 +635,8 @@ class JobReader(Sink):
             hint = "write `run` as a text, or take `shell` away"
             message = f"{owner} has a `shell` and no text for it: `run` is a list"
             self.add("value", message, (*keys, "shell"), hint=hint, at_key=True)
+        if self._is_final:
+            self._check_final(fields, keys)
         if self._fan is not None:
             self._check_items(self._fan, fields, keys)
         if "resources" in fields:
@@ -633,7 +670,16 @@ class JobReader(Sink):
         if isinstance(name, str):
             self._note_name(name, index)
         elif "name" not in job:
-            self.miss(("name",), f"jobs[{index}] is missing `name`", keys, hint="every job has a name of its own")
+            self.miss(("name",), f"{path_text(keys)} is missing `name`", keys, hint="every job has a name of its own")
+
+    def _check_final(self, fields: dict[str, Any], keys: Keys) -> None:
+        fields["finally_"] = True
+        if fields.pop("outputs", ()):
+            hint = "it runs each time: let it write its files without declaring them"
+            self.add("value", "a job of `finally` has no `outputs`", (*keys, "outputs"), hint=hint, at_key=True)
+        if self._fan is not None and self._fan.kind == "result":
+            hint = "a list, a table or a file of lines can give its items"
+            self.add("value", "items of a job of `finally` cannot come from a result", (*keys, "foreach"), hint=hint)
 
     def _sound(self, job: dict[str, Any], keys: Keys) -> dict[str, Any]:
         """The job, without what no batch may hold, which is noted."""
@@ -723,8 +769,8 @@ class JobReader(Sink):
         message = (
             f"duplicate job name `{name}`" if other == name else f"job names `{other}` and `{name}` differ only in case"
         )
-        keys = ("jobs", index, "name")
-        self.problems.append(Problem("duplicate_name", message, keys, twin=("jobs", first, "name")))
+        keys, twin = (*self._keys_of(index), "name"), (*self._keys_of(first), "name")
+        self.problems.append(Problem("duplicate_name", message, keys, twin=twin))
 
     def _filled(self, job: dict[str, Any], keys: Keys) -> tuple[dict[str, Any], bool]:
         """The job's fields without references that are known now, and whether others are left."""
@@ -903,12 +949,16 @@ class JobReader(Sink):
             return self._known_or_item(reference)
         given = [needs] if isinstance(needs, str) else needs if isinstance(needs, list) else []
         patterns = [plain(need) for need in given if isinstance(plain(need), str)]
-        found = template.split_result(reference.parts[1:], lambda name: any(_meets(name, need) for need in patterns))
+        known = self._first if self._is_final else ()
+        found = template.split_result(
+            reference.parts[1:], lambda name: any(_meets(name, need) for need in patterns) or name.lower() in known
+        )
         if found is None:
             hint = "write `jobs.NAME.result` or `jobs.NAME.result.FIELD`"
             raise TemplateError(f"`{reference.text}` does not name a result", hint=hint)
         # Where `needs` is wrong itself, that was said: to ask for one more would mislead.
-        if needs is not MISSING and not any(_meets(found[0], need) for need in patterns):
+        # A job of `finally` may refer to all that ran before it; those that it may not are known when the plan is made.
+        if needs is not MISSING and not self._is_final and not any(_meets(found[0], need) for need in patterns):
             message = f"`{reference.text}` is the result of a job that this one does not need"
             raise TemplateError(message, hint=f"add `{found[0]}` to `needs`")
         return Deferred(reference)
@@ -926,7 +976,7 @@ class JobReader(Sink):
 
     def _params(self, fields: dict[str, Any], job: dict[str, Any], index: int, owner: str) -> dict[str, Any]:
         """The parameters as the action's signature has them; reports whatever action, input and parameters lack."""
-        keys: Keys = ("jobs", index)
+        keys = self._keys_of(index)
         try:
             params = mapping(fields.get("params"))
         except Mismatch as error:
@@ -1058,6 +1108,8 @@ class JobReader(Sink):
             deferred = True
         if "needs" in fields and not fields["needs"]:
             own["needs_none"] = True
+        if self._is_final:  # how the run ended is what it asks, so the `when` of all others is not its own
+            own = {"when": "always", "timeout_s": self._base.get("timeout_s", FINALLY_TIMEOUT_S), **own}
         return JobSpec(**{**self._base, **own, "deferred": deferred, "place": place})
 
 

@@ -37,7 +37,7 @@ def json_schema(signatures: Iterable[Signature]) -> dict[str, Any]:
             **_properties(BATCH),
             "vars": {**_described(BATCH["vars"]), "additionalProperties": _variable()},
             "defaults": {**_described(BATCH["defaults"]), **_closed(SHARED)},
-            "jobs": {**_described(BATCH["jobs"]), "items": {"$ref": "#/$defs/job"}},
+            **{name: {**_described(BATCH[name]), "items": {"$ref": "#/$defs/job"}} for name in ("jobs", "finally")},
         },
         "patternProperties": _OWN,
         "additionalProperties": False,

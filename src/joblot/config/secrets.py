@@ -34,8 +34,8 @@ def secrets_of(names: Iterable[str], environments: Iterable[Mapping[str, Any]] =
 
 def environments_of(data: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
     """The `env` of a batch, of its defaults and of its jobs, as they are written. Whether they are right is not asked here."""
-    jobs = data.get("jobs")
-    for holder in (data, data.get("defaults"), *(jobs if isinstance(jobs, list) else ())):
+    lists = (data.get("jobs"), data.get("finally"))
+    for holder in (data, data.get("defaults"), *(job for jobs in lists if isinstance(jobs, list) for job in jobs)):
         env = holder.get("env") if isinstance(holder, dict) else None
         if isinstance(env, dict):
             yield env

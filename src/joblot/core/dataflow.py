@@ -190,7 +190,7 @@ def with_inferred(
     for number, job_input in enumerate(jobs.each("input")):
         row: Sequence[int] = needs[number] if no_need is None else no_need
         counts.append(len(row))
-        if job_input:
+        if job_input and number not in jobs.finals:  # to those all others have ended
             if job_input is not last:  # the jobs of a fan-out mostly read the same: then it is one object
                 last, last_makers = job_input, _makers_of(jobs, makers, number, job_input, problems)
             if number in last_makers:

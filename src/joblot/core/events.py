@@ -14,12 +14,14 @@ from msgspec import Raw, Struct
 
 from joblot.core.model import Artifact, Outcome
 
-SCHEMA: Final = 3
+SCHEMA: Final = 4
 NO_RESULT: Final = Raw(b"")
 """What stands for no result. Only this very object is left out when an event is encoded, not another empty one."""
 
 NOT_SELECTED: Final = "not_selected"
 """The reason code of jobs that a run leaves out. For what needs them they count as met."""
+MISSING_RESULT: Final = "no_result"
+"""The reason code of jobs that refer to the result of a job which has none."""
 BUNDLE_FAILED: Final = "bundle"
 """The reason code of an end that is not the job's own: it shared a process that failed."""
 
@@ -47,12 +49,21 @@ class RunResumed(Event, frozen=True, tag="run_resumed"):
 
 
 class RunStopping(Event, frozen=True, tag="run_stopping"):
-    """From here on nothing starts. `reason`: `cancelled`, `fail_fast`, `max_failures`, `time_limit`."""
+    """From here on nothing starts until the run is settled. `reason`: `cancelled`, `fail_fast`, `max_failures`, `time_limit`.
+
+    After that it is `cancelled`, and stops the jobs of `finally`.
+    """
 
     reason: str
     by: str = ""
     job: int = -1
     """The job whose failure caused it; -1 when none did."""
+
+
+class RunSettled(Event, frozen=True, tag="run_settled"):
+    """All jobs but those of `finally` are in a final state, which may start now. `status` is how the run will end, whatever they do."""
+
+    status: str
 
 
 class RunEnded(Event, frozen=True, tag="run_ended"):
@@ -126,7 +137,7 @@ class BackoffEnded(Event, frozen=True, tag="backoff_ended"):
 class JobsEnded(Event, frozen=True, tag="jobs_ended"):
     """Jobs reached a final state without an attempt that says so: skipped, cached, cancelled, aborted.
 
-    `reason` is the reason code (`need_failed`, `need_skipped`, `condition`, `unknown_action`, `not_selected`, `fail_fast`, ...), `cause` the job
+    `reason` is the reason code (`need_failed`, `need_skipped`, `condition`, `no_result`, `unknown_action`, `not_selected`, `fail_fast`, ...), `cause` the job
     that brought it about (-1: none). `results` are those of cached jobs' last successes, where they had any.
     """
 
@@ -150,7 +161,7 @@ class Logged(Event, frozen=True, tag="logged"):
 
 
 AnyEvent = (
-    RunStarted | RunResumed | RunStopping | RunEnded | RunReopened | PlanExtended
+    RunStarted | RunResumed | RunStopping | RunSettled | RunEnded | RunReopened | PlanExtended
     | AttemptsStarted | AttemptEnded | BackoffEnded | JobsEnded | Logged
 )  # fmt: skip
 

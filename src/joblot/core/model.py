@@ -53,7 +53,9 @@ RETRIABLE: Final = ("error", "exit", "timeout", "crash", "oom")
 """Outcomes that count as a failed try and may be retried."""
 
 When = Literal["success", "failure", "always"]
-"""Which ends of its needs let a job start."""
+"""Which ends of its needs let a job start. To the jobs of `finally` the run is one more need, which succeeded or failed."""
+FINALLY_TIMEOUT_S: Final = 600.0
+"""The longest that an attempt of a job of `finally` may take which says nothing else: the run's own limit does not hold for it."""
 
 
 # --- what a batch declares ----------------------------------------------------------------------
@@ -152,6 +154,8 @@ class JobSpec(Struct, frozen=True, kw_only=True, omit_defaults=True):
     description: str = ""
     deferred: bool = False
     """Whether any text holds a reference that is filled in at the start of an attempt."""
+    finally_: bool = field(default=False, name="finally")
+    """Whether the job runs after all others, whatever ended the run. Its `when` asks how that was; its needs are such jobs too."""
     place: FilePosition | None = None
     fan_out: FanOut | None = None
     """Set in a declaration that stands for many jobs: its texts may then hold `${{ matrix... }}` and `${{ item... }}` references."""

@@ -33,6 +33,7 @@ class NumberedJobs:
         self.starts: list[int] = []
         self.growing: list[int] = []
         self.unread: list[int] = []
+        self.finals: set[int] = set()
         self.grown: dict[int, range] = {}
         self.unsure: Sequence[str] = ()
         """Beginnings of names of jobs that could not be read."""
@@ -48,6 +49,8 @@ class NumberedJobs:
                 self.names.append(pattern_of(spec.name))
             else:
                 self._add(spec)
+            if spec.finally_:
+                self.finals.update(range(len(self.names) - (len(self.fans[-1]) if spec.fan_out else 1), len(self.names)))
         self.declared = len(self.names)
         """How many jobs the batch itself declares; behind them stand those that a result gave."""
         for job, columns in grown.items():

@@ -26,7 +26,7 @@ from joblot.errors import ConfigError, CyclicDependencyError, Diagnostic, did_yo
 
 if TYPE_CHECKING:
     from array import array
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from joblot.core.fan_out import FanOutJobs
     from joblot.core.model import Config, JobSpec
@@ -51,6 +51,8 @@ class Plan:
         self._set_jobs(jobs, needs)
         self.growing = frozenset(jobs.growing)
         """The jobs that are no work of their own: from a result they find the items of a fan-out, and then the plan grows by its jobs."""
+        self.finals = frozenset(jobs.finals)
+        """The jobs of `finally`: they start when all others have ended."""
         self.unread = tuple(jobs.unread)
         """Those of them whose items a command would list that was not run: such a plan is there to be looked at."""
 
@@ -171,7 +173,7 @@ class Plan:
 
     def unneeded_maker(self, job: int, job_input: Any) -> Maker | None:
         """What makes a path that a job is to read and is not among its needs, near or far: it may be there, or half there, or not."""
-        if not self.config.rules or not self.makers:
+        if not self.config.rules or not self.makers or job in self.finals:
             return None
         makers = [maker for path in as_paths(job_input) for maker in self.makers.of(path) if maker.job != job]
         if not makers:
@@ -251,8 +253,12 @@ class Plan:
 
     @cached_property
     def tiers(self) -> list[list[int]]:
-        """The jobs in tiers; for display, never a barrier."""
-        return graph.tiers(self.needs, self.dependents)
+        """The jobs in tiers; for display, never a barrier, but that the jobs of `finally` come last."""
+        tiers, finals = graph.tiers(self.needs, self.dependents), self.finals
+        if not finals:
+            return tiers
+        parts = ([job for job in tier if (job in finals) == last] for last in (False, True) for tier in tiers)
+        return [part for part in parts if part]
 
     @cached_property
     def referenced_results(self) -> frozenset[int]:
@@ -267,6 +273,24 @@ class Plan:
         text = msgspec.json.encode([spec.input, spec.params, spec.run, spec.env, source]).decode()
         pairs = (split_result(dotted.split("."), self._numbers.__contains__) for dotted in re.findall(_RESULT_OF, text))
         return [pair[0] for pair in pairs if pair is not None]
+
+    @cached_property
+    def uses(self) -> dict[int, list[int]]:
+        """By job of `finally`, the jobs whose results it refers to."""
+        uses: dict[int, list[int]] = {}
+        last, used = None, list[int]()
+        for job in sorted(self.finals):
+            spec = self.declarations[job]
+            if spec is not last:
+                last = spec
+                used = (
+                    [need for need in map(self.find, self.results_in(spec)) if need is not None]
+                    if spec.deferred
+                    else []
+                )
+            if used:
+                uses[job] = used
+        return uses
 
     @cached_property
     def encoded(self) -> bytes:
@@ -376,7 +400,16 @@ def _unknown_results(plan: Plan, spec: JobSpec, unsure: Sequence[str]) -> list[D
             message = f"job `{spec.name}` refers to the result of `{name}`, and no job has that name"
             hint = f"jobs of `{growing}` are found while the run goes on, and cannot be named before" if growing else ""
             problems.append(job_problem("reference", spec, message, hint=hint or did_you_mean(name, plan.names())))
+        elif spec.finally_ and (need := plan.find(name)) in plan.finals and not _needs_itself(plan, spec, need):
+            message = f"job `{spec.name}` refers to the result of `{name}`, a job of `finally` that it does not need"
+            problems.append(job_problem("reference", spec, message, hint=f"add `{name}` to `needs`"))
     return problems
+
+
+def _needs_itself(plan: Plan, spec: JobSpec, need: int | None) -> bool:
+    """Whether a job, or the first of its fan-out, has that one among its needs."""
+    job = next((job for job in sorted(plan.finals) if plan.declarations[job] is spec), None)
+    return job is None or need in plan.needs[job]
 
 
 def _name_problems(jobs: NumberedJobs) -> list[Diagnostic]:
@@ -425,12 +458,12 @@ def _needs(config: Config, jobs: NumberedJobs, problems: list[Diagnostic]) -> gr
     same_needs: dict[tuple[str, ...], Sequence[int]] = {(): ()}
     pairs = 0
     for number, needs in enumerate(islice(jobs.each("needs"), jobs.declared)):
-        row = same_needs.get(needs)
+        row = same_needs.get(needs) if number not in jobs.finals else None
         if row is None:
             row = _need_numbers(jobs, number, needs, matches, problems)
             if jobs.grown:
                 row += _grown_from(jobs, row)
-            if jobs.fans and not any(map(PATTERN.search, needs)):
+            if jobs.fans and number not in jobs.finals and not any(map(PATTERN.search, needs)):
                 same_needs[needs] = row
         rows.append(row)
         pairs += len(row)
@@ -467,7 +500,7 @@ def _need_numbers(
         plain = [numbers[need] for need in needs]
     except KeyError:
         plain = [len(jobs.names)]  # a pattern, or a mistake
-    if max(plain, default=0) < jobs.declared:
+    if max(plain, default=0) < jobs.declared and (not jobs.finals or _in_one_phase(jobs, number, plain)):
         return plain if len(plain) < 2 else list(dict.fromkeys(plain))
     row: dict[int, None] = {}
     for need in needs:
@@ -479,20 +512,34 @@ def _need_numbers(
 
 
 def _jobs_meant(jobs: NumberedJobs, number: int, need: str, matches: dict[str, list[int]]) -> Sequence[int]:
-    """The jobs that one need of a job stands for, among those that the batch declares; `matches` keeps those of patterns."""
+    """The jobs that one need of a job stands for, among those that the batch declares; `matches` keeps those of patterns.
+
+    The jobs of `finally` and the others know nothing of each other.
+    """
     single = jobs.numbers.get(need, jobs.declared)
     if single < jobs.declared:
-        return (single,)
+        return (single,) if _in_one_phase(jobs, number, (single,)) else ()
     if not PATTERN.search(need):
         return tuple(other for other in jobs.unread if _matching(jobs.names[other], {need: 0}))
     if need not in matches:
         matches[need] = [other for other in _matching(need, jobs.numbers) if other < jobs.declared]
-    return [other for other in matches[need] if other != number]
+    return [other for other in matches[need] if other != number and _in_one_phase(jobs, number, (other,))]
+
+
+def _in_one_phase(jobs: NumberedJobs, number: int, others: Iterable[int]) -> bool:
+    """Whether a job and others are all of `finally`, or none of them is."""
+    return all((other in jobs.finals) == (number in jobs.finals) for other in others)
 
 
 def _unknown_need(jobs: NumberedJobs, number: int, need: str) -> list[Diagnostic]:
     """What is wrong with a need that stands for no job: nothing, when it means a fan-out without items."""
     name, spec = jobs.names[number], jobs.declarations[number]
+    if need in jobs.numbers:  # of the other phase
+        what, hint = "is a job of `finally`", "those start when all others have ended"
+        if number in jobs.finals:
+            what, hint = "is not", "it starts when all others have ended: leave that need out"
+            name = f"{name}` of `finally"
+        return [job_problem("unknown_need", spec, f"job `{name}` needs `{need}`, which {what}", hint=hint)]
     if jobs.unsure and (PATTERN.search(need) or need.startswith(tuple(jobs.unsure))):
         return []
     if not PATTERN.search(need):

@@ -15,6 +15,10 @@ its `when` asks. Everything else that happens to a job is written down.
 Timers (deadlines, waits before a retry) and the queues of ready jobs (`ready`) are indexes. Timers belong to one process and are made
 again by `resume`.
 
+The jobs of `finally` are a phase of their own. The run is one more need of each of them: it ends with `run_settled`, which fixes the status
+when all other jobs have ended, whatever stopped them. From then on the run's own limits and the reason for its stop no longer hold; a
+second stop is theirs.
+
 Jobs that can be run together (`fusing`) start as a bundle, which holds what one of them asks for; each ends for itself. A bundle whose
 process fails as a whole tells nothing of the jobs that were not done: they are ready again, without a try counted, in bundles of half as
 many (`bundles`), down to single jobs, for which the ordinary rules hold.
@@ -124,6 +128,13 @@ class RunState:
         self.resources = Resources(limits.slots, limits.named)
         self.stopping = ""
         """Why nothing starts any more; empty while things do."""
+        self.settled = ""
+        """How the run will end; empty until only jobs of `finally` are left."""
+        self._kept_status = ""
+        """How the run ended before only jobs of `finally` were taken back: it ends so again."""
+        self._finals = plan.finals
+        self.waiting_finals = len(self._finals)
+        """How many jobs of `finally` have not ended, until the run is settled."""
         self.status = ""
         """The run's final status; empty until it has one."""
         self.kills: dict[int, str] = {}
@@ -154,6 +165,8 @@ class RunState:
         """By job, the deadline of its last attempt: an attempt that was given back leaves its own behind, under the same number."""
         self._backoffs: list[tuple[float, int]] = []
         self._end_by: float | None = None
+        for job in self._finals:
+            self.open_needs[job] += 1  # the run
         for job in range(count):
             if not self.open_needs[job] and self._comes_true(job):
                 self._move(job, READY)
@@ -210,11 +223,26 @@ class RunState:
     def reopen(self, jobs: Iterable[int]) -> Decision:
         """Take jobs back to the beginning, and the run with them; `resume` then goes on. Nothing starts yet.
 
-        Jobs that have not ended go on anyway and are left as they are.
+        With them go jobs that run whatever became of one of these, or because it failed: what they did is not what is to be done at the
+        new end. So do the jobs of `finally`, unless only such jobs are given. Jobs that have not ended go on anyway and are left as they are.
         """
         decision = Decision([], [], [])
-        self._emit(decision, ev.RunReopened(sorted(job for job in jobs if self.states[job] in FINAL)))
+        again = {job for job in jobs if self.states[job] in FINAL}
+        behind = list(again)
+        while behind:
+            for other in self.plan.dependents[behind.pop()]:
+                if self._when[other] and other not in again and self._may_run_again(other):
+                    again.add(other)
+                    behind.append(other)
+        if not again <= self._finals:
+            again.update(job for job in self._finals if self._may_run_again(job))
+        self._emit(decision, ev.RunReopened(sorted(again)))
         return decision
+
+    def _may_run_again(self, job: int) -> bool:
+        """Whether a job that a person did not name may be taken back: it took part, and if it may run once, how it ended is known."""
+        unknown = self.states[job] == FAILED and self.plan.declarations[job].once and job not in self.failed_tries
+        return self.states[job] in FINAL and job not in self.left_out and (not unknown or job in self._finals)
 
     def attempts_ended(self, outcomes: Iterable[Outcome], now: float, capacity: int) -> Decision:
         """Attempts came to an end. News of an attempt that is not the current one is ignored."""
@@ -294,7 +322,7 @@ class RunState:
         while self._backoffs and self.states[self._backoffs[0][1]] != BACKING_OFF:
             heappop(self._backoffs)
         due = [heap[0][0] for heap in (self._deadlines, self._backoffs) if heap]
-        if self._end_by is not None and not self.stopping and not self.status:
+        if self._end_by is not None and not self.stopping and not self.settled and not self.status:
             due.append(self._end_by)
         return min(due, default=None)
 
@@ -312,10 +340,25 @@ class RunState:
             decision.kills = self._distinct_kills(decision.kills)
         if not self.stopping:
             self._start_ready(decision, now, capacity)
+        if self.waiting_finals and not self.settled and self._open() == self.waiting_finals:
+            self._settle_run(decision)
+            self._start_ready(decision, now, capacity)
         if not self.status and not self._open():
             wall_s = 0.0 if self._began is None else round(now - self._began, 6)
-            self._emit(decision, ev.RunEnded(self._final_status(), wall_s))
+            self._emit(decision, ev.RunEnded(self.settled or self._final_status(), wall_s))
         return decision
+
+    def _settle_run(self, decision: Decision) -> None:
+        """Only jobs of `finally` are left: fix the status, and skip those that it does not let start, or that lack a result."""
+        self._emit(decision, ev.RunSettled(self._final_status()))
+        uses = self.plan.uses
+        for job in sorted(self._finals):
+            lacking = next(
+                (need for need in uses.get(job, ()) if need not in self._finals and need not in self.results), None
+            )
+            if lacking is not None:
+                self._skip_all(decision, [job], ev.MISSING_RESULT, lacking)
+        self._skip_waiting(decision, sorted(self._finals))
 
     def _distinct_kills(self, kills: Sequence[Kill]) -> list[Kill]:
         """Each process once. What one outcome asked to kill may have ended by a later one, or with the process before this one."""
@@ -332,13 +375,15 @@ class RunState:
         return counts[WAITING] + counts[READY] + counts[RUNNING] + counts[BACKING_OFF]
 
     def _final_status(self) -> str:
+        if self._kept_status:
+            return self._kept_status
         if self.stopping == "cancelled":
             return "cancelled"
         return "failed" if self.counts[FAILED] or self.counts[ABORTED] else "success"
 
     def _timers(self, decision: Decision, now: float) -> None:
         # The run's own limit first: what it kills is then not killed once more for a deadline that is due as well.
-        if self._end_by is not None and now >= self._end_by and not self.stopping and self._open():
+        if self._end_by is not None and now >= self._end_by and not self.stopping and not self.settled and self._open():
             self._stop(decision, "time_limit")
             self._kill_all(decision, "cancelled", None)
         while self._backoffs and self._backoffs[0][0] <= now:
@@ -432,7 +477,7 @@ class RunState:
     def _ended_without_success(self, decision: Decision, job: int) -> None:
         """What follows for the dependents, and perhaps for the whole run, when a job has its final state and it is not a success."""
         self._skip_dependents(decision, job)
-        if self.states[job] == FAILED and not self.stopping and self._too_many_failures():
+        if self.states[job] == FAILED and not self.stopping and not self.settled and self._too_many_failures():
             self._stop(decision, "fail_fast" if self.limits.fail_fast else "max_failures", job=job)
             self._kill_all(decision, "cancelled", None)
 
@@ -452,7 +497,9 @@ class RunState:
         state, reason = WAITING if self.open_needs[job] else READY, "lost"
         if self.stopping:
             state, reason = _STOPPED[self.stopping], self.stopping
-        elif self.plan.declarations[job].once:
+        elif self.plan.declarations[job].once and (
+            self.settled or job not in self._finals
+        ):  # after a retry it is a new end of the run
             state, reason, message = FAILED, "unknown", f"{message}; it may run only once, so it is not started again"
         elif counted and not others_in_flight and times >= self.limits.crash_limit:  # alone: it was this job
             state, message = FAILED, f"{message}; lost {times} times"
@@ -468,6 +515,8 @@ class RunState:
         if good and not self._has_handlers:
             return
         for dependent in self.plan.dependents[job]:
+            if self._finals and not good and job in self.plan.uses.get(dependent, ()):
+                self._skip_all(decision, [dependent], ev.MISSING_RESULT, job)
             if self.states[dependent] != WAITING:
                 continue
             when = self._when[dependent]
@@ -483,11 +532,18 @@ class RunState:
         if self._unknown:
             self._skip_all(decision, self._unknown, "unknown_action", -1)
         # Once, when a process begins: later on `_skip_dependents` looks at the neighbours of what has ended only.
-        for job in range(len(self.states)) if jobs is None else jobs:
-            if self.states[job] != WAITING:
+        self._skip_waiting(decision, range(len(self.plan)) if jobs is None else jobs)
+
+    def _skip_waiting(self, decision: Decision, jobs: Iterable[int]) -> None:
+        """Skip those of the jobs whose `when` can no longer come true."""
+        for job in jobs:
+            if self.states[job] != WAITING or (job in self._finals and not self.settled):
                 continue
             if self._when[job] == 0 and self.need_unsuccessful[job]:
                 bad = [need for need in self.plan.needs[job] if self._is_bad(need)]
+                if not bad:  # but the run
+                    self._skip_all(decision, [job], "condition", -1)
+                    continue
                 cause = next((need for need in bad if self.counts_as_failure[need]), bad[0])
                 self._skip_all(
                     decision, [job], "need_failed" if self.states[cause] == FAILED else "need_skipped", cause
@@ -516,7 +572,12 @@ class RunState:
         if self.stopping:
             return
         self._emit(decision, ev.RunStopping(reason, by, job))
-        idle = [number for number, state in enumerate(self.states) if state in (WAITING, READY, BACKING_OFF)]
+        of_phase, finals = bool(self.settled), self._finals
+        idle = [
+            number
+            for number, state in enumerate(self.states)
+            if state in (WAITING, READY, BACKING_OFF) and (number in finals) == of_phase
+        ]
         if idle:
             self._emit(decision, ev.JobsEnded(idle, STATES[_STOPPED[reason]], reason, job))
 
@@ -558,6 +619,8 @@ class RunState:
             self._apply_extended(event)
         elif isinstance(event, ev.RunStopping):
             self.stopping = event.reason
+        elif isinstance(event, ev.RunSettled):
+            self._apply_settled(event.status)
         elif isinstance(event, ev.RunEnded):
             self.status = event.status
         elif isinstance(event, ev.RunReopened):
@@ -599,9 +662,21 @@ class RunState:
                 self.results[job] = bytes(event.results.get(job, ev.NO_RESULT))
             if state not in _GOOD:
                 self.counts_as_failure[job] = self._is_failure(event, state)
+        if self.waiting_finals and not self.settled:
+            self.waiting_finals -= len(self._finals.intersection(event.jobs))
         # Only now: jobs of one event may need each other, and none of them may become ready in between.
         for job in event.jobs:
             self._settle(job, good=left_out or state in _GOOD)
+
+    def _apply_settled(self, status: str) -> None:
+        """The run as a need of the jobs of `finally` has ended, and with it what stopped the others."""
+        self.settled, self.stopping = status, ""
+        for job in sorted(self._finals):
+            self.open_needs[job] -= 1
+            if status != "success":
+                self.need_unsuccessful[job] = self.need_failed[job] = 1
+            if not self.open_needs[job] and self.states[job] == WAITING and self._comes_true(job):
+                self._move(job, READY)
 
     def _is_failure(self, event: ev.JobsEnded, state: int) -> bool:
         """Whether jobs that ended without an attempt were stopped, or skipped because of a failure."""
@@ -632,7 +707,8 @@ class RunState:
 
     def _apply_reopened(self, jobs: Sequence[int]) -> None:
         """The only way out of a final state. The indexes are computed anew: this happens once in the life of a process."""
-        self.stopping = self.status = ""
+        self._kept_status = (self.settled or self._kept_status) if self._finals.issuperset(jobs) else ""
+        self.stopping = self.settled = self.status = ""
         self.was_reopened = True
         for job in jobs:
             if self.states[job] in _GOOD:
@@ -654,6 +730,7 @@ class RunState:
                 self.counts[self.states[job]] -= 1
                 self.counts[WAITING] += 1
                 self.states[job] = WAITING
+        self.waiting_finals = sum(self.states[job] not in FINAL for job in self._finals)
         for job in jobs:
             if not self.open_needs[job] and self._comes_true(job):
                 self._move(job, READY)
@@ -661,7 +738,7 @@ class RunState:
     def _count_needs(self, job: int) -> None:
         """Count anew what `_settle` counts down."""
         needs = self.plan.needs[job]
-        self.open_needs[job] = sum(self.states[need] not in FINAL for need in needs)
+        self.open_needs[job] = sum(self.states[need] not in FINAL for need in needs) + (job in self._finals)
         self.need_unsuccessful[job] = any(map(self._is_bad, needs))
         self.need_failed[job] = any(self.counts_as_failure[need] and self._decides(need, job) for need in needs)
 

@@ -61,7 +61,7 @@ def selectors(text: str | Iterable[str]) -> tuple[str, ...]:
 
 
 def leave_out(plan: Plan, selection: Selection) -> list[int]:
-    """The jobs that take no part in the run, in the order of the plan.
+    """The jobs that take no part in the run, in the order of the plan. Those of `finally` take part unless they are excluded by name.
 
     Raises:
         UsageError: a selector that matches nothing, nothing is left to run, or a job takes in the result of one that is left out.
@@ -73,6 +73,9 @@ def leave_out(plan: Plan, selection: Selection) -> list[int]:
     chosen = (_chosen(plan, selection) if named else set(range(len(plan)))) - excluded
     if not chosen:
         raise UsageError("no job is selected: `exclude` takes away all that there is to run")
+    chosen |= (
+        plan.finals - excluded
+    )  # however few jobs are run: what clears up, or tells, belongs to the end of each run
     left_out = [job for job in range(len(plan)) if job not in chosen]
     missing = missing_results(plan, chosen, set(left_out))
     if missing:
@@ -284,8 +287,10 @@ def missing_results(plan: Plan, chosen: Iterable[int], left_out: Collection[int]
         spec = plan.declarations[job]
         if spec.deferred and id(spec) not in checked:
             checked.add(id(spec))
-            needs = map(plan.find, plan.results_in(spec))
-            pairs += [(job, need) for need in needs if need is not None and need in left_out][:1]
+            needs = [need for need in map(plan.find, plan.results_in(spec)) if need is not None]
+            if spec.finally_:  # where there is no result of another job, it is skipped
+                needs = [need for need in needs if need in plan.finals]
+            pairs += [(job, need) for need in needs if need in left_out][:1]
     return pairs
 
 

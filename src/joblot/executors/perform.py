@@ -105,7 +105,7 @@ class Performer:
         function = spec.function
         # Without parameters, input and environment there is nothing to convert or to set: the short way of tiny functions.
         bare = function is not None and not (spec.params or spec.env or self._env) and spec.input is None
-        if bare and _has_no_parameters(function):
+        if bare and not attempt.values and _has_no_parameters(function):
             return function()
         action = self.action(spec)
         values = attempt.values or {}

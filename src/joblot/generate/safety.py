@@ -235,7 +235,7 @@ class _Comparison:
             was, now, keys = stack.pop()
             if isinstance(was, (dict, list)):
                 # What aliases repeat is compared once; in the jobs of a batch once a level, because there a text may be a command.
-                level = min(len(keys), 3) if keys[:1] == ("jobs",) else 3
+                level = min(len(keys), 3) if keys[:1] in (("jobs",), ("finally",)) else 3
                 if (id(was), id(now), level) in seen:
                     continue
                 seen.add((id(was), id(now), level))
@@ -339,7 +339,7 @@ def _other_reading(scalar: Scalar) -> str:
 
 
 def _is_command(keys: tuple[str | int, ...]) -> bool:
-    return len(keys) == 3 and keys[0] == "jobs" and keys[2] == "run"
+    return len(keys) == 3 and keys[0] in ("jobs", "finally") and keys[2] == "run"
 
 
 def _texts_of(tree: Any) -> list[str]:

@@ -44,7 +44,17 @@ if TYPE_CHECKING:
 DEFAULT: Final = ".joblot"
 JOURNAL_FILE: Final = "journal.db"
 _RUN_FILES: Final = frozenset(
-    {EVENTS_FILE, "plan.json", "report.json", "lock", "selection.json", "cluster.json", "found.jsonl"}
+    {
+        EVENTS_FILE,
+        "plan.json",
+        "report.json",
+        "settled.json",
+        "settled.txt",
+        "lock",
+        "selection.json",
+        "cluster.json",
+        "found.jsonl",
+    }
 )
 _RUN_FOLDERS: Final = frozenset({"live", "logs", "partial"})
 _TRIES: Final = 10
@@ -98,6 +108,8 @@ class RunFolder:
         self.events = path / EVENTS_FILE
         self.plan = path / "plan.json"
         self.report = path / "report.json"
+        self.settled = path / "settled.json", path / "settled.txt"
+        """The report and the digest that jobs of `finally` are given."""
         self.lock = path / "lock"
 
     def log_path(self, job: str, attempt: int) -> Path:

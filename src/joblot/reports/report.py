@@ -40,6 +40,7 @@ _MESSAGES: Final = {
     "need_failed": "`{cause}` failed",
     "need_skipped": "`{cause}` was skipped",
     "condition": "`when: {when}` did not come true",
+    "no_result": "`{cause}` has no result",
     "unknown_action": "unknown action `{action}`",
     "not_selected": "not selected when the run began",
     "fail_fast": "stopped after `{cause}` failed",
@@ -87,6 +88,8 @@ class JobReport(Struct, frozen=True, kw_only=True):
     history: tuple[AttemptEnded, ...] = ()
     bundle: int = 0
     """How many jobs the last attempt was run with as one, itself included (a size, not a bundle's number); 0 when it ran alone."""
+    finally_: bool = msgspec.field(default=False, name="finally")
+    """Whether it is a job of `finally`, which runs when all others have ended."""
 
     @property
     def ok(self) -> bool:
@@ -98,7 +101,8 @@ class Report:
     """The summary of one run of one plan.
 
     `log` gives the path of the log of a job's attempt from the job's name and the attempt's number. A run without a recorded end is
-    `interrupted` unless `live` says that somebody still drives it.
+    `interrupted` unless `live` says that somebody still drives it. With `settled` it is the report that jobs of `finally` are given: of
+    all others, with the status with which the run will end.
     """
 
     def __init__(
@@ -109,6 +113,7 @@ class Report:
         run_id: str,
         log: Callable[[str, int], str] | None = None,
         live: bool = False,
+        settled: bool = False,
     ) -> None:
         self.run_id = run_id
         self.batch = plan.config.name
@@ -119,6 +124,9 @@ class Report:
         self._plan = plan
         self._log = log
         self._live = live
+        self._settled = settled
+        self._apart: frozenset[int] = plan.finals if settled else frozenset()
+        """Jobs of which the report is silent."""
 
     def __repr__(self) -> str:
         return f"<Report {self.run_id} of {self.batch}: {self.status}, {self.total_jobs} jobs>"
@@ -128,6 +136,8 @@ class Report:
     @property
     def status(self) -> str:
         """`success`, `failed`, `cancelled`; without an end `interrupted`, or `running` or `stopping` while it is live."""
+        if self._settled and self.view.settled:
+            return self.view.settled
         return self.view.status if self.view.ended or self._live else "interrupted"
 
     @property
@@ -138,22 +148,33 @@ class Report:
     @property
     def all_passed(self) -> bool:
         """Whether every job succeeded or was up to date, those aside whose `when` did not come true."""
-        counts = self.view.counts
+        counts = self.counts
         passed = counts["success"] + counts["cached"]
-        excused = sum(self.view.reason(job) == "condition" for job in self.view.in_state("skipped"))
+        skipped = (job for job in self.view.in_state("skipped") if job not in self._apart)
+        excused = sum(self.view.reason(job) == "condition" for job in skipped)
         return self.ok and passed + excused == self.total_jobs
 
     @property
     def total_jobs(self) -> int:
         """How many jobs take part in the run."""
-        return len(self._plan) - len(self.view.left_out)
+        return len(self._plan) - len(self._apart | self.view.left_out)
+
+    @property
+    def planned_jobs(self) -> int:
+        """How many jobs there are, selected or not."""
+        return len(self._plan) - len(self._apart)
 
     @property
     def exit_code(self) -> int:
-        """What a command line ends with: 0 all well, 1 jobs failed, 124 the run's time limit, 130 or 143 it was stopped."""
+        """What a command line ends with: 0 all well, 1 jobs failed, 124 the run's time limit, 130 or 143 it was stopped.
+
+        A job of `finally` that failed or was stopped makes 1 of 0, and changes nothing else.
+        """
         stopping = self.view.stopping
         if self.ok:
-            return EXIT_OK
+            finals = self._plan.finals
+            bad = finals and any(self.view.state(job) in ("failed", "cancelled", "aborted") for job in finals)
+            return EXIT_JOBS_FAILED if bad else EXIT_OK
         if stopping and stopping.reason == "time_limit":
             return EXIT_TIME_LIMIT
         if self.status == "cancelled":
@@ -168,7 +189,10 @@ class Report:
     @property
     def counts(self) -> dict[str, int]:
         """How many jobs are in each state, by its name."""
-        return self.view.counts
+        counts = self.view.counts
+        for job in self._apart - self.view.left_out:
+            counts[self.view.state(job)] -= 1
+        return counts
 
     # --- the jobs -------------------------------------------------------------------------------
 
@@ -204,15 +228,16 @@ class Report:
 
     def taking_part(self) -> Iterator[JobReport]:
         """The jobs that take part in the run, in the order of the batch."""
-        return (self._job(job) for job in range(len(self._plan)) if job not in self.view.left_out)
+        apart = self._apart | self.view.left_out if self._apart else self.view.left_out
+        return (self._job(job) for job in range(len(self._plan)) if job not in apart)
 
     def check(self) -> None:
-        """Do nothing if the run is `ok`.
+        """Do nothing if the run is `ok` and no job of `finally` failed.
 
         Raises:
-            BatchFailedError: it is not; the message names the first jobs that failed.
+            BatchFailedError: it is not, or one did; the message names the first jobs that failed.
         """
-        if self.ok:
+        if self.exit_code == EXIT_OK:
             return
         failures = self.view.failures
         if not failures:
@@ -244,6 +269,7 @@ class Report:
             artifacts=facts.artifacts,
             history=facts.history,
             bundle=facts.bundle.jobs if facts.bundle else 0,
+            finally_=job in self._plan.finals,
         )
 
     def _action(self, job: int) -> str:
@@ -303,7 +329,7 @@ class Report:
         replace_file(path, self._chunks())
 
     def _head(self) -> dict[str, Any]:
-        view, counts = self.view, self.view.counts
+        view, counts = self.view, self.counts
         head: dict[str, Any] = {
             "joblot": __version__,
             "schema": SCHEMA,
@@ -346,11 +372,11 @@ class Report:
         # and the loop has its names as locals. The rest takes the slower way of `_item`.
         view, log, name_of, action_of = self.view, self._log, self._plan.name, self._action
         moment, text = nan, ""
-        left_out = view.left_out
+        left_out, finals = self._apart | view.left_out if self._apart else view.left_out, self._plan.finals
         for job in range(len(self._plan)):
             if left_out and job in left_out:
                 continue
-            plain = view.plain(job)
+            plain = view.plain(job) if not finals or job not in finals else None
             if plain is not None:
                 attempts, wall_s, cpu_s, peak, began, result = plain
                 if began != moment:  # jobs that were started together share the text
@@ -386,6 +412,7 @@ class Report:
             log=self._log_of(facts) or UNSET,
             artifacts=facts.artifacts or UNSET,
             bundle=facts.bundle.jobs if facts.bundle else UNSET,
+            finally_=job in self._plan.finals or UNSET,
         )
         if facts.state == "success":
             item.result = Raw(facts.result) if facts.result else None
@@ -418,6 +445,7 @@ class _Item(Struct, gc=False):
     log: str | UnsetType = UNSET
     artifacts: tuple[Artifact, ...] | UnsetType = UNSET
     bundle: int | UnsetType = UNSET
+    finally_: bool | UnsetType = msgspec.field(default=UNSET, name="finally")
 
 
 class _Jobs(Mapping[str, JobReport]):

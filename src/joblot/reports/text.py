@@ -90,7 +90,7 @@ def summary(report: Report) -> str:
     # Only its end says how long a run took.
     going_on = any(counts[state] for state in ("running", "backing_off", "ready", "waiting"))
     took = "" if going_on else f", in {format_duration(report.duration_ms / 1000)}"
-    return f"{taking_part(total, len(report.jobs))}: {', '.join(parts)}{took}"
+    return f"{taking_part(total, report.planned_jobs)}: {', '.join(parts)}{took}"
 
 
 def taking_part(count: int, of: int) -> str:
@@ -137,7 +137,7 @@ def fan_out_words(spec: JobSpec, count: int) -> str:
 
 def _line(job: JobReport, width: int, paint: Callable[[str, str], str]) -> str:
     label = paint(job.state, f"{job.state:<{width}}")
-    line = f"  [{label}] {plain(job.name)}"
+    line = f"  [{label}] {plain(job.name)}{' of `finally`' if job.finally_ else ''}"
     if job.attempts:
         tries = "1 attempt" if job.attempts == 1 else f"{job.attempts} attempts"
         line += f" ({tries}, {format_duration(job.duration_ms / 1000)})"

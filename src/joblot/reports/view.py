@@ -85,7 +85,9 @@ class RunView:
         self.settings: dict[str, Any] = {}
         """What the run was last begun or gone on with: `on`, `workers` (how many attempts at once), `fail_fast`, ..."""
         self.stopping: ev.RunStopping | None = None
-        """Why nothing starts any more, if that is so."""
+        """Why nothing starts any more, if that is so; once the run is settled, why nothing but jobs of `finally` did."""
+        self.settled = ""
+        """How the run will end, once only jobs of `finally` are left; empty before, and in runs without such jobs."""
         self.logged: deque[tuple[float, ev.Logged]] = deque(maxlen=logged)
         """The last structured messages, each with the time of its record."""
         self._counts = [0] * len(STATES)
@@ -229,7 +231,7 @@ class RunView:
             self._results[job] = b""
             self._why.pop(job, None)
             self._failed.pop(job, None)
-        self.ended_at, self.stopping, self._measured_s, self.status = None, None, 0.0, "running"
+        self.ended_at, self.stopping, self.settled, self._measured_s, self.status = None, None, "", 0.0, "running"
 
     def _seldom(self, event: ev.AnyEvent, at: float) -> None:
         match event:
@@ -245,11 +247,17 @@ class RunView:
                 self.started_at, self.status, self.by, self.settings = at, "running", event.by, event.settings
             case ev.RunResumed():
                 self.by, self.settings = event.by, event.settings
-                self.ended_at, self.stopping, self._measured_s, self.status = None, None, 0.0, "running"
+                self.ended_at, self._measured_s, self.status = None, 0.0, "running"
+                if not self.settled:
+                    self.stopping = None
             case ev.RunReopened():
                 self._reopened(event)
             case ev.RunStopping():
-                self.stopping, self.status = event, "stopping"
+                self.status = "stopping"
+                if not self.settled:
+                    self.stopping = event
+            case ev.RunSettled():
+                self.settled, self.status = event.status, "running"
             case ev.RunEnded():
                 self.ended_at, self.status, self._measured_s = at, event.status, event.wall_s
             case _:

@@ -16,7 +16,7 @@ from joblot.reports.view import LiveView
 from joblot.runner.values import Values
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from joblot.clock import Clock
     from joblot.core.commands import Decision
@@ -73,7 +73,8 @@ class Engine:
     starts with the first decision here. `known` is how many jobs the plan had when the executor began, whose processes know of no others;
     by default all that there are. `view` has taken in what the journal has of the run, and goes on with it for the observers, who never see
     the state itself; by default it is made of the journal. `watch` looks after the files that jobs declare, `judge` says which jobs are up to date,
-    `claim` takes outputs that are found on the way, or raises RunHeldError when another run makes them.
+    `claim` takes outputs that are found on the way, or raises RunHeldError when another run makes them. `tell` says what jobs of `finally`
+    find in their environment about how the run went; it is asked once, when they start.
     """
 
     def __init__(
@@ -93,6 +94,7 @@ class Engine:
         judge: Judge | None = None,
         known: int | None = None,
         claim: Callable[[Making], None] = lambda _: None,
+        tell: Callable[[], Mapping[str, str]] = dict,
     ) -> None:
         self._run_id = run_id
         self._state = state
@@ -118,6 +120,8 @@ class Engine:
         self._watch = watch
         self._judge = judge
         self._claim = claim
+        self._tell = tell
+        self._told: Mapping[str, str] | None = None
         self._ahead = state.limits.max_failures is None
 
     @property
@@ -209,6 +213,10 @@ class Engine:
                 observer.recorded(record)
             if self._judge is not None:
                 self._keep(self._judge, all=self._state.ended)
+            if self._plan.finals and any(isinstance(event, ev.RunSettled) for event in events):
+                self._kill_by = None  # what was to be killed has ended, and these jobs may run
+                if self._interrupts is not None:
+                    self._interrupts.begin_again()
         if decision.starts:
             self._start(decision.starts)
         if decision.kills:
@@ -302,6 +310,11 @@ class Engine:
                     outcome = Outcome(job, numbers[job], "error", None, message=message, reason=reason)
                     self._queued_outcomes.append(outcome)
                     continue
+            if job in self._plan.finals:
+                if self._told is None:
+                    self._told = self._tell()
+                values = attempt.values or {}
+                attempt.values = {**values, "env": {**values.get("env", self._plan.spec(job).env), **self._told}}
             attempts.append(attempt)
         self._executor.start(attempts)
 
@@ -312,9 +325,15 @@ class Engine:
 
     def _stop(self, by: str, *, at_once: bool) -> None:
         state, now = self._state, self._clock.now()
+        if state.settled and not at_once:
+            self._warn(f"{by}: only jobs of `finally` are left, which go on (once more: kill them)")
+            return
+        settled = state.settled
         if not state.stopping:
             self._carry_out(state.stop("cancelled", now, self.capacity, by=by))
-        if state.ended:
+        if (
+            state.ended or state.settled != settled
+        ):  # nothing was running: the jobs of `finally` are not what was to be stopped
             return
         if at_once:
             self._kill_by = None

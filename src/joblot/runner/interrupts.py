@@ -64,6 +64,11 @@ class Interrupts:
         self._taken = self.count
         return True
 
+    def begin_again(self) -> None:
+        """Count anew: what comes from here on is the first. What nobody has looked at yet still counts."""
+        self.count -= self._taken
+        self._taken = 0
+
     def __exit__(self, *_: object) -> None:
         if self.fd < 0:
             return

@@ -19,15 +19,15 @@ from msgspec.structs import replace
 
 from joblot.clock import SystemClock, new_run_id
 from joblot.cluster.targets import check_on, is_cluster
-from joblot.core.events import NOT_SELECTED, RunStarted
+from joblot.core.events import NOT_SELECTED, RunReopened, RunStarted
 from joblot.core.limits import Limits
 from joblot.core.model import RUNNING
 from joblot.core.plan import expand
 from joblot.core.runstate import RunState
 from joblot.core.selection import Selection, leave_out, unmade_input
-from joblot.errors import ConfigError, Diagnostic, StateError, UsageError, did_you_mean
+from joblot.errors import ConfigError, Diagnostic, JoblotError, StateError, UsageError, did_you_mean
 from joblot.executors.protocol import RunContext
-from joblot.files import read_own, reason_of, remove_own_folder, replace_file
+from joblot.files import read_own, reason_of, remove_own_folder, replace_file, write_atomically
 from joblot.garbage import collection_paused
 from joblot.journal.codec import NOT_JSON
 from joblot.journal.stored_plan import runnable_plan, sound_plan, stored_config
@@ -203,6 +203,8 @@ class _Driver:
         self._claims = self._unclaimed() if any(spec.outputs for spec in plan.config.jobs) else None
         self._left_out: Sequence[int] = ()
         self._selection = options.selection
+        self._told_in: Path | None = None
+        """The folder of what jobs of `finally` are given, of a run that is kept nowhere."""
 
     def start(self, left_out: Sequence[int]) -> Report:
         """A new run, without the jobs that are left out."""
@@ -313,10 +315,11 @@ class _Driver:
                 self._left_out = leave_out(self._plan, self._noted_selection())
                 return self._drive(state, view, journal, executor, None, self._first(state))
             again = reopen(view) if reopen else _unsuccessful(state) if state.ended or state.stopping else ()
-            self._refuse_unknown_actions(self._lost_actions(view, again))
-            if again:
-                record = journal.append(self._run_id, state.reopen(again).events, self._clock.wall())
-                view.apply(record)
+            reopened = state.reopen(again).events if again else []
+            taken_back = [job for event in reopened if isinstance(event, RunReopened) for job in event.jobs]
+            self._refuse_unknown_actions(self._lost_actions(view, taken_back))
+            if reopened:
+                view.apply(journal.append(self._run_id, reopened, self._clock.wall()))
             if state.ended:
                 return self._finish_report(journal, view, view.ended_at)
             journal.requests(self._run_id)  # what was asked of the process that is gone
@@ -383,6 +386,7 @@ class _Driver:
                 judge=self._judge,
                 known=self._known,
                 claim=self._claim,
+                tell=lambda: self._tell(view),
             )
             engine.drive(first(self._clock.now(), engine.capacity), interrupts)
         if self._watch is not None:
@@ -403,6 +407,33 @@ class _Driver:
             except OSError as error:  # the journal has all that it says
                 self._warn(f"cannot write `{self._hold.folder.report}`: {reason_of(error)}")
         return report
+
+    def _tell(self, view: LiveView) -> dict[str, str]:
+        """How the run went, for the environment of the jobs of `finally`: in a word, as a report, and as a short text."""
+        from joblot.reports.report import Report
+        from joblot.reports.text import closing
+
+        told = {"JOBLOT_STATUS": view.settled}
+        log = self._hold.folder.log if self._hold is not None else None
+        report = Report(self._plan, view, run_id=self._run_id, log=log, settled=True)
+        text = [f"Run {self._run_id}\n{closing(report)}\n".encode(errors="replace")]
+        try:
+            if self._hold is not None:
+                as_data, as_text = self._hold.folder.settled
+                report.keep(as_data)
+                replace_file(as_text, text)
+            else:
+                from tempfile import mkdtemp
+
+                self._told_in = Path(mkdtemp(prefix="joblot-"))
+                as_data, as_text = self._told_in / "settled.json", self._told_in / "settled.txt"
+                report.write(as_data)
+                write_atomically(as_text, text)
+        except (OSError, JoblotError) as error:
+            reason = error.message if isinstance(error, JoblotError) else reason_of(error)
+            self._warn(f"jobs of `finally` are not told how the run went: {reason}")
+            return told
+        return told | {"JOBLOT_REPORT": str(as_data.absolute()), "JOBLOT_DIGEST": str(as_text.absolute())}
 
     def _report(self, view: LiveView) -> Report:
         from joblot.reports.report import Report
@@ -531,6 +562,8 @@ class _Driver:
             # Whoever does not hold the run must leave these to the one who does.
             remove_own_folder(self._hold.folder.path / "live")
             self._hold.release()
+        if self._told_in is not None:
+            remove_own_folder(self._told_in)
         if self._claims is not None:
             self._claims.close()
         if self._folder is not None:
@@ -618,7 +651,10 @@ def unknown_actions(jobs: Iterable[JobSpec]) -> list[Diagnostic]:
 
 
 def _unsuccessful(state: RunState) -> list[int]:
-    """What a resume takes back to the beginning: all that did not succeed, but for what may run once and may have run."""
+    """What a resume takes back to the beginning: all that did not succeed, but for what may run once and may have run.
+
+    Jobs of `finally` that were not to run have nothing to make up for.
+    """
     from joblot.core.model import CACHED, FAILED, SUCCESS
 
     return [
@@ -627,6 +663,7 @@ def _unsuccessful(state: RunState) -> list[int]:
         if code not in (SUCCESS, CACHED)
         and job not in state.left_out
         and not (code == FAILED and state.plan.declarations[job].once and job not in state.failed_tries)
+        and (job not in state.plan.finals or state.counts_as_failure[job])
     ]
 
 

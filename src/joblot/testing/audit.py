@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 _REPLAYED: Final = (
     "states", "attempts", "failed_tries", "losses", "results", "counts", "open_needs", "need_unsuccessful",
-    "counts_as_failure", "need_failed", "left_out", "stopping", "status",
+    "counts_as_failure", "need_failed", "left_out", "stopping", "status", "settled", "waiting_finals",
 )  # fmt: skip
 _STARTED: Final = (READY, RUNNING, SUCCESS, FAILED, BACKING_OFF)
 
@@ -46,14 +46,20 @@ def audit(run: RunState) -> None:
     assert all(states[job] == RUNNING for job in run.kills), run.kills
     assert all(states[job] == RUNNING for job in run.bundles.running), run.bundles.snapshot()
     assert grouped == {job for job in queued if run.fusing.group_of(job) >= 0}, grouped
+    open_finals = {job for job in run.plan.finals if states[job] not in FINAL}
+    assert run.settled or run.waiting_finals == len(open_finals), (run.waiting_finals, open_finals)
 
 
 def _audit_needs(run: RunState, job: int) -> None:
     name, needs, states = run.plan.name(job), run.plan.needs[job], run.states
-    bad = [need for need in needs if states[need] in FINAL - {SUCCESS, CACHED} and need not in run.left_out]
-    need_failed = any(run.counts_as_failure[need] for need in needs)
-    assert run.open_needs[job] == sum(states[need] not in FINAL for need in needs), f"open needs of {name}"
-    assert bool(run.need_unsuccessful[job]) == bool(bad), f"need_unsuccessful {name}"
+    is_final = job in run.plan.finals
+    run_is_open = is_final and not run.settled
+    run_was_bad = is_final and run.settled not in ("", "success")
+    bad = run_was_bad or any(states[need] in FINAL - {SUCCESS, CACHED} and need not in run.left_out for need in needs)
+    need_failed = run_was_bad or any(run.counts_as_failure[need] for need in needs)
+    open_needs = sum(states[need] not in FINAL for need in needs) + run_is_open
+    assert run.open_needs[job] == open_needs, f"open needs of {name}"
+    assert bool(run.need_unsuccessful[job]) == bad, f"need_unsuccessful {name}"
     assert bool(run.need_failed[job]) == need_failed, f"need_failed {name}"
     if states[job] in _STARTED and not run.was_reopened:  # a retry may take a job whose needs failed
         may_start = {"success": not bad, "failure": need_failed, "always": True}[run.plan.declarations[job].when]

@@ -19,7 +19,7 @@ FUSED: Final = {"fused": {"input": None}}
 """The rules of the one action that is fused in worlds and simulations: its jobs agree in their input."""
 _SPEC_WORDS: Final[dict[str, tuple[str, Callable[[str], Any]]]] = {
     "timeout": ("timeout_s", float), "grace": ("grace_s", float), "priority": ("priority", int), "when": ("when", str),
-    "once": ("once", "yes".__eq__),
+    "once": ("once", "yes".__eq__), "finally": ("finally_", "yes".__eq__),
 }  # fmt: skip
 
 
@@ -27,7 +27,7 @@ def declare(text: str, **settings: Any) -> Config:
     """A batch from a line such as `a; b needs a; c needs a, b when=failure max_attempts=2 timeout=5 db=1`.
 
     Words behind the needs: `when`, `max_attempts`, `delay`, `backoff`, `max_delay`, `jitter`, `only` (kinds with commas), `timeout`,
-    `grace`, `priority`, `once=yes`, `reads` (a job whose result is referred to), `fuse` (an input: jobs with the same one are run
+    `grace`, `priority`, `once=yes`, `finally=yes` (`when` is then `always` if nothing else is said), `reads` (a job whose result is referred to), `fuse` (an input: jobs with the same one are run
     as one). Any other word is a resource and its amount.
     `settings` are fields of `Config`.
     """
@@ -50,6 +50,8 @@ def _declared_job(words: list[str]) -> JobSpec:
 def _job_spec(name: str, needs: Iterable[str], options: dict[str, str]) -> JobSpec:
     retry: dict[str, Any] = {}
     fields: dict[str, Any] = {"action": "test", "resources": {}}
+    if "finally" in options:
+        fields["when"] = "always"
     for key, value in options.items():
         if key in _RETRY_WORDS:
             retry[key if key in ("max_attempts", "backoff", "jitter") else f"{key}_s"] = _RETRY_WORDS[key](value)

@@ -54,6 +54,9 @@ class Referee:
         self._stopping = ""
         self._must_stop = False
         self._status = ""
+        self._settled = ""
+        self._kept_status = ""
+        """How the run ended before only jobs of `finally` were taken back."""
 
     def recorded(self, events: Iterable[ev.AnyEvent], capacity: int) -> None:
         """Judge the events of one decision. `capacity` is what the executor took at once when it was made."""
@@ -75,6 +78,8 @@ class Referee:
                     assert not self._stopping, "a run stops once"
                     assert not self._status, "a run that has ended does not stop"
                     self._stopping = event.reason
+                case ev.RunSettled():
+                    self._run_settled(event.status)
                 case ev.RunEnded():
                     self._run_ended(event.status)
                 case ev.RunReopened():
@@ -113,6 +118,7 @@ class Referee:
         assert not self._must_stop, "something started after the last failure that was allowed"
         for job in jobs:
             policy = self._plan.spec(job).retry
+            self._rule_of_phase(job)
             self._rule(job, job not in self._live, "two live attempts of one job")
             self._rule(job, self._states[job] == "open", "a job started that has ended or waits")
             self._rule(job, job not in self._unknown, "a job started whose action is unknown")
@@ -128,6 +134,13 @@ class Referee:
             suspect = self._losses[job] >= self._limits.crash_limit
             self._rule(job, not suspect or len(self._live) == 1, "beside others after so many losses")
         self._judge_resources(capacity)
+
+    def _rule_of_phase(self, job: int) -> None:
+        """The jobs of `finally` come behind the end of all others, and nothing else does."""
+        if job in self._plan.finals:
+            self._rule(job, bool(self._settled), "a job of `finally` before the run was settled")
+        else:
+            self._rule(job, not self._settled, "no job of `finally`, and the run was settled")
 
     def _bundles(self, event: ev.AttemptsStarted) -> list[list[int]]:
         if not event.bundles:
@@ -156,12 +169,13 @@ class Referee:
 
     def _may_start(self, job: int) -> bool:
         needs = self._ends_of_needs(job)
-        good = all(state in GOOD for state in needs)
+        good = all(state in GOOD for state in needs) and (job not in self._plan.finals or self._settled == "success")
         comes_true = {"success": good, "failure": self._need_failed(job), "always": True}
         return all(state in ENDED for state in needs) and comes_true[self._plan.spec(job).when]
 
     def _need_failed(self, job: int) -> bool:
-        return any(need in self._failures for need in self._plan.needs[job])
+        run_failed = job in self._plan.finals and self._settled not in ("", "success")
+        return run_failed or any(need in self._failures for need in self._plan.needs[job])
 
     def _judge_resources(self, capacity: int) -> None:
         # Amounts are floats here and millionths in `Resources`, hence the tolerance: its arithmetic is what is judged.
@@ -196,7 +210,7 @@ class Referee:
             if not self._stopping and not killed:
                 retried = _is_meant(event, spec.retry.only) and self._tries[job] < spec.retry.max_attempts
                 self._rule(job, retried == (event.state != "failed"), "a failure with tries left, or a try too many")
-        elif event.outcome in ("lost", "interrupted") and spec.once:
+        elif event.outcome in ("lost", "interrupted") and spec.once and (self._settled or job not in self._plan.finals):
             self._unknown_end.add(job)
         elif event.outcome == "lost" and not self._stopping:
             self._judge_loss(event, others_in_flight)
@@ -223,7 +237,7 @@ class Referee:
         self._states[job] = "open" if state in ("ready", "waiting") else state
         if state in ("failed", "cancelled", "aborted"):
             self._failures.add(job)
-        if state == "failed":
+        if state == "failed" and job not in self._plan.finals:
             allowed = self._limits.max_failures
             self._must_stop = self._must_stop or (allowed is not None and self._states.count("failed") >= allowed)
 
@@ -232,6 +246,8 @@ class Referee:
         for job in event.jobs:
             self._rule(job, job not in self._live, "a job ended whose attempt lives")
             self._rule(job, self._states[job] not in ENDED, "a final state changed")
+            if event.reason not in ("unknown_action", "not_selected") and event.cause not in self._plan.finals:
+                self._rule_of_phase(job)
             if event.state in ("cancelled", "aborted"):
                 self._rule(job, stopped.get(self._stopping) == event.state, "a job was stopped and the run was not")
             elif event.state == "cached":
@@ -254,7 +270,11 @@ class Referee:
                 return job in self._unknown
             case "condition":
                 ended = all(state in ENDED for state in self._ends_of_needs(job))
+                if job in self._plan.finals and self._plan.spec(job).when == "success":
+                    return self._settled not in ("", "success")
                 return self._plan.spec(job).when == "failure" and ended and not self._need_failed(job)
+            case "no_result":
+                return self._states[event.cause] in ENDED - GOOD and event.cause in self._plan.uses.get(job, ())
             case "need_failed" | "need_skipped":
                 return self._plan.spec(job).when == "success" and self._is_cause(event, job)
             case _:
@@ -267,16 +287,49 @@ class Referee:
             return state == "failed" and any(need in ENDED - GOOD for need in self._ends_of_needs(job))
         return state in ENDED - GOOD and event.cause in self._plan.needs[job] and event.cause not in self._left_out
 
+    def _run_settled(self, status: str) -> None:
+        assert not self._settled, "a run is settled once"
+        assert not self._status, "a run that has ended is not settled"
+        finals = self._plan.finals
+        left = [
+            self._plan.name(job) for job, state in enumerate(self._states) if state not in ENDED and job not in finals
+        ]
+        assert not left, f"the run was settled before {left}"
+        assert status == self._due_status(), f"settled as {status}"
+        self._settled, self._stopping, self._must_stop = status, "", False
+
     def _run_ended(self, status: str) -> None:
         assert not self._status, "a run ends once"
         left = [self._plan.name(job) for job, state in enumerate(self._states) if state not in ENDED]
         assert not left, f"the run ended before {left}"
-        bad = any(state in ("failed", "aborted") for state in self._states)
-        assert status == ("cancelled" if self._stopping == "cancelled" else "failed" if bad else "success"), status
+        assert status == (self._settled or self._due_status()), status
         self._status = status
 
+    def _due_status(self) -> str:
+        """The status that the ends of all jobs but those of `finally` come to."""
+        if self._kept_status:
+            return self._kept_status
+        if self._stopping == "cancelled":
+            return "cancelled"
+        states = (state for job, state in enumerate(self._states) if job not in self._plan.finals)
+        return "failed" if any(state in ("failed", "aborted") for state in states) else "success"
+
     def _reopened(self, jobs: Iterable[int]) -> None:
-        self._status = self._stopping = ""
+        jobs, finals = set(jobs), self._plan.finals
+        only_finals = bool(finals) and jobs <= finals
+        self._kept_status = (self._settled or self._kept_status) if only_finals else ""
+        for job in () if only_finals else finals - jobs - self._left_out:
+            self._rule(
+                job, self._states[job] not in ENDED, "the run goes on, and this job of `finally` is not taken back"
+            )
+        for job in {other for taken in jobs for other in self._plan.dependents[taken]} - jobs - self._left_out:
+            again = self._plan.spec(job).when != "success" and self._states[job] in ENDED
+            self._rule(
+                job,
+                not again or job in self._unknown_end,
+                "it runs whatever its needs do, and is not taken back with one",
+            )
+        self._status = self._stopping = self._settled = ""
         self._must_stop = False
         self._was_live = frozenset(self._live)
         for job in jobs:
@@ -287,7 +340,9 @@ class Referee:
             self._unknown_end.discard(job)
             self._max_sizes.pop(job, None)
         for job, state in enumerate(self._states):
-            if state == "backing_off" and any(self._states[need] not in ENDED for need in self._plan.needs[job]):
+            if state == "backing_off" and (
+                job in finals or any(self._states[need] not in ENDED for need in self._plan.needs[job])
+            ):
                 self._states[job] = "open"  # it waits again, and not only for the time of its next try
 
 

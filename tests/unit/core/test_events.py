@@ -12,7 +12,7 @@ from joblot.core.model import STATES, Artifact, OutcomeKind
 from joblot.errors import JournalDamagedError
 from joblot.journal.codec import CHAIN_START, encode_events, jsonl_line, link, verified
 
-KNOWN = (3, "beb0877ca4f6a034")
+KNOWN = (4, "07808d8899692ce7")
 """`SCHEMA`, and the hash of the definitions that it numbers."""
 
 
