@@ -180,7 +180,7 @@ def test_the_result_of_another_job_need_not_be_needed(joblot):
     assert joblot("run").code == 0
     assert (joblot.path / "rows").read_text() == "3\n"
     done = joblot("run", env={"CODE": "1"})
-    assert "[2/2] tell: skipped: `count` has no result\n" in done.plain
+    assert "[2/2] tell: skipped: what it uses of `count` is not there\n" in done.plain
 
 
 # --- stopped and killed -----------------------------------------------------------------------------

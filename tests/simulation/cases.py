@@ -48,6 +48,8 @@ def case_from(seed: int) -> Case:
         jobs = _growing(random.Random(f"growing {seed}"), jobs)
     if rng.random() < 0.5:
         rng.shuffle(jobs)
+    if seed % 5 == 3:
+        jobs = _allowed(random.Random(f"allowed {seed}"), jobs)
     if seed % 4 == 0:
         jobs += _finals(random.Random(f"finally {seed}"), jobs)
     limits = Limits(
@@ -106,6 +108,21 @@ def _finals(rng: random.Random, jobs: list[JobSpec]) -> list[JobSpec]:
         when = rng.choice(("always", "always", "failure", "success"))
         finals.append(replace(job, name=f"f{number}", needs=needs, when=when, outputs=(), finally_=True, **fields))
     return finals
+
+
+def _allowed(rng: random.Random, jobs: list[JobSpec]) -> list[JobSpec]:
+    """The same jobs, many of which may fail; some of those that need one refer to its result, or read what it makes."""
+    may = {job.name: job for job in jobs if rng.random() < 0.4}
+    made = []
+    for job in jobs:
+        fields = {"allow_failure": job.name in may}
+        taken = next((may[need] for need in job.needs if need in may and rng.random() < 0.5), None)
+        if taken is not None and taken.outputs and job.fan_out is None:
+            fields["input"] = taken.outputs[0]
+        elif taken is not None and job.fan_out is None:
+            fields |= {"params": {"value": f"${{{{ jobs.{taken.name}.result }}}}"}, "deferred": True}
+        made.append(replace(job, **fields))
+    return made
 
 
 def _growing(rng: random.Random, jobs: list[JobSpec]) -> list[JobSpec]:

@@ -313,6 +313,10 @@ class Books:
                 self.names += [self.made.grows[event["job"]] + n for n in event.get("columns", {}).get("n", ())]
             elif event["type"] == "run_settled":
                 self.settled += 1
+            elif event["type"] == "run_reopened":  # it was killed when its end was recorded: it comes to another one
+                self.settled = 0
+                for job in self.finals:
+                    self.succeeded.pop(job, None)
             elif event["type"] == "attempts_started":
                 self.begin(number, event)
             elif event["type"] == "attempt_ended":

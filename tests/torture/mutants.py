@@ -64,6 +64,24 @@ BUGS = (
         "self.open_needs[dependent] += 0",
     ),
     Bug(
+        "a failure that is allowed counts for the last that may be",
+        "core/runstate.py",
+        "return allowed is not None and self.counts[FAILED] - self.allowed_failures >= allowed",
+        "return allowed is not None and self.counts[FAILED] >= allowed",
+    ),
+    Bug(
+        "what takes in the result of a failure that is allowed starts",
+        "core/runstate.py",
+        "if waits and self.plan.takes_from(dependent, job):",
+        "if False:",
+    ),
+    Bug(
+        "a failure that is allowed makes the run one",
+        "core/runstate.py",
+        'return "failed" if self.counts[FAILED] > self.allowed_failures or self.counts[ABORTED] else "success"',
+        'return "failed" if self.counts[FAILED] or self.counts[ABORTED] else "success"',
+    ),
+    Bug(
         "the run is settled while a job of it runs",
         "core/runstate.py",
         "if self.waiting_finals and not self.settled and self._open() == self.waiting_finals:",
@@ -98,12 +116,6 @@ BUGS = (
         "core/runstate.py",
         "if not again <= self._finals:",
         "if False:",
-    ),
-    Bug(
-        "a job that runs whatever its needs do is not taken back with one",
-        "core/runstate.py",
-        "if self._when[other] and other not in again and self._may_run_again(other):",
-        "if self._when[other] == 1 and other not in again and self._may_run_again(other):",
     ),
     Bug(
         "taken back alone they give the run another status",

@@ -141,7 +141,8 @@ def _completion(report: Report) -> str:
     stopped = counts["cancelled"] + counts["aborted"]
     word = "complete" if report.status in ("success", "failed") else report.status
     ending = f", {stopped} stopped" if stopped else ""
-    return f"Batch {word}: {ok} ok, {counts['failed']} failed, {counts['skipped']} skipped{ending}"
+    allowed = f" ({report.allowed_failures} allowed)" if report.allowed_failures else ""
+    return f"Batch {word}: {ok} ok, {counts['failed']} failed{allowed}, {counts['skipped']} skipped{ending}"
 
 
 def _advice(report: Report, choices: Choices) -> str:

@@ -60,6 +60,8 @@ def _lines(run: Run, report: Report, number: int) -> Iterator[str]:
     yield from (f"  {line}" for line in _why(run, report, number, job))
     if job.finally_:
         yield "  of `finally`: runs when all others have ended, whatever ended the run"
+    if job.allowed:
+        yield "  its failure is allowed (`allow_failure`): the run goes on as after a success"
     yield from (f"  because {cause.name}: {_outcome(cause)}" for cause in _causes(report, job))
     shell = run.plan.spec(number).shell
     if shell:
@@ -80,7 +82,8 @@ def _lines(run: Run, report: Report, number: int) -> Iterator[str]:
 
 def _outcome(job: JobReport) -> str:
     message = one_line(job.message or job.reason)
-    return f"{job.state}: {message}" if message else job.state
+    state = f"{job.state} (allowed)" if job.allowed else job.state
+    return f"{state}: {message}" if message else state
 
 
 def _attempts(job: JobReport) -> Iterator[str]:

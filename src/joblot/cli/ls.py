@@ -88,7 +88,7 @@ def _table(runs: list[tuple[RunInfo, str, float | None]]) -> list[str]:
     rows = [["RUN", "BATCH", "STATUS", "STARTED", "TOOK", "JOBS"]]
     for info, status, took in runs:
         duration = "-" if took is None or status == "interrupted" else format_duration(took)
-        counts = ", ".join(f"{count} {state}" for state, count in info.counts.items() if count)
+        counts = ", ".join(f"{count} {state.replace('_', ' ')}" for state, count in info.counts.items() if count)
         jobs = f"{_jobs(info)}: {counts}" if counts else str(info.jobs)
         rows.append([info.run_id, shorten(info.batch), status, local_time(info.started_at), duration, jobs])
     return columns(rows)

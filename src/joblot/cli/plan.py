@@ -232,6 +232,7 @@ def _job_as_data(plan: Plan, job: int, unknown: set[str], verdict: Verdict) -> d
         "resources": spec.resources,
         "outputs": spec.outputs,
         **({"finally": True} if spec.finally_ else {}),
+        **({"allow_failure": True} if spec.allow_failure else {}),
         "will_run": spec.action not in unknown and verdict.to_run,
         "why": verdict.why,
         **({"changes": verdict.changes} if verdict.changes else {}),
@@ -333,6 +334,8 @@ def _remarks(plan: Plan, job: int, verdict: Verdict) -> str:
     if needs:
         others = f" and {len(needs) - _NAMED} more" if len(needs) > _NAMED else ""
         parts.append(f"needs {', '.join(needs[:_NAMED])}{others}")
+    if spec.allow_failure:
+        parts.append("may fail")
     if spec.when != "success":
         parts.append(f"when: {spec.when}")
     if spec.retry.max_attempts > 1:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from joblot.cli.output import Output
     from joblot.journal.folder import RunFolder
-    from joblot.reports.view import LiveView, RunView
+    from joblot.reports.view import LiveView
 
 SMALL: Final = 200
 """In runs of at most this many jobs every job that ends has a line."""
@@ -44,7 +44,7 @@ _NAMED: Final = 5
 class Tally:
     """How a run stands: numbers of jobs, and the rate of the last minute or so. Read from the run's view when asked."""
 
-    def __init__(self, view: RunView, now: Callable[[], float]) -> None:
+    def __init__(self, view: LiveView, now: Callable[[], float]) -> None:
         self._view = view
         self._now = now
         self._began = now()
@@ -76,7 +76,14 @@ class Tally:
         counts = self._view.counts
         order = ["success", "cached", "failed", "skipped", "cancelled", "aborted", "running", "backing_off"]
         words = {"success": "ok", "backing_off": "waiting to retry"}
-        return [f"{counts[name]} {words.get(name, name)}" for name in order if counts[name]]
+        parts = [f"{counts[name]} {words.get(name, name)}" for name in order if counts[name]]
+        if counts["failed"] and (allowed := self._allowed()):
+            parts = [f"{part} ({allowed} allowed)" if part.endswith(" failed") else part for part in parts]
+        return parts
+
+    def _allowed(self) -> int:
+        declarations = self._view.plan.declarations
+        return sum(declarations[job].allow_failure for job in self._view.failures)
 
     def left_s(self) -> float | None:
         """How long it will take at this rate; None when nobody can tell yet."""
@@ -186,7 +193,10 @@ class PlainProgress:
         why = one_line(event.message or event.reason or event.outcome)
         if event.state == "failed":
             tries = f"{event.attempt} attempts" if event.attempt > 1 else "1 attempt"
-            self._say("ERROR", f"{self._count()}{name}: failed: {why} ({tries}, {format_duration(event.wall_s)})")
+            level, may = (
+                ("WARNING", " (allowed)") if self._plan.declarations[event.job].allow_failure else ("ERROR", "")
+            )
+            self._say(level, f"{self._count()}{name}: failed{may}: {why} ({tries}, {format_duration(event.wall_s)})")
             self._show_log(name, event.attempt, why)
         elif event.reason == ev.BUNDLE_FAILED:
             self._bundle_failures.append(event)

@@ -41,10 +41,29 @@ def command(output: Output, /, run: str, names: tuple[str, ...], *, failed: bool
 
 
 def _unsuccessful(view: LiveView) -> list[int]:
-    finals, bad = view.plan.finals, view.in_state("failed", "skipped", "cancelled", "aborted")
-    return [
-        job for job in bad if job not in finals or view.state(job) != "skipped" or view.reason(job) == "need_failed"
-    ]
+    bad, finals = view.in_state("failed", "skipped", "cancelled", "aborted"), view.plan.finals
+    if finals:
+        # What was skipped for another reason than a failure has nothing to make up for, and would only bring the end about once more.
+        bad = [
+            job for job in bad if view.state(job) != "skipped" or view.reason(job) == "need_failed" or job not in finals
+        ]
+        if all(job in finals or view.state(job) == "skipped" for job in bad):
+            bad = [job for job in bad if job in finals]
+    return _with_handlers(view, bad)
+
+
+def _with_handlers(view: LiveView, jobs: list[int]) -> list[int]:
+    """The jobs, and those that ran because one of them failed, or whatever became of it: that belongs to an end that is none any more."""
+    plan, again = view.plan, dict.fromkeys(jobs)
+    for job in (queue := list(jobs)):  # it grows while it is gone through
+        for other in plan.dependents[job]:
+            spec = plan.declarations[other]
+            unknown = spec.once and view.reason(other) == "unknown"
+            takes_part = view.has_ended(other) and other not in view.left_out
+            if spec.when != "success" and takes_part and not unknown and other not in again:
+                again[other] = None
+                queue.append(other)
+    return list(again)
 
 
 def _downstream(chosen: list[int]) -> Callable[[LiveView], Sequence[int]]:

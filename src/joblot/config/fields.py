@@ -544,6 +544,7 @@ NAMES_IN_OTHER_TOOLS: Final[dict[str, tuple[str, str]]] = {
     **dict.fromkeys(("maxparallel",), ("max_parallel", "write `max_parallel`")),
     **dict.fromkeys(("on_exit", "onexit", "handlers", "handler_on", "handleron", "teardown", "hooks"), ("finally", "write `finally`: a list of jobs")),
     **dict.fromkeys(("on_failure", "onfailure", "on_error", "onerror"), ("finally", "write `finally`: a list of jobs, with `when: failure`")),
+    **dict.fromkeys(("continue_on_error", "continueon", "ignore_errors", "ignore_failure", "failure_allowed"), ("allow_failure", "write `allow_failure: true`")),
     "finally": ("", "`finally` stands beside `jobs`, and is a list of jobs as well"),
 }  # fmt: skip
 """What other tools call our fields: our name (empty: we have none), and what to write."""
@@ -621,6 +622,7 @@ JOB: Final = {
     "matrix": Field(as_it_is, _MAP, "Lists by name; a job for each combination of their values, `${{ matrix.NAME }}`. `include` adds, `exclude` leaves out."),
     "zip": Field(as_it_is, _MAP, "Lists of one length by name; a job for each place in them, `${{ matrix.NAME }}`."),
     "foreach": Field(as_it_is, {"type": ["array", "object", "string"]}, "A job for each item of a list, a table, a file of lines, a pattern of file names, or a result, `${{ item }}` or `${{ item.NAME }}`."),
+    "allow_failure": Field(flag, _FLAG, "Go on as after a success when the job has failed; what takes in its result or its outputs is skipped."),
     "max_parallel": Field(whole(1, 1_000_000), {"type": "integer", "minimum": 1}, "How many jobs of a fan-out run at a time."),
     **SHARED,
 }  # fmt: skip

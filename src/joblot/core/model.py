@@ -154,6 +154,8 @@ class JobSpec(Struct, frozen=True, kw_only=True, omit_defaults=True):
     description: str = ""
     deferred: bool = False
     """Whether any text holds a reference that is filled in at the start of an attempt."""
+    allow_failure: bool = False
+    """Whether the run goes on as after a success when the job has failed, but for what takes from it what it did not make."""
     finally_: bool = field(default=False, name="finally")
     """Whether the job runs after all others, whatever ended the run. Its `when` asks how that was; its needs are such jobs too."""
     place: FilePosition | None = None

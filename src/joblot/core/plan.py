@@ -136,7 +136,7 @@ class Plan:
             self._grown = {**self._grown, job: columns}
             self._tried = None
             self._set_jobs(jobs, needs)
-            for name in ("tiers", "makers", "only_ordered"):
+            for name in ("tiers", "makers", "only_ordered", "_used_results"):
                 self.__dict__.pop(name, None)
         return self._ranges[job]
 
@@ -275,22 +275,26 @@ class Plan:
         return [pair[0] for pair in pairs if pair is not None]
 
     @cached_property
-    def uses(self) -> dict[int, list[int]]:
-        """By job of `finally`, the jobs whose results it refers to."""
-        uses: dict[int, list[int]] = {}
-        last, used = None, list[int]()
-        for job in sorted(self.finals):
-            spec = self.declarations[job]
-            if spec is not last:
-                last = spec
-                used = (
-                    [need for need in map(self.find, self.results_in(spec)) if need is not None]
-                    if spec.deferred
-                    else []
-                )
-            if used:
-                uses[job] = used
-        return uses
+    def _used_results(self) -> dict[int, frozenset[int]]:
+        """By identity of a declaration, the jobs whose results its jobs refer to."""
+        return {}
+
+    def results_used(self, job: int) -> frozenset[int]:
+        """The jobs whose results a job refers to."""
+        spec = self.declarations[job]
+        if not spec.deferred:
+            return frozenset()
+        used = self._used_results.get(id(spec))
+        if used is None:
+            numbers = map(self.find, self.results_in(spec))
+            used = self._used_results[id(spec)] = frozenset(number for number in numbers if number is not None)
+        return used
+
+    def takes_from(self, job: int, need: int) -> bool:
+        """Whether a job takes in what another one makes: it refers to its result, or declares as `input` what is among its outputs."""
+        if need in self.results_used(job):
+            return True
+        return job not in self.growing and need in files_between(self.makers, self.spec(job).input)
 
     @cached_property
     def encoded(self) -> bytes:

@@ -155,6 +155,9 @@ class RunState:
         declared = plan.config.jobs
         self._has_handlers = any(spec.when == "failure" for spec in declared)
         """Whether any job starts only when a need of it failed, and so has no use for a need that ends well."""
+        self._allows_failures = any(spec.allow_failure for spec in declared)
+        self.allowed_failures = 0
+        """How many jobs have failed that may."""
         self._has_timeouts = any(spec.timeout_s is not None for spec in declared)
         self.fusing = Fusing(plan, fuse_rules or {})
         self.ready = ReadyQueues(plan, limits.expected_memory, self.fusing)
@@ -223,26 +226,15 @@ class RunState:
     def reopen(self, jobs: Iterable[int]) -> Decision:
         """Take jobs back to the beginning, and the run with them; `resume` then goes on. Nothing starts yet.
 
-        With them go jobs that run whatever became of one of these, or because it failed: what they did is not what is to be done at the
-        new end. So do the jobs of `finally`, unless only such jobs are given. Jobs that have not ended go on anyway and are left as they are.
+        With them go the jobs of `finally`, unless only such jobs are given: they belong to the end of the run, and there will be another.
+        Jobs that have not ended go on anyway and are left as they are.
         """
         decision = Decision([], [], [])
         again = {job for job in jobs if self.states[job] in FINAL}
-        behind = list(again)
-        while behind:
-            for other in self.plan.dependents[behind.pop()]:
-                if self._when[other] and other not in again and self._may_run_again(other):
-                    again.add(other)
-                    behind.append(other)
         if not again <= self._finals:
-            again.update(job for job in self._finals if self._may_run_again(job))
+            again.update(job for job in self._finals - self.left_out if self.states[job] in FINAL)
         self._emit(decision, ev.RunReopened(sorted(again)))
         return decision
-
-    def _may_run_again(self, job: int) -> bool:
-        """Whether a job that a person did not name may be taken back: it took part, and if it may run once, how it ended is known."""
-        unknown = self.states[job] == FAILED and self.plan.declarations[job].once and job not in self.failed_tries
-        return self.states[job] in FINAL and job not in self.left_out and (not unknown or job in self._finals)
 
     def attempts_ended(self, outcomes: Iterable[Outcome], now: float, capacity: int) -> Decision:
         """Attempts came to an end. News of an attempt that is not the current one is ignored."""
@@ -326,6 +318,10 @@ class RunState:
             due.append(self._end_by)
         return min(due, default=None)
 
+    def is_allowed(self, job: int) -> bool:
+        """Whether the job has failed and may: for what needs it, and for the run, it ended well."""
+        return self.states[job] == FAILED and self.plan.declarations[job].allow_failure
+
     # --- deciding -------------------------------------------------------------------------------
 
     def _begin(self, now: float) -> None:
@@ -351,11 +347,10 @@ class RunState:
     def _settle_run(self, decision: Decision) -> None:
         """Only jobs of `finally` are left: fix the status, and skip those that it does not let start, or that lack a result."""
         self._emit(decision, ev.RunSettled(self._final_status()))
-        uses = self.plan.uses
+        finals, results = self._finals, self.results
         for job in sorted(self._finals):
-            lacking = next(
-                (need for need in uses.get(job, ()) if need not in self._finals and need not in self.results), None
-            )
+            used = self.plan.results_used(job) - finals
+            lacking = min((need for need in used if need not in results), default=None)
             if lacking is not None:
                 self._skip_all(decision, [job], ev.MISSING_RESULT, lacking)
         self._skip_waiting(decision, sorted(self._finals))
@@ -379,7 +374,7 @@ class RunState:
             return self._kept_status
         if self.stopping == "cancelled":
             return "cancelled"
-        return "failed" if self.counts[FAILED] or self.counts[ABORTED] else "success"
+        return "failed" if self.counts[FAILED] > self.allowed_failures or self.counts[ABORTED] else "success"
 
     def _timers(self, decision: Decision, now: float) -> None:
         # The run's own limit first: what it kills is then not killed once more for a deadline that is due as well.
@@ -477,13 +472,14 @@ class RunState:
     def _ended_without_success(self, decision: Decision, job: int) -> None:
         """What follows for the dependents, and perhaps for the whole run, when a job has its final state and it is not a success."""
         self._skip_dependents(decision, job)
-        if self.states[job] == FAILED and not self.stopping and not self.settled and self._too_many_failures():
+        failed = self.states[job] == FAILED and not self.is_allowed(job)
+        if failed and not self.stopping and not self.settled and self._too_many_failures():
             self._stop(decision, "fail_fast" if self.limits.fail_fast else "max_failures", job=job)
             self._kill_all(decision, "cancelled", None)
 
     def _too_many_failures(self) -> bool:
         allowed = self.limits.max_failures
-        return allowed is not None and self.counts[FAILED] >= allowed
+        return allowed is not None and self.counts[FAILED] - self.allowed_failures >= allowed
 
     def _lost(self, decision: Decision, job: int, message: str, others_in_flight: int, *, counted: bool) -> None:
         """How the attempt ended is not known: again, unless it may run only once, or was lost too often and now with no other in flight.
@@ -512,11 +508,12 @@ class RunState:
     def _skip_dependents(self, decision: Decision, job: int) -> None:
         """Skip the dependents that can no longer start, now that a job has ended."""
         good = self.states[job] in _GOOD
+        if not good and (self._finals or self._allows_failures):
+            self._skip_takers(decision, job)
+            good = self.is_allowed(job)
         if good and not self._has_handlers:
             return
         for dependent in self.plan.dependents[job]:
-            if self._finals and not good and job in self.plan.uses.get(dependent, ()):
-                self._skip_all(decision, [dependent], ev.MISSING_RESULT, job)
             if self.states[dependent] != WAITING:
                 continue
             when = self._when[dependent]
@@ -527,10 +524,22 @@ class RunState:
             elif when == 1 and not self.open_needs[dependent]:
                 self._skip_all(decision, [dependent], "condition", -1)
 
+    def _skip_takers(self, decision: Decision, job: int) -> None:
+        """Skip those of the dependents that would go on though the job has ended badly, and take from it what it did not make."""
+        allowed = self.is_allowed(job)
+        for dependent in self.plan.dependents[job]:
+            waits = self.states[dependent] in (WAITING, READY) and (allowed or dependent in self._finals)
+            if waits and self.plan.takes_from(dependent, job):
+                self._skip_all(decision, [dependent], ev.MISSING_RESULT, job)
+
     def _skip_what_cannot_start(self, decision: Decision, jobs: range | None = None) -> None:
         """Skip jobs whose actions are unknown, and those whose needs have ended so that their `when` never comes true."""
         if self._unknown:
             self._skip_all(decision, self._unknown, "unknown_action", -1)
+        if self._allows_failures:  # of a failure that stands, jobs may have been taken back
+            for job, state in enumerate(self.states):
+                if state == FAILED:
+                    self._skip_takers(decision, job)
         # Once, when a process begins: later on `_skip_dependents` looks at the neighbours of what has ended only.
         self._skip_waiting(decision, range(len(self.plan)) if jobs is None else jobs)
 
@@ -649,8 +658,10 @@ class RunState:
         elif outcome in RETRIABLE and state not in (CANCELLED, ABORTED):
             self.failed_tries[job] = self.failed_tries.get(job, 0) + 1
         if state in FINAL:
-            self.counts_as_failure[job] = 1
-            self._settle(job, good=False)
+            allowed = self.is_allowed(job)
+            self.allowed_failures += allowed
+            self.counts_as_failure[job] = not allowed
+            self._settle(job, good=allowed)
 
     def _apply_jobs_ended(self, event: ev.JobsEnded) -> None:
         state, left_out = STATE_OF[event.state], event.reason == ev.NOT_SELECTED
@@ -713,6 +724,7 @@ class RunState:
         for job in jobs:
             if self.states[job] in _GOOD:
                 self._forced.add(job)
+            self.allowed_failures -= self.is_allowed(job)
             self.counts[self.states[job]] -= 1
             self.counts[WAITING] += 1
             self.states[job] = WAITING
@@ -782,7 +794,7 @@ class RunState:
 
     def _is_bad(self, job: int) -> bool:
         """Whether a job has ended otherwise than well, for those that need it."""
-        return self.states[job] in _BAD and job not in self.left_out
+        return self.states[job] in _BAD and job not in self.left_out and not self.is_allowed(job)
 
     def _comes_true(self, job: int) -> bool:
         """Whether a job whose needs have all ended may start."""

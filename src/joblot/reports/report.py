@@ -40,7 +40,7 @@ _MESSAGES: Final = {
     "need_failed": "`{cause}` failed",
     "need_skipped": "`{cause}` was skipped",
     "condition": "`when: {when}` did not come true",
-    "no_result": "`{cause}` has no result",
+    "no_result": "what it uses of `{cause}` is not there",
     "unknown_action": "unknown action `{action}`",
     "not_selected": "not selected when the run began",
     "fail_fast": "stopped after `{cause}` failed",
@@ -90,6 +90,8 @@ class JobReport(Struct, frozen=True, kw_only=True):
     """How many jobs the last attempt was run with as one, itself included (a size, not a bundle's number); 0 when it ran alone."""
     finally_: bool = msgspec.field(default=False, name="finally")
     """Whether it is a job of `finally`, which runs when all others have ended."""
+    allowed: bool = False
+    """Whether the job failed and may: the run went on as after a success."""
 
     @property
     def ok(self) -> bool:
@@ -160,6 +162,11 @@ class Report:
         return len(self._plan) - len(self._apart | self.view.left_out)
 
     @property
+    def allowed_failures(self) -> int:
+        """How many of the jobs that failed may: they do not count for the status."""
+        return sum(self._is_allowed(job) for job in self.view.failures if job not in self._apart)
+
+    @property
     def planned_jobs(self) -> int:
         """How many jobs there are, selected or not."""
         return len(self._plan) - len(self._apart)
@@ -173,7 +180,10 @@ class Report:
         stopping = self.view.stopping
         if self.ok:
             finals = self._plan.finals
-            bad = finals and any(self.view.state(job) in ("failed", "cancelled", "aborted") for job in finals)
+            bad = finals and any(
+                self.view.state(job) in ("failed", "cancelled", "aborted") and not self._is_allowed(job)
+                for job in finals
+            )
             return EXIT_JOBS_FAILED if bad else EXIT_OK
         if stopping and stopping.reason == "time_limit":
             return EXIT_TIME_LIMIT
@@ -239,7 +249,7 @@ class Report:
         """
         if self.exit_code == EXIT_OK:
             return
-        failures = self.view.failures
+        failures = [job for job in self.view.failures if not self._is_allowed(job)]
         if not failures:
             raise BatchFailedError(f"run `{self.run_id}` did not succeed: {self.status}")
         named = [f"`{job.name}` ({job.message or job.reason})" for job in map(self._job, failures[:_NAMED])]
@@ -270,7 +280,11 @@ class Report:
             history=facts.history,
             bundle=facts.bundle.jobs if facts.bundle else 0,
             finally_=job in self._plan.finals,
+            allowed=self._is_allowed(job),
         )
+
+    def _is_allowed(self, job: int) -> bool:
+        return self._plan.declarations[job].allow_failure and self.view.state(job) == "failed"
 
     def _action(self, job: int) -> str:
         spec = self._plan.declarations[job]
@@ -348,6 +362,8 @@ class Report:
         unfinished = sum(counts[state] for state in ("waiting", "ready", "running", "backing_off"))
         if unfinished:
             head["unfinished"] = unfinished
+        if allowed := self.allowed_failures:
+            head["allowed_failures"] = allowed
         if view.left_out:
             head["left_out"] = len(view.left_out)
         if self.own_cpu_s:
@@ -413,6 +429,7 @@ class Report:
             artifacts=facts.artifacts or UNSET,
             bundle=facts.bundle.jobs if facts.bundle else UNSET,
             finally_=job in self._plan.finals or UNSET,
+            allowed=self._is_allowed(job) or UNSET,
         )
         if facts.state == "success":
             item.result = Raw(facts.result) if facts.result else None
@@ -446,6 +463,7 @@ class _Item(Struct, gc=False):
     artifacts: tuple[Artifact, ...] | UnsetType = UNSET
     bundle: int | UnsetType = UNSET
     finally_: bool | UnsetType = msgspec.field(default=UNSET, name="finally")
+    allowed: bool | UnsetType = UNSET
 
 
 class _Jobs(Mapping[str, JobReport]):

@@ -84,6 +84,8 @@ def summary(report: Report) -> str:
     counts = report.counts
     words = {"success": "succeeded", "backing_off": "waiting to retry"}
     parts = [f"{counts[state]} {words.get(state, state)}" for state in _ORDER if counts[state]]
+    if allowed := report.allowed_failures:
+        parts = [f"{part} ({allowed} allowed)" if part.endswith(" failed") else part for part in parts]
     total = sum(counts.values())
     if not total:
         return "no jobs: nothing to do"
@@ -142,7 +144,7 @@ def _line(job: JobReport, width: int, paint: Callable[[str, str], str]) -> str:
         tries = "1 attempt" if job.attempts == 1 else f"{job.attempts} attempts"
         line += f" ({tries}, {format_duration(job.duration_ms / 1000)})"
     message = one_line(job.message or job.reason)
-    return f"{line}: {message}" if message else line
+    return f"{line}: {message}{' (allowed)' if job.allowed else ''}" if message else line
 
 
 # --- the digest of failures -----------------------------------------------------------------------

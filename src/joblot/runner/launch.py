@@ -400,7 +400,10 @@ class _Driver:
         """What is kept of a run that has ended, beside its events. `cpu_s` is what this process took, jobs that it ran itself included."""
         report = self._report(view)
         report.own_cpu_s = max(0.0, cpu_s - (view.cpu_s if self._on == "inline" else 0.0))
-        journal.summarise(self._run_id, status=report.status, ended_at=ended_at, counts=report.counts)
+        counts = report.counts
+        if allowed := report.allowed_failures:
+            counts = counts | {"failed": counts["failed"] - allowed, "allowed_failures": allowed}
+        journal.summarise(self._run_id, status=report.status, ended_at=ended_at, counts=counts)
         if self._hold is not None:
             try:
                 report.keep(self._hold.folder.report)
@@ -657,11 +660,14 @@ def _unsuccessful(state: RunState) -> list[int]:
     """
     from joblot.core.model import CACHED, FAILED, SUCCESS
 
+    if state.plan.finals and state.status == "success":
+        return [job for job in sorted(state.plan.finals) if state.counts_as_failure[job]]
     return [
         job
         for job, code in enumerate(state.states)
         if code not in (SUCCESS, CACHED)
         and job not in state.left_out
+        and not state.is_allowed(job)
         and not (code == FAILED and state.plan.declarations[job].once and job not in state.failed_tries)
         and (job not in state.plan.finals or state.counts_as_failure[job])
     ]

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 _REPLAYED: Final = (
     "states", "attempts", "failed_tries", "losses", "results", "counts", "open_needs", "need_unsuccessful",
-    "counts_as_failure", "need_failed", "left_out", "stopping", "status", "settled", "waiting_finals",
+    "counts_as_failure", "need_failed", "left_out", "stopping", "status", "settled", "waiting_finals", "allowed_failures",
 )  # fmt: skip
 _STARTED: Final = (READY, RUNNING, SUCCESS, FAILED, BACKING_OFF)
 
@@ -46,6 +46,8 @@ def audit(run: RunState) -> None:
     assert all(states[job] == RUNNING for job in run.kills), run.kills
     assert all(states[job] == RUNNING for job in run.bundles.running), run.bundles.snapshot()
     assert grouped == {job for job in queued if run.fusing.group_of(job) >= 0}, grouped
+    allowed = [job for job, state in enumerate(states) if state == FAILED and plan.declarations[job].allow_failure]
+    assert run.allowed_failures == len(allowed), (run.allowed_failures, allowed)
     open_finals = {job for job in run.plan.finals if states[job] not in FINAL}
     assert run.settled or run.waiting_finals == len(open_finals), (run.waiting_finals, open_finals)
 
@@ -55,7 +57,13 @@ def _audit_needs(run: RunState, job: int) -> None:
     is_final = job in run.plan.finals
     run_is_open = is_final and not run.settled
     run_was_bad = is_final and run.settled not in ("", "success")
-    bad = run_was_bad or any(states[need] in FINAL - {SUCCESS, CACHED} and need not in run.left_out for need in needs)
+    fine = {SUCCESS, CACHED}
+    bad = run_was_bad or any(
+        states[need] in FINAL - fine
+        and need not in run.left_out
+        and not (states[need] == FAILED and run.plan.spec(need).allow_failure)
+        for need in needs
+    )
     need_failed = run_was_bad or any(run.counts_as_failure[need] for need in needs)
     open_needs = sum(states[need] not in FINAL for need in needs) + run_is_open
     assert run.open_needs[job] == open_needs, f"open needs of {name}"

@@ -20,6 +20,7 @@ FUSED: Final = {"fused": {"input": None}}
 _SPEC_WORDS: Final[dict[str, tuple[str, Callable[[str], Any]]]] = {
     "timeout": ("timeout_s", float), "grace": ("grace_s", float), "priority": ("priority", int), "when": ("when", str),
     "once": ("once", "yes".__eq__), "finally": ("finally_", "yes".__eq__),
+    "allowed": ("allow_failure", "yes".__eq__), "input": ("input", str), "output": ("outputs", lambda path: (path,)),
 }  # fmt: skip
 
 
@@ -27,7 +28,7 @@ def declare(text: str, **settings: Any) -> Config:
     """A batch from a line such as `a; b needs a; c needs a, b when=failure max_attempts=2 timeout=5 db=1`.
 
     Words behind the needs: `when`, `max_attempts`, `delay`, `backoff`, `max_delay`, `jitter`, `only` (kinds with commas), `timeout`,
-    `grace`, `priority`, `once=yes`, `finally=yes` (`when` is then `always` if nothing else is said), `reads` (a job whose result is referred to), `fuse` (an input: jobs with the same one are run
+    `grace`, `priority`, `once=yes`, `finally=yes` (`when` is then `always` if nothing else is said), `allowed=yes`, `input` and `output` (a path), `reads` (a job whose result is referred to), `fuse` (an input: jobs with the same one are run
     as one). Any other word is a resource and its amount.
     `settings` are fields of `Config`.
     """

@@ -119,6 +119,10 @@ class Referee:
         for job in jobs:
             policy = self._plan.spec(job).retry
             self._rule_of_phase(job)
+            takes = [
+                need for need in self._plan.needs[job] if self._is_allowed(need) and self._plan.takes_from(job, need)
+            ]
+            self._rule(job, not takes, "a job started that takes in what one did not make")
             self._rule(job, job not in self._live, "two live attempts of one job")
             self._rule(job, self._states[job] == "open", "a job started that has ended or waits")
             self._rule(job, job not in self._unknown, "a job started whose action is unknown")
@@ -164,8 +168,12 @@ class Referee:
         return spec.action, spec.input, spec.priority, self._plan.demand(job), spec.timeout_s, spec.grace_s, spec.env
 
     def _ends_of_needs(self, job: int) -> list[str]:
-        """The states of what a job needs; what was left out counts as a success."""
-        return ["success" if need in self._left_out else self._states[need] for need in self._plan.needs[job]]
+        """The states of what a job needs; what was left out, or failed and may, counts as a success."""
+        needs = self._plan.needs[job]
+        return ["success" if need in self._left_out or self._is_allowed(need) else self._states[need] for need in needs]
+
+    def _is_allowed(self, job: int) -> bool:
+        return self._states[job] == "failed" and self._plan.spec(job).allow_failure
 
     def _may_start(self, job: int) -> bool:
         needs = self._ends_of_needs(job)
@@ -235,11 +243,16 @@ class Referee:
 
     def _set_state(self, job: int, state: str) -> None:
         self._states[job] = "open" if state in ("ready", "waiting") else state
+        if self._is_allowed(job):
+            return
         if state in ("failed", "cancelled", "aborted"):
             self._failures.add(job)
         if state == "failed" and job not in self._plan.finals:
-            allowed = self._limits.max_failures
-            self._must_stop = self._must_stop or (allowed is not None and self._states.count("failed") >= allowed)
+            most = self._limits.max_failures
+            failed = [
+                other for other, its in enumerate(self._states) if its == "failed" and not self._is_allowed(other)
+            ]
+            self._must_stop = self._must_stop or (most is not None and len(failed) >= most)
 
     def _jobs_ended(self, event: ev.JobsEnded) -> None:
         stopped = {"cancelled": "cancelled", "fail_fast": "aborted", "max_failures": "aborted", "time_limit": "aborted"}
@@ -274,7 +287,10 @@ class Referee:
                     return self._settled not in ("", "success")
                 return self._plan.spec(job).when == "failure" and ended and not self._need_failed(job)
             case "no_result":
-                return self._states[event.cause] in ENDED - GOOD and event.cause in self._plan.uses.get(job, ())
+                gone = self._is_allowed(event.cause) or (
+                    job in self._plan.finals and self._states[event.cause] in ENDED - GOOD
+                )
+                return gone and self._plan.takes_from(job, event.cause)
             case "need_failed" | "need_skipped":
                 return self._plan.spec(job).when == "success" and self._is_cause(event, job)
             case _:
@@ -283,6 +299,8 @@ class Referee:
     def _is_cause(self, event: ev.JobsEnded, job: int) -> bool:
         """Whether what a skipped job names as the cause is one: the failure, wherever it was, or the need that was skipped itself."""
         state = self._states[event.cause]
+        if self._is_allowed(event.cause):
+            return False
         if event.reason == "need_failed":
             return state == "failed" and any(need in ENDED - GOOD for need in self._ends_of_needs(job))
         return state in ENDED - GOOD and event.cause in self._plan.needs[job] and event.cause not in self._left_out
@@ -311,7 +329,8 @@ class Referee:
             return self._kept_status
         if self._stopping == "cancelled":
             return "cancelled"
-        states = (state for job, state in enumerate(self._states) if job not in self._plan.finals)
+        finals = self._plan.finals
+        states = (state for job, state in enumerate(self._states) if job not in finals and not self._is_allowed(job))
         return "failed" if any(state in ("failed", "aborted") for state in states) else "success"
 
     def _reopened(self, jobs: Iterable[int]) -> None:
@@ -321,13 +340,6 @@ class Referee:
         for job in () if only_finals else finals - jobs - self._left_out:
             self._rule(
                 job, self._states[job] not in ENDED, "the run goes on, and this job of `finally` is not taken back"
-            )
-        for job in {other for taken in jobs for other in self._plan.dependents[taken]} - jobs - self._left_out:
-            again = self._plan.spec(job).when != "success" and self._states[job] in ENDED
-            self._rule(
-                job,
-                not again or job in self._unknown_end,
-                "it runs whatever its needs do, and is not taken back with one",
             )
         self._status = self._stopping = self._settled = ""
         self._must_stop = False

@@ -178,44 +178,13 @@ def test_a_ready_job_waits_again_when_its_need_is_taken_back():
 
 
 def test_a_success_whose_need_is_taken_back_stays_one():
-    world = begun("a; b needs a")
-    world.ok("a")
-    world.ok("b")
-    world.reopen("a")
-    assert world.states() == {"a": "running", "b": "success"}
+    world = begun("a; alert needs a when=failure")
+    world.fail("a")
+    world.ok("alert")
+    world.reopen()
+    assert world.states() == {"a": "running", "alert": "success"}
     world.ok("a")
     assert world.status == "success"
-
-
-def test_what_runs_whatever_its_needs_do_or_because_they_failed_is_taken_back_with_them():
-    """What it did belongs to an end that is not the end any more; a success behind it stays one."""
-    world = begun(
-        "a; alert needs a when=failure; clean needs a when=always; last needs alert when=always; told needs alert"
-    )
-    world.fail("a")
-    for name in ("alert", "clean", "last", "told"):
-        world.ok(name)
-    world.reopen()
-    assert world.states() == {
-        "a": "running",
-        "alert": "waiting",
-        "clean": "waiting",
-        "last": "waiting",
-        "told": "success",
-    }
-    world.ok("a")
-    assert world.states()["alert"] == "skipped"
-    world.ok("clean")
-    world.ok("last")
-    assert (world.status, world.attempts("clean"), world.attempts("told")) == ("success", 2, 1)
-
-
-def test_what_was_left_out_or_may_run_once_and_may_have_run_is_not_taken_back_with_its_needs():
-    world = begun("a; b needs a when=always; c needs a when=always once=yes", left_out=["b"])
-    world.fail("a")
-    world.lose("c")
-    world.reopen("a")
-    assert world.states() == {"a": "running", "b": "skipped", "c": "failed"}
 
 
 def test_a_runner_killed_during_a_stop_leaves_a_run_that_can_be_taken_up():
