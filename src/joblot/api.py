@@ -143,6 +143,7 @@ class Batch:
         max_parallel: int | None = None,
         finally_: bool = False,
         allow_failure: bool = False,
+        if_: bool | str = True,
     ) -> None:
         """Add a job that calls a function or a registered action; with `matrix`, `zip` or `foreach` one for each item.
 
@@ -157,7 +158,7 @@ class Batch:
         """
         values = (
             input, params, needs, when, max_attempts, delay, backoff, max_delay, jitter, retry_only, timeout, grace, resources,
-            outputs, env, cwd, once, tags, priority, description, run, shell, matrix, zip, foreach, max_parallel, finally_, allow_failure,
+            outputs, env, cwd, once, tags, priority, description, run, shell, matrix, zip, foreach, max_parallel, finally_, allow_failure, if_,
         )  # fmt: skip
         given = _given(_ADD, values)
         self._jobs.append(self._reader.job(len(self._jobs), name, what, given))

@@ -50,6 +50,8 @@ def case_from(seed: int) -> Case:
         rng.shuffle(jobs)
     if seed % 5 == 3:
         jobs = _allowed(random.Random(f"allowed {seed}"), jobs)
+    if seed % 6 == 2:
+        jobs = _conditional(random.Random(f"if {seed}"), jobs)
     if seed % 4 == 0:
         jobs += _finals(random.Random(f"finally {seed}"), jobs)
     limits = Limits(
@@ -121,6 +123,22 @@ def _allowed(rng: random.Random, jobs: list[JobSpec]) -> list[JobSpec]:
             fields["input"] = taken.outputs[0]
         elif taken is not None and job.fan_out is None:
             fields |= {"params": {"value": f"${{{{ jobs.{taken.name}.result }}}}"}, "deferred": True}
+        made.append(replace(job, **fields))
+    return made
+
+
+def _conditional(rng: random.Random, jobs: list[JobSpec]) -> list[JobSpec]:
+    """The same jobs, some of which are run only if a need of theirs found something odd, or nothing odd, or never."""
+    single = {job.name for job in jobs if job.fan_out is None}
+    made = []
+    for job in jobs:
+        asked = next((need for need in job.needs if need in single and rng.random() < 0.4), None)
+        fields = {}
+        if asked is not None and job.fan_out is None:
+            value = f"${{{{ jobs.{asked}.result.odd }}}}"
+            fields = {"if_": value, "if_not": rng.random() < 0.5, "deferred": True}
+        elif rng.random() < 0.1:
+            fields = {"if_": False}
         made.append(replace(job, **fields))
     return made
 

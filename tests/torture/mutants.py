@@ -82,6 +82,12 @@ BUGS = (
         'return "failed" if self.counts[FAILED] or self.counts[ABORTED] else "success"',
     ),
     Bug(
+        "a job whose `if` is false runs when it is ready at once",
+        "core/runstate.py",
+        "            if job in self._conditional:\n                self._unasked[job] = None\n            if job in self._checkable",
+        "            if job in self._conditional and self.attempts[job]:\n                self._unasked[job] = None\n            if job in self._checkable",
+    ),
+    Bug(
         "the run is settled while a job of it runs",
         "core/runstate.py",
         "if self.waiting_finals and not self.settled and self._open() == self.waiting_finals:",

@@ -60,6 +60,11 @@ def _lines(run: Run, report: Report, number: int) -> Iterator[str]:
     yield from (f"  {line}" for line in _why(run, report, number, job))
     if job.finally_:
         yield "  of `finally`: runs when all others have ended, whatever ended the run"
+    spec = run.plan.spec(number)
+    if spec.if_ is not True:
+        from joblot.cli.plan import shown_condition
+
+        yield f"  if: {shown_condition(spec)}"
     if job.allowed:
         yield "  its failure is allowed (`allow_failure`): the run goes on as after a success"
     yield from (f"  because {cause.name}: {_outcome(cause)}" for cause in _causes(report, job))

@@ -233,7 +233,8 @@ def _job_as_data(plan: Plan, job: int, unknown: set[str], verdict: Verdict) -> d
         "outputs": spec.outputs,
         **({"finally": True} if spec.finally_ else {}),
         **({"allow_failure": True} if spec.allow_failure else {}),
-        "will_run": spec.action not in unknown and verdict.to_run,
+        **({"if": shown_condition(spec)} if spec.if_ is not True else {}),
+        "will_run": spec.action not in unknown and verdict.to_run and plan.condition(job, {}) is not False,
         "why": verdict.why,
         **({"changes": verdict.changes} if verdict.changes else {}),
     }
@@ -334,6 +335,8 @@ def _remarks(plan: Plan, job: int, verdict: Verdict) -> str:
     if needs:
         others = f" and {len(needs) - _NAMED} more" if len(needs) > _NAMED else ""
         parts.append(f"needs {', '.join(needs[:_NAMED])}{others}")
+    if spec.if_ is not True:
+        parts.append(f"if {shown_condition(spec)}")
     if spec.allow_failure:
         parts.append("may fail")
     if spec.when != "success":
@@ -343,6 +346,11 @@ def _remarks(plan: Plan, job: int, verdict: Verdict) -> str:
     if spec.timeout_s is not None:
         parts.append(f"timeout {format_duration(spec.timeout_s)}")
     return "; ".join(parts)
+
+
+def shown_condition(spec: JobSpec) -> str:
+    """The `if` of a job, as far as it is known."""
+    return ("not " if spec.if_not else "") + (spec.if_ if isinstance(spec.if_, str) else str(spec.if_).lower())
 
 
 def _cut(text: str) -> str:

@@ -96,9 +96,10 @@ class CallReader(JobReader):
 
     _spec_names: ClassVar[Mapping[str, str]] = {**SPEC_NAMES, **dict.fromkeys(_RETRY, "retry")}
     _table: ClassVar[Mapping[str, Field]] = {
-        **{name: field for name, field in table.JOB.items() if name != "retry"},
+        **{name: field for name, field in table.JOB.items() if name not in ("retry", "if")},
         **{argument: table.RETRY[name] for argument, name in _RETRY.items()},
         "action": Field(_function_or_name, {}, "A function, or the name of a registered action."),
+        "if_": table.JOB["if"],
         "finally_": Field(table.flag, {}, "Whether the job runs when all others have ended, whatever ended the run."),
     }
 

@@ -96,8 +96,14 @@ def check_items(sink: Sink, fan: FanOut, fields: dict[str, Any], signature: Sign
     for field in VARYING:
         if field in fields:
             _check_ways(sink, fan, fields[field], (*keys, field))
+    for field in ("if", "if_"):
+        if isinstance(fields.get(field), str):
+            _check_ways(sink, fan, fields[field], (*keys, field))
     if len(sink.problems) != before:
         return  # what follows looks into the items by these ways
+    for field in ("if", "if_"):
+        if isinstance(fields.get(field), str):
+            _check_truth(sink, fan, fields[field], (*keys, field))
     for field in ("outputs", "cwd"):
         if field in fields:
             _check_paths(sink, fan, fields[field], (*keys, field))
@@ -121,6 +127,20 @@ def _check_ways(sink: Sink, fan: FanOut, value: Any, keys: Keys) -> None:
                     template.descend(reference, place, way, item)
             except TemplateError as error:
                 sink.add("reference", f"{_which(fan, name, number)}: {error.message}", keys, hint=error.hint)
+                return
+
+
+def _check_truth(sink: Sink, fan: FanOut, value: str, keys: Keys) -> None:
+    """Each item has a truth value where `if` looks for one."""
+    for reference in _references(value):
+        if reference.root not in OF_ITEM:
+            continue
+        name, way = _way_into(reference, fan)
+        for number, item in enumerate(fan.columns[name], 1):
+            found = plain(template.descend(reference, name, way, item))
+            if not isinstance(found, bool) and found not in ("true", "false"):
+                message = f"{_which(fan, name, number)}: `if` must be `true` or `false`, and `{reference.text}` is {describe(found)}"
+                sink.add("type", message, keys, hint="write it like that in the items")
                 return
 
 

@@ -163,6 +163,18 @@ def flag(_: Sink, value: Any, __: Keys) -> bool:
     return core
 
 
+def condition(sink: Sink, value: Any, keys: Keys) -> Any:
+    """A truth value, or a text whose reference is known only later."""
+    if isinstance(value, str) and "${{" in value:
+        return value
+    if isinstance(value, str):
+        raise Mismatch(
+            f"must be `true`, `false`, or one reference to a truth value, not {describe(value)}",
+            hint="such as `${{ vars.full }}`, or `not ${{ vars.full }}`",
+        )
+    return flag(sink, value, keys)
+
+
 def _number(value: Any, kind: tuple[type, ...], wording: str) -> Any:
     core = value.value if isinstance(value, RawScalar) else value
     if not isinstance(core, kind) or isinstance(core, bool):
@@ -535,7 +547,7 @@ NAMES_IN_OTHER_TOOLS: Final[dict[str, tuple[str, str]]] = {
     **dict.fromkeys(("working_directory", "workdir", "working_dir", "dir"), ("cwd", "write `cwd`")),
     **dict.fromkeys(("environment", "envs"), ("env", "write `env`")),
     **dict.fromkeys(("variables",), ("vars", "write `vars`")),
-    **dict.fromkeys(("if", "condition"), ("when", "write `when: success`, `failure` or `always`")),
+    **dict.fromkeys(("condition", "precondition", "preconditions", "only_if"), ("if", "write `if`: one reference to a truth value")),
     **dict.fromkeys(("concurrency", "parallelism", "jobs_limit", "workers"), ("max_workers", "write `max_workers`")),
     **dict.fromkeys(("output", "artifacts", "produces"), ("outputs", "write `outputs`")),
     **dict.fromkeys(("inputs",), ("input", "write `input`: it may be a list")),
@@ -622,6 +634,7 @@ JOB: Final = {
     "matrix": Field(as_it_is, _MAP, "Lists by name; a job for each combination of their values, `${{ matrix.NAME }}`. `include` adds, `exclude` leaves out."),
     "zip": Field(as_it_is, _MAP, "Lists of one length by name; a job for each place in them, `${{ matrix.NAME }}`."),
     "foreach": Field(as_it_is, {"type": ["array", "object", "string"]}, "A job for each item of a list, a table, a file of lines, a pattern of file names, or a result, `${{ item }}` or `${{ item.NAME }}`."),
+    "if": Field(condition, {"type": ["boolean", "string"]}, "Whether the job is run: one reference that is `true` or `false`, or `not` and one."),
     "allow_failure": Field(flag, _FLAG, "Go on as after a success when the job has failed; what takes in its result or its outputs is skipped."),
     "max_parallel": Field(whole(1, 1_000_000), {"type": "integer", "minimum": 1}, "How many jobs of a fan-out run at a time."),
     **SHARED,

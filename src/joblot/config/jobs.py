@@ -79,7 +79,9 @@ _MOST_REMEMBERED: Final = 1000
 _NO_PARAMS: Final[dict[str, Any]] = {}
 _NO_TEXTS: Final[list[str]] = []
 _NO_LIMITS: Final[dict[str, int]] = {}
-SPEC_NAMES: Final = {"timeout": "timeout_s", "grace": "grace_s"}
+SPEC_NAMES: Final = {"timeout": "timeout_s", "grace": "grace_s", "if": "if_"}
+_IF: Final = ("if", "if_")
+"""The field, and what it is called in Python."""
 
 
 CONSEQUENCE: Final = "consequence"
@@ -780,7 +782,7 @@ class JobReader(Sink):
             return {name: value for name, value in job.items() if value is not MISSING} if odd else job, False
         # Needs come first: whether a reference to a result may stay depends on whether the job waits for that one.
         needs = self.fill(job.get("needs"), (*keys, "needs"), self._known_or_item, keep=self._fan is not None)
-        deferred = any(self._is_deferred(job.get(name)) for name in DEFERRABLE) or bool(
+        deferred = any(self._is_deferred(job.get(name)) for name in (*DEFERRABLE, *_IF)) or bool(
             self._patterns_in(self._job_input)
         )
         self._foreign = self._foreign_program(job.get("shell"))
@@ -829,6 +831,8 @@ class JobReader(Sink):
                 return self._filled_words(value, at, resolve, keep=keep)
             fill = self.fill_environment if name == "env" else self.fill
             return fill(value, at, resolve, keep=keep)
+        if name in _IF:
+            return self._filled_condition(value, at, needs, keep=deferred or self._fan is not None)
         if name in ("outputs", "cwd"):
             return self.fill(value, at, self._inside_a_path, keep=self._fan is not None)
         if name in VARYING:
@@ -866,6 +870,40 @@ class JobReader(Sink):
             return MISSING
         pairs = zip(words, filled, strict=True)
         return [part for word, new in pairs for part in (new if isinstance(new, list) and new is not word else [new])]
+
+    def _filled_condition(self, value: Any, keys: Keys, needs: Any, *, keep: bool) -> Any:
+        """A truth value, or the text as it is where its reference is known only later; `MISSING` when something is wrong with it."""
+        if not isinstance(value, str) or OPENING not in value:
+            return value
+        denied, text = negated(value)
+        try:
+            pieces = template.split(text)
+        except TemplateError as error:
+            self._refuse(error, error.inside, keys)
+            return MISSING
+        if len(pieces) != 1 or not isinstance(pieces[0], Reference):
+            hint = "no expressions: let a job find it out, and refer to its result"
+            self.add("value", "`if` must be one reference, or `not` and one, and nothing else", keys, hint=hint)
+            return MISSING
+        found = plain(self.fill(text, keys, lambda reference: self._now_or_later(reference, needs), keep=keep))
+        if found is MISSING:
+            return MISSING
+        if pieces[0].root in ("jobs", *OF_ITEM):
+            return value
+        if not isinstance(found, bool):
+            return self._no_truth(pieces[0], "a text" if pieces[0].root == "run" else describe(found), keys)
+        return found != denied
+
+    def _no_truth(self, reference: Reference, what: str, keys: Keys) -> Any:
+        name = reference.text.removeprefix("vars.")
+        hint = (
+            f"declare the variable: `{name}: {{type: bool}}`"
+            if reference.root == "vars"
+            else "texts are not taken for one"
+        )
+        message = f"`if` must be `true` or `false`, and `{reference.text}` is {what}"
+        self.problems.append(Problem("type", message, keys, hint, inside=reference.text))
+        return MISSING
 
     def _filled_command(self, value: str, keys: Keys, resolve: Resolver, *, keep: bool = False) -> Any:
         """A text for the shell, and what its references stand for, as far as it is known; `MISSING` when one is wrong.
@@ -1108,6 +1146,8 @@ class JobReader(Sink):
             deferred = True
         if "needs" in fields and not fields["needs"]:
             own["needs_none"] = True
+        if isinstance(own.get("if_"), str):
+            own["if_not"], own["if_"] = negated(own["if_"])
         if self._is_final:  # how the run ended is what it asks, so the `when` of all others is not its own
             own = {"when": "always", "timeout_s": self._base.get("timeout_s", FINALLY_TIMEOUT_S), **own}
         return JobSpec(**{**self._base, **own, "deferred": deferred, "place": place})
@@ -1136,6 +1176,13 @@ def entry_below(reference: Reference, other: str, name: str, entries: Mapping[st
         message = f"`{root}.{name}` and `{root}.{other}` refer to each other"
         return TemplateError(message, hint="give one of them a value")
     return TemplateError(f"`{root}.{other}` stands below `{name}`", hint=f"write `{other}` above it")
+
+
+def negated(text: str) -> tuple[bool, str]:
+    """Whether an `if` begins with `not`, and what follows."""
+    text = text.strip()
+    rest = text.removeprefix("not ")
+    return rest != text, rest.strip()
 
 
 def _probe_name(name: str) -> str:

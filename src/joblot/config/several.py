@@ -192,7 +192,7 @@ def _jobs(config: Config, path: str, prefix: str, problems: list[Diagnostic]) ->
 def _renamed(spec: JobSpec, name: str, prefix: str, place: FilePosition, env: Mapping[str, str]) -> JobSpec:
     changes: dict[str, Any] = {}
     if spec.deferred:
-        changes = {field: _referring(getattr(spec, field), prefix) for field in DEFERRABLE}
+        changes = {field: _referring(getattr(spec, field), prefix) for field in (*DEFERRABLE, "if_")}
         if spec.fan_out is not None and spec.fan_out.source:
             changes["fan_out"] = replace(spec.fan_out, source=_referring(spec.fan_out.source, prefix))
     if env:

@@ -38,7 +38,7 @@ Fill = Callable[[Item], Any]
 
 _TUPLES: Final = frozenset({"needs", "outputs"})
 _LISTS: Final = frozenset({*_TUPLES, "run", "input"})
-_TYPED: Final = frozenset({"params", "given"})
+_TYPED: Final = frozenset({"params", "given", "if_"})
 """The fields whose values keep their types."""
 _RESERVED: Final = ("con", "prn", "aux", "nul", "com", "lpt")
 """How the names that Windows reserves begin."""
@@ -66,7 +66,7 @@ class FanOutJobs:
         # Once for all items: a million of them would read the same templates a million times. A text for the shell keeps its references.
         self._fills = {
             field: self._fill_of(field, value)
-            for field, value in ((field, getattr(spec, field)) for field in VARYING if field != "name")
+            for field, value in ((field, getattr(spec, field)) for field in (*VARYING, "if_") if field != "name")
             if _varies(value) and not (field == "run" and isinstance(value, str) and _has_reference(value))
         }
         given = self._given()
@@ -157,7 +157,7 @@ class FanOutJobs:
         if field == "needs":
             needs = [_compiled_name(need, self._column) if _has_reference(need) else _constant(need) for need in value]
             return lambda item: [need(item) for need in needs]
-        keep = self._spec.deferred and field in DEFERRABLE
+        keep = self._spec.deferred and field in (*DEFERRABLE, "if_")
         if field == "input" and self._spec.patterns:
             return self._input_with_patterns(value, keep=keep)
         return _compiled(value, self._column, keep=keep)

@@ -154,6 +154,10 @@ class JobSpec(Struct, frozen=True, kw_only=True, omit_defaults=True):
     description: str = ""
     deferred: bool = False
     """Whether any text holds a reference that is filled in at the start of an attempt."""
+    if_: Any = field(default=True, name="if")
+    """Whether the job is run at all, once its needs have ended as its `when` asks: a truth value, or a text that is one reference to one."""
+    if_not: bool = False
+    """Whether it is run when that is `false`."""
     allow_failure: bool = False
     """Whether the run goes on as after a success when the job has failed, but for what takes from it what it did not make."""
     finally_: bool = field(default=False, name="finally")

@@ -50,7 +50,9 @@ class NumberedJobs:
             else:
                 self._add(spec)
             if spec.finally_:
-                self.finals.update(range(len(self.names) - (len(self.fans[-1]) if spec.fan_out else 1), len(self.names)))
+                self.finals.update(
+                    range(len(self.names) - (len(self.fans[-1]) if spec.fan_out else 1), len(self.names))
+                )
         self.declared = len(self.names)
         """How many jobs the batch itself declares; behind them stand those that a result gave."""
         for job, columns in grown.items():
@@ -91,7 +93,7 @@ def of_items(spec: JobSpec, columns: Columns) -> JobSpec:
 
 def _is_deferred(spec: JobSpec) -> bool:
     """Whether something but the item is filled in when a job starts."""
-    text = msgspec.json.encode([spec.input, spec.params, spec.run, spec.env]).decode()
+    text = msgspec.json.encode([spec.input, spec.params, spec.run, spec.env, spec.if_]).decode()
     return bool(spec.patterns) or bool(re.search(_LATER_IN, text))
 
 

@@ -19,7 +19,7 @@ from joblot.core import graph
 from joblot.core.dataflow import Inferred, Maker, Makers, as_paths, files_between, with_inferred, written_inputs
 from joblot.core.fan_out import Making, making_of, pattern_of
 from joblot.core.numbered import NumberedJobs, job_problem, of_items
-from joblot.core.references import split_result
+from joblot.core.references import OF_ITEM, TemplateError, references, split_result, substitute
 from joblot.core.resources import ONE_SLOT, PLAIN, Demand
 from joblot.digest import blake2b
 from joblot.errors import ConfigError, CyclicDependencyError, Diagnostic, did_you_mean
@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 _SHORT_S: Final = 2.0
 PATTERN: Final = re.compile(r"[*?\[]")
+TRUTHS: Final = {"true": True, "false": False}
+"""How an item says a truth value."""
 MOST_PAIRS: Final = 50_000_000
 """So many pairs of a job and its need fit into a plan."""
 _MOST_SHOWN: Final = 20
@@ -270,7 +272,7 @@ class Plan:
     def results_in(self, spec: JobSpec) -> list[str]:
         """The names of the jobs whose results stand in the texts of a declaration, whether there are such jobs or not."""
         source = spec.fan_out.source if spec.fan_out is not None else ""
-        text = msgspec.json.encode([spec.input, spec.params, spec.run, spec.env, source]).decode()
+        text = msgspec.json.encode([spec.input, spec.params, spec.run, spec.env, spec.if_, source]).decode()
         pairs = (split_result(dotted.split("."), self._numbers.__contains__) for dotted in re.findall(_RESULT_OF, text))
         return [pair[0] for pair in pairs if pair is not None]
 
@@ -289,6 +291,28 @@ class Plan:
             numbers = map(self.find, self.results_in(spec))
             used = self._used_results[id(spec)] = frozenset(number for number in numbers if number is not None)
         return used
+
+    def condition(self, job: int, results: Mapping[int, bytes]) -> bool | None:
+        """Whether a job is to be run, as its `if` says; None when that is no truth value, or cannot be known.
+
+        Of an item, which is a text as it was typed, `true` and `false` are truth values. `results` are those that are known, as JSON. A growing job whose `if` asks each item is to be run.
+        """
+        spec = self.spec(job)
+        value = spec.if_
+        written = self.declarations[job].if_
+        of_item = isinstance(written, str) and any(one.root in OF_ITEM for one in references(written))
+        if of_item and job in self.growing:
+            return True
+        if isinstance(value, str) and spec.deferred:
+            found = {self.name(need): results[need] for need in self.results_used(job) if need in results}
+            scope = {name: {"result": msgspec.json.decode(one) if one else None} for name, one in found.items()}
+            try:
+                value = substitute(value, {"jobs": scope})
+            except TemplateError:
+                return None
+        if of_item and isinstance(value, str):
+            value = TRUTHS.get(value)
+        return value != spec.if_not if isinstance(value, bool) else None
 
     def takes_from(self, job: int, need: int) -> bool:
         """Whether a job takes in what another one makes: it refers to its result, or declares as `input` what is among its outputs."""

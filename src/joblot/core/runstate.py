@@ -144,6 +144,14 @@ class RunState:
         self._unknown = sorted(unknown_actions)
         self._checkable = set(checkable)
         """Jobs that may be up to date: to be checked when they become ready."""
+        self._conditional = (
+            {job for job, spec in enumerate(plan.declarations) if spec.if_ is not True}
+            if any(spec.if_ is not True for spec in plan.config.jobs)
+            else set[int]()
+        )
+        """Jobs with an `if`: to be asked when they become ready."""
+        self._unasked: dict[int, None] = {}
+        """Ready jobs still to be asked for; an index."""
         self._unchecked: dict[int, None] = {}
         """Ready jobs still to be checked; nothing starts while there are any. An index, as timers are."""
         self._forced: set[int] = set()
@@ -395,6 +403,12 @@ class RunState:
         return self.states[job] == RUNNING and self._deadline_of[job] == moment and job not in self.kills
 
     def _start_ready(self, decision: Decision, now: float, capacity: int) -> None:
+        while self._unasked:  # what is skipped may let others become ready
+            asked = [job for job in self._unasked if self.states[job] == READY]
+            self._unasked.clear()
+            off = [job for job in asked if self.plan.condition(job, self.results) is False]
+            if off:
+                self._skip_all(decision, off, "condition", -1, "its `if` is false")
         if self._unchecked:
             decision.checks = [job for job in self._unchecked if self.states[job] == READY]
             if decision.checks:
@@ -560,7 +574,7 @@ class RunState:
             elif not self.open_needs[job]:
                 self._skip_all(decision, [job], "condition", -1)
 
-    def _skip_all(self, decision: Decision, jobs: Sequence[int], reason: str, cause: int) -> None:
+    def _skip_all(self, decision: Decision, jobs: Sequence[int], reason: str, cause: int, message: str = "") -> None:
         """Skip jobs, then everything that only they kept waiting; without recursion, chains are long."""
         left = deque([(list(jobs), reason, cause)])
         while left:
@@ -568,7 +582,8 @@ class RunState:
             skipped = [job for job in skipped if self.states[job] in (WAITING, READY)]
             if not skipped:
                 continue
-            self._emit(decision, ev.JobsEnded(skipped, "skipped", reason, cause))
+            self._emit(decision, ev.JobsEnded(skipped, "skipped", reason, cause, message))
+            message = ""
             for job in skipped:
                 # Downstream of a failure every skipped job names the failure itself, not the skipped job before it.
                 origin = cause if reason == "need_failed" else job
@@ -712,6 +727,8 @@ class RunState:
         self.ready.extend(added)
         if event.job in self._checkable:
             self._checkable.update(added)
+        if event.job in self._conditional:
+            self._conditional.update(added)
         for dependent in self.plan.dependents[event.job]:
             if dependent < added.start:
                 self.open_needs[dependent] += count
@@ -777,6 +794,8 @@ class RunState:
                 self.resources.take(self.ready.demand(job) if self.ready.keys else PLAIN)
         elif state == READY:
             self.ready.put(job)
+            if job in self._conditional:
+                self._unasked[job] = None
             if job in self._checkable and job not in self.plan.growing:
                 self._unchecked[job] = None
 

@@ -301,9 +301,12 @@ class Engine:
                 continue
             if job >= self._known:
                 attempt.spec = self._plan.spec(job)
-            if self._plan.declarations[job].deferred:
+            declared = self._plan.declarations[job]
+            if declared.deferred or declared.if_ is not True:
                 try:
-                    attempt.values = self._values.of(job)
+                    if declared.if_ is not True:
+                        self._values.refuse_condition(job)
+                    attempt.values = self._values.of(job) if declared.deferred else None
                 except (JoblotError, ValueError, RecursionError) as error:
                     message = error.message if isinstance(error, JoblotError) else str(error)
                     reason = (error.reason if isinstance(error, ActionError) else "") or "bad_reference"

@@ -80,7 +80,7 @@ def _check(plan: Plan, job: int, columns: dict[str, list[Any]]) -> None:
     inspect_values(sink, columns, ())
     # References and fields are checked only against sound values: the first problem is the cause of the others.
     if not sink.problems and any(columns.values()):
-        fields = {name: value for name in VARYING if (value := getattr(spec, name)) is not None}
+        fields = {name: value for name in (*VARYING, "if_") if (value := getattr(spec, name)) is not None}
         signature = ACTIONS.signature(spec.action) if spec.action is not None else None
         fan = FanOut("rows", columns)
         for reference in (reference for value in fields.values() for reference in references(_as_list(value))):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from joblot.config.tree import describe
 from joblot.core.dataflow import as_paths
 from joblot.core.model import STATES
 from joblot.core.patterns import as_literal
@@ -117,6 +118,17 @@ class Values:
             name, need = self._plan.name(job), self._plan.name(maker.job)
             message = f"input `{maker.path}` is made by job `{need}`, which `{name}` does not need (`needs: [{need}]`)"
             raise ActionError(message, reason="unneeded_input")
+
+    def refuse_condition(self, job: int) -> None:
+        """Make sure that the job's `if` is a truth value.
+
+        Raises:
+            JoblotError: it is not, or what it refers to is not there.
+        """
+        if self._plan.condition(job, self._state.results) is None:
+            spec = self._plan.spec(job)
+            value = substitute(spec.if_, {"jobs": _Results(self)}) if spec.deferred else spec.if_
+            raise ActionError(f"`if` must be `true` or `false`, not {describe(value)}", reason="bad_reference")
 
     def source_of(self, job: int) -> Any:
         """The result that a growing job finds its items in.

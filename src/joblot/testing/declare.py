@@ -28,7 +28,7 @@ def declare(text: str, **settings: Any) -> Config:
     """A batch from a line such as `a; b needs a; c needs a, b when=failure max_attempts=2 timeout=5 db=1`.
 
     Words behind the needs: `when`, `max_attempts`, `delay`, `backoff`, `max_delay`, `jitter`, `only` (kinds with commas), `timeout`,
-    `grace`, `priority`, `once=yes`, `finally=yes` (`when` is then `always` if nothing else is said), `allowed=yes`, `input` and `output` (a path), `reads` (a job whose result is referred to), `fuse` (an input: jobs with the same one are run
+    `grace`, `priority`, `once=yes`, `finally=yes` (`when` is then `always` if nothing else is said), `allowed=yes`, `if` and `unless` (such as `a.result.odd`), `input` and `output` (a path), `reads` (a job whose result is referred to), `fuse` (an input: jobs with the same one are run
     as one). Any other word is a resource and its amount.
     `settings` are fields of `Config`.
     """
@@ -63,6 +63,8 @@ def _job_spec(name: str, needs: Iterable[str], options: dict[str, str]) -> JobSp
             fields[field] = read(value)
         elif key == "fuse":
             fields |= {"action": "fused", "input": value}
+        elif key in ("if", "unless"):
+            fields |= {"if_": f"${{{{ jobs.{value} }}}}", "deferred": True, "if_not": key == "unless"}
         elif key == "reads":
             fields |= {"params": {"value": f"${{{{ jobs.{value}.result }}}}"}, "deferred": True}
         else:

@@ -55,6 +55,7 @@ class Referee:
         self._must_stop = False
         self._status = ""
         self._settled = ""
+        self._results: dict[int, bytes] = {}
         self._kept_status = ""
         """How the run ended before only jobs of `finally` were taken back."""
 
@@ -122,6 +123,7 @@ class Referee:
             takes = [
                 need for need in self._plan.needs[job] if self._is_allowed(need) and self._plan.takes_from(job, need)
             ]
+            self._rule(job, self._plan.condition(job, self._results) is not False, "a job started whose `if` is false")
             self._rule(job, not takes, "a job started that takes in what one did not make")
             self._rule(job, job not in self._live, "two live attempts of one job")
             self._rule(job, self._states[job] == "open", "a job started that has ended or waits")
@@ -205,6 +207,8 @@ class Referee:
         self._rule(job, job in self._live, "an end of what does not run")
         self._rule(job, event.attempt == self._numbers[job], "an end of another attempt")
         self._rule(job, (event.outcome == "ok") == (event.state == "success"), "a success that is none")
+        if event.state == "success":
+            self._results[job] = bytes(event.result)
         left = len(self._same_process(job))
         bundle = self._live.pop(job)
         killed = self._graces.pop(job, None) is not None
@@ -270,6 +274,8 @@ class Referee:
             elif event.state == "skipped":
                 self._rule(job, self._may_skip(job, event), f"a job was skipped without cause ({event.reason})")
         for job in event.jobs:
+            if event.state == "cached":
+                self._results[job] = bytes(event.results.get(job, b""))
             self._set_state(job, event.state)
             if event.reason == "need_failed" or (event.reason == "need_skipped" and event.cause in self._failures):
                 self._failures.add(job)
@@ -282,6 +288,8 @@ class Referee:
             case "unknown_action":
                 return job in self._unknown
             case "condition":
+                if event.message:
+                    return self._may_start(job) and self._plan.condition(job, self._results) is False
                 ended = all(state in ENDED for state in self._ends_of_needs(job))
                 if job in self._plan.finals and self._plan.spec(job).when == "success":
                     return self._settled not in ("", "success")
@@ -348,6 +356,7 @@ class Referee:
             self._rule(job, self._states[job] in ENDED, "a job was taken back that had not ended")
             self._states[job], self._tries[job], self._losses[job] = "open", 0, 0
             self._failures.discard(job)
+            self._results.pop(job, None)
             self._left_out.discard(job)
             self._unknown_end.discard(job)
             self._max_sizes.pop(job, None)

@@ -291,7 +291,7 @@ class _Simulator:
             outcome.raised, outcome.reason = (name, "Exception"), ("exception", "missing_input")[number % 2]
             outcome.message = f"{name}: {message}"
         if kind == "ok" and self._chance(0.5):
-            outcome.result = b'{"value":%d}' % number
+            outcome.result = b'{"value":%d,"odd":%s}' % (number, (b"true", b"false")[number % 2])
         self._live[job] = self._now + seconds, outcome
 
     def _items_outcome(self, job: int, number: int) -> Outcome:

@@ -35,6 +35,15 @@ def test_they_count_for_no_limit(kind, limits):
     assert (world.state.stopping, world.status) == (next(iter(limits)), "")
 
 
+def test_beside_others_they_still_count_for_no_limit():
+    world = begun("lint allowed=yes; a; b; c", max_failures=2)
+    world.fail("lint")
+    world.fail("a")
+    assert world.state.stopping == ""
+    world.fail("b")
+    assert world.state.stopping == "max_failures"
+
+
 def test_tries_come_first():
     world = begun("lint allowed=yes max_attempts=2; build needs lint")
     world.fail("lint")
