@@ -290,3 +290,27 @@ def test_a_failed_run_killed_among_them_keeps_its_end(joblot):
     assert (joblot.path / "told").read_text() == "failed\n"
     report = json.loads(joblot("show", "r1", "--json").out)
     assert {one["job"]: one["attempts"] for one in report["results"]} == {"work": 1, "clean": 2, "mail": 1}
+
+
+def test_one_is_replayed_with_what_it_was_told(joblot):
+    joblot.write("joblot.yaml", NIGHT)
+    joblot("run", "--run-id", "r1", env={"CODE": "3"})
+    before = (joblot.path / "told").read_text()
+    (joblot.path / "told").unlink()
+    assert joblot("replay", "r1", "mail").code == 0
+    assert (joblot.path / "told").read_text() == before
+
+
+@pytest.mark.alone
+def test_one_for_each_item_and_fused_ones_run_at_the_end(tmp_path):
+    for name in ("a.log", "b.log"):
+        (tmp_path / name).write_text("ERROR x\n")
+    batch = Batch("night", folder=tmp_path)
+    batch.command("work", "exit 0")
+    batch.command("tell", "echo ${{ item }}-$JOBLOT_STATUS >> told", foreach=["a", "b"], finally_=True, max_parallel=1)
+    for name in ("a", "b", "c"):
+        batch.add(f"count-{name}", "count_lines", input="a.log", finally_=True)
+    report = batch.run(on="local", state=tmp_path / "state", workers=2)
+    assert {job.state for job in report.jobs.values()} == {"success"}
+    assert sorted((tmp_path / "told").read_text().split()) == ["a-success", "b-success"]
+    assert [report.jobs[f"count-{name}"].bundle for name in ("a", "b", "c")] == [3, 3, 3]

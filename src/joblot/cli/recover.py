@@ -108,7 +108,7 @@ def _complete_list(path: Path, run_ids: Sequence[str]) -> tuple[list[str], dict[
         try:
             for report in ended:
                 folder.journal.summarise(
-                    report.run_id, status=report.status, ended_at=report.view.ended_at, counts=report.counts
+                    report.run_id, status=report.status, ended_at=report.view.ended_at, counts=report.listed_counts
                 )
         finally:
             folder.close()

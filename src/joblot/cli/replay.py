@@ -98,6 +98,9 @@ def _attempt(past: Run, plan: Plan, name: str) -> Attempt:
             attempt.values = Values(plan, state, past.id).of(job)
         except ValueError as error:
             raise StateError(f"job `{name}` of run `{past.id}` cannot be run again: {error}") from None
+    if job in plan.finals:
+        values = attempt.values or {}
+        attempt.values = {**values, "env": {**values.get("env", plan.spec(job).env), **past.files.told(state.settled)}}
     return attempt
 
 

@@ -112,6 +112,11 @@ class RunFolder:
         """The report and the digest that jobs of `finally` are given."""
         self.lock = path / "lock"
 
+    def told(self, status: str) -> dict[str, str]:
+        """What jobs of `finally` find in their environment: how the run ended, and where the files say more."""
+        as_data, as_text = (str(path.absolute()) for path in self.settled)
+        return {"JOBLOT_STATUS": status, "JOBLOT_REPORT": as_data, "JOBLOT_DIGEST": as_text}
+
     def log_path(self, job: str, attempt: int) -> Path:
         """Where what an attempt printed is kept. The file exists once something was printed (or the attempt takes long)."""
         return self.logs / job / f"{attempt}.log"

@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     from joblot.executors.protocol import Executor
     from joblot.journal import Journal
     from joblot.journal.claims import Claims
-    from joblot.journal.folder import Hold, StateFolder
+    from joblot.journal.folder import Hold, RunFolder, StateFolder
     from joblot.reports.report import Report
     from joblot.runner.options import Options
 
@@ -400,10 +400,7 @@ class _Driver:
         """What is kept of a run that has ended, beside its events. `cpu_s` is what this process took, jobs that it ran itself included."""
         report = self._report(view)
         report.own_cpu_s = max(0.0, cpu_s - (view.cpu_s if self._on == "inline" else 0.0))
-        counts = report.counts
-        if allowed := report.allowed_failures:
-            counts = counts | {"failed": counts["failed"] - allowed, "allowed_failures": allowed}
-        journal.summarise(self._run_id, status=report.status, ended_at=ended_at, counts=counts)
+        journal.summarise(self._run_id, status=report.status, ended_at=ended_at, counts=report.listed_counts)
         if self._hold is not None:
             try:
                 report.keep(self._hold.folder.report)
@@ -416,27 +413,32 @@ class _Driver:
         from joblot.reports.report import Report
         from joblot.reports.text import closing
 
-        told = {"JOBLOT_STATUS": view.settled}
-        log = self._hold.folder.log if self._hold is not None else None
+        folder = self._hold.folder if self._hold is not None else self._folder_to_tell_in()
+        log = folder.log if self._hold is not None else None
         report = Report(self._plan, view, run_id=self._run_id, log=log, settled=True)
         text = [f"Run {self._run_id}\n{closing(report)}\n".encode(errors="replace")]
+        as_data, as_text = folder.settled
         try:
             if self._hold is not None:
-                as_data, as_text = self._hold.folder.settled
                 report.keep(as_data)
                 replace_file(as_text, text)
             else:
-                from tempfile import mkdtemp
-
-                self._told_in = Path(mkdtemp(prefix="joblot-"))
-                as_data, as_text = self._told_in / "settled.json", self._told_in / "settled.txt"
                 report.write(as_data)
                 write_atomically(as_text, text)
         except (OSError, JoblotError) as error:
             reason = error.message if isinstance(error, JoblotError) else reason_of(error)
             self._warn(f"jobs of `finally` are not told how the run went: {reason}")
-            return told
-        return told | {"JOBLOT_REPORT": str(as_data.absolute()), "JOBLOT_DIGEST": str(as_text.absolute())}
+            return {"JOBLOT_STATUS": view.settled}
+        return folder.told(view.settled)
+
+    def _folder_to_tell_in(self) -> RunFolder:
+        """A folder that goes with this process, of a run that is kept nowhere."""
+        from tempfile import mkdtemp
+
+        from joblot.journal.folder import RunFolder
+
+        self._told_in = Path(mkdtemp(prefix="joblot-"))
+        return RunFolder(self._told_in)
 
     def _report(self, view: LiveView) -> Report:
         from joblot.reports.report import Report
