@@ -52,6 +52,7 @@ COMMANDS = {
         [*JOBLOT, "jobs"],
     ],
     "naf-batch": [[*JOBLOT, "joblot.yaml"]],
+    "night": [[*JOBLOT, "joblot.yaml"]],
     "operational-run-logger": [
         ["project.py", "--input", "data/sample_input.txt", "--output", "out.json", "--log", "log.json", "--run-id", "a"]
     ],
