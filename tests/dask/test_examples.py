@@ -98,7 +98,7 @@ def run(name, folder, on, settings):
         seen.append((number, done.returncode, done.stderr if done.returncode > 1 else ""))
         for report in sorted(folder.glob("**/.joblot/runs/*/report.json")):
             seen += [
-                (job["job"], job["status"], job["attempts"], MOVES.sub(b"*", json.dumps(job["result"]).encode()))
+                (job["job"], job["status"], job["attempts"], MOVES.sub(b"*", json.dumps(job.get("result")).encode()))
                 for job in json.loads(report.read_text())["results"]
             ]
     return seen, hashes(folder)
