@@ -30,14 +30,27 @@ def as_regex(pattern: str) -> str:
 
 
 def _name_as_regex(name: str) -> str:
-    regex, at = r"(?!\.)" if name[:1] in ("*", "?", "[") else "", 0
+    """A name's pattern. What stands between two stars is taken where it comes first, for good: so many stars take no time to speak of."""
+    parts, at = [""], 0
     while at < len(name):
-        end = name.find("]", at + 2) if name[at] == "[" else -1
-        if end > 0:
-            inside = re.sub(r"([\\[&~|^])", r"\\\1", name[at + 1 : end])
-            regex += f"[{'^' + inside[1:] if inside.startswith('!') else inside}]"
-            at = end
+        end = _end_of_class(name, at) if name[at] == "[" else 0
+        if end:
+            from fnmatch import translate  # seldom needed, and it needs a lot
+
+            parts[-1] += "(?!/)" + translate(name[at:end])[len("(?s:") : -len(r")\Z")]
+        elif name[at] == "*":
+            parts += [""]
         else:
-            regex += {"*": "[^/]*", "?": "[^/]"}.get(name[at]) or re.escape(name[at])
-        at += 1
-    return regex
+            parts[-1] += "[^/]" if name[at] == "?" else re.escape(name[at])
+        at = end or at + 1
+    begin = r"(?!\.)" if name[:1] in ("*", "?", "[") else ""
+    if len(parts) == 1:
+        return begin + parts[0]
+    first, *middle, last = parts
+    return begin + first + "".join(f"(?>[^/]*?{part})" for part in middle if part) + f"[^/]*{last}"
+
+
+def _end_of_class(name: str, at: int) -> int:
+    """Where the `[...]` ends that begins there; 0 when it has no end and stands for itself. A `]` that is its first sign is one of it."""
+    first = at + 1 + (name[at + 1 : at + 2] == "!")
+    return name.find("]", first + 1) + 1

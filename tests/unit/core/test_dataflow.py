@@ -1,8 +1,13 @@
 """Files make the graph: whoever reads what a job makes needs that job."""
 
+import fnmatch
+import random
+import re
+
 import pytest
 
 from joblot.core.model import Config, FanOut, JobSpec
+from joblot.core.patterns import as_regex
 from joblot.core.plan import expand
 from joblot.core.provenance import paths_read
 from joblot.errors import ConfigError
@@ -367,3 +372,22 @@ def test_patterns_that_take_too_long(monkeypatch):
             "let the patterns begin with more that is not a wildcard",
         )
     ]
+
+
+def test_any_text_is_a_pattern_and_means_in_a_name_what_it_means_to_python():
+    """A class without an end, an empty or turned range: what `glob` makes of them, and no error."""
+    rng = random.Random(7)
+    matching = 0
+    for _ in range(20_000):
+        pattern = "".join(rng.choices("[[]]!-***??abz^\\&|~.", k=rng.randrange(1, 7)))
+        name = "".join(rng.choices("abz[]!-^\\.", k=rng.randrange(1, 4)))
+        expected = fnmatch.fnmatchcase(name, pattern) and not (name.startswith(".") and pattern[0] in "*?[")
+        assert bool(re.fullmatch(as_regex(pattern), name)) == expected, (pattern, name)
+        matching += expected
+        assert pattern == "**" or not re.fullmatch(as_regex(pattern), f"{name}/{name}")
+    assert matching > 600
+
+
+def test_many_stars_are_no_trap():
+    assert not re.fullmatch(as_regex("out/" + "*a" * 60 + "*b"), "out/" + "a" * 250)
+    assert re.fullmatch(as_regex("out/" + "*a" * 60 + "*b"), "out/" + "a" * 250 + "b")
