@@ -200,3 +200,11 @@ def test_an_action_gets_the_files_of_a_pattern(joblot):
     )
     joblot("run", "--run-id", "r1")
     assert joblot("logs", "r1", "all").out == "a.csv b.csv\n"
+
+
+def test_who_makes_the_only_output_that_matches_reads_the_files_that_are_there(joblot):
+    joblot.write("out/old.csv", "old\n")
+    batch(joblot, "{name: all, run: 'cat ${{ input }} > ${{ outputs }}', input: 'out/*.csv', outputs: [out/a.csv]}")
+    for _ in range(2):  # the second time its own output is there too
+        assert joblot("run", "--force").code == 0
+        assert (joblot.path / "out/a.csv").read_text() == "old\n"

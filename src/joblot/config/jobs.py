@@ -38,6 +38,7 @@ from joblot.config.fields import (
 from joblot.config.params import fit_params
 from joblot.config.tree import MAX_INT, MAX_TEXT, PLAIN, Keys, Problem, describe, inspect, path_text
 from joblot.core import references as template
+from joblot.core.dataflow import as_word
 from joblot.core.model import (
     DEFERRABLE,
     FINALLY_TIMEOUT_S,
@@ -171,9 +172,7 @@ class OwnFiles:
             path = path.text
         if not isinstance(path, str):
             raise ConsequenceError
-        if self._folder and not path.startswith("/"):
-            return f"{template.protect(self._folder)}/{path}"
-        return f"./{path}" if path.startswith(("-", OPENING)) else path
+        return as_word(path, template.protect(self._folder))
 
 
 class JobReader(Sink):

@@ -262,6 +262,13 @@ def files_between(makers: Makers, job_input: object, patterns: Sequence[int] = (
     return found
 
 
+def as_word(path: str, folder: str) -> str:
+    """A path as a word of a command: never an option. `folder` is the batch's where the command runs in another one, else empty."""
+    if folder and not path.startswith("/"):
+        return f"{folder}/{path}"
+    return f"./{path}" if path.startswith(("-", OPENING)) else path
+
+
 def as_paths(job_input: object) -> Sequence[str]:
     """The paths of an `input`: none, one, or a list."""
     if isinstance(job_input, str):

@@ -178,7 +178,7 @@ class Plan:
         if not self.config.rules or not self.makers or job in self.finals:
             return None
         makers = [maker for path in as_paths(job_input) for maker in self.makers.of(path) if maker.job != job]
-        if not makers:
+        if all(maker.job in self.needs[job] for maker in makers):
             return None
         near_and_far: set[int] = set()
         left = [job]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from joblot.config.tree import describe
-from joblot.core.dataflow import as_paths
+from joblot.core.dataflow import as_paths, as_word
 from joblot.core.model import STATES
 from joblot.core.patterns import as_literal
 from joblot.core.references import Reference, as_text, descend, fill, lookup, references, substitute
@@ -106,10 +106,7 @@ class Values:
     def _file_of(self, spec: JobSpec, values: Mapping[str, Any], reference: Reference) -> Any:
         """What `input` stands for where its files are known only now."""
         folder = self._plan.config.folder if spec.cwd else ""
-        paths = [
-            f"{folder}/{path}" if folder and not path.startswith("/") else f"./{path}" if path.startswith("-") else path
-            for path in as_paths(values["input"])
-        ]
+        paths = [as_word(path, folder) for path in as_paths(values["input"])]
         return descend(reference, "input", reference.parts[1:], paths)
 
     def _refuse_unneeded(self, job: int, job_input: Any) -> None:
