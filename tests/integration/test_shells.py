@@ -163,7 +163,7 @@ def test_another_program_gets_the_text_as_a_file(tmp_path, monkeypatch, on, stat
 
 
 def test_what_another_program_says_fails_the_job(tmp_path):
-    job = ran(tmp_path, "raise SystemExit(7)", shell=sys.executable)
+    job = ran(tmp_path, "raise SystemExit(7)", shell=[sys.executable])
     assert (job.state, job.message) == ("failed", "exit status 7")
     job = ran(tmp_path, "anything", shell="no-such-program -x")
     assert job.message == "command not found: `no-such-program`"
@@ -185,7 +185,7 @@ def test_a_long_text_goes_by_a_file(tmp_path, monkeypatch, on, fields):
 
 def test_a_text_that_cannot_be_written_fails_its_job_alone(tmp_path, monkeypatch):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "missing"))
-    job = ran(tmp_path, "print(1)", shell=sys.executable)
+    job = ran(tmp_path, "print(1)", shell=[sys.executable])
     message = "the text of the command cannot be written: no such file or directory"
     assert (job.state, job.reason, job.message) == ("failed", "output", message)
 
@@ -295,7 +295,7 @@ def test_what_is_only_written_like_a_reference_stays(tmp_path):
     job = {
         "name": "a",
         "run": f"{text}\nopen('out','w').write('${{{{ \"${{{{\" }}}}')",
-        "shell": sys.executable,
+        "shell": [sys.executable],
         "env": {"R": "${{ run.id }}"},
     }
     (tmp_path / "b.json").write_text(json.dumps({"jobs": [job]}))
@@ -305,7 +305,7 @@ def test_what_is_only_written_like_a_reference_stays(tmp_path):
 
 def test_values_reach_another_program_through_the_environment(tmp_path):
     text = "import os; open('out', 'w').write(os.environ['DAY'])"
-    job = {"name": "a", "run": text, "shell": sys.executable, "env": {"DAY": "${{ vars.day }}"}}
+    job = {"name": "a", "run": text, "shell": [sys.executable], "env": {"DAY": "${{ vars.day }}"}}
     (tmp_path / "b.json").write_text(json.dumps({"vars": {"day": "'); evil"}, "jobs": [job]}))
     assert joblot.run(tmp_path / "b.json", on="inline", state=False).ok
     assert (tmp_path / "out").read_text() == "'); evil"
