@@ -24,8 +24,8 @@ _LEAST_BYTES_PER_COLUMN: Final = 2 * 2**20
 
 
 _ALLOCATOR: Final = "_RJEM_MALLOC_CONF"
-_ENGINES_OWN: Final = "dirty_decay_ms:500,muzzy_decay_ms:1000"
-"""What polars sets while it is imported, unless something else is set."""
+_ENGINES_OWN: Final = frozenset({"dirty_decay_ms:500", "muzzy_decay_ms:1000"})
+"""What polars puts before what is set while it is imported, once more in each program that a program with polars starts."""
 
 
 class MemoryLimitError(ActionError):
@@ -79,7 +79,8 @@ def keep_freed_memory() -> None:
     takes it page by page again, which is up to a fifth of all CPU time. One arena, because each would keep some for itself: with the
     engine's own setting, which a program that has loaded it hands on to those that it starts, half as much again is taken.
     """
-    if "polars" not in sys.modules and os.environ.get(_ALLOCATOR) in (None, _ENGINES_OWN):
+    chosen = {word for word in os.environ.get(_ALLOCATOR, "").split(",") if word} - _ENGINES_OWN
+    if "polars" not in sys.modules and not chosen:
         os.environ[_ALLOCATOR] = "narenas:1,dirty_decay_ms:10000,muzzy_decay_ms:10000"
 
 
