@@ -43,7 +43,8 @@ UNIT_NEEDED: Final = (
 _UNTIDY: Final = r"^\s|\s$|\s\s|[^\S ]|\x{2019}"
 _BETWEEN: Final = "\x1f"
 """The separator of the texts of a column when they are joined into one."""
-_UNTIDY_TEXTS: Final = rf"{_UNTIDY}|\x1f\s|\s\x1f"
+_UNTIDY_TEXTS: Final = rf"{_UNTIDY}|\x1f\s|\s\x1f|^\x1f|\x1f\x1f|\x1f$"
+"""Any text that is not tidy, or is empty, among two or more."""
 _CODED: Final = (
     "activitePrincipaleEtablissement", "activitePrincipaleNAF25Etablissement", "trancheEffectifsEtablissement",
     "indiceRepetitionEtablissement", "indiceRepetitionDernierNumeroVoieEtablissement", "typeVoieEtablissement", "codeCommuneEtablissement",
@@ -127,16 +128,17 @@ def _tidy(frame: pl.DataFrame) -> pl.DataFrame:
 
     Most columns are tidy, and to search one as a single text is much cheaper than to search each of its texts.
     """
-    texts = [name for name, kind in frame.schema.items() if kind == pl.String]
-    untidy = frame.select(_is_untidy(name) for name in texts).row(0, named=True)
-    return frame.with_columns(_tidied(name) for name in texts if untidy[name])
+    counts = next(frame.select(pl.col(pl.String).count()).iter_rows(named=True), {})
+    joined = [_is_untidy(name) for name, count in counts.items() if count > 1]
+    untidy = next(frame.select(joined).iter_rows(named=True), {})
+    # a single text is joined to none, and as cheap to tidy as to look at
+    return frame.with_columns(_tidied(name) for name, count in counts.items() if count == 1 or untidy.get(name))
 
 
 @cache
 def _is_untidy(name: str) -> pl.Expr:
     """Whether a column has any text that is not tidy. Made once for each: to make such an expression takes as long as a thousand rows."""
-    text = pl.col(name)
-    return (text == "").any() | text.str.join(_BETWEEN).str.contains(_UNTIDY_TEXTS)
+    return pl.col(name).str.join(_BETWEEN).str.contains(_UNTIDY_TEXTS)
 
 
 @cache
