@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         Diagnostic,
         JoblotError,
         RunHeldError,
+        RunSkippedError,
         StateError,
     )
     from joblot.files import atomic_write, reason_of
@@ -47,6 +48,7 @@ _HOMES = {
     "Options": "runner.options",
     "Report": "reports.report",
     "RunHeldError": "errors",
+    "RunSkippedError": "errors",
     "RunLogger": "runner.runlogger",
     "StateError": "errors",
     "action": "actions.registry",
@@ -76,6 +78,7 @@ __all__ = [
     "Report",
     "RunHeldError",
     "RunLogger",
+    "RunSkippedError",
     "StateError",
     "action",
     "atomic_write",

@@ -65,9 +65,11 @@ class Batch:
         durability: Literal["normal", "full"] = "normal",
         timezone: str = "",
         seed: int | None = None,
+        concurrency: Mapping[str, str] | None = None,
     ) -> None:
         values = (
             folder, env, limits, secrets, fail_fast, max_failures, timeout, max_workers, durability, timezone, seed,
+            concurrency,
         )  # fmt: skip
         given = {"name": name, **_given(_BATCH, values)}
         self._reader = CallReader(given, ACTIONS.signature, ACTIONS.names)

@@ -160,6 +160,12 @@ class RunHeldError(JoblotError):
     exit_code = EXIT_HELD
 
 
+class RunSkippedError(RunHeldError):
+    """Nothing ran, as the batch asks for while another run is going on: `concurrency: {on_conflict: skip}`."""
+
+    exit_code = EXIT_OK
+
+
 class BatchFailedError(JoblotError):
     """`Report.check()`: at least one job did not succeed."""
 

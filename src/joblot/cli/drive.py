@@ -10,7 +10,7 @@ import msgspec
 
 from joblot.cli.progress import EventLines, LiveProgress, PlainProgress
 from joblot.core.selection import EVERYTHING
-from joblot.errors import EXIT_JOBS_FAILED, JoblotError
+from joblot.errors import EXIT_JOBS_FAILED, JoblotError, RunSkippedError
 from joblot.files import check_writable
 from joblot.journal.folder import DEFAULT, RunFolder, StateFolder, state_path
 from joblot.reports.text import closing, summary
@@ -51,6 +51,7 @@ class Choices(msgspec.Struct, frozen=True, kw_only=True):
         run_id: str | None = None,
         skip_unknown_actions: bool = False,
         force: tuple[str, ...] = (),
+        wait: bool = False,
         selection: Selection = EVERYTHING,
     ) -> Options:
         """The choices as the API takes them."""
@@ -71,6 +72,7 @@ class Choices(msgspec.Struct, frozen=True, kw_only=True):
             force=force,
             allow_network_fs=self.allow_network_fs,
             fuse=not self.no_fuse,
+            wait=wait,
             written=tuple(path for path in (self.report, self.log) if path is not None),
             only=selection.only,
             upto=selection.upto,
@@ -88,6 +90,11 @@ def drive(output: Output, choices: Choices, run_id: str, begin: Callable[[Sequen
     observer = _observer(output, choices, run_id)
     try:
         report = begin([observer])
+    except RunSkippedError as skipped:
+        output.log("INFO", f"skipped: {skipped.message}")
+        if output.json:
+            output.document({"skipped": skipped.message})
+        return skipped.exit_code
     finally:
         if isinstance(observer, LiveProgress):
             observer.close()

@@ -37,6 +37,11 @@ if TYPE_CHECKING:
     show_envvar=True,
     help="let warnings count as errors: nothing runs",
 )
+@click.option(
+    "--wait",
+    is_flag=True,
+    help="wait for the end of another run of the batch, of its group, or that makes the same files",
+)
 @unknown_actions_option
 @selecting
 @forcing
@@ -52,6 +57,7 @@ def command(
     no_commands: bool,
     run_id: str | None,
     strict: bool,
+    wait: bool,
     skip_unknown_actions: bool,
     force: bool,
     force_jobs: tuple[str, ...],
@@ -85,6 +91,6 @@ def command(
     choices = Choices(**driving)
     chosen = run_id or new_run_id(SystemClock().wall())
     options = choices.options(
-        run_id=chosen, skip_unknown_actions=skip_unknown_actions, force=forced, selection=selection
+        run_id=chosen, skip_unknown_actions=skip_unknown_actions, force=forced, wait=wait, selection=selection
     )
     return drive(output, choices, chosen, lambda observers: start_run(plan, options, observers=observers))

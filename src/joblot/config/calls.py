@@ -365,7 +365,7 @@ RUN: Final[dict[str, Reader]] = {
     "report": _optional(_path), "on": table.text, "cluster": _optional(_path), "state": _state, "run_id": _optional(table.text),
     "strict": table.flag, "skip_unknown_actions": table.flag, "stop_grace_s": table.duration, "disk_wait_s": table.duration, "allow_network_fs": table.flag,
     "max_memory": _optional(_bytes), "max_log": _bytes, "capture": table.flag, "force": _each(table.filled_text), "fuse": table.flag,
-    "written": _each(_path), "only": _selected, "upto": _selected, "from_": _selected, "exclude": _selected,
+    "written": _each(_path), "wait": table.flag, "only": _selected, "upto": _selected, "from_": _selected, "exclude": _selected,
 }  # fmt: skip
 """What `run` and `load` take, those of `Options` included."""
 GENERATE: Final[dict[str, Reader]] = {

@@ -12,7 +12,7 @@ from typing import Any, Final
 from msgspec import Struct
 
 from joblot.config.tree import Keys, Problem, describe
-from joblot.core.model import RETRIABLE
+from joblot.core.model import RETRIABLE, Concurrency
 from joblot.core.names import NAME_RULE, is_reserved, keeps_rule
 from joblot.core.written import RawScalar, plain, shorten
 from joblot.errors import did_you_mean
@@ -506,6 +506,17 @@ def retry(sink: Sink, value: Any, keys: Keys) -> dict[str, Any]:
     return {RETRY_NAMES.get(name, name): item for name, item in read.items()}
 
 
+def concurrency(sink: Sink, value: Any, keys: Keys) -> Concurrency:
+    """The given fields of a `Concurrency`; an empty mapping asks for one run of the batch at a time."""
+    known = plain(value)
+    if not isinstance(known, dict):
+        hint = f"write `concurrency: {{group: {shorten(known)}}}`" if isinstance(known, str) and known.strip() else ""
+        if isinstance(known, int) and not isinstance(known, bool):
+            hint = f"how many jobs run at a time is `max_workers: {known}`"
+        raise Mismatch(f"must be a mapping, not {describe(value)}", hint=hint)
+    return Concurrency(**read_fields(sink, CONCURRENCY, value, keys, "`concurrency`"))
+
+
 def read_fields(
     sink: Sink, fields: Mapping[str, Field], value: dict[str, Any], keys: Keys, owner: str
 ) -> dict[str, Any]:
@@ -593,6 +604,16 @@ RETRY: Final = {
 }  # fmt: skip
 RETRY_NAMES: Final = {"delay": "delay_s", "max_delay": "max_delay_s"}
 
+CONFLICTS: Final = ("fail", "wait", "skip")
+CONCURRENCY: Final = {
+    "group": Field(filled_text, _TEXT, "A name that several batches share: one run of all of them goes on at a time."),
+    "on_conflict": Field(
+        choice(*CONFLICTS),
+        {"enum": list(CONFLICTS)},
+        "What happens to a run that finds another going on: it ends with exit code 5, waits for its turn, or is left out.",
+    ),
+}
+
 _RETRY_SCHEMA: Final = {
     "type": ["object", "integer"],
     "minimum": 1,
@@ -657,5 +678,15 @@ BATCH: Final = {
     "timezone": Field(timezone, {"type": "string", "examples": ["Europe/Paris", "UTC"]}, "The zone of the day that `${{ run.date }}` stands for; that of the system when left out."),
     "durability": Field(choice("normal", "full"), {"enum": ["normal", "full"]}, "Whether each fact is forced to disk before joblot goes on."),
     "seed": Field(whole(0, 2**63 - 1), {"type": "integer", "minimum": 0}, "What the random numbers of Python actions begin with, with the job's name."),
+    "concurrency": Field(
+        concurrency,
+        {
+            "type": "object",
+            "properties": {name: {**field.schema, "description": field.about} for name, field in CONCURRENCY.items()},
+            "additionalProperties": False,
+            "patternProperties": {"^x-": {}},
+        },
+        "One run of the batch at a time, or of all batches with the same `group`, and what happens to another: `fail`, `wait` or `skip`.",
+    ),
     "secrets": Field(each(environment_name, one_is_a_list=True), _TEXTS, "Environment variables whose values are never shown."),
 }  # fmt: skip

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from msgspec.structs import replace
 
 from joblot.config.load import load
-from joblot.core.model import DEFERRABLE, Config, FilePosition, JobSpec
+from joblot.core.model import DEFERRABLE, Concurrency, Config, FilePosition, JobSpec
 from joblot.core.names import is_job_name
 from joblot.core.plan import problems_of
 from joblot.core.references import LITERAL, OPENING, Reference, protect, split
@@ -34,6 +34,7 @@ _OF_THE_RUN: Final = {
     "max_workers": "max_workers",
     "durability": "durability",
     "timezone": "timezone",
+    "concurrency": "concurrency",
     "seed": "seed",
 }
 """What files that are run together must agree in, and what it is called in a file."""
@@ -170,6 +171,8 @@ def _value(value: Any) -> str:
         return "not set"
     if isinstance(value, bool):
         return "true" if value else "false"
+    if isinstance(value, Concurrency):
+        return f"`{{{f'group: {value.group}, ' if value.group else ''}on_conflict: {value.on_conflict}}}`"
     return f"{value:g} s" if isinstance(value, float) else str(value)
 
 

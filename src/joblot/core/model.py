@@ -167,6 +167,16 @@ class JobSpec(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Set in a declaration that stands for many jobs: its texts may then hold `${{ matrix... }}` and `${{ item... }}` references."""
 
 
+class Concurrency(Struct, frozen=True, gc=False, omit_defaults=True):
+    """How a run stands to the others of its batch, or of all batches that name the `group`: one of them goes on at a time.
+
+    `on_conflict` says what happens to the one that finds another.
+    """
+
+    group: str = ""
+    on_conflict: Literal["fail", "wait", "skip"] = "fail"
+
+
 RULES: Final = 1
 """By which rules a batch runs that is read now: from 1 on a job needs what makes its input, and a shell's text ends at the first failure."""
 
@@ -205,6 +215,7 @@ class Config(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The day that `run.date` stands for, of a batch made in Python that refers to it. In a batch file it is filled in when that is read."""
     seed: int | None = None
     """What random numbers of Python actions begin with, with the job's name."""
+    concurrency: Concurrency | None = None
 
 
 # --- what an action accepts -----------------------------------------------------------------------

@@ -25,7 +25,16 @@ from joblot.core.model import RUNNING
 from joblot.core.plan import expand
 from joblot.core.runstate import RunState
 from joblot.core.selection import Selection, leave_out, unmade_input
-from joblot.errors import ConfigError, Diagnostic, JoblotError, StateError, UsageError, did_you_mean
+from joblot.errors import (
+    ConfigError,
+    Diagnostic,
+    JoblotError,
+    RunHeldError,
+    RunSkippedError,
+    StateError,
+    UsageError,
+    did_you_mean,
+)
 from joblot.executors.protocol import RunContext
 from joblot.files import read_own, reason_of, remove_own_folder, replace_file, write_atomically
 from joblot.garbage import collection_paused
@@ -102,6 +111,8 @@ def resume_run(
 
     if options.state is False:
         raise UsageError("a run that was kept nowhere cannot be resumed")
+    if options.wait:
+        raise UsageError("`wait` is for a run that begins: one that goes on does not wait for another")
     if options.selection:
         raise UsageError(
             "which jobs take part in a run is said when it begins, and cannot be said again when it goes on",
@@ -200,7 +211,7 @@ class _Driver:
         self._checkable = declaring if options.state is not False else []
         self._watch = OutputWatch(plan, self._run_dir(), self._hashes()) if declaring else None
         self._judge: Judge | None = None
-        self._claims = self._unclaimed() if any(spec.outputs for spec in plan.config.jobs) else None
+        self._claims = self._unclaimed(makes=bool(declaring)) if declaring or plan.config.concurrency else None
         self._left_out: Sequence[int] = ()
         self._selection = options.selection
         self._told_in: Path | None = None
@@ -212,18 +223,19 @@ class _Driver:
             self._refuse_unknown_actions(self._unknown)
         self._left_out = left_out
         at = self._clock.wall()
-        # How much can run at once is known of a cluster only when it is there.
-        executor = self._executor(self._on) if is_cluster(self._on) else None
+        executor = None
         try:
-            if self._claims is not None:  # before anything is looked at that another run may be making
-                self._claims.take(self._plan.makings())
+            self._take_turn()
+            # How much can run at once is known of a cluster only when it is there.
+            executor = self._executor(self._on) if is_cluster(self._on) else None
             state = self._state()
             first = self._decide_ahead(state) if self._checkable else self._first(state)
             # The executor comes first: it forks, and what is forked must not hold the journal's descriptors. For nothing, nothing is forked.
             executor = executor or self._executor("inline" if state.ended else self._on)
             journal = self._open()
             if self._claims is not None:
-                self._claims.take_in_state()
+                with self._skipping():
+                    self._claims.take_in_state()
             self._take_hold()
             self._refuse_what_has_events(journal)
             self._note_selection(journal)
@@ -500,14 +512,51 @@ class _Driver:
         )
         return self._folder.journal
 
-    def _unclaimed(self) -> Claims:
-        """The claims on what the batch makes, before any is taken."""
+    @property
+    def _on_conflict(self) -> str:
+        """What happens when another run is in the way."""
+        concurrency = self._plan.config.concurrency
+        return "wait" if self._options.wait else concurrency.on_conflict if concurrency else "fail"
+
+    def _take_turn(self) -> None:
+        """Claim what a new run claims, before anything is looked at that another run may be making."""
+        if self._claims is None:
+            return
+        self._claims.hint = "wait for its end with `--wait`"
+        wait = self._tell_of_wait if self._on_conflict == "wait" else None
+        with self._skipping():
+            seen_by_all = self._claims.take(self._plan.makings(), wait=wait)
+            if wait is not None:
+                self._claims.take_in_state(wait=wait)
+        concurrency = self._plan.config.concurrency
+        if concurrency and concurrency.group and not seen_by_all:
+            from joblot.journal.place import shared_folder
+
+            what = f"group `{concurrency.group}` holds among the runs of this state folder only"
+            self._warn(f"{what}: `{shared_folder()}` cannot be used")
+
+    def _tell_of_wait(self, held: RunHeldError) -> None:
+        self._warn(f"waiting: {held.message}")
+
+    @contextmanager
+    def _skipping(self) -> Iterator[None]:
+        """Another run in the way leaves this one out, where the batch asks for that."""
+        try:
+            yield
+        except RunHeldError as held:
+            if self._on_conflict != "skip":
+                raise
+            raise RunSkippedError(held.message, hint=held.hint) from None
+
+    def _unclaimed(self, *, makes: bool) -> Claims:
+        """The claims of the run, before any is taken."""
         from joblot.journal.claims import Claims
         from joblot.journal.folder import state_path
 
         config, state = self._plan.config, self._options.state
         folder = None if state is False else state_path(state)
-        return Claims(self._run_id, batch=config.name, folder=config.folder, state=folder)
+        group = config.concurrency.group if config.concurrency else ""
+        return Claims(self._run_id, batch=config.name, folder=config.folder, state=folder, group=group, makes=makes)
 
     def _claim(self, making: Making) -> None:
         if self._claims is not None:

@@ -22,7 +22,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     be on a network file system, at the risk of the journal; `max_memory` how many bytes running jobs may ask for together; `max_log` how
     many bytes are kept of what an attempt prints; `strict` whether warnings of a batch file are errors; `skip_unknown_actions` whether jobs
     whose action is unknown are skipped rather than refused; `fuse` whether jobs that can be run as one are; `written` the files that the caller itself writes about the run, which are no part of a folder
-    that a job reads; `only`, `upto`, `from_` and `exclude` which
+    that a job reads; `wait` whether the end of another run is waited for that is in the way; `only`, `upto`, `from_` and `exclude` which
     jobs take part, as `Selection` says.
     """
 
@@ -45,6 +45,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     force: tuple[str, ...] = ()
     fuse: bool = True
     written: tuple[str | Path, ...] = ()
+    wait: bool = False
     only: tuple[str, ...] = ()
     upto: tuple[str, ...] = ()
     from_: tuple[str, ...] = ()
