@@ -34,7 +34,7 @@ from joblot.core.model import Config, JobSpec
 from joblot.core.plan import Plan, expand, problems_of
 from joblot.errors import ConfigError, Diagnostic, UsageError
 from joblot.garbage import collection_paused
-from joblot.runner.launch import resume_run, start_run, unknown_actions
+from joblot.runner.launch import begun_of, resume_run, retry_run, start_run, unknown_actions
 from joblot.runner.options import Options
 
 if TYPE_CHECKING:
@@ -227,10 +227,11 @@ class Batch:
         workers: int | None = None,
         observers: Sequence[Observer] = (),
         resume: str | None = None,
+        retry: str | None = None,
         **options: Any,
     ) -> Report:
-        """Run the batch to its end and return its report. Options as in `run`; `resume` goes on with an earlier run of this batch."""
-        return run(self, on=on, workers=workers, observers=observers, resume=resume, **options)
+        """Run the batch to its end and return its report. Options as in `run`; `resume` and `retry` name an earlier run of this batch."""
+        return run(self, on=on, workers=workers, observers=observers, resume=resume, retry=retry, **options)
 
 
 _UNUSUAL: Final = 0x04 | 0x08 | 0x20 | 0x80 | 0x200
@@ -276,13 +277,17 @@ def load_with_warnings(
     vars: Mapping[str, Any] | None = None,
     strict: bool = False,
     skip_unknown_actions: bool = False,
+    moment: float | None = None,
 ) -> tuple[Config, list[Diagnostic]]:
-    """Read batch files and check them job by job; also what is doubtful in them. Whether the jobs hang together is the plan's affair."""
+    """Read batch files and check them job by job; also what is doubtful in them. Whether the jobs hang together is the plan's affair.
+
+    `moment` is when the run begins, in seconds since the epoch; None: now.
+    """
     from joblot.actions.registry import import_modules
     from joblot.config.load import load as load_file
 
     found: dict[str, Any] = {"lookup": ACTIONS.signature, "names": ACTIONS.names, "importer": import_modules}
-    found |= {"strict": strict, "unknown": "skipped" if skip_unknown_actions else "error"}
+    found |= {"strict": strict, "unknown": "skipped" if skip_unknown_actions else "error", "moment": moment}
     if isinstance(path, (str, Path)):
         return load_file(path, vars=vars or {}, **found)
     if len(path) == 1:
@@ -300,13 +305,16 @@ def run(
     vars: Mapping[str, Any] | None = None,
     observers: Sequence[Observer] = (),
     resume: str | None = None,
+    retry: str | None = None,
     report: str | Path | None = None,
     **options: Any,
 ) -> Report:
     """Run a batch, a loaded configuration, a batch file or several of one folder together to their end.
 
-    `resume` is an earlier run of the same batch to go on with; `report` is a file to write; the rest is `Options`, with
-    `timeout` also as a text such as `1h`, and `only`, `upto`, `from_` and `exclude` also as texts with commas.
+    `resume` is an earlier run of the same batch to go on with. `retry` is one of which to run again what did not succeed: the same run goes on
+    if the batch is as it was, else a new one continues it. A file is then read as of the day when that run began, and `vars` are those of that
+    run, unless they are given. `report` is a file to write; the rest is `Options`, with `timeout` also as a text such as `1h`, and `only`,
+    `upto`, `from_` and `exclude` also as texts with commas.
 
     Raises:
         ConfigError: the batch is wrong; nothing ran.
@@ -315,9 +323,11 @@ def run(
     """
     if not isinstance(batch, (Batch, Config)):
         options["batch"] = batch
-    asked = read_arguments(RUN, vars=vars, observers=observers, resume=resume, report=report, **options)
-    own = ("batch", "vars", "observers", "resume", "report")
-    path, variables, observers, resume, report = (asked.pop(name, None) for name in own)
+    asked = read_arguments(RUN, vars=vars, observers=observers, resume=resume, retry=retry, report=report, **options)
+    own = ("batch", "vars", "observers", "resume", "retry", "report")
+    path, variables, observers, resume, retry, report = (asked.pop(name, None) for name in own)
+    if resume is not None and retry is not None:
+        raise UsageError("`resume` and `retry` exclude each other")
     if "timeout" in asked:
         asked["timeout_s"] = asked.pop("timeout")
     if report is not None:
@@ -333,14 +343,24 @@ def run(
 
                 refuse_unreadable(config)
         else:
+            moment = None
+            if retry is not None:
+                begun = begun_of(retry, Path(path if isinstance(path, str) else path[0]), chosen)
+                variables, moment = begun.given if vars is None else variables, begun.moment
             config = load_with_warnings(
-                path, vars=variables, strict=chosen.strict, skip_unknown_actions=chosen.skip_unknown_actions
+                path,
+                vars=variables,
+                strict=chosen.strict,
+                skip_unknown_actions=chosen.skip_unknown_actions,
+                moment=moment,
             )[0]
         plan = expand(config)
     if resume is not None:
         made = resume_run(resume, chosen, observers=observers, plan=plan)
+    elif retry is not None:
+        made = retry_run(retry, plan, chosen, observers=observers, given=variables or {})
     else:
-        made = start_run(plan, chosen, observers=observers)
+        made = start_run(plan, chosen, observers=observers, given=variables or {})
     if report is not None:
         made.write(report)
     return made

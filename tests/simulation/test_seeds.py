@@ -4,6 +4,8 @@ import os
 
 import pytest
 
+from joblot.core.carryover import Past
+from joblot.core.events import JobsEnded
 from joblot.testing import CALM, ROUGH, Faults, simulate
 from simulation.cases import case_from
 
@@ -30,6 +32,23 @@ def test_every_rule_holds_in_every_world(world):
         )
         ended += simulation.status != ""
     assert ended == share
+
+
+def test_every_rule_holds_in_runs_that_continue_others():
+    """What is carried over was done in the first run, below nothing that came out otherwise in this one; through kills and reopenings too."""
+    carried = 0
+    for seed in range(FIRST, FIRST + max(SEEDS // 2, 1)):
+        plan, limits, unknown, left_out = case_from(seed)
+        first = simulate(plan, seed=seed, limits=limits, faults=Faults(bad=0.2), unknown_actions=unknown)
+        past = Past(plan.fresh(), bytearray(len(plan.fresh())))
+        for record in first.records:
+            past.apply(record)
+        simulation = simulate(
+            plan.fresh(), seed=seed + 1, limits=limits, unknown_actions=unknown, left_out=left_out, continues=past
+        )
+        ended = [event for record in simulation.records for event in record.events if isinstance(event, JobsEnded)]
+        carried += sum(len(event.jobs) for event in ended if event.reason == "carried_over")
+    assert carried > SEEDS // 2
 
 
 def test_a_seed_gives_the_same_bytes_each_time():

@@ -155,6 +155,30 @@ BUGS = (
         UP_TO_DATE,
     ),
     Bug(
+        "what came out otherwise is no reason to run what needs it",
+        "core/carryover.py",
+        "if past.results[old] != bytes(event.result):",
+        "if old not in past.results:",
+    ),
+    Bug(
+        "a job of `finally` is carried over",
+        "core/carryover.py",
+        " or job in self._plan.finals:",
+        ":",
+    ),
+    Bug(
+        "what cleans up is carried over though another end is to clean up after",
+        "core/carryover.py",
+        "counts = self._news | self._ran",
+        "counts = self._news",
+    ),
+    Bug(
+        "what failed in the run that is continued is carried over",
+        "core/carryover.py",
+        "        if state in _GOOD:\n            self.results[job] = result",
+        "        if state not in ():\n            self.results[job] = result",
+    ),
+    Bug(
         "a named limit looks at the newcomer only",
         "core/resources.py",
         "if held and held + share > self._limits[name]:",

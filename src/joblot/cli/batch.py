@@ -30,19 +30,21 @@ def read(
     strict: bool = False,
     skip_unknown_actions: bool = False,
     commands: bool = True,
+    moment: float | None = None,
 ) -> tuple[Plan, list[Diagnostic]]:
     """The plan of a batch file, or of several together, and what is doubtful in it: with `strict` that is wrong.
 
     Jobs with unknown actions are wrong, or doubtful with `skip_unknown_actions`.
 
-    Without `commands` none that lists items is run, and their jobs are not known (`Plan.unread`).
+    Without `commands` none that lists items is run, and their jobs are not known (`Plan.unread`). `moment` is when the run begins, in seconds
+    since the epoch; None: now.
 
     Raises:
         ConfigError: with everything that is wrong in the file.
         UsageError: no file was named and this folder has none of the usual names; or the files cannot be taken together.
     """
     options: dict[str, Any] = {"vars": dict(variables), "strict": strict, "lookup": ACTIONS.signature}
-    options |= {"names": ACTIONS.names, "importer": import_modules, "commands": commands}
+    options |= {"names": ACTIONS.names, "importer": import_modules, "commands": commands, "moment": moment}
     if skip_unknown_actions:
         options["unknown"] = "skipped"
     if len(files) > 1:

@@ -131,7 +131,7 @@ def _finish(output: Output, choices: Choices, report: Report) -> int:
     if not output.quiet:
         output.note(closing(report, paint=output.paint).rpartition("\n")[0])
     output.log("INFO", _completion(report))
-    if advice := _advice(report, choices):
+    for advice in _advice(report, choices):
         output.log("INFO", advice)
     written = _write_files(output, choices, report)
     with suppress(BrokenPipeError):  # the run is over and recorded: that nobody reads its summary is no failure
@@ -152,18 +152,23 @@ def _completion(report: Report) -> str:
     return f"Batch {word}: {ok} ok, {counts['failed']} failed{allowed}, {counts['skipped']} skipped{ending}"
 
 
-def _advice(report: Report, choices: Choices) -> str:
-    """The command that goes on from here, when there is something left to do."""
+def _advice(report: Report, choices: Choices) -> list[str]:
+    """The command that goes on from here, when there is something left to do, and what it will do."""
     if not report.exit_code or not report.source:
-        return ""
+        return []
     state = ""
     if choices.state and choices.state != _state_here():
         from shlex import quote
 
         state = f" --state {quote(choices.state)}"
     if report.status in ("failed", "success"):
-        return f"to run again what failed: joblot retry {report.run_id} --failed{state}"
-    return f"to go on with the rest: joblot resume {report.run_id}{state}"
+        from joblot.runner.continuing import changed_files
+
+        which = "that goes on with this run; once the batch is changed, it begins a new run that continues this one"
+        if changed_files(report.config):
+            which = "that begins a new run, which continues this one: the batch was changed since this run began"
+        return [f"to run again what failed: joblot retry {report.run_id} --failed{state}", which]
+    return [f"to go on with the rest: joblot resume {report.run_id}{state}"]
 
 
 def _state_here() -> str:

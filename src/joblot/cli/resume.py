@@ -32,18 +32,27 @@ def command(output: Output, /, run: str | None, **driving: Any) -> int:
 
 
 def go_on(
-    output: Output, name: str | None, driving: dict[str, Any], reopen: Callable[[LiveView], Sequence[int]] | None
+    output: Output,
+    name: str | None,
+    driving: dict[str, Any],
+    reopen: Callable[[LiveView], Sequence[int]] | None,
+    *,
+    is_same: bool = False,
 ) -> int:
-    """Resume a run, after taking the jobs that `reopen` chooses back to the beginning."""
+    """Resume a run, after taking the jobs that `reopen` chooses back to the beginning.
+
+    `is_same`: whether its batch is known to be as it was, whatever else stands in its files now.
+    """
     from joblot.cli.drive import Choices, drive
     from joblot.cli.runs import open_run
+    from joblot.runner.continuing import changed_files, refuse_continued
     from joblot.runner.launch import resume_run
 
     choices = Choices(**driving)
     with open_run(name, choices.state) as past:
+        refuse_continued(past.folder, past.id)
         run_id, config = past.id, past.config
-        digests = config.files or {config.source: config.digest}
-        changed = [path for path, digest in digests.items() if _has_changed(path, digest)]
+        changed = [] if is_same else changed_files(config)
         if changed:
             rest = f" and {len(changed) - 1} more have" if len(changed) > 1 else " has"
             output.log("WARNING", f"`{changed[0]}`{rest} changed since run `{run_id}` began: its recorded plan is used")
@@ -63,17 +72,3 @@ def _is_of_another_folder(source: Path, folder: Path) -> bool:
         return beside.is_file() and not (source.exists() and beside.samefile(source))
     except OSError:
         return False
-
-
-def _has_changed(source: str, digest: str) -> bool:
-    """Whether a batch file is not what it was; one that cannot be read now is not what it was either."""
-    if not source or not digest:
-        return False
-    from joblot.config.source import read_bytes
-    from joblot.digest import blake2b
-    from joblot.errors import ConfigError
-
-    try:
-        return blake2b(read_bytes(source), digest_size=len(digest) // 2).hexdigest() != digest
-    except ConfigError:
-        return True

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import os
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
@@ -13,11 +14,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from joblot.cli.output import Output
+    from joblot.cli.runs import Run
+    from joblot.core.plan import Plan
     from joblot.reports.view import LiveView
 
 _HELP = f"""Run again what did not succeed in a run (`--failed`, the default), or single jobs and everything that needs them.
 
-What succeeded stays as it is. Attempts go on counting.
+What succeeded stays as it is. If the batch is as it was, the same run goes on, and attempts go on counting. If its file was changed, a new run begins that continues this one, with the same `--var` values and selection.
 
 {run_help}"""
 
@@ -26,18 +29,88 @@ What succeeded stays as it is. Attempts go on counting.
 @run_argument()
 @click.option("--failed", is_flag=True, help="every job that did not succeed (default)")
 @click.option("--job", "names", metavar="NAME", multiple=True, help="this job and what needs it; may be given often")
+@click.option(
+    "--as-it-was", is_flag=True, help="go on with the same run and its recorded plan, whatever the batch file says now"
+)
 @driving_options
 @click.pass_obj
-def command(output: Output, /, run: str, names: tuple[str, ...], *, failed: bool, **driving: Any) -> int:
-    """Choose the jobs and resume the run with them."""
+def command(
+    output: Output, /, run: str, names: tuple[str, ...], *, failed: bool, as_it_was: bool, **driving: Any
+) -> int:
+    """Choose the jobs and resume the run with them, or begin one that continues it."""
     from joblot.cli.resume import go_on
     from joblot.cli.runs import open_run
+    from joblot.runner.continuing import refuse_continued
 
     if failed and names:
         raise UsageError("`--failed` and `--job` exclude each other")
     with open_run(run, driving["state"]) as past:
-        run_id, chosen = past.id, [past.job(name) for name in names]
-    return go_on(output, run_id, driving, _downstream(chosen) if chosen else _unsuccessful)
+        refuse_continued(past.folder, past.id)
+        now = None if as_it_was else _as_it_is(output, past)
+        run_id, driving["state"] = past.id, str(past.folder.path)
+        changed = now is not None and not now.is_like(past)
+        chosen = [] if changed else [past.job(name) for name in names]
+    if now is not None and changed:
+        return _continue(output, run_id, now, names, driving)
+    reopen = _downstream(chosen) if chosen else _unsuccessful
+    return go_on(output, run_id, driving, reopen, is_same=now is not None)
+
+
+class _Now(NamedTuple):
+    """A batch as its files have it now."""
+
+    plan: Plan
+    given: dict[str, Any]
+    skip_unknown_actions: bool
+
+    def is_like(self, past: Run) -> bool:
+        """Whether it does what it did when the run began."""
+        from joblot.runner.continuing import is_same
+
+        return is_same(self.plan.config, past.config)
+
+
+def _as_it_is(output: Output, past: Run) -> _Now | None:
+    """The batch of a run as it is now, with the values that the run was given; None where there is no file to read it from.
+
+    Raises:
+        ConfigError: it is wrong now.
+    """
+    from joblot.cli import batch as batches
+    from joblot.runner.launch import begun_with
+
+    files = list(past.config.files or {past.config.source: ""})
+    if past.of_program or not all(map(os.path.isfile, files)):
+        return None
+    begun = begun_with(past.folder, past.id)
+    view = past.view()
+    skipping = any(view.reason(job) == "unknown_action" for job in view.in_state("skipped"))
+    plan, warnings = batches.read(files, begun.given.items(), skip_unknown_actions=skipping, moment=begun.moment)
+    now = _Now(plan, begun.given, skipping)
+    if not now.is_like(past):
+        batches.warn(output, warnings)
+    return now
+
+
+def _continue(output: Output, old: str, now: _Now, names: tuple[str, ...], driving: dict[str, Any]) -> int:
+    from joblot.cli.drive import Choices, drive
+    from joblot.clock import SystemClock, new_run_id
+    from joblot.runner.launch import continue_run
+    from joblot.runner.uptodate import matching
+
+    jobs = sorted(job for name in names for job in matching(now.plan, [name]))
+    choices, chosen = Choices(**driving), new_run_id(SystemClock().wall())
+    options = choices.options(run_id=chosen, skip_unknown_actions=now.skip_unknown_actions)
+    output.log(
+        "INFO",
+        f"the batch has changed since run `{old}` began: run `{chosen}` continues it (`--as-it-was` goes on with the old one)",
+    )
+    return drive(
+        output,
+        choices,
+        chosen,
+        lambda observers: continue_run(old, now.plan, options, observers=observers, given=now.given, jobs=jobs),
+    )
 
 
 def _unsuccessful(view: LiveView) -> list[int]:

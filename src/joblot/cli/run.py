@@ -93,4 +93,6 @@ def command(
     options = choices.options(
         run_id=chosen, skip_unknown_actions=skip_unknown_actions, force=forced, wait=wait, selection=selection
     )
-    return drive(output, choices, chosen, lambda observers: start_run(plan, options, observers=observers))
+    return drive(
+        output, choices, chosen, lambda observers: start_run(plan, options, observers=observers, given=dict(variables))
+    )

@@ -361,7 +361,7 @@ _INSPECTED_BY_OTHERS: Final = frozenset(
 _OF_THE_BATCH: Final = {name: _optional(table.BATCH[name].read) for name in ("fail_fast", "max_failures", "timeout")}
 RUN: Final[dict[str, Reader]] = {
     **_OF_THE_BATCH, "workers": _optional(table.BATCH["max_workers"].read), "timeout_s": table.limit_duration,
-    "batch": _paths, "path": _paths, "vars": _values, "observers": _each(_observer), "resume": _optional(table.text),
+    "batch": _paths, "path": _paths, "vars": _values, "observers": _each(_observer), "resume": _optional(table.text), "retry": _optional(table.text),
     "report": _optional(_path), "on": table.text, "cluster": _optional(_path), "state": _state, "run_id": _optional(table.text),
     "strict": table.flag, "skip_unknown_actions": table.flag, "stop_grace_s": table.duration, "disk_wait_s": table.duration, "allow_network_fs": table.flag,
     "max_memory": _optional(_bytes), "max_log": _bytes, "capture": table.flag, "force": _each(table.filled_text), "fuse": table.flag,

@@ -50,6 +50,7 @@ def load_several(
     unknown: Unknown = "error",
     importer: Importer | None = None,
     commands: bool = True,
+    moment: float | None = None,
 ) -> tuple[Config, list[Diagnostic]]:
     """The batch that the files are together, and warnings. A variable is given to each file that declares it.
 
@@ -64,7 +65,7 @@ def load_several(
     loaded: dict[str, Config] = {}
     warnings: list[Diagnostic] = []
     problems: list[Diagnostic] = []
-    moment = time.time()  # one for all: `run.date` is the day of the run
+    moment = time.time() if moment is None else moment  # one for all: `run.date` is the day of the run
     for path in shown:
         try:
             loaded[path], more = load(

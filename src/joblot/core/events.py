@@ -22,6 +22,8 @@ NOT_SELECTED: Final = "not_selected"
 """The reason code of jobs that a run leaves out. For what needs them they count as met."""
 MISSING_RESULT: Final = "no_result"
 """The reason code of jobs that refer to the result of a job which has none."""
+CARRIED_OVER: Final = "carried_over"
+"""The reason code of jobs that did their work in the run that this one continues."""
 BUNDLE_FAILED: Final = "bundle"
 """The reason code of an end that is not the job's own: it shared a process that failed."""
 
@@ -36,7 +38,7 @@ class RunStarted(Event, frozen=True, tag="run_started"):
     fingerprint: str
     jobs: int
     settings: dict[str, Any] = {}
-    """What the run was started with: executor, slots, fail_fast, ..."""
+    """What the run was started with: executor, slots, fail_fast, ...; `continues`: the run that this one continues; `given`: values of variables."""
     by: dict[str, Any] = {}
     """Who drives it: pid, host, user, joblot and Python version."""
 

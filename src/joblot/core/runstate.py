@@ -32,6 +32,7 @@ from array import array
 from collections import deque
 from heapq import heappop, heappush
 from itertools import repeat
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 from msgspec import Raw
@@ -78,6 +79,7 @@ NEXT: Final[dict[int, frozenset[int]]] = {
 """The legal moves. A running job becomes ready again when its attempt was lost or never began, or is retried without a wait; it waits
 again when, by then, a person has taken jobs that it needs back to the beginning."""
 
+_NONE: Final[Mapping[int, bytes]] = MappingProxyType({})
 _OF_BUNDLES: Final = frozenset({*RETRIABLE, "lost"})
 """Outcomes that a bundle can have as a whole."""
 _GOOD: Final = frozenset({SUCCESS, CACHED})
@@ -270,17 +272,29 @@ class RunState:
             jobs = len(next(iter(items.values()), ()))
             self._emit(decision, ev.PlanExtended(job, len(self.plan), jobs, items))
 
-    def checked(self, jobs: Iterable[int], up_to_date: Mapping[int, bytes], now: float, capacity: int) -> Decision:
-        """Ready jobs were looked at. Those in `up_to_date` are up to date and have ended; the values are their results as JSON, empty for none."""
+    def checked(
+        self,
+        jobs: Iterable[int],
+        up_to_date: Mapping[int, bytes],
+        now: float,
+        capacity: int,
+        *,
+        carried: Mapping[int, bytes] = _NONE,
+    ) -> Decision:
+        """Ready jobs were looked at. Those in `up_to_date` are up to date and have ended, those in `carried` are carried over.
+
+        The values are their results as JSON, empty for none.
+        """
         decision = Decision([], [], [])
         for job in jobs:
             self._unchecked.pop(job, None)
-        done = [job for job in up_to_date if self.states[job] == READY and job not in self._forced]
-        if done:
-            results = {job: Raw(up_to_date[job]) for job in done if up_to_date[job]}
-            self._emit(decision, ev.JobsEnded(done, "cached", "up_to_date", results=results))
-            for job in done:
-                self._skip_dependents(decision, job)
+        for found, reason in ((up_to_date, "up_to_date"), (carried, ev.CARRIED_OVER)):
+            done = [job for job in found if self.states[job] == READY and job not in self._forced]
+            if done:
+                results = {job: Raw(found[job]) for job in done if found[job]}
+                self._emit(decision, ev.JobsEnded(done, "cached", reason, results=results))
+                for job in done:
+                    self._skip_dependents(decision, job)
         return self._finish(decision, now, capacity)
 
     def tick(self, now: float, capacity: int) -> Decision:

@@ -54,6 +54,7 @@ _RUN_FILES: Final = frozenset(
         "selection.json",
         "cluster.json",
         "found.jsonl",
+        "continued.json",
     }
 )
 _RUN_FOLDERS: Final = frozenset({"live", "logs", "partial"})

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from joblot.core.events import AttemptEnded
-    from joblot.core.model import JobSpec
+    from joblot.core.model import Config, JobSpec
     from joblot.core.plan import Plan
     from joblot.reports.view import JobFacts, RunView
 
@@ -35,7 +35,6 @@ _PART: Final = 1000
 _NAMED: Final = 5
 """How many jobs an error message names."""
 
-_CACHED: Final = ("up_to_date", "up to date")
 _MESSAGES: Final = {
     "need_failed": "`{cause}` failed",
     "need_skipped": "`{cause}` was skipped",
@@ -47,7 +46,8 @@ _MESSAGES: Final = {
     "max_failures": "stopped after too many failures",
     "time_limit": "the run's time limit was reached",
     "cancelled": "the run was cancelled",
-    _CACHED[0]: _CACHED[1],
+    "up_to_date": "up to date",
+    "carried_over": "carried over from the run that this one continues",
 }
 """Messages of reason codes, for events that have none of their own."""
 
@@ -233,6 +233,11 @@ class Report:
             yield Failure(self._plan.name(job), message or self._message(self.view.facts(job)), reason)
 
     @property
+    def config(self) -> Config:
+        """The batch as it was when the run began."""
+        return self._plan.config
+
+    @property
     def fan_outs(self) -> list[tuple[JobSpec, dict[str, int]]]:
         """The declarations that stand for many jobs, each with how many of its jobs are in each state."""
         fan_outs = ((spec, self.view.counts_of(jobs)) for spec, jobs in self._plan.fan_outs)
@@ -414,7 +419,9 @@ class Report:
                     item.bundle = bundle.jobs
                 yield item
             elif (earlier := view.up_to_date(job)) is not None:
-                yield _Item(name_of(job), action_of(job), "cached", 0, 0, Raw(earlier) if earlier else UNSET, *_CACHED)
+                earlier_result = Raw(earlier) if earlier else UNSET
+                reason = view.reason(job)
+                yield _Item(name_of(job), action_of(job), "cached", 0, 0, earlier_result, reason, _MESSAGES[reason])
             else:
                 yield self._item(job)
 

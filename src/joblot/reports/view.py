@@ -353,7 +353,7 @@ class RunView:
         )
 
     def up_to_date(self, job: int) -> bytes | None:
-        """The result of a job that was found up to date and never tried, empty for none; None for others."""
+        """The result of a job that was found up to date, or carried over, and never tried, empty for none; None for others."""
         return self._results[job] if self._states[job] == CACHED and not self._attempts[job] else None
 
     def facts(self, job: int) -> JobFacts:

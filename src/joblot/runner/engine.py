@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from joblot.executors.protocol import Executor
     from joblot.journal import Journal
     from joblot.outputs import OutputWatch
+    from joblot.runner.continuing import Continuing
     from joblot.runner.interrupts import Interrupts
     from joblot.runner.uptodate import Judge
 
@@ -58,11 +59,21 @@ class Observer(Protocol):
 
 
 def answers(
-    decision: Decision, state: RunState, judge: Judge, now: Callable[[], float], capacity: Callable[[], int]
+    decision: Decision,
+    state: RunState,
+    judge: Judge | None,
+    now: Callable[[], float],
+    capacity: Callable[[], int],
+    carry: Continuing | None = None,
 ) -> Iterator[Decision]:
     """The decisions that follow from what a decision asks: which jobs are up to date, which of those that needed them are, and so on."""
     while decision.checks:
-        decision = state.checked(decision.checks, judge.up_to_date(decision.checks), now(), capacity())
+        jobs, carried = decision.checks, {}
+        if carry is not None:
+            carried = carry.carried(jobs)
+            jobs = [job for job in jobs if job not in carried]
+        current = judge.up_to_date(jobs) if judge is not None else {}
+        decision = state.checked(decision.checks, current, now(), capacity(), carried=carried)
         yield decision
 
 
@@ -73,8 +84,9 @@ class Engine:
     starts with the first decision here. `known` is how many jobs the plan had when the executor began, whose processes know of no others;
     by default all that there are. `view` has taken in what the journal has of the run, and goes on with it for the observers, who never see
     the state itself; by default it is made of the journal. `watch` looks after the files that jobs declare, `judge` says which jobs are up to date,
-    `claim` takes outputs that are found on the way, or raises RunHeldError when another run makes them. `tell` says what jobs of `finally`
-    find in their environment about how the run went; it is asked once, when they start.
+    `carry` says which are carried over from the run that this one continues, `claim` takes outputs that are found on the way, or raises
+    RunHeldError when another run makes them. `tell` says what jobs of `finally` find in their environment about how the run went; it is asked
+    once, when they start.
     """
 
     def __init__(
@@ -92,6 +104,7 @@ class Engine:
         disk_wait_s: float = 0.0,
         watch: OutputWatch | None = None,
         judge: Judge | None = None,
+        carry: Continuing | None = None,
         known: int | None = None,
         claim: Callable[[Making], None] = lambda _: None,
         tell: Callable[[], Mapping[str, str]] = dict,
@@ -119,6 +132,7 @@ class Engine:
         self._values = Values(state.plan, state, run_id, self._warn)
         self._watch = watch
         self._judge = judge
+        self._carry = carry
         self._claim = claim
         self._tell = tell
         self._told: Mapping[str, str] | None = None
@@ -190,8 +204,8 @@ class Engine:
         """Record, then act; then look at what may be up to date, which leads to the next decision."""
         self._carry_out_one(decision, outcomes)
         if decision.checks:
-            assert self._judge is not None
-            for following in answers(decision, self._state, self._judge, self._clock.now, lambda: self.capacity):
+            now, carry = self._clock.now, self._carry
+            for following in answers(decision, self._state, self._judge, now, lambda: self.capacity, carry):
                 self._carry_out_one(following)
 
     def _carry_out_one(self, decision: Decision, outcomes: Sequence[Outcome] = ()) -> None:
@@ -204,6 +218,8 @@ class Engine:
                 self._note_successes(self._judge, events)
             record = self._record(events, decision.starts)
             self._view.apply(record)
+            if self._carry is not None:
+                self._carry.apply(events)
             # Observers are told between the record and its commands: what they show is in the journal already.
             if not self._begun:
                 self._begun = True

@@ -9,22 +9,23 @@ from __future__ import annotations
 import os
 import re
 import time
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import datetime
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 from msgspec.structs import replace
 
-from joblot.clock import SystemClock, new_run_id
+from joblot.clock import SystemClock, day_of, new_run_id
 from joblot.cluster.targets import check_on, is_cluster
 from joblot.core.events import NOT_SELECTED, RunReopened, RunStarted
 from joblot.core.limits import Limits
 from joblot.core.model import RUNNING
 from joblot.core.plan import expand
 from joblot.core.runstate import RunState
-from joblot.core.selection import Selection, leave_out, unmade_input
+from joblot.core.selection import EVERYTHING, Selection, leave_out, unmade_input
 from joblot.errors import (
     ConfigError,
     Diagnostic,
@@ -42,14 +43,16 @@ from joblot.journal.codec import NOT_JSON
 from joblot.journal.stored_plan import runnable_plan, sound_plan, stored_config
 from joblot.outputs import Hashes, OutputWatch
 from joblot.reports.view import LiveView
+from joblot.runner.continuing import Continuing, is_same, mark_continued, read_past, refuse_continued
 from joblot.runner.engine import Engine, Observer, answers
 from joblot.runner.interrupts import Interrupts
 from joblot.runner.uptodate import LASTING_ID, Judge, batch_key, matching
 from joblot.runner.values import Values
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
+    from joblot.core.carryover import Past
     from joblot.core.commands import Decision
     from joblot.core.fan_out import Making
     from joblot.core.model import JobSpec
@@ -59,11 +62,13 @@ if TYPE_CHECKING:
     from joblot.journal import Journal
     from joblot.journal.claims import Claims
     from joblot.journal.folder import Hold, RunFolder, StateFolder
+    from joblot.journal.sqlite import SqliteJournal
     from joblot.reports.report import Report
     from joblot.runner.options import Options
 
+_NONE_GIVEN: Final[Mapping[str, Any]] = MappingProxyType({})
 SELECTION_FILE: Final = "selection.json"
-"""Beside a run's events: which jobs were asked for, where not all were."""
+"""Beside a run's events: which jobs were asked for, where not all were, and what else it was begun with."""
 MOST_WORKERS: Final = 10_000
 _LOOK_BACK: Final = 200
 _MOST_TOLD: Final = 5
@@ -74,20 +79,172 @@ _ELSEWHERE_S: Final = 2.0
 _RUN_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
-def start_run(plan: Plan, options: Options, *, observers: Sequence[Observer] = ()) -> Report:
-    """Begin a new run of a plan and drive it to its end."""
-    clock = SystemClock()
-    run_id = options.run_id or new_run_id(clock.wall())
-    if not _RUN_ID.fullmatch(run_id) or ".." in run_id:
-        hint = "letters, digits, `.`, `_` and `-`, at most 100, a letter or digit first"
-        raise UsageError(f"bad run id `{run_id}`", hint=hint)
+def start_run(
+    plan: Plan, options: Options, *, observers: Sequence[Observer] = (), given: Mapping[str, Any] = _NONE_GIVEN
+) -> Report:
+    """Begin a new run of a plan and drive it to its end. `given` are the values of variables that were not the batch's own."""
+    run_id = _new_id(options)
     plan = plan.fresh()
     left_out = leave_out(plan, options.selection)
     if left_out:
         _look_at_unmade_input(plan, left_out, observers)
     options = _placed(plan, options, observers)
     with _faults_in_one_line():
-        return _Driver(plan, options, run_id, observers).start(left_out)
+        return _Driver(plan, options, run_id, observers, given=given).start(left_out)
+
+
+def continue_run(
+    name: str,
+    plan: Plan,
+    options: Options,
+    *,
+    observers: Sequence[Observer] = (),
+    given: Mapping[str, Any] = _NONE_GIVEN,
+    jobs: Collection[int] = (),
+) -> Report:
+    """Begin a new run, of another plan, that continues an earlier one: what succeeded there and is as it was does not run again.
+
+    The selection is that of the earlier run. With `jobs` only these run, whatever they did there, what needs them, and what was done there
+    and is not as it was.
+
+    Raises:
+        StateError: no such run, or another one continues it already.
+        RunHeldError: it is being driven, or another run is in the way.
+    """
+    from joblot.journal.folder import StateFolder
+
+    if options.state is False:
+        raise UsageError("a run that was kept nowhere cannot be continued")
+    options = _placed(plan, options, observers)
+    with closing(StateFolder(options.state or None, read_only=True)) as folder:
+        info = folder.resolve(name)
+        refuse_continued(folder, info.run_id)
+        past = read_past(folder.journal, info.run_id)
+        begun = begun_with(folder, info.run_id)
+    selection = begun.selection
+    if jobs:
+        selection, forced = _only_these(plan, past, jobs, selection)
+        options = replace(options, force=forced)
+    options = replace(
+        options, only=selection.only, upto=selection.upto, from_=selection.from_, exclude=selection.exclude
+    )
+    plan = plan.fresh()
+    left_out = leave_out(plan, selection)
+    if left_out:
+        _look_at_unmade_input(plan, left_out, observers)
+    run_id = _new_id(options)
+    with _faults_in_one_line():
+        held = _Driver(past.plan.fresh(), replace(options, on="inline", force=()), info.run_id, observers).settle()
+        try:
+            with closing(StateFolder(options.state or None, read_only=True)) as folder:
+                refuse_continued(folder, info.run_id)
+            mark_continued(held.folder, run_id)
+            driver = _Driver(plan, options, run_id, observers, given=given, continues=info.run_id, moment=begun.moment)
+            return driver.start(left_out, begun=held.release)
+        finally:
+            held.release()
+
+
+def _new_id(options: Options) -> str:
+    run_id = options.run_id or new_run_id(SystemClock().wall())
+    if not _RUN_ID.fullmatch(run_id) or ".." in run_id:
+        hint = "letters, digits, `.`, `_` and `-`, at most 100, a letter or digit first"
+        raise UsageError(f"bad run id `{run_id}`", hint=hint)
+    return run_id
+
+
+def begun_of(name: str, batch: Path, options: Options) -> Begun:
+    """What a run of a batch file was begun with."""
+    from joblot.journal.folder import DEFAULT, StateFolder
+
+    state = options.state or os.environ.get("JOBLOT_STATE") or batch.absolute().parent / DEFAULT
+    with closing(StateFolder(state, read_only=True)) as folder:
+        return begun_with(folder, folder.resolve(name).run_id)
+
+
+def begun_with(folder: StateFolder, run_id: str) -> Begun:
+    """What a run was begun with, as its first record says it, or the note that was made before that.
+
+    Raises:
+        StateError: the note is damaged.
+    """
+    first, info = next(iter(folder.journal.records(run_id)), None), folder.journal.info(run_id)
+    if first is None:
+        begun = _noted(folder.run_folder(run_id).path / SELECTION_FILE)
+    else:
+        begun = Begun.of(next((event.settings for event in first.events if isinstance(event, RunStarted)), {}))
+    return begun if begun.moment or info is None else replace(begun, moment=info.started_at)
+
+
+def _noted(path: Path) -> Begun:
+    try:
+        return Begun.of(msgspec.json.decode(read_own(path), type=dict[str, Any]))
+    except FileNotFoundError:
+        return Begun()  # all jobs were asked for
+    except NOT_JSON as error:
+        raise StateError(f"`{path}` is damaged: {error}", hint="nothing has run: begin a new run") from None
+
+
+def retry_run(
+    name: str,
+    plan: Plan,
+    options: Options,
+    *,
+    observers: Sequence[Observer] = (),
+    given: Mapping[str, Any] = _NONE_GIVEN,
+) -> Report:
+    """Run again what did not succeed: in the same run where the plan is as it was, else in a new one that continues it."""
+    from joblot.journal.folder import StateFolder
+
+    if options.state is False:
+        raise UsageError("a run that was kept nowhere cannot be tried again")
+    _refuse_choices(options)
+    placed = _placed(plan, options, observers)
+    with closing(StateFolder(placed.state or None, read_only=True)) as folder:
+        info = folder.resolve(name)
+        begun = stored_config(sound_plan(folder.journal, info.run_id), info.run_id)
+        moment = begun_with(folder, info.run_id).moment
+    if plan.config.date:  # of a batch made in Python, which knows of no other run
+        day = begun.date if begun.timezone == plan.config.timezone else ""
+        plan = expand(replace(plan.config, date=day or day_of(moment, plan.config.timezone)))
+    if not is_same(plan.config, begun):
+        return continue_run(info.run_id, plan, placed, observers=observers, given=given)
+
+    def unsuccessful(view: LiveView) -> Sequence[int]:
+        return view.in_state("failed", "skipped", "cancelled", "aborted")
+
+    of_python = any(spec.function is not None for spec in plan.config.jobs)
+    return resume_run(info.run_id, placed, observers=observers, plan=plan if of_python else None, reopen=unsuccessful)
+
+
+def _only_these(
+    plan: Plan, past: Past, jobs: Collection[int], selection: Selection
+) -> tuple[Selection, tuple[str, ...]]:
+    """The selection that also leaves out what did not succeed and is not to run again, and the names of what is to run in any case.
+
+    Raises:
+        UsageError: a job needs one that did not succeed.
+    """
+    again = dict.fromkeys(jobs)
+    for job in (queue := list(again)):  # it grows while it is gone through
+        fresh = [other for other in plan.dependents[job] if other not in again]
+        again.update(dict.fromkeys(fresh))
+        queue += fresh
+    out = set(leave_out(plan, selection))
+    undone = {
+        job
+        for job in range(len(plan))
+        if not (job in again or job in out or job in plan.finals or past.done(plan.name(job)) is not None)
+    }
+    for job in again:
+        need = next(
+            (need for need in plan.needs[job] if need in undone and plan.declarations[job].when == "success"), None
+        )
+        if need is not None:
+            message = f"job `{plan.name(job)}` needs `{plan.name(need)}`, which did not succeed"
+            raise UsageError(message, hint=f"`--job {plan.name(need)}` runs it as well")
+    exclude = (*selection.exclude, *(plan.name(job) for job in sorted(undone)))
+    return replace(selection, exclude=exclude), tuple(plan.name(job) for job in again if job not in out)
 
 
 def resume_run(
@@ -111,13 +268,7 @@ def resume_run(
 
     if options.state is False:
         raise UsageError("a run that was kept nowhere cannot be resumed")
-    if options.wait:
-        raise UsageError("`wait` is for a run that begins: one that goes on does not wait for another")
-    if options.selection:
-        raise UsageError(
-            "which jobs take part in a run is said when it begins, and cannot be said again when it goes on",
-            hint="`joblot retry RUN --job NAME` takes in a job that was left out",
-        )
+    _refuse_choices(options)
     if plan is not None:
         options = _placed(plan, options, observers)
     else:  # settled before a module of the batch is imported, which may do anything to this process
@@ -125,6 +276,7 @@ def resume_run(
     folder = StateFolder(options.state or None, read_only=True)
     try:
         info = folder.resolve(name)
+        refuse_continued(folder, info.run_id)
         stored = sound_plan(folder.journal, info.run_id)
     finally:
         folder.close()
@@ -132,6 +284,17 @@ def resume_run(
     plan.encoded = stored  # a run that was killed before its first record tells its fingerprint only now, and it is that of what is stored
     with _faults_in_one_line():
         return _Driver(plan, options, info.run_id, observers).resume(reopen)
+
+
+def _refuse_choices(options: Options) -> None:
+    """What is chosen when a run begins is not chosen again when it goes on, or is continued by another one."""
+    if options.wait:
+        raise UsageError("`wait` is for a run that begins: one that goes on does not wait for another")
+    if options.selection:
+        raise UsageError(
+            "which jobs take part in a run is said when it begins, and cannot be said again when it goes on",
+            hint="`joblot retry RUN --job NAME` takes in a job that was left out",
+        )
 
 
 def _look_at_unmade_input(plan: Plan, left_out: Collection[int], observers: Sequence[Observer]) -> None:
@@ -189,10 +352,53 @@ def _placed(plan: Plan, options: Options, observers: Sequence[Observer]) -> Opti
     return replace(options, state=state_of(plan.config, options.state, warn))
 
 
+class Begun(msgspec.Struct, frozen=True):
+    """What a run is begun with, as far as a process that goes on with it has to know: it stands in the run's first record."""
+
+    selection: Selection = EVERYTHING
+    force: tuple[str, ...] = ()
+    """Jobs that run though they were done in the run that this one continues."""
+    continues: str = ""
+    given: dict[str, Any] = {}
+    moment: float = 0.0
+    """When the first of the runs that continue each other began, in seconds since the epoch: the day of `run.date`; 0: this run is the first."""
+
+    def as_settings(self) -> dict[str, Any]:
+        """What is not as it mostly is, by the names of the first record."""
+        settings: dict[str, Any] = msgspec.to_builtins(self.selection)
+        for name in ("force", "continues", "given", "moment"):
+            if value := getattr(self, name):
+                settings[name] = msgspec.to_builtins(value)
+        return settings
+
+    @staticmethod
+    def of(settings: Mapping[str, Any]) -> Begun:
+        """As `as_settings` gave it.
+
+        Raises:
+            msgspec.ValidationError: it is something else.
+        """
+        continues = settings.get("continues", "")
+        force = tuple(settings.get("force", ())) if continues else ()
+        fields = {word: settings[word] for word in ("only", "upto", "from", "exclude") if word in settings}
+        selection = msgspec.convert(fields, Selection)
+        return Begun(selection, force, continues, settings.get("given", {}), settings.get("moment", 0.0))
+
+
 class _Driver:
     """One run in this process, from the parts that it needs to its report."""
 
-    def __init__(self, plan: Plan, options: Options, run_id: str, observers: Sequence[Observer]) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        options: Options,
+        run_id: str,
+        observers: Sequence[Observer],
+        *,
+        given: Mapping[str, Any] = _NONE_GIVEN,
+        continues: str = "",
+        moment: float = 0.0,
+    ) -> None:
         from joblot.actions.registry import ACTIONS
 
         self._plan = plan
@@ -211,14 +417,15 @@ class _Driver:
         self._checkable = declaring if options.state is not False else []
         self._watch = OutputWatch(plan, self._run_dir(), self._hashes()) if declaring else None
         self._judge: Judge | None = None
+        self._begun = Begun(options.selection, options.force if continues else (), continues, dict(given), moment)
+        self._carry: Continuing | None = None
         self._claims = self._unclaimed(makes=bool(declaring)) if declaring or plan.config.concurrency else None
         self._left_out: Sequence[int] = ()
-        self._selection = options.selection
         self._told_in: Path | None = None
         """The folder of what jobs of `finally` are given, of a run that is kept nowhere."""
 
-    def start(self, left_out: Sequence[int]) -> Report:
-        """A new run, without the jobs that are left out."""
+    def start(self, left_out: Sequence[int], *, begun: Callable[[], None] = lambda: None) -> Report:
+        """A new run, without the jobs that are left out. `begun` is called when the journal knows of it."""
         if not self._options.skip_unknown_actions:
             self._refuse_unknown_actions(self._unknown)
         self._left_out = left_out
@@ -229,7 +436,7 @@ class _Driver:
             # How much can run at once is known of a cluster only when it is there.
             executor = self._executor(self._on) if is_cluster(self._on) else None
             state = self._state()
-            first = self._decide_ahead(state) if self._checkable else self._first(state)
+            first = self._decide_ahead(state) if self._checkable or self._begun.continues else self._first(state)
             # The executor comes first: it forks, and what is forked must not hold the journal's descriptors. For nothing, nothing is forked.
             executor = executor or self._executor("inline" if state.ended else self._on)
             journal = self._open()
@@ -238,10 +445,11 @@ class _Driver:
                     self._claims.take_in_state()
             self._take_hold()
             self._refuse_what_has_events(journal)
-            self._note_selection(journal)
+            self._note_begun(journal)
             config, plan, jobs = self._plan.config, self._plan.encoded, len(self._plan) - len(left_out)
             journal.create(self._run_id, batch=config.name, source=config.source, jobs=jobs, plan=plan, at=at)
             self._attach(plan)
+            begun()
             return self._drive(state, LiveView(self._plan), journal, executor, None, first)
         finally:
             if executor is not None:
@@ -259,15 +467,32 @@ class _Driver:
 
     def _first(self, state: RunState) -> Callable[[float, int], Decision]:
         """What a run begins with."""
-        return lambda now, room: state.start(now, room, left_out=self._left_out, **self._run_settings())
+
+        def first(now: float, room: int) -> Decision:
+            said = self._run_settings()
+            said["settings"] |= self._begun.as_settings()
+            return state.start(now, room, left_out=self._left_out, **said)
+
+        return first
 
     def _decide_ahead(self, state: RunState) -> Callable[[float, int], Decision]:
         """What a run begins with, decided before there is an executor or a journal: perhaps nothing has to run."""
-        judge = self._make_judge(state, self._read_last_successes())
+        from joblot.journal.folder import past_runs
+
+        judge = self._make_judge(state, self._read_last_successes()) if self._watch is not None else None
+        carry = None
+        if self._begun.continues:
+            with past_runs(self._options.state or None) as folder:
+                assert folder is not None
+                carry = self._make_carry(state, folder.journal)
         decision = self._first(state)(self._clock.now(), self._slots)
-        for following in answers(decision, state, judge, self._clock.now, lambda: self._slots):
+        if carry is not None:
+            carry.apply(decision.events)
+        for following in answers(decision, state, judge, self._clock.now, lambda: self._slots, carry):
             decision.events += following.events
             decision.starts = following.starts
+            if carry is not None:
+                carry.apply(following.events)
         decision.checks = []
         return lambda _now, _room: decision
 
@@ -282,7 +507,7 @@ class _Driver:
         self, state: RunState, last_successes: dict[str, LastSuccess], force: Sequence[str] | None = None
     ) -> Judge:
         values = Values(self._plan, state, LASTING_ID)
-        forced = matching(self._plan, self._options.force if force is None else force)
+        forced = matching(self._plan, force if force is not None else self._begun.force or self._options.force)
         assert self._watch is not None
         lost = [name for name, kept in last_successes.items() if not kept.parts]
         if lost:
@@ -290,6 +515,37 @@ class _Driver:
             self._warn(f"what was kept of `{lost[0]}`{others} cannot be read: nobody can tell whether it is up to date")
         self._judge = Judge(self._plan, last_successes, self._watch.hashes, values.of, forced=forced)
         return self._judge
+
+    def _make_carry(self, state: RunState, journal: SqliteJournal) -> Continuing:
+        """What is carried over from the run that this one continues."""
+        past = read_past(journal, self._begun.continues)
+        self._carry = Continuing(self._plan, state, past, judge=self._judge, forced=self._begun.force, warn=self._warn)
+        return self._carry
+
+    def settle(self) -> Hold:
+        """End what an earlier run has left behind when it was killed, and hold it while another one is begun that continues it."""
+        from joblot.executors.processes import sweep
+
+        try:
+            journal = self._open()
+            self._take_hold()
+            sweep(str(self._run_dir()))
+            self._await_other_cluster()
+            self._attach()
+            state, view = self._state(), LiveView(self._plan)
+            self._replay(journal, state, view)
+            if self._claims is not None:
+                self._claims.take(self._plan.makings())
+                self._claims.take_in_state()
+            if self._checkable:
+                journal.save_last_successes(batch_key(self._plan), ())
+                self._make_judge(state, journal.last_successes(batch_key(self._plan)), ())
+                self._clear_after_crash(state, view.started_at or 0.0)
+            hold, self._hold = self._hold, None
+            assert hold is not None
+            return hold
+        finally:
+            self._release()
 
     def _clear_after_crash(self, state: RunState, began_at: float) -> None:
         """Nobody saw the end of what ran when the runner died: nothing half made may keep its final name."""
@@ -312,6 +568,7 @@ class _Driver:
             self._attach()
             info = journal.info(self._run_id)
             assert info is not None
+            self._begun = begun_with(self._folder, self._run_id)
             state, view = self._state(), LiveView(self._plan)
             force = self._replay(journal, state, view)
             began_at = view.started_at or info.started_at
@@ -322,9 +579,13 @@ class _Driver:
                 journal.save_last_successes(batch_key(self._plan), ())  # what was noted of them when the runner died
                 self._make_judge(state, journal.last_successes(batch_key(self._plan)), force)
                 self._clear_after_crash(state, began_at)
+            if self._begun.continues:
+                carry = self._make_carry(state, self._folder.journal)
+                for past in journal.records(self._run_id):
+                    carry.apply(past.events)
             if force is None:  # killed before its first record: nothing has begun
                 self._refuse_unknown_actions(self._unknown)
-                self._left_out = leave_out(self._plan, self._noted_selection())
+                self._left_out = leave_out(self._plan, self._begun.selection)
                 return self._drive(state, view, journal, executor, None, self._first(state))
             again = reopen(view) if reopen else _unsuccessful(state) if state.ended or state.stopping else ()
             reopened = state.reopen(again).events if again else []
@@ -396,6 +657,7 @@ class _Driver:
                 disk_wait_s=self._options.disk_wait_s,
                 watch=self._watch,
                 judge=self._judge,
+                carry=self._carry,
                 known=self._known,
                 claim=self._claim,
                 tell=lambda: self._tell(view),
@@ -516,13 +778,16 @@ class _Driver:
     def _on_conflict(self) -> str:
         """What happens when another run is in the way."""
         concurrency = self._plan.config.concurrency
+        if self._begun.continues:
+            return "fail"
         return "wait" if self._options.wait else concurrency.on_conflict if concurrency else "fail"
 
     def _take_turn(self) -> None:
         """Claim what a new run claims, before anything is looked at that another run may be making."""
         if self._claims is None:
             return
-        self._claims.hint = "wait for its end with `--wait`"
+        if not self._begun.continues:
+            self._claims.hint = "wait for its end with `--wait`"
         wait = self._tell_of_wait if self._on_conflict == "wait" else None
         with self._skipping():
             seen_by_all = self._claims.take(self._plan.makings(), wait=wait)
@@ -572,26 +837,16 @@ class _Driver:
             hint = f"the journal has lost it, its files have not: `joblot recover {self._run_id}`"
             raise StateError(f"run `{self._run_id}` exists already", hint=hint)
 
-    def _note_selection(self, journal: Journal) -> None:
-        """Keep which jobs were asked for where a resume finds it, if this process is killed before the run's first record."""
+    def _note_begun(self, journal: Journal) -> None:
+        """Keep what the run is begun with where a resume finds it, if this process is killed before the run's first record."""
         if self._hold is None or journal.info(self._run_id) is not None:  # that run keeps its own
             return
         path = self._hold.folder.path / SELECTION_FILE
-        if self._selection:
-            replace_file(path, [msgspec.json.encode(self._selection)])
+        noted = self._begun.as_settings()
+        if noted:
+            replace_file(path, [msgspec.json.encode(noted)])
         else:
             path.unlink(missing_ok=True)  # of a run of the same id that never began
-
-    def _noted_selection(self) -> Selection:
-        assert self._hold is not None
-        path = self._hold.folder.path / SELECTION_FILE
-        try:
-            self._selection = msgspec.json.decode(read_own(path), type=Selection)
-        except FileNotFoundError:
-            pass  # all were
-        except NOT_JSON as error:
-            raise StateError(f"`{path}` is damaged: {error}", hint="nothing has run: begin a new run") from None
-        return self._selection
 
     def _attach(self, plan: bytes = b"") -> None:
         if self._folder is None or self._hold is None:
@@ -638,8 +893,10 @@ class _Driver:
             seed=self._run_id,
             expected_memory=self._expected_memory(),
         )
+        # Of a run that continues another one any job may be carried over.
+        checkable = range(len(self._plan)) if self._begun.continues else self._checkable
         return RunState(
-            self._plan, limits, unknown_actions=self._unknown, checkable=self._checkable, fuse_rules=self._fuse_rules()
+            self._plan, limits, unknown_actions=self._unknown, checkable=checkable, fuse_rules=self._fuse_rules()
         )
 
     def _fuse_rules(self) -> dict[str, dict[str, Any]]:
@@ -677,7 +934,6 @@ class _Driver:
             settings["fuse"] = False
         if options.force:
             settings["force"] = list(options.force)
-        settings |= msgspec.to_builtins(self._selection)
         return {"by": driver(), "settings": settings}
 
 

@@ -228,6 +228,11 @@ class Judge:
         )
         self._fresh.append(msgspec.structs.replace(last, files=encoded(fresh)))
 
+    def made_at(self, job: int) -> float:
+        """When what a job makes was made last, as far as it is kept: seconds since the epoch."""
+        last = self._kept.get(self._plan.name(job))
+        return last.at if last is not None else 0.0
+
     def _code(self, name: str | None) -> tuple[str, frozenset[str]]:
         """What stands for the code of an action, and which of its parameters change nothing."""
         if name is None:

@@ -6,7 +6,7 @@ It reads a run's state and changes nothing.
 from __future__ import annotations
 
 from os.path import normpath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
@@ -22,14 +22,20 @@ if TYPE_CHECKING:
 
     from joblot.core.model import JobSpec
     from joblot.core.plan import Plan
-    from joblot.core.runstate import RunState
+
+
+class Known(Protocol):
+    """The states of jobs by number, and the results of those that ended well, as JSON."""
+
+    states: bytearray
+    results: dict[int, bytes]
 
 
 class Values:
     """What references of one run stand for. `run_id` is what `run.id` gives; `warn` is told of files that a pattern leaves out."""
 
     def __init__(
-        self, plan: Plan, state: RunState, run_id: str, warn: Callable[[str], None] = lambda _message: None
+        self, plan: Plan, state: Known, run_id: str, warn: Callable[[str], None] = lambda _message: None
     ) -> None:
         self._plan = plan
         self._state = state

@@ -6,18 +6,20 @@ It knows the promises, and nothing of how `RunState` keeps them.
 from __future__ import annotations
 
 from itertools import accumulate, pairwise
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from joblot.core import events as ev
 from joblot.core.model import RETRIABLE, STATES
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from joblot.core.commands import Kill
     from joblot.core.limits import Limits
     from joblot.core.plan import Plan
 
+_NOTHING: Final[Mapping[str, bytes]] = MappingProxyType({})
 GOOD: Final = frozenset({"success", "cached"})
 ENDED: Final = frozenset(STATES[4:])
 
@@ -29,13 +31,24 @@ class Referee:
     """
 
     def __init__(
-        self, plan: Plan, limits: Limits, *, unknown_actions: Collection[int] = (), left_out: Collection[int] = ()
+        self,
+        plan: Plan,
+        limits: Limits,
+        *,
+        unknown_actions: Collection[int] = (),
+        left_out: Collection[int] = (),
+        continued: Mapping[str, bytes] = _NOTHING,
     ) -> None:
         self._plan = plan
         self._limits = limits
         self._unknown = frozenset(unknown_actions)
         self._left_out = set(left_out)
         """Jobs that take no part, for as long as nobody asks for them by name."""
+        self._continued = continued
+        """By name, the results of the jobs that ended well in the run that this one continues."""
+        self._otherwise: set[int] = set()
+        """Jobs that ran here and whose result is not the one that they had there, or that failed and may not."""
+        self._ran: set[int] = set()
         self._states = ["open"] * len(plan)
         self._numbers = [0] * len(plan)
         self._tries = [0] * len(plan)
@@ -227,6 +240,11 @@ class Referee:
         elif event.outcome == "lost" and not self._stopping:
             self._judge_loss(event, others_in_flight)
         self._set_state(job, event.state)
+        if event.state in ENDED:
+            self._ran.add(job)
+            same = self._is_allowed(job) or self._continued.get(self._plan.name(job)) == bytes(event.result)
+            if job not in self._plan.growing:
+                (self._otherwise.discard if same else self._otherwise.add)(job)
 
     def _judge_split(self, event: ev.AttemptEnded, bundle: list[int], left: int) -> None:
         """The first of those that are left when a bundle fails tells how many may be together next."""
@@ -268,7 +286,10 @@ class Referee:
             if event.state in ("cancelled", "aborted"):
                 self._rule(job, stopped.get(self._stopping) == event.state, "a job was stopped and the run was not")
             elif event.state == "cached":
-                self._rule(job, bool(self._plan.spec(job).outputs), "a job without outputs was up to date")
+                if event.reason == ev.CARRIED_OVER:
+                    self._judge_carried(job)
+                else:
+                    self._rule(job, bool(self._plan.spec(job).outputs), "a job without outputs was up to date")
                 self._rule(job, self._may_start(job), "a job was up to date before its needs allow it")
                 self._rule(job, not self._stopping, "a job was up to date after the stop")
             elif event.state == "skipped":
@@ -279,6 +300,15 @@ class Referee:
             self._set_state(job, event.state)
             if event.reason == "need_failed" or (event.reason == "need_skipped" and event.cause in self._failures):
                 self._failures.add(job)
+
+    def _judge_carried(self, job: int) -> None:
+        needs = self._plan.needs[job]
+        self._rule(job, self._plan.name(job) in self._continued, "carried over from nowhere")
+        self._rule(job, job not in self._plan.finals, "a job of `finally` was carried over")
+        if not self._plan.spec(job).once:
+            is_handler = self._plan.spec(job).when != "success"
+            self._rule(job, not is_handler or self._ran.isdisjoint(needs), "carried over below another end")
+            self._rule(job, self._otherwise.isdisjoint(needs), "carried over below what came out otherwise")
 
     def _may_skip(self, job: int, event: ev.JobsEnded) -> bool:
         # What takes no part must be skipped for that reason and no other, or what needs it would be skipped as well.
@@ -359,6 +389,8 @@ class Referee:
             self._results.pop(job, None)
             self._left_out.discard(job)
             self._unknown_end.discard(job)
+            self._otherwise.discard(job)
+            self._ran.discard(job)
             self._max_sizes.pop(job, None)
         for job, state in enumerate(self._states):
             if state == "backing_off" and (

@@ -14,6 +14,7 @@ import msgspec
 from msgspec import Struct
 
 from joblot.core import events as ev
+from joblot.core.carryover import CarryOver, Past
 from joblot.core.limits import Limits
 from joblot.core.model import RETRIABLE, STATES, Outcome
 from joblot.core.runstate import RunState
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from joblot.core.plan import Plan
 
 _NEVER: Final = float("inf")
+_CHANGED: Final = 0.2
 _SECONDS: Final = (0.0, 0.001, 0.5, 1.0, 1.0, 2.0, 7.0, 30.0)
 _BAD_KINDS: Final = (*RETRIABLE, "lost", "cancelled", "returned")
 _decoder: Final = msgspec.json.Decoder(list[ev.AnyEvent])
@@ -96,13 +98,16 @@ def simulate(
     faults: Faults = ROUGH,
     unknown_actions: Collection[int] = (),
     left_out: Collection[int] = (),
+    continues: Past | None = None,
 ) -> Simulation:
     """One run of a plan (without the jobs that are left out) from start to end, through everything that the seed brings.
+
+    It may continue an earlier run: then some of its jobs, by the seed, are not what they were there.
 
     Raises:
         SimulationError: something happened that must not; the same seed shows it again.
     """
-    simulator = _Simulator(plan, seed, limits or Limits(slots=2), faults, unknown_actions, left_out)
+    simulator = _Simulator(plan, seed, limits or Limits(slots=2), faults, unknown_actions, left_out, continues)
     try:
         simulator.run()
     except Exception as error:
@@ -113,7 +118,14 @@ def simulate(
 
 class _Simulator:
     def __init__(
-        self, plan: Plan, seed: int, limits: Limits, faults: Faults, unknown: Collection[int], left_out: Collection[int]
+        self,
+        plan: Plan,
+        seed: int,
+        limits: Limits,
+        faults: Faults,
+        unknown: Collection[int],
+        left_out: Collection[int],
+        past: Past | None = None,
     ) -> None:
         self.records: list[ev.Record] = []
         self.plan = plan
@@ -123,7 +135,9 @@ class _Simulator:
         self._unknown = unknown
         self._left_out = left_out
         self._rng = random.Random(seed)  # noqa: S311 - repeats exactly, which is what it is for
-        self._referee = Referee(plan.fresh(), limits, unknown_actions=unknown, left_out=left_out)
+        self._past = past
+        continued = {} if past is None else {past.plan.name(job): result for job, result in past.results.items()}
+        self._referee = Referee(plan.fresh(), limits, unknown_actions=unknown, left_out=left_out, continued=continued)
         self._bundles: dict[int, list[int]] = {}
         """The live jobs of bundles, each with all that began with it."""
         self._state = self._fresh()
@@ -254,8 +268,19 @@ class _Simulator:
         return not decision.checks or self._commit(self._check(decision.checks))
 
     def _check(self, jobs: list[int]) -> Decision:
-        current = {job: self._rng.choice((b"", b'{"value":0}')) for job in jobs if self._chance(self._faults.current)}
-        return self._state.checked(jobs, current, self._now, self._capacity)
+        carried: dict[int, bytes] = {}
+        if self._past is not None:
+            carry = CarryOver(self.plan, self._past, differs=self._differs)
+            carry.apply(event for record in self.records for event in record.events)
+            carried, _ = carry.carried(jobs)
+        declaring = [job for job in jobs if job not in carried and self.plan.spec(job).outputs]
+        current = {
+            job: self._rng.choice((b"", b'{"value":0}')) for job in declaring if self._chance(self._faults.current)
+        }
+        return self._state.checked(jobs, current, self._now, self._capacity, carried=carried)
+
+    def _differs(self, job: int, _old: int) -> str:
+        return "changed" if random.Random(f"{self._seed} {self.plan.name(job)}").random() < _CHANGED else ""  # noqa: S311
 
     def _killed(self) -> bool:
         return self._runners <= self._faults.most_kills and self._chance(self._faults.runner_killed)
@@ -341,7 +366,7 @@ class _Simulator:
 
     def _fresh(self) -> RunState:
         plan = self.plan.fresh()  # what grew and was not recorded died with the runner
-        checkable = [job for job, spec in enumerate(plan.declarations) if spec.outputs]
+        checkable = [job for job, spec in enumerate(plan.declarations) if spec.outputs or self._past is not None]
         return RunState(plan, self._limits, unknown_actions=self._unknown, checkable=checkable, fuse_rules=FUSED)
 
     def _new_runner(self, *, reopen: bool = False) -> None:

@@ -1,0 +1,380 @@
+"""`joblot retry` takes the batch as it is now: as it was, the same run goes on; changed, a new run continues it."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+BATCH = """\
+name: nightly
+vars: {day: mon}
+jobs:
+  - {name: make, run: 'echo make >> log; echo {\\"n\\": 1} > $JOBLOT_OUTPUT'}
+  - {name: load, run: 'echo load >> log; exit 3', needs: [make]}
+  - {name: tell, run: 'echo tell ${{ vars.day }} ${{ jobs.make.result.n }} >> log', needs: [make]}
+  - {name: after, run: 'echo after >> log', needs: [tell]}
+  - {name: end, run: 'echo end >> log', needs: [load]}
+"""
+MENDED = BATCH.replace("; exit 3", "")
+CARRIED = "carried over from the run that this one continues"
+
+
+def begin(joblot, text=BATCH, *words):
+    joblot.write("joblot.yaml", text)
+    done = joblot("run", "--run-id", "r1", "-j", "1", *words)
+    assert done.code == 1, done.err
+    (joblot.path / "log").unlink(missing_ok=True)
+    return done
+
+
+def ran(joblot):
+    """What has run since the last time this was asked."""
+    file = joblot.path / "log"
+    lines = file.read_text().splitlines() if file.exists() else []
+    file.unlink(missing_ok=True)
+    return lines
+
+
+def states(joblot, run="last"):
+    document = json.loads(joblot("show", run, "--json").out)
+    return {job["job"]: (job["status"], job.get("reason", "")) for job in document["results"]}
+
+
+def runs(joblot):
+    return [run["run_id"] for run in json.loads(joblot("ls", "--json").out)]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        BATCH,
+        f"# a word\n\n{BATCH}",
+        BATCH.replace("{name: make, run", "{run").replace("OUTPUT'}", "OUTPUT', name: make}"),
+        BATCH.replace("vars: {day: mon}", "vars:\n  day: mon  # the first"),
+        BATCH.replace("name: nightly\n", "") + "x-note: of ours\nname: nightly\n",
+    ],
+)
+def test_a_batch_that_does_the_same_goes_on_in_the_same_run(joblot, text):
+    begin(joblot)
+    joblot.write("joblot.yaml", text)
+    done = joblot("retry", "r1", "-j", "1")
+    assert (done.code, runs(joblot), ran(joblot)) == (1, ["r1"], ["load"])
+    assert "changed" not in done.err.split("to run again")[0]
+
+
+def test_a_mended_batch_is_taken_by_a_new_run_that_continues_the_first(joblot):
+    begin(joblot)
+    joblot.write("joblot.yaml", MENDED)
+    done = joblot("retry", "r1", "-j", "1")
+    assert done.code == 0
+    new, old = runs(joblot)
+    assert old == "r1"
+    told = f"INFO | the batch has changed since run `r1` began: run `{new}` continues it (`--as-it-was` goes on with the old one)\n"
+    assert done.plain.startswith(told)
+    assert ran(joblot) == ["load", "end"]
+    carried = ("cached", "carried_over")
+    success = ("success", "")
+    assert states(joblot) == {"make": carried, "load": success, "tell": carried, "after": carried, "end": success}
+    assert states(joblot, "r1")["load"][0] == "failed"
+    assert joblot("explain", "last", "tell").out.startswith(f"tell: cached\n  carried_over: {CARRIED}\n")
+    first = json.loads((joblot.path / f".joblot/runs/{new}/events.jsonl").read_text().splitlines()[0])
+    assert '"continues":"r1"' in json.dumps(first, separators=(",", ":"))
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ([], ["load", "end"]),
+        ([("echo make >>", "echo make  >>")], ["make", "load", "end"]),
+        ([('": 1', '": 2')], ["make", "load", "tell mon 2", "end", "after"]),
+        ([("day: mon", "day: tue")], ["load", "tell tue 1", "end", "after"]),
+        ([("echo tell", "echo told")], ["load", "told mon 1", "end", "after"]),
+        ([("name: after,", "name: later,")], ["load", "after", "end"]),
+        ([("name: after, run", "name: after, timeout: 1h, retry: 3, run")], ["load", "end"]),
+        ([("name: after, run", "name: after, env: {A: b}, run")], ["load", "after", "end"]),
+        ([("needs: [tell]", "needs: [tell, load]")], ["load", "after", "end"]),
+        ([("needs: [tell]", "needs: [make]")], ["load", "end"]),
+        ([("vars:", "env: {A: b}\nvars:")], ["make", "load", "tell mon 1", "end", "after"]),
+    ],
+)
+def test_what_runs_is_what_was_changed_and_what_came_out_otherwise_above(joblot, change, expected):
+    begin(joblot)
+    text = MENDED
+    for before, after in change:
+        assert before in text
+        text = text.replace(before, after)
+    joblot.write("joblot.yaml", text)
+    assert joblot("retry", "last", "-j", "1").code == 0
+    assert sorted(ran(joblot)) == sorted(expected)
+
+
+def test_the_new_run_has_the_values_and_the_selection_of_the_first(joblot):
+    begin(joblot, BATCH, "--var", "day=wed", "--exclude", "after")
+    joblot.write("joblot.yaml", MENDED.replace("echo tell", "echo told"))
+    assert joblot("retry", "r1", "-j", "1").code == 0
+    assert sorted(ran(joblot)) == ["end", "load", "told wed 1"]
+    assert "after" not in states(joblot)
+
+
+def test_as_it_was_goes_on_with_the_old_plan(joblot):
+    begin(joblot)
+    joblot.write("joblot.yaml", MENDED)
+    done = joblot("retry", "r1", "--as-it-was")
+    assert (done.code, runs(joblot), ran(joblot)) == (1, ["r1"], ["load"])
+    assert "WARNING | `DIR/joblot.yaml` has changed since run `r1` began: its recorded plan is used\n" in done.plain
+
+
+def test_a_run_is_continued_once(joblot):
+    begin(joblot)
+    joblot.write("joblot.yaml", BATCH.replace("exit 3", "exit 4"))
+    assert joblot("retry", "r1").code == 1
+    second = runs(joblot)[0]
+    joblot.write("joblot.yaml", BATCH.replace("exit 3", "exit 5"))
+    assert joblot("retry", second).code == 1
+    third = runs(joblot)[0]
+    joblot.write("joblot.yaml", MENDED)
+    for words in (("retry", "r1"), ("retry", "r1", "--as-it-was"), ("resume", "r1"), ("retry", "r1", "--job", "load")):
+        done = joblot(*words)
+        assert (done.code, done.out) == (4, "")
+        assert done.err == f"error: run `r1` was continued by run `{third}`\nhint: `joblot retry {third}`\n"
+    ran(joblot)
+    assert joblot("retry", third, "-j", "1").code == 0
+    assert ran(joblot) == ["load", "end"]
+
+
+def test_a_batch_that_is_wrong_now_is_refused_and_nothing_begins(joblot):
+    begin(joblot)
+    joblot.write("joblot.yaml", BATCH.replace("needs: [load]", "needs: [lead]"))
+    done = joblot("retry", "r1")
+    assert (done.code, runs(joblot)) == (2, ["r1"])
+    assert "error: job `end` needs unknown job `lead`\n" in done.err
+    joblot.write("joblot.yaml", MENDED)
+    assert joblot("retry", "r1").code == 0
+
+
+def test_a_batch_whose_file_is_gone_goes_on_as_it_was(joblot):
+    begin(joblot)
+    (joblot.path / "joblot.yaml").unlink()
+    assert (joblot("retry", "r1").code, runs(joblot), ran(joblot)) == (1, ["r1"], ["load"])
+
+
+def test_the_items_of_a_table_are_a_part_of_the_batch(joblot):
+    joblot.write("codes.csv", "code\n1\n2x\n")
+    text = "jobs: [{name: 'a-${{ item.code }}', foreach: codes.csv, run: 'echo ${{ item.code }} >> log; test ${{ item.code }} -gt 0'}]\n"
+    begin(joblot, text)
+    joblot.write("codes.csv", "code\n1\n2\n3\n")
+    assert joblot("retry", "r1", "-j", "1").code == 0
+    assert ran(joblot) == ["2", "3"]
+
+
+def test_what_is_found_on_the_way_is_carried_over_item_by_item(joblot):
+    text = (
+        "jobs:\n"
+        '  - {name: list, run: \'echo list >> log; echo {\\"all\\": [\\"x\\", \\"y\\"]} > $JOBLOT_OUTPUT\'}\n'
+        "  - {name: 'on-${{ item }}', foreach: '${{ jobs.list.result.all }}', needs: [list], run: 'echo ${{ item }} >> log; test ${{ item }} = x'}\n"
+        "  - {name: sum, needs: ['on-*'], run: 'echo sum >> log', when: always}\n"
+        "  - {name: bad, run: exit 3}\n"
+    )
+    begin(joblot, text)
+    joblot.write("joblot.yaml", text.replace('\\"y\\"', '\\"y\\", \\"x2\\"'))
+    assert joblot("retry", "r1", "-j", "1").code == 1
+    assert sorted(ran(joblot)) == ["list", "sum", "x2", "y"]
+    joblot.write("joblot.yaml", text.replace('\\"y\\"', '\\"y\\", \\"x2\\"').replace("exit 3", "exit 0"))
+    assert joblot("retry", "last", "-j", "1").code == 1
+    assert sorted(ran(joblot)) == ["sum", "x2", "y"]
+
+
+FILES = """\
+jobs:
+  - {name: src, run: 'echo src >> log; echo 1 > src.txt', outputs: [src.txt]}
+  - {name: mid, run: 'echo mid >> log; cat src.txt > mid.txt', input: src.txt, outputs: [mid.txt]}
+  - {name: use, run: 'echo use >> log', needs: [mid]}
+  - {name: bad, run: 'exit 3', needs: [use]}
+"""
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "expected"),
+    [
+        ("exit 3", "exit 0", []),
+        ("echo 1 > src", "echo  1 > src", ["src"]),
+        ("echo 1 > src", "echo 2 > src", ["src", "mid", "use"]),
+        ("cat src.txt >", "cat < src.txt >", ["mid"]),
+        ("cat src.txt >", "wc src.txt >", ["mid", "use"]),
+    ],
+)
+def test_jobs_with_outputs_are_judged_by_their_files(joblot, before, after, expected):
+    """A need whose outputs came out the same does not count as run."""
+    begin(joblot, FILES)
+    joblot.write("joblot.yaml", FILES.replace("exit 3", "exit 0").replace(before, after))
+    assert joblot("retry", "r1", "-j", "1").code == 0
+    assert ran(joblot) == expected
+
+
+def test_a_need_that_another_run_has_made_since_counts_as_run(joblot):
+    begin(joblot, FILES)
+    joblot.write("joblot.yaml", FILES.replace("echo 1 > src", "echo 2 > src"))
+    assert joblot("run", "--run-id", "r2", "--only", "src,mid").code == 0
+    ran(joblot)
+    joblot.write("joblot.yaml", FILES.replace("echo 1 > src", "echo 2 > src").replace("exit 3", "exit 0"))
+    assert joblot("retry", "r1", "-j", "1").code == 0
+    assert ran(joblot) == ["use"]
+
+
+ONCE = """\
+jobs:
+  - {name: see, run: 'echo see >> log; echo {\\"n\\": 1} > $JOBLOT_OUTPUT'}
+  - {name: pay, run: 'echo pay >> log', once: true, needs: [see]}
+  - {name: end, run: 'echo end >> log; exit 3', needs: [pay]}
+"""
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "why"),
+    [
+        ("echo pay", "echo paid", "changed: run 'echo pay >> log' -> 'echo paid >> log'"),
+        ('": 1', '": 2', "`see` came out otherwise"),
+    ],
+)
+def test_what_may_run_only_once_and_did_is_kept_and_told(joblot, before, after, why):
+    begin(joblot, ONCE)
+    text = ONCE.replace("; exit 3", "").replace(before, after)
+    joblot.write("joblot.yaml", text)
+    done = joblot("retry", "r1", "-j", "1")
+    told = f"WARNING | pay: kept as it is, because it may run only once and did ({why}); `--job pay` runs it again\n"
+    assert (done.code, told in done.plain) == (0, True), done.plain
+    assert not {"pay", "paid"} & set(ran(joblot))
+
+
+def test_job_runs_it_again_and_what_needs_it_and_nothing_else(joblot):
+    text = ONCE + "  - {name: other, run: 'echo other >> log; exit 3'}\n"
+    begin(joblot, text)
+    joblot.write("joblot.yaml", text.replace("; exit 3", "").replace("echo pay", "echo paid"))
+    done = joblot("retry", "r1", "--job", "pay", "-j", "1")
+    assert (done.code, ran(joblot)) == (0, ["paid", "end"])
+    assert list(states(joblot)) == ["see", "pay", "end"]
+
+
+def test_job_of_a_changed_batch_needs_what_it_needs(joblot):
+    begin(joblot)
+    joblot.write("joblot.yaml", MENDED)
+    done = joblot("retry", "r1", "--job", "end")
+    assert (done.code, done.err.splitlines()[-2:]) == (
+        2,
+        ["error: job `end` needs `load`, which did not succeed", "hint: `--job load` runs it as well"],
+    )
+    done = joblot("retry", "r1", "--job", "ent")
+    assert (done.code, done.err.splitlines()[-2:]) == (
+        2,
+        ["error: no job is called `ent`", "hint: did you mean `end`?"],
+    )
+    assert runs(joblot) == ["r1"]
+
+
+def test_the_hint_says_which_it_will_be(joblot):
+    done = begin(joblot)
+    hint = "INFO | to run again what failed: joblot retry r1 --failed\n"
+    same = "INFO | that goes on with this run; once the batch is changed, it begins a new run that continues this one\n"
+    assert hint + same in done.plain
+    changing = "jobs: [{name: a, run: 'echo >> joblot.yaml; exit 3'}]\n"
+    joblot.write("joblot.yaml", changing)
+    done = joblot("run", "--run-id", "r2")
+    new = "INFO | that begins a new run, which continues this one: the batch was changed since this run began\n"
+    assert hint.replace("r1", "r2") + new in done.plain
+
+
+PYTHON = """\
+import sys
+from joblot import Batch
+
+def log(word, fail=False):
+    with open("log", "a") as file:
+        file.write(word + "\\n")
+    if fail:
+        raise ValueError("no")
+
+batch = Batch("py")
+batch.add("a", lambda: log("a"))
+batch.add("b", log, params={"word": "b", "fail": sys.argv[1] == "bad"}, needs=["a"])
+batch.add("c", log, params={"word": sys.argv[2]})
+report = batch.run(on="inline", **({"run_id": "r1"} if len(sys.argv) < 4 else {"retry": sys.argv[3]}))
+print(report.run_id == "r1", report.status, report.jobs["a"].reason)
+"""
+
+
+def test_batches_made_in_python_are_continued_too(joblot):
+    joblot.write("batch.py", PYTHON)
+
+    def program(*words):
+        command = [sys.executable, "batch.py", *words]
+        done = subprocess.run(command, cwd=joblot.path, env=joblot.env, capture_output=True, text=True, timeout=60)
+        return done.stdout.splitlines(), sorted(ran(joblot)), done.stderr.splitlines()[-1:]
+
+    assert program("bad", "c")[:2] == (["True failed "], ["a", "b", "c"])
+    assert program("bad", "c", "r1")[:2] == (["True failed "], ["b"])
+    assert program("good", "c", "r1")[:2] == (["False success carried_over"], ["b"])
+    assert program("good", "c", "r1")[2][0].startswith("joblot.errors.StateError: run `r1` was continued by run `")
+    assert program("good", "d", "last")[:2] == (["False success carried_over"], ["d"])
+
+
+def test_python_retries_a_batch_file_with_the_values_of_the_run(joblot):
+    begin(joblot, BATCH, "--var", "day=wed")
+    joblot.write("joblot.yaml", MENDED.replace("echo tell", "echo told"))
+    code = "import joblot; print(joblot.run('joblot.yaml', retry='r1', workers=1).status)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=joblot.path, env=joblot.env, capture_output=True, text=True, timeout=60
+    )
+    assert (done.stdout, sorted(ran(joblot))) == ("success\n", ["after", "end", "load", "told wed 1"]), done.stderr
+
+
+@pytest.mark.alone
+def test_a_continuing_run_that_was_killed_goes_on_as_one(joblot):
+    """What was carried over and what is to be are known to `resume`; what may run only once is not run again."""
+    begin(joblot, ONCE + "  - {name: last, run: 'echo last >> log', needs: [end], when: always}\n")
+    text = ONCE.replace("exit 3", "touch began; until [ -e go ]; do sleep 0.02; done").replace("echo pay", "echo paid")
+    joblot.write("joblot.yaml", text + "  - {name: last, run: 'echo last >> log', needs: [end], when: always}\n")
+    with joblot.popen("retry", "r1") as process:
+        joblot.wait_for("began")
+        process.kill()
+        process.wait(60)
+    joblot.write("go", "")
+    assert joblot("resume").code == 0
+    assert ran(joblot) == ["end", "end", "last"]
+    assert len(runs(joblot)) == 2
+
+
+@pytest.mark.alone
+def test_a_run_that_was_killed_is_continued_from_what_it_recorded(joblot):
+    wait = "touch began; until [ -e go ]; do sleep 0.02; done"
+    text = (
+        "jobs:\n  - {name: a, run: 'echo a >> log'}\n"
+        f"  - {{name: b, run: 'echo half > b.txt; {wait}', outputs: [b.txt], needs: [a]}}\n"
+    )
+    joblot.write("joblot.yaml", text)
+    with joblot.popen("run", "--run-id", "r1") as process:
+        joblot.wait_for("began")
+        process.kill()
+        process.wait(60)
+    joblot.write(
+        "joblot.yaml",
+        text.replace(wait, "echo b >> log").replace("echo half", "test ! -e b.txt; echo whole"),
+    )
+    ran(joblot)
+    done = joblot("retry", "r1")
+    assert (done.code, ran(joblot)) == (0, ["b"]), done.err
+    assert (joblot.path / "b.txt").read_text() == "whole\n"
+
+
+@pytest.mark.alone
+def test_a_run_that_goes_on_is_not_continued(joblot):
+    text = "jobs: [{name: a, run: 'touch began; until [ -e go ]; do sleep 0.02; done'}]\n"
+    joblot.write("joblot.yaml", text)
+    with joblot.popen("run", "--run-id", "r1") as process:
+        joblot.wait_for("began")
+        joblot.write("joblot.yaml", text.replace("sleep", "sleep "))
+        done = joblot("retry", "r1")
+        joblot.write("go", "")
+        assert process.wait(60) == 0
+    assert (done.code, "error: run `r1` is held by process " in done.err) == (5, True)
+    assert runs(joblot) == ["r1"]
