@@ -1,10 +1,15 @@
 """`joblot retry` takes the batch as it is now: as it was, the same run goes on; changed, a new run continues it."""
 
 import json
+import sqlite3
 import subprocess
 import sys
+import time
+from contextlib import closing
 
 import pytest
+
+from joblot.clock import day_of
 
 BATCH = """\
 name: nightly
@@ -378,3 +383,127 @@ def test_a_run_that_goes_on_is_not_continued(joblot):
         assert process.wait(60) == 0
     assert (done.code, "error: run `r1` is held by process " in done.err) == (5, True)
     assert runs(joblot) == ["r1"]
+
+
+ENDING = """\
+jobs:
+  - {name: start, run: 'echo start >> log'}
+  - {name: may, run: 'echo may >> log; exit 4', allow_failure: true}
+  - {name: behind, run: 'echo behind >> log', needs: [may]}
+  - {name: off, run: 'echo off >> log', needs: [ask], if: '${{ jobs.ask.result.go }}'}
+  - {name: ask, run: 'echo ask >> log; echo {\\"go\\": false} > $JOBLOT_OUTPUT'}
+  - {name: although, run: 'echo although >> log', needs: [off], when: always}
+  - {name: bad, run: 'echo bad >> log; exit 3', needs: [start]}
+  - {name: clean, run: 'echo clean >> log', needs: [bad], when: always}
+finally:
+  - {name: tell, run: 'echo tell $JOBLOT_STATUS >> log'}
+  - {name: mail, run: 'echo mail >> log', when: failure}
+"""
+GOOD_END = ENDING.replace("bad >> log; exit 3", "bad >> log")
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ([], ["bad", "clean", "may", "tell success"]),  # `behind` went on after a failure, and does so after the same one
+        ([("; exit 4", "")], ["bad", "behind", "clean", "may", "tell success"]),
+        ([("; exit 4", ""), (", allow_failure: true", "")], ["bad", "behind", "clean", "may", "tell success"]),
+        ([("false", "true")], ["although", "ask", "bad", "clean", "may", "off", "tell success"]),
+        ([(", if: '${{ jobs.ask.result.go }}'", "")], ["although", "bad", "clean", "may", "off", "tell success"]),
+        ([("echo off", "echo of")], ["bad", "clean", "may", "tell success"]),  # it is skipped as it was
+        ([("needs: [bad], when: always", "needs: [start], when: always")], ["bad", "may", "tell success"]),
+        ([("echo tell", "echo told")], ["bad", "clean", "may", "told success"]),
+        ([("bad >> log", "bad >> log; exit 5")], ["bad", "clean", "mail", "may", "tell failed"]),
+    ],
+)  # fmt: skip
+def test_the_end_comes_anew_and_what_was_skipped_or_may_fail_is_no_success(joblot, change, expected):
+    begin(joblot, ENDING)
+    text = GOOD_END
+    for before, after in change:
+        assert before in text
+        text = text.replace(before, after)
+    joblot.write("joblot.yaml", text)
+    joblot("retry", "r1", "-j", "1")
+    assert sorted(ran(joblot)) == expected
+    told = states(joblot)
+    assert told["tell"] == ("success", "")
+    assert told["start"] == ("cached", "carried_over")
+
+
+def test_job_leaves_the_end_in_and_needs_nothing_that_may_fail(joblot):
+    begin(joblot, ENDING)
+    joblot.write("joblot.yaml", GOOD_END.replace("echo behind", "echo beyond"))
+    done = joblot("retry", "r1", "--job", "behind", "-j", "1")
+    assert (done.code, sorted(ran(joblot))) == (0, ["beyond", "tell success"]), done.err
+    done = joblot("retry", "last", "--job", "behind", "-j", "1")
+    assert (done.code, sorted(ran(joblot))) == (0, ["beyond", "tell success"]), done.err
+
+
+def test_what_may_not_fail_any_more_is_a_failure(joblot):
+    begin(joblot, ENDING)
+    joblot.write("joblot.yaml", GOOD_END.replace(", allow_failure: true", ""))
+    assert joblot("retry", "r1", "-j", "1").code == 1
+    assert states(joblot)["behind"] == ("skipped", "need_failed")
+
+
+DAY = """\
+timezone: UTC
+jobs:
+  - {name: a, run: 'echo a ${{ run.date }} >> log'}
+  - {name: b, run: 'echo b ${{ run.date }} >> log; exit 3'}
+"""
+
+
+def began_on_another_day(joblot, run):
+    """Put the beginning of a run to 2025-12-31, 23:50 UTC."""
+    with closing(sqlite3.connect(joblot.path / ".joblot/journal.db")) as journal:
+        journal.execute("UPDATE run SET started_at = 1767225000.0 WHERE run_id = ?", (run,))
+        journal.commit()
+
+
+def test_the_day_stays_that_of_the_first_run(joblot):
+    """A new day alone is no change; a run that continues one has its day, and so has the next that continues that."""
+    today = day_of(time.time(), "UTC")
+    begin(joblot, DAY)
+    assert joblot("retry", "r1").code == 1
+    assert (runs(joblot), ran(joblot)) == (["r1"], [f"b {today}"])
+    began_on_another_day(joblot, "r1")
+    joblot.write("joblot.yaml", DAY.replace("exit 3", "exit 4"))
+    assert joblot("retry", "r1", "-j", "1").code == 1
+    assert ran(joblot) == ["a 2025-12-31", "b 2025-12-31"]
+    assert joblot("retry", "last").code == 1
+    assert (len(runs(joblot)), ran(joblot)) == (2, ["b 2025-12-31"])
+    joblot.write("joblot.yaml", DAY.replace("; exit 3", ""))
+    assert joblot("retry", "last").code == 0
+    assert (len(runs(joblot)), ran(joblot)) == (3, ["b 2025-12-31"])
+
+
+def test_the_day_of_a_batch_made_in_python_stays_too(joblot):
+    joblot.write("days.py", DAYS)
+
+    def program(*words):
+        command = [sys.executable, "days.py", *words]
+        done = subprocess.run(command, cwd=joblot.path, env=joblot.env, capture_output=True, text=True, timeout=60)
+        return done.stdout, ran(joblot), done.stderr
+
+    today = day_of(time.time(), "UTC")
+    assert program("exit 3")[:2] == ("True failed\n", [f"a {today}", f"b {today}"])
+    assert program("exit 3", "r1")[:2] == ("True failed\n", [f"b {today}"])
+    began_on_another_day(joblot, "r1")
+    assert program("exit 3", "r1")[:2] == (
+        "True failed\n",
+        [f"b {today}"],
+    )  # the same batch: the same run, which knows its day
+    assert program("exit 0", "r1")[:2] == ("False success\n", [f"b {today}"])
+
+
+DAYS = """\
+import sys
+from joblot import Batch
+
+batch = Batch("py", timezone="UTC")
+batch.command("a", "echo a ${{ run.date }} >> log")
+batch.command("b", "echo b ${{ run.date }} >> log; " + sys.argv[1])
+report = batch.run(workers=1, **({"run_id": "r1"} if len(sys.argv) < 3 else {"retry": sys.argv[2]}))
+print(report.run_id == "r1", report.status)
+"""

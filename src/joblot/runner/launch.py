@@ -237,10 +237,10 @@ def _only_these(
         if not (job in again or job in out or job in plan.finals or past.done(plan.name(job)) is not None)
     }
     for job in again:
-        need = next(
-            (need for need in plan.needs[job] if need in undone and plan.declarations[job].when == "success"), None
-        )
-        if need is not None:
+        for need in sorted(undone.intersection(plan.needs[job])) if plan.declarations[job].when == "success" else ():
+            may_fail = plan.declarations[need].allow_failure and past.was_allowed(plan.name(need))
+            if may_fail and not plan.takes_from(job, need):
+                continue
             message = f"job `{plan.name(job)}` needs `{plan.name(need)}`, which did not succeed"
             raise UsageError(message, hint=f"`--job {plan.name(need)}` runs it as well")
     exclude = (*selection.exclude, *(plan.name(job) for job in sorted(undone)))

@@ -102,3 +102,43 @@ def test_the_state_ends_what_is_carried_over():
     decision = state.checked([0], {}, 0.0, 1, carried={0: b"7"})
     assert decision.events == [ev.JobsEnded([0], "cached", "carried_over", results={0: Raw(b"7")})]
     assert decision.checks == [1]
+
+
+HANDLER = ({"name": "a"}, {"name": "b", "needs": ("a",), "when": "always"})
+MAY_FAIL = ({"name": "a", "allow_failure": True}, {"name": "b", "needs": ("a",)})
+FAILED = ended(0, state="failed")
+OFF = ev.JobsEnded([0], "skipped", "condition")
+
+
+@pytest.mark.parametrize(
+    ("jobs", "then", "now", "is_carried"),
+    [
+        (HANDLER, [ended(0, b"1"), ended(1)], [ended(0, b"1")], False),  # another end of what it belongs to
+        (HANDLER, [ended(0, b"1"), ended(1)], [SUCCEEDED], True),
+        (HANDLER, [ended(0, b"1"), ended(1)], [ended(0, b"1"), ev.RunReopened([0]), SUCCEEDED], True),
+        (HANDLER, [OFF, ended(1)], [OFF], True),
+        (HANDLER, [ended(0), ended(1)], [OFF], False),
+        (HANDLER, [OFF, ended(1)], [ended(0)], False),
+        (HANDLER, [ev.JobsEnded([0], "skipped", "need_failed"), ended(1)], [OFF], False),
+        (HANDLER, [OFF, ended(1)], [ev.JobsEnded([0], "skipped", "need_failed")], False),
+        (HANDLER, [OFF, ev.RunReopened([0]), FAILED, ended(1)], [OFF], False),
+        (MAY_FAIL, [FAILED, ended(1)], [FAILED], True),
+        (MAY_FAIL, [FAILED, ended(1)], [ended(0)], False),
+        (MAY_FAIL, [ended(0), ended(1)], [FAILED], False),
+        (CHAIN, [FAILED, ended(1)], [FAILED], False),
+    ],
+)
+def test_what_failed_and_may_or_was_skipped_brings_nothing_new_the_second_time(jobs, then, now, is_carried):
+    past = Past(plan_of(*jobs), bytearray(2))
+    past.apply(ev.Record(1, 5.0, then))
+    carry = CarryOver(plan_of(*jobs), past, differs=lambda _job, _old: "")
+    for _ in range(2):
+        carry.apply(now)
+    assert carry.carried([1]) == (({1: b""}, {}) if is_carried else ({}, {}))
+
+
+@pytest.mark.parametrize("fields", [{"finally_": True}, {"finally_": True, "once": True}])
+def test_a_job_of_finally_belongs_to_the_end_of_each_run(fields):
+    past = Past(plan_of({"name": "a"} | fields), bytearray(1))
+    past.apply(ev.Record(1, 5.0, [ended(0)]))
+    assert CarryOver(plan_of({"name": "a"} | fields), past, differs=lambda _job, _old: "").carried([0]) == ({}, {})
