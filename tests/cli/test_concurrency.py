@@ -249,3 +249,25 @@ def test_a_run_that_was_killed_is_in_nobodys_way(joblot):
     while (done := joblot("run", "--run-id", "r2")).err.count("skipped: another") and time.monotonic() < until:
         time.sleep(0.02)
     assert (done.code, "1 succeeded" in done.out) == (0, True), done.err
+
+
+@pytest.mark.parametrize(
+    ("words", "line", "data"),
+    [
+        ({"on_conflict": "fail"}, "One run of this batch at a time: another one is refused", ("", "fail")),
+        ({"on_conflict": "wait"}, "One run of this batch at a time: another one waits for its turn", ("", "wait")),
+        ({"group": "a/b é", "on_conflict": "skip"}, "One run of group `a/b é` at a time: another one is skipped", ("a/b é", "skip")),
+        ({"group": '"a\\nb"'}, "One run of group `a b` at a time: another one is refused", ("a\nb", "fail")),
+    ],
+)  # fmt: skip
+def test_a_plan_says_it(joblot, words, line, data):
+    joblot.write("joblot.yaml", batch(**words))
+    done = joblot("plan")
+    assert done.out.splitlines()[1] == line
+    assert json.loads(joblot("plan", "--json").out)["concurrency"] == dict(zip(("group", "on_conflict"), data))
+
+
+def test_a_plan_says_nothing_where_nothing_is_asked_for(joblot):
+    joblot.write("joblot.yaml", "jobs: []\n")
+    assert "at a time" not in joblot("plan").out
+    assert "concurrency" not in json.loads(joblot("plan", "--json").out)

@@ -82,7 +82,11 @@ def test_a_mended_batch_is_taken_by_a_new_run_that_continues_the_first(joblot):
     success = ("success", "")
     assert states(joblot) == {"make": carried, "load": success, "tell": carried, "after": carried, "end": success}
     assert states(joblot, "r1")["load"][0] == "failed"
-    assert joblot("explain", "last", "tell").out.startswith(f"tell: cached\n  carried_over: {CARRIED}\n")
+    explained = f"tell: cached\n  carried_over: {CARRIED}\n  done in run `r1`: `joblot explain r1 tell`\n"
+    assert joblot("explain", "last", "tell").out.startswith(explained)
+    assert json.loads(joblot("explain", "last", "tell", "--json").out)["continues"] == "r1"
+    assert "\n  continues: run r1\n" in joblot("show", "last").out
+    assert "continues" not in joblot("show", "r1").out + joblot("explain", "r1", "tell", "--json").out
     first = json.loads((joblot.path / f".joblot/runs/{new}/events.jsonl").read_text().splitlines()[0])
     assert '"continues":"r1"' in json.dumps(first, separators=(",", ":"))
 

@@ -51,6 +51,7 @@ COMMANDS = {
         ],
         [*JOBLOT, "jobs"],
     ],
+    "mended": [[*JOBLOT, "joblot.yaml"]],
     "naf-batch": [[*JOBLOT, "joblot.yaml"]],
     "night": [[*JOBLOT, "joblot.yaml"]],
     "operational-run-logger": [

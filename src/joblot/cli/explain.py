@@ -45,6 +45,7 @@ def _as_data(run: Run, report: Report, number: int) -> dict[str, Any]:
     return {
         "run_id": run.id,
         "run_status": report.status,
+        **({"continues": report.view.continues} if report.view.continues else {}),
         "job": job,
         "why": _why(run, report, number, job),
         "causes": [cause.name for cause in _causes(report, job)],
@@ -58,6 +59,8 @@ def _lines(run: Run, report: Report, number: int) -> Iterator[str]:
     job = report.jobs[run.plan.name(number)]
     yield f"{job.name}: {job.state}"
     yield from (f"  {line}" for line in _why(run, report, number, job))
+    if job.reason == "carried_over":
+        yield f"  done in run `{one_line(report.view.continues)}`: `joblot explain {one_line(report.view.continues)} {job.name}`"
     if job.finally_:
         yield "  of `finally`: runs when all others have ended, whatever ended the run"
     spec = run.plan.spec(number)

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from joblot.cli.forecast import Forecast
     from joblot.cli.output import Output
-    from joblot.core.model import JobSpec
+    from joblot.core.model import Concurrency, JobSpec
     from joblot.core.plan import Plan
     from joblot.core.selection import Selection
     from joblot.runner.uptodate import Verdict
@@ -175,6 +175,8 @@ def _what(spec: JobSpec) -> str:
 def _head(part: _Part) -> dict[str, Any]:
     plan, jobs = part.plan, len(part.jobs)
     head: dict[str, Any] = {"batch": plan.config.name, "source": plan.config.source, "fingerprint": plan.fingerprint}
+    if (concurrency := plan.config.concurrency) is not None:
+        head["concurrency"] = {"group": concurrency.group, "on_conflict": concurrency.on_conflict}
     return head | {"total_jobs": jobs} | ({"left_out": len(plan) - jobs} if jobs < len(plan) else {})
 
 
@@ -255,12 +257,22 @@ def _lines(part: _Part, unknown: set[str], verdicts: list[Verdict], expected: Fo
         if len(plan)
         else f"Batch {one_line(plan.config.name)}: no jobs: nothing to do"
     )
+    if plan.config.concurrency is not None:
+        yield _turn(plan.config.concurrency)
     yield from _every_job(part, verdicts) if len(part.jobs) <= LISTED else _every_tier(part, unknown, verdicts)
     yield from (bundles.line() for bundles in part.bundles[:_TIERS])
     if len(part.bundles) > _TIERS:
         yield f"... and {len(part.bundles) - _TIERS} more groups of fused jobs (`--json` lists all)"
     if expected:
         yield from expected.lines(plan)
+
+
+def _turn(concurrency: Concurrency) -> str:
+    from joblot.reports.text import one_line
+
+    whose = f"group `{one_line(concurrency.group)}`" if concurrency.group else "this batch"
+    another = {"fail": "is refused", "wait": "waits for its turn", "skip": "is skipped"}[concurrency.on_conflict]
+    return f"One run of {whose} at a time: another one {another}"
 
 
 def _every_job(part: _Part, verdicts: list[Verdict]) -> Iterator[str]:

@@ -58,6 +58,8 @@ def _text(run: Run) -> list[str]:
     if report.source:
         lines.append(f"  batch file: {report.source}")
     lines.append(f"  started: {local_time(report.view.started_at)}, ended: {local_time(report.view.ended_at)}")
+    if report.view.continues:
+        lines.append(f"  continues: run {one_line(report.view.continues)}")
     if by := report.view.by:
         driver = f"process {by.get('pid')} of {by.get('user')} on {by.get('host')}, joblot {by.get('joblot')}"
         lines.append(f"  {'recorded' if run.of_program else 'driven'} by: {driver}")

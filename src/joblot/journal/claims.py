@@ -221,7 +221,10 @@ class Claims:
 
     def _going_on(self, name: str, how: str = "is going on") -> str:
         is_group = self._group and name == self._names[-1]
-        return f"another run of {f'group `{self._group}`' if is_group else f'batch `{self._batch}`'} {how}"
+        whose = " ".join(
+            (self._group if is_group else self._batch).split()
+        )  # a name may have line breaks, a message has none
+        return f"another run of {'group' if is_group else 'batch'} `{whose}` {how}"
 
     def _refuse_to_push_in(self, folder: int, names: Sequence[str], own: Sequence[tuple[int, str]]) -> None:
         """Whoever waits for one of the names and came before us goes first."""

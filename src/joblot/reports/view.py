@@ -83,6 +83,8 @@ class RunView:
         self.by: dict[str, Any] = {}
         """Who drove the run last: pid, host, user, versions."""
         self.settings: dict[str, Any] = {}
+        self.continues = ""
+        """The id of the run that this one continues."""
         """What the run was last begun or gone on with: `on`, `workers` (how many attempts at once), `fail_fast`, ..."""
         self.stopping: ev.RunStopping | None = None
         """Why nothing starts any more, if that is so; once the run is settled, why nothing but jobs of `finally` did."""
@@ -245,6 +247,7 @@ class RunView:
                 self.logged.append((at, event))
             case ev.RunStarted():
                 self.started_at, self.status, self.by, self.settings = at, "running", event.by, event.settings
+                self.continues = event.settings.get("continues", "")
             case ev.RunResumed():
                 self.by, self.settings = event.by, event.settings
                 self.ended_at, self._measured_s, self.status = None, 0.0, "running"

@@ -797,7 +797,7 @@ class _Driver:
         if concurrency and concurrency.group and not seen_by_all:
             from joblot.journal.place import shared_folder
 
-            what = f"group `{concurrency.group}` holds among the runs of this state folder only"
+            what = f"group `{' '.join(concurrency.group.split())}` holds among the runs of this state folder only"
             self._warn(f"{what}: `{shared_folder()}` cannot be used")
 
     def _tell_of_wait(self, held: RunHeldError) -> None:
