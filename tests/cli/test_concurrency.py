@@ -264,7 +264,9 @@ def test_a_plan_says_it(joblot, words, line, data):
     joblot.write("joblot.yaml", batch(**words))
     done = joblot("plan")
     assert done.out.splitlines()[1] == line
-    assert json.loads(joblot("plan", "--json").out)["concurrency"] == dict(zip(("group", "on_conflict"), data, strict=True))
+    assert json.loads(joblot("plan", "--json").out)["concurrency"] == dict(
+        zip(("group", "on_conflict"), data, strict=True)
+    )
 
 
 def test_a_plan_says_nothing_where_nothing_is_asked_for(joblot):

@@ -103,7 +103,7 @@ def _continue(output: Output, old: str, now: _Now, names: tuple[str, ...], drivi
     options = choices.options(run_id=chosen, skip_unknown_actions=now.skip_unknown_actions)
     output.log(
         "INFO",
-        f"the batch has changed since run `{old}` began: run `{chosen}` continues it (`--as-it-was` goes on with the old one)",
+        f"the batch has changed since run `{old}` began: a new run continues it (`--as-it-was` goes on with the old one)",
     )
     return drive(
         output,
