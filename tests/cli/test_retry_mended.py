@@ -474,7 +474,7 @@ def test_the_day_stays_that_of_the_first_run(joblot):
     began_on_another_day(joblot, "r1")
     joblot.write("joblot.yaml", DAY.replace("exit 3", "exit 4"))
     assert joblot("retry", "r1", "-j", "1").code == 1
-    assert ran(joblot) == ["a 2025-12-31", "b 2025-12-31"]
+    assert sorted(ran(joblot)) == ["a 2025-12-31", "b 2025-12-31"]
     assert joblot("retry", "last").code == 1
     assert (len(runs(joblot)), ran(joblot)) == (2, ["b 2025-12-31"])
     joblot.write("joblot.yaml", DAY.replace("; exit 3", ""))
@@ -511,3 +511,46 @@ batch.command("b", "echo b ${{ run.date }} >> log; " + sys.argv[1])
 report = batch.run(workers=1, **({"run_id": "r1"} if len(sys.argv) < 3 else {"retry": sys.argv[2]}))
 print(report.run_id == "r1", report.status)
 """
+
+
+@pytest.mark.alone
+def test_of_several_retries_at_once_one_continues_the_run(joblot):
+    begin(joblot)
+    joblot.write("joblot.yaml", MENDED.replace("echo load", "until [ -e go ]; do sleep 0.02; done; echo load"))
+    processes = [joblot.popen("retry", "r1") for _ in range(3)]
+    until = time.monotonic() + 60
+    while sum(process.poll() is not None for process in processes) < 2:
+        assert time.monotonic() < until, "more than one goes on"
+        time.sleep(0.02)
+    joblot.write("go", "")
+    errors = [process.communicate(timeout=60)[1].decode() for process in processes]
+    codes = [process.returncode for process in processes]
+    refused = [error.rpartition("error: ")[2] for code, error in zip(codes, errors, strict=True) if code]
+    assert (codes.count(0), set(codes) <= {0, 4, 5}) == (1, True), errors
+    # Whoever comes while the first run is being handed over is told who holds it.
+    assert all(
+        error.startswith(("run `r1` was continued by run ", "run `r1` is held by process ")) for error in refused
+    )
+    assert (len(runs(joblot)), sorted(ran(joblot))) == (2, ["end", "load"])
+
+
+def test_a_run_that_was_killed_before_its_first_record_is_continued_with_what_it_was_given(joblot):
+    """Its selection and the values of its variables stand in a note until there is a record."""
+    begin(joblot, BATCH, "--var", "day=wed", "--exclude", "after")
+    (joblot.path / ".joblot/runs/r1/events.jsonl").unlink()
+    (joblot.path / ".joblot/runs/r1/report.json").unlink()
+    with closing(sqlite3.connect(joblot.path / ".joblot/journal.db")) as journal:
+        journal.execute("DELETE FROM record")
+        journal.execute("UPDATE run SET status = 'running', ended_at = NULL")
+        journal.commit()
+    joblot.write("joblot.yaml", MENDED)
+    assert joblot("retry", "r1", "-j", "1").code == 0
+    assert sorted(ran(joblot)) == ["end", "load", "make", "tell wed 1"]
+
+
+def test_a_value_of_a_variable_that_is_gone_is_an_error(joblot):
+    begin(joblot, BATCH, "--var", "day=wed")
+    joblot.write("joblot.yaml", MENDED.replace("day", "date"))
+    done = joblot("retry", "r1")
+    assert (done.code, runs(joblot)) == (2, ["r1"])
+    assert done.err.startswith("DIR/joblot.yaml:2:7: error: no variable `day` in this batch: it has `date`\n")

@@ -43,7 +43,6 @@ from joblot.journal.codec import NOT_JSON
 from joblot.journal.stored_plan import runnable_plan, sound_plan, stored_config
 from joblot.outputs import Hashes, OutputWatch
 from joblot.reports.view import LiveView
-from joblot.runner.continuing import Continuing, is_same, mark_continued, read_past, refuse_continued
 from joblot.runner.engine import Engine, Observer, answers
 from joblot.runner.interrupts import Interrupts
 from joblot.runner.uptodate import LASTING_ID, Judge, batch_key, matching
@@ -64,6 +63,7 @@ if TYPE_CHECKING:
     from joblot.journal.folder import Hold, RunFolder, StateFolder
     from joblot.journal.sqlite import SqliteJournal
     from joblot.reports.report import Report
+    from joblot.runner.continuing import Continuing
     from joblot.runner.options import Options
 
 _NONE_GIVEN: Final[Mapping[str, Any]] = MappingProxyType({})
@@ -112,6 +112,7 @@ def continue_run(
         RunHeldError: it is being driven, or another run is in the way.
     """
     from joblot.journal.folder import StateFolder
+    from joblot.runner.continuing import mark_continued, read_past, refuse_continued
 
     if options.state is False:
         raise UsageError("a run that was kept nowhere cannot be continued")
@@ -195,6 +196,7 @@ def retry_run(
 ) -> Report:
     """Run again what did not succeed: in the same run where the plan is as it was, else in a new one that continues it."""
     from joblot.journal.folder import StateFolder
+    from joblot.runner.continuing import is_same
 
     if options.state is False:
         raise UsageError("a run that was kept nowhere cannot be tried again")
@@ -265,6 +267,7 @@ def resume_run(
         RunHeldError: it is being driven.
     """
     from joblot.journal.folder import StateFolder, state_path
+    from joblot.runner.continuing import refuse_continued
 
     if options.state is False:
         raise UsageError("a run that was kept nowhere cannot be resumed")
@@ -518,6 +521,8 @@ class _Driver:
 
     def _make_carry(self, state: RunState, journal: SqliteJournal) -> Continuing:
         """What is carried over from the run that this one continues."""
+        from joblot.runner.continuing import Continuing, read_past
+
         past = read_past(journal, self._begun.continues)
         self._carry = Continuing(self._plan, state, past, judge=self._judge, forced=self._begun.force, warn=self._warn)
         return self._carry
