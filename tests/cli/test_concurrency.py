@@ -108,6 +108,20 @@ def test_what_is_gone_on_with_does_not_wait(live):
     assert done.stdout == "`wait` is for a run that begins: one that goes on does not wait for another\n", done.stderr
 
 
+@pytest.mark.parametrize("how", ["fail", "wait", "skip"])
+def test_a_run_that_would_continue_another_does_not_wait_either(live, how):
+    text = batch("exit 3", group="free", on_conflict=how)
+    live.write("five/joblot.yaml", text)
+    run = f"r-{how}"
+    assert live("run", "five/joblot.yaml", "--run-id", run).code == 1
+    live.write("five/joblot.yaml", text.replace("free", "db"))
+    done = live("retry", run, "--state", "five/.joblot")
+    assert (done.code, done.out) == (5, ""), done.err
+    assert f"error: {GROUP}" in done.err
+    live.write("five/joblot.yaml", text.replace("exit 3", "exit 0"))  # and nothing has come of that: it can be continued
+    assert live("retry", run, "--state", "five/.joblot").code == 0
+
+
 def test_a_batch_made_in_python_says_it_too(live):
     code = (
         "import joblot, sys\n"
