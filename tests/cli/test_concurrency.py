@@ -118,7 +118,8 @@ def test_a_run_that_would_continue_another_does_not_wait_either(live, how):
     done = live("retry", run, "--state", "five/.joblot")
     assert (done.code, done.out) == (5, ""), done.err
     assert f"error: {GROUP}" in done.err
-    live.write("five/joblot.yaml", text.replace("exit 3", "exit 0"))  # and nothing has come of that: it can be continued
+    # Nothing has come of that: it can be continued.
+    live.write("five/joblot.yaml", text.replace("exit 3", "exit 0"))
     assert live("retry", run, "--state", "five/.joblot").code == 0
 
 
