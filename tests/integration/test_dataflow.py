@@ -178,6 +178,26 @@ def test_a_pattern_is_the_files_that_are_there(joblot, run, said):
     assert joblot("logs", "r1", "all").out == f"{said}\n"
 
 
+@pytest.mark.parametrize(
+    ("job_input", "run", "said"),
+    [
+        ("[top.csv, 'in/*.csv', 'in/*.md']", "echo ${{ input[0] }} + ${{ input[1] }} + ${{ input[2] }}", "top.csv + in/1.csv in/2.csv + in/1.md"),
+        ("['in/*.csv', top.csv]", "echo ${{ input[1] }}", "top.csv"),
+        ("['in/*.md']", "echo ${{ input[0] }}", "in/1.md"),
+        ("['in/*.csv']", "echo ${{ input[0] }}", "in/1.csv in/2.csv"),
+        ("['in/*.csv', 'in/1.*']", "echo ${{ input[1] }} + ${{ input }}", "in/1.csv in/1.md + in/1.csv in/2.csv in/1.md"),
+        ("['in/*.csv', top.csv]", "[echo, '${{ input[0] }}', '${{ input[1] }}']", "in/1.csv in/2.csv top.csv"),
+        ("['in/*.csv', -x]", "echo ${{ input[1] }}", "./-x"),
+    ],
+)  # fmt: skip
+def test_a_number_counts_the_entries_of_a_list_and_not_the_files_that_match(joblot, job_input, run, said):
+    for name in ("top.csv", "in/1.csv", "in/2.csv", "in/1.md", "-x"):
+        joblot.write(name, "")
+    batch(joblot, f"{{name: all, run: {run if run[0] == '[' else repr(run)}, input: {job_input}}}")
+    assert joblot("run", "--run-id", "r1").code == 0
+    assert joblot("logs", "r1", "all").out == f"{said}\n"
+
+
 def test_a_pattern_that_nothing_matches(joblot):
     batch(joblot, "{name: all, run: 'true', input: 'out/*.csv'}")
     result = json.loads(joblot("run", "--json").out)["results"][0]

@@ -973,6 +973,8 @@ class JobReader(Sink):
                     hint="it can stand in a job's own `run`, `params` and `env`",
                 )
             if reference.root == "input" and self._patterns_in(self._job_input):
+                if isinstance(self._job_input, list):
+                    self._files.value(reference)  # whether there is such an entry is known now
                 return Deferred(reference)  # which files match is known when the job starts
             return self._files.value(reference)
         if reference.text == "run.id" or (reference.text == _DAY and self.typed):

@@ -55,11 +55,15 @@ class Values:
         spec = self._plan.spec(job)
         scope = {"run": self._run, "jobs": _Results(self)}
         values: dict[str, Any] = {}
-        if spec.input is not None:
+        entries: list[Any] = []
+        if spec.patterns:
+            entries = self._matched(job, spec, scope)
+            values["input"] = list(dict.fromkeys(path for entry in entries for path in as_paths(entry)))
+        elif spec.input is not None:
             values["input"] = self._input(job, spec, scope)
 
         def resolve(reference: Reference) -> Any:
-            return self._file_of(spec, values, reference) if reference.root == "input" else lookup(reference, scope)
+            return self._file_of(spec, entries, reference) if reference.root == "input" else lookup(reference, scope)
 
         values["params"] = fill(spec.params, resolve)
         values["env"] = {key: as_text(fill(value, resolve)) for key, value in spec.env.items()}
@@ -76,15 +80,16 @@ class Values:
         return values
 
     def _input(self, job: int, spec: JobSpec, scope: Mapping[str, Any]) -> Any:
-        """The paths that a job reads: of a pattern the outputs of other jobs that match, else the files that there are."""
-        if not spec.patterns:
-            paths = substitute(spec.input, scope)
-            if paths != spec.input:
-                self._refuse_unneeded(job, paths)
-            return paths
+        paths = substitute(spec.input, scope)
+        if paths != spec.input:
+            self._refuse_unneeded(job, paths)
+        return paths
+
+    def _matched(self, job: int, spec: JobSpec, scope: Mapping[str, Any]) -> list[Any]:
+        """What each entry of an `input` with patterns stands for: a pattern the outputs of other jobs that match, else the files that there are."""
         from joblot.config.items import files_matching  # seldom needed, and it needs a lot
 
-        found: list[str] = []
+        found: list[Any] = []
         folder = self._plan.config.folder
         for at, entry in enumerate(spec.input if isinstance(spec.input, list) else [spec.input]):
             if at not in spec.patterns:
@@ -101,19 +106,26 @@ class Values:
             matches = made or others
             if not matches:
                 raise ActionError(f"no file matches `{pattern}`", reason="missing_input")
-            found += matches
-        return list(dict.fromkeys(found))
+            found.append(list(dict.fromkeys(matches)))
+        return found
 
     def _not_made(self, pattern: str, found: list[str]) -> list[str]:
         folder = self._plan.config.folder
         made = {normpath(f"{folder}/{path}") for _, path in self._plan.makers.matching(pattern)}
         return [path for path in found if normpath(f"{folder}/{path}") not in made]
 
-    def _file_of(self, spec: JobSpec, values: Mapping[str, Any], reference: Reference) -> Any:
-        """What `input` stands for where its files are known only now."""
-        folder = self._plan.config.folder if spec.cwd else ""
-        paths = [as_word(path, folder) for path in as_paths(values["input"])]
-        return descend(reference, "input", reference.parts[1:], paths)
+    def _file_of(self, spec: JobSpec, entries: list[Any], reference: Reference) -> Any:
+        """What `input` stands for where its files are known only now. `[1]` is the second entry of a list, of a pattern all its files: to count
+        the files of the patterns before it would make it another one whenever these match more.
+        """
+        folder, parts = self._plan.config.folder if spec.cwd else "", reference.parts[1:]
+        words = [
+            [as_word(path, folder) for path in entry] if isinstance(entry, list) else as_word(entry, folder)
+            for entry in entries
+        ]
+        if not parts or not isinstance(spec.input, list):
+            words = list(dict.fromkeys(word for entry in words for word in as_paths(entry)))
+        return descend(reference, "input", parts, words)
 
     def _refuse_unneeded(self, job: int, job_input: Any) -> None:
         maker = self._plan.unneeded_maker(job, job_input)
