@@ -392,7 +392,8 @@ class JobReader(Sink):
             return TemplateError(
                 f"`{reference.text}` stands for nothing here", hint=f"with `{self._way}` write `{root}`"
             )
-        hint = f"it can stand in {', '.join(f'`{field}`' for field in VARYING)}"
+        fields = ", ".join(f"`{field}`" for field in (*VARYING, "if"))
+        hint = f"it can stand in {fields}; all else is the same for each item: give those that differ a declaration of their own"
         return TemplateError(f"`{reference.text}` cannot stand here", hint=hint)
 
     # --- defaults -----------------------------------------------------------------------------

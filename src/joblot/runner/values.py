@@ -115,9 +115,9 @@ class Values:
         return [path for path in found if normpath(f"{folder}/{path}") not in made]
 
     def _file_of(self, spec: JobSpec, entries: list[Any], reference: Reference) -> Any:
-        """What `input` stands for where its files are known only now. `[1]` is the second entry of a list, of a pattern all its files: to count
-        the files of the patterns before it would make it another one whenever these match more.
-        """
+        """What `input` stands for where its files are known only now."""
+        # `[1]` is the second entry of a list, of a pattern all its files. Were it the second file, it would become another one whenever a pattern before it
+        # matches more.
         folder, parts = self._plan.config.folder if spec.cwd else "", reference.parts[1:]
         words = [
             [as_word(path, folder) for path in entry] if isinstance(entry, list) else as_word(entry, folder)
