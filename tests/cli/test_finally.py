@@ -8,6 +8,7 @@ import pytest
 
 from joblot import Batch
 from joblot.errors import BatchFailedError
+from joblot.units import format_duration
 
 NIGHT = """
 name: night
@@ -55,8 +56,9 @@ def test_what_failed_is_told_to_them(joblot):
     assert (joblot.path / "told").read_text().splitlines()[:3] == ["failed", "Run r1", "Batch night: failed"]
     told = (joblot.path / "told").read_text()
     assert "fetch" in told and "exit status 3" in told and "mail" not in told
-    assert told.endswith("\n2 jobs: 1 failed, 1 skipped, in 0 ms\n")
     report = json.loads((joblot.path / "told.json").read_text())
+    assert told.endswith(f"\n2 jobs: 1 failed, 1 skipped, in {format_duration(report['duration_ms'] / 1000)}\n")
+    assert 0 < report["duration_ms"] <= json.loads(joblot("show", "r1", "--json").out)["duration_ms"] + 1
     assert {name: report[name] for name in ("run_id", "status", "exit_code", "total_jobs", "failed", "skipped")} == {
         "run_id": "r1", "status": "failed", "exit_code": 1, "total_jobs": 2, "failed": 1, "skipped": 1,
     }  # fmt: skip

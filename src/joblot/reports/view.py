@@ -95,6 +95,7 @@ class RunView:
         self._counts = [0] * len(STATES)
         self._counts[WAITING] = jobs
         self._measured_s = 0.0
+        self._opened_at = 0.0
         self._states = bytearray(jobs)
         self._attempts = array("I", bytes(4 * jobs))
         self._began = array("d", [nan]) * jobs
@@ -248,9 +249,10 @@ class RunView:
             case ev.RunStarted():
                 self.started_at, self.status, self.by, self.settings = at, "running", event.by, event.settings
                 self.continues = event.settings.get("continues", "")
+                self._opened_at = at
             case ev.RunResumed():
                 self.by, self.settings = event.by, event.settings
-                self.ended_at, self._measured_s, self.status = None, 0.0, "running"
+                self.ended_at, self._measured_s, self.status, self._opened_at = None, 0.0, "running", at
                 if not self.settled:
                     self.stopping = None
             case ev.RunReopened():
@@ -261,6 +263,7 @@ class RunView:
                     self.stopping = event
             case ev.RunSettled():
                 self.settled, self.status = event.status, "running"
+                self._measured_s = max(0.0, at - self._opened_at)
             case ev.RunEnded():
                 self.ended_at, self.status, self._measured_s = at, event.status, event.wall_s
             case _:
@@ -275,7 +278,7 @@ class RunView:
 
     @property
     def wall_s(self) -> float:
-        """How long the run took, in seconds; 0 while its end is not recorded."""
+        """How long the run took, in seconds: until it was settled while only jobs of `finally` are left, and 0 before that."""
         if self._measured_s:
             return self._measured_s
         return max(0.0, (self.ended_at or 0.0) - (self.started_at or 0.0)) if self.ended else 0.0
