@@ -267,8 +267,16 @@ def load(
     """
     asked = read_arguments(RUN, path=path, vars=vars, strict=strict, skip_unknown_actions=skip_unknown_actions)
     config = load_with_warnings(**asked)[0]
-    expand(config)
+    _plan(config, strict=asked.get("strict", False))
     return config
+
+
+def _plan(config: Config, *, strict: bool) -> Plan:
+    if not strict:
+        return expand(config)
+    from joblot.core.named import expand_with_doubts
+
+    return expand_with_doubts(config, strict=True)[0]
 
 
 def load_with_warnings(
@@ -354,7 +362,7 @@ def run(
                 skip_unknown_actions=chosen.skip_unknown_actions,
                 moment=moment,
             )[0]
-        plan = expand(config)
+        plan = _plan(config, strict=chosen.strict)
     if resume is not None:
         made = resume_run(resume, chosen, observers=observers, plan=plan)
     elif retry is not None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from joblot.actions.registry import ACTIONS, import_modules
 from joblot.config.load import load
-from joblot.core.plan import expand
+from joblot.core.named import expand_with_doubts
 from joblot.errors import UsageError
 
 if TYPE_CHECKING:
@@ -53,7 +53,8 @@ def read(
         config, warnings = load_several(files, **options)
     else:
         config, warnings = load(files[0] if files else _usual_file(), **options)
-    return expand(config), warnings
+    plan, doubts = expand_with_doubts(config, strict=strict)
+    return plan, warnings + doubts
 
 
 def state_of(output: Output, plan: Plan, chosen: str | None) -> str:

@@ -105,15 +105,21 @@ class Makers:
     def of(self, path: str) -> list[Maker]:
         """What makes a path that is read: itself, the folder that it is in, or what is in it, in the order of the batch."""
         key = _path_key(path, self._folder)
-        if key in self._owners:
-            found = [Maker(self._owners[key], self._paths[key])]
-        elif above := self._owner_above(key):
-            found = [Maker(above[1], self._paths[above[0]])]
-        else:
-            found = self._below(key)
+        one = self._around(key)
+        found = self._below(key) if one is None else [one]
         if self._growing:
             found += [Maker(made.job, made.path) for made in self._growing if made.may_be(key)]
         return found
+
+    def around(self, path: str) -> Maker | None:
+        """What makes just this path, or a folder around it; what jobs make that will be found is not known."""
+        return self._around(_path_key(path, self._folder))
+
+    def _around(self, key: str) -> Maker | None:
+        if key in self._owners:
+            return Maker(self._owners[key], self._paths[key])
+        above = self._owner_above(key)
+        return None if above is None else Maker(above[1], self._paths[above[0]])
 
     def _below(self, key: str) -> list[Maker]:
         return sorted(Maker(self._owners[each], self._paths[each]) for each in self._beginning(f"{key.rstrip('/')}/"))

@@ -26,7 +26,7 @@ from joblot.errors import ConfigError, CyclicDependencyError, Diagnostic, did_yo
 
 if TYPE_CHECKING:
     from array import array
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from joblot.core.fan_out import FanOutJobs
     from joblot.core.model import Config, JobSpec
@@ -336,14 +336,14 @@ def encoded(config: Config) -> bytes:
     return msgspec.json.encode(config, enc_hook=_callable_name)
 
 
-def expand(config: Config) -> Plan:
-    """The plan of a batch.
+def expand(config: Config, look: Callable[[Plan, NumberedJobs, Makers], object] | None = None) -> Plan:
+    """The plan of a batch. `look` is given it with what its jobs make, if they make anything.
 
     Raises:
         ConfigError: duplicate names, needs and results of jobs that do not exist, double outputs. All of them at once.
         CyclicDependencyError: among them are jobs that need each other.
     """
-    plan, problems, cycles = _checked(config)
+    plan, problems, cycles = _checked(config, look=look)
     if cycles:
         raise CyclicDependencyError(problems, [plan.name(job) for job in [*cycles[0], cycles[0][0]]])
     if problems:
@@ -359,15 +359,19 @@ def problems_of(config: Config, unsure: Sequence[str] = ()) -> list[Diagnostic]:
     return _checked(config, unsure)[1]
 
 
-def _checked(config: Config, unsure: Sequence[str] = ()) -> tuple[Plan, list[Diagnostic], list[list[int]]]:
+def _checked(
+    config: Config, unsure: Sequence[str] = (), look: Callable[[Plan, NumberedJobs, Makers], object] | None = None
+) -> tuple[Plan, list[Diagnostic], list[list[int]]]:
     """The plan of a batch, what is wrong with it, and its cycles."""
-    jobs, needs, problems = _jobs_and_needs(config, {}, unsure)
+    jobs, needs, problems, makers = _jobs_and_needs(config, {}, unsure)
     plan = Plan(config, jobs, needs)
     problems += [problem for spec in config.jobs if spec.deferred for problem in _unknown_results(plan, spec, unsure)]
     told, cycles = _cycles(plan)
     problems += told
     if len(problems) > 1:
         problems.sort(key=lambda problem: (problem.file, problem.line, problem.column))
+    if look is not None and makers and not problems:
+        look(plan, jobs, makers)
     return plan, problems, cycles
 
 
@@ -385,7 +389,7 @@ def _expanded(config: Config, grown: Mapping[int, Columns]) -> tuple[NumberedJob
     Raises:
         ConfigError: what is wrong.
     """
-    jobs, needs, problems = _jobs_and_needs(config, grown)
+    jobs, needs, problems, _ = _jobs_and_needs(config, grown)
     if needs.written is not None and not problems:
         problems += _cycles(Plan(config, jobs, needs))[0]  # what was found may need what waits for it
     if problems:
@@ -395,8 +399,8 @@ def _expanded(config: Config, grown: Mapping[int, Columns]) -> tuple[NumberedJob
 
 def _jobs_and_needs(
     config: Config, grown: Mapping[int, Columns], unsure: Sequence[str] = ()
-) -> tuple[NumberedJobs, Inferred, list[Diagnostic]]:
-    """The jobs of a batch, what they need, and what is wrong.
+) -> tuple[NumberedJobs, Inferred, list[Diagnostic], Makers]:
+    """The jobs of a batch, what they need, what is wrong, and what they make.
 
     `grown` are the items that growing jobs have found, in the order in which they did.
     """
@@ -411,7 +415,7 @@ def _jobs_and_needs(
             needs = with_inferred(jobs, makers, needs.needs, problems, declared=jobs.declared)
         else:
             problems += written_inputs(jobs, makers)
-    return jobs, needs, problems
+    return jobs, needs, problems, makers
 
 
 def _unknown_results(plan: Plan, spec: JobSpec, unsure: Sequence[str]) -> list[Diagnostic]:
