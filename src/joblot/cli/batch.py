@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from joblot.actions.registry import ACTIONS, import_modules
 from joblot.config.load import load
-from joblot.core.named import expand_with_doubts
+from joblot.core.plan import expand
 from joblot.errors import UsageError
 
 if TYPE_CHECKING:
@@ -53,6 +53,10 @@ def read(
         config, warnings = load_several(files, **options)
     else:
         config, warnings = load(files[0] if files else _usual_file(), **options)
+    if not any(spec.outputs for spec in config.jobs):
+        return expand(config), warnings
+    from joblot.core.named import expand_with_doubts  # needed only where a job declares what it makes
+
     plan, doubts = expand_with_doubts(config, strict=strict)
     return plan, warnings + doubts
 
