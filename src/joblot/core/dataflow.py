@@ -18,7 +18,7 @@ from joblot.core.patterns import as_regex, literal_length
 from joblot.core.references import OPENING, Reference, split
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from joblot.core.numbered import NumberedJobs
     from joblot.errors import Diagnostic
@@ -40,12 +40,14 @@ class Maker(NamedTuple):
 class Makers:
     """What the jobs of a batch make, by path, and what is wrong with that.
 
-    The jobs that a growing job will find are not known yet: that one stands for them, with their outputs as patterns.
+    The jobs that a growing job will find are not known yet: that one stands for them, with their outputs as patterns. `spelt` says how
+    another path is to be taken than it is written.
     """
 
-    def __init__(self, folder: str, jobs: NumberedJobs) -> None:
+    def __init__(self, folder: str, jobs: NumberedJobs, spelt: Callable[[str], str] = str) -> None:
         self.problems: list[Diagnostic] = []
         self._jobs = jobs
+        self._spelt = spelt
         self._folder = folder
         self._own_folder = _path_key(folder, "/")
         self._owners: dict[str, int] = {}
@@ -65,7 +67,7 @@ class Makers:
         jobs, problems = self._jobs, self.problems
         for number, outputs in enumerate(jobs.each("outputs")):
             for path in outputs:
-                self._note(number, path)
+                self._note(number, self._spelt(path))
             if len(problems) > _MOST_SHOWN:  # mostly one mistake in a fan-out, which each of its jobs repeats
                 return
         for key, number in self._owners.items():

@@ -26,7 +26,7 @@ from joblot.errors import ConfigError, CyclicDependencyError, Diagnostic, did_yo
 
 if TYPE_CHECKING:
     from array import array
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from joblot.core.fan_out import FanOutJobs
     from joblot.core.model import Config, JobSpec
@@ -177,8 +177,13 @@ class Plan:
         """What makes a path that a job is to read and is not among its needs, near or far: it may be there, or half there, or not."""
         if not self.config.rules or not self.makers or job in self.finals:
             return None
-        makers = [maker for path in as_paths(job_input) for maker in self.makers.of(path) if maker.job != job]
-        if all(maker.job in self.needs[job] for maker in makers):
+        return self.not_needed(job, [maker for path in as_paths(job_input) for maker in self.makers.of(path)])
+
+    def not_needed(self, job: int, makers: Sequence[Maker]) -> Maker | None:
+        """The first of the makers that is another job and not among the needs of this one, near or far."""
+        makers = [maker for maker in makers if maker.job != job]
+        near = frozenset(self.needs[job]) if makers else ()
+        if all(maker.job in near for maker in makers):
             return None
         near_and_far: set[int] = set()
         left = [job]
@@ -196,6 +201,14 @@ class Plan:
     def makers(self) -> Makers:
         """What the jobs make, by path."""
         return Makers(self.config.folder, self._jobs)
+
+    def makers_as(self, folder: str, spelt: Callable[[str], str]) -> Makers:
+        """What the jobs make, by path as `spelt` says that it is to be taken, in a folder of another spelling."""
+        return Makers(folder, self._jobs, spelt)
+
+    def each(self, field: str) -> Iterator[Any]:
+        """A field of every job, in order."""
+        return self._jobs.each(field)
 
     @cached_property
     def only_ordered(self) -> dict[int, frozenset[int]]:

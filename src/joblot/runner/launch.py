@@ -432,6 +432,10 @@ class _Driver:
         if not self._options.skip_unknown_actions:
             self._refuse_unknown_actions(self._unknown)
         self._left_out = left_out
+        if self._claims is not None:
+            from joblot.runner.links import refuse_links
+
+            refuse_links(self._plan)
         at = self._clock.wall()
         executor = None
         try:

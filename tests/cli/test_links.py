@@ -1,0 +1,157 @@
+"""Links that make two paths of a batch one file: what the plan takes for two is refused before anything runs."""
+
+import pytest
+
+LINK_HINT = "hint: links are followed: give each job files of its own"
+
+
+def batch(*jobs, more=""):
+    return f"{more}jobs:\n" + "".join(f"  - {{{job}}}\n" for job in jobs)
+
+
+MAKE = 'name: make, run: "echo new > out/mid.txt", outputs: [out/mid.txt]'
+
+
+def reads(path, shown="out/mid.txt", made="out/mid.txt"):
+    return [
+        f"error: job `use` reads `{path}`, by a link what job `make` makes, which it does not need: `{made}`",
+        f"hint: write `{shown}` there, or `needs: [make]`",
+    ]
+
+
+REFUSED = {
+    "a folder is a link": (
+        [MAKE, "name: use, run: 'cat latest/mid.txt', input: latest/mid.txt"],
+        reads("latest/mid.txt"),
+    ),
+    "what is made goes through the link": (
+        [MAKE.replace("[out", "[latest"), "name: use, run: 'cat out/mid.txt', input: out/mid.txt"],
+        reads("out/mid.txt"),
+    ),
+    "both go through links": (
+        [MAKE.replace("[out", "[latest"), "name: use, run: 'true', input: other/mid.txt"],
+        reads("other/mid.txt"),
+    ),
+    "the file is a link, to what is not there yet": (
+        [MAKE, "name: use, run: 'true', input: mid.txt"],
+        reads("mid.txt"),
+    ),
+    "a folder that is read is a link": (
+        [MAKE, "name: use, run: 'true', input: latest"],
+        reads("latest", "out"),
+    ),
+    "a folder is made": (
+        [MAKE.replace("[out/mid.txt]", "[out]"), "name: use, run: 'true', input: latest/x/y.txt"],
+        reads("latest/x/y.txt", "out/x/y.txt", "out"),
+    ),
+    "a pattern": (
+        [MAKE, "name: use, run: 'true', input: latest/*.txt"],
+        reads("latest/*.txt", "out/*.txt"),
+    ),
+    "the link's parent": (
+        [MAKE, "name: use, run: 'true', input: deep/../mid.txt"],
+        reads("deep/../mid.txt"),
+    ),
+    "an absolute path to the folder by another name": (
+        [MAKE, "name: use, run: 'true', input: DIR-too/out/mid.txt"],
+        reads("DIR-too/out/mid.txt"),
+    ),
+    "no needs, it says": (
+        [MAKE, "name: use, run: 'true', input: latest/mid.txt, needs: []"],
+        reads("latest/mid.txt"),
+    ),
+    "one of many in a folder": (
+        ['name: "make-${{ item }}", run: "true", outputs: ["out/${{ item }}.txt"], foreach: {range: 100}'.replace(
+            "{range: 100}", str(list(range(100)))
+        ), "name: use, run: 'true', input: latest/70.txt"],
+        [
+            "error: job `use` reads `latest/70.txt`, by a link what job `make-70` makes, which it does not need: `out/70.txt`",
+            "hint: write `out/70.txt` there, or `needs: [make-70]`",
+        ],
+    ),
+    "two write it": (
+        [MAKE, "name: two, run: 'true', outputs: [latest/mid.txt]"],
+        ["error: job `two` writes `out/mid.txt`, which job `make` (line 2) writes too", LINK_HINT],
+    ),
+    "one writes into what another makes": (
+        [MAKE, "name: two, run: 'true', outputs: [latest]"],
+        ["error: job `make` writes `out/mid.txt`, which job `two` (line 3) makes the folder of", LINK_HINT],
+    ),
+    "it is the batch's own folder": (
+        ["name: two, run: 'true', outputs: [self]"],
+        ["error: output `DIR` of job `two` is the batch's own folder, or one above it", LINK_HINT],
+    ),
+    "it reads what it writes": (
+        ["name: two, run: 'true', input: latest/mid.txt, outputs: [out/mid.txt]"],
+        [
+            "error: job `two` reads `latest/mid.txt` and writes it: it is `out/mid.txt`, links followed",
+            "hint: write to another file",
+        ],
+    ),
+}  # fmt: skip
+
+
+@pytest.fixture
+def linked(joblot):
+    (joblot.path / "out" / "sub").mkdir(parents=True)
+    joblot.write("out/mid.txt.old", "")
+    for name, target in {
+        "latest": "out",
+        "other": "latest",
+        "mid.txt": "out/mid.txt",
+        "deep": "out/sub",
+        "self": ".",
+    }.items():
+        (joblot.path / name).symlink_to(target)
+    too = joblot.path.with_name(f"{joblot.path.name}-too")
+    too.symlink_to(joblot.path.name)
+    yield joblot
+    too.unlink()
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_one_file_by_links_is_refused_before_anything_runs(linked, case):
+    jobs, told = REFUSED[case]
+    linked.write("joblot.yaml", batch(*jobs).replace("DIR", str(linked.path)))
+    done = linked("run", "--run-id", "r1")
+    assert done.code == 2
+    lines = [line for line in done.err.splitlines() if not line.startswith(" ")]
+    assert [line[max(line.find("error:"), 0) :] for line in lines] == told
+    assert not (linked.path / "out/mid.txt").exists()
+    assert not (linked.path / ".joblot").exists()
+
+
+TAKEN = {
+    "it needs what makes it": [MAKE, "name: use, run: 'cat latest/mid.txt', input: latest/mid.txt, needs: [make]"],
+    "it needs it from afar": [
+        MAKE,
+        "name: far, run: 'true', needs: [make]",
+        "name: use, run: 'cat latest/mid.txt', input: latest/mid.txt, needs: [far]",
+    ],
+    "a pattern, and it needs what makes it": [
+        MAKE,
+        "name: use, run: 'cat latest/mid.txt', input: latest/*.txt, needs: [make]",
+    ],
+    "both go through one link": [
+        MAKE.replace("[out", "[latest"),
+        "name: use, run: 'cat latest/mid.txt', input: latest/mid.txt",
+    ],
+    "others write beside it": [MAKE, "name: two, run: 'touch latest/two', outputs: [latest/two]"],
+    "the folder that holds it is read": [MAKE, "name: use, run: 'true', input: latest/mid.txt.old"],
+}
+
+
+@pytest.mark.parametrize("case", TAKEN)
+def test_links_that_do_no_harm_are_left_alone(linked, case):
+    linked.write("joblot.yaml", batch(*TAKEN[case]))
+    done = linked("run")
+    assert (done.code, done.err.count("error")) == (0, 0)
+    assert (linked.path / "out/mid.txt").read_text() == "new\n"
+
+
+def test_the_batch_itself_may_lie_behind_a_link(linked):
+    linked.write("joblot.yaml", batch(MAKE, "name: use, run: 'cat out/mid.txt', input: out/mid.txt"))
+    too = linked.path.with_name(f"{linked.path.name}-too")
+    done = linked("run", str(too / "joblot.yaml"))
+    assert (done.code, done.err.count("error")) == (0, 0)
+    assert (linked.path / "out/mid.txt").read_text() == "new\n"
