@@ -1,4 +1,4 @@
-"""The outputs that jobs declare: their stamps and hashes, and moving aside what a failed attempt has left.
+"""The outputs that jobs declare: their stamps and hashes, and that what was there is there again after a failed attempt.
 
 It knows paths and attempts; it does not know what makes a job up to date, nor how attempts are run.
 """
@@ -20,11 +20,12 @@ from msgspec import Struct
 from joblot.core.model import ABSENT, Artifact, FileFact
 from joblot.digest import blake2b
 from joblot.errors import JournalWriteError, UntrustedError
-from joblot.files import make_own_folder, reason_of, target_of, write_all
+from joblot.files import force_to_disk, make_own_folder, read_own, reason_of, replace_file, target_of, write_all
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
+    from joblot.copies import Copier
     from joblot.core.model import Outcome
     from joblot.core.plan import Plan
 
@@ -42,6 +43,7 @@ _YOUNG_WHOLE_S_NS: Final = 2_000_000_000
 _SECOND: Final = 1_000_000_000
 _ASIDE: Final = 6
 """The folders from where an attempt's outputs are moved up to the state folder: the attempt's own, its job's, `partial`, the run's, `runs`, the state folder."""
+_FULL: Final = (errno.ENOSPC, errno.EDQUOT)
 _PART: Final = r"(?s)\.(joblot-.+|.+\.[0-9a-f]+)\.part"
 """Names of joblot's own temporary files: nothing takes them for content."""
 FOUND_FILE: Final = "found.jsonl"
@@ -50,6 +52,10 @@ FOUND_FILE: Final = "found.jsonl"
 Line 1 is the boot of the machine in which this began. While it lasts, an attempt that is missing found nothing; after it a power cut may
 have taken what was not forced to disk, and attempts are noted that found nothing.
 """
+CLEARED_FILE: Final = "cleared.json"
+"""In the folder of a run that was killed: the attempts, job and number, after which a later run has put things in order."""
+KEPT: Final = "kept"
+"""The folder in a run's folder in which what attempts found is kept until they have ended."""
 
 Stamp = tuple[int, int, int, int]
 """Size in bytes, time of change in nanoseconds since the epoch, inode, and the time of change of the inode, which no program can set.
@@ -315,10 +321,11 @@ class Hashes:
 
 
 class Found(Struct, frozen=True, array_like=True):
-    """What stands under the name of an output: the fact about it, and what it says when it is a link."""
+    """What stands under the name of an output: the fact about it, what it says when it is a link, and whether a copy of it is kept."""
 
     fact: FileFact
     link: str = ""
+    kept: bool = False
 
 
 class _Note(Struct, frozen=True, array_like=True):
@@ -330,37 +337,93 @@ class _Note(Struct, frozen=True, array_like=True):
 
 
 class OutputWatch:
-    """Watches the declared outputs of a run's attempts: after a success all exist, after a failure only those that it did not touch.
+    """Watches the declared outputs of a run's attempts: after a success all exist, after any other end what was there before does.
 
-    What differs at the end from what the attempt found at its start is its doing, whatever the times of the files say. `run_dir` is the
-    run's own folder, where leftovers are moved to, and what attempts found is noted; without one leftovers stay in their folders as
-    hidden files.
+    What differs at the end from what the attempt found at its start is its doing, whatever the times of the files say. Of that a copy is
+    kept meanwhile. `run_dir` is the run's own folder, where copies are kept, leftovers are moved to, and what attempts found is noted;
+    without one all this stays beside the outputs, as hidden files.
     """
 
     def __init__(self, plan: Plan, run_dir: Path | None, hashes: Hashes) -> None:
         self._plan = plan
         self._run_dir = run_dir
         self.hashes = hashes
-        self._before: dict[int, list[Found | None]] = {}
+        self._before: dict[int, tuple[int, list[Found | None]]] = {}
+        self._good: dict[int, tuple[int, list[Found | None]]] = {}
         self._notes, self._complete = -1, True
+        self._copier: Copier | None = None
         self.finished: dict[int, list[FileFact]] = {}
         """By job, its outputs after a success, until the engine takes them."""
 
     def began(self, attempts: Iterable[tuple[int, int]]) -> None:
-        """Look at the outputs of attempts (job and number) that are about to be handed out, and note where a kill does not lose it what there is.
+        """Look at the outputs of attempts (job and number) that are about to be handed out, keep what is there, and note where a kill does not lose it.
+
+        The folders of those that are not there are made; where that cannot be, the attempt says so in its own words.
 
         Raises:
-            JournalWriteError: it cannot be noted; the attempts must not begin.
+            JournalWriteError: it cannot be kept or noted; the attempts must not begin.
         """
-        notes, watched = [], False
+        notes, watched, folders = [], False, set()
         for job, number in attempts:
             outputs = self._plan.spec(job).outputs
             if outputs:
                 watched = True
-                self._before[job] = found = [self._found(path) for path in outputs]
+                found = [self._found(path) for path in outputs]
+                for index, (path, one) in enumerate(zip(outputs, found, strict=True)):
+                    if one is None:
+                        folders.add(os.path.dirname(self._name(path)))
+                    else:
+                        found[index] = self._keep(job, number, index, path, one)
+                self._before[job] = number, found
                 notes.append(_Note(job, number, found))
+        for folder in folders:
+            with suppress(OSError, ValueError):
+                os.makedirs(folder, exist_ok=True)
         if watched and self._run_dir is not None:
             self._note(f"{self._run_dir}/{FOUND_FILE}", notes)
+
+    def _keep(self, job: int, number: int, index: int, path: str, found: Found) -> Found:
+        """Keep a copy of what stands under the name of an output, if that can be. Returns what is to be noted of it."""
+        if found.fact.size == ABSENT:
+            return found
+        if self._copier is None:
+            from joblot.copies import Copier
+
+            self._copier = Copier(forced=self._is_forced)
+            if self._run_dir is not None:
+                make_own_folder(self._run_dir / KEPT, above=_ASIDE - 2)
+        source, copy = self._name(path), self._copy_of(job, number, index, path)
+        if found.link:
+            source = str(target_of(Path(source)))
+            if os.path.islink(source):  # a stranger's: nobody knows who changes what that leads to
+                return found
+        if path in self.hashes.folders and os.path.realpath(copy).startswith(f"{os.path.realpath(source)}/"):
+            return found
+        try:
+            try:
+                sha256 = self._copier.copy(source, copy, hashed=not found.fact.sha256)
+            except FileExistsError:  # the copy of an attempt that never began; it is gone now
+                sha256 = self._copier.copy(source, copy, hashed=not found.fact.sha256)
+        except OSError as error:
+            if error.errno in _FULL:
+                raise JournalWriteError(f"cannot keep a copy of `{path}`: {reason_of(error)}") from None
+            return found  # too large, or nobody may read it
+        fact = found.fact
+        if sha256 and not fact.sha256:
+            fact = msgspec.structs.replace(fact, sha256=sha256)
+        return Found(fact, found.link, kept=True)
+
+    @property
+    def _is_forced(self) -> bool:
+        return self._plan.config.durability == "full"
+
+    def _copy_of(self, job: int, number: int, index: int, path: str) -> str:
+        """Where the copy is of what an attempt found under the name of an output."""
+        name = f"{job}-{number}-{index}"
+        if self._run_dir is None:
+            folder = os.path.dirname(self._name(path))
+            return os.path.join(folder, f".joblot-{os.getpid()}-{name}.part")
+        return f"{self._run_dir}/{KEPT}/{name}"
 
     def _note(self, path: str, notes: list[_Note]) -> None:
         try:
@@ -376,48 +439,104 @@ class OutputWatch:
             if notes:
                 # Begun on a line of its own: an earlier write may have been cut short.
                 write_all(self._notes, b"\n%b\n" % b"\n".join(map(msgspec.json.encode, notes)))
+                if self._is_forced and self._copier is not None:
+                    run_dir = Path(path).parent
+                    for forced in (run_dir / KEPT, Path(path), run_dir):
+                        force_to_disk(forced)
         except OSError as error:
             raise JournalWriteError(f"cannot write to `{path}`: {reason_of(error)}") from None
 
     def close(self, *, ended: bool) -> None:
-        """Let go of the notes. Of a run that has ended nobody needs them."""
+        """Let go of the notes. Of a run that has ended nobody needs them, nor what is kept."""
         if self._notes >= 0:
             os.close(self._notes)
             self._notes = -1
         if ended:
+            self._drop_all()
             with suppress(OSError):
                 os.unlink(f"{self._run_dir}/{FOUND_FILE}")
 
+    def _drop_all(self) -> None:
+        """Remove every copy that the run has kept: no attempt goes on."""
+        if self._run_dir is not None and (self._run_dir / KEPT).exists():
+            from joblot.copies import remove
+
+            remove(str(self._run_dir / KEPT))
+
     def ended(self, outcome: Outcome) -> None:
-        """Complete the outcome of an attempt that ended well, else move its outputs aside."""
-        before = self._before.pop(outcome.job, None)
-        if before is None or outcome.kind == "returned":
+        """Complete the outcome of an attempt that ended well, else put its outputs back as they were."""
+        number, before = self._before.pop(outcome.job, (0, None))
+        if before is None:
+            return
+        if outcome.kind == "returned":
+            self._drop(outcome.job, number, before)
             return
         if outcome.kind == "ok":
             self._check(outcome)
-        if outcome.kind != "ok":
-            try:
-                self._clear(outcome.job, outcome.number, before)
-            except (OSError, UntrustedError) as error:
-                what = f"`{error.filename}`" if isinstance(error, OSError) else "outputs"
-                why = f"cannot move {what} aside: {reason_of(error)}"
-                outcome.message = f"{outcome.message}; {why}" if outcome.message else why
+        if outcome.kind == "ok":
+            if self._copier is not None:
+                self._good[outcome.job] = number, before
+            return
+        wrong = self._put_back(outcome.job, number, before, named=outcome.number)
+        if wrong:
+            outcome.message = f"{outcome.message}; {wrong}" if outcome.message else wrong
 
-    def clear_after_crash(self, attempts: Iterable[tuple[int, int, Sequence[FileFact]]], began_at: float) -> None:
-        """Move outputs aside after attempts of a killed runner: job, number, and what the job's last success has left.
+    def recorded(self, outcomes: Iterable[Outcome]) -> None:
+        """That these attempts have ended is recorded: what those that ended well found is not needed any more."""
+        if self._good:
+            for outcome in outcomes:
+                number, before = self._good.pop(outcome.job, (0, ()))
+                self._drop(outcome.job, number, before)
+
+    def _drop(self, job: int, number: int, before: Sequence[Found | None]) -> None:
+        for index, (path, old) in enumerate(zip(self._plan.spec(job).outputs, before, strict=False)):
+            if old is not None and old.kept:
+                from joblot.copies import remove
+
+                remove(self._copy_of(job, number, index, path))
+
+    def clear_after_crash(self, attempts: Iterable[tuple[int, int, Sequence[FileFact]]], began_at: float) -> list[str]:
+        """Put outputs back after attempts of a killed runner: job, number, and what the job's last success has left.
 
         Where nothing was noted of what they found (by an earlier program, or a power cut took it) those outputs stay that are as the last
-        success left them, or older than the run, which began at `began_at` (seconds since the epoch).
+        success left them, or older than the run, which began at `began_at` (seconds since the epoch). Where all outputs of a job are as
+        the last success left them, they are whole and stay. Returns what is wrong, in words.
         """
-        lines = self._lines()
-        complete, notes = lines[:1] == [_boot()], _notes_of(lines)
+        lines, settled, wrong = self._lines(), self._cleared_up(), []
+        same_boot, notes = lines[:1] == [_boot()], _notes_of(lines)
         for job, number, left in attempts:
+            if (job, number) in settled:  # by a later run, and others may have made these outputs since
+                continue
             outputs = self._plan.spec(job).outputs
+            kept = {fact.path: Found(fact) for fact in left}
             before = notes.get((job, number)) or [None] * len(outputs)
-            if (job, number) not in notes and not complete:
-                kept = {fact.path: Found(fact) for fact in left}
+            if (job, number) not in notes and not same_boot:
                 before = [self._older(path, began_at) or kept.get(path) for path in outputs]
-            self._clear(job, number, before)
+            elif kept.keys() >= set(outputs) and all(self._is_as(path, kept[path]) for path in outputs):
+                continue
+            said = self._put_back(job, number, before, named=number, same_boot=same_boot)
+            if said:
+                wrong.append(f"{self._plan.name(job)}: {said}")
+        self._drop_all()
+        return wrong
+
+    def settle(self, attempts: Sequence[tuple[int, int]]) -> None:
+        """Note that these attempts of a killed runner were cleared up after, whoever resumes their run."""
+        replace_file(Path(f"{self._run_dir}/{CLEARED_FILE}"), [msgspec.json.encode(attempts)])
+        with suppress(OSError):
+            os.unlink(f"{self._run_dir}/{FOUND_FILE}")
+
+    def _cleared_up(self) -> set[tuple[int, int]]:
+        try:
+            return set(
+                msgspec.json.decode(read_own(Path(f"{self._run_dir}/{CLEARED_FILE}")), type=list[tuple[int, int]])
+            )
+        except (OSError, msgspec.MsgspecError, UnicodeDecodeError):
+            return set()
+
+    def _is_as(self, path: str, old: Found) -> bool:
+        now = self._found(path)
+        return now is not None and self._untouched(path, msgspec.structs.replace(old, link=now.link), now)
 
     def _older(self, path: str, began_at: float) -> Found | None:
         found = self._found(path)
@@ -432,20 +551,68 @@ class OutputWatch:
         except OSError:
             return []
 
-    def _clear(self, job: int, number: int, before: Sequence[Found | None]) -> None:
-        """Move outputs aside that are not what was found."""
-        for path, old in zip(self._plan.spec(job).outputs, before, strict=True):
-            now = self._found(path)
-            if now is None or (old is not None and self._untouched(path, old, now)):
-                continue
-            absolute = self.hashes.absolute(path).rstrip("/")
-            if now.link and old is not None and old.link == now.link:
-                # The attempt wrote through a link that it had found: that stays, and what it leads to goes. Unless it is a stranger's
-                # link: nobody knows who changes what that leads to.
-                absolute = str(target_of(Path(absolute)))
-            if not _is_in_use(absolute, old):
-                name = os.path.basename(path.rstrip("/"))
-                self._move_aside(absolute, name, self._plan.name(job), number)
+    def _put_back(
+        self, job: int, number: int, before: Sequence[Found | None], *, named: int, same_boot: bool = True
+    ) -> str:
+        """Move aside what is not as it was found, then give the copies its names. Returns what is wrong, in words.
+
+        A kill in between leaves the rest to the next one who does it: what has no copy any more was put back.
+        """
+        said, waiting, name_of_job = "", [], self._plan.name(job)
+        for index, (path, old) in enumerate(zip(self._plan.spec(job).outputs, before, strict=True)):
+            copy = self._copy_of(job, number, index, path) if old is not None and old.kept else ""
+            try:
+                target = self._cleared(path, old, copy, name_of_job, named, same_boot=same_boot)
+            except (OSError, UntrustedError) as error:
+                what = f"`{error.filename}`" if isinstance(error, OSError) else "outputs"
+                said = said or f"cannot move {what} aside: {reason_of(error)}"
+                # What was whole is worth more than what is half: it replaces that.
+                target = str(target_of(Path(self._name(path)))) if copy and os.path.lexists(copy) else ""
+            if target:
+                waiting.append((path, copy, target))
+        for path, copy, target in waiting:
+            from joblot.copies import put
+
+            try:
+                put(copy, target)
+            except OSError as error:
+                said = said or f"cannot put `{path}` back: {reason_of(error)}"
+                name = f"{os.path.basename(path.rstrip('/'))}.before"
+                with suppress(OSError, UntrustedError):
+                    said += f"; what it was is `{self._move_aside(copy, name, name_of_job, named)}`"
+        if self._copier is not None:
+            self._drop(job, number, before)
+        return said
+
+    def _cleared(self, path: str, old: Found | None, copy: str, job: str, number: int, *, same_boot: bool) -> str:
+        """Move an output aside that is not what was found. Returns where its copy goes; empty: nowhere."""
+        now = self._found(path)
+        if now is not None and old is not None and self._untouched(path, old, now):
+            return ""
+        name, absolute = os.path.basename(path.rstrip("/")), self._name(path)
+        if old is not None and copy:
+            if not os.path.lexists(copy) and (same_boot or (now is not None and _is_alike(now, old))):
+                return ""  # it was put back
+            if not same_boot and not self._survived(copy, old.fact):
+                copy = ""
+        if old is not None and old.link and now is not None and now.link == old.link:
+            # The attempt wrote through a link that it had found: that stays, and what it leads to goes. Unless it is a stranger's
+            # link: nobody knows who changes what that leads to.
+            absolute = str(target_of(Path(absolute)))
+        if not _is_in_use(absolute, old):
+            self._move_aside(absolute, name, job, number)
+        if old is None or not copy or os.path.lexists(absolute):
+            return ""
+        if old.link and (now is None or now.link != old.link):
+            # The link goes back first: what it leads to may be as it was.
+            os.makedirs(os.path.dirname(absolute), exist_ok=True)
+            os.symlink(old.link, absolute)
+            return self._cleared(path, old, copy, job, number, same_boot=same_boot)
+        return absolute
+
+    def _survived(self, copy: str, fact: FileFact) -> bool:
+        """Whether a power cut has left a copy whole: by its contents, unless it was forced to disk before the attempt began."""
+        return os.path.lexists(copy) and (self._is_forced or (bool(fact.sha256) and content_hash(copy) == fact.sha256))
 
     def _untouched(self, path: str, old: Found, now: Found) -> bool:
         if old.link != now.link or (old.fact.size == ABSENT) != (now.fact.size == ABSENT):
@@ -460,9 +627,13 @@ class OutputWatch:
             return True
         return self.hashes.same_contents(path, then, current)
 
+    def _name(self, path: str) -> str:
+        """An output from the root, so that a link of that name is looked at and not what it leads to."""
+        return self.hashes.absolute(path).rstrip("/")
+
     def _found(self, path: str) -> Found | None:
         """What stands under the name of an output; None: nothing, not even a link that leads nowhere."""
-        absolute = self.hashes.absolute(path).rstrip("/")
+        absolute = self._name(path)
         try:
             status = os.lstat(absolute)
             link = os.readlink(absolute) if stat.S_ISLNK(status.st_mode) else ""
@@ -491,7 +662,8 @@ class OutputWatch:
         others = [artifact for artifact in outcome.artifacts if self.hashes.absolute(artifact.path) not in declared]
         outcome.artifacts = (*(Artifact(fact.path, fact.size, fact.sha256) for fact in facts), *others)
 
-    def _move_aside(self, path: str, name: str, job: str, number: int) -> None:
+    def _move_aside(self, path: str, name: str, job: str, number: int) -> str:
+        """Returns where to."""
         if self._run_dir is None:
             target = os.path.join(os.path.dirname(path), f".{name}.{number}.part")
         else:
@@ -506,6 +678,7 @@ class OutputWatch:
             import shutil
 
             shutil.move(path, target)
+        return target
 
 
 _decode_note: Final = msgspec.json.Decoder(_Note).decode
@@ -534,7 +707,7 @@ def _is_in_use(path: str, old: Found | None) -> bool:
     """Whether it is nothing that could be half made: a device, or a pipe or socket that was there before; or nothing at all."""
     try:
         status = os.lstat(path)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return True
     kind = stat.S_IFMT(status.st_mode)
     if kind in (stat.S_IFCHR, stat.S_IFBLK):
@@ -542,6 +715,11 @@ def _is_in_use(path: str, old: Found | None) -> bool:
     if kind == stat.S_IFLNK:
         return old is not None and old.link == os.readlink(path)
     return kind in (stat.S_IFIFO, stat.S_IFSOCK) and old is not None and old.fact.inode == status.st_ino
+
+
+def _is_alike(now: Found, old: Found) -> bool:
+    """Whether a copy that took its place again may be what is there: it has the size and the time of what it was made from."""
+    return (now.fact.size, now.fact.mtime_ns) == (old.fact.size, old.fact.mtime_ns)
 
 
 def _unused_path(path: str) -> str:

@@ -351,7 +351,8 @@ def test_a_failed_try_does_not_make_a_job_up_to_date(joblot):
     joblot.write("joblot.yaml", COPY.replace("cat in.txt > out.txt", "echo half > out.txt; exit 1"))
     assert joblot("run").code == 1
     joblot.write("joblot.yaml", COPY)
-    assert joblot.why() == {"copy": "output missing: out.txt"}
+    assert joblot.why() == {"copy": "failed last time"}
+    assert (joblot.path / "out.txt").read_text() == "b\na\n"
 
 
 def test_a_retried_job_can_succeed_and_is_up_to_date_then(joblot):

@@ -1,16 +1,23 @@
 """Declared files: stamps, hashes, checks after an attempt, and what happens to leftovers. G4."""
 
+import errno
+import fcntl
 import hashlib
 import os
 import shutil
+import stat
 import time
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
+from joblot.copies import MAX_COPIED
 from joblot.core.model import Artifact, Config, FileFact, JobSpec, Outcome
 from joblot.core.plan import expand
 from joblot.errors import JournalWriteError
-from joblot.outputs import FOUND_FILE, MAX_HASHED, Hashes, OutputWatch, content_hash
+from joblot.outputs import FOUND_FILE, KEPT, MAX_HASHED, Hashes, OutputWatch, content_hash
 
 
 def stamp(path):
@@ -28,7 +35,7 @@ def old_enough(hashes, name):
 class World:
     """A batch's folder with a job `a` that declares files, and a watch over it."""
 
-    def __init__(self, tmp_path, *outputs: str, kept: bool = True):
+    def __init__(self, tmp_path, *outputs: str, kept: bool = True, durability: str = "normal"):
         self.folder = tmp_path / "batch"
         self.folder.mkdir()
         self.run_dir = tmp_path / "run" if kept else None
@@ -38,6 +45,7 @@ class World:
             Config(
                 name="b",
                 folder=str(self.folder),
+                durability=durability,
                 jobs=[JobSpec(name="a", run="x", outputs=outputs), JobSpec(name="b", run="x")],
             )
         )
@@ -366,6 +374,146 @@ def test_the_message_for_one_missing_output(tmp_path):
     assert world.end().message == "declared output `x` was not made"
 
 
+# --- before an attempt -----------------------------------------------------------------------------------
+
+
+def test_folders_of_outputs_are_made_and_a_folder_output_is_not(tmp_path):
+    world = World(tmp_path, "out/deep/f", "tables/", "made/parts", "none")
+    world.watch.began([(0, 1)])
+    assert sorted(str(path.relative_to(world.folder)) for path in world.folder.rglob("*")) == [
+        "made",
+        "out",
+        "out/deep",
+    ]
+    world.end("exit")
+    assert (world.folder / "out/deep").is_dir(), "they stay"
+    shutil.rmtree(world.folder / "out")
+    world.watch.began([(0, 2)])
+    assert (world.folder / "out/deep").is_dir(), "an attempt may have removed it"
+
+
+@pytest.mark.parametrize("in_the_way", ["file", "loose link"])
+def test_a_folder_that_cannot_be_made_is_for_the_attempt_to_tell(tmp_path, in_the_way):
+    world = World(tmp_path, "out/f", "other/f")
+    if in_the_way == "file":
+        world.write("out")
+    else:
+        (world.folder / "out").symlink_to("nowhere/at/all")
+    world.watch.began([(0, 1)])
+    assert (world.folder / "other").is_dir() and not (world.folder / "out").is_dir()
+
+
+def kept(world) -> list[str]:
+    folder = world.run_dir / KEPT
+    return sorted(os.listdir(folder)) if folder.exists() else []
+
+
+def test_what_was_there_is_kept_until_the_success_is_recorded(tmp_path):
+    world = World(tmp_path, "one", "two", "new")
+    world.write("one", "1")
+    world.write("two/deep/f", "2")
+    world.watch.began([(0, 3), (1, 1)])
+    assert kept(world) == ["0-3-0", "0-3-1"]
+    world.write("one", "new")
+    world.write("new")
+    outcome = world.end("ok", 3)
+    assert kept(world) == ["0-3-0", "0-3-1"], "a kill may come before it is recorded"
+    world.watch.recorded([Outcome(1, 1, "ok"), outcome])
+    assert kept(world) == []
+    world.watch.recorded([outcome])
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_nothing_is_kept_where_nothing_was_there_and_nothing_stays_kept(tmp_path, there):
+    world = World(tmp_path, "f")
+    if there:
+        world.write("f")
+    world.watch.began([(0, 1)])
+    assert kept(world) == (["0-1-0"] if there else [])
+    world.end("returned")
+    assert kept(world) == []
+    world.watch.began([(0, 1)])
+    world.end("exit")
+    assert kept(world) == []
+    world.watch.began([(0, 2)])
+    world.watch.close(ended=True)
+    assert not (world.run_dir / KEPT).exists()
+
+
+def test_an_attempt_that_begins_again_with_its_number_is_kept_anew(tmp_path):
+    """It never began: the journal had no room, or another process recorded nothing of it."""
+    world = World(tmp_path, "f", "d")
+    for text in ("1", "2"):
+        world.write("f", text)
+        world.write("d/f", text)
+        world.watch.began([(0, 1)])
+    world.write("f", "half")
+    world.write("d/f", "half")
+    world.end("exit")
+    assert ((world.folder / "f").read_text(), (world.folder / "d/f").read_text()) == ("2", "2")
+
+
+def can_clone(folder) -> bool:
+    one, two = folder / "one", folder / "two"
+    one.write_text("x")
+    with one.open() as source, two.open("w") as target:
+        try:
+            fcntl.ioctl(target, 0x40049409, source.fileno())
+        except OSError:
+            return False
+    return True
+
+
+def test_what_is_large_is_kept_only_as_a_clone(tmp_path):
+    world, clones = World(tmp_path, "large", "larger/"), can_clone(tmp_path)
+    for name in ("large", "larger/1", "larger/2"):
+        with world.write(name, "").open("wb") as file:
+            file.truncate(MAX_COPIED // (1 if "1" in name else 2) + 1)
+    os.truncate(world.folder / "large", MAX_COPIED + 1)
+    world.watch.began([(0, 1)])
+    assert kept(world) == (["0-1-0", "0-1-1"] if clones else [])
+    for name in ("large", "larger/1"):
+        os.truncate(world.folder / name, 1)
+    world.end("exit")
+    assert (world.folder / "large").exists() == clones
+    assert (world.run_dir / "partial/a/1/large").stat().st_size == 1
+
+
+def test_what_cannot_be_read_is_moved_aside_all_the_same(tmp_path):
+    world = World(tmp_path, "d")
+    world.write("d/f")
+    os.mkfifo(world.folder / "d/pipe")
+    world.watch.began([(0, 1)])
+    assert kept(world) == []
+    world.write("d/f", "half")
+    world.end("exit")
+    assert world.left() == []
+
+
+def test_a_folder_that_holds_the_run_itself_is_not_copied_into_itself(tmp_path):
+    world = World(tmp_path, "d")
+    world.run_dir = world.folder / "d" / "state" / "runs" / "r"
+    world.run_dir.mkdir(parents=True)
+    world.watch = OutputWatch(world.plan, world.run_dir, Hashes(str(world.folder)))
+    world.watch.began([(0, 1)])
+    assert kept(world) == []
+
+
+def test_without_room_for_copies_nothing_begins(tmp_path, monkeypatch):
+    world = World(tmp_path, "f")
+    world.write("f")
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fchmod", full)
+        with pytest.raises(JournalWriteError) as raised:
+            world.watch.began([(0, 1)])
+    assert raised.value.message == "cannot keep a copy of `f`: no space left on device"
+    assert kept(world) == []
+
+
 # --- after a failure ---------------------------------------------------------------------------------------
 
 
@@ -386,7 +534,8 @@ def test_what_was_there_before_and_was_not_touched_stays(tmp_path):
     world.watch.began([(0, 1)])
     world.write("changed", "half of it")
     world.end("exit")
-    assert (world.left(), world.aside()) == (["old"], ["partial/a/1/changed"])
+    assert (world.left(), world.aside()) == (["changed", "old"], ["partial/a/1/changed"])
+    assert (world.folder / "changed").read_text() == "x"
 
 
 def test_an_attempt_that_never_began_moves_nothing(tmp_path):
@@ -395,6 +544,273 @@ def test_an_attempt_that_never_began_moves_nothing(tmp_path):
     world.write("f")
     world.end("returned")
     assert world.left() == ["f"]
+
+
+def described(path) -> object:
+    """All of a file, folder or link that can be put back."""
+    status = path.lstat()
+    if path.is_symlink():
+        return "link", os.readlink(path)
+    what = {inner.name: described(inner) for inner in path.iterdir()} if path.is_dir() else path.read_bytes()
+    return stat.S_IMODE(status.st_mode), status.st_mtime_ns, status.st_uid, status.st_gid, what
+
+
+def a_tree(path):
+    for name in ("deep/er/f", "g", "closed/f"):
+        (path / name).parent.mkdir(parents=True, exist_ok=True)
+        (path / name).write_text(name)
+        os.utime(path / name, ns=(5, 10**18 + 7))
+    (path / "empty").mkdir()
+    (path / "link").symlink_to("deep")
+    (path / "loose").symlink_to("nowhere")
+    (path / "g").chmod(0o640)
+    (path / "closed").chmod(0o555)
+    os.utime(path, ns=(5, 10**18 + 9))
+
+
+def a_file(path, text="whole", mode=0o644):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    path.chmod(mode)
+    os.utime(path, ns=(3, 10**18 + 123_456_789))
+
+
+def a_link(path, to, target):
+    target(path.parent / "store" / "target") if "target" in to else None
+    path.symlink_to(to)
+
+
+FOUND = {
+    "a file": a_file,
+    "an empty file": lambda path: a_file(path, ""),
+    "a file that may be run": lambda path: a_file(path, mode=0o750),
+    "a file that may not be written": lambda path: a_file(path, mode=0o400),
+    "a file of somebody else": lambda path: (a_file(path), os.geteuid() or os.chown(path, 1234, 1234)),
+    "a folder": a_tree,
+    "an empty folder": lambda path: path.mkdir(),
+    "a folder that may not be written": lambda path: (a_tree(path), path.chmod(0o555)),
+    "a link to a file": lambda path: ((path.parent / "store").mkdir(), a_link(path, "store/target", a_file)),
+    "a link to a folder": lambda path: ((path.parent / "store").mkdir(), a_link(path, "store/target", a_tree)),
+    "a link to a link": lambda path: (
+        (path.parent / "store").mkdir(),
+        a_link(path.parent / "on", "store/target", a_file),
+        path.symlink_to("on"),
+    ),
+}
+
+
+def written(path):
+    """As a command that writes in place: over a file, or into a folder."""
+    if path.is_dir():
+        path.chmod(0o755)
+        (path / "more").write_text("half")
+        if (path / "g").exists():
+            (path / "g").unlink()
+    else:
+        path.chmod(0o600)
+        path.write_text("half")
+
+
+def gone(path):
+    shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink(missing_ok=True)
+
+
+ENDS = {
+    "written": written,
+    "removed": gone,
+    "a file instead": lambda path: (gone(path), path.write_text("half")),
+    "a folder instead": lambda path: (gone(path), path.mkdir(), (path / "f").write_text("half")),
+    "a link instead": lambda path: (gone(path), path.symlink_to("decoy")),
+    "another mode only": lambda path: path.chmod(0o777),
+    "untouched": lambda path: None,
+}
+
+
+def looked_at(world) -> dict:
+    """All that is there but what the watch of a batch without a state folder has moved aside."""
+    paths = [*world.folder.glob("o*"), *world.folder.glob("store/*")]
+    return {str(path): described(path) for path in paths if path.name != "other" and not path.name.startswith(".")}
+
+
+@pytest.mark.parametrize("how", ["failure", "crash", "no state folder"])
+@pytest.mark.parametrize("end", ENDS.values(), ids=ENDS)
+@pytest.mark.parametrize("make", FOUND.values(), ids=FOUND)
+def test_after_a_bad_end_everything_is_as_it_was(tmp_path, make, end, how):
+    """With mode, times and owner, and whether or not the other output was touched. G4."""
+    world = World(tmp_path, "out", "other", kept=how != "no state folder")
+    for name in ("other", "decoy"):
+        a_file(world.folder / name)
+    make(world.folder / "out")
+    before, other, decoy = looked_at(world), described(world.folder / "other"), described(world.folder / "decoy")
+    world.watch.began([(0, 1)])
+    end(world.folder / "out")
+    written(world.folder / "other")
+    if how == "crash":
+        world.crashed(number=1, began_at=1.0)
+    else:
+        world.end("exit")
+    after = looked_at(world)
+    if end is ENDS["another mode only"]:  # its contents are the same: it was not made anew
+        assert after.keys() == before.keys()
+    else:
+        assert after == before
+    assert (described(world.folder / "other"), described(world.folder / "decoy")) == (other, decoy)
+    if how != "no state folder":
+        assert kept(world) == []
+    assert not list(world.folder.rglob(".joblot-*"))
+
+
+class Killed(BaseException):
+    """Comes instead of a system call: the process is gone."""
+
+
+CALLS = ("rename", "symlink", "mkdir", "unlink")
+
+
+@pytest.mark.parametrize("first", ["failure", "crash"])
+@pytest.mark.parametrize("make", FOUND.values(), ids=FOUND)
+def test_a_kill_at_any_moment_of_putting_back_loses_nothing(tmp_path, monkeypatch, make, first):
+    """Again and again, a call later each time, until it comes to its end: then everything is as it was."""
+    if make is FOUND["a folder that may not be written"] and os.geteuid():
+        pytest.skip("to move it its mode is changed for a moment")
+    world = World(tmp_path, "out", "other")
+    a_file(world.folder / "other", "whole too")
+    make(world.folder / "out")
+    before, other = looked_at(world), described(world.folder / "other")
+    real = {name: getattr(os, name) for name in CALLS}
+    for moment in range(200):
+        world.watch.began([(0, moment)])
+        gone(world.folder / "out")
+        (world.folder / "out").write_text("half")
+        written(world.folder / "other")
+        left = moment
+
+        def call(name, *words, **options):
+            nonlocal left
+            left -= 1
+            if left < 0:
+                raise Killed
+            return real[name](*words, **options)
+
+        with monkeypatch.context() as patch:
+            for name in CALLS:
+                patch.setattr(os, name, partial(call, name))
+            try:
+                if first == "crash":
+                    world.crashed(number=moment, began_at=1.0)
+                else:
+                    world.end("exit", moment)
+                killed = False
+            except Killed:
+                killed = True
+        world.crashed(number=moment, began_at=1.0)
+        assert (looked_at(world), described(world.folder / "other")) == (before, other), moment
+        if not killed:
+            break
+    assert not killed and moment > 3
+
+
+@pytest.mark.parametrize("durability", ["normal", "full"])
+@pytest.mark.parametrize("damage", ["whole", "shorter", "of equal size", "gone"])
+def test_after_a_power_cut_a_copy_counts_if_it_is_whole(tmp_path, damage, durability):
+    """With `full` it was forced to disk before the attempt began; a copy that nobody has lost is always whole then."""
+    world = World(tmp_path, "f", durability=durability)
+    world.write("f", "whole")
+    world.watch.began([(0, 1)])
+    world.write("f", "half")
+    copy, notes = world.run_dir / KEPT / "0-1-0", world.run_dir / FOUND_FILE
+    if durability == "normal":
+        {
+            "whole": lambda: None,
+            "shorter": lambda: copy.write_text("who"),
+            "of equal size": lambda: copy.write_text("wh\0\0\0"),
+            "gone": copy.unlink,
+        }[damage]()
+    notes.write_bytes(b"another boot\n" + notes.read_bytes().partition(b"\n")[2])
+    world.crashed(number=1, began_at=1.0)
+    assert world.aside() == ["partial/a/1/f"]
+    assert world.left() == (["f"] if damage == "whole" or durability == "full" else [])
+    assert world.left() == [] or (world.folder / "f").read_text() == "whole"
+
+
+def test_a_clone_that_nobody_has_read_counts_after_a_power_cut_only_where_it_was_forced(tmp_path):
+    world = World(tmp_path, "d")
+    world.write("d/f", "whole")
+    while (hashes := Hashes(str(world.folder))).glance("d", hashes.stamp("d")).sha256:
+        pass  # as long as it is young it is read
+    world.watch.began([(0, 1)])
+    world.write("d/f", "half")
+    notes = world.run_dir / FOUND_FILE
+    notes.write_bytes(b"another boot\n" + notes.read_bytes().partition(b"\n")[2])
+    world.crashed(number=1, began_at=1.0)
+    assert (world.left(), world.aside()) == ([], ["partial/a/1/d/f"])
+
+
+@pytest.mark.parametrize("make", FOUND.values(), ids=FOUND)
+def test_from_another_file_system_it_is_put_back_the_same_way(tmp_path, make):
+    other = Path("/dev/shm")
+    if not other.is_dir() or other.stat().st_dev == tmp_path.stat().st_dev:
+        pytest.skip("there is no other file system here")
+    with TemporaryDirectory(dir=other) as far:
+        world = World(tmp_path, "out")
+        world.run_dir = Path(far) / "state" / "runs" / "r"
+        world.run_dir.mkdir(parents=True)
+        world.watch = OutputWatch(world.plan, world.run_dir, Hashes(str(world.folder)))
+        make(world.folder / "out")
+        before = looked_at(world)
+        world.watch.began([(0, 1)])
+        gone(world.folder / "out")
+        (world.folder / "out").write_text("half")
+        world.end("exit")
+        assert looked_at(world) == before
+        assert world.aside() == ["partial/a/1/out"]
+        assert kept(world) == []
+
+
+def test_the_folder_of_an_output_that_an_attempt_has_removed_is_there_again(tmp_path):
+    world = World(tmp_path, "a/b/f")
+    world.write("a/b/f", "whole")
+    world.watch.began([(0, 1)])
+    shutil.rmtree(world.folder / "a")
+    world.end("exit")
+    assert (world.folder / "a/b/f").read_text() == "whole"
+
+
+def test_what_cannot_be_put_back_is_named_with_where_it_is(tmp_path):
+    world = World(tmp_path, "a/f", "g")
+    world.write("a/f", "whole")
+    world.write("g", "whole")
+    world.watch.began([(0, 1)])
+    shutil.rmtree(world.folder / "a")
+    world.write("a", "a file where a folder should be")
+    world.write("g", "half")
+    outcome = world.end("exit", message="exit status 1")
+    where = world.run_dir / "partial/a/1/f.before"
+    assert outcome.message == f"exit status 1; cannot put `a/f` back: file exists; what it was is `{where}`"
+    assert (where.read_text(), (world.folder / "g").read_text()) == ("whole", "whole")
+
+
+def test_what_a_later_run_has_settled_is_left_alone(tmp_path):
+    world = World(tmp_path, "f")
+    world.write("f", "whole")
+    world.watch.began([(0, 1)])
+    world.write("f", "half")
+    world.crashed(number=1, began_at=1.0)
+    world.watch.settle([(0, 1)])
+    world.write("f", "made by another run since")
+    world.crashed(number=1, began_at=1.0)
+    assert (world.folder / "f").read_text() == "made by another run since"
+
+
+def test_what_a_killed_attempt_had_made_as_the_last_success_did_stays(tmp_path):
+    """The success was noted, and the kill came before it was recorded."""
+    world = World(tmp_path, "f")
+    world.write("f", "older")
+    world.watch.began([(0, 1)])
+    world.write("f", "whole")
+    fact = FileFact("f", 5, 1, hashlib.sha256(b"whole").hexdigest())
+    world.crashed(number=1, began_at=1.0, left=[fact])
+    assert ((world.folder / "f").read_text(), world.aside(), kept(world)) == ("whole", [], [])
 
 
 def test_files_of_one_name_from_two_folders_do_not_overwrite_each_other(tmp_path):
@@ -460,7 +876,8 @@ def test_whatever_differs_from_what_an_attempt_found_is_its_doing(tmp_path, touc
         world.crashed(number=2, began_at=time.time() + 86400)
     else:
         world.end("exit", 2)
-    assert "out" not in world.left()
+    assert ("out" in world.left()) == there
+    assert not there or ((world.folder / "out").read_text(), (world.folder / "out").stat().st_mtime) == ("x", 1000)
     assert "other" in world.left()
     aside = world.run_dir / "partial/a/2/out"
     assert aside.is_symlink() or aside.read_text() == text
@@ -489,7 +906,7 @@ def test_what_an_attempt_did_not_touch_or_made_as_it_was_stays(tmp_path, crash):
 
 
 @pytest.mark.parametrize("found", ["a link", "a loose link", "a link to a link", "no link", "another link"])
-def test_through_a_link_that_was_found_its_target_is_moved_and_else_the_link(tmp_path, found):
+def test_through_a_link_that_was_found_its_target_is_put_back_and_else_the_link_is_moved(tmp_path, found):
     world = World(tmp_path, "out")
     target, out = world.write("store/target", "whole"), world.folder / "out"
     match found:
@@ -506,7 +923,8 @@ def test_through_a_link_that_was_found_its_target_is_moved_and_else_the_link(tmp
     if "link" in found and found not in ("no link", "another link"):
         out.write_text("half")
         world.end("exit")
-        assert out.is_symlink() and not target.exists()
+        assert out.is_symlink() and target.exists() == (found != "a loose link")
+        assert not target.exists() or target.read_text() == "whole"
         assert (world.run_dir / "partial/a/1/out").read_text() == "half"
     else:
         out.unlink(missing_ok=True)

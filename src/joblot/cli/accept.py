@@ -33,6 +33,7 @@ def command(
     from joblot.clock import SystemClock
     from joblot.journal.claims import Claims
     from joblot.journal.folder import StateFolder
+    from joblot.runner.killed import killed_runs, settle
     from joblot.runner.uptodate import batch_key, matching
 
     plan, warnings = batches.read((batch,), variables)
@@ -47,6 +48,8 @@ def command(
     try:
         claims.take(plan.makings())  # what a run makes at this moment may be half a file
         claims.take_in_state()
+        for run_id in killed_runs(folder, plan.config.name):
+            settle(folder, run_id, plan, lambda message: output.log("WARNING", message))
         judge = judge_of(plan, folder.journal.last_successes(batch_key(plan)), str(folder.path))
         at = SystemClock().wall()
         for job in chosen:

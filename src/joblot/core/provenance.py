@@ -38,10 +38,11 @@ class Parts(Struct, frozen=True, gc=False, omit_defaults=True):
 
 
 class Files(Struct, frozen=True, gc=False, array_like=True):
-    """The files around one success of a job: what it read, as it was before it began, and what it made."""
+    """The files around one success of a job: what it read, as it was before it began, and what it made; and whether it has failed since."""
 
     inputs: list[FileFact]
     outputs: list[FileFact]
+    failed: bool = False
 
 
 class LastSuccess(Struct, frozen=True, gc=False):

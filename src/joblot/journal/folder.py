@@ -55,9 +55,10 @@ _RUN_FILES: Final = frozenset(
         "cluster.json",
         "found.jsonl",
         "continued.json",
+        "cleared.json",
     }
 )
-_RUN_FOLDERS: Final = frozenset({"live", "logs", "partial"})
+_RUN_FOLDERS: Final = frozenset({"live", "logs", "partial", "kept"})
 _TRIES: Final = 10
 _TRY_AGAIN_S: Final = 0.01
 

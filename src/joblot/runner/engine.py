@@ -217,6 +217,8 @@ class Engine:
             if self._judge is not None:
                 self._note_successes(self._judge, events)
             record = self._record(events, decision.starts)
+            if self._watch is not None:
+                self._watch.recorded(outcomes)
             self._view.apply(record)
             if self._carry is not None:
                 self._carry.apply(events)
@@ -281,9 +283,11 @@ class Engine:
         """Before they are recorded: whatever is killed, the next run knows of every success that is."""
         assert self._watch is not None
         for event in events:
-            if isinstance(event, ev.AttemptEnded) and event.job in self._watch.finished:
-                files = self._watch.finished.pop(event.job)
-                if event.state == "success":
+            if isinstance(event, ev.AttemptEnded):
+                files = self._watch.finished.pop(event.job, None)
+                if event.state == "failed":
+                    judge.record_failure(event.job)
+                elif files is not None and event.state == "success":
                     judge.record_success(event.job, files, bytes(event.result), self._run_id, self._clock.wall())
         judge.note(self._journal)
 

@@ -45,6 +45,7 @@ from joblot.outputs import Hashes, OutputWatch
 from joblot.reports.view import LiveView
 from joblot.runner.engine import Engine, Observer, answers
 from joblot.runner.interrupts import Interrupts
+from joblot.runner.killed import ELSEWHERE_S, killed_runs, settle
 from joblot.runner.uptodate import LASTING_ID, Judge, batch_key, matching
 from joblot.runner.values import Values
 
@@ -74,8 +75,6 @@ _LOOK_BACK: Final = 200
 _MOST_TOLD: Final = 5
 _LEARN_FROM: Final = 5
 """So many runs of the same batch, among the last so many of all, tell how much memory jobs take."""
-_ELSEWHERE_S: Final = 2.0
-"""A worker ends the attempts of a runner that is gone within a tenth of a second of its scheduler's noticing."""
 _RUN_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
@@ -504,11 +503,22 @@ class _Driver:
         return lambda _now, _room: decision
 
     def _read_last_successes(self) -> dict[str, LastSuccess]:
-        """The last successes of the jobs in earlier runs; the journal is closed again."""
-        from joblot.journal.folder import past_runs
+        """The last successes of the jobs in earlier runs; the journal is closed again. What killed runs were making is as before by then."""
+        from joblot.journal.folder import StateFolder, past_runs
 
         with past_runs(self._options.state or None) as folder:
-            return folder.journal.last_successes(batch_key(self._plan)) if folder is not None else {}
+            if folder is None:
+                return {}
+            killed = killed_runs(folder, self._plan.config.name)
+            if not killed:
+                return folder.journal.last_successes(batch_key(self._plan))
+        folder = StateFolder(self._options.state or None, network_ok=self._options.allow_network_fs)
+        try:
+            for run_id in killed:
+                settle(folder, run_id, self._plan, self._warn)
+            return folder.journal.last_successes(batch_key(self._plan))
+        finally:
+            folder.close()
 
     def _make_judge(
         self, state: RunState, last_successes: dict[str, LastSuccess], force: Sequence[str] | None = None
@@ -561,7 +571,8 @@ class _Driver:
         assert self._watch is not None and self._judge is not None
         running = [job for job in self._checkable if state.states[job] == RUNNING]
         attempts = [(job, state.attempts[job], self._judge.outputs_of(job)) for job in running]
-        self._watch.clear_after_crash(attempts, began_at)
+        for wrong in self._watch.clear_after_crash(attempts, began_at):
+            self._warn(wrong)
 
     def resume(self, reopen: Callable[[LiveView], Sequence[int]] | None) -> Report:
         """An earlier run."""
@@ -585,6 +596,9 @@ class _Driver:
                 self._claims.take(self._plan.makings())
                 self._claims.take_in_state()
             if self._checkable:
+                for run_id in killed_runs(self._folder, self._plan.config.name):
+                    if run_id != self._run_id:
+                        settle(self._folder, run_id, self._plan, self._warn)
                 journal.save_last_successes(batch_key(self._plan), ())  # what was noted of them when the runner died
                 self._make_judge(state, journal.last_successes(batch_key(self._plan)), force)
                 self._clear_after_crash(state, began_at)
@@ -635,9 +649,9 @@ class _Driver:
         noted = read(self._run_dir())
         if noted is not None and noted.open and noted.on != self._on:
             self._warn(
-                f"the run was on `{noted.on}` when its runner was killed: waiting {_ELSEWHERE_S:g} s for what may still end there"
+                f"the run was on `{noted.on}` when its runner was killed: waiting {ELSEWHERE_S:g} s for what may still end there"
             )
-            time.sleep(_ELSEWHERE_S)
+            time.sleep(ELSEWHERE_S)
 
     @collection_paused()
     def _drive(

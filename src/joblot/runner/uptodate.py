@@ -132,7 +132,7 @@ class Judge:
         parts = encoded(parts_of(self._plan, job, code, filled, tuning))
         read = paths_read(self._plan, job, filled.get("input") if filled is not None else spec.input)
         last = self._kept.get(spec.name)
-        files = _files(last)
+        files = files_of(last)
         verdict = self._compare(job, last, parts, read, files, seen, awaited)
         if verdict is not UP_TO_DATE:
             for fact in files.inputs:
@@ -157,6 +157,8 @@ class Judge:
             return Verdict(to_run=True, why="forced")
         if last is None or not _is_json(last.result):
             return Verdict(to_run=True, why="new")
+        if files.failed:  # what it had made was put back, and would look up to date
+            return Verdict(to_run=True, why="failed last time")
         if parts != last.parts:
             changed = changes(last.parts, parts)
             if changed:
@@ -253,6 +255,16 @@ class Judge:
             self._fresh.append(success)
             self._unnoted.append(success)
 
+    def record_failure(self, job: int) -> None:
+        """The last attempt of a job has failed: it runs again, though what it had made before was put back."""
+        self._begun.pop(job, None)
+        last = self._kept.get(self._plan.name(job))
+        files = files_of(last)
+        if last is not None and files is not _NO_FILES and not files.failed:
+            failed = msgspec.structs.replace(last, files=encoded(msgspec.structs.replace(files, failed=True)))
+            self._fresh.append(failed)
+            self._unnoted.append(failed)
+
     def accept(self, job: int, at: float) -> None:
         """Take what is there for what the job makes now.
 
@@ -296,7 +308,7 @@ class Judge:
 
     def outputs_of(self, job: int) -> list[FileFact]:
         """What the last success of a job left."""
-        return _files(self._kept.get(self._plan.name(job))).outputs
+        return files_of(self._kept.get(self._plan.name(job))).outputs
 
     # --- looking ahead ------------------------------------------------------------------------------
 
@@ -323,7 +335,8 @@ class Judge:
         return ""
 
 
-def _files(last: LastSuccess | None) -> Files:
+def files_of(last: LastSuccess | None) -> Files:
+    """The files around a last success; none when there is none, or it cannot be read."""
     if last is None:
         return _NO_FILES
     try:

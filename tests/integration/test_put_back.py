@@ -1,0 +1,262 @@
+"""What a job has made stays good: after any bad end of an attempt its outputs are as they were before it. Whole runs of the real command."""
+
+import json
+
+import pytest
+
+from cli.conftest import Project
+
+ACTIONS = """
+import os, signal, time
+from joblot import Context, action, fused
+
+@action("change")
+def change(input=None, *, how: str, ctx: Context):
+    (ctx.batch_dir / f"{ctx.job}.txt").write_text("half")
+    if how == "fails":
+        raise RuntimeError("no")
+    if how == "crashes":
+        os.kill(os.getpid(), signal.SIGKILL)
+    (ctx.batch_dir / f"{ctx.job}.txt").write_text("new")
+
+@fused("change", on=("input",))
+def changes(jobs, ctx):
+    for job in jobs:
+        try:
+            change(how=job.params["how"], ctx=job.ctx)
+        except RuntimeError as error:
+            ctx.failed(job, error)
+        else:
+            ctx.done(job, None)
+"""
+
+
+class Files(Project):
+    def read(self, name: str) -> str:
+        return (self.path / name).read_text()
+
+    def killed(self, *arguments: str) -> None:
+        """Run a command and kill it as soon as a job has made the file `began`."""
+        with self.popen(*arguments) as process:
+            self.wait_for("began")
+            process.kill()
+        (self.path / "began").unlink()
+
+    def why(self) -> dict[str, str]:
+        return {job["job"]: job["why"] for job in json.loads(self("plan", "--json").out)["jobs"]}
+
+
+@pytest.fixture
+def joblot(tmp_path):
+    return Files(tmp_path)
+
+
+ENDS = {
+    "exit": "exit 3",
+    "signal": "kill -9 $$",
+    "timeout": "sleep 60",
+    "missing output": "rm two.txt",
+}
+
+
+@pytest.mark.parametrize("on", ["local", "inline"])
+@pytest.mark.parametrize("end", ENDS.values(), ids=ENDS)
+def test_whatever_ends_an_attempt_both_outputs_are_as_they_were(joblot, end, on):
+    """One of them half made is enough. G4"""
+    joblot.write("out/one.txt", "whole one")
+    joblot.write("two.txt", "whole two")
+    joblot.write(
+        "joblot.yaml",
+        f'jobs:\n  - {{name: a, run: "echo half > out/one.txt; rm two.txt; {end}", outputs: [out/one.txt, two.txt], timeout: 1s, grace: 0s}}\n'
+        if end == ENDS["timeout"]
+        else f'jobs:\n  - {{name: a, run: "echo half > out/one.txt; echo new > two.txt; {end}", outputs: [out/one.txt, two.txt]}}\n',
+    )
+    assert joblot("run", "--on", on, "--run-id", "r").code == 1
+    assert (joblot.read("out/one.txt"), joblot.read("two.txt")) == ("whole one", "whole two")
+    assert joblot.read(".joblot/runs/r/partial/a/1/one.txt") == "half\n"
+    assert not (joblot.path / ".joblot/runs/r/kept").exists()
+
+
+def test_every_attempt_begins_alike(joblot):
+    """As does the next run: a file that is changed in place is not changed twice."""
+    joblot.write("db", "0\n")
+    joblot.write(
+        "joblot.yaml",
+        'jobs:\n  - {name: a, run: "echo $JOBLOT_ATTEMPT >> db; test $JOBLOT_ATTEMPT = 3", outputs: [db], retry: {max_attempts: 3}}\n',
+    )
+    assert joblot("run").code == 0
+    assert joblot.read("db") == "0\n3\n"
+    assert joblot("run", "--force").code == 0
+    assert joblot.read("db") == "0\n3\n3\n"
+
+
+@pytest.mark.alone
+@pytest.mark.parametrize("how", ["cancelled", "killed"])
+def test_a_cancelled_job_leaves_what_was_there(joblot, how):
+    joblot.write("f", "whole")
+    joblot.write("joblot.yaml", 'jobs:\n  - {name: a, run: "echo half > f; touch began; sleep 60", outputs: [f]}\n')
+    with joblot.popen("run", "--run-id", "r") as process:
+        joblot.wait_for("began")
+        assert joblot("cancel", "r", *(["--kill"] if how == "killed" else [])).code == 0
+        if how == "cancelled":
+            joblot.interrupt(process)
+        process.wait(timeout=60)
+    assert joblot.read("f") == "whole"
+
+
+@pytest.mark.parametrize("on", ["local", "inline"])
+def test_of_jobs_that_run_as_one_each_has_its_own_file_back(joblot, on):
+    joblot.write("acts.py", ACTIONS)
+    fates = {"a": "works", "b": "fails", "c": "works", "d": "fails"}
+    jobs = [
+        {"name": name, "action": "change", "input": "in", "params": {"how": how}, "outputs": [f"{name}.txt"]}
+        for name, how in fates.items()
+    ]
+    joblot.write("in", "")
+    joblot.write("joblot.json", json.dumps({"imports": ["./acts.py"], "jobs": jobs}))
+    for name in fates:
+        joblot.write(f"{name}.txt", "whole")
+    assert joblot("run", "joblot.json", "--on", on).code == 1
+    assert {name: joblot.read(f"{name}.txt") for name in fates} == {"a": "new", "b": "whole", "c": "new", "d": "whole"}
+
+
+def test_after_a_crash_of_a_worker_too(joblot):
+    joblot.write("acts.py", ACTIONS)
+    joblot.write("a.txt", "whole")
+    job = {"name": "a", "action": "change", "params": {"how": "crashes"}, "outputs": ["a.txt"]}
+    joblot.write("joblot.json", json.dumps({"imports": ["./acts.py"], "jobs": [job]}))
+    assert joblot("run", "joblot.json").code == 1
+    assert joblot.read("a.txt") == "whole"
+
+
+# --- kill -9 ------------------------------------------------------------------------------------------
+
+HALF = """\
+name: b
+jobs:
+  - {name: a, run: "cat f d/g >> seen; echo half > f; rm d/g; touch began; test -e go || sleep 60; exit 1", outputs: [f, d]}
+"""
+
+
+@pytest.mark.alone
+@pytest.mark.parametrize("durability", ["normal", "full"])
+@pytest.mark.parametrize("then", ["resume", "run", "retry another", "accept"])
+def test_after_kill_9_it_is_put_back_before_anything_is_looked_at(joblot, then, durability):
+    joblot.write("joblot.yaml", f"durability: {durability}\n{HALF}")
+    joblot.write("f", "whole f\n")
+    joblot.write("d/g", "whole g\n")
+    joblot.write("go", "")
+    assert joblot("run", "--run-id", "first").code == 1
+    for name in ("go", "seen", "began"):
+        (joblot.path / name).unlink()
+    joblot.killed("run", "--run-id", "r")
+    assert joblot.read("f") == "half\n"
+    joblot.write("go", "")
+    said = "run `r` was killed and not resumed: what it was making is as it was before"
+    match then:
+        case "resume":
+            assert joblot("resume", "r").code == 1
+        case "run":
+            assert said in joblot("run").err
+        case "retry another":
+            assert said in joblot("retry", "first").err
+        case "accept":
+            assert said in joblot("accept", "joblot.yaml", "a").err
+    assert (joblot.read("f"), joblot.read("d/g")) == ("whole f\n", "whole g\n")
+    assert joblot.read("seen") == "whole f\nwhole g\n" * (1 if then == "accept" else 2)
+    assert not (joblot.path / ".joblot/runs/r/kept").exists()
+    assert joblot.read(".joblot/runs/r/partial/a/1/f") == "half\n"
+
+
+@pytest.mark.alone
+def test_who_resumes_a_run_that_another_one_has_cleared_up_after_takes_nothing_away(joblot):
+    joblot.write("joblot.yaml", HALF.replace("exit 1", "test -e good && mkdir -p d && echo new > f"))
+    joblot.write("f", "whole f\n")
+    joblot.write("d/g", "whole g\n")
+    joblot.killed("run", "--run-id", "r")
+    joblot.write("go", "")
+    joblot.write("good", "")
+    assert joblot("run", "--run-id", "s").code == 0
+    assert joblot.read("f") == "new\n"
+    done = joblot("run", "--json")
+    assert "killed" not in done.err, "that is told once"
+    assert json.loads(done.out)["results"][0]["status"] == "cached"
+    assert joblot("resume", "r").code == 0
+    assert json.loads(joblot("show", "r", "--json").out)["results"][0]["status"] == "cached"
+    assert joblot.read("f") == "new\n"
+
+
+@pytest.mark.alone
+@pytest.mark.parametrize("kind", ["another batch", "no outputs", "damaged", "found on the way"])
+def test_which_killed_runs_a_new_one_clears_up_after(joblot, kind):
+    joblot.write("joblot.yaml", HALF)
+    joblot.write("other.yaml", "jobs:\n  - {name: x, run: 'true', outputs: [f]}\n")
+    if kind == "no outputs":
+        joblot.write("joblot.yaml", HALF.replace(", outputs: [f, d]", ""))
+    if kind == "found on the way":
+        joblot.write(
+            "joblot.yaml",
+            "name: b\njobs:\n  - {name: list, run: 'echo ''{\"names\": [\"f\"]}'' > $JOBLOT_OUTPUT'}\n"
+            "  - name: a-${{ item }}\n    needs: [list]\n    foreach: ${{ jobs.list.result.names }}\n    outputs: ['${{ item }}']\n"
+            "    run: 'cat f >> seen; echo half > f; touch began; test -e go || sleep 60; exit 1'\n",
+        )
+    joblot.write("f", "whole f\n")
+    joblot.write("d/g", "whole g\n")
+    joblot.killed("run", "--run-id", "r")
+    joblot.write("go", "")
+    if kind == "damaged":
+        events = joblot.path / ".joblot/runs/r/events.jsonl"
+        events.write_bytes(events.read_bytes().replace(b"attempts_started", b"attempts_stopped"))
+    done = joblot("run", "other.yaml" if kind == "another batch" else "joblot.yaml")
+    assert "Traceback" not in done.err
+    put_back = joblot.read("f") == "whole f\n" or joblot.read("seen").count("whole f") == 2
+    assert put_back == (kind == "found on the way")
+    if kind == "another batch":
+        assert joblot("resume", "r").code == 1
+        assert joblot.read("f") == "whole f\n"
+
+
+# --- a failed last attempt is remembered --------------------------------------------------------------
+
+FAILS = 'jobs:\n  - {name: a, run: "test -e in && cat in > o; test ! -e bad", input: in, outputs: [o]}\n'
+
+
+@pytest.mark.parametrize("on", ["local", "inline"])
+def test_a_job_whose_last_attempt_has_failed_is_not_up_to_date(joblot, on):
+    joblot.write("joblot.yaml", FAILS)
+    joblot.write("in", "1")
+    assert joblot("run", "--on", on).code == 0
+    assert joblot.why() == {"a": "up to date"}
+    joblot.write("bad", "")
+    assert joblot("run", "--force", "--on", on).code == 1
+    assert joblot.read("o") == "1"
+    (joblot.path / "bad").unlink()
+    assert joblot.why() == {"a": "failed last time"}
+    assert joblot("run", "--on", on).code == 0
+    assert joblot.why() == {"a": "up to date"}
+
+
+def test_a_failed_last_attempt_can_be_accepted(joblot):
+    joblot.write("joblot.yaml", FAILS)
+    joblot.write("in", "1")
+    joblot("run")
+    joblot.write("bad", "")
+    joblot("run", "--force")
+    assert joblot.why() == {"a": "failed last time"}
+    assert joblot("accept", "joblot.yaml", "a").code == 0
+    assert joblot.why() == {"a": "up to date"}
+
+
+@pytest.mark.alone
+def test_a_failure_that_a_kill_came_close_behind_is_remembered(joblot):
+    joblot.write("in", "1")
+    joblot.write(
+        "joblot.yaml", FAILS + "  - {name: b, run: 'touch began; test -e go || sleep 60', needs: [a], when: always}\n"
+    )
+    joblot.write("go", "")
+    assert joblot("run").code == 0
+    for name in ("go", "began"):
+        (joblot.path / name).unlink()
+    joblot.write("bad", "")
+    joblot.killed("run", "--force")
+    assert joblot.why()["a"] == "failed last time"
