@@ -5,6 +5,7 @@ import json
 import pytest
 
 from cli.conftest import Project
+from joblot.copies import MAX_COPIED
 
 ACTIONS = """
 import os, signal, time
@@ -260,3 +261,20 @@ def test_a_failure_that_a_kill_came_close_behind_is_remembered(joblot):
     joblot.write("bad", "")
     joblot.killed("run", "--force")
     assert joblot.why()["a"] == "failed last time"
+
+
+# --- what is not kept ---------------------------------------------------------------------------------
+
+
+def test_plan_names_outputs_that_are_too_large_to_be_copied(joblot):
+    for number in range(8):
+        with joblot.write(f"{number}", "").open("wb") as file:
+            file.truncate(MAX_COPIED + (number > 0))
+    joblot.write(
+        "joblot.yaml", "jobs:\n" + "".join(f"  - {{name: j{n}, run: x, outputs: ['{n}']}}\n" for n in range(8))
+    )
+    said = [line for line in joblot("plan").out.splitlines() if "512 MiB" in line]
+    assert said[0] == "`1` of j1 is above 512 MiB: no copy is kept while it is made, unless it can be cloned"
+    assert (len(said), said[-1]) == (6, "... and 2 more outputs above 512 MiB (`--json` lists all)")
+    jobs = json.loads(joblot("plan", "--json").out)["jobs"]
+    assert [job.get("not_kept") for job in jobs] == [None, *([str(n)] for n in range(1, 8))]

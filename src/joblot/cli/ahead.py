@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import stat
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from joblot.core.limits import Limits
@@ -37,6 +39,22 @@ def verdicts_on(
     if not any(spec.outputs for spec in plan.config.jobs):
         return [Verdict(to_run=True, why=always_runs(spec)) for spec in plan.declarations]
     return judge_of(plan, last_successes, folder, force).forecast(left_out)
+
+
+def too_large_to_keep(plan: Plan, verdicts: Sequence[Verdict]) -> dict[int, list[str]]:
+    """The outputs that are there, of jobs that will run, and of which a copy is kept only where the file system can clone them: by job."""
+    from joblot.copies import MAX_COPIED
+
+    found: dict[int, list[str]] = {}
+    if not any(spec.outputs for spec in plan.config.jobs):
+        return found
+    for job, verdict in enumerate(verdicts):
+        for path in plan.spec(job).outputs if verdict.to_run else ():
+            with suppress(OSError, ValueError):
+                status = Path(plan.config.folder, path).stat()
+                if stat.S_ISREG(status.st_mode) and status.st_size > MAX_COPIED:
+                    found.setdefault(job, []).append(path)
+    return found
 
 
 def judge_of(plan: Plan, last_successes: Mapping[str, LastSuccess], folder: str, force: Sequence[str] = ()) -> Judge:

@@ -101,7 +101,7 @@ def show(
     fuse: bool = True,
 ) -> int:
     """Print a plan, or the part of it that is selected; also what `run --dry-run` prints."""
-    from joblot.cli.ahead import verdicts_on
+    from joblot.cli.ahead import too_large_to_keep, verdicts_on
     from joblot.cli.forecast import forecast
     from joblot.core.selection import leave_out
     from joblot.runner.uptodate import NOT_SELECTED, Verdict
@@ -120,6 +120,7 @@ def show(
     expected = forecast(plan, state, workers, warn=output.warn, up_to_date=up_to_date, left_out=left_out)
     part = _Part(plan, left_out)
     part.bundles = planned_bundles(plan, part.tiers, verdicts) if fuse else []
+    part.not_kept = too_large_to_keep(plan, verdicts)
     if output.json and len(part.jobs) <= LISTED:
         output.document(_as_data(part, unknown, verdicts, expected))
     elif output.json:
@@ -138,6 +139,8 @@ class _Part:
         self.jobs: Sequence[int] = range(len(plan))
         self.tiers = plan.tiers
         self.bundles: list[PlannedBundles] = []
+        self.not_kept: dict[int, list[str]] = {}
+        """By job, the outputs that are there and too large to be copied before it changes them."""
         """Which of them would be run as one."""
         if left_out:
             self.jobs = [job for job in self.jobs if job not in left_out]
@@ -185,7 +188,7 @@ def _as_data(part: _Part, unknown: set[str], verdicts: list[Verdict], expected: 
     return {
         **_head(part),
         "tiers": [[plan.name(job) for job in tier] for tier in part.tiers],
-        "jobs": [_job_as_data(plan, job, unknown, verdicts[job]) for job in part.jobs],
+        "jobs": [_job_as_data(part, job, unknown, verdicts[job]) for job in part.jobs],
         "bundles": [bundles.as_data(plan) for bundles in part.bundles],
         "estimate": expected.as_data(plan) if expected else None,
     }
@@ -210,13 +213,14 @@ def _as_parts(part: _Part, unknown: set[str], verdicts: list[Verdict], expected:
         yield "    ]"
     yield '  ],\n  "jobs": ['
     for start in range(0, len(shown), _PART):
-        jobs = (encoded(_job_as_data(plan, job, unknown, verdicts[job])) for job in shown[start : start + _PART])
+        jobs = (encoded(_job_as_data(part, job, unknown, verdicts[job])) for job in shown[start : start + _PART])
         yield ("    " if start == 0 else "    ,") + "\n    ,".join(jobs)
     yield f'  ],\n  "bundles": {encoded([bundles.as_data(plan) for bundles in part.bundles])},'
     yield f'  "estimate": {encoded(expected.as_data(plan) if expected else None)}\n}}'
 
 
-def _job_as_data(plan: Plan, job: int, unknown: set[str], verdict: Verdict) -> dict[str, Any]:
+def _job_as_data(part: _Part, job: int, unknown: set[str], verdict: Verdict) -> dict[str, Any]:
+    plan, not_kept = part.plan, part.not_kept.get(job)
     spec = plan.spec(job)
     made = plan.made_input(job)
     what = {"action": spec.action} if spec.run is None else {"run": shown_command(spec)}
@@ -239,6 +243,7 @@ def _job_as_data(plan: Plan, job: int, unknown: set[str], verdict: Verdict) -> d
         "will_run": spec.action not in unknown and verdict.to_run and plan.condition(job, {}) is not False,
         "why": verdict.why,
         **({"changes": verdict.changes} if verdict.changes else {}),
+        **({"not_kept": not_kept} if not_kept else {}),
     }
 
 
@@ -263,6 +268,13 @@ def _lines(part: _Part, unknown: set[str], verdicts: list[Verdict], expected: Fo
     yield from (bundles.line() for bundles in part.bundles[:_TIERS])
     if len(part.bundles) > _TIERS:
         yield f"... and {len(part.bundles) - _TIERS} more groups of fused jobs (`--json` lists all)"
+    large = [(plan.name(job), path) for job, paths in part.not_kept.items() for path in paths]
+    for name, path in large[:_NAMED]:
+        yield one_line(
+            f"`{path}` of {name} is above 512 MiB: no copy is kept while it is made, unless it can be cloned"
+        )
+    if len(large) > _NAMED:
+        yield f"... and {len(large) - _NAMED} more outputs above 512 MiB (`--json` lists all)"
     if expected:
         yield from expected.lines(plan)
 
