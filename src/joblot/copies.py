@@ -12,10 +12,9 @@ import shutil
 import stat
 import sys
 from contextlib import suppress
-from pathlib import Path
 from typing import Final
 
-from joblot.files import force_to_disk, system_error, write_all
+from joblot.files import system_error, write_all
 
 MAX_COPIED: Final = 2**29
 """Bytes: what is larger is kept only where the file system can clone it."""
@@ -47,6 +46,8 @@ class Copier:
         self._left, self._hashed = most, hashed
         try:
             if os.path.isdir(source):
+                if size_of(source) > most:
+                    self._left = 0  # or half of it would be read in vain
                 self._folder(source, target)
                 return ""
             return self._file(source, target)
@@ -68,11 +69,9 @@ class Copier:
                     self._file(entry.path, inner)
         handle = os.open(target, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
         try:
-            _settle(handle, status)
+            self._settle(handle, status)
         finally:
             os.close(handle)
-        if self._forced:
-            force_to_disk(Path(target))
 
     def _file(self, source: str, target: str) -> str:
         reading = os.open(source, _READ)
@@ -87,16 +86,15 @@ class Copier:
                     if self._cloned(reading, writing, status.st_dev)
                     else self._read(reading, writing, status.st_size)
                 )
-                for name in os.listxattr(reading):  # access lists among them
-                    with suppress(OSError):
-                        os.setxattr(writing, name, os.getxattr(reading, name))
-                _settle(writing, status)
+                with suppress(OSError):  # not every file system has them
+                    for name in os.listxattr(reading):  # access lists among them
+                        with suppress(OSError):
+                            os.setxattr(writing, name, os.getxattr(reading, name))
+                self._settle(writing, status)
             finally:
                 os.close(writing)
         finally:
             os.close(reading)
-        if self._forced:
-            force_to_disk(Path(target))
         return digest
 
     def _cloned(self, reading: int, writing: int, device: int) -> bool:
@@ -124,18 +122,39 @@ class Copier:
             write_all(writing, chunk)
         return digest.hexdigest() if digest is not None else ""
 
+    def _settle(self, handle: int, status: os.stat_result) -> None:
+        """Give a copy the owner, the mode and the times of what it was made from."""
+        mode = stat.S_IMODE(status.st_mode)
+        made = os.fstat(handle)
+        if (made.st_uid, made.st_gid) != (status.st_uid, status.st_gid):
+            try:
+                os.fchown(handle, status.st_uid, status.st_gid)
+            except PermissionError:
+                mode &= 0o777  # what runs as somebody else must not run as its new owner
+        os.fchmod(handle, mode)
+        os.utime(handle, ns=(status.st_atime_ns, status.st_mtime_ns))
+        if self._forced:
+            os.fsync(handle)
 
-def _settle(handle: int, status: os.stat_result) -> None:
-    """Give a copy the owner, the mode and the times of what it was made from."""
-    mode = stat.S_IMODE(status.st_mode)
-    made = os.fstat(handle)
-    if (made.st_uid, made.st_gid) != (status.st_uid, status.st_gid):
-        try:
-            os.fchown(handle, status.st_uid, status.st_gid)
-        except PermissionError:
-            mode &= 0o777  # what runs as somebody else must not run as its new owner
-    os.fchmod(handle, mode)
-    os.utime(handle, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+def size_of(path: str) -> int:
+    """How many bytes a file has, or all in a folder, links not followed.
+
+    Raises:
+        OSError: it is not there, or a folder cannot be read.
+    """
+    status = os.stat(path)
+    if not stat.S_ISDIR(status.st_mode):
+        return status.st_size
+    size, waiting = 0, [path]
+    while waiting:
+        with os.scandir(waiting.pop()) as entries:
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    waiting.append(entry.path)
+                elif entry.is_file(follow_symlinks=False):
+                    size += entry.stat(follow_symlinks=False).st_size
+    return size
 
 
 def put(copy: str, target: str) -> None:
@@ -170,14 +189,14 @@ def _rename(copy: str, target: str) -> None:
 
 
 def remove(copy: str) -> None:
-    """Remove a copy, if it is there."""
+    """Remove a copy, if it is there and the system lets that be."""
     try:
         os.unlink(copy)
     except FileNotFoundError:
         pass
     except OSError:
         shutil.rmtree(copy, ignore_errors=True)
-        if os.path.lexists(copy):  # folders in it may not be written to
+        with suppress(OSError):  # folders in it may not be written to
             os.chmod(copy, 0o700)
             for folder, names, _ in os.walk(copy):
                 for name in names:

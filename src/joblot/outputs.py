@@ -43,6 +43,7 @@ _YOUNG_WHOLE_S_NS: Final = 2_000_000_000
 _SECOND: Final = 1_000_000_000
 _ASIDE: Final = 6
 """The folders from where an attempt's outputs are moved up to the state folder: the attempt's own, its job's, `partial`, the run's, `runs`, the state folder."""
+_MOST_TOLD: Final = 3
 _FULL: Final = (errno.ENOSPC, errno.EDQUOT)
 _PART: Final = r"(?s)\.(joblot-.+|.+\.[0-9a-f]+)\.part"
 """Names of joblot's own temporary files: nothing takes them for content."""
@@ -352,13 +353,16 @@ class OutputWatch:
         self._good: dict[int, tuple[int, list[Found | None]]] = {}
         self._notes, self._complete = -1, True
         self._copier: Copier | None = None
+        self._stuck: set[str] = set()
+        """Copies that could neither be put back nor moved aside: they stay where they are, whatever else goes."""
         self.finished: dict[int, list[FileFact]] = {}
         """By job, its outputs after a success, until the engine takes them."""
 
     def began(self, attempts: Iterable[tuple[int, int]]) -> None:
         """Look at the outputs of attempts (job and number) that are about to be handed out, keep what is there, and note where a kill does not lose it.
 
-        The folders of those that are not there are made; where that cannot be, the attempt says so in its own words.
+        The folders of those that are not there are made; where that cannot be, the attempt says so in its own words. What cannot be copied
+        for another reason than want of room is told if it is lost.
 
         Raises:
             JournalWriteError: it cannot be kept or noted; the attempts must not begin.
@@ -377,8 +381,13 @@ class OutputWatch:
                 self._before[job] = number, found
                 notes.append(_Note(job, number, found))
         for folder in folders:
-            with suppress(OSError, ValueError):
-                os.makedirs(folder, exist_ok=True)
+            try:
+                os.mkdir(folder)  # mostly it is there: one call tells
+            except FileNotFoundError:
+                with suppress(OSError, ValueError):
+                    os.makedirs(folder, exist_ok=True)
+            except (OSError, ValueError):
+                pass
         if watched and self._run_dir is not None:
             self._note(f"{self._run_dir}/{FOUND_FILE}", notes)
 
@@ -389,9 +398,12 @@ class OutputWatch:
         if self._copier is None:
             from joblot.copies import Copier
 
-            self._copier = Copier(forced=self._is_forced)
             if self._run_dir is not None:
-                make_own_folder(self._run_dir / KEPT, above=_ASIDE - 2)
+                try:
+                    make_own_folder(self._run_dir / KEPT, above=_ASIDE - 2)
+                except OSError as error:
+                    raise _not_kept(path, error) from None
+            self._copier = Copier(forced=self._is_forced)
         source, copy = self._name(path), self._copy_of(job, number, index, path)
         if found.link:
             source = str(target_of(Path(source)))
@@ -406,7 +418,7 @@ class OutputWatch:
                 sha256 = self._copier.copy(source, copy, hashed=not found.fact.sha256)
         except OSError as error:
             if error.errno in _FULL:
-                raise JournalWriteError(f"cannot keep a copy of `{path}`: {reason_of(error)}") from None
+                raise _not_kept(path, error) from None
             return found  # too large, or nobody may read it
         fact = found.fact
         if sha256 and not fact.sha256:
@@ -458,16 +470,22 @@ class OutputWatch:
 
     def _drop_all(self) -> None:
         """Remove every copy that the run has kept: no attempt goes on."""
-        if self._run_dir is not None and (self._run_dir / KEPT).exists():
+        if self._run_dir is not None and os.path.lexists(kept := f"{self._run_dir}/{KEPT}"):
             from joblot.copies import remove
 
-            remove(str(self._run_dir / KEPT))
+            if not self._stuck:
+                remove(kept)
+                return
+            for name in os.listdir(kept):
+                if f"{kept}/{name}" not in self._stuck:
+                    remove(f"{kept}/{name}")
 
     def ended(self, outcome: Outcome) -> None:
         """Complete the outcome of an attempt that ended well, else put its outputs back as they were."""
-        number, before = self._before.pop(outcome.job, (0, None))
-        if before is None:
+        number, before = self._before.get(outcome.job, (-1, None))
+        if before is None or number != outcome.number:  # it declares nothing, or this is news of an earlier attempt
             return
+        del self._before[outcome.job]
         if outcome.kind == "returned":
             self._drop(outcome.job, number, before)
             return
@@ -490,10 +508,10 @@ class OutputWatch:
 
     def _drop(self, job: int, number: int, before: Sequence[Found | None]) -> None:
         for index, (path, old) in enumerate(zip(self._plan.spec(job).outputs, before, strict=False)):
-            if old is not None and old.kept:
+            if old is not None and old.kept and (copy := self._copy_of(job, number, index, path)) not in self._stuck:
                 from joblot.copies import remove
 
-                remove(self._copy_of(job, number, index, path))
+                remove(copy)
 
     def clear_after_crash(self, attempts: Iterable[tuple[int, int, Sequence[FileFact]]], began_at: float) -> list[str]:
         """Put outputs back after attempts of a killed runner: job, number, and what the job's last success has left.
@@ -521,8 +539,16 @@ class OutputWatch:
         return wrong
 
     def settle(self, attempts: Sequence[tuple[int, int]]) -> None:
-        """Note that these attempts of a killed runner were cleared up after, whoever resumes their run."""
-        replace_file(Path(f"{self._run_dir}/{CLEARED_FILE}"), [msgspec.json.encode(attempts)])
+        """Note that these attempts of a killed runner were cleared up after, whoever resumes their run.
+
+        Raises:
+            JournalWriteError: that cannot be written.
+        """
+        path = Path(f"{self._run_dir}/{CLEARED_FILE}")
+        try:
+            replace_file(path, [msgspec.json.encode(attempts)])
+        except OSError as error:
+            raise JournalWriteError(f"cannot write to `{path}`: {reason_of(error)}") from None
         with suppress(OSError):
             os.unlink(f"{self._run_dir}/{FOUND_FILE}")
 
@@ -558,61 +584,91 @@ class OutputWatch:
 
         A kill in between leaves the rest to the next one who does it: what has no copy any more was put back.
         """
-        said, waiting, name_of_job = "", [], self._plan.name(job)
+        wrong: list[str] = []
+        waiting, name_of_job = [], self._plan.name(job)
         for index, (path, old) in enumerate(zip(self._plan.spec(job).outputs, before, strict=True)):
             copy = self._copy_of(job, number, index, path) if old is not None and old.kept else ""
             try:
-                target = self._cleared(path, old, copy, name_of_job, named, same_boot=same_boot)
+                target = self._cleared(path, old, copy, name_of_job, named, wrong, same_boot=same_boot)
             except (OSError, UntrustedError) as error:
                 what = f"`{error.filename}`" if isinstance(error, OSError) else "outputs"
-                said = said or f"cannot move {what} aside: {reason_of(error)}"
+                wrong.append(f"cannot move {what} aside: {reason_of(error)}")
                 # What was whole is worth more than what is half: it replaces that.
                 target = str(target_of(Path(self._name(path)))) if copy and os.path.lexists(copy) else ""
             if target:
-                waiting.append((path, copy, target))
-        for path, copy, target in waiting:
+                waiting.append((target, path, copy))
+        back = "\0"
+        for target, path, copy in sorted(waiting):
+            if target.startswith(back):  # in an output that came back as a whole
+                continue
             from joblot.copies import put
 
             try:
                 put(copy, target)
+                back = f"{target}/"
+                if self._is_forced:
+                    force_to_disk(Path(target).parent)
             except OSError as error:
-                said = said or f"cannot put `{path}` back: {reason_of(error)}"
-                name = f"{os.path.basename(path.rstrip('/'))}.before"
-                with suppress(OSError, UntrustedError):
-                    said += f"; what it was is `{self._move_aside(copy, name, name_of_job, named)}`"
+                where = self._kept_aside(copy, path, name_of_job, named)
+                wrong.append(f"cannot put `{path}` back: {reason_of(error)}; what it was is `{where}`")
         if self._copier is not None:
             self._drop(job, number, before)
-        return said
+        return "; ".join(wrong[:_MOST_TOLD]) + (f"; and {more} more" if (more := len(wrong) - _MOST_TOLD) > 0 else "")
 
-    def _cleared(self, path: str, old: Found | None, copy: str, job: str, number: int, *, same_boot: bool) -> str:
-        """Move an output aside that is not what was found. Returns where its copy goes; empty: nowhere."""
+    def _kept_aside(self, copy: str, path: str, job: str, number: int) -> str:
+        """Move a copy that does not get its name to where it is in nobody's way. Returns where it is then."""
+        try:
+            return self._move_aside(copy, f"{os.path.basename(path.rstrip('/'))}.before", job, number)
+        except (OSError, UntrustedError):
+            self._stuck.add(copy)
+            return copy
+
+    def _cleared(
+        self,
+        path: str,
+        old: Found | None,
+        copy: str,
+        job: str,
+        number: int,
+        wrong: list[str],
+        *,
+        same_boot: bool,
+    ) -> str:
+        """Move an output aside that is not what was found. Returns where its copy goes; empty: nowhere. What is lost is added to `wrong`."""
         now = self._found(path)
         if now is not None and old is not None and self._untouched(path, old, now):
             return ""
         name, absolute = os.path.basename(path.rstrip("/")), self._name(path)
-        if old is not None and copy:
-            if not os.path.lexists(copy) and (same_boot or (now is not None and _is_alike(now, old))):
+        if old is not None and copy and not os.path.lexists(copy):
+            if same_boot or (now is not None and _is_alike(now, old)):
                 return ""  # it was put back
-            if not same_boot and not self._survived(copy, old.fact):
-                copy = ""
+            copy = ""
+        if old is not None and copy and not same_boot and not self._survived(copy, old.fact):
+            if not old.fact.sha256:
+                where = self._kept_aside(copy, path, job, number)
+                wrong.append(f"nobody knows whether the copy of `{path}` is whole: it is `{where}`")
+            copy = ""
         if old is not None and old.link and now is not None and now.link == old.link:
             # The attempt wrote through a link that it had found: that stays, and what it leads to goes. Unless it is a stranger's
             # link: nobody knows who changes what that leads to.
             absolute = str(target_of(Path(absolute)))
         if not _is_in_use(absolute, old):
             self._move_aside(absolute, name, job, number)
-        if old is None or not copy or os.path.lexists(absolute):
+        there = os.path.lexists(absolute)
+        if old is not None and not old.kept and old.fact.size != ABSENT and not there:
+            wrong.append(f"no copy was kept of what `{path}` was")
+        if old is None or not copy or there:
             return ""
         if old.link and (now is None or now.link != old.link):
             # The link goes back first: what it leads to may be as it was.
             os.makedirs(os.path.dirname(absolute), exist_ok=True)
             os.symlink(old.link, absolute)
-            return self._cleared(path, old, copy, job, number, same_boot=same_boot)
+            return self._cleared(path, old, copy, job, number, wrong, same_boot=same_boot)
         return absolute
 
     def _survived(self, copy: str, fact: FileFact) -> bool:
         """Whether a power cut has left a copy whole: by its contents, unless it was forced to disk before the attempt began."""
-        return os.path.lexists(copy) and (self._is_forced or (bool(fact.sha256) and content_hash(copy) == fact.sha256))
+        return self._is_forced or (bool(fact.sha256) and content_hash(copy) == fact.sha256)
 
     def _untouched(self, path: str, old: Found, now: Found) -> bool:
         if old.link != now.link or (old.fact.size == ABSENT) != (now.fact.size == ABSENT):
@@ -681,6 +737,10 @@ class OutputWatch:
         return target
 
 
+def _not_kept(path: str, error: OSError) -> JournalWriteError:
+    return JournalWriteError(f"cannot keep a copy of `{path}`: {reason_of(error)}")
+
+
 _decode_note: Final = msgspec.json.Decoder(_Note).decode
 
 
@@ -714,7 +774,10 @@ def _is_in_use(path: str, old: Found | None) -> bool:
         return True
     if kind == stat.S_IFLNK:
         return old is not None and old.link == os.readlink(path)
-    return kind in (stat.S_IFIFO, stat.S_IFSOCK) and old is not None and old.fact.inode == status.st_ino
+    # A number may come again: what was kept was no pipe.
+    return (
+        kind in (stat.S_IFIFO, stat.S_IFSOCK) and old is not None and not old.kept and old.fact.inode == status.st_ino
+    )
 
 
 def _is_alike(now: Found, old: Found) -> bool:

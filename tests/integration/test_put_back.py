@@ -188,6 +188,50 @@ def test_who_resumes_a_run_that_another_one_has_cleared_up_after_takes_nothing_a
 
 
 @pytest.mark.alone
+def test_a_job_that_was_found_while_the_run_went_on_has_its_file_back_when_it_is_resumed(joblot):
+    joblot.write(
+        "joblot.yaml",
+        "name: b\njobs:\n  - {name: list, run: 'echo ''{\"names\": [\"f\"]}'' > $JOBLOT_OUTPUT'}\n"
+        "  - name: a-${{ item }}\n    needs: [list]\n    foreach: ${{ jobs.list.result.names }}\n    outputs: ['${{ item }}']\n"
+        "    run: 'cat f >> seen; echo half > f; touch began; test -e go || sleep 60; exit 1'\n",
+    )
+    joblot.write("f", "whole f\n")
+    joblot.killed("run", "--run-id", "r")
+    joblot.write("go", "")
+    assert joblot("resume", "r").code == 1
+    assert (joblot.read("seen"), joblot.read("f")) == ("whole f\n" * 2, "whole f\n")
+
+
+def test_the_copies_of_an_attempt_that_could_not_begin_go_as_well(joblot):
+    joblot.write("f", "whole")
+    joblot.write(
+        "joblot.yaml",
+        "jobs:\n  - {name: m, run: 'echo {} > $JOBLOT_OUTPUT'}\n"
+        "  - {name: a, run: 'echo half > f', params: {}, env: {X: '${{ jobs.m.result.none }}'}, needs: [m], outputs: [f]}\n"
+        "  - {name: l, run: 'ls .joblot/runs/r/kept', needs: [a], when: always}\n",
+    )
+    assert joblot("run", "--run-id", "r").code == 1
+    assert (joblot("logs", "r", "l").out, joblot.read("f")) == ("", "whole")
+
+
+PHASES = {
+    "allowed to fail": "  - {name: a, run: 'echo half > f; exit 3', outputs: [f], allow_failure: true}\n",
+    "skipped": "  - {name: a, run: 'echo half > f', outputs: [f], if: false}\n",
+    "beside one that stops the run": "  - {name: a, run: 'echo half > f; touch g; sleep 60', outputs: [f]}\n"
+    "  - {name: b, run: 'until test -e g; do sleep 0.05; done; exit 3'}\n",
+}
+
+
+@pytest.mark.parametrize("phase", PHASES.values(), ids=PHASES)
+def test_of_whatever_kind_a_job_is_its_output_is_as_it_was(joblot, phase):
+    joblot.write("f", "whole")
+    joblot.write("joblot.yaml", "fail_fast: true\njobs:\n" + phase)
+    assert joblot("run", "--run-id", "r").code in (0, 1)
+    assert joblot.read("f") == "whole"
+    assert (joblot.path / ".joblot/runs/r/partial/a/1/f").exists() == ("if: false" not in phase)
+
+
+@pytest.mark.alone
 @pytest.mark.parametrize("kind", ["another batch", "no outputs", "damaged", "found on the way"])
 def test_which_killed_runs_a_new_one_clears_up_after(joblot, kind):
     joblot.write("joblot.yaml", HALF)

@@ -4,6 +4,7 @@ import errno
 import fcntl
 import hashlib
 import os
+import re
 import shutil
 import stat
 import time
@@ -13,7 +14,7 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from joblot.copies import MAX_COPIED
+from joblot.copies import MAX_COPIED, Copier
 from joblot.core.model import Artifact, Config, FileFact, JobSpec, Outcome
 from joblot.core.plan import expand
 from joblot.errors import JournalWriteError
@@ -479,15 +480,95 @@ def test_what_is_large_is_kept_only_as_a_clone(tmp_path):
     assert (world.run_dir / "partial/a/1/large").stat().st_size == 1
 
 
-def test_what_cannot_be_read_is_moved_aside_all_the_same(tmp_path):
+@pytest.mark.parametrize("what", ["pipe", "socket", "larger", "link to larger"])
+@pytest.mark.parametrize("end", ["changed", "removed"])
+def test_what_is_not_kept_is_moved_aside_all_the_same_and_that_is_told(tmp_path, what, end):
     world = World(tmp_path, "d")
-    world.write("d/f")
-    os.mkfifo(world.folder / "d/pipe")
+    match what:
+        case "pipe" | "socket":
+            world.write("d/f")
+            os.mknod(world.folder / "d/s", stat.S_IFIFO if what == "pipe" else stat.S_IFSOCK)
+        case _:
+            with world.write("store/f" if "link" in what else "d", "").open("wb") as file:
+                file.truncate(MAX_COPIED + 1)
+            if "link" in what:
+                (world.folder / "d").symlink_to("store/f")
+            if can_clone(tmp_path):
+                pytest.skip("here it is cloned")
     world.watch.began([(0, 1)])
     assert kept(world) == []
-    world.write("d/f", "half")
+    real = (world.folder / "d").resolve()
+    gone(real)
+    if end == "changed":
+        world.write("d", "half")
+    assert world.end("exit", message="exit status 1").message == "exit status 1; no copy was kept of what `d` was"
+    assert not real.exists()
+    assert world.aside() == (["partial/a/1/d"] if end == "changed" else [])
+
+
+def test_a_file_system_without_extended_attributes_has_its_files_kept(tmp_path, monkeypatch):
+    world = World(tmp_path, "f")
+    world.write("f", "whole")
+
+    def unknown(_):
+        raise OSError(errno.ENOTSUP, os.strerror(errno.ENOTSUP))
+
+    monkeypatch.setattr(os, "listxattr", unknown)
+    world.watch.began([(0, 1)])
+    world.write("f", "half")
     world.end("exit")
+    assert (world.folder / "f").read_text() == "whole"
+
+
+def test_news_of_an_earlier_attempt_touches_nothing(tmp_path):
+    world = World(tmp_path, "f")
+    world.watch.began([(0, 2)])
+    world.write("f", "half")
+    world.end("lost", 1)
+    assert world.left() == ["f"]
+    world.end("exit", 2)
     assert world.left() == []
+
+
+def test_of_a_folder_that_is_too_large_nothing_is_read(tmp_path):
+    """Every attempt would read and write half a gigabyte in vain."""
+    if can_clone(tmp_path):
+        pytest.skip("here it is cloned")
+    folder, size = tmp_path / "d", 4 * 2**20
+    (folder / "deep").mkdir(parents=True)
+    for path in (folder / "1", folder / "deep" / "2"):
+        path.write_bytes(bytes(size))
+    (folder / "link").symlink_to("deep")
+    before = written_bytes()
+    with pytest.raises(OSError, match=os.strerror(errno.EFBIG)):
+        Copier().copy(str(folder), str(tmp_path / "copy"), most=2 * size - 1)
+    assert not (tmp_path / "copy").exists()
+    assert written_bytes() - before < size
+    Copier().copy(str(folder), str(tmp_path / "copy"), most=2 * size)
+    assert (tmp_path / "copy/deep/2").stat().st_size == size
+
+
+def written_bytes() -> int:
+    """How many bytes this process has given to the system."""
+    return int(re.search(r"wchar: (\d+)", Path("/proc/self/io").read_text())[1])
+
+
+@pytest.mark.parametrize("durability", ["normal", "full"])
+def test_what_is_forced_to_disk_and_when(tmp_path, monkeypatch, durability):
+    """Copies and notes before the attempt begins, what is put back before its end is recorded. Without `full` nothing is."""
+    world, forced = World(tmp_path, "f", "d", durability=durability), []
+    world.write("f", "whole")
+    world.write("d/g", "whole")
+    monkeypatch.setattr(
+        os, "fsync", lambda fd: forced.append(os.path.relpath(os.readlink(f"/proc/self/fd/{fd}"), tmp_path))
+    )
+    world.watch.began([(0, 1)])
+    ahead = ["run/kept/0-1-0", "run/kept/0-1-1/g", "run/kept/0-1-1", "run/kept", "run/found.jsonl", "run"]
+    assert forced == (ahead if durability == "full" else [])
+    world.write("f", "half")
+    world.write("d/g", "half")
+    world.end("exit")
+    assert forced[len(ahead) :] == (["batch", "batch"] if durability == "full" else [])
 
 
 def test_a_folder_that_holds_the_run_itself_is_not_copied_into_itself(tmp_path):
@@ -503,7 +584,7 @@ def test_without_room_for_copies_nothing_begins(tmp_path, monkeypatch):
     world = World(tmp_path, "f")
     world.write("f")
 
-    def full(*_):
+    def full(*_, **options):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     with monkeypatch.context() as patch:
@@ -512,6 +593,14 @@ def test_without_room_for_copies_nothing_begins(tmp_path, monkeypatch):
             world.watch.began([(0, 1)])
     assert raised.value.message == "cannot keep a copy of `f`: no space left on device"
     assert kept(world) == []
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "mkdir", full)
+        shutil.rmtree(world.run_dir / KEPT)
+        world.watch = OutputWatch(world.plan, world.run_dir, world.watch.hashes)
+        with pytest.raises(JournalWriteError, match=r"^cannot keep a copy of `f`: no space left on device$"):
+            world.watch.began([(0, 1)])
+    world.watch.began([(0, 1)])
+    assert kept(world) == ["0-1-0"]
 
 
 # --- after a failure ---------------------------------------------------------------------------------------
@@ -520,7 +609,7 @@ def test_without_room_for_copies_nothing_begins(tmp_path, monkeypatch):
 @pytest.mark.parametrize("kind", ["exit", "timeout", "crash", "error", "oom", "lost", "cancelled"])
 def test_what_a_failed_attempt_left_is_moved_aside(tmp_path, kind):
     world = World(tmp_path, "out/f.txt")
-    world.watch.began([(0, 1)])
+    world.watch.began([(0, 3)])
     world.write("out/f.txt", "half")
     world.end(kind, 3)
     assert (world.left(), world.aside()) == ([], ["partial/a/3/f.txt"])
@@ -621,6 +710,8 @@ ENDS = {
     "a file instead": lambda path: (gone(path), path.write_text("half")),
     "a folder instead": lambda path: (gone(path), path.mkdir(), (path / "f").write_text("half")),
     "a link instead": lambda path: (gone(path), path.symlink_to("decoy")),
+    "a pipe instead": lambda path: (gone(path), os.mkfifo(path)),
+    "a socket instead": lambda path: (gone(path), os.mknod(path, stat.S_IFSOCK | 0o600)),
     "another mode only": lambda path: path.chmod(0o777),
     "untouched": lambda path: None,
 }
@@ -743,7 +834,7 @@ def test_a_clone_that_nobody_has_read_counts_after_a_power_cut_only_where_it_was
     notes = world.run_dir / FOUND_FILE
     notes.write_bytes(b"another boot\n" + notes.read_bytes().partition(b"\n")[2])
     world.crashed(number=1, began_at=1.0)
-    assert (world.left(), world.aside()) == ([], ["partial/a/1/d/f"])
+    assert (world.left(), world.aside()) == ([], ["partial/a/1/d.before/f", "partial/a/1/d/f"])
 
 
 @pytest.mark.parametrize("make", FOUND.values(), ids=FOUND)
@@ -790,6 +881,51 @@ def test_what_cannot_be_put_back_is_named_with_where_it_is(tmp_path):
     assert (where.read_text(), (world.folder / "g").read_text()) == ("whole", "whole")
 
 
+def test_a_copy_that_can_go_nowhere_stays_where_it_is(tmp_path):
+    world = World(tmp_path, "a/f", "g")
+    world.write("a/f", "whole")
+    world.write("g", "whole")
+    world.watch.began([(0, 1)])
+    shutil.rmtree(world.folder / "a")
+    world.write("a", "a file where a folder should be")
+    (world.run_dir / "partial").rmdir()
+    (world.run_dir / "partial").write_text("another one")
+    outcome = world.end("exit", message="exit status 1")
+    where = world.run_dir / KEPT / "0-1-0"
+    assert outcome.message == f"exit status 1; cannot put `a/f` back: file exists; what it was is `{where}`"
+    world.watch.began([(0, 2)])
+    assert kept(world) == ["0-1-0", "0-2-1"]
+    world.watch.close(ended=True)
+    assert (kept(world), where.read_text()) == (["0-1-0"], "whole")
+
+
+@pytest.mark.parametrize("how", ["failure", "crash"])
+@pytest.mark.parametrize("end", ["written", "removed", "inner only", "a file instead"])
+@pytest.mark.parametrize("outputs", [("d", "d/in"), ("d/in", "d"), ("d/in", "d", "d/in/f")])
+def test_an_output_that_lies_in_another_one_is_put_back_too(tmp_path, outputs, end, how):
+    world = World(tmp_path, *outputs)
+    a_file(world.folder / "d/in/f", "whole f")
+    a_file(world.folder / "d/g", "whole g")
+    before = described(world.folder / "d")
+    world.watch.began([(0, 1)])
+    match end:
+        case "written":
+            world.write("d/in/f", "half")
+            world.write("d/g", "half")
+        case "inner only":
+            world.write("d/in/f", "half")
+        case _:
+            shutil.rmtree(world.folder / "d")
+            if end == "a file instead":
+                world.write("d", "half")
+    if how == "crash":
+        world.crashed(number=1, began_at=1.0)
+    else:
+        assert world.end("exit").message == ""
+    assert described(world.folder / "d") == before
+    assert kept(world) == []
+
+
 def test_what_a_later_run_has_settled_is_left_alone(tmp_path):
     world = World(tmp_path, "f")
     world.write("f", "whole")
@@ -832,7 +968,7 @@ def test_a_folder_is_moved_as_a_whole(tmp_path):
 
 def test_without_a_run_folder_leftovers_are_hidden_where_they_are(tmp_path):
     world = World(tmp_path, "out/f", kept=False)
-    world.watch.began([(0, 1)])
+    world.watch.began([(0, 2)])
     world.write("out/f")
     world.end("exit", 2)
     assert world.left() == ["out/.f.2.part"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import stat
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -42,8 +41,8 @@ def verdicts_on(
 
 
 def too_large_to_keep(plan: Plan, verdicts: Sequence[Verdict]) -> dict[int, list[str]]:
-    """The outputs that are there, of jobs that will run, and of which a copy is kept only where the file system can clone them: by job."""
-    from joblot.copies import MAX_COPIED
+    """Of jobs that will run, by job, the outputs that are there and so large that a copy is kept only where the file system can clone them."""
+    from joblot.copies import MAX_COPIED, size_of
 
     found: dict[int, list[str]] = {}
     if not any(spec.outputs for spec in plan.config.jobs):
@@ -51,8 +50,7 @@ def too_large_to_keep(plan: Plan, verdicts: Sequence[Verdict]) -> dict[int, list
     for job, verdict in enumerate(verdicts):
         for path in plan.spec(job).outputs if verdict.to_run else ():
             with suppress(OSError, ValueError):
-                status = Path(plan.config.folder, path).stat()
-                if stat.S_ISREG(status.st_mode) and status.st_size > MAX_COPIED:
+                if size_of(str(Path(plan.config.folder, path))) > MAX_COPIED:
                     found.setdefault(job, []).append(path)
     return found
 

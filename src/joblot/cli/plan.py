@@ -139,9 +139,9 @@ class _Part:
         self.jobs: Sequence[int] = range(len(plan))
         self.tiers = plan.tiers
         self.bundles: list[PlannedBundles] = []
+        """Which of them would be run as one."""
         self.not_kept: dict[int, list[str]] = {}
         """By job, the outputs that are there and too large to be copied before it changes them."""
-        """Which of them would be run as one."""
         if left_out:
             self.jobs = [job for job in self.jobs if job not in left_out]
             tiers = ([job for job in tier if job not in left_out] for tier in plan.tiers)

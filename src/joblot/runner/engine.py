@@ -331,6 +331,8 @@ class Engine:
                     message = error.message if isinstance(error, JoblotError) else str(error)
                     reason = (error.reason if isinstance(error, ActionError) else "") or "bad_reference"
                     outcome = Outcome(job, numbers[job], "error", None, message=message, reason=reason)
+                    if self._watch is not None:
+                        self._watch.ended(outcome)
                     self._queued_outcomes.append(outcome)
                     continue
             if job in self._plan.finals:

@@ -22,7 +22,6 @@ from joblot.clock import SystemClock, day_of, new_run_id
 from joblot.cluster.targets import check_on, is_cluster
 from joblot.core.events import NOT_SELECTED, RunReopened, RunStarted
 from joblot.core.limits import Limits
-from joblot.core.model import RUNNING
 from joblot.core.plan import expand
 from joblot.core.runstate import RunState
 from joblot.core.selection import EVERYTHING, Selection, leave_out, unmade_input
@@ -45,7 +44,7 @@ from joblot.outputs import Hashes, OutputWatch
 from joblot.reports.view import LiveView
 from joblot.runner.engine import Engine, Observer, answers
 from joblot.runner.interrupts import Interrupts
-from joblot.runner.killed import ELSEWHERE_S, killed_runs, settle
+from joblot.runner.killed import ELSEWHERE_S, killed_runs, open_attempts, settle
 from joblot.runner.uptodate import LASTING_ID, Judge, batch_key, matching
 from joblot.runner.values import Values
 
@@ -558,21 +557,25 @@ class _Driver:
                 self._claims.take_in_state()
             if self._checkable:
                 journal.save_last_successes(batch_key(self._plan), ())
-                self._make_judge(state, journal.last_successes(batch_key(self._plan)), ())
-                self._clear_after_crash(state, view.started_at or 0.0)
+                made = journal.last_successes(batch_key(self._plan))
+                self._make_judge(state, made, ())
+                assert self._watch is not None
+                self._watch.settle(self._clear_after_crash(state, made, view.started_at or 0.0))
             hold, self._hold = self._hold, None
             assert hold is not None
             return hold
         finally:
             self._release()
 
-    def _clear_after_crash(self, state: RunState, began_at: float) -> None:
-        """Nobody saw the end of what ran when the runner died: nothing half made may keep its final name."""
-        assert self._watch is not None and self._judge is not None
-        running = [job for job in self._checkable if state.states[job] == RUNNING]
-        attempts = [(job, state.attempts[job], self._judge.outputs_of(job)) for job in running]
+    def _clear_after_crash(
+        self, state: RunState, made: Mapping[str, LastSuccess], began_at: float
+    ) -> list[tuple[int, int]]:
+        """Nobody saw the end of what ran when the runner died: nothing half made may keep its final name. Returns those attempts."""
+        assert self._watch is not None
+        attempts = open_attempts(state, made)
         for wrong in self._watch.clear_after_crash(attempts, began_at):
             self._warn(wrong)
+        return [(job, number) for job, number, _ in attempts]
 
     def resume(self, reopen: Callable[[LiveView], Sequence[int]] | None) -> Report:
         """An earlier run."""
@@ -600,8 +603,9 @@ class _Driver:
                     if run_id != self._run_id:
                         settle(self._folder, run_id, self._plan, self._warn)
                 journal.save_last_successes(batch_key(self._plan), ())  # what was noted of them when the runner died
-                self._make_judge(state, journal.last_successes(batch_key(self._plan)), force)
-                self._clear_after_crash(state, began_at)
+                made = journal.last_successes(batch_key(self._plan))
+                self._make_judge(state, made, force)
+                self._clear_after_crash(state, made, began_at)
             if self._begun.continues:
                 carry = self._make_carry(state, self._folder.journal)
                 for past in journal.records(self._run_id):

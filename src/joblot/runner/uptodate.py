@@ -306,10 +306,6 @@ class Judge:
             store.save_last_successes(self._batch, self._fresh)
             self._fresh = []
 
-    def outputs_of(self, job: int) -> list[FileFact]:
-        """What the last success of a job left."""
-        return files_of(self._kept.get(self._plan.name(job))).outputs
-
     # --- looking ahead ------------------------------------------------------------------------------
 
     def forecast(self, left_out: Collection[int] = ()) -> list[Verdict]:
