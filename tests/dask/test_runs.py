@@ -185,3 +185,14 @@ if __name__ == "__main__":
         [sys.executable, "program.py"], cwd=joblot.path, capture_output=True, text=True, timeout=60, check=False
     )
     assert (done.stdout, done.returncode) == ("success 21 [7]\n", 0), done.stderr
+
+
+def test_outputs_are_as_they_were_after_a_bad_end_and_their_folders_are_made(joblot, address):
+    joblot.write("f", "whole\n")
+    joblot.write("d/g", "whole\n")
+    run = "test -d new/deep && cat f d/g >> seen; echo half > f; rm d/g; exit 3"
+    jobs = [{"name": "a", "run": run, "outputs": ["f", "d", "new/deep/h"], "retry": {"max_attempts": 2}}]
+    joblot.write("joblot.json", json.dumps({"jobs": jobs}))
+    assert joblot("run", "joblot.json", "--on", address).code == 1
+    assert [(joblot.path / name).read_text() for name in ("f", "d/g")] == ["whole\n"] * 2
+    assert (joblot.path / "seen").read_text() == "whole\n" * 4, "each attempt begins alike"

@@ -275,6 +275,8 @@ def test_a_job_whose_last_attempt_has_failed_is_not_up_to_date(joblot, on):
     joblot.write("bad", "")
     assert joblot("run", "--force", "--on", on).code == 1
     assert joblot.read("o") == "1"
+    said = "  the next run of its batch does it again, whatever is there: `failed last time`"
+    assert said in joblot("explain", "last", "a").out.splitlines()
     (joblot.path / "bad").unlink()
     assert joblot.why() == {"a": "failed last time"}
     assert joblot("run", "--on", on).code == 0

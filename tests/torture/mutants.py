@@ -25,6 +25,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 CORE = ("tests/unit/core", "tests/simulation")
 JOURNAL = ("tests/contract/test_chain.py", "tests/contract/test_journal_on_disk.py")
 UP_TO_DATE = ("tests/unit/core/test_provenance.py", "tests/integration/test_up_to_date.py")
+PUT_BACK = ("tests/unit/test_outputs.py",)
 
 
 @dataclass(frozen=True)
@@ -209,6 +210,55 @@ BUGS = (
         "return self.fact(key, now).sha256 == fact.sha256",
         "return True",
         UP_TO_DATE,
+    ),
+    Bug(
+        "the copy goes when an attempt has ended well, before that is recorded",
+        "outputs.py",
+        "                self._good[outcome.job] = number, before\n",
+        "                self._drop(outcome.job, number, before)\n",
+        PUT_BACK,
+    ),
+    Bug(
+        "of two outputs only the one that has changed first is put back",
+        "outputs.py",
+        "            if target:\n                waiting.append((target, path, copy))",
+        "            if target and not waiting:\n                waiting.append((target, path, copy))",
+        PUT_BACK,
+    ),
+    Bug(
+        "after a power cut every copy counts",
+        "outputs.py",
+        "return self._is_forced or (bool(fact.sha256) and content_hash(copy) == fact.sha256)",
+        "return True",
+        PUT_BACK,
+    ),
+    Bug(
+        "a copy that can go nowhere goes with the others",
+        "outputs.py",
+        "            self._stuck.add(copy)\n",
+        "",
+        PUT_BACK,
+    ),
+    Bug(
+        "copies are not forced to disk",
+        "copies.py",
+        "        if self._forced:\n            os.fsync(handle)",
+        "        if False:\n            os.fsync(handle)",
+        PUT_BACK,
+    ),
+    Bug(
+        "a resume takes away what others have made since",
+        "outputs.py",
+        "if (job, number) in settled:",
+        "if False:",
+        PUT_BACK,
+    ),
+    Bug(
+        "a failed last attempt is forgotten",
+        "runner/uptodate.py",
+        "if files.failed:",
+        "if False:",
+        ("tests/integration/test_up_to_date.py",),
     ),
 )
 

@@ -2,7 +2,8 @@
 
 `plain`: a graph of actions and commands. `fused`: mostly jobs of a fused action, done in turn or all at once, some of which fail on purpose.
 `growing`: jobs for each item of a result, fused ones among them, that append to files of their own. `hiding`: commands that do all that
-makes a process hard to find. `finally`: one of the first three, and jobs of `finally` that take as long; each process of an attempt holds a lock of its job, which tells of overlaps by itself. What a job comes to does not depend on
+makes a process hard to find. `kept`: commands that change a file and a folder in place which are there already, some of which fail: what they find must
+be as it was, whatever became of earlier attempts. `finally`: one of the first three, and jobs of `finally` that take as long; each process of an attempt holds a lock of its job, which tells of overlaps by itself. What a job comes to does not depend on
 when it was killed; what a whole run comes to is `Made`.
 """
 
@@ -108,6 +109,14 @@ APPEND = (
     + NOTE.format("end")
     + "echo name=$JOBLOT_JOB > $JOBLOT_OUTPUT"
 )
+IN_PLACE = (
+    NOTE.format("begin")
+    + 'test "$(cat out/$JOBLOT_JOB pair/$JOBLOT_JOB/f)" = "$(printf "before\\nbefore\\n")" || exit 9; '
+    + 'printf "half " > out/$JOBLOT_JOB; printf "half " > pair/$JOBLOT_JOB/f; touch pair/$JOBLOT_JOB/half; sleep {seconds}; {fate}; '
+    + 'for file in out/$JOBLOT_JOB pair/$JOBLOT_JOB/f; do printf "full\\n" >> $file; done; rm pair/$JOBLOT_JOB/half; '
+    + NOTE.format("end")
+    + "echo name=$JOBLOT_JOB > $JOBLOT_OUTPUT"
+)
 RETRY = {"max_attempts": 50, "delay": 0}
 """A killed worker is a failed try of its job."""
 RETRY_CRASHES = {**RETRY, "only": ["crash"]}
@@ -128,6 +137,8 @@ class Made:
     appended: set[str] = field(default_factory=set)
     """Jobs that append to their file; all others but growing ones make it as a whole."""
     hides: bool = False
+    kept: set[str] = field(default_factory=set)
+    """Jobs that change what is there, a file and a folder."""
 
     @property
     def names(self) -> list[str]:
@@ -160,6 +171,14 @@ class Made:
         (folder / "batch.json").write_text(
             json.dumps({"imports": ["./acts.py"], "jobs": self.jobs, "finally": self.finals})
         )
+        self.lay_out(folder)
+
+    def lay_out(self, folder: Path) -> None:
+        """What is there before the run."""
+        for name in self.kept:
+            (folder / "pair" / name).mkdir(parents=True)
+            for path in (folder / "out" / name, folder / "pair" / name / "f"):
+                path.write_text("before\n")
 
 
 def ordinary(rng: random.Random, items: list[dict[str, Any]] | None = None) -> dict[str, Any]:
@@ -307,6 +326,18 @@ def hiding(rng: random.Random, jobs: int) -> Made:
     return made
 
 
+def kept(rng: random.Random, jobs: int) -> Made:
+    """Commands that change what is there in place."""
+    made = Made()
+    for number in range(jobs):
+        name, fails = f"k{number:03d}", rng.random() < 0.2
+        run = IN_PLACE.format(seconds=round(rng.uniform(0.0, 0.2), 3), fate="exit 7" if fails else ":")
+        outputs = [f"out/{name}", f"pair/{name}"]
+        made.add("failed" if fails else "success", name, run=run, outputs=outputs, retry=RETRY_CRASHES)
+        made.kept.add(name)
+    return made
+
+
 def ending(rng: random.Random, jobs: int) -> Made:
     """A smaller batch of another kind, and as much to do at its end."""
     made = rng.choice((plain, fused, growing))(rng, min(jobs, 40))
@@ -328,5 +359,6 @@ KINDS: dict[str, Callable[[random.Random, int], Made]] = {
     "fused": fused,
     "growing": growing,
     "hiding": hiding,
+    "kept": kept,
     "finally": ending,
 }

@@ -133,9 +133,12 @@ def _why(run: Run, report: Report, number: int, job: JobReport) -> list[str]:
             return ["an attempt ended well"]
         case "failed" if 0 < job.attempts < (policy := run.plan.spec(number).retry).max_attempts and policy.only:
             listed = ", ".join(policy.only)
-            return [one_line(f"{job.reason}: {job.message}"), f"tries left, but it is tried again only after: {listed}"]
+            tries_left = [f"tries left, but it is tried again only after: {listed}"]
         case _:
-            return [one_line(f"{job.reason}: {job.message}" if job.message else job.reason)]
+            tries_left = []
+    remembered = job.state == "failed" and run.plan.spec(number).outputs
+    again = ["the next run of its batch does it again, whatever is there: `failed last time`"] if remembered else []
+    return [one_line(f"{job.reason}: {job.message}" if job.message else job.reason), *tries_left, *again]
 
 
 def _waits_for(run: Run, report: Report, number: int, job: JobReport) -> list[str]:
