@@ -112,6 +112,19 @@ def test_input_that_is_known_at_the_start_and_made_by_a_stranger(joblot):
     assert use["message"] == "input `mid.txt` is made by job `make`, which `use` does not need (`needs: [make]`)"
 
 
+@pytest.mark.parametrize("pattern", ["parts/*/x.csv", "p*/north/x.csv", "**/x.csv", "parts/[a-z]*/*"])
+def test_a_pattern_that_finds_something_in_a_folder_that_a_stranger_makes(joblot, pattern):
+    """What lies there is from another day, or half there."""
+    make = "{name: make, run: 'sleep 0.2; echo new > parts/north/x.csv', outputs: [parts/north]}"
+    batch(joblot, f"{{name: use, run: 'cat parts/*/x.csv > got.txt', input: '{pattern}'}}", make)
+    joblot.write("parts/north/x.csv", "old\n")
+    done = joblot("run", "--json")
+    use = next(one for one in json.loads(done.out)["results"] if one["job"] == "use")
+    assert (use["status"], use["reason"]) == ("failed", "unneeded_input")
+    assert use["message"] == "input `parts/north` is made by job `make`, which `use` does not need (`needs: [make]`)"
+    assert states(joblot("run", "--json", "--only", "use")) == {"use": "success"}
+
+
 def test_what_is_not_selected_is_read_as_it_is(joblot):
     batch(joblot, USE, MAKE)
     done = joblot("run", "--only", "use")

@@ -26,7 +26,7 @@ from joblot.errors import ConfigError, CyclicDependencyError, Diagnostic, did_yo
 
 if TYPE_CHECKING:
     from array import array
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
     from joblot.core.fan_out import FanOutJobs
     from joblot.core.model import Config, JobSpec
@@ -173,11 +173,15 @@ class Plan:
         made = files_between(self.makers, spec.input, spec.patterns)
         return {need: made[need] for need in self.needs[job] if need in made}
 
-    def unneeded_maker(self, job: int, job_input: Any) -> Maker | None:
-        """What makes a path that a job is to read and is not among its needs, near or far: it may be there, or half there, or not."""
+    def unneeded_maker(self, job: int, job_input: Any, left_out: Collection[int] = ()) -> Maker | None:
+        """What makes a path that a job is to read and is not among its needs, near or far: it may be there, or half there, or not.
+
+        Jobs in `left_out` make nothing.
+        """
         if not self.config.rules or not self.makers or job in self.finals:
             return None
-        return self.not_needed(job, [maker for path in as_paths(job_input) for maker in self.makers.of(path)])
+        makers = [maker for path in as_paths(job_input) for maker in self.makers.of(path) if maker.job not in left_out]
+        return self.not_needed(job, makers)
 
     def not_needed(self, job: int, makers: Sequence[Maker]) -> Maker | None:
         """The first of the makers that is another job and not among the needs of this one, near or far."""
@@ -328,10 +332,16 @@ class Plan:
         return value != spec.if_not if isinstance(value, bool) else None
 
     def takes_from(self, job: int, need: int) -> bool:
-        """Whether a job takes in what another one makes: it refers to its result, or declares as `input` what is among its outputs."""
+        """Whether a job takes in what another one makes: it refers to its result, or declares as `input` what is among its outputs.
+
+        What only makes the input of a job that runs when a need failed, or always, comes before it and decides nothing else of it.
+        """
         if need in self.results_used(job):
             return True
-        return job not in self.growing and need in files_between(self.makers, self.spec(job).input)
+        spec = self.spec(job)
+        if job in self.growing or (spec.when != "success" and need not in self.written_needs(job)):
+            return False
+        return need in files_between(self.makers, spec.input, spec.patterns)
 
     @cached_property
     def encoded(self) -> bytes:

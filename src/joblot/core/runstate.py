@@ -104,7 +104,7 @@ class RunState:
         checkable: Collection[int] = (),
         fuse_rules: Rules | None = None,
     ) -> None:
-        count = len(plan)
+        self._declared = count = len(plan)
         self.plan = plan
         self.limits = limits
         self.states = bytearray(count)
@@ -744,8 +744,10 @@ class RunState:
         if event.job in self._conditional:
             self._conditional.update(added)
         for dependent in self.plan.dependents[event.job]:
-            if dependent < added.start:
+            if dependent < self._declared:
                 self.open_needs[dependent] += count
+            elif dependent < added.start:  # found before: of these jobs it needs those that make what it reads
+                self.open_needs[dependent] += sum(need in added for need in self.plan.needs[dependent])
 
     def _apply_reopened(self, jobs: Sequence[int]) -> None:
         """The only way out of a final state. The indexes are computed anew: this happens once in the life of a process."""

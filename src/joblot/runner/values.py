@@ -103,6 +103,8 @@ class Values:
             if made and others:
                 self._told.add(pattern)
                 self._warn(f"{spec.name}: {_left_out(others, pattern)}")
+            if not made:
+                self._refuse_unneeded(job, others)
             matches = made or others
             if not matches:
                 raise ActionError(f"no file matches `{pattern}`", reason="missing_input")
@@ -128,7 +130,7 @@ class Values:
         return descend(reference, "input", parts, words)
 
     def _refuse_unneeded(self, job: int, job_input: Any) -> None:
-        maker = self._plan.unneeded_maker(job, job_input)
+        maker = self._plan.unneeded_maker(job, job_input, self._state.left_out)
         if maker is not None:
             name, need = self._plan.name(job), self._plan.name(maker.job)
             message = f"input `{maker.path}` is made by job `{need}`, which `{name}` does not need (`needs: [{need}]`)"

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 _REPLAYED: Final = (
     "states", "attempts", "failed_tries", "losses", "results", "counts", "open_needs", "need_unsuccessful",
     "counts_as_failure", "need_failed", "left_out", "stopping", "status", "settled", "waiting_finals", "allowed_failures",
+    "_kept_status", "_forced",
 )  # fmt: skip
 _STARTED: Final = (READY, RUNNING, SUCCESS, FAILED, BACKING_OFF)
 
@@ -64,13 +65,15 @@ def _audit_needs(run: RunState, job: int) -> None:
         and not (states[need] == FAILED and run.plan.spec(need).allow_failure)
         for need in needs
     )
-    need_failed = run_was_bad or any(run.counts_as_failure[need] for need in needs)
+    when = run.plan.declarations[job].when
+    deciding = run.plan.written_needs(job) if when == "failure" else needs
+    need_failed = run_was_bad or any(run.counts_as_failure[need] for need in deciding)
     open_needs = sum(states[need] not in FINAL for need in needs) + run_is_open
     assert run.open_needs[job] == open_needs, f"open needs of {name}"
     assert bool(run.need_unsuccessful[job]) == bad, f"need_unsuccessful {name}"
     assert bool(run.need_failed[job]) == need_failed, f"need_failed {name}"
     if states[job] in _STARTED and not run.was_reopened:  # a retry may take a job whose needs failed
-        may_start = {"success": not bad, "failure": need_failed, "always": True}[run.plan.declarations[job].when]
+        may_start = {"success": not bad, "failure": need_failed, "always": True}[when]
         assert not run.open_needs[job] and may_start, f"{name} is ahead of its needs"
 
 

@@ -8,6 +8,7 @@ import msgspec
 
 from joblot.core import events as ev
 from joblot.core.model import Config, JobSpec, Retry
+from joblot.core.patterns import has_wildcard
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -28,7 +29,7 @@ def declare(text: str, **settings: Any) -> Config:
     """A batch from a line such as `a; b needs a; c needs a, b when=failure max_attempts=2 timeout=5 db=1`.
 
     Words behind the needs: `when`, `max_attempts`, `delay`, `backoff`, `max_delay`, `jitter`, `only` (kinds with commas), `timeout`,
-    `grace`, `priority`, `once=yes`, `finally=yes` (`when` is then `always` if nothing else is said), `allowed=yes`, `if` and `unless` (such as `a.result.odd`), `input` and `output` (a path), `reads` (a job whose result is referred to), `fuse` (an input: jobs with the same one are run
+    `grace`, `priority`, `once=yes`, `finally=yes` (`when` is then `always` if nothing else is said), `allowed=yes`, `if` and `unless` (such as `a.result.odd`), `input` (a path or a pattern) and `output` (a path), `reads` (a job whose result is referred to), `fuse` (an input: jobs with the same one are run
     as one). Any other word is a resource and its amount.
     `settings` are fields of `Config`.
     """
@@ -61,6 +62,8 @@ def _job_spec(name: str, needs: Iterable[str], options: dict[str, str]) -> JobSp
         elif key in _SPEC_WORDS:
             field, read = _SPEC_WORDS[key]
             fields[field] = read(value)
+            if key == "input" and has_wildcard(value):
+                fields["patterns"] = (0,)
         elif key == "fuse":
             fields |= {"action": "fused", "input": value}
         elif key in ("if", "unless"):

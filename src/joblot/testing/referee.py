@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from joblot.core import events as ev
 from joblot.core.model import RETRIABLE, STATES
+from joblot.testing.order import before
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -49,6 +50,7 @@ class Referee:
         self._otherwise: set[int] = set()
         """Jobs that ran here and whose result is not the one that they had there, or that failed and may not."""
         self._ran: set[int] = set()
+        self._before = before(plan)
         self._states = ["open"] * len(plan)
         self._numbers = [0] * len(plan)
         self._tries = [0] * len(plan)
@@ -104,6 +106,7 @@ class Referee:
         assert not self._stopping, "a plan grew after the stop"
         assert event.first == len(self._states), "jobs were added somewhere else than at the end"
         self._plan.extend(event.job, event.columns)
+        self._before = before(self._plan)
         self._states += ["open"] * event.jobs
         for column in (self._numbers, self._tries, self._losses):
             column.extend([0] * event.jobs)
@@ -133,9 +136,8 @@ class Referee:
         for job in jobs:
             policy = self._plan.spec(job).retry
             self._rule_of_phase(job)
-            takes = [
-                need for need in self._plan.needs[job] if self._is_allowed(need) and self._plan.takes_from(job, need)
-            ]
+            takes = [need for need in self._before[job].needs if self._is_allowed(need) and self._takes(job, need)]
+            is_early = any(self._states[maker] not in ENDED for maker in self._before[job].needs)
             self._rule(job, self._plan.condition(job, self._results) is not False, "a job started whose `if` is false")
             self._rule(job, not takes, "a job started that takes in what one did not make")
             self._rule(job, job not in self._live, "two live attempts of one job")
@@ -145,6 +147,7 @@ class Referee:
             self._rule(job, job not in self._unknown_end, "a job started again that must run once")
             self._rule(job, self._tries[job] < policy.max_attempts, "more tries than allowed")
             self._rule(job, job in self._was_live or self._may_start(job), "a job started before its needs allow it")
+            self._rule(job, not is_early, "a job started before all that it needs or reads had its end")
             self._numbers[job] += 1
         for bundle in self._bundles(event):
             self._judge_bundle(bundle)
@@ -184,8 +187,14 @@ class Referee:
 
     def _ends_of_needs(self, job: int) -> list[str]:
         """The states of what a job needs; what was left out, or failed and may, counts as a success."""
-        needs = self._plan.needs[job]
+        needs = self._before[job].needs
         return ["success" if need in self._left_out or self._is_allowed(need) else self._states[need] for need in needs]
+
+    def _takes(self, job: int, need: int) -> bool:
+        """Whether a job takes in what another one makes. What is not written comes before an alarm and decides nothing of it."""
+        decides = self._plan.spec(job).when == "success" or need in self._deciding(job)
+        reads = need in self._before[job].makers and decides
+        return reads or need in self._plan.results_used(job)
 
     def _is_allowed(self, job: int) -> bool:
         return self._states[job] == "failed" and self._plan.spec(job).allow_failure
@@ -198,7 +207,13 @@ class Referee:
 
     def _need_failed(self, job: int) -> bool:
         run_failed = job in self._plan.finals and self._settled not in ("", "success")
-        return run_failed or any(need in self._failures for need in self._plan.needs[job])
+        return run_failed or any(need in self._failures for need in self._deciding(job))
+
+    def _deciding(self, job: int) -> set[int]:
+        """The needs whose failure a job with `when: failure` runs after: those that are written, with what they found."""
+        row = self._before[job]
+        found = {one for need in row.written for one in self._plan.grown.get(need, ())}
+        return row.written | (found & row.needs)
 
     def _judge_resources(self, capacity: int) -> None:
         # Amounts are floats here and millionths in `Resources`, hence the tolerance: its arithmetic is what is judged.
@@ -328,7 +343,7 @@ class Referee:
                 gone = self._is_allowed(event.cause) or (
                     job in self._plan.finals and self._states[event.cause] in ENDED - GOOD
                 )
-                return gone and self._plan.takes_from(job, event.cause)
+                return gone and self._takes(job, event.cause)
             case "need_failed" | "need_skipped":
                 return self._plan.spec(job).when == "success" and self._is_cause(event, job)
             case _:
@@ -341,7 +356,7 @@ class Referee:
             return False
         if event.reason == "need_failed":
             return state == "failed" and any(need in ENDED - GOOD for need in self._ends_of_needs(job))
-        return state in ENDED - GOOD and event.cause in self._plan.needs[job] and event.cause not in self._left_out
+        return state in ENDED - GOOD and event.cause in self._before[job].needs and event.cause not in self._left_out
 
     def _run_settled(self, status: str) -> None:
         assert not self._settled, "a run is settled once"
@@ -394,7 +409,7 @@ class Referee:
             self._max_sizes.pop(job, None)
         for job, state in enumerate(self._states):
             if state == "backing_off" and (
-                job in finals or any(self._states[need] not in ENDED for need in self._plan.needs[job])
+                job in finals or any(self._states[need] not in ENDED for need in self._before[job].needs)
             ):
                 self._states[job] = "open"  # it waits again, and not only for the time of its next try
 

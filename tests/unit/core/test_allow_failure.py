@@ -66,6 +66,11 @@ TAKES = [
     ("make allowed=yes output=out; use needs make input=out/a.txt", "make"),
     ("make allowed=yes output=out/a.txt; use needs make input=out", "make"),
     ("make allowed=yes output=./x/../a.txt; use needs make input=/a.txt", "make"),
+    ("make allowed=yes output=a.txt; use needs make input=*.txt", "make"),
+    ("make allowed=yes output=out/a.txt; use needs make input=out/?.txt", "make"),
+    ("make allowed=yes output=out/x/a.txt; use needs make input=out/**/*.txt", "make"),
+    ("make allowed=yes output=out; use needs make input=out/*.txt", "make"),
+    ("make allowed=yes output=a.txt; use needs make when=always input=*.txt", "make"),
 ]
 
 
@@ -86,6 +91,8 @@ def test_what_takes_in_what_it_did_not_make_is_skipped(text, name):
         "make allowed=yes output=a.txt; use needs make input=b.txt",
         "make allowed=yes output=a.txt; use needs make input=a.txt.bak",
         "make allowed=yes output=out; use needs make input=out2/a.txt",
+        "make allowed=yes output=out/a.txt; use needs make input=out/*.csv",
+        "make allowed=yes output=[a].txt; use needs make input=a.txt",
         "make allowed=yes; use needs make input=a.txt",
         "make allowed=yes; data; use needs make, data reads=data",
     ],
@@ -96,6 +103,27 @@ def test_what_takes_in_nothing_of_it_runs(text):
     if "data" in world.running():
         world.ok("data", 1)
     assert world.running() == ["use"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "use when=always input=a.txt",
+        "use when=always input=*.txt",
+        "other; use needs other when=always input=a.txt",
+        "other; use needs other when=failure input=a.txt",
+        "other; use needs other when=failure input=*.txt",
+    ],
+)
+def test_what_only_makes_the_input_of_an_alarm_decides_nothing_of_it(text):
+    """As if the failure were not allowed: what is there is read."""
+    for allowed in ("yes", "no"):
+        world = begun(declare(f"make allowed={allowed} output=a.txt; {text}", rules=1))
+        assert "use" not in world.running()
+        world.fail("make")
+        if "other" in world.running():
+            world.fail("other")
+        assert world.running() == ["use"]
 
 
 def test_after_a_kill_what_takes_in_what_is_not_there_is_still_skipped():

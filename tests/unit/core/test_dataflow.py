@@ -11,6 +11,7 @@ from joblot.core.patterns import as_regex
 from joblot.core.plan import expand
 from joblot.core.provenance import paths_read
 from joblot.errors import ConfigError
+from joblot.testing import World
 
 
 def job(name, *needs, reads=None, makes=(), **fields):
@@ -210,6 +211,34 @@ def test_found_jobs_need_what_makes_their_input():
 def test_readers_of_found_outputs_wait_for_all_that_was_found():
     for reads in ("out", "out/a.csv", "."):
         assert sorted(needs_of(grown(job("use", reads=reads)), "use")) == ["clean-*", "clean-a", "clean-b"]
+
+
+@pytest.mark.parametrize("first", ["use", "make"])
+@pytest.mark.parametrize(
+    ("reads", "found", "awaited"),
+    [
+        ("mid/a", "a", "a"),
+        ("mid/a", "abc", "a"),
+        ("mid/c", "abc", "c"),
+        ("mid/a", "", ""),
+        ("mid/z", "ab", ""),
+        ("mid", "abc", "abc"),
+        ("mid/b/part", "ab", "b"),
+    ],
+)
+def test_found_jobs_wait_for_what_other_finders_find(first, reads, found, awaited):
+    """In whatever order they are found, and for nothing else."""
+    fan = FanOut("result", source="${{ run.id }}")
+    make = JobSpec(name="make-${{ item }}", action="test", outputs=("mid/${{ item }}",), fan_out=fan, deferred=True)
+    use = JobSpec(name="use-${{ item }}", action="test", input=reads, fan_out=fan, deferred=True)
+    world = World(Config(name="b", folder="/b", jobs=[make, use], rules=1), slots=9)
+    world.start()
+    for finder in ("use", "make") if first == "use" else ("make", "use"):
+        world.find(f"{finder}-*", *("1" if finder == "use" else found))
+    for name in awaited:
+        assert "use-1" not in world.running()
+        world.ok(f"make-{name}")
+    assert "use-1" in world.running()
 
 
 def test_found_jobs_that_need_what_waits_for_them_are_a_cycle():
