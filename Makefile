@@ -114,7 +114,7 @@ others: $(VENV)/.dev  ## kill -9 and resume beside peers (PEERS: a virtual envir
 	$(BIN)/python benchmarks/others.py --rounds 6 --group $(if $(PEERS),--venv $(PEERS))
 
 simulate: $(VENV)/.dev  ## SEEDS simulated runs with faults
-	JOBLOT_SIM_SEEDS=$(SEEDS) $(BIN)/python -m pytest -q --timeout 0 tests/simulation
+	JOBLOT_SIM_SEEDS=$(SEEDS) $(BIN)/python -m pytest -q -n $(PROCESSES) tests/simulation
 
 clean:  ## remove what was made here
 	rm -rf $(VENV) build dist docs/_build .pytest_cache .mypy_cache .ruff_cache .hypothesis src/*.egg-info

@@ -8,6 +8,7 @@ from msgspec.structs import replace
 
 from joblot.core.limits import Limits
 from joblot.core.model import Config, FanOut, JobSpec, Retry
+from joblot.core.patterns import has_wildcard
 from joblot.core.plan import Plan, expand
 
 WHENS = ("success", "success", "success", "failure", "always")
@@ -33,8 +34,8 @@ class Case(NamedTuple):
     left_out: list[int]
 
 
-def plan_of(jobs: list[JobSpec]) -> Plan:
-    return expand(Config(name="simulated", folder="/", jobs=jobs))
+def plan_of(jobs: list[JobSpec], rules: int = 0) -> Plan:
+    return expand(Config(name="simulated", folder="/b", jobs=jobs, rules=rules))
 
 
 def case_from(seed: int) -> Case:
@@ -45,7 +46,10 @@ def case_from(seed: int) -> Case:
     if seed % 5 < 2:
         jobs = _fused(random.Random(f"fused {seed}"), jobs)
     if seed % 3 == 1:
-        jobs = _growing(random.Random(f"growing {seed}"), jobs)
+        jobs = _growing(random.Random(f"growing {seed}"), jobs, FanOut("result", source="${{ jobs.j0.result }}"))
+    has_files = seed % 7 in (1, 2, 4)
+    if has_files:
+        jobs = _with_files(random.Random(f"files {seed}"), jobs)
     if rng.random() < 0.5:
         rng.shuffle(jobs)
     if seed % 5 == 3:
@@ -66,7 +70,7 @@ def case_from(seed: int) -> Case:
     apart = random.Random(f"selected {seed}")
     share = apart.choice((0.1, 0.5, 0.9)) if seed % 4 == 3 else 0.0
     left_out = [number for number in range(len(jobs)) if apart.random() < share]
-    return Case(plan_of(jobs), limits, unknown, left_out)
+    return Case(plan_of(jobs, int(has_files)), limits, unknown, left_out)
 
 
 def _job(rng: random.Random, number: int) -> JobSpec:
@@ -120,7 +124,7 @@ def _allowed(rng: random.Random, jobs: list[JobSpec]) -> list[JobSpec]:
         fields = {"allow_failure": job.name in may}
         taken = next((may[need] for need in job.needs if need in may and rng.random() < 0.5), None)
         if taken is not None and taken.outputs and job.fan_out is None:
-            fields["input"] = taken.outputs[0]
+            fields |= {"input": taken.outputs[0], "patterns": ()}
         elif taken is not None and job.fan_out is None:
             fields |= {"params": {"value": f"${{{{ jobs.{taken.name}.result }}}}"}, "deferred": True}
         made.append(replace(job, **fields))
@@ -143,20 +147,77 @@ def _conditional(rng: random.Random, jobs: list[JobSpec]) -> list[JobSpec]:
     return made
 
 
-def _growing(rng: random.Random, jobs: list[JobSpec]) -> list[JobSpec]:
-    """The same jobs, some of which stand for as many as are found when they start."""
-    chosen = {job.name for job in jobs if rng.random() < 0.3}
-    found = FanOut("result", source="${{ jobs.j0.result }}")
+def _growing(rng: random.Random, jobs: list[JobSpec], fan: FanOut) -> list[JobSpec]:
+    """The same jobs, some of which stand for many: with a result as the source for as many as are found when they start."""
+    chosen = {job.name for job in jobs if job.fan_out is None and rng.random() < 0.3}
     return [
         replace(
             job,
             name=f"{job.name}-${{{{ item }}}}" if job.name in chosen else job.name,
-            fan_out=found if job.name in chosen else None,
+            fan_out=fan if job.name in chosen else job.fan_out,
             outputs=tuple(f"{path}-${{{{ item }}}}" for path in job.outputs) if job.name in chosen else job.outputs,
             needs=tuple(f"{need}-*" if need in chosen else need for need in job.needs),
         )
         for job in jobs
     ]
+
+
+def _with_files(rng: random.Random, jobs: list[JobSpec]) -> list[JobSpec]:
+    """The same jobs, some more of them fan-outs, most of which make something or read what jobs before them make."""
+    # Four jobs write to each folder. What is read is a path of an earlier job, or something of an earlier folder: so there are no cycles.
+    jobs = _growing(rng, jobs, FanOut("rows", {"": ["0", "1", "2"]}))
+    made: dict[int, str] = {}
+    changed = []
+    for job in sorted(jobs, key=_number):
+        number = _number(job)
+        fields = {}
+        if rng.random() < 0.7:
+            made[number] = _output(rng, number, is_many=job.fan_out is not None)
+            fields["outputs"] = (made[number],)
+        else:
+            fields["outputs"] = ()
+        if made.keys() - {number} and job.action == "test" and rng.random() < 0.7:
+            paths = [_path_read(rng, job, made) for _ in range(rng.choice((1, 1, 2)))]
+            fields["input"] = paths if len(paths) > 1 else paths[0]
+            fields["patterns"] = tuple(at for at, path in enumerate(paths) if has_wildcard(path))
+            if not job.needs and rng.random() < 0.2:
+                fields["when"] = "always"
+        changed.append(replace(job, **fields))
+    by_number = {_number(job): job for job in changed}
+    makers = [JobSpec(name="m0", action="test", outputs=("a",))] if any(job.input == "a" for job in changed) else []
+    return [*(by_number[_number(job)] for job in jobs), *makers]
+
+
+def _number(job: JobSpec) -> int:
+    return int(job.name.partition("-")[0][1:])
+
+
+def _output(rng: random.Random, number: int, *, is_many: bool) -> str:
+    if is_many:
+        kinds = ("{0}/g{1}-${{{{ item }}}}.csv", "{0}/g{1}/${{{{ item }}}}", "{0}/g{1}-${{{{ item }}}}/f.csv")
+    else:
+        kinds = ("{0}/f{1}.csv", "{0}/f{1}.csv", "{0}/d{1}", "{0}/s{1}/f.csv", "./x/../{0}/f{1}.csv", "/b/{0}/f{1}.csv")
+    return rng.choice(kinds).format(f"t{number // 4:02}", number)
+
+
+def _path_read(rng: random.Random, job: JobSpec, made: dict[int, str]) -> str:
+    number = _number(job)
+    maker = rng.choice([other for other in made if other < number])
+    folder = f"t{maker // 4:02}"
+    if number // 4 > maker // 4 and rng.random() < 0.5:
+        kinds = (
+            folder,
+            f"./{folder}/",
+            f"{folder}/*",
+            f"{folder}/*.csv",
+            f"{folder}/*/*.csv",
+            f"{folder}/**",
+            f"{folder}*",
+        )
+        return rng.choice((*kinds, f"{folder}/d?/x", f"{folder}/g*/?", f"{folder}/**/f*", f"/b/{folder}/?*"))
+    item = "${{ item }}" if job.fan_out is not None else rng.choice("0129")
+    path = made[maker].replace("${{ item }}", item)
+    return f"{path}/part.csv" if f"/d{maker}" in path and rng.random() < 0.5 else path
 
 
 def _fused(rng: random.Random, jobs: list[JobSpec]) -> list[JobSpec]:

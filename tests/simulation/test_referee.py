@@ -54,6 +54,74 @@ OBJECTIONS = {
 }
 
 
+FINALLY = {
+    "a job of `finally` before the run was settled: job `mail` (open, attempt 0)": [ev.AttemptsStarted([1])],
+    "the run was settled before ['a']": [ev.RunSettled("success")],
+    "settled as failed": [ev.JobsEnded([0], "cached", "up_to_date"), ev.RunSettled("failed")],
+    "a run is settled once": [
+        ev.JobsEnded([0], "cached", "up_to_date"),
+        ev.RunSettled("success"),
+        ev.RunSettled("success"),
+    ],
+    "failed": [
+        *(ev.JobsEnded([0], "cached", "up_to_date"), ev.RunSettled("success"), ev.AttemptsStarted([1])),
+        *(ev.AttemptEnded(1, 1, "error", "failed"), ev.RunEnded("failed")),
+    ],
+    "no job of `finally`, and the run was settled: job `a` (cached, attempt 0)": [
+        *(
+            ev.JobsEnded([0], "cached", "up_to_date"),
+            ev.RunSettled("success"),
+            ev.RunReopened([0]),
+            ev.JobsEnded([0], "cached", "up_to_date"),
+        ),
+        *(ev.RunSettled("success"), ev.AttemptsStarted([0])),
+    ],
+}
+
+
+@pytest.mark.parametrize(("objection", "events"), [pytest.param(*item, id=item[0]) for item in FINALLY.items()])
+def test_the_referee_objects_to_a_run_that_is_settled_otherwise(objection, events):
+    referee = Referee(expand(declare("a output=x; mail finally=yes")), Limits(slots=2))
+    with pytest.raises(AssertionError) as caught:
+        referee.recorded([STARTED, *events], 2)
+    assert str(caught.value) == objection
+
+
+READS = {
+    ("a.txt", "a.txt"): True,
+    ("./x/../a.txt", "/a.txt"): True,
+    ("out/a.txt", "out"): True,
+    ("out", "out/deep/a.txt"): True,
+    ("*.txt", "a.txt"): True,
+    ("**/a.txt", "out/deep/a.txt"): True,
+    ("out/*.txt", "out"): True,
+    ("out/**", "out/deep/a.txt"): True,
+    ("out/?.txt", "out/ab.txt"): False,
+    ("*.txt", "out/a.txt"): False,
+    ("out2/a.txt", "out"): False,
+    ("a.txt.bak", "a.txt"): False,
+    ("[a].txt", "a.txt"): False,
+}
+
+
+@pytest.mark.parametrize(("paths", "is_made"), READS.items(), ids=map(" of ".join, READS))
+@pytest.mark.parametrize("when", ["success", "always"])
+def test_the_referee_objects_to_a_reader_before_its_maker(paths, is_made, when):
+    """By what the batch says alone; by the rules of earlier programs files make no order."""
+    text = f"make output={paths[1]}; use when={when} input={paths[0]}"
+    expected = "a job started before its needs allow it: job `use` (open, attempt 0)" if is_made else ""
+    assert [objection_of(text, rules) for rules in (1, 0)] == [expected, ""]
+
+
+def objection_of(text, rules):
+    referee = Referee(expand(declare(text, rules=rules)), Limits(slots=2))
+    try:
+        referee.recorded([STARTED, ev.AttemptsStarted([1])], 2)
+    except AssertionError as error:
+        return str(error)
+    return ""
+
+
 @pytest.fixture
 def referee():
     plan = expand(declare("a max_attempts=2; b needs a; c needs b when=failure; d; e once=yes; f"))

@@ -11,6 +11,8 @@ from simulation.cases import case_from
 
 SEEDS = int(os.environ.get("JOBLOT_SIM_SEEDS", "200"))
 FIRST = int(os.environ.get("JOBLOT_SIM_FIRST", "0"))
+PORTION = 500
+"""So many seeds are a test of their own."""
 WORLDS = {
     "calm": CALM,
     "rough": ROUGH,
@@ -20,24 +22,32 @@ WORLDS = {
 }
 
 
-@pytest.mark.parametrize("world", WORLDS)
-def test_every_rule_holds_in_every_world(world):
+def spans(count):
+    """Seeds in portions, so that no test takes longer the more seeds there are."""
+    last = FIRST + count
+    return [range(first, min(first + PORTION, last)) for first in range(FIRST, last, PORTION)]
+
+
+@pytest.mark.parametrize(
+    ("world", "span"), [(world, span) for world in WORLDS for span in spans(SEEDS if world == "rough" else SEEDS // 4)]
+)
+def test_every_rule_holds_in_every_world(world, span):
     """R110 R112 R130: the simulation itself raises, with the seed and the story, when a promise is broken."""
-    share = SEEDS if world == "rough" else SEEDS // 4
     ended = 0
-    for seed in range(FIRST, FIRST + share):
+    for seed in span:
         plan, limits, unknown, left_out = case_from(seed)
         simulation = simulate(
             plan, seed=seed, limits=limits, faults=WORLDS[world], unknown_actions=unknown, left_out=left_out
         )
         ended += simulation.status != ""
-    assert ended == share
+    assert ended == len(span)
 
 
-def test_every_rule_holds_in_runs_that_continue_others():
+@pytest.mark.parametrize("span", spans(max(SEEDS // 2, 1)))
+def test_every_rule_holds_in_runs_that_continue_others(span):
     """What is carried over was done in the first run, below nothing that came out otherwise in this one; through kills and reopenings too."""
     carried = 0
-    for seed in range(FIRST, FIRST + max(SEEDS // 2, 1)):
+    for seed in span:
         plan, limits, unknown, left_out = case_from(seed)
         first = simulate(plan, seed=seed, limits=limits, faults=Faults(bad=0.2), unknown_actions=unknown)
         past = Past(plan.fresh(), bytearray(len(plan.fresh())))
@@ -48,12 +58,13 @@ def test_every_rule_holds_in_runs_that_continue_others():
         )
         ended = [event for record in simulation.records for event in record.events if isinstance(event, JobsEnded)]
         carried += sum(len(event.jobs) for event in ended if event.reason == "carried_over")
-    assert carried > SEEDS // 2
+    assert carried > len(span)
 
 
-def test_a_seed_gives_the_same_bytes_each_time():
+@pytest.mark.parametrize("span", spans(max(SEEDS // 10, 1)))
+def test_a_seed_gives_the_same_bytes_each_time(span):
     """The same inputs give the same events, kills and restarts included."""
-    for seed in range(FIRST, FIRST + max(SEEDS // 10, 1)):
+    for seed in span:
         plan, limits, unknown, left_out = case_from(seed)
         again = case_from(seed)
         one = simulate(plan, seed=seed, limits=limits, unknown_actions=unknown, left_out=left_out)
