@@ -3,7 +3,8 @@
     python benchmarks/scale.py [--largest 1000000]
 
 Each line is a process of its own, run once. Memory and time for a job should be the same on every line; the last lines are 100 layers, in
-which each job needs the one above it.
+which each job needs the one above it, and two fifths of the largest number twice over, item by item: planned with needs that are inferred
+from the files and with the same needs written instead, by turns, the best of three.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import math
 import tempfile
 from pathlib import Path
 
-from measure import PYTHON, compile_all, once
+from measure import PYTHON, Figure, compile_all, once
 
 NOOP = "from joblot import action\n@action('noop')\ndef noop() -> None: ...\n"
 PLAN = "import joblot, joblot.core.plan as p, sys; print(len(p.expand(joblot.load(sys.argv[1]))))"
@@ -32,6 +33,25 @@ LAYER = """
     needs: [{needs}]
     matrix: {{i: "${{{{ vars.n }}}}"}}
 """
+
+
+PAIRS = """
+name: pairs
+vars: {{n: {{type: list, default: [{values}]}}}}
+jobs:
+  - name: make-${{{{ matrix.a }}}}-${{{{ matrix.b }}}}
+    run: ["true"]
+    outputs: ["out/${{{{ matrix.a }}}}-${{{{ matrix.b }}}}.csv"]
+    matrix: &items {{a: "${{{{ vars.n }}}}", b: "${{{{ vars.n }}}}"}}
+  - name: load-${{{{ matrix.a }}}}-${{{{ matrix.b }}}}
+    run: ["true"]
+    {need}
+    matrix: *items
+"""
+NEEDS = {
+    "inferred": 'input: "out/${{ matrix.a }}-${{ matrix.b }}.csv"',
+    "written": 'needs: ["make-${{ matrix.a }}-${{ matrix.b }}"]',
+}
 
 
 def main() -> None:
@@ -57,6 +77,7 @@ def main() -> None:
         needs = ["", *(f'"l{number}-${{{{ matrix.i }}}}"' for number in range(99))]
         layers.write_text(head + "".join(LAYER.format(number=n, needs=need) for n, need in enumerate(needs)))
         show("100 layers", width * 100, layers, folder)
+        show_pairs(math.isqrt(largest // 5), folder)
 
 
 def show(shape: str, jobs: int, file: Path, folder: Path) -> None:
@@ -75,6 +96,26 @@ def show(shape: str, jobs: int, file: Path, folder: Path) -> None:
         each = figure.cpu / jobs * 1e6
         print(
             f"| {shape}, {step} | {jobs} | {figure.cpu:.2f} | {figure.wall:.2f} | {each:.1f} | {math.ceil(figure.peak)} |",
+            flush=True,
+        )
+
+
+def show_pairs(side: int, folder: Path) -> None:
+    """One line for needs that are inferred, and one for the same in writing."""
+    values = ", ".join(map(str, range(side)))
+    files = {how: folder / f"pairs-{how}.yaml" for how in NEEDS}
+    for how, file in files.items():
+        file.write_text(PAIRS.format(values=values, need=NEEDS[how]))
+    figures: dict[str, list[Figure]] = {how: [] for how in NEEDS}
+    for _ in range(3):
+        for how, file in files.items():
+            figures[how].append(once([PYTHON, "-c", PLAN, str(file)], folder=folder))
+    jobs = 2 * side * side
+    for how, several in figures.items():
+        best = min(several, key=lambda figure: figure.cpu)
+        print(
+            f"| 2 x {side * side}, needs {how}, planned | {jobs} | {best.cpu:.2f} | {best.wall:.2f} | {best.cpu / jobs * 1e6:.1f} |"
+            f" {math.ceil(best.peak)} |",
             flush=True,
         )
 
