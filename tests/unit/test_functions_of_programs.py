@@ -1,6 +1,8 @@
 """Functions that a program makes jobs: their parameters come by name, and what cannot be called is refused before anything runs."""
 
 import functools
+import gc
+import weakref
 
 import pytest
 
@@ -109,3 +111,24 @@ def test_parameters_in_a_position_are_given_by_name(tmp_path, function, params, 
     batch.add("j", function, params=params)
     report = batch.run(on=on, state=tmp_path / "state")
     assert (report.status, report.jobs["j"].result) == ("success", result)
+
+
+@pytest.mark.parametrize("settings", [{}, {"seed": 1}], ids=["unseeded", "seeded"])
+def test_what_a_run_was_made_of_is_gone_with_it(settings, tmp_path):
+    """Without a search for garbage: a program that runs many batches does not keep them."""
+
+    def job():
+        return 1
+
+    batch = Batch("b", folder=tmp_path, **settings)
+    batch.add("job", job)
+    gone = weakref.ref(job)
+    del job
+    gc.collect()
+    gc.disable()
+    try:
+        batch.run(on="inline", state=tmp_path / "state")
+        del batch
+        assert gone() is None
+    finally:
+        gc.enable()

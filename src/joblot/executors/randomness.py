@@ -26,7 +26,6 @@ class Seeds:
         self._seed = seed
         self._name = name
         self._last = b""
-        self._watch = _WhenImported(_NUMPY, self._again)
         if seed is not None:
             import random  # noqa: F401 - so that the first attempt of a worker draws what the second one would
 
@@ -38,10 +37,9 @@ class Seeds:
             self._last = _digest(f"{self._run_id}\0{self._name(job)}\0{attempt}")
         else:
             self._last = _digest(f"{self._seed}\0{self._name(job)}")
-            if _NUMPY not in sys.modules and self._watch not in sys.meta_path:
-                sys.meta_path.insert(
-                    0, self._watch
-                )  # for the same reason; its import takes too long to be made for nothing
+            if _NUMPY not in sys.modules and not any(type(finder) is _WhenImported for finder in sys.meta_path):
+                # For the same reason; its import takes too long to be made for nothing.
+                sys.meta_path.insert(0, _WhenImported(_NUMPY, self._again))
         self._again()
 
     def _again(self) -> None:

@@ -129,7 +129,7 @@ class Engine:
         self._kill_by: float | None = None
         self._look_at = 0.0
         self._once = any(spec.once for spec in self._plan.config.jobs)
-        self._values = Values(state.plan, state, run_id, self._warn)
+        self._values = Values(state.plan, state, run_id)
         self._watch = watch
         self._judge = judge
         self._carry = carry
@@ -326,7 +326,7 @@ class Engine:
                 try:
                     if declared.if_ is not True:
                         self._values.refuse_condition(job)
-                    attempt.values = self._values.of(job) if declared.deferred else None
+                    attempt.values = self._values.of(job, self._warn) if declared.deferred else None
                 except (JoblotError, ValueError, RecursionError) as error:
                     message = error.message if isinstance(error, JoblotError) else str(error)
                     reason = (error.reason if isinstance(error, ActionError) else "") or "bad_reference"

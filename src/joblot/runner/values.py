@@ -32,21 +32,20 @@ class Known(Protocol):
 
 
 class Values:
-    """What references of one run stand for. `run_id` is what `run.id` gives; `warn` is told of files that a pattern leaves out."""
+    """What references of one run stand for. `run_id` is what `run.id` gives."""
 
-    def __init__(
-        self, plan: Plan, state: Known, run_id: str, warn: Callable[[str], None] = lambda _message: None
-    ) -> None:
+    def __init__(self, plan: Plan, state: Known, run_id: str) -> None:
         self._plan = plan
         self._state = state
         self._run = {"id": run_id, "date": plan.config.date}
         self._results: dict[int, Any] = {}
-        self._warn = warn
         self._told: set[str] = set()
         """Patterns of which it was told what they leave out."""
 
-    def of(self, job: int) -> dict[str, Any]:
+    def of(self, job: int, warn: Callable[[str], None] = lambda _message: None) -> dict[str, Any]:
         """`params` and `env`, `input` where the job has one, and of its command the words, or what its references stand for (`given`).
+
+        `warn` is told of files that a pattern leaves out.
 
         Raises:
             JoblotError: something that is referred to is not there.
@@ -57,7 +56,7 @@ class Values:
         values: dict[str, Any] = {}
         entries: list[Any] = []
         if spec.patterns:
-            entries = self._matched(job, spec, scope)
+            entries = self._matched(job, spec, scope, warn)
             values["input"] = list(dict.fromkeys(path for entry in entries for path in as_paths(entry)))
         elif spec.input is not None:
             values["input"] = self._input(job, spec, scope)
@@ -85,7 +84,9 @@ class Values:
             self._refuse_unneeded(job, paths)
         return paths
 
-    def _matched(self, job: int, spec: JobSpec, scope: Mapping[str, Any]) -> list[Any]:
+    def _matched(
+        self, job: int, spec: JobSpec, scope: Mapping[str, Any], warn: Callable[[str], None]
+    ) -> list[Any]:
         """What each entry of an `input` with patterns stands for: a pattern the outputs of other jobs that match, else the files that there are."""
         from joblot.config.items import files_matching  # seldom needed, and it needs a lot
 
@@ -102,7 +103,7 @@ class Values:
             others = [] if pattern in self._told else self._not_made(pattern, files_matching(pattern, folder))
             if made and others:
                 self._told.add(pattern)
-                self._warn(f"{spec.name}: {_left_out(others, pattern)}")
+                warn(f"{spec.name}: {_left_out(others, pattern)}")
             if not made:
                 self._refuse_unneeded(job, others)
             matches = made or others
