@@ -11,7 +11,7 @@ from simulation.cases import case_from
 
 SEEDS = int(os.environ.get("JOBLOT_SIM_SEEDS", "200"))
 FIRST = int(os.environ.get("JOBLOT_SIM_FIRST", "0"))
-PORTION = 500
+PORTION = 100
 """So many seeds are a test of their own."""
 WORLDS = {
     "calm": CALM,
