@@ -37,6 +37,8 @@ class Past(Struct):
     """When the last of it was recorded, in seconds since the epoch."""
     left: set[int] = set()
     """Those that were skipped, and not because something failed."""
+    left_out: set[int] = set()
+    """Those that were not selected."""
 
     def apply(self, record: ev.Record) -> None:
         """Take in what was recorded together."""
@@ -51,6 +53,8 @@ class Past(Struct):
                         self._ended(job, event.state, bytes(event.results.get(job, b"")))
                     if event.reason in _BY_ITSELF:
                         self.left.update(event.jobs)
+                    if event.reason == ev.NOT_SELECTED:
+                        self.left_out.update(event.jobs)
                 case ev.PlanExtended():
                     self.states.extend(bytes(len(self.plan.extend(event.job, event.columns))))
                 case ev.RunReopened():
@@ -62,6 +66,7 @@ class Past(Struct):
         self.contents.pop(job, None)
         self.results.pop(job, None)
         self.left.discard(job)
+        self.left_out.discard(job)
         if state in _GOOD:
             self.results[job] = result
 

@@ -25,10 +25,11 @@ if TYPE_CHECKING:
 
 
 class Known(Protocol):
-    """The states of jobs by number, and the results of those that ended well, as JSON."""
+    """The states of jobs by number, the results of those that ended well, as JSON, and who was not selected."""
 
     states: bytearray
     results: dict[int, bytes]
+    left_out: set[int]
 
 
 class Values:

@@ -57,6 +57,15 @@ def test_a_need_that_brought_nothing_new_does_not_count_as_run(jobs, then, now, 
     assert carry.carried([1]) == (({1: past.results.get(1, b"")}, {}) if is_carried else ({}, {}))
 
 
+def test_the_past_knows_who_was_not_selected():
+    """Such a job makes no input then, as in the run itself."""
+    past = Past(plan_of(*CHAIN), bytearray(2))
+    past.apply(ev.Record(1, 5.0, [ev.JobsEnded([0], "skipped", ev.NOT_SELECTED), ended(1)]))
+    assert past.left_out == {0}
+    past.apply(ev.Record(2, 6.0, [ev.RunReopened([0])]))
+    assert past.left_out == set()
+
+
 def test_what_a_need_that_was_judged_by_files_did_not_see_is_passed_on():
     jobs = ({"name": "m"}, {"name": "a", "outputs": ("f",), "needs": ("m",)}, {"name": "b", "needs": ("a",)})
     past = Past(plan_of(*jobs), bytearray(3))
