@@ -85,9 +85,7 @@ class Values:
             self._refuse_unneeded(job, paths)
         return paths
 
-    def _matched(
-        self, job: int, spec: JobSpec, scope: Mapping[str, Any], warn: Callable[[str], None]
-    ) -> list[Any]:
+    def _matched(self, job: int, spec: JobSpec, scope: Mapping[str, Any], warn: Callable[[str], None]) -> list[Any]:
         """What each entry of an `input` with patterns stands for: a pattern the outputs of other jobs that match, else the files that there are."""
         from joblot.config.items import files_matching  # seldom needed, and it needs a lot
 
