@@ -103,7 +103,10 @@ def test_a_mended_batch_is_taken_by_a_new_run_that_continues_the_first(joblot):
         ([("name: after, run", "name: after, timeout: 1h, retry: 3, run")], ["load", "end"]),
         ([("name: after, run", "name: after, env: {A: b}, run")], ["load", "after", "end"]),
         ([("needs: [tell]", "needs: [tell, load]")], ["load", "after", "end"]),
-        ([("needs: [tell]", "needs: [make]")], ["load", "end"]),
+        ([("needs: [tell]", "needs: [make]")], ["load", "after", "end"]),
+        ([("needs: [tell]", "needs: [tell, make]")], ["load", "after", "end"]),
+        ([(", needs: [tell]", "")], ["load", "after", "end"]),
+        ([("needs: [tell]", "needs: ['t*']")], ["load", "end"]),
         ([("vars:", "env: {A: b}\nvars:")], ["make", "load", "tell mon 1", "end", "after"]),
     ],
 )
@@ -415,7 +418,7 @@ GOOD_END = ENDING.replace("bad >> log; exit 3", "bad >> log")
         ([("false", "true")], ["although", "ask", "bad", "clean", "may", "off", "tell success"]),
         ([(", if: '${{ jobs.ask.result.go }}'", "")], ["although", "bad", "clean", "may", "off", "tell success"]),
         ([("echo off", "echo of")], ["bad", "clean", "may", "tell success"]),  # it is skipped as it was
-        ([("needs: [bad], when: always", "needs: [start], when: always")], ["bad", "may", "tell success"]),
+        ([("needs: [bad], when: always", "needs: [start], when: always")], ["bad", "clean", "may", "tell success"]),
         ([("echo tell", "echo told")], ["bad", "clean", "may", "told success"]),
         ([("bad >> log", "bad >> log; exit 5")], ["bad", "clean", "mail", "may", "tell failed"]),
     ],

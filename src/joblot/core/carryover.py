@@ -1,8 +1,9 @@
 """Which jobs of a run that continues another one are carried over: what they did there counts, and they do not run again.
 
 Part of the core: pure. It reads the events of the run as they are recorded; what the jobs of the other run came to is in `Past`. A job
-without outputs is carried over if it succeeded there, is made of the same parts, and none of its needs brought anything new. A need that
-ran brings nothing new if its result and the contents of its outputs came out the same. Jobs with outputs are judged by their files.
+without outputs is carried over if it succeeded there, is made of the same parts, has the same needs, and none of them brought anything new:
+with other needs it may have run too early there, or have taken in what is no part of it any more. A need that ran brings nothing new if its
+result and the contents of its outputs came out the same. Jobs with outputs are judged by their files.
 """
 
 from __future__ import annotations
@@ -108,6 +109,8 @@ class CarryOver:
         self._forced = frozenset(forced)
         self._news: set[int] = set()
         """Jobs that brought something new, for those that need them."""
+        self._then: dict[int, int] = {}
+        """By job that was asked for, its number in the other run; -1 for one that is new."""
         self._ran: set[int] = set()
         """Jobs that ran, whatever it brought: what cleans up or tells of them runs as well."""
 
@@ -134,7 +137,7 @@ class CarryOver:
             old = self._past.done(spec.name)
             if old is None or (spec.outputs and not spec.once) or self._is_forced(job) or job in self._plan.finals:
                 continue
-            why = self._differs(job, old) or self._new_need(job)
+            why = self._differs(job, old) or self._other_need(job, old) or self._new_need(job)
             if not why or spec.once:
                 carried[job] = self._past.results[old]
                 if why:
@@ -184,6 +187,29 @@ class CarryOver:
         return bool(self._forced) and (
             self._plan.name(job) in self._forced or (finder >= 0 and self._plan.name(finder) in self._forced)
         )
+
+    def _other_need(self, job: int, old: int) -> str:
+        """A need that it did not have there, or had there only, in words."""
+        if not self._past.plan.config.rules:  # of an earlier program, which made no needs of files
+            now, then = self._plan.written_needs(job), self._past.plan.written_needs(old)
+        else:
+            now, then = self._plan.needs[job], self._past.plan.needs[old]
+        gone = set(then)
+        for need in now:
+            number = self._number_then(need)
+            if number < 0 or number not in gone:
+                return f"it did not need `{self._plan.name(need)}`"
+            gone.discard(number)
+        if gone:
+            return f"it needed `{self._past.plan.name(min(gone))}`"
+        return ""
+
+    def _number_then(self, job: int) -> int:
+        number = self._then.get(job)
+        if number is None:
+            found = self._past.plan.find(self._plan.name(job))
+            number = self._then[job] = -1 if found is None else found
+        return number
 
     def _new_need(self, job: int) -> str:
         """The first need that brought something new, in words. That other items were found is nothing to one that is the same."""

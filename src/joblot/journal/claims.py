@@ -81,7 +81,7 @@ class Claims:
         self._run = run_id
         self._own_paths: _Paths | None = None
         own = _digest(f"{self._real}\0{batch}")
-        self._names = [own] * (makes or not group) + [_digest(f"\0{group}")] * bool(group)
+        self._names = [own] * (makes or not group) + [_digest(f"\0{_composed(group)}")] * bool(group)
         """The files to lock: the batch's, if it is claimed, and the group's."""
         self._in_state = False
         self._held: list[tuple[int, int, str]] = []
@@ -321,6 +321,15 @@ class _Paths:
             known = self._known[folder] = self._real(folder)
         path = f"{known}/{name}"
         return os.path.realpath(path) if os.path.islink(path) else path
+
+
+def _composed(text: str) -> str:
+    """A name in one form, whether its accents were typed as one character or as two."""
+    if text.isascii():
+        return text
+    from unicodedata import normalize
+
+    return normalize("NFC", text)
 
 
 def _digest(text: str) -> str:

@@ -96,6 +96,32 @@ def test_parts_outputs_names_and_what_is_asked_for_decide(fields, options, expec
     assert carry.carried([1]) == expected
 
 
+THREE = ({"name": "a"}, {"name": "b"}, {"name": "c", "needs": ("a",)})
+
+
+@pytest.mark.parametrize(
+    ("needs", "options", "why"),
+    [
+        (("a",), {}, None),
+        (("[a]",), {}, None),
+        (("b",), {}, "it did not need `b`"),
+        (("a", "b"), {}, "it did not need `b`"),
+        (("*",), {}, "it did not need `b`"),
+        ((), {}, "it needed `a`"),
+        (("b",), {"once": True}, "it did not need `b`"),
+        ((), {"once": True}, "it needed `a`"),
+    ],
+)
+def test_with_other_needs_it_may_have_run_too_early(needs, options, why):
+    past = Past(plan_of(*THREE), bytearray(3))
+    past.apply(ev.Record(1, 5.0, [ended(0), ended(1), ended(2, b"2")]))
+    plan = plan_of(*THREE[:2], {"name": "c", "needs": needs} | options)
+    carry = CarryOver(plan, past, differs=lambda _job, _old: "")
+    carry.apply([ev.JobsEnded([0, 1], "cached", "carried_over")])
+    kept = {2: why} if why and options else {}
+    assert carry.carried([2]) == (({2: b"2"}, kept) if why is None or options else ({}, {}))
+
+
 def test_what_another_run_has_made_since_counts_as_new():
     past = Past(plan_of(*MAKING), bytearray(2))
     past.apply(ev.Record(1, 5.0, [ended(0, made="x"), ended(1)]))
