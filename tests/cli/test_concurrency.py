@@ -11,6 +11,9 @@ import time
 import pytest
 from tests.cli.conftest import Project
 
+from joblot.errors import RunHeldError
+from joblot.journal.claims import Claims
+
 PYTHON = shlex.quote(sys.executable)
 GOES_ON = "touch began; until [ -e go ]; do sleep 0.02; done; rm go began"
 
@@ -106,6 +109,20 @@ def test_what_is_gone_on_with_does_not_wait(live):
         [sys.executable, "-c", code], cwd=live.path, env=live.env, capture_output=True, text=True, timeout=60
     )
     assert done.stdout == "`wait` is for a run that begins: one that goes on does not wait for another\n", done.stderr
+
+
+def test_accents_typed_in_two_ways_are_one_group(tmp_path):
+    def claims(run, group):
+        return Claims(run, batch=run, folder=str(tmp_path), state=None, group=group, makes=False)
+
+    first, second = claims("r1", "caf\u00e9"), claims("r2", "cafe\u0301")
+    assert first.take(())
+    try:
+        with pytest.raises(RunHeldError, match="run `r1`"):
+            second.take(())
+    finally:
+        second.close()
+        first.close()
 
 
 @pytest.mark.parametrize("how", ["fail", "wait", "skip"])
