@@ -326,6 +326,55 @@ BUGS = (
         "if False:",
         ("tests/integration/test_up_to_date.py",),
     ),
+    Bug(
+        "what a failed attempt had found is not put back",
+        "outputs.py",
+        "                put(copy, target)\n",
+        "                pass\n",
+        PUT_BACK,
+    ),
+    Bug(
+        "an attempt begins without room for a copy",
+        "outputs.py",
+        "            if error.errno in _FULL:\n",
+        "            if False:\n",
+        PUT_BACK,
+    ),
+    Bug(
+        "news of an earlier attempt puts back",
+        "outputs.py",
+        "if before is None or number != outcome.number:",
+        "if before is None:",
+        PUT_BACK,
+    ),
+    Bug(
+        "folders of outputs are not made",
+        "outputs.py",
+        "folders.add(os.path.dirname(self._name(path)))",
+        "pass",
+        PUT_BACK,
+    ),
+    Bug(
+        "a copy has the time at which it was made",
+        "copies.py",
+        "os.utime(handle, ns=(status.st_atime_ns, status.st_mtime_ns))",
+        "pass",
+        PUT_BACK,
+    ),
+    Bug(
+        "what is too large is copied all the same",
+        "copies.py",
+        "if size > self._left:",
+        "if False:",
+        PUT_BACK,
+    ),
+    Bug(
+        "a new run does not put back what a killed one has changed",
+        "runner/killed.py",
+        "for wrong in watch.clear_after_crash(attempts, began_at):",
+        "for wrong in ():",
+        ("tests/integration/test_put_back.py",),
+    ),
 )
 
 
