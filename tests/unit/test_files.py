@@ -25,6 +25,8 @@ SRC = Path(__file__).parents[2] / "src"
 ALONE = {
     ("joblot/journal/runfile.py", "fdatasync"): "the journal's own descriptor, which is appended to and never replaced",
     ("joblot/journal/recover.py", "rename"): "moves the old journal's log aside, which is no finished file",
+    ("joblot/copies.py", "fsync"): "the copy's own descriptor, which its bytes went through",
+    ("joblot/copies.py", "rename"): "puts back what was there, whole folders too",
     ("joblot/outputs.py", "rename"): "moves leftovers of a failed attempt aside, whole folders too",
     ("joblot/outputs.py", "move"): "the same, to another disk",
     ("joblot_sirene/steps/normalise.py", "replace"): "the values of a column",

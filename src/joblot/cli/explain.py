@@ -70,6 +70,8 @@ def _lines(run: Run, report: Report, number: int) -> Iterator[str]:
         yield f"  if: {shown_condition(spec)}"
     if job.allowed:
         yield "  its failure is allowed (`allow_failure`): the run goes on as after a success"
+    if job.state == "failed" and spec.outputs:
+        yield "  the next run of its batch does it again, whatever is there: `failed last time`"
     yield from (f"  because {cause.name}: {_outcome(cause)}" for cause in _causes(report, job))
     shell = run.plan.spec(number).shell
     if shell:
@@ -136,9 +138,7 @@ def _why(run: Run, report: Report, number: int, job: JobReport) -> list[str]:
             tries_left = [f"tries left, but it is tried again only after: {listed}"]
         case _:
             tries_left = []
-    remembered = job.state == "failed" and run.plan.spec(number).outputs
-    again = ["the next run of its batch does it again, whatever is there: `failed last time`"] if remembered else []
-    return [one_line(f"{job.reason}: {job.message}" if job.message else job.reason), *tries_left, *again]
+    return [one_line(f"{job.reason}: {job.message}" if job.message else job.reason), *tries_left]
 
 
 def _waits_for(run: Run, report: Report, number: int, job: JobReport) -> list[str]:
