@@ -162,6 +162,11 @@ class CallReader(JobReader):
                     continue
                 jobs[index] = spec
                 del self._unchecked[index]
+        problems, self.problems = self.problems, []
+        self.refuse_made_items(jobs)
+        if self.problems:
+            found.append(_refusal(self.problems))
+        self.problems = problems
         return found
 
     def _plain_function(self, index: int, name: Any, what: Any, given: Mapping[str, Any]) -> JobSpec | None:

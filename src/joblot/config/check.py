@@ -138,6 +138,7 @@ class BatchReader:
         jobs = reader.read_all(self._jobs(data))
         if "finally" in data:
             jobs += reader.read_finals(self._list("finally", data["finally"]))
+        reader.refuse_made_items(jobs)
         if any(problem.severity == "error" for problem in self.problems):
             self._sketch = Config(name=default_name, rules=RULES, folder=self.folder, jobs=jobs), reader.unsure
             return None

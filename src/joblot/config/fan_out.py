@@ -58,6 +58,14 @@ def read_fan_out(
     return None if wrong else FanOut(kind, columns)
 
 
+def file_of_items(value: Any) -> str:
+    """The file, or the pattern of files, that `foreach` reads its items from; empty where it reads none."""
+    if isinstance(value, dict):
+        value = next((value[kind] for kind in SOURCES if kind != "command" and kind in value), None)
+    text = value.text if isinstance(value, RawScalar) else value
+    return text if isinstance(text, str) else ""
+
+
 def find_column(reference: Reference, fan: FanOut) -> None:
     """Make sure that a reference to the item means something.
 

@@ -27,6 +27,7 @@ from joblot.config.fields import (
     Field,
     Mismatch,
     Sink,
+    label,
     mapping,
     number,
     odd_path,
@@ -225,6 +226,7 @@ class JobReader(Sink):
         """Beginnings of the names of jobs of which no more can be known."""
         self._way = ""
         self._fan: FanOut | None = None
+        self._sources: list[tuple[str, Keys, Any]] = []  # of items: the file, the place and the job's name
         """How the job at hand stands for many, if it does."""
         self._partly: dict[str, Any] = {}
         """The fields of the job that was read last, as far as their references are known."""
@@ -711,7 +713,7 @@ class JobReader(Sink):
             message = f"`{given[0]}` and `{given[1]}` cannot stand together"
             self.add("value", message, (*keys, given[1]), hint="one of them makes the items", at_key=True)
             return "", None
-        from joblot.config.fan_out import read_fan_out
+        from joblot.config.fan_out import file_of_items, read_fan_out
 
         way, at = given[0], (*keys, given[0])
         value = job[way]
@@ -720,7 +722,25 @@ class JobReader(Sink):
         if not self.typed:  # items that a program gives are data, whatever is written in them
             value = self._filled_source(value, at)
         folder = self._scope["batch"]["folder"]
+        if way == "foreach" and (source := file_of_items(value)):
+            self._sources.append((source, at, job.get("name")))
         return way, None if value is MISSING else read_fan_out(self, way, value, at, folder, secrets=self._secrets)
+
+    def refuse_made_items(self, jobs: list[JobSpec]) -> None:
+        """Note where items are read from what a job makes: they are read before anything runs, so they would be those of the last run."""
+        folder = self._scope["batch"]["folder"]
+        for source, at, name in self._sources:
+            from joblot.core.dataflow import maker_of_items  # only where items come from a file
+
+            maker = maker_of_items(jobs, source, folder)
+            if maker is not None:
+                hint = "let the items be a result of one job"
+                if maker.name == name:
+                    hint = "write to another file"
+                elif maker.fan_out is None:
+                    hint = f"let the items be its result: `foreach: ${{{{ jobs.{maker.name}.result }}}}`"
+                message = f"`{label(at)}` is read before anything runs, and job `{maker.name}` makes `{source}`"
+                self.add("dataflow", message, at, hint=hint)
 
     def _filled_source(self, value: Any, keys: Keys) -> Any:
         """Where items come from, with references filled in. A command with values becomes its text for messages and its words."""

@@ -10,16 +10,19 @@ import posixpath
 import re
 from array import array
 from bisect import bisect_left
+from itertools import chain
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from joblot.core import graph
+from joblot.core.fan_out import FanOutJobs
 from joblot.core.numbered import job_problem
 from joblot.core.patterns import as_regex, literal_length
 from joblot.core.references import OPENING, Reference, split
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
+    from joblot.core.model import JobSpec
     from joblot.core.numbered import NumberedJobs
     from joblot.errors import Diagnostic
 
@@ -258,6 +261,25 @@ def _makers_of(
                 problems.append(_spelt_otherwise(jobs, number, path, maker))
             found[maker.job] = None
     return list(found)
+
+
+def maker_of_items(jobs: Sequence[JobSpec], source: str, folder: str) -> JobSpec | None:
+    """The declaration that makes the file, or one that the pattern matches, which items are read from, or a folder that it is in."""
+    key = _path_key(source, folder)
+    start = literal_length(key)
+    matches = re.compile(as_regex(key) if start < len(key) else re.escape(key)).fullmatch
+    folders = {*_with_folders(key if start == len(key) else key[:start].rpartition("/")[0])}
+    for spec in jobs:
+        for path in spec.outputs:
+            made = _unknown(0, path, folder)
+            if not (made.may_be(key) if start == len(key) else made.may_begin(key[:start])):
+                continue
+            paths: Iterable[str] = (path,)
+            if spec.fan_out is not None:  # of items that are found on the way nothing is known
+                paths = () if spec.fan_out.kind == "result" else chain.from_iterable(FanOutJobs(spec).values("outputs"))
+            if any(matches(each) or each in folders for each in (_path_key(path, folder) for path in paths)):
+                return spec
+    return None
 
 
 def files_between(makers: Makers, job_input: object, patterns: Sequence[int] = ()) -> dict[int, str]:
