@@ -1,6 +1,10 @@
 """Links that make two paths of a batch one file: what the plan takes for two is refused before anything runs."""
 
+import json
+
 import pytest
+
+import joblot as lib
 
 LINK_HINT = "hint: links are followed: give each job files of its own"
 
@@ -155,3 +159,81 @@ def test_the_batch_itself_may_lie_behind_a_link(linked):
     done = linked("run", str(too / "joblot.yaml"))
     assert (done.code, done.err.count("error")) == (0, 0)
     assert (linked.path / "out/mid.txt").read_text() == "new\n"
+
+
+@pytest.mark.parametrize("command", [["plan"], ["run", "--dry-run"], ["run", "--on", "inline"]])
+def test_whoever_looks_at_it_is_told_the_same(linked, command):
+    linked.write("joblot.yaml", batch(MAKE, "name: use, run: 'true', input: latest/mid.txt"))
+    done = linked(*command)
+    assert (done.code, done.err.splitlines()[0].partition(" error: ")[2]) == (2, reads("latest/mid.txt")[0][7:])
+
+
+@pytest.mark.parametrize("needs", ["needs: [build]", "needs: [between]"])
+def test_a_job_may_make_the_link_to_what_another_makes(linked, needs):
+    """From the second run on the link is there before the job that makes it."""
+    linked.write(
+        "joblot.yaml",
+        batch(
+            "name: build, run: 'mkdir -p r/1; echo x > r/1/page', outputs: [r/1]",
+            "name: between, run: 'true', needs: [build]",
+            f"name: turn, run: 'ln -sfn r/1 current', outputs: [current], {needs}",
+            "name: use, run: 'cat current/page', input: current/page",
+        ),
+    )
+    assert [linked("run", "--force").code for _ in range(2)] == [0, 0]
+
+
+def test_a_link_to_what_another_makes_that_is_not_needed_is_refused(linked):
+    linked.write("joblot.yaml", batch(MAKE, "name: turn, run: 'true', outputs: [mid.txt]"))
+    assert "job `turn` writes `out/mid.txt`, which job `make` (line 2) writes too" in linked("run").err
+
+
+def test_what_is_not_selected_makes_nothing(linked):
+    linked.write("out/mid.txt", "old\n")
+    linked.write("joblot.yaml", batch(MAKE, "name: use, run: 'cat latest/mid.txt', input: latest/mid.txt"))
+    assert linked("run", "--only", "use").code == 0
+    assert linked("run", "--only", "make").code == 0
+
+
+def test_jobs_that_are_found_fail_their_finder(linked):
+    linked.write(
+        "joblot.yaml",
+        batch(
+            "name: list, run: 'cat items.json > $JOBLOT_OUTPUT'",
+            "name: 'w-${{ item }}', run: 'true', outputs: ['${{ item }}'], foreach: '${{ jobs.list.result }}', needs: [list]",
+            MAKE,
+        ),
+    )
+    linked.write("items.json", '["y.txt", "latest/mid.txt"]')
+    found = next(one for one in json.loads(linked("run", "--json").out)["results"] if one["job"] == "w-*")
+    message = "job `w-latest-mid.txt` writes `out/mid.txt`, which job `make` (line 4) writes too"
+    assert (found["status"], found["reason"]) == ("failed", "bad_items")
+    assert found["message"] in (message, message.replace("`w-latest-mid.txt`", "`make`"))
+
+
+@pytest.mark.parametrize("path", ["latest/mid.txt", "mid.txt", "DIR/deep/../mid.txt", "DIR-too/other/mid.txt"])
+def test_input_that_is_known_at_the_start(linked, path):
+    linked.write("which.json", json.dumps(path.replace("DIR", str(linked.path))))
+    linked.write("out/mid.txt", "old\n")
+    linked.write(
+        "joblot.yaml",
+        batch(
+            "name: which, run: 'cat which.json > $JOBLOT_OUTPUT'",
+            "name: use, run: 'true', input: '${{ jobs.which.result }}', needs: [which]",
+            MAKE,
+        ),
+    )
+    found = next(one for one in json.loads(linked("run", "--json").out)["results"] if one["job"] == "use")
+    assert (found["status"], found["reason"], found["message"]) == (
+        "failed",
+        "unneeded_input",
+        "input `out/mid.txt` is made by job `make`, which `use` does not need (`needs: [make]`)",
+    )
+
+
+def test_a_python_batch_in_a_folder_that_has_another_name(linked):
+    made = lib.Batch("flow", folder=f"{linked.path}-too")
+    made.command("use", "true", input=str(linked.path / "new.txt"))
+    made.command("make", "true", outputs=["new.txt"])
+    with pytest.raises(lib.ConfigError, match="by a link what job `make` makes"):
+        made.run(state=False, on="inline")

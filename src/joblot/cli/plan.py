@@ -104,10 +104,12 @@ def show(
     from joblot.cli.ahead import too_large_to_keep, verdicts_on
     from joblot.cli.forecast import forecast
     from joblot.core.selection import leave_out
+    from joblot.runner.links import refuse_links
     from joblot.runner.uptodate import NOT_SELECTED, Verdict
 
     unknown = _unknown_actions(plan)
     left_out = frozenset(leave_out(plan, selection))
+    refuse_links(plan, left_out)
     verdicts = verdicts_on(plan, state, force, left_out)
     # Whatever the state folder says, an unknown action is skipped, and what is left out does not take part.
     if unknown:

@@ -15,14 +15,15 @@ from joblot.config.fields import Sink
 from joblot.config.items import ItemsError, rows_to_columns
 from joblot.config.tree import describe
 from joblot.core.model import VARYING, FanOut, Outcome
+from joblot.core.plan import Plan
 from joblot.core.references import TemplateError, references
 from joblot.errors import ConfigError, JoblotError, RunHeldError
+from joblot.runner.links import refuse_links
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from joblot.core.fan_out import Making
-    from joblot.core.plan import Plan
     from joblot.runner.values import Values
 
 _CHANGED: Final = "the items have changed since they were found, and this run keeps those: a new run takes the new ones"
@@ -46,7 +47,7 @@ def find_items(
                 job, number, "ok", began_s, result=_counted(len(plan.grown[job])), message=_CHANGED if changed else ""
             )
         _check(plan, job, columns)
-        plan.try_to_extend(job, columns)
+        refuse_links(Plan(plan.config, *plan.try_to_extend(job, columns)))
         claim(plan.making_of_items(job, columns))
     except (ConfigError, ItemsError, RunHeldError) as error:
         message = error.diagnostics[0].message if isinstance(error, ConfigError) else error.message

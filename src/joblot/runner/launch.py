@@ -433,7 +433,7 @@ class _Driver:
         if self._claims is not None:
             from joblot.runner.links import refuse_links
 
-            refuse_links(self._plan)
+            refuse_links(self._plan, left_out)
         at = self._clock.wall()
         executor = None
         try:

@@ -16,7 +16,7 @@ from joblot.core.references import OPENING
 from joblot.errors import ConfigError, Diagnostic
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
     from joblot.core.dataflow import Makers
     from joblot.core.model import Config
@@ -27,20 +27,23 @@ _FEW: Final = 64
 _MOST_SHOWN: Final = 20
 
 
-def refuse_links(plan: Plan) -> None:
+def refuse_links(plan: Plan, left_out: Collection[int] = ()) -> None:
     """Refuse a batch in which links make two paths one file, of which the plan does not know that.
+
+    A job that is left out reads nothing, and what it makes is read as it is.
 
     Raises:
         ConfigError: jobs write one file, or one reads what another makes that is not among its needs, near or far.
     """
-    if not plan.config.rules or not _may_meet_links(plan.config):
+    if not plan.config.rules or not any(spec.outputs for spec in plan.config.jobs) or not _may_meet_links(plan.config):
         return
     spelt = _Spelt(plan)
     if spelt.is_other:
+        spelt.leave_made_links(plan)
         makers = plan.makers_as(spelt.folder, spelt)
         hint = "links are followed: give each job files of its own"
         problems = [problem._replace(hint=hint) for problem in makers.problems]
-        problems += _read(plan, makers, spelt)
+        problems += _read(plan, makers, spelt, frozenset(left_out))
         if problems:
             raise ConfigError(problems[:_MOST_SHOWN])
 
@@ -54,6 +57,8 @@ def _may_meet_links(config: Config) -> bool:
     named: dict[str, list[str]] = {}
     open_ended: set[str] = set()
     for path in {path for spec in config.jobs for path in (*spec.outputs, *as_paths(spec.input))}:
+        if path.startswith("/") and real != config.folder:  # it may name the batch's folder by its other name
+            return True
         whole = join(real, path)
         known = whole.partition(OPENING)[0]
         known = known[: literal_length(known)]
@@ -79,13 +84,16 @@ def _has_links_or_folders(folder: str) -> bool:
         return False
 
 
-def _read(plan: Plan, makers: Makers, spelt: _Spelt) -> Iterator[Diagnostic]:
+def _read(plan: Plan, makers: Makers, spelt: _Spelt, left_out: frozenset[int]) -> Iterator[Diagnostic]:
     for job, path, is_pattern in _inputs(plan):
+        if job in left_out:
+            continue
         real = spelt(path)
         if not is_pattern and makers.writes(job, real):
             message = f"job `{plan.name(job)}` reads `{path}` and writes it: it is `{real}`, links followed"
             yield job_problem("output_conflict", plan.declarations[job], message, hint="write to another file")
-        found = makers.of_pattern(real) if is_pattern else makers.of(real)
+        made = makers.of_pattern(real) if is_pattern else makers.of(real)
+        found = [maker for maker in made if maker.job not in left_out]
         maker = None if job in plan.finals else plan.not_needed(job, found)
         if maker is not None:
             name, need = plan.name(job), plan.name(maker.job)
@@ -128,6 +136,18 @@ class _Spelt:
             if begin in self._moved:
                 self._moved[pattern] = f"{as_literal(self._moved[begin])}/{pattern[len(begin) + 1 :]}"
 
+    def leave_made_links(self, plan: Plan) -> None:
+        """Take an output that is a link for itself, where what it leads to is made by a job that this one needs: then it is there to make the link."""
+        for job, outputs in enumerate(plan.each("outputs")):
+            for path in outputs:
+                target = self._moved.get(path)
+                maker = plan.makers.around(target) if target and os.path.islink(join(self.folder, path)) else None  # noqa: PTH114
+                if maker is not None and maker.job != job and plan.not_needed(job, [maker]) is None:
+                    folder, _, name = path.rpartition("/")
+                    self._moved[path] = self._below(
+                        join(os.path.realpath(join(self.folder, folder)), name), self.folder
+                    )
+
     def __call__(self, path: str) -> str:
         """The path as it really is."""
         return self._moved.get(path, path)
@@ -169,3 +189,9 @@ def _links(folder: str, names: list[str]) -> list[str]:
     except OSError:
         return []
     return [name for name in names if name in links] if links else []
+
+
+def real_paths(job_input: object, folder: str) -> list[str]:
+    """The real paths of what a job reads, those in the batch's folder relative to it."""
+    base = os.path.realpath(folder)
+    return [os.path.realpath(join(base, path)).removeprefix(f"{base}/") for path in as_paths(job_input)]

@@ -16,6 +16,7 @@ from joblot.core.model import STATES
 from joblot.core.patterns import as_literal
 from joblot.core.references import Reference, as_text, descend, fill, lookup, references, substitute
 from joblot.errors import ActionError
+from joblot.runner.links import real_paths
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -104,7 +105,7 @@ class Values:
                 self._told.add(pattern)
                 warn(f"{spec.name}: {_left_out(others, pattern)}")
             if not made:
-                self._refuse_unneeded(job, others)
+                self._refuse_unneeded(job, others, linked=False)  # its folder was looked at before the run
             matches = made or others
             if not matches:
                 raise ActionError(f"no file matches `{pattern}`", reason="missing_input")
@@ -129,8 +130,11 @@ class Values:
             words = list(dict.fromkeys(word for entry in words for word in as_paths(entry)))
         return descend(reference, "input", parts, words)
 
-    def _refuse_unneeded(self, job: int, job_input: Any) -> None:
-        maker = self._plan.unneeded_maker(job, job_input, self._state.left_out)
+    def _refuse_unneeded(self, job: int, job_input: Any, *, linked: bool = True) -> None:
+        plan, left_out = self._plan, self._state.left_out
+        maker = plan.unneeded_maker(job, job_input, left_out)
+        if maker is None and linked and plan.config.rules and plan.makers:  # a link may lead to what is made
+            maker = plan.unneeded_maker(job, real_paths(job_input, plan.config.folder), left_out)
         if maker is not None:
             name, need = self._plan.name(job), self._plan.name(maker.job)
             message = f"input `{maker.path}` is made by job `{need}`, which `{name}` does not need (`needs: [{need}]`)"
