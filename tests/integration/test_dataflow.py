@@ -241,3 +241,53 @@ def test_who_makes_the_only_output_that_matches_reads_the_files_that_are_there(j
     for _ in range(2):  # the second time its own output is there too
         assert joblot("run", "--force").code == 0
         assert (joblot.path / "out/a.csv").read_text() == "old\n"
+
+
+@pytest.mark.parametrize("on", ["local", "inline"])
+@pytest.mark.parametrize(
+    ("fields", "read"),
+    [
+        ("when: always", True),
+        ("when: always, needs: [make]", True),
+        ("when: failure, needs: [make]", True),
+        ("when: failure, needs: [bad]", True),
+        ("when: always, needs: [fine]", True),
+        ("when: success", False),
+    ],
+)
+def test_who_reads_what_was_put_back_is_told(joblot, on, fields, read):
+    joblot.write("mid.txt", "old\n")
+    batch(
+        joblot,
+        f"{{name: use, run: 'cat mid.txt > seen.txt', input: mid.txt, {fields}}}",
+        "{name: make, run: 'echo half > mid.txt; exit 3', outputs: [mid.txt]}",
+        "{name: bad, run: 'exit 1'}",
+        "{name: fine, run: 'true'}",
+    )
+    done = joblot("run", "--on", on, "--run-id", "r1")
+    told = "WARNING | use reads `mid.txt` as it was: `make`, which makes it, is failed\n"
+    assert (done.code, done.err.count(told), (joblot.path / "seen.txt").exists()) == (1, read, read)
+    said = "    make (makes `mid.txt`): failed: exit status 3; what was there before was read\n"
+    assert (said in joblot("explain", "r1", "use").out) == read
+
+
+def test_of_what_was_put_back_it_is_told_once(joblot):
+    joblot.write("mid.txt", "old\n")
+    batch(
+        joblot,
+        "{name: 'use-${{ item }}', run: 'true', input: mid.txt, when: always, foreach: [a, b, c]}",
+        "{name: make, run: 'exit 3', outputs: [mid.txt]}",
+        "{name: well, run: 'true', input: own.txt, when: always}",
+        "{name: own, run: 'true > own.txt', outputs: [own.txt]}",
+    )
+    assert joblot("run").err.count(" as it was: ") == 1
+
+
+def test_a_job_that_is_off_reads_nothing(joblot):
+    joblot.write(
+        "joblot.yaml",
+        "vars: {on: false}\njobs:\n  - {name: make, run: 'true', outputs: [mid.txt]}\n"
+        "  - {name: use, run: 'true', input: mid.txt, if: '${{ vars.on }}'}\n",
+    )
+    assert joblot("run", "--only", "use").code == 0
+    assert joblot("run", "--only", "use", "--var", "on=true").code == 2

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from joblot.cli.options import json_option, no_color_option, run_argument, run_help, state_option
+from joblot.core.dataflow import files_between
 from joblot.errors import EXIT_OK
 from joblot.reports.text import one_line
 from joblot.units import format_duration
@@ -79,10 +80,17 @@ def _lines(run: Run, report: Report, number: int) -> Iterator[str]:
     yield from _attempts(job)
     if job.needs:
         yield "  needs:"
-        files = {run.plan.name(need): path for need, path in run.plan.made_input(number).items()}
+        read = files_between(run.plan.makers, spec.input, spec.patterns)
+        files = {run.plan.name(need): path for need, path in read.items()}
         for need in job.needs:
             made = f" (makes `{files[need]}`)" if need in files else ""
-            yield f"    {need}{made}: {_outcome(report.jobs[need])}"
+            was = (
+                spec.when != "success"
+                and made
+                and job.attempts
+                and report.jobs[need].state not in ("success", "cached")
+            )
+            yield f"    {need}{made}: {_outcome(report.jobs[need])}{'; what was there before was read' if was else ''}"
     dependents = [run.plan.name(other) for other in run.plan.dependents[number]]
     if dependents:
         yield f"  needed by: {', '.join(dependents[:20])}{f' and {len(dependents) - 20} more' if len(dependents) > 20 else ''}"

@@ -167,6 +167,11 @@ class JobSpec(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Set in a declaration that stands for many jobs: its texts may then hold `${{ matrix... }}` and `${{ item... }}` references."""
 
 
+def is_off(spec: JobSpec) -> bool:
+    """Whether it is known already that the `if` is false."""
+    return isinstance(spec.if_, bool) and spec.if_ == spec.if_not
+
+
 class Concurrency(Struct, frozen=True, gc=False, omit_defaults=True):
     """How a run stands to the others of its batch, or of all batches that name the `group`: one of them goes on at a time.
 

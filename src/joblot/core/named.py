@@ -6,6 +6,7 @@ import posixpath
 from itertools import islice
 from typing import TYPE_CHECKING, Final
 
+from joblot.core.model import is_off
 from joblot.core.numbered import job_problem
 from joblot.core.plan import expand
 from joblot.core.provenance import shown_command
@@ -52,7 +53,7 @@ def named_only(plan: Plan, jobs: NumberedJobs, makers: Makers) -> list[Diagnosti
     found: list[Diagnostic] = []
     order = _Order(plan)
     for job, spec in islice(_firsts(jobs), _MOST_DECLARATIONS):
-        if spec.run is None or job in jobs.finals or _is_off(spec):
+        if spec.run is None or job in jobs.finals or is_off(spec):
             continue
         for maker in _named(plan, spec, job, makers):
             if order.between(job, maker.job) or order.is_off(maker.job):
@@ -100,11 +101,6 @@ def _named(plan: Plan, spec: JobSpec, job: int, makers: Makers) -> Iterator[Make
                 yield maker
 
 
-def _is_off(spec: JobSpec) -> bool:
-    """Whether it is known already that the `if` is false."""
-    return isinstance(spec.if_, bool) and spec.if_ == spec.if_not
-
-
 class _Order:
     """Which jobs wait for which, near or far. Once `left` is not above 0 it is not known."""
 
@@ -119,9 +115,9 @@ class _Order:
 
     def is_off(self, job: int) -> bool:
         """Whether the job, or one that it needs, is left out by its `if`."""
-        if _is_off(self._declarations[job]):
+        if is_off(self._declarations[job]):
             return True
-        return any(_is_off(self._declarations[need]) for row in self._rows(job) for need in row)
+        return any(is_off(self._declarations[need]) for row in self._rows(job) for need in row)
 
     def _rows(self, job: int) -> Iterator[Sequence[int]]:
         """The needs of a job, of these jobs, and so on; no more when `left` is used up."""

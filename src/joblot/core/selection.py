@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 from msgspec import Struct
 
 from joblot.core.fan_out import pattern_of
+from joblot.core.model import is_off
 from joblot.core.plan import PATTERN
 from joblot.core.references import as_text
 from joblot.errors import UsageError, did_you_mean
@@ -298,7 +299,7 @@ def unmade_input(plan: Plan, left_out: Collection[int]) -> Iterator[tuple[int, i
     """The jobs that take part and read what one that is left out makes, that one, and what it makes; of each pair the first path."""
     left = set(left_out)
     for job in range(len(plan)):
-        if job not in left and not left.isdisjoint(plan.needs[job]):
+        if job not in left and not left.isdisjoint(plan.needs[job]) and not is_off(plan.declarations[job]):
             made = plan.made_input(job).items()
             yield from ((job, need, path) for need, path in made if need in left and need not in plan.growing)
 

@@ -335,6 +335,9 @@ class Engine:
                         self._watch.ended(outcome)
                     self._queued_outcomes.append(outcome)
                     continue
+            if declared.when != "success" and declared.input is not None:
+                for told in self._values.as_it_was(job):
+                    self._warn(told)
             if job in self._plan.finals:
                 if self._told is None:
                     self._told = self._tell()

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import msgspec
 
 from joblot.config.tree import describe
-from joblot.core.dataflow import as_paths, as_word
+from joblot.core.dataflow import as_paths, as_word, files_between
 from joblot.core.model import STATES
 from joblot.core.patterns import as_literal
 from joblot.core.references import Reference, as_text, descend, fill, lookup, references, substitute
@@ -19,7 +19,7 @@ from joblot.errors import ActionError
 from joblot.runner.links import real_paths
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from joblot.core.model import JobSpec
     from joblot.core.plan import Plan
@@ -43,6 +43,7 @@ class Values:
         self._results: dict[int, Any] = {}
         self._told: set[str] = set()
         """Patterns of which it was told what they leave out."""
+        self._as_it_was: set[int] = set()
 
     def of(self, job: int, warn: Callable[[str], None] = lambda _message: None) -> dict[str, Any]:
         """`params` and `env`, `input` where the job has one, and of its command the words, or what its references stand for (`given`).
@@ -139,6 +140,17 @@ class Values:
             name, need = self._plan.name(job), self._plan.name(maker.job)
             message = f"input `{maker.path}` is made by job `{need}`, which `{name}` does not need (`needs: [{need}]`)"
             raise ActionError(message, reason="unneeded_input")
+
+    def as_it_was(self, job: int) -> Iterator[str]:
+        """What is to be told of input whose maker did not end well: what was there before is read. Of each maker once."""
+        plan, state = self._plan, self._state
+        spec = plan.spec(job)
+        made = files_between(plan.makers, spec.input, spec.patterns)
+        for need in made.keys() - state.left_out:
+            ended = STATES[state.states[need]]
+            if need in plan.needs[job] and ended not in ("success", "cached") and need not in self._as_it_was:
+                self._as_it_was.add(need)
+                yield f"{spec.name} reads `{made[need]}` as it was: `{plan.name(need)}`, which makes it, is {ended}"
 
     def refuse_condition(self, job: int) -> None:
         """Make sure that the job's `if` is a truth value.
