@@ -279,6 +279,8 @@ def test_of_what_was_put_back_it_is_told_once(joblot):
         "{name: make, run: 'exit 3', outputs: [mid.txt]}",
         "{name: well, run: 'true', input: own.txt, when: always}",
         "{name: own, run: 'true > own.txt', outputs: [own.txt]}",
+        "{name: nothing, run: 'true', input: never.txt, when: always}",
+        "{name: never, run: 'exit 3', outputs: [never.txt]}",
     )
     assert joblot("run").err.count(" as it was: ") == 1
 
@@ -291,3 +293,38 @@ def test_a_job_that_is_off_reads_nothing(joblot):
     )
     assert joblot("run", "--only", "use").code == 0
     assert joblot("run", "--only", "use", "--var", "on=true").code == 2
+
+
+@pytest.mark.parametrize("on", ["local", "inline"])
+def test_fused_jobs_need_what_makes_their_one_input(joblot, on):
+    joblot.write("mid.txt", "old old\n")
+    batch(
+        joblot,
+        "{name: 's-${{ item }}', action: search_pattern, params: {pattern: '${{ item }}'}, input: ./mid.txt, foreach: [new, old]}",
+        "{name: make, run: 'sleep 0.1; echo new > mid.txt', outputs: [mid.txt]}",
+    )
+    assert "s-new  search_pattern ./mid.txt" in (plan := joblot("plan").out)
+    assert "needs make (mid.txt)" in plan
+    assert "Fused: 2 jobs in 1 bundle" in plan
+    found = {one["job"]: one.get("result") for one in json.loads(joblot("run", "--on", on, "--json").out)["results"]}
+    assert [found[name]["matches"] for name in ("s-new", "s-old")] == [1, 0]
+
+
+def test_a_job_of_finally_reads_what_was_made_and_needs_nothing_for_it(joblot):
+    joblot.write(
+        "joblot.yaml",
+        f"jobs:\n  - {MAKE}\nfinally:\n  - {{name: tell, run: 'cat mid.txt > told.txt', input: ./mid.txt}}\n",
+    )
+    assert joblot("run").code == 0
+    assert (joblot.path / "told.txt").read_text() == "new\n"
+    assert "needs" not in joblot("plan").out
+
+
+def test_a_need_without_outputs_orders_and_makes_nothing_run(joblot):
+    batch(
+        joblot,
+        "{name: use, run: 'cat seen > out.txt', needs: [first], outputs: [out.txt]}",
+        "{name: first, run: 'sleep 0.1; echo x > seen'}",
+    )
+    assert states(joblot("run", "--json")) == {"use": "success", "first": "success"}
+    assert states(joblot("run", "--json")) == {"use": "cached", "first": "success"}

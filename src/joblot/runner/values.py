@@ -5,7 +5,7 @@ It reads a run's state and changes nothing.
 
 from __future__ import annotations
 
-from os.path import normpath
+from os.path import exists, join, normpath
 from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
@@ -146,11 +146,18 @@ class Values:
         plan, state = self._plan, self._state
         spec = plan.spec(job)
         made = files_between(plan.makers, spec.input, spec.patterns)
-        for need in made.keys() - state.left_out:
+        for need, path in made.items():
             ended = STATES[state.states[need]]
-            if need in plan.needs[job] and ended not in ("success", "cached") and need not in self._as_it_was:
-                self._as_it_was.add(need)
-                yield f"{spec.name} reads `{made[need]}` as it was: `{plan.name(need)}`, which makes it, is {ended}"
+            if (
+                need not in plan.needs[job]
+                or need in state.left_out
+                or need in self._as_it_was
+                or ended in ("success", "cached")
+            ):
+                continue
+            self._as_it_was.add(need)
+            if exists(join(plan.config.folder, path)):  # noqa: PTH110, PTH118 - `Path.exists` raises where a name is too long
+                yield f"{spec.name} reads `{path}` as it was: `{plan.name(need)}`, which makes it, is {ended}"
 
     def refuse_condition(self, job: int) -> None:
         """Make sure that the job's `if` is a truth value.
