@@ -16,7 +16,6 @@ from joblot.core.model import STATES
 from joblot.core.patterns import as_literal
 from joblot.core.references import Reference, as_text, descend, fill, lookup, references, substitute
 from joblot.errors import ActionError
-from joblot.runner.links import real_paths
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -135,6 +134,8 @@ class Values:
         plan, left_out = self._plan, self._state.left_out
         maker = plan.unneeded_maker(job, job_input, left_out)
         if maker is None and linked and plan.config.rules and plan.makers:  # a link may lead to what is made
+            from joblot.runner.links import real_paths  # only where input comes from a result
+
             maker = plan.unneeded_maker(job, real_paths(job_input, plan.config.folder), left_out)
         if maker is not None:
             name, need = self._plan.name(job), self._plan.name(maker.job)
