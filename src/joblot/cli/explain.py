@@ -90,7 +90,7 @@ def _lines(run: Run, report: Report, number: int) -> Iterator[str]:
                 and job.attempts
                 and report.jobs[need].state not in ("success", "cached")
             )
-            yield f"    {need}{made}: {_outcome(report.jobs[need])}{'; what was there before was read' if was else ''}"
+            yield f"    {need}{made}: {_outcome(report.jobs[need])}{'; what was there before was read, if anything' if was else ''}"
     dependents = [run.plan.name(other) for other in run.plan.dependents[number]]
     if dependents:
         yield f"  needed by: {', '.join(dependents[:20])}{f' and {len(dependents) - 20} more' if len(dependents) > 20 else ''}"

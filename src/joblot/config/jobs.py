@@ -150,7 +150,9 @@ class OwnFiles:
             raise TemplateError(f"`{reference.text}` stands for nothing: a path has no parts")
         if rest[0].isdecimal():
             if int(rest[0]) >= len(whole):
-                raise TemplateError(f"`{root}` has {len(whole)} paths, so there is no `{reference.text}`")
+                raise TemplateError(
+                    f"`{root}` has {len(whole)} path{'s' * (len(whole) != 1)}, so there is no `{reference.text}`"
+                )
             return template.Template(whole[int(rest[0])])
         if root == "input":
             raise TemplateError(f"`{reference.text}` stands for nothing: paths of `input` have no names")

@@ -179,7 +179,7 @@ def descend(reference: Reference, label: str, parts: list[str], value: Any) -> A
         elif isinstance(value, (list, tuple)) and part.isdecimal():
             if int(part) >= len(value):
                 raise TemplateError(
-                    f"`{label}` has {len(value)} items, so there is no `{part}` (in `{reference.text}`)"
+                    f"`{label}` has {len(value)} item{'s' * (len(value) != 1)}, so there is no `{part}` (in `{reference.text}`)"
                 )
             value = value[int(part)]
         else:

@@ -321,7 +321,7 @@ MUST = "a list, a file, or one of `csv`, `tsv`, `jsonl`, `parquet`, `lines`, `gl
         ('run: x, outputs: ["${{ item }}"], foreach: [ok, ""]', "item 2 cannot be part of a path: it is empty", ""),
         ('run: "echo ${{ item.x.y }}", foreach: [{x: {y: 1}}, {x: {z: 2}}]', "`x` of item 2: `item.x` has no `y` (in `item.x.y`)", ""),
         ('run: "echo ${{ item.x.y }}", foreach: [{x: 1}]', "`x` of item 1: `item.x` has no parts, so there is no `y` (in `item.x.y`)", ""),
-        ('run: "echo ${{ matrix.x.1 }}", matrix: {x: [[a, b], [c]]}', "value 2 of `x`: `matrix.x` has 1 items, so there is no `1` (in `matrix.x.1`)", ""),
+        ('run: "echo ${{ matrix.x.1 }}", matrix: {x: [[a, b], [c]]}', "value 2 of `x`: `matrix.x` has 1 item, so there is no `1` (in `matrix.x.1`)", ""),
         ('run: x, needs: ["${{ item.name }}"], foreach: [{nam: a}]', "`item` has no `name`", "did you mean `nam`?"),
         ('action: build, params: {codes: [x], top: "${{ item }}"}, foreach: [1, x]', "parameter `top` must be a whole number, not the text `x` (item 2: x)", ""),
         ('action: build, params: {codes: [x], mode: "${{ matrix.m }}"}, matrix: {m: [quick, slow], n: [1]}', "parameter `mode` must be `quick` or `deep`, not the text `slow` (with m=slow)", ""),

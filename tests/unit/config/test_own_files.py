@@ -95,7 +95,7 @@ def test_what_looks_like_a_reference_in_a_folder_stays_a_text():
         ),
         ("{name: a, run: 'cat ${{ outputs.tabel }}', outputs: {table: y}}", "job `a` has no output `tabel`", "did you mean `table`?"),
         ("{name: a, run: 'cat ${{ outputs.z }}', outputs: {table: y}}", "job `a` has no output `z`", "it has `table`"),
-        ("{name: a, run: 'cat ${{ outputs[2] }}', outputs: [y]}", "`outputs` has 1 paths, so there is no `outputs[2]`", ""),
+        ("{name: a, run: 'cat ${{ outputs[2] }}', outputs: [y]}", "`outputs` has 1 path, so there is no `outputs[2]`", ""),
         ("{name: a, run: 'cat ${{ input.x }}', input: y}", "`input.x` stands for nothing: paths of `input` have no names", ""),
         ("{name: a, run: 'cat ${{ input[2] }}', input: [y, '*.csv']}", "`input` has 2 paths, so there is no `input[2]`", ""),
         ("{name: a, run: 'cat ${{ input.x }}', input: ['*.csv']}", "`input.x` stands for nothing: paths of `input` have no names", ""),
