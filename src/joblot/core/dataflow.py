@@ -11,7 +11,9 @@ import re
 from array import array
 from bisect import bisect_left
 from itertools import chain
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
+
+from msgspec import Struct
 
 from joblot.core import graph
 from joblot.core.fan_out import FanOutJobs
@@ -33,7 +35,7 @@ _ANY: Final = "\x1f"
 """Stands for what an item gives while a path is made a pattern: no path of a batch holds it."""
 
 
-class Maker(NamedTuple):
+class Maker(Struct, frozen=True, gc=False, order=True):
     """A job that makes something that is read, and its output as the batch writes it."""
 
     job: int
@@ -178,7 +180,7 @@ class Makers:
         return read != made and not read.startswith(f"{made}/") and not made.startswith(f"{read.rstrip('/')}/")
 
 
-class Inferred(NamedTuple):
+class Inferred(Struct, frozen=True):
     """The needs of jobs with those that are inferred behind those that are written, and how many are written (None: all of them)."""
 
     needs: graph.Relation
@@ -306,7 +308,7 @@ def as_paths(job_input: object) -> Sequence[str]:
     return [path for path in job_input if isinstance(path, str)] if isinstance(job_input, list) else ()
 
 
-class _Unknown(NamedTuple):
+class _Unknown(Struct, frozen=True):
     """An output of jobs that a growing job will find: what of it may be what is read, as patterns."""
 
     job: int

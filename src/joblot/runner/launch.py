@@ -44,7 +44,6 @@ from joblot.outputs import Hashes, OutputWatch
 from joblot.reports.view import LiveView
 from joblot.runner.engine import Engine, Observer, answers
 from joblot.runner.interrupts import Interrupts
-from joblot.runner.killed import ELSEWHERE_S, killed_runs, open_attempts, settle
 from joblot.runner.uptodate import LASTING_ID, Judge, batch_key, matching
 from joblot.runner.values import Values
 
@@ -504,6 +503,7 @@ class _Driver:
     def _read_last_successes(self) -> dict[str, LastSuccess]:
         """The last successes of the jobs in earlier runs; the journal is closed again. What killed runs were making is as before by then."""
         from joblot.journal.folder import StateFolder, past_runs
+        from joblot.runner.killed import killed_runs, settle
 
         with past_runs(self._options.state or None) as folder:
             if folder is None:
@@ -571,6 +571,8 @@ class _Driver:
         self, state: RunState, made: Mapping[str, LastSuccess], began_at: float
     ) -> list[tuple[int, int]]:
         """Nobody saw the end of what ran when the runner died: nothing half made may keep its final name. Returns those attempts."""
+        from joblot.runner.killed import open_attempts
+
         assert self._watch is not None
         attempts = open_attempts(state, made)
         for wrong in self._watch.clear_after_crash(attempts, began_at):
@@ -599,6 +601,8 @@ class _Driver:
                 self._claims.take(self._plan.makings())
                 self._claims.take_in_state()
             if self._checkable:
+                from joblot.runner.killed import killed_runs, settle
+
                 for run_id in killed_runs(self._folder, self._plan.config.name):
                     if run_id != self._run_id:
                         settle(self._folder, run_id, self._plan, self._warn)
@@ -652,6 +656,8 @@ class _Driver:
 
         noted = read(self._run_dir())
         if noted is not None and noted.open and noted.on != self._on:
+            from joblot.runner.killed import ELSEWHERE_S
+
             self._warn(
                 f"the run was on `{noted.on}` when its runner was killed: waiting {ELSEWHERE_S:g} s for what may still end there"
             )

@@ -114,7 +114,7 @@ class Values:
 
     def _not_made(self, pattern: str, found: list[str]) -> list[str]:
         folder = self._plan.config.folder
-        made = {normpath(f"{folder}/{path}") for _, path in self._plan.makers.matching(pattern)}
+        made = {normpath(f"{folder}/{maker.path}") for maker in self._plan.makers.matching(pattern)}
         return [path for path in found if normpath(f"{folder}/{path}") not in made]
 
     def _file_of(self, spec: JobSpec, entries: list[Any], reference: Reference) -> Any:

@@ -6,6 +6,7 @@ import re
 
 import pytest
 
+from joblot.core.dataflow import Maker
 from joblot.core.model import Config, FanOut, JobSpec
 from joblot.core.patterns import as_regex
 from joblot.core.plan import expand
@@ -256,7 +257,7 @@ def test_input_that_is_known_at_the_start_is_looked_up_then():
     )
     assert needs_of(plan) == ["near"]
     assert plan.unneeded_maker(0, "x") is None
-    assert plan.unneeded_maker(0, ["x", "y"]) == (3, "y")
+    assert plan.unneeded_maker(0, ["x", "y"]) == Maker(3, "y")
     assert plan.unneeded_maker(0, "z") is None
 
 
