@@ -118,6 +118,66 @@ def test_a_folder_that_may_not_be_written_to_gives_one_line(tmp_path, read_only)
         folder.chmod(0o755)
 
 
+def left_half_written(folder, *, made):
+    """A state folder whose writer was killed in a transaction without WAL: when it made the tables, or later."""
+    state = StateFolder(folder, network_ok=True)
+    state.close()
+    path = folder / "journal.db"
+    if made:
+        journal = SqliteJournal(path, wal=False)
+        fill(journal)
+        journal.close()
+    else:
+        path.write_bytes(b"")
+    there, rows = (
+        path.read_bytes(),
+        "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n WHERE x < 2000) SELECT x FROM n",
+    )
+    with sqlite3.connect(path, isolation_level=None) as writer:
+        # a cache of one page, so that the transaction comes to the disk before its end
+        writer.executescript(f"PRAGMA cache_size=1; BEGIN; CREATE TABLE later AS {rows};")
+        left = {name: (folder / name).read_bytes() for name in ("journal.db", "journal.db-journal")}
+        writer.rollback()
+    writer.close()
+    for name, content in left.items():
+        (folder / name).write_bytes(content)
+    assert left["journal.db"] != there
+    return path
+
+
+@pytest.mark.parametrize("made", [True, False])
+def test_who_only_reads_undoes_what_a_killed_writer_had_half_written(tmp_path, made):
+    """Without it neither `ls` nor a run that looks at earlier ones could go on after a kill."""
+    path = left_half_written(tmp_path / "state", made=made)
+    if not made:
+        assert refused(path, read_only=True) == "no runs here: journal `PATH` is empty"
+        SqliteJournal(path).close()
+        return
+    journal = SqliteJournal(path, read_only=True)
+    assert len(list(journal.records("r1"))) == 3
+    journal.close()
+    assert not path.with_name("journal.db-journal").exists()
+
+
+def test_who_may_not_write_says_that_it_is_half_written(tmp_path):
+    path = left_half_written(tmp_path / "state", made=True)
+    for parent in [path.parent, *path.parent.parents][:4]:
+        parent.chmod(0o755)
+    for file in path.parent.iterdir():
+        file.chmod(0o644)
+
+    def look():
+        if os.getuid() == 0:
+            os.setgid(65534)
+            os.setuid(65534)
+        else:
+            path.parent.chmod(0o555)
+        said = refused(path, read_only=True)
+        os._exit(0 if said == "cannot use journal `PATH`: attempt to write a readonly database" else 9)
+
+    assert exit_code(in_child(look)) == 0
+
+
 def test_another_writer_who_does_not_let_go_is_one_line(path, opened):
     create(opened)
     opened._db.execute("PRAGMA busy_timeout=50")

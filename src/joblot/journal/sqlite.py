@@ -14,7 +14,7 @@ import os
 import sqlite3
 import time
 from collections import deque
-from contextlib import suppress
+from contextlib import closing, suppress
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
@@ -57,7 +57,9 @@ READ_FAULTS: Final = (sqlite3.Error, UnicodeDecodeError)
 
 
 class SqliteJournal(Journal):
-    """`Journal` in the file `path`. With `read_only=True` nothing is ever written or created; without `wal` no shared memory is needed.
+    """`Journal` in the file `path`; without `wal` no shared memory is needed.
+
+    With `read_only=True` nothing is written or created, but that what a killed process has half written is undone.
 
     Raises:
         StateError: the file cannot be opened, is not a journal, or was written by a newer joblot.
@@ -407,12 +409,24 @@ class SqliteJournal(Journal):
             return
         try:
             self._db.execute("SELECT 1 FROM sqlite_master")
-        except sqlite3.OperationalError:
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode == sqlite3.SQLITE_READONLY_ROLLBACK:
+                self._undo_half_written(error)
+                return
             # Readers share memory in a file beside the journal. Where none can be made, and no writer has left its log, it is not needed.
             if os.access(self.path.parent, os.W_OK) or Path(f"{self.path}-wal").exists():
                 raise
             self._db.close()
             self._db = self._open(f"file:{_quoted(self.path)}?mode=ro&immutable=1")
+
+    def _undo_half_written(self, found: sqlite3.OperationalError) -> None:
+        """A writer was killed that had no WAL: as the journal was made, or on a network file system. Only who may write can undo what it had begun."""
+        try:
+            with closing(sqlite3.connect(self.path, timeout=10.0)) as writer:
+                writer.execute("SELECT 1 FROM sqlite_master")
+        except sqlite3.OperationalError:
+            raise found from None
+        self._db.execute("SELECT 1 FROM sqlite_master")
 
     def _open(self, address: str) -> sqlite3.Connection:
         # The engine's thread is the only one that uses the connection; the check would cost and protects nothing here.
