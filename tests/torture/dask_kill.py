@@ -3,14 +3,14 @@
 The cluster is of separate processes that speak TLS, all on this machine: a scheduler and two workers of two threads each. A runner that is
 killed, or that ends because its scheduler is gone, is resumed; a scheduler or a nanny that was killed is begun anew, as a cluster's own
 supervisor would; a worker is begun anew by its nanny. Batches are the plain ones of `plans`, of Python actions and
-commands, or with `--plans kept` commands that change in place what is there.
+commands, with `--plans finally` also with jobs at the end, or with `--plans kept` commands that change in place what is there.
 
 Each attempt holds a lock for as long as any process of it lives, and the next one tries to take it: so an overlap of any length is seen.
 Checked besides: what `kill.py` checks of states, bytes, histories and reports. Then a tree of processes is cancelled `--cancels` times by
 a second SIGTERM, by `joblot cancel --kill` and by kill -9 of the runner, and the time until none of it lives is measured. Prints what was done
 and found; exits 1 if anything was found.
 
-    python tests/torture/dask_kill.py [--plans plain|kept] [--kills 30] [--jobs 500] [--per-run 8] [--cancels 10] [--seed 1]
+    python tests/torture/dask_kill.py [--plans plain|kept|finally] [--kills 30] [--jobs 500] [--per-run 8] [--cancels 10] [--seed 1]
 """
 
 from __future__ import annotations
@@ -55,6 +55,12 @@ def note(ctx, what):
     os.write(log, f"{what} {ctx.job} {ctx.attempt} {time.monotonic()}\\n".encode())
     os.close(log)
 """
+KINDS = {
+    "plain": plans.plain,
+    "kept": plans.kept,
+    "finally": lambda rng, jobs: plans.ending(rng, jobs, [plans.plain]),
+}
+
 LOCK = "exec 9>>locks/$JOBLOT_JOB; flock -n 9 || " + plans.NOTE.format("overlap")
 BAD = (
     "overlaps",
@@ -165,7 +171,7 @@ def progress(folder: Path) -> int:
 
 
 def one_run(folder: Path, cluster: Cluster, settings: Path, rng, made: plans.Made, budget: int, tally: Counter) -> None:
-    for job in made.jobs:
+    for job in [*made.jobs, *made.finals]:
         if "run" in job:
             job["run"] = LOCK + job["run"].replace("sleep 0.", "sleep 0.1")
         else:
@@ -262,7 +268,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kills", type=int, default=30)
     parser.add_argument("--jobs", type=int, default=500)
-    parser.add_argument("--plans", choices=["plain", "kept"], default="plain")
+    parser.add_argument("--plans", choices=[*KINDS], default="plain")
     parser.add_argument("--per-run", type=int, default=8)
     parser.add_argument("--cancels", type=int, default=10)
     parser.add_argument("--seed", type=int, default=1)
@@ -280,7 +286,7 @@ def main() -> int:
             rng = random.Random(options.seed * 1000 + turn)
             budget = min(options.per_run, options.kills - tally["kills"])
             print(f"seed {options.seed}, round {turn}, in {folder}", file=sys.stderr)
-            one_run(folder, cluster, settings, rng, plans.KINDS[options.plans](rng, options.jobs), budget, tally)
+            one_run(folder, cluster, settings, rng, KINDS[options.plans](rng, options.jobs), budget, tally)
             shutil.rmtree(folder)
             turn += 1
         took = {

@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import random
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -338,9 +338,9 @@ def kept(rng: random.Random, jobs: int) -> Made:
     return made
 
 
-def ending(rng: random.Random, jobs: int) -> Made:
+def ending(rng: random.Random, jobs: int, kinds: Sequence[Callable[[random.Random, int], Made]] = ()) -> Made:
     """A smaller batch of another kind, and as much to do at its end."""
-    made = rng.choice((plain, fused, growing))(rng, min(jobs, 40))
+    made = rng.choice(kinds or (plain, fused, growing))(rng, min(jobs, 40))
     failed = bool(made.exit_code)
     for number in range(rng.randint(1, 20)):
         needs = [f"f{number - 1:02d}"] if number and rng.random() < 0.3 else []
