@@ -55,6 +55,7 @@ def note(ctx, what):
     os.write(log, f"{what} {ctx.job} {ctx.attempt} {time.monotonic()}\\n".encode())
     os.close(log)
 """
+# Fused jobs that fail, and growing ones, do not say when they end: their locks say nothing.
 KINDS = {
     "plain": plans.plain,
     "kept": plans.kept,
