@@ -176,6 +176,21 @@ def put(copy: str, target: str) -> None:
         remove(copy)
 
 
+def put_status(copy: str, target: str) -> None:
+    """Give a file with the contents of the copy its times, mode and owner too, as far as the system lets that be.
+
+    Not a folder: one that is being removed has other times than it was copied with.
+    """
+    with suppress(OSError):
+        was, now = os.lstat(copy), os.stat(target)
+        if not stat.S_ISREG(was.st_mode):
+            return
+        if (was.st_uid, was.st_gid) != (now.st_uid, now.st_gid):
+            os.chown(target, was.st_uid, was.st_gid)
+        if (was.st_mode, was.st_mtime_ns) != (now.st_mode, now.st_mtime_ns):
+            shutil.copystat(copy, target)
+
+
 def _rename(copy: str, target: str) -> None:
     try:
         os.rename(copy, target)

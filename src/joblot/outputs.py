@@ -637,6 +637,10 @@ class OutputWatch:
         """Move an output aside that is not what was found. Returns where its copy goes; empty: nowhere. What is lost is added to `wrong`."""
         now = self._found(path)
         if now is not None and old is not None and self._untouched(path, old, now):
+            if copy and os.path.lexists(copy):
+                from joblot.copies import put_status
+
+                put_status(copy, self._name(path))
             return ""
         name, absolute = os.path.basename(path.rstrip("/")), self._name(path)
         if old is not None and copy and not os.path.lexists(copy):

@@ -265,7 +265,7 @@ def test_who_reads_what_was_put_back_is_told(joblot, on, fields, read):
         "{name: fine, run: 'true'}",
     )
     done = joblot("run", "--on", on, "--run-id", "r1")
-    told = "WARNING | use reads `mid.txt` as it was: `make`, which makes it, is failed\n"
+    told = "WARNING | use reads `mid.txt` as it was: `make`, which makes it, ended as `failed`\n"
     assert (done.code, done.err.count(told), (joblot.path / "seen.txt").exists()) == (1, read, read)
     said = "    make (makes `mid.txt`): failed: exit status 3; what was there before was read, if anything\n"
     assert (said in joblot("explain", "r1", "use").out) == read
@@ -283,6 +283,18 @@ def test_of_what_was_put_back_it_is_told_once(joblot):
         "{name: never, run: 'exit 3', outputs: [never.txt]}",
     )
     assert joblot("run").err.count(" as it was: ") == 1
+
+
+def test_a_job_of_finally_is_told_that_it_reads_what_was_there_before(joblot):
+    joblot.write("a.txt", "old\n")
+    joblot.write(
+        "joblot.yaml",
+        "jobs:\n  - {name: a, run: 'echo new > a.txt; exit 1', outputs: [a.txt]}\n"
+        "finally:\n  - {name: end, run: 'cat a.txt > seen', input: a.txt}\n",
+    )
+    done = joblot("run")
+    assert "WARNING | end reads `a.txt` as it was: `a`, which makes it, ended as `failed`\n" in done.err
+    assert (joblot.path / "seen").read_text() == "old\n"
 
 
 def test_a_job_that_is_off_reads_nothing(joblot):

@@ -1,6 +1,7 @@
 """What a job has made stays good: after any bad end of an attempt its outputs are as they were before it. Whole runs of the real command."""
 
 import json
+import os
 
 import pytest
 
@@ -259,6 +260,23 @@ def test_which_killed_runs_a_new_one_clears_up_after(joblot, kind):
     if kind == "another batch":
         assert joblot("resume", "r").code == 1
         assert joblot.read("f") == "whole f\n"
+
+
+@pytest.mark.parametrize("on", ["local", "inline"])
+@pytest.mark.parametrize(
+    "change",
+    ["chmod 000 f", "touch -d 1999-01-01 f", "cat f > g; rm f; cp g f; chmod 600 f", "printf half > f; chmod 444 f"],
+)
+def test_times_and_modes_are_as_they_were(joblot, on, change):
+    joblot.write("joblot.yaml", f"jobs:\n  - {{name: a, run: '{change}; exit 1', outputs: [f]}}\n")
+    joblot.write("f", "whole")
+    path = joblot.path / "f"
+    path.chmod(0o640)
+    os.utime(path, ns=(5 * 10**18 // 4, 5 * 10**18 // 4))
+    before = path.stat()
+    assert joblot("run", "--on", on).code == 1
+    after = path.stat()
+    assert (after.st_mode, after.st_mtime_ns, path.read_text()) == (before.st_mode, before.st_mtime_ns, "whole")
 
 
 # --- a failed last attempt is remembered --------------------------------------------------------------

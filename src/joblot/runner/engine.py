@@ -335,7 +335,7 @@ class Engine:
                         self._watch.ended(outcome)
                     self._queued_outcomes.append(outcome)
                     continue
-            if declared.when != "success" and declared.input is not None:
+            if declared.input is not None and (declared.when != "success" or job in self._plan.finals):
                 for told in self._values.as_it_was(job):
                     self._warn(told)
             if job in self._plan.finals:

@@ -150,7 +150,7 @@ class Values:
         for need, path in made.items():
             ended = STATES[state.states[need]]
             if (
-                need not in plan.needs[job]
+                (need not in plan.needs[job] and job not in plan.finals)
                 or need in state.left_out
                 or need in self._as_it_was
                 or ended in ("success", "cached")
@@ -158,7 +158,7 @@ class Values:
                 continue
             self._as_it_was.add(need)
             if exists(join(plan.config.folder, path)):  # noqa: PTH110, PTH118 - `Path.exists` raises where a name is too long
-                yield f"{spec.name} reads `{path}` as it was: `{plan.name(need)}`, which makes it, is {ended}"
+                yield f"{spec.name} reads `{path}` as it was: `{plan.name(need)}`, which makes it, ended as `{ended}`"
 
     def refuse_condition(self, job: int) -> None:
         """Make sure that the job's `if` is a truth value.
