@@ -228,8 +228,8 @@ class JobReader(Sink):
         """Beginnings of the names of jobs of which no more can be known."""
         self._way = ""
         self._fan: FanOut | None = None
-        self._sources: list[tuple[str, Keys, Any]] = []  # of items: the file, the place and the job's name
         """How the job at hand stands for many, if it does."""
+        self._sources: list[tuple[str, Keys, Any]] = []  # of items: the file, the place and the job's name
         self._partly: dict[str, Any] = {}
         """The fields of the job that was read last, as far as their references are known."""
         self._patterns: set[str] = set()
@@ -456,7 +456,7 @@ class JobReader(Sink):
         return ("jobs", index) if index >= 0 else ("finally", ~index)
 
     def _stand_in(self, index: int, job: Any) -> JobSpec | None:
-        """Name, needs and outputs of a job that is wrong elsewhere; None when its name is not known either.
+        """Name, needs, input and outputs of a job that is wrong elsewhere; None when its name is not known either.
 
         Of a job whose items are wrong, or whose name has references, nobody knows which names its jobs have: a pattern stands for them.
         """
@@ -482,9 +482,17 @@ class JobReader(Sink):
             ]
             return tuple(item for item in listed if isinstance(item, str) and item and OPENING not in item)
 
-        outputs = () if many else texts("outputs")
-        place = self._place(index)
-        return JobSpec(name=wanted, run="", needs=texts("needs"), outputs=outputs, place=place, finally_=self._is_final)
+        inputs = texts("input")
+        return JobSpec(
+            name=wanted,
+            run="",
+            needs=texts("needs"),
+            input=list(inputs) or None,
+            patterns=tuple(at for at, path in enumerate(inputs) if has_wildcard(path)),
+            outputs=() if many else texts("outputs"),
+            place=self._place(index),
+            finally_=self._is_final,
+        )
 
     def _place(self, index: int) -> FilePosition | None:
         if index < 0:

@@ -6,7 +6,7 @@ import json
 import subprocess
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from joblot.actions.registry import ACTIONS
@@ -353,7 +353,17 @@ def outcome(data: dict):
     return jobs, [(found.path, found.message) for found in warnings]
 
 
+CIRCLE = [
+    {"run": "make", "needs": ["a"], "outputs": ["x"]},
+    {"name": "a", "action": "count_lines", "input": "x", "params": {"pattern": "x"}},
+]
+"""With a name that stands twice: a cycle through a file that a job which is wrong reads."""
+
+
 @given(JOBS, DEFAULTS)
+@example(CIRCLE, {})
+@example([CIRCLE[0], {**CIRCLE[1], "input": "[x]"}], {})
+@example([CIRCLE[0], {**CIRCLE[1], "input": "*"}], {})
 def test_the_short_way_and_the_careful_way_come_to_the_same(jobs, defaults):
     """An escape anywhere in the text turns the short way off."""
     twice = [{"name": f"j{number}", **job} for number, job in enumerate([*jobs, *jobs])]
