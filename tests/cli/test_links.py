@@ -237,3 +237,21 @@ def test_a_python_batch_in_a_folder_that_has_another_name(linked):
     made.command("make", "true", outputs=["new.txt"])
     with pytest.raises(lib.ConfigError, match="by a link what job `make` makes"):
         made.run(state=False, on="inline")
+
+
+@pytest.mark.parametrize("on", ["local", "inline"])
+def test_a_link_that_a_pattern_finds_is_followed(joblot, on):
+    (joblot.path / "in").mkdir()
+    joblot.write("in/r.txt", "r")
+    joblot.write("out/x.txt", "old")
+    (joblot.path / "in/l.txt").symlink_to("../out/x.txt")
+    make = "{name: make, run: 'echo half > out/x.txt; sleep 0.3; echo whole >> out/x.txt', outputs: [out/x.txt]}"
+    use = "{name: use, run: 'cat ${{ input }} > seen', input: 'in/*.txt'}"
+    joblot.write("joblot.yaml", f"jobs:\n  - {make}\n  - {use}\n")
+    done = joblot("run", "--on", on)
+    assert done.code == 1
+    assert "input `out/x.txt` is made by job `make`, which `use` does not need (`needs: [make]`)" in done.err
+    assert not (joblot.path / "seen").exists()
+    joblot.write("joblot.yaml", f"jobs:\n  - {make}\n  - {use.replace('input:', 'needs: [make], input:')}\n")
+    assert joblot("run", "--on", on).code == 0
+    assert (joblot.path / "seen").read_text() == "half\nwhole\nr"

@@ -1,4 +1,4 @@
-"""What runs that were killed have left under the names of their outputs, put back as it was before a new run of the batch looks at anything.
+"""What runs that were killed have left under the names of their outputs, put back before a new run of the batch decides what is up to date.
 
 It does what `resume` does first, for a run that nobody resumes. It decides nothing about how runs go.
 """

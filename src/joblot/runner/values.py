@@ -105,7 +105,7 @@ class Values:
                 self._told.add(pattern)
                 warn(f"{spec.name}: {_left_out(others, pattern)}")
             if not made:
-                self._refuse_unneeded(job, others, linked=False)  # its folder was looked at before the run
+                self._refuse_unneeded(job, others)
             matches = made or others
             if not matches:
                 raise ActionError(f"no file matches `{pattern}`", reason="missing_input")
@@ -130,11 +130,11 @@ class Values:
             words = list(dict.fromkeys(word for entry in words for word in as_paths(entry)))
         return descend(reference, "input", parts, words)
 
-    def _refuse_unneeded(self, job: int, job_input: Any, *, linked: bool = True) -> None:
+    def _refuse_unneeded(self, job: int, job_input: Any) -> None:
         plan, left_out = self._plan, self._state.left_out
         maker = plan.unneeded_maker(job, job_input, left_out)
-        if maker is None and linked and plan.config.rules and plan.makers:  # a link may lead to what is made
-            from joblot.runner.links import real_paths  # only where input comes from a result
+        if maker is None and plan.config.rules and plan.makers:  # a link may lead to what is made
+            from joblot.runner.links import real_paths  # only where input is known while the run goes on
 
             maker = plan.unneeded_maker(job, real_paths(job_input, plan.config.folder), left_out)
         if maker is not None:
