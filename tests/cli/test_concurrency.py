@@ -20,7 +20,7 @@ GOES_ON = "touch began; until [ -e go ]; do sleep 0.02; done; rm go began"
 
 def batch(run="true", *, name="nightly", **concurrency):
     words = "".join(f"{word}: {value}, " for word, value in concurrency.items())
-    return f"name: {name}\nconcurrency: {{{words}}}\njobs: [{{name: a, run: '{run}'}}]\n"
+    return f"name: {name}\nconcurrency: {{{words}}}\njobs: [{{name: a, run: {json.dumps(run)}}}]\n"
 
 
 @pytest.fixture(scope="module")
