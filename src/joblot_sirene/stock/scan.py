@@ -287,7 +287,7 @@ class _Pass:
         self.in_order = prepared is None
         is_watched = self.in_order and SIRET in self._passed_on
         numbers = Numbers(self._budget.numbers)
-        if is_watched and (source.spannable or any(limit is not None for limit in self._remaining)):
+        if is_watched and any(limit is not None for limit in self._remaining):
             for part in source.numbers(self._budget.rows_per_filtered_slice(1, 0)):
                 self.pause()
                 numbers.see(part)
@@ -307,6 +307,8 @@ class _Pass:
         # they come, so all that have a code are read, and filtered afterwards
         counting = () if source.spannable else tally
         where = self._router.has_code() if counting else self._router.belongs()
+        if not counting:
+            source.know_tidy(self._router.code_columns)  # no row with another spelling passes
         columns = dict.fromkeys([*self._columns, *(self._router.filter_columns if counting else ()), *counting])
         if is_watched and not numbers.count:
             source.watch = numbers.see

@@ -152,8 +152,8 @@ class Source:
         done: the share of the file that the last `batches` has gone through, from 0 to 1.
         bad_rows: how many rows have been put aside so far (`CsvSource.put_aside`).
         spannable: whether rows can be read from the middle (`spans`).
-        watch: what `batches` of text calls with the numbers of all rows of each block, whatever rows are asked for: it would have to be
-            parsed once more for them.
+        watch: what `batches` calls with the numbers of all rows of each part, whatever rows are asked for: they would have to be read
+            once more for that. `batches` of Parquet does so only where it is asked for `order`.
     """
 
     spannable = False
@@ -384,6 +384,7 @@ class ParquetSource(Source):
 
     spannable = True
     _has_read_newest = False
+    _start = 0
 
     def __init__(self, path: Path, expected: Kind | None, rows_in_group: int | None = None) -> None:
         import polars as pl
@@ -466,13 +467,36 @@ class ParquetSource(Source):
         most = rows_per_part - rows_per_part % self._group if 0 < self._group <= rows_per_part else rows_per_part
         spans = [Span(0, self.rows or 0)] if spans is None else spans
         read, total = 0, sum(rows for _, rows in spans)
-        for start, rows in _steps(spans, most):
-            part = self._scan.slice(start, rows)
-            if order and ORDER not in self._types:  # a sorted copy has the numbers of its source
-                part = part.with_row_index(ORDER, start)
+        # a sorted copy has the numbers of its source; rows numbered after they are cut out could not be filtered while they are decoded
+        import polars as pl
+
+        numbered = self._scan
+        if order and ORDER not in self._types:
+            numbered = pl.scan_parquet(self.path, glob=False, row_index_name=ORDER)
+        for self._start, rows in _steps(spans, most):
             read += rows
             self.done = read / total
-            yield part
+            yield numbered.slice(self._start, rows)
+
+    def _frame(
+        self, part: pl.LazyFrame, columns: Sequence[str], where: pl.Expr | None, order: Sequence[str]
+    ) -> pl.DataFrame:
+        """The rows; beside them the numbers of all, if they are watched."""
+        if self.watch is None or not order:
+            return super()._frame(part, columns, where, order)
+        import polars as pl
+
+        from joblot_sirene.register import expressions
+
+        try:
+            keys = part.select(self._column(self.key)).collect().to_series()
+        except (pl.exceptions.PolarsError, OSError) as error:
+            raise self._damaged(error) from error
+        self.watch(expressions.numbers(keys))
+        # to decode the numbers of a few rows costs nearly as much as to decode all, so they are taken from these
+        frame = super()._frame(part, [name for name in columns if name != self.key], where, order)
+        own = keys.gather(frame[ORDER] - self._start) + ""  # a text of its own: without it all numbers would stay in memory
+        return frame.with_columns(_empty_as_null(own.to_frame())).select(*columns, *order)
 
     def numbers(self, rows_per_part: int) -> Iterator[pl.Series]:
         """The numbers of all rows (`key`), part by part: nothing else is read, and nothing else is done to them."""
