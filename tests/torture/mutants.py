@@ -109,13 +109,13 @@ BUGS = (
     Bug(
         "what reads by a pattern what a failure that is allowed did not make starts",
         "core/plan.py",
-        "return need in files_between(self.makers, spec.input, spec.patterns)",
-        "return need in files_between(self.makers, spec.input)",
+        "return files_between(self.makers, spec.input, spec.patterns)",
+        "return files_between(self.makers, spec.input)",
     ),
     Bug(
         "a failure that is allowed skips an alarm that only reads what it makes",
         "core/plan.py",
-        'if job in self.growing or (spec.when != "success" and need not in self.written_needs(job)):',
+        'if job in self.growing or (self.spec(job).when != "success" and need not in self.written_needs(job)):',
         "if job in self.growing:",
     ),
     Bug(

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from joblot.cli.options import json_option, no_color_option, run_argument, run_help, state_option
-from joblot.core.dataflow import files_between
 from joblot.errors import EXIT_OK
 from joblot.reports.text import one_line
 from joblot.units import format_duration
@@ -80,8 +79,7 @@ def _lines(run: Run, report: Report, number: int) -> Iterator[str]:
     yield from _attempts(job)
     if job.needs:
         yield "  needs:"
-        read = files_between(run.plan.makers, spec.input, spec.patterns)
-        files = {run.plan.name(need): path for need, path in read.items()}
+        files = {run.plan.name(need): path for need, path in run.plan.files_read(number).items()}
         for need in job.needs:
             made = f" (makes `{files[need]}`)" if need in files else ""
             was = (

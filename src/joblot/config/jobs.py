@@ -39,7 +39,6 @@ from joblot.config.fields import (
 from joblot.config.params import fit_params
 from joblot.config.tree import MAX_INT, MAX_TEXT, PLAIN, Keys, Problem, describe, inspect, path_text
 from joblot.core import references as template
-from joblot.core.dataflow import as_word
 from joblot.core.model import (
     DEFERRABLE,
     FINALLY_TIMEOUT_S,
@@ -52,7 +51,7 @@ from joblot.core.model import (
     Signature,
 )
 from joblot.core.names import is_job_name
-from joblot.core.patterns import as_literal, has_wildcard
+from joblot.core.patterns import as_literal, as_word, has_wildcard
 from joblot.core.references import LATER, OF_FILES, OF_ITEM, OPENING, Deferred, Reference, TemplateError
 from joblot.core.written import RawScalar, plain, shorten
 from joblot.errors import did_you_mean

@@ -17,8 +17,8 @@ from msgspec import Struct
 
 from joblot.core import graph
 from joblot.core.fan_out import FanOutJobs
-from joblot.core.numbered import job_problem
-from joblot.core.patterns import as_regex, literal_length
+from joblot.core.numbered import Inferred, job_problem
+from joblot.core.patterns import as_paths, as_regex, literal_length
 from joblot.core.references import OPENING, Reference, split
 
 if TYPE_CHECKING:
@@ -180,13 +180,6 @@ class Makers:
         return read != made and not read.startswith(f"{made}/") and not made.startswith(f"{read.rstrip('/')}/")
 
 
-class Inferred(Struct, frozen=True):
-    """The needs of jobs with those that are inferred behind those that are written, and how many are written (None: all of them)."""
-
-    needs: graph.Relation
-    written: array[int] | None
-
-
 def with_inferred(
     jobs: NumberedJobs, makers: Makers, needs: graph.Relation, problems: list[Diagnostic], *, declared: int
 ) -> Inferred:
@@ -292,20 +285,6 @@ def files_between(makers: Makers, job_input: object, patterns: Sequence[int] = (
             for maker in makers.of_pattern(path) if at in patterns else makers.of(path):
                 found.setdefault(maker.job, maker.path)
     return found
-
-
-def as_word(path: str, folder: str) -> str:
-    """A path as a word of a command: never an option. `folder` is the batch's where the command runs in another one, else empty."""
-    if folder and not path.startswith("/"):
-        return f"{folder}/{path}"
-    return f"./{path}" if path.startswith(("-", OPENING)) else path
-
-
-def as_paths(job_input: object) -> Sequence[str]:
-    """The paths of an `input`: none, one, or a list."""
-    if isinstance(job_input, str):
-        return (job_input,)
-    return [path for path in job_input if isinstance(path, str)] if isinstance(job_input, list) else ()
 
 
 class _Unknown(Struct, frozen=True):

@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
+from msgspec import Struct
 
 from joblot.core.fan_out import FanOutJobs, pattern_of
 from joblot.core.model import is_unread
@@ -13,13 +14,22 @@ from joblot.core.references import LATER
 from joblot.errors import Diagnostic
 
 if TYPE_CHECKING:
+    from array import array
     from collections.abc import Iterator, Mapping, Sequence
 
+    from joblot.core.graph import Relation
     from joblot.core.model import JobSpec
 
 Columns = dict[str, list[Any]]
 """Items as columns, by name."""
 _LATER_IN: Final = rf"\$\{{\{{\s*({'|'.join(sorted(LATER))})\b"
+
+
+class Inferred(Struct, frozen=True):
+    """The needs of jobs with those that are inferred behind those that are written, and how many are written (None: all of them)."""
+
+    needs: Relation
+    written: array[int] | None
 
 
 class NumberedJobs:

@@ -1,8 +1,28 @@
-"""Patterns of paths, as Python's `glob` reads them. Part of the core: pure."""
+"""Paths of a batch as they are written, and patterns of them, as Python's `glob` reads them. Part of the core: pure."""
 
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
+
+from joblot.core.references import OPENING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+def as_word(path: str, folder: str) -> str:
+    """A path as a word of a command: never an option. `folder` is the batch's where the command runs in another one, else empty."""
+    if folder and not path.startswith("/"):
+        return f"{folder}/{path}"
+    return f"./{path}" if path.startswith(("-", OPENING)) else path
+
+
+def as_paths(job_input: object) -> Sequence[str]:
+    """The paths of an `input`: none, one, or a list."""
+    if isinstance(job_input, str):
+        return (job_input,)
+    return [path for path in job_input if isinstance(path, str)] if isinstance(job_input, list) else ()
 
 
 def has_wildcard(path: str) -> bool:

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from joblot.core import graph
-from joblot.core.dataflow import Inferred, Maker, Makers, as_paths, files_between, with_inferred, written_inputs
 from joblot.core.fan_out import Making, making_of, pattern_of
-from joblot.core.numbered import NumberedJobs, job_problem, of_items
+from joblot.core.numbered import Inferred, NumberedJobs, job_problem, of_items
+from joblot.core.patterns import as_paths
 from joblot.core.references import OF_ITEM, TemplateError, references, split_result, substitute
 from joblot.core.resources import ONE_SLOT, PLAIN, Demand
 from joblot.digest import blake2b
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from array import array
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
+    from joblot.core.dataflow import Maker, Makers
     from joblot.core.fan_out import FanOutJobs
     from joblot.core.model import Config, JobSpec
     from joblot.core.numbered import Columns
@@ -169,9 +170,17 @@ class Plan:
         """By job that makes something of this one's input, the first output of it that is read."""
         if self._written is None:
             return {}
-        spec = self.spec(job)
-        made = files_between(self.makers, spec.input, spec.patterns)
+        made = self.files_read(job)
         return {need: made[need] for need in self.needs[job] if need in made}
+
+    def files_read(self, job: int) -> dict[int, str]:
+        """By job that makes something of this one's input, needed or not, the first output of it that is read."""
+        spec = self.spec(job)
+        if not spec.input:
+            return {}
+        from joblot.core.dataflow import files_between
+
+        return files_between(self.makers, spec.input, spec.patterns)
 
     def unneeded_maker(self, job: int, job_input: Any, left_out: Collection[int] = ()) -> Maker | None:
         """What makes a path that a job is to read and is not among its needs, near or far: it may be there, or half there, or not.
@@ -204,10 +213,14 @@ class Plan:
     @cached_property
     def makers(self) -> Makers:
         """What the jobs make, by path."""
+        from joblot.core.dataflow import Makers
+
         return Makers(self.config.folder, self._jobs)
 
     def makers_as(self, folder: str, spelt: Callable[[str], str]) -> Makers:
         """What the jobs make, by path as `spelt` says that it is to be taken, in a folder of another spelling."""
+        from joblot.core.dataflow import Makers
+
         return Makers(folder, self._jobs, spelt)
 
     def each(self, field: str) -> Iterator[Any]:
@@ -338,10 +351,9 @@ class Plan:
         """
         if need in self.results_used(job):
             return True
-        spec = self.spec(job)
-        if job in self.growing or (spec.when != "success" and need not in self.written_needs(job)):
+        if job in self.growing or (self.spec(job).when != "success" and need not in self.written_needs(job)):
             return False
-        return need in files_between(self.makers, spec.input, spec.patterns)
+        return need in self.files_read(job)
 
     @cached_property
     def encoded(self) -> bytes:
@@ -422,8 +434,8 @@ def _expanded(config: Config, grown: Mapping[int, Columns]) -> tuple[NumberedJob
 
 def _jobs_and_needs(
     config: Config, grown: Mapping[int, Columns], unsure: Sequence[str] = ()
-) -> tuple[NumberedJobs, Inferred, list[Diagnostic], Makers]:
-    """The jobs of a batch, what they need, what is wrong, and what they make.
+) -> tuple[NumberedJobs, Inferred, list[Diagnostic], Makers | None]:
+    """The jobs of a batch, what they need, what is wrong, and what they make, if they make anything.
 
     `grown` are the items that growing jobs have found, in the order in which they did.
     """
@@ -431,6 +443,10 @@ def _jobs_and_needs(
     jobs.unsure = unsure
     problems = _name_problems(jobs)
     needs = Inferred(_needs(config, jobs, problems), None)
+    if not any(spec.outputs for spec in config.jobs):
+        return jobs, needs, problems, None
+    from joblot.core.dataflow import Makers, with_inferred, written_inputs  # seldom needed
+
     makers = Makers(config.folder, jobs)
     problems += makers.problems
     if makers and any(spec.input for spec in config.jobs):

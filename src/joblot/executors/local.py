@@ -15,6 +15,7 @@ import struct
 import time
 from collections import deque
 from contextlib import suppress
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -28,13 +29,13 @@ from joblot.executors.spool import collect_orphan, link_log, path_of, remove_ear
 from joblot.executors.worker import HASH_OUTPUTS, SPIN_BELOW_S, Spin, Worker
 from joblot.executors.worker_handle import BrokenFrameError, WorkerHandle, crash_outcome
 from joblot.files import make_private_folder, system_error
-from joblot.outputs import Hashes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from joblot.core.commands import Kill
     from joblot.executors.protocol import RunContext
+    from joblot.outputs import Hashes
 
 MAX_AHEAD: Final = 64
 """Attempts queued in one worker, at the most."""
@@ -86,7 +87,6 @@ class LocalExecutor:
         self._idents = 0
         self._commands: dict[int, _Command] = {}
         self._ended: list[Outcome] = []
-        self._hashes = Hashes(context.plan.config.folder)
         self._awaiting_hashes: dict[tuple[int, int], Outcome] = {}
         """By job and number, commands that have ended well and whose large outputs a worker hashes."""
         self._early_deaths = 0
@@ -535,11 +535,18 @@ class LocalExecutor:
         running.line.dispose()
         command.apply_memory_verdict(outcome, verdict)
         self._mask.outcome(outcome)
-        if outcome.kind == "ok" and self._hashes.are_large(self._context.plan.spec(outcome.job).outputs):
+        outputs = self._context.plan.spec(outcome.job).outputs
+        if outcome.kind == "ok" and outputs and self._hashes.are_large(outputs):
             self._awaiting_hashes[outcome.job, outcome.number] = outcome
             self._waiting.append(Attempt(outcome.job, outcome.number, {HASH_OUTPUTS: True}, spec=running.attempt.spec))
         else:
             self._ended.append(outcome)
+
+    @cached_property
+    def _hashes(self) -> Hashes:
+        from joblot.outputs import Hashes
+
+        return Hashes(self._context.plan.config.folder)
 
     def _with_hashes(self, outcome: Outcome) -> Outcome:
         """For the hashing of a command's outputs, the command's outcome with the hashes; what is missing there, the runner hashes itself."""

@@ -34,7 +34,6 @@ from joblot.executors.process_state import (
 )
 from joblot.executors.spool import Spool, link_log
 from joblot.files import write_all
-from joblot.outputs import Hashes
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -225,6 +224,8 @@ class Worker:
         """The outcome with the hashes of its declared outputs, which keep no other slot waiting here. Interrupted, the runner hashes them."""
         paths = self._context.plan.spec(outcome.job).outputs
         if paths:
+            from joblot.outputs import Hashes  # loaded before this process was forked
+
             try:
                 self._busy = True
                 outcome.looked = Hashes(self._context.plan.config.folder).look(paths)

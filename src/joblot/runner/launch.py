@@ -40,11 +40,9 @@ from joblot.files import read_own, reason_of, remove_own_folder, replace_file, w
 from joblot.garbage import collection_paused
 from joblot.journal.codec import NOT_JSON
 from joblot.journal.stored_plan import runnable_plan, sound_plan, stored_config
-from joblot.outputs import Hashes, OutputWatch
 from joblot.reports.view import LiveView
 from joblot.runner.engine import Engine, Observer, answers
 from joblot.runner.interrupts import Interrupts
-from joblot.runner.uptodate import LASTING_ID, Judge, batch_key, matching
 from joblot.runner.values import Values
 
 if TYPE_CHECKING:
@@ -61,9 +59,11 @@ if TYPE_CHECKING:
     from joblot.journal.claims import Claims
     from joblot.journal.folder import Hold, RunFolder, StateFolder
     from joblot.journal.sqlite import SqliteJournal
+    from joblot.outputs import OutputWatch
     from joblot.reports.report import Report
     from joblot.runner.continuing import Continuing
     from joblot.runner.options import Options
+    from joblot.runner.uptodate import Judge
 
 _NONE_GIVEN: Final[Mapping[str, Any]] = MappingProxyType({})
 SELECTION_FILE: Final = "selection.json"
@@ -415,7 +415,7 @@ class _Driver:
         self._hold: Hold | None = None
         declaring = [job for job, spec in enumerate(plan.declarations) if spec.outputs]
         self._checkable = declaring if options.state is not False else []
-        self._watch = OutputWatch(plan, self._run_dir(), self._hashes()) if declaring else None
+        self._watch = self._make_watch() if declaring else None
         self._judge: Judge | None = None
         self._begun = Begun(options.selection, options.force if continues else (), continues, dict(given), moment)
         self._carry: Continuing | None = None
@@ -504,6 +504,7 @@ class _Driver:
         """The last successes of the jobs in earlier runs; the journal is closed again. What killed runs were making is as before by then."""
         from joblot.journal.folder import StateFolder, past_runs
         from joblot.runner.killed import killed_runs, settle
+        from joblot.runner.uptodate import batch_key
 
         with past_runs(self._options.state or None) as folder:
             if folder is None:
@@ -522,6 +523,8 @@ class _Driver:
     def _make_judge(
         self, state: RunState, last_successes: dict[str, LastSuccess], force: Sequence[str] | None = None
     ) -> Judge:
+        from joblot.runner.uptodate import LASTING_ID, Judge, matching
+
         values = Values(self._plan, state, LASTING_ID)
         forced = matching(self._plan, force if force is not None else self._begun.force or self._options.force)
         assert self._watch is not None
@@ -556,6 +559,8 @@ class _Driver:
                 self._claims.take(self._plan.makings())
                 self._claims.take_in_state()
             if self._checkable:
+                from joblot.runner.uptodate import batch_key
+
                 journal.save_last_successes(batch_key(self._plan), ())
                 made = journal.last_successes(batch_key(self._plan))
                 self._make_judge(state, made, ())
@@ -602,6 +607,7 @@ class _Driver:
                 self._claims.take_in_state()
             if self._checkable:
                 from joblot.runner.killed import killed_runs, settle
+                from joblot.runner.uptodate import batch_key
 
                 for run_id in killed_runs(self._folder, self._plan.config.name):
                     if run_id != self._run_id:
@@ -753,12 +759,14 @@ class _Driver:
         log = self._hold.folder.log if self._hold is not None else None
         return Report(self._plan, view, run_id=self._run_id, log=log)
 
-    def _hashes(self) -> Hashes:
+    def _make_watch(self) -> OutputWatch:
         from joblot.journal.place import shared_folder
+        from joblot.outputs import Hashes, OutputWatch
 
         run_dir = self._run_dir()
         apart = [] if run_dir is None else [run_dir.parents[1]]
-        return Hashes(self._plan.config.folder, [shared_folder(), *apart, *self._options.written])
+        hashes = Hashes(self._plan.config.folder, [shared_folder(), *apart, *self._options.written])
+        return OutputWatch(self._plan, run_dir, hashes)
 
     def _run_dir(self) -> Path | None:
         if self._options.state is False:

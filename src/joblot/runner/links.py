@@ -9,9 +9,8 @@ import os
 from posixpath import join, normpath
 from typing import TYPE_CHECKING, Final
 
-from joblot.core.dataflow import as_paths
 from joblot.core.numbered import job_problem
-from joblot.core.patterns import as_literal, literal_length
+from joblot.core.patterns import as_literal, as_paths, literal_length
 from joblot.core.references import OPENING
 from joblot.errors import ConfigError, Diagnostic
 

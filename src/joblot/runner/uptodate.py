@@ -28,7 +28,6 @@ from joblot.core.provenance import (
     paths_read,
 )
 from joblot.errors import JoblotError, UsageError, did_you_mean
-from joblot.outputs import Hashes, Key, Stamp
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -36,12 +35,14 @@ if TYPE_CHECKING:
     from joblot.core.model import FileFact
     from joblot.core.plan import Plan
     from joblot.journal import Journal
+    from joblot.outputs import Hashes, Key, Stamp
+
+    Seen = dict[Key, Stamp | None]
+    """Glances at files that need not be taken twice."""
 
 LASTING_ID: Final = "${{ run.id }}"
 """Stands for the run's id in what is compared: another run is no reason to run a job again."""
 _KEEP_AT: Final = 512
-Seen = dict[Key, Stamp | None]
-"""Glances at files that need not be taken twice."""
 _NO_FILES: Final = Files([], [])
 
 
@@ -272,7 +273,8 @@ class Judge:
             UsageError: it declares no outputs, or one of its files is not there.
             JoblotError: a reference leads nowhere.
         """
-        spec, seen = self._plan.spec(job), Seen()
+        spec = self._plan.spec(job)
+        seen: Seen = {}
         always = always_runs(spec)
         if always:
             raise UsageError(f"there is nothing to accept of job `{spec.name}`: {always}")
@@ -310,7 +312,8 @@ class Judge:
 
     def forecast(self, left_out: Collection[int] = ()) -> list[Verdict]:
         """The verdicts on all jobs, as they look before anything has run. What is left out does not run."""
-        plan, seen = self._plan, Seen()
+        plan = self._plan
+        seen: Seen = {}
         verdicts: dict[int, Verdict] = {}
         for tier in plan.tiers:
             for job in tier:

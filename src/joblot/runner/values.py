@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 import msgspec
 
 from joblot.config.tree import describe
-from joblot.core.dataflow import as_paths, as_word, files_between
 from joblot.core.model import STATES
-from joblot.core.patterns import as_literal
+from joblot.core.patterns import as_literal, as_paths, as_word
 from joblot.core.references import Reference, as_text, descend, fill, lookup, references, substitute
 from joblot.errors import ActionError
 
@@ -146,8 +145,7 @@ class Values:
         """What is to be told of input whose maker did not end well: what was there before is read. Of each maker once."""
         plan, state = self._plan, self._state
         spec = plan.spec(job)
-        made = files_between(plan.makers, spec.input, spec.patterns)
-        for need, path in made.items():
+        for need, path in plan.files_read(job).items():
             ended = STATES[state.states[need]]
             if (
                 (need not in plan.needs[job] and job not in plan.finals)

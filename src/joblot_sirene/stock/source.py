@@ -495,7 +495,9 @@ class ParquetSource(Source):
         self.watch(expressions.numbers(keys))
         # to decode the numbers of a few rows costs nearly as much as to decode all, so they are taken from these
         frame = super()._frame(part, [name for name in columns if name != self.key], where, order)
-        own = keys.gather(frame[ORDER] - self._start) + ""  # a text of its own: without it all numbers would stay in memory
+        own = (
+            keys.gather(frame[ORDER] - self._start) + ""
+        )  # a text of its own: without it all numbers would stay in memory
         return frame.with_columns(_empty_as_null(own.to_frame())).select(*columns, *order)
 
     def numbers(self, rows_per_part: int) -> Iterator[pl.Series]:
