@@ -255,3 +255,118 @@ def test_a_link_that_a_pattern_finds_is_followed(joblot, on):
     joblot.write("joblot.yaml", f"jobs:\n  - {make}\n  - {use.replace('input:', 'needs: [make], input:')}\n")
     assert joblot("run", "--on", on).code == 0
     assert (joblot.path / "seen").read_text() == "half\nwhole\nr"
+
+
+def inside(link, made="out/mid.txt"):
+    return [
+        f"error: job `use` reads `{link}`, a link to what job `make` makes, which it does not need: `{made}`",
+        "hint: `needs: [make]`",
+    ]
+
+
+INSIDE = {
+    "a file in a folder": (["read/link: ../out/mid.txt"], "read", inside("read/link")),
+    "deep in it": (["read/a/b/link: ../../../out/mid.txt"], "read", inside("read/a/b/link")),
+    "a folder in it": (["read/link: ../out"], "read", inside("read/link")),
+    "by a link in the folder that a link leads to": (
+        ["read/far: ../far", "far/link: ../out/mid.txt"],
+        "read",
+        inside("read/far/link"),
+    ),
+    "what is not there yet": (["read/link: ../out/mid.txt", "out: later"], "read", inside("read/link", "later/mid.txt")),
+    "the folder is named with a slash": (["read/link: ../out/mid.txt"], "read/", inside("read/link")),
+    "the folder is a link": (["read/link: ../out/mid.txt", "way: read"], "way", inside("way/link")),
+    "all of the batch's folder": (["read/link: ELSE/mid.txt"], ".", inside("./read/link", "DIR-else/mid.txt")),
+    "by an absolute path": (["read/link: DIR/out/mid.txt"], "DIR/read", inside("DIR/read/link")),
+    "one of a list": (["read/link: ../out/mid.txt"], "[plain.txt, read]", inside("read/link")),
+    "in a circle of links": (["read/back: .", "read/deep/link: ../../out"], "read", inside("read/deep/link")),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", INSIDE)
+def test_a_link_in_a_folder_that_is_read_whole_is_followed(joblot, case):
+    links, job_input, told = INSIDE[case]
+    elsewhere = joblot.path.with_name(f"{joblot.path.name}-else")
+    elsewhere.mkdir()
+
+    def placed(text):
+        return text.replace("DIR", str(joblot.path)).replace("ELSE", str(elsewhere))
+
+    for link in links:
+        path, _, target = link.partition(": ")
+        (joblot.path / path).parent.mkdir(parents=True, exist_ok=True)
+        (joblot.path / path).symlink_to(placed(target))
+    use = f"name: use, run: 'true', input: {placed(job_input)}"
+    joblot.write("joblot.yaml", batch(MAKE, use))
+    if "the batch's folder" in case:  # all that is made in it is needed; this is made elsewhere
+        joblot.write("joblot.yaml", batch(MAKE.replace("[out/", placed("[ELSE/")), use))
+    done = joblot("run")
+    assert done.code == 2
+    lines = [line for line in done.err.splitlines() if not line.startswith(" ")]
+    assert [line[max(line.find("error:"), 0) :] for line in lines] == told
+    assert not (joblot.path / ".joblot").exists()
+    joblot.write(
+        "joblot.yaml", (joblot.path / "joblot.yaml").read_text().replace("name: use", "name: use, needs: [make]")
+    )
+    assert joblot("plan").code == 0
+
+
+@pytest.mark.parametrize(
+    "link",
+    ["read/link: ../other.txt", "read/link: ../own", "read/link: nowhere", "read/.joblot/link: ../../out/mid.txt"],
+)
+def test_a_link_in_a_folder_to_what_no_other_job_makes(joblot, link):
+    path, _, target = link.partition(": ")
+    (joblot.path / path).parent.mkdir(parents=True)
+    (joblot.path / path).symlink_to(target)
+    joblot.write("joblot.yaml", batch(MAKE, "name: use, run: 'touch own', input: read, outputs: [own]"))
+    assert joblot("plan").code == 0
+
+
+def test_a_link_in_a_folder_that_is_known_at_the_start(joblot):
+    (joblot.path / "read").mkdir()
+    (joblot.path / "read/link").symlink_to("../out/mid.txt")
+    joblot.write(
+        "joblot.yaml",
+        batch(
+            """name: which, run: 'echo "[\\"read\\"]" > $JOBLOT_OUTPUT'""",
+            "name: use, run: 'true', input: '${{ jobs.which.result }}', needs: [which]",
+            MAKE,
+        ),
+    )
+    found = next(one for one in json.loads(joblot("run", "--json").out)["results"] if one["job"] == "use")
+    assert (found["status"], found["reason"]) == ("failed", "unneeded_input")
+
+
+def test_a_folder_that_a_pattern_stands_for(joblot):
+    """Its contents are those of the last run; a link among them leads to what is half made now."""
+    (joblot.path / "parts/a").mkdir(parents=True)
+    (joblot.path / "parts/a/link").symlink_to("../../out/mid.txt")
+    parts = "name: parts, run: 'mkdir -p parts/a', outputs: [parts/a]"
+    joblot.write("joblot.yaml", batch(MAKE, parts, "name: use, run: 'true', input: 'parts/*'"))
+    assert inside("parts/a/link")[0] in joblot("run").err
+
+
+@pytest.mark.parametrize("what", ["", ", input: '${{ item }}'"])
+@pytest.mark.parametrize("pattern", ["in/*.txt", "in/**/*.txt", "i*/?.txt"])
+def test_a_link_that_foreach_finds_is_followed(joblot, pattern, what):
+    (joblot.path / "in").mkdir()
+    joblot.write("in/r.txt", "r")
+    (joblot.path / "in/l.txt").symlink_to("../out/mid.txt")
+    use = f"name: 'use-${{{{ item.stem }}}}', run: ['cat', '${{{{ item }}}}'], foreach: '{pattern}'{what}"
+    joblot.write("joblot.yaml", batch(MAKE, use))
+    done = joblot("run")
+    assert (done.code, reads("in/l.txt")[0].replace("use", "use-l") in done.err) == (2, True)
+    joblot.write("joblot.yaml", batch(MAKE, f"{use}, needs: [make]"))
+    assert joblot("plan").code == 0
+
+
+def test_input_is_still_matched_when_a_folder_has_many_names(joblot):
+    """More than are asked one by one."""
+    (joblot.path / "read").mkdir()
+    for number in range(70):
+        (joblot.path / f"read/{number}").mkdir()
+    (joblot.path / "read/69/link").symlink_to("../../out/mid.txt")
+    use = f"name: 'use-${{{{ item }}}}', run: 'true', input: 'read/${{{{ item }}}}', foreach: {list(range(70))}"
+    joblot.write("joblot.yaml", batch(MAKE, use))
+    assert inside("read/69/link")[0].replace("`use`", "`use-69`") in joblot("run").err

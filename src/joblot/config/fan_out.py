@@ -5,6 +5,7 @@ Knows nothing of the jobs that are made; `fan_out` makes them.
 
 from __future__ import annotations
 
+import os
 import types
 import typing
 from functools import partial
@@ -13,19 +14,30 @@ from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any, Final
 
 from joblot.config.fields import Mismatch, Sink, is_variable_name, label, mapping
-from joblot.config.items import SOURCES, Columns, ItemsError, items_of_command, read_items, rows_to_columns, source_of
+from joblot.config.items import (
+    SOURCES,
+    Columns,
+    ItemsError,
+    files_matching,
+    items_of_command,
+    read_items,
+    rows_to_columns,
+    source_of,
+)
 from joblot.config.params import convert_params
 from joblot.config.tree import Keys, describe, inspect
 from joblot.core import references as template
 from joblot.core.model import VARYING, FanOut, Signature, is_unread
-from joblot.core.references import OF_ITEM, Reference, TemplateError
+from joblot.core.patterns import as_literal, literal_length
+from joblot.core.references import OF_ITEM, OPENING, Reference, TemplateError
 from joblot.core.written import RawScalar, plain, shorten
 from joblot.errors import did_you_mean
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from joblot.config.secrets import Secrets
+    from joblot.core.model import JobSpec
 
     Kept = Callable[[Any], Any]
     """What becomes of a value before it is kept."""
@@ -64,6 +76,39 @@ def file_of_items(value: Any) -> str:
         value = next((value[kind] for kind in SOURCES if kind != "command" and kind in value), None)
     text = value.text if isinstance(value, RawScalar) else value
     return text if isinstance(text, str) else ""
+
+
+def maker_by_links(jobs: Sequence[JobSpec], source: str, folder: str) -> JobSpec | None:
+    """As `maker_of_items`, links followed: of the source, of the folders in which a pattern finds files, and of what jobs make.
+
+    A link that a pattern finds is an item whether or not what it leads to is there; that is looked at when a run begins.
+    """
+    from msgspec.structs import replace
+
+    from joblot.core.dataflow import maker_of_items
+
+    base = os.path.realpath(folder)
+
+    def followed(path: str, end: int) -> str:
+        """The path with the folders real that are known up to `end`; the last name as well where all of it is."""
+        begin = path if end == len(path) else path[:end].rpartition("/")[0]
+        real = os.path.realpath(os.path.join(base, begin))  # noqa: PTH118 - pathlib costs start-up time
+        return real if begin == path else f"{real}/{path[len(begin) :].lstrip('/')}"
+
+    real_jobs = [
+        replace(spec, outputs=tuple(followed(path, len(path.partition(OPENING)[0])) for path in spec.outputs))
+        for spec in jobs
+        if spec.outputs
+    ]
+    if not real_jobs:
+        return None
+    known = literal_length(source)
+    sources = {followed(source, known)}
+    if known < len(source):
+        last = source.rpartition("/")[2].replace("**", "*")
+        found = {path.rpartition("/")[0] for path in files_matching(source, folder)}
+        sources |= {f"{as_literal(followed(path, len(path)))}/{last}" for path in found}
+    return next((maker for one in sources if (maker := maker_of_items(real_jobs, one, base))), None)
 
 
 def find_column(reference: Reference, fan: FanOut) -> None:

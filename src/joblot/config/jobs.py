@@ -739,9 +739,10 @@ class JobReader(Sink):
         """Note where items are read from what a job makes: they are read before anything runs, so they would be those of the last run."""
         folder = self._scope["batch"]["folder"]
         for source, at, name in self._sources:
-            from joblot.core.dataflow import maker_of_items  # only where items come from a file
+            from joblot.config.fan_out import maker_by_links  # only where items come from a file
+            from joblot.core.dataflow import maker_of_items
 
-            maker = maker_of_items(jobs, source, folder)
+            maker = maker_of_items(jobs, source, folder) or maker_by_links(jobs, source, folder)
             if maker is not None:
                 hint = "let the items be a result of one job"
                 if maker.name == name:

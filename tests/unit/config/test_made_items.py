@@ -109,3 +109,38 @@ def test_a_batch_made_in_python(folder):
     batch.command("make", "true", outputs=["list.txt"])
     with pytest.raises(ConfigError, match=r"`foreach` is read before anything runs, and job `make` makes `list\.txt`"):
         batch.plan()
+
+
+@pytest.mark.parametrize(
+    ("links", "source", "makes"),
+    [
+        ({"link.txt": "list.txt"}, "link.txt", "list.txt"),
+        ({"link.txt": "next.txt", "next.txt": "list.txt"}, "{lines: link.txt}", "list.txt"),
+        ({"latest": "lists"}, "'latest/a b.txt'", "lists/a b.txt"),
+        ({"latest": "lists"}, "'latest/a b.txt'", "lists"),
+        ({"latest": "lists"}, "'lists/a b.txt'", "latest/a b.txt"),
+        ({"latest": "lists", "other": "latest"}, "'other/a b.txt'", "latest/a b.txt"),
+        ({"latest": "lists"}, "'latest/*.txt'", "lists/new.txt"),
+        ({"latest": "lists"}, "'lists/*.txt'", "latest/new.txt"),
+        ({"deep/latest": "../lists"}, "'deep/*/a b.txt'", "lists"),
+        ({"deep/latest": "../lists"}, "'deep/*/*.txt'", "lists/new.txt"),
+    ],
+)
+def test_items_from_what_a_job_makes_by_links(folder, links, source, makes):
+    for name, target in links.items():
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).symlink_to(target)
+    assert [code for code, _, _ in told(folder, make(makes), use(source))] == ["dataflow"]
+
+
+def test_links_to_what_no_job_makes(folder):
+    (folder / "link.txt").symlink_to("list.txt")
+    (folder / "lists/link.txt").symlink_to("../list.txt")
+    assert told(folder, make("other.txt"), use("link.txt")) == []
+    assert told(folder, make("list.txt"), use("'lists/*.txt'")) == []
+
+
+def test_what_a_fan_out_makes_by_a_link(folder):
+    (folder / "latest").symlink_to("lists")
+    clean = "{name: 'c-${{ item }}', run: 'true', outputs: ['latest/${{ item }}.txt'], foreach: ['a b']}"
+    assert [code for code, _, _ in told(folder, clean, use("'lists/a b.txt'"))] == ["dataflow"]
