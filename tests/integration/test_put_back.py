@@ -2,6 +2,7 @@
 
 import json
 import os
+from pathlib import Path
 
 import pytest
 
@@ -37,9 +38,9 @@ class Files(Project):
     def read(self, name: str) -> str:
         return (self.path / name).read_text()
 
-    def killed(self, *arguments: str) -> None:
+    def killed(self, *arguments: str, **options: Path) -> None:
         """Run a command and kill it as soon as a job has made the file `began`."""
-        with self.popen(*arguments) as process:
+        with self.popen(*arguments, **options) as process:
             self.wait_for("began")
             process.kill()
         (self.path / "began").unlink()
@@ -256,10 +257,120 @@ def test_which_killed_runs_a_new_one_clears_up_after(joblot, kind):
     done = joblot("run", "other.yaml" if kind == "another batch" else "joblot.yaml")
     assert "Traceback" not in done.err
     put_back = joblot.read("f") == "whole f\n" or joblot.read("seen").count("whole f") == 2
-    assert put_back == (kind == "found on the way")
+    assert put_back == (kind in ("found on the way", "another batch"))
     if kind == "another batch":
         assert joblot("resume", "r").code == 1
         assert joblot.read("f") == "whole f\n"
+
+
+SAW = "cat f d/g > saw"
+LATER = {
+    "no outputs any more": ("joblot.yaml", f"name: b\njobs:\n  - {{name: a, run: {SAW}}}\n"),
+    "fewer outputs": ("joblot.yaml", f"name: b\njobs:\n  - {{name: a, run: {SAW}, outputs: [f]}}\n"),
+    "another name": ("joblot.yaml", f"name: c\njobs:\n  - {{name: a, run: {SAW}, outputs: [f, d]}}\n"),
+    "another name, no outputs": ("joblot.yaml", f"jobs:\n  - {{name: z, run: {SAW}, input: [f, d]}}\n"),
+    "another file": ("new.yaml", f"jobs:\n  - {{name: a, run: {SAW}, outputs: [saw]}}\n"),
+    "another job of a group": ("joblot.yaml", f"concurrency: {{group: g}}\njobs:\n  - {{name: z, run: {SAW}}}\n"),
+    "inside of what it made": ("joblot.yaml", f"jobs:\n  - {{name: z, run: {SAW}, outputs: [d/g]}}\n"),
+}
+
+
+@pytest.mark.alone
+@pytest.mark.parametrize("kind", LATER)
+def test_after_kill_9_it_is_put_back_however_the_batch_was_changed(joblot, kind):
+    file, text = LATER[kind]
+    joblot.write("joblot.yaml", HALF)
+    joblot.write("f", "whole f\n")
+    joblot.write("d/g", "whole g\n")
+    joblot.killed("run", "--run-id", "r")
+    (joblot.path / "joblot.yaml").unlink()
+    joblot.write(file, text)
+    assert joblot("run", file).code == 0
+    assert joblot.read("saw") == "whole f\nwhole g\n"
+    assert joblot.read(".joblot/runs/r/partial/a/1/f") == "half\n"
+    assert "killed" not in joblot("run", file, "--force").err, "that is told once"
+
+
+@pytest.mark.alone
+def test_what_another_folder_s_batch_was_making_is_left_to_that(joblot):
+    joblot.write("one/joblot.yaml", HALF.replace("began", "../began"))
+    joblot.write("one/f", "whole f\n")
+    joblot.write("one/d/g", "whole g\n")
+    joblot.write("two/joblot.yaml", "name: b\njobs:\n  - {name: a, run: 'true'}\n")
+    joblot.killed("run", "one/joblot.yaml", "--run-id", "r", "--state", "all")
+    assert joblot("run", "two/joblot.yaml", "--state", "all").code == 0
+    assert joblot.read("one/f") == "half\n"
+
+
+MOVED = {"relative": "f, d", "absolute": "DIR/f, DIR/d"}
+
+
+@pytest.mark.alone
+@pytest.mark.parametrize("paths", MOVED)
+def test_a_folder_that_was_moved_after_kill_9(joblot, paths):
+    """What was half made is put back where it is now, and the folder that it was in does not come back."""
+    old, new = joblot.path / "old", joblot.path / "new"
+    joblot.write(
+        "old/joblot.yaml", HALF.replace("f, d", MOVED[paths]).replace("DIR", str(old)).replace("began", "../began")
+    )
+    joblot.write("old/f", "whole f\n")
+    joblot.write("old/d/g", "whole g\n")
+    joblot.killed("run", "--run-id", "r", cwd=old)
+    old.rename(new)
+    for command in (["resume", "r"], ["retry", "r"], ["retry", "r", "--as-it-was"]):
+        done = joblot(*command, cwd=new)
+        assert done.code == 4
+        assert done.err.splitlines()[-2:] == [
+            "error: the folder of run `r` is not there: `DIR/old`",
+            "hint: move it back, or begin a new run: that puts back what this one was making",
+        ]
+    joblot.write("new/joblot.yaml", f"name: b\njobs:\n  - {{name: a, run: {SAW}}}\n")
+    assert joblot("run", cwd=new).code == 0
+    assert joblot.read("new/saw") == "whole f\nwhole g\n"
+    assert not old.exists()
+
+
+@pytest.mark.alone
+@pytest.mark.parametrize("more", ["", "concurrency: {on_conflict: wait}\n"])
+def test_after_kill_9_links_are_looked_at_when_it_is_put_back(joblot, more):
+    """A link that the killed attempt has left made two paths one, and the run was refused."""
+    begin = "name: b\njobs:\n  - {name: m, run: 'mkdir -p out; echo m > out/g', outputs: [out/g]}\n"
+    use = "  - {name: use, run: cat d/g > saw, input: d/g}\n"
+    joblot.write(
+        "joblot.yaml", f"{begin}  - {{name: a, run: rm -r d; ln -s out d; touch began; sleep 60, outputs: [d]}}\n{use}"
+    )
+    joblot.write("d/g", "whole g\n")
+    joblot.killed("run")
+    assert (joblot.path / "d").is_symlink()
+    joblot.write("joblot.yaml", f"{more}{begin}  - {{name: a, run: 'true', outputs: [d]}}\n{use}")
+    assert joblot("run").code == 0
+    assert joblot.read("saw") == "whole g\n"
+
+
+@pytest.mark.alone
+def test_after_kill_9_input_that_is_not_selected_is_looked_at_when_it_is_put_back(joblot):
+    use = "  - {name: use, run: cat f > saw, input: f}\n"
+    joblot.write("joblot.yaml", HALF.replace("echo half > f;", "rm f;") + use)
+    joblot.write("f", "whole f\n")
+    joblot.write("d/g", "whole g\n")
+    os.utime(joblot.path / "f", (10**9, 10**9))
+    joblot.killed("run")
+    done = joblot("run", "--only", "use")
+    assert (done.code, joblot.read("saw")) == (0, "whole f\n")
+    assert "use reads `f` as it is, of 2001-09-" in done.err
+
+
+@pytest.mark.alone
+def test_a_run_that_is_refused_after_it_was_put_back_has_begun_nothing(joblot):
+    joblot.write("joblot.yaml", HALF)
+    joblot.write("f", "whole f\n")
+    joblot.write("d/g", "whole g\n")
+    joblot.killed("run")
+    joblot.write("joblot.yaml", HALF + "  - {name: m, outputs: [gone], run: x}\n  - {name: use, run: x, input: gone}\n")
+    done = joblot("run", "--only", "use")
+    message = "error: job `use` reads `gone`, which is not there; `m`, which makes it, is not selected"
+    assert (done.code, message in done.err, joblot.read("f")) == (2, True, "whole f\n")
+    assert len(list((joblot.path / ".joblot/runs").iterdir())) == 1
 
 
 @pytest.mark.parametrize("on", ["local", "inline"])

@@ -48,8 +48,8 @@ def command(
     try:
         claims.take(plan.makings())  # what a run makes at this moment may be half a file
         claims.take_in_state()
-        for run_id in killed_runs(folder, plan.config.name):
-            settle(folder, run_id, plan, lambda message: output.log("WARNING", message))
+        for run_id in killed_runs(folder, plan.config):
+            settle(folder, run_id, plan.config, lambda message: output.log("WARNING", message), claims)
         judge = judge_of(plan, folder.journal.last_successes(batch_key(plan)), str(folder.path))
         at = SystemClock().wall()
         for job in chosen:

@@ -58,7 +58,7 @@ class Claim(Struct, frozen=True):
 class Claims:
     """The claims of one run of a batch, whose outputs are relative to its `folder`.
 
-    With a `group` that is claimed, and the batch itself only if it makes something (`makes`).
+    With a `group` that is claimed, and the batch itself only if it makes something (`makes`). What claims `beside` it hold is in nobody's way.
     """
 
     def __init__(
@@ -70,6 +70,7 @@ class Claims:
         state: Path | None,
         group: str = "",
         makes: bool = True,
+        beside: Claims | None = None,
     ) -> None:
         self._makings: Sequence[Making] = ()
         self.hint = _PATIENT
@@ -81,8 +82,9 @@ class Claims:
         self._run = run_id
         self._own_paths: _Paths | None = None
         own = _digest(f"{self._real}\0{batch}")
-        self._names = [own] * (makes or not group) + [_digest(f"\0{_composed(group)}")] * bool(group)
+        self.names = [own] * (makes or not group) + [_digest(f"\0{_composed(group)}")] * bool(group)
         """The files to lock: the batch's, if it is claimed, and the group's."""
+        self._besides = self.names if beside is None else [*self.names, *beside.names]
         self._in_state = False
         self._held: list[tuple[int, int, str]] = []
         """Of each claim: its folder, open; the file, open and locked; its name."""
@@ -118,16 +120,20 @@ class Claims:
         if making.outputs:
             paths = _Paths(self._real, [making])
             for folder, fd, name in self._held:
-                if name != self._names[0]:
+                if name != self.names[0]:
                     continue  # a group's
                 with _alone(folder):
                     try:
-                        for other, lines, file in _live(folder, besides=self._names):
+                        for other, lines, file in _live(folder, besides=self._besides):
                             self._refuse_shared(paths, other, lines, file)
                     except _TakenError as taken:
                         raise taken.refused from None
                     os.lseek(fd, 0, os.SEEK_END)
                     _write(fd, msgspec.json.encode(making) + b"\n")
+
+    def has(self, batch: str, folder: str) -> bool:
+        """Whether it is this batch that is claimed."""
+        return bool(self._held) and _digest(f"{os.path.realpath(folder)}\0{batch}") in self.names
 
     def close(self) -> None:
         """Let go of everything that is claimed."""
@@ -163,7 +169,7 @@ class Claims:
                         raise taken.refused from None
                     if not tickets:
                         with _alone(folder):
-                            tickets += [self._ticket(folder, name) for name in self._names]
+                            tickets += [self._ticket(folder, name) for name in self.names]
                         wait(taken.refused)
                     _await(folder, taken.name)
         finally:
@@ -176,16 +182,16 @@ class Claims:
         What a run has of which this one is a job is not claimed.
         """
         locks: list[tuple[int, str]] = []
-        own = self._names[0]
+        own = self.names[0]
         try:
-            for name in self._names:
+            for name in self.names:
                 fd = self._lock(folder, name)
                 if fd >= 0:
                     locks.append((fd, name))
             # Where nothing was locked this is a job of the run that others wait for.
             self._refuse_to_push_in(folder, [name for _, name in locks], tickets)
             if locks and locks[0][1] == own and self._makings:
-                for other, lines, name in _live(folder, besides=self._names):
+                for other, lines, name in _live(folder, besides=self._besides):
                     self._refuse_shared(self._paths, other, lines, name)
             for fd, name in locks:
                 os.ftruncate(fd, 0)
@@ -220,7 +226,7 @@ class Claims:
         return fd
 
     def _going_on(self, name: str, how: str = "is going on") -> str:
-        is_group = self._group and name == self._names[-1]
+        is_group = self._group and name == self.names[-1]
         whose = " ".join(
             (self._group if is_group else self._batch).split()
         )  # a name may have line breaks, a message has none

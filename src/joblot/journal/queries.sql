@@ -31,8 +31,8 @@ SELECT plan FROM run WHERE run_id = ?
 -- runs: all runs, newest first
 SELECT run_id, batch, source, jobs, status, started_at, ended_at, counts FROM run ORDER BY number DESC LIMIT ?
 
--- open_runs: the runs of batches of a name that have no end, oldest first
-SELECT run_id FROM run WHERE batch = ? AND status = 'running' ORDER BY number
+-- open_runs: the runs that have no end, oldest first
+SELECT run_id, batch, source FROM run WHERE status = 'running' ORDER BY number
 
 -- run_info: one run
 SELECT run_id, batch, source, jobs, status, started_at, ended_at, counts FROM run WHERE run_id = ?

@@ -279,11 +279,10 @@ class SqliteJournal(Journal):
         self._seen_versions[run_id] = version
         return [Request(kind, by, at) for _, kind, by, at in rows]
 
-    def open_runs(self, batch: str) -> list[str]:
-        """The ids of runs of batches of that name that are going on or were killed, oldest first."""
-        return [
-            run_id for (run_id,) in self._rows("open_runs", (batch,)) if isinstance(run_id, str) and "/" not in run_id
-        ]
+    def open_runs(self) -> list[tuple[str, str, str]]:
+        """Runs that are going on or were killed, oldest first: the id, the batch and its source."""
+        rows = self._rows("open_runs", ())
+        return [row for row in rows if all(isinstance(text, str) for text in row) and "/" not in row[0]]
 
     def last_successes(self, batch: str) -> dict[str, LastSuccess]:
         if self._tables < TABLES:  # an older journal, opened to be read

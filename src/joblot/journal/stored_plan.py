@@ -12,6 +12,8 @@ from joblot.errors import ConfigError, JournalDamagedError, StateError
 from joblot.journal.codec import NOT_JSON
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from joblot.journal.sqlite import SqliteJournal
 
 
@@ -64,8 +66,12 @@ def stored_plan(config: Config, run_id: str) -> Plan:
         raise _unreadable(run_id, "it is no plan that joblot makes") from None
 
 
-def runnable_plan(stored: bytes, run_id: str) -> Plan:
+def runnable_plan(
+    stored: bytes, run_id: str, *, refuse: Callable[[str, str], None] = lambda _folder, _run_id: None
+) -> Plan:
     """The plan of a run that is to go on, once the modules that register its actions are imported.
+
+    `refuse` is called before that with the batch's folder and the run's id.
 
     Raises:
         StateError: it has jobs that are Python functions, which only their own program has, or it cannot be read.
@@ -78,6 +84,7 @@ def runnable_plan(stored: bytes, run_id: str) -> Plan:
             f"run `{run_id}` was made by a Python program, which alone has its functions",
             hint="there: `batch.run(resume=...)`",
         )
+    refuse(config.folder, run_id)
     if config.imports:
         from joblot.actions.registry import import_modules
 

@@ -1,12 +1,16 @@
-"""What runs that were killed have left under the names of their outputs, put back before a new run of the batch decides what is up to date.
+"""What runs that were killed have left under the names of their outputs, put back before a new run decides what is up to date.
 
-It does what `resume` does first, for a run that nobody resumes. It decides nothing about how runs go.
+It does what `resume` does first, for a run that nobody resumes, of any batch in the same folder: a new run may read what another batch
+makes, and a batch may have another name or other outputs since. It decides nothing about how runs go.
 """
 
 from __future__ import annotations
 
+import os
 import time
 from typing import TYPE_CHECKING, Final
+
+from msgspec.structs import replace
 
 from joblot.core.limits import Limits
 from joblot.core.model import RUNNING
@@ -21,25 +25,44 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-    from joblot.core.model import FileFact
+    from joblot.core.model import Config, FileFact
     from joblot.core.plan import Plan
     from joblot.core.provenance import LastSuccess
+    from joblot.journal.claims import Claims
     from joblot.journal.folder import StateFolder
 
 ELSEWHERE_S: Final = 2.0
 """A worker ends the attempts of a runner that is gone within a tenth of a second of its scheduler's noticing."""
 
 
-def killed_runs(folder: StateFolder, batch: str) -> list[str]:
-    """The runs of batches of that name that have no end and may have left something."""
-    folders = ((run_id, folder.run_folder(run_id).path) for run_id in folder.journal.open_runs(batch))
-    return [run_id for run_id, path in folders if (path / FOUND_FILE).exists() or (path / KEPT).exists()]
+def killed_runs(folder: StateFolder, config: Config) -> list[str]:
+    """The runs that were killed and may have left something, of batches that may be of this one's folder, or were moved."""
+    found = []
+    for run_id, batch, source in folder.journal.open_runs():
+        path = folder.run_folder(run_id).path
+        may_be = batch == config.name or not source or _is_beside(source, config.folder)
+        if may_be and ((path / FOUND_FILE).exists() or (path / KEPT).exists()) and not folder.is_held(run_id):
+            found.append(run_id)
+    return found
 
 
-def settle(folder: StateFolder, run_id: str, plan: Plan, warn: Callable[[str], None]) -> None:
-    """End what lives of a killed run of the same batch as `plan`, and put back what its attempts had begun to change.
+def _is_beside(source: str, folder: str) -> bool:
+    """Whether a batch's source, a file or for several the folder itself, is in that folder, or the source's own folder is gone."""
+    around = os.path.split(source)[0]
+    return os.path.realpath(folder) in map(os.path.realpath, (source, around)) or not _is_folder(around)
 
-    A run that cannot be read takes no other with it: that is told, and nothing is touched.
+
+def _is_folder(path: str) -> bool:
+    return os.path.isdir(path)  # noqa: PTH112 - `Path` costs more, and raises where a name is too long
+
+
+def settle(
+    folder: StateFolder, run_id: str, config: Config, warn: Callable[[str], None], claims: Claims | None = None
+) -> None:
+    """End what lives of a killed run of a batch in this one's folder, and put back what its attempts had begun to change.
+
+    `claims` are those of who asks. A run that cannot be read takes no other with it: that is told, and nothing is touched. Nor is
+    anything that another run makes now.
 
     Raises:
         JournalWriteError: it was put back, and that cannot be noted.
@@ -47,18 +70,17 @@ def settle(folder: StateFolder, run_id: str, plan: Plan, warn: Callable[[str], N
     from joblot.cluster.session import read
     from joblot.executors.processes import sweep
 
+    hold = claimed = None
     try:
-        old = stored_plan(stored_config(sound_plan(folder.journal, run_id), run_id), run_id)
+        begun = stored_config(sound_plan(folder.journal, run_id), run_id)
+        old = stored_plan(begun, run_id)
         key = batch_key(old)
-        if key != batch_key(plan):
+        if _has_moved_along(folder, begun, config):
+            old = stored_plan(_moved(begun, os.path.realpath(config.folder)), run_id)
+        if os.path.realpath(old.config.folder) != os.path.realpath(config.folder):
             return
+        claimed = _claimed(folder, run_id, old, claims)
         hold = folder.hold(run_id)
-    except RunHeldError:
-        return  # it lives
-    except StateError as error:
-        warn(f"{error.message}; {error.hint}" if error.hint else error.message)
-        return
-    try:
         run_dir = hold.folder.path
         sweep(str(run_dir))
         noted = read(run_dir)
@@ -71,12 +93,55 @@ def settle(folder: StateFolder, run_id: str, plan: Plan, warn: Callable[[str], N
             for event in record.events:
                 state.apply(event)
         _settle_attempts(state, run_dir, began_at, folder.journal.last_successes(key), warn)
+    except RunHeldError:
+        pass  # it lives, or another run makes the same, and has put it back
     except JournalWriteError:
         raise  # what is not noted would be put back once more by a resume, over what others have made since
     except StateError as error:
         warn(f"{error.message}; {error.hint}" if error.hint else error.message)
     finally:
-        hold.release()
+        if hold is not None:
+            hold.release()
+        if claimed is not None:
+            claimed.close()
+
+
+def _claimed(folder: StateFolder, run_id: str, old: Plan, claims: Claims | None) -> Claims | None:
+    """Claim what a killed run was making, unless who asks has claimed that batch.
+
+    Raises:
+        RunHeldError: another run makes some of it.
+    """
+    from joblot.journal.claims import Claims
+
+    config = old.config
+    if claims is not None and claims.has(config.name, config.folder):
+        return None
+    claimed = Claims(run_id, batch=config.name, folder=config.folder, state=folder.path, beside=claims)
+    try:
+        claimed.take(old.makings())
+        claimed.take_in_state()
+    except BaseException:
+        claimed.close()
+        raise
+    return claimed
+
+
+def _has_moved_along(folder: StateFolder, begun: Config, config: Config) -> bool:
+    """Whether the folder of a batch was moved since, with the state folder in it."""
+    around = os.path.split(os.path.realpath(folder.path))[0]
+    return not _is_folder(begun.folder) and around == os.path.realpath(config.folder)
+
+
+def _moved(config: Config, folder: str) -> Config:
+    """A batch in another folder than it was in, as far as it tells what was made there."""
+
+    def there(path: str) -> str:
+        below = path.removeprefix(f"{config.folder}/")
+        return path if below == path else f"{folder}/{below}"
+
+    jobs = [replace(spec, outputs=tuple(map(there, spec.outputs))) for spec in config.jobs]
+    return replace(config, folder=folder, jobs=jobs)
 
 
 def _settle_attempts(

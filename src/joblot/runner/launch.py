@@ -83,8 +83,6 @@ def start_run(
     run_id = _new_id(options)
     plan = plan.fresh()
     left_out = leave_out(plan, options.selection)
-    if left_out:
-        _look_at_unmade_input(plan, left_out, observers)
     options = _placed(plan, options, observers)
     with _faults_in_one_line():
         return _Driver(plan, options, run_id, observers, given=given).start(left_out)
@@ -118,6 +116,7 @@ def continue_run(
         info = folder.resolve(name)
         refuse_continued(folder, info.run_id)
         past = read_past(folder.journal, info.run_id)
+        _refuse_gone_folder(past.plan.config.folder, info.run_id)
         begun = begun_with(folder, info.run_id)
     selection = begun.selection
     if jobs:
@@ -128,8 +127,6 @@ def continue_run(
     )
     plan = plan.fresh()
     left_out = leave_out(plan, selection)
-    if left_out:
-        _look_at_unmade_input(plan, left_out, observers)
     run_id = _new_id(options)
     with _faults_in_one_line():
         held = _Driver(past.plan.fresh(), replace(options, on="inline", force=()), info.run_id, observers).settle()
@@ -280,10 +277,25 @@ def resume_run(
         stored = sound_plan(folder.journal, info.run_id)
     finally:
         folder.close()
-    plan = runnable_plan(stored, info.run_id) if plan is None else _as_begun(plan, stored, info.run_id)
+    if plan is None:
+        plan = runnable_plan(stored, info.run_id, refuse=_refuse_gone_folder)
+    else:
+        plan = _as_begun(plan, stored, info.run_id)
+        _refuse_gone_folder(plan.config.folder, info.run_id)
     plan.encoded = stored  # a run that was killed before its first record tells its fingerprint only now, and it is that of what is stored
     with _faults_in_one_line():
         return _Driver(plan, options, info.run_id, observers).resume(reopen)
+
+
+def _refuse_gone_folder(folder: str, run_id: str) -> None:
+    """A run goes on where it was: its folder would be made anew for what it puts back and makes, and the batch may have been moved.
+
+    Raises:
+        StateError: the folder is not there.
+    """
+    if not os.path.isdir(folder):  # noqa: PTH112 - as it stands in the plan
+        hint = "move it back, or begin a new run: that puts back what this one was making"
+        raise StateError(f"the folder of run `{run_id}` is not there: `{folder}`", hint=hint)
 
 
 def _refuse_choices(options: Options) -> None:
@@ -297,13 +309,13 @@ def _refuse_choices(options: Options) -> None:
         )
 
 
-def _look_at_unmade_input(plan: Plan, left_out: Collection[int], observers: Sequence[Observer]) -> None:
-    """Tell of input that is read as it is, because what makes it was not selected.
+def _unmade_input(plan: Plan, left_out: Collection[int]) -> list[str]:
+    """What is to be told of input that is read as it is, because what makes it was not selected.
 
     Raises:
         UsageError: it is not there.
     """
-    told = 0
+    told = []
     for job, need, path in unmade_input(plan, left_out):
         name, maker = plan.name(job), plan.name(need)
         try:
@@ -311,13 +323,13 @@ def _look_at_unmade_input(plan: Plan, left_out: Collection[int], observers: Sequ
         except OSError:
             message = f"job `{name}` reads `{path}`, which is not there; `{maker}`, which makes it, is not selected"
             raise UsageError(message, hint=f"`--upto {name}` runs both") from None
-        told += 1
-        for observer in observers if told <= _MOST_TOLD else ():
-            observer.warned(
-                f"{name} reads `{path}` as it is, of {changed:%Y-%m-%d %H:%M:%S}: `{maker}`, which makes it, is not selected"
-            )
-    for observer in observers if told > _MOST_TOLD else ():
-        observer.warned(f"{told - _MOST_TOLD} more jobs read what is there, because what makes it is not selected")
+        told.append(
+            f"{name} reads `{path}` as it is, of {changed:%Y-%m-%d %H:%M:%S}: `{maker}`, which makes it, is not selected"
+        )
+    if len(told) > _MOST_TOLD:
+        more = f"{len(told) - _MOST_TOLD} more jobs read what is there, because what makes it is not selected"
+        told[_MOST_TOLD:] = [more]
+    return told
 
 
 def _as_begun(plan: Plan, stored: bytes, run_id: str) -> Plan:
@@ -421,6 +433,7 @@ class _Driver:
         self._carry: Continuing | None = None
         self._claims = self._unclaimed(makes=bool(declaring)) if declaring or plan.config.concurrency else None
         self._left_out: Sequence[int] = ()
+        self._has_put_back = False
         self._told_in: Path | None = None
         """The folder of what jobs of `finally` are given, of a run that is kept nowhere."""
 
@@ -429,21 +442,30 @@ class _Driver:
         if not self._options.skip_unknown_actions:
             self._refuse_unknown_actions(self._unknown)
         self._left_out = left_out
-        if self._claims is not None:
-            from joblot.runner.links import refuse_links
-
-            refuse_links(self._plan, left_out)
+        told, refused = self._look_at_files()
+        if refused is not None and not self._may_put_back():
+            raise refused
         at = self._clock.wall()
         executor = None
         try:
             self._take_turn()
+            last_successes = self._read_last_successes() if self._watch is not None else {}
+            if self._has_put_back:  # what killed runs were making was looked at
+                told, refused = self._look_at_files()
+            if refused is not None:
+                raise refused
+            for line in told:
+                self._warn(line)
             # How much can run at once is known of a cluster only when it is there.
             executor = self._executor(self._on) if is_cluster(self._on) else None
             state = self._state()
-            first = self._decide_ahead(state) if self._checkable or self._begun.continues else self._first(state)
+            is_decided = bool(self._checkable) or self._begun.continues
+            first = self._decide_ahead(state, last_successes) if is_decided else self._first(state)
             # The executor comes first: it forks, and what is forked must not hold the journal's descriptors. For nothing, nothing is forked.
             executor = executor or self._executor("inline" if state.ended else self._on)
             journal = self._open()
+            if self._watch is None and self._folder is not None:
+                self._put_back(self._folder)
             if self._claims is not None:
                 with self._skipping():
                     self._claims.take_in_state()
@@ -459,6 +481,38 @@ class _Driver:
             if executor is not None:
                 executor.close()
             self._release()
+
+    def _look_at_files(self) -> tuple[list[str], JoblotError | None]:
+        """What is to be told of input that is read as it is, and why the run cannot begin with the files that are there."""
+        try:
+            told = _unmade_input(self._plan, self._left_out) if self._left_out else []
+            if self._claims is not None:
+                from joblot.runner.links import refuse_links
+
+                refuse_links(self._plan, self._left_out)
+        except (ConfigError, UsageError) as refused:
+            return [], refused
+        return told, None
+
+    def _may_put_back(self) -> bool:
+        """Whether a killed run has left something under the names of its outputs."""
+        from joblot.journal.folder import past_runs
+        from joblot.runner.killed import killed_runs
+
+        if self._options.state is False:
+            return False
+        with past_runs(self._options.state or None) as folder:
+            return folder is not None and bool(killed_runs(folder, self._plan.config))
+
+    def _put_back(self, folder: StateFolder) -> None:
+        """Put back what killed runs but this one were making."""
+        if folder.journal.open_runs():
+            from joblot.runner.killed import killed_runs, settle
+
+            for run_id in killed_runs(folder, self._plan.config):
+                if run_id != self._run_id:
+                    self._has_put_back = True
+                    settle(folder, run_id, self._plan.config, self._warn, self._claims)
 
     def _lost_actions(self, view: LiveView, again: Sequence[int]) -> list[int]:
         """The jobs that would run but for their action, which was known when the run began: what it skipped then was to be skipped."""
@@ -479,11 +533,13 @@ class _Driver:
 
         return first
 
-    def _decide_ahead(self, state: RunState) -> Callable[[float, int], Decision]:
+    def _decide_ahead(
+        self, state: RunState, last_successes: dict[str, LastSuccess]
+    ) -> Callable[[float, int], Decision]:
         """What a run begins with, decided before there is an executor or a journal: perhaps nothing has to run."""
         from joblot.journal.folder import past_runs
 
-        judge = self._make_judge(state, self._read_last_successes()) if self._watch is not None else None
+        judge = self._make_judge(state, last_successes) if self._watch is not None else None
         carry = None
         if self._begun.continues:
             with past_runs(self._options.state or None) as folder:
@@ -503,19 +559,18 @@ class _Driver:
     def _read_last_successes(self) -> dict[str, LastSuccess]:
         """The last successes of the jobs in earlier runs; the journal is closed again. What killed runs were making is as before by then."""
         from joblot.journal.folder import StateFolder, past_runs
-        from joblot.runner.killed import killed_runs, settle
         from joblot.runner.uptodate import batch_key
 
+        if self._options.state is False:
+            return {}
         with past_runs(self._options.state or None) as folder:
             if folder is None:
                 return {}
-            killed = killed_runs(folder, self._plan.config.name)
-            if not killed:
+            if not folder.journal.open_runs():
                 return folder.journal.last_successes(batch_key(self._plan))
         folder = StateFolder(self._options.state or None, network_ok=self._options.allow_network_fs)
         try:
-            for run_id in killed:
-                settle(folder, run_id, self._plan, self._warn)
+            self._put_back(folder)
             return folder.journal.last_successes(batch_key(self._plan))
         finally:
             folder.close()
@@ -605,13 +660,10 @@ class _Driver:
             if self._claims is not None:  # only now it is known what the plan has grown to
                 self._claims.take(self._plan.makings())
                 self._claims.take_in_state()
+            self._put_back(self._folder)
             if self._checkable:
-                from joblot.runner.killed import killed_runs, settle
                 from joblot.runner.uptodate import batch_key
 
-                for run_id in killed_runs(self._folder, self._plan.config.name):
-                    if run_id != self._run_id:
-                        settle(self._folder, run_id, self._plan, self._warn)
                 journal.save_last_successes(batch_key(self._plan), ())  # what was noted of them when the runner died
                 made = journal.last_successes(batch_key(self._plan))
                 self._make_judge(state, made, force)
