@@ -531,9 +531,7 @@ def test_of_several_retries_at_once_one_continues_the_run(joblot):
     refused = [error.rpartition("error: ")[2] for code, error in zip(codes, errors, strict=True) if code]
     assert (codes.count(0), set(codes) <= {0, 4, 5}) == (1, True), errors
     # Whoever comes while the first run is being handed over is told who holds it.
-    assert all(
-        error.startswith(("run `r1` was continued by run ", "run `r1` is held by process ")) for error in refused
-    )
+    assert all(error.startswith(("run `r1` was continued by run ", "run `r1` is held by ")) for error in refused)
     assert (len(runs(joblot)), sorted(ran(joblot))) == (2, ["end", "load"])
 
 
@@ -557,3 +555,88 @@ def test_a_value_of_a_variable_that_is_gone_is_an_error(joblot):
     done = joblot("retry", "r1")
     assert (done.code, runs(joblot)) == (2, ["r1"])
     assert done.err.startswith("DIR/joblot.yaml:2:7: error: no variable `day` in this batch: it has `date`\n")
+
+
+# --- what the run was begun with does not fit any more ------------------------------------------------
+
+VALUES = "a retry takes the values that the run was given; "
+AS_IT_WAS = "`joblot retry r1 --as-it-was` goes on with the batch as it was"
+MISFITS = {
+    "a selected job was renamed": (
+        ["--only", "load"],
+        ("load", "loads"),
+        [],
+        ["no job is called `load`; run `r1` was begun with that selection", f"did you mean `loads`? {AS_IT_WAS}"],
+    ),
+    "no job matches a selected pattern any more": (
+        ["--exclude", "aft*"],
+        ("name: after", "name: behind"),
+        [],
+        ["no job's name matches `aft*`; run `r1` was begun with that selection", AS_IT_WAS],
+    ),
+    "a given variable was renamed": (
+        ["--var", "day=wed"],
+        ("day", "days"),
+        [],
+        ["no variable `day` in this batch: it has `days`", f"did you mean `days`? {VALUES}{AS_IT_WAS}"],
+    ),
+    "a given variable has another type": (
+        ["--var", "day=wed"],
+        ("day: mon", "day: {type: int, default: 3}"),
+        [],
+        ["variable `day` must be a whole number, not `wed`", f"{VALUES}{AS_IT_WAS}"],
+    ),
+    "a given variable is held to other values": (
+        ["--var", "day=wed"],
+        ("day: mon", "day: {enum: [mon, tue], default: mon}"),
+        [],
+        ["variable `day` must be one of `mon`, `tue`, not the text `wed`", f"{VALUES}{AS_IT_WAS}"],
+    ),
+    "a variable is required": (
+        [],
+        ("day: mon", "day: mon, new: {required: true}"),
+        [],
+        ["variable `new` needs a value", f"{VALUES}{AS_IT_WAS}"],
+    ),
+    "a job that is to run was renamed": (
+        [],
+        ("load", "loads"),
+        ["--job", "load"],
+        ["no job is called `load` any more, as in run `r1`", f"did you mean `loads`? {AS_IT_WAS}"],
+    ),
+}
+
+
+@pytest.mark.parametrize("case", MISFITS)
+def test_what_the_run_was_begun_with_does_not_fit_the_batch_any_more(joblot, case):
+    words, (old, new), more, told = MISFITS[case]
+    begin(joblot, BATCH, *words)
+    joblot.write("joblot.yaml", BATCH.replace(old, new))
+    done = joblot("retry", "r1", *more)
+    lines = [line.partition("error: ")[2] or line.removeprefix("hint: ") for line in done.err.splitlines()]
+    assert (done.code, [line for line in lines if line in told]) == (2, told), done.err
+    assert joblot("retry", "r1", "--as-it-was").code == 1
+    assert runs(joblot) == ["r1"]
+
+
+@pytest.mark.parametrize(
+    ("files", "gone", "told"),
+    [
+        (["b.yaml"], ["b.yaml"], "`DIR/b.yaml` is not there any more: the recorded plan of run `r1` is used"),
+        (["b.yaml", "c.yaml"], ["c.yaml"], "`DIR/c.yaml` is not there any more: the recorded plan of run `r1` is used"),
+        (
+            ["b.yaml", "c.yaml", "d.yaml"],
+            ["b.yaml", "d.yaml"],
+            "`DIR/b.yaml` and 1 more are not there any more: the recorded plan of run `r1` is used",
+        ),
+    ],
+)
+@pytest.mark.parametrize("command", ["retry", "resume"])
+def test_a_file_that_is_gone_has_not_changed(joblot, command, files, gone, told):
+    for name in files:
+        joblot.write(name, "jobs: [{name: a, run: exit 3}]\n")
+    assert joblot("run", *files, "--run-id", "r1").code == 1
+    for name in gone:
+        (joblot.path / name).unlink()
+    done = joblot(command, "r1")
+    assert (done.code, told in done.plain, "has changed" in done.plain) == (1, True, False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -53,7 +54,11 @@ def go_on(
         refuse_continued(past.folder, past.id)
         run_id, config = past.id, past.config
         changed = [] if is_same else changed_files(config)
-        if changed:
+        gone = [path for path in changed if not os.path.lexists(path)]
+        if gone:
+            rest = f" and {len(gone) - 1} more are" if len(gone) > 1 else " is"
+            output.log("WARNING", f"`{gone[0]}`{rest} not there any more: the recorded plan of run `{run_id}` is used")
+        elif changed:
             rest = f" and {len(changed) - 1} more have" if len(changed) > 1 else " has"
             output.log("WARNING", f"`{changed[0]}`{rest} changed since run `{run_id}` began: its recorded plan is used")
         if config.source and _is_of_another_folder(Path(config.source), past.folder.path.parent):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 
 from joblot.cli.options import driving_options, run_argument, run_help
-from joblot.errors import UsageError
+from joblot.errors import ConfigError, UsageError, did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from joblot.cli.output import Output
     from joblot.cli.runs import Run
     from joblot.core.plan import Plan
+    from joblot.errors import Diagnostic
     from joblot.reports.view import LiveView
 
 _HELP = f"""Run again what did not succeed in a run (`--failed`, the default), or single jobs and everything that needs them.
@@ -50,6 +51,8 @@ def command(
         run_id, driving["state"] = past.id, str(past.folder.path)
         changed = now is not None and not now.is_like(past)
         chosen = [] if changed else [past.job(name) for name in names]
+        if now is not None and changed:
+            _refuse_renamed(names, now.plan, past)
     if now is not None and changed:
         return _continue(output, run_id, now, names, driving)
     reopen = _downstream(chosen) if chosen else _unsuccessful
@@ -85,11 +88,33 @@ def _as_it_is(output: Output, past: Run) -> _Now | None:
     begun = begun_with(past.folder, past.id)
     view = past.view()
     skipping = any(view.reason(job) == "unknown_action" for job in view.in_state("skipped"))
-    plan, warnings = batches.read(files, begun.given.items(), skip_unknown_actions=skipping, moment=begun.moment)
+    try:
+        plan, warnings = batches.read(files, begun.given.items(), skip_unknown_actions=skipping, moment=begun.moment)
+    except ConfigError as error:
+        raise ConfigError(_of_then(one, past.id) for one in error.diagnostics) from None
     now = _Now(plan, begun.given, skipping)
     if not now.is_like(past):
         batches.warn(output, warnings)
     return now
+
+
+def _of_then(problem: Diagnostic, run_id: str) -> Diagnostic:
+    """What is wrong with a variable, whose value nobody has given now: it is that of the run, or lacks there."""
+    from joblot.runner.continuing import as_it_was_hint
+
+    if problem.code != "variable":
+        return problem
+    hint = "" if problem.hint.startswith("give it") else problem.hint
+    return problem._replace(hint=as_it_was_hint(hint, run_id, "a retry takes the values that the run was given"))
+
+
+def _refuse_renamed(names: Sequence[str], plan: Plan, past: Run) -> None:
+    from joblot.runner.continuing import as_it_was_hint
+
+    for name in names:
+        if not plan.match(name) and past.plan.match(name):
+            message = f"no job is called `{name}` any more, as in run `{past.id}`"
+            raise UsageError(message, hint=as_it_was_hint(did_you_mean(name, plan.names()), past.id))
 
 
 def _continue(output: Output, old: str, now: _Now, names: tuple[str, ...], driving: dict[str, Any]) -> int:

@@ -89,6 +89,13 @@ def _has_changed(source: str, digest: str) -> bool:
         return True
 
 
+def as_it_was_hint(hint: str, run_id: str, what: str = "") -> str:
+    """A hint, with the way out where what a run was begun with does not fit its batch any more."""
+    begin = f"{hint} " if hint.endswith("?") else f"{hint}; " if hint else ""
+    between = f"{what}; " if what else ""
+    return f"{begin}{between}`joblot retry {run_id} --as-it-was` goes on with the batch as it was"
+
+
 # --- one run is continued once --------------------------------------------------------------------
 
 

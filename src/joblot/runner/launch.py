@@ -107,7 +107,7 @@ def continue_run(
         RunHeldError: it is being driven, or another run is in the way.
     """
     from joblot.journal.folder import StateFolder
-    from joblot.runner.continuing import mark_continued, read_past, refuse_continued
+    from joblot.runner.continuing import as_it_was_hint, mark_continued, read_past, refuse_continued
 
     if options.state is False:
         raise UsageError("a run that was kept nowhere cannot be continued")
@@ -126,7 +126,11 @@ def continue_run(
         options, only=selection.only, upto=selection.upto, from_=selection.from_, exclude=selection.exclude
     )
     plan = plan.fresh()
-    left_out = leave_out(plan, selection)
+    try:
+        left_out = leave_out(plan, selection)
+    except UsageError as error:
+        message = f"{error.message}; run `{info.run_id}` was begun with that selection"
+        raise UsageError(message, hint=as_it_was_hint(error.hint, info.run_id)) from None
     run_id = _new_id(options)
     with _faults_in_one_line():
         held = _Driver(past.plan.fresh(), replace(options, on="inline", force=()), info.run_id, observers).settle()
