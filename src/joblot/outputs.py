@@ -18,6 +18,7 @@ import msgspec
 from msgspec import Struct
 
 from joblot.core.model import ABSENT, Artifact, FileFact
+from joblot.core.patterns import STATE_NAME
 from joblot.digest import blake2b
 from joblot.errors import JournalWriteError, UntrustedError
 from joblot.files import force_to_disk, make_own_folder, read_own, reason_of, replace_file, target_of, write_all
@@ -33,8 +34,6 @@ MAX_HASHED: Final = 2**29
 """Bytes: larger files are identified by their stamps alone."""
 LARGE: Final = 4 * 2**20
 """Bytes from which on hashing takes long enough to have another process do it."""
-STATE_NAME: Final = ".joblot"
-"""A folder of this name is a state folder, and no part of what a job reads or makes."""
 _CHUNK: Final = 2**20
 _YOUNG_NS: Final = 20_000_000
 """Two changes of a file so close together can have the same time: kernels take the time from ticks of up to 10 ms."""
@@ -74,8 +73,8 @@ class Tree(NamedTuple):
     roots: tuple[str, ...]
 
 
-def tree(path: str, left_out: frozenset[str] = frozenset()) -> Tree:
-    """A folder as its stamp, without the paths that are left out.
+def tree(path: str, left_out: frozenset[str] = frozenset(), *, within: bool = False) -> Tree:
+    """A folder as its stamp, without the paths that are left out. `within`: links that lead out of it are not followed.
 
     Raises:
         OSError: there is no such folder.
@@ -83,7 +82,7 @@ def tree(path: str, left_out: frozenset[str] = frozenset()) -> Tree:
     digest = blake2b(digest_size=16)
     roots = [os.path.realpath(path)]
     size = latest = 0
-    for name, _, status, what in _below(roots, left_out):
+    for name, _, status, what in _below(roots, left_out, within=within):
         if status is None:
             text = f"{name}\0{what}\n"
         else:
@@ -97,13 +96,17 @@ def tree(path: str, left_out: frozenset[str] = frozenset()) -> Tree:
     return Tree((size, latest, *halves), tuple(roots))
 
 
-def _below(roots: list[str], left_out: frozenset[str]) -> Iterator[tuple[str, str, os.stat_result | None, str]]:
+def _below(
+    roots: list[str], left_out: frozenset[str], *, within: bool
+) -> Iterator[tuple[str, str, os.stat_result | None, str]]:
     """All that is below a folder: its name from there, its path, and its status; without a status a word that says what it is.
 
     Of each folder the files come first, in the order of their names, then what is below its folders. Links are followed, but a folder is
     entered once only: however often others lead to it, and be it from inside itself. `roots` has the folder, and gets those behind links.
+    `within`: of a link that leads out of the folder it is what it says that counts.
     """
     status = os.stat(roots[0])
+    inside = f"{roots[0].rstrip('/')}/"
     entered = {(status.st_dev, status.st_ino): "."}
     waiting = [("", roots[0])]
     while waiting:
@@ -123,7 +126,11 @@ def _below(roots: list[str], left_out: frozenset[str]) -> Iterator[tuple[str, st
             empty = False
             try:
                 if entry.is_symlink():
+                    link = path
                     path = os.path.realpath(path)
+                    if within and not f"{path}/".startswith(inside):
+                        yield prefix + name, path, None, f"leads to {os.readlink(link)}"
+                        continue
                     if left_out and any(path == out or path.startswith(f"{out}/") for out in left_out):
                         yield prefix + name, path, None, "left out"
                         continue
@@ -162,17 +169,19 @@ def content_hash(
     path: str,
     left_out: frozenset[str] = frozenset(),
     hash_of: Callable[[str, os.stat_result], str] = _hash_of,
+    *,
+    within: bool = False,
 ) -> str:
     """The SHA-256 of a file's contents, or of a folder's names and contents, in hexadecimal; empty when it cannot be read.
 
-    Pipes, sockets and devices have no contents: reading them might never end.
+    Pipes, sockets and devices have no contents: reading them might never end. `within` is as in `tree`.
     """
     from hashlib import sha256
 
     digest = sha256()
     try:
         if os.path.isdir(path):
-            for name, inner, status, what in _below([os.path.realpath(path)], left_out):
+            for name, inner, status, what in _below([os.path.realpath(path)], left_out, within=within):
                 text = f"{name}\0{hash_of(inner, status) if status is not None else what}\n"
                 digest.update(text.encode("utf-8", "surrogateescape"))
             return digest.hexdigest()
@@ -200,11 +209,16 @@ def _youth(current: Stamp, folder: bool) -> int:
 class Hashes:
     """Stamps and hashes of files; each hash is computed once as long as the stamp stays the same.
 
-    `folder` is the batch's; `apart` are paths that are no part of any folder that is looked at, such as the state folder.
+    `folder` is the batch's; `apart` are paths that are no part of any folder that is looked at, such as the state folder. `is_made` says
+    whether a job makes a path or a folder around it: what links lead out of such a folder to is no part of it, for nobody keeps it, and it may be everything.
     """
 
-    def __init__(self, folder: str, apart: Iterable[str | Path] = ()) -> None:
+    def __init__(
+        self, folder: str, apart: Iterable[str | Path] = (), is_made: Callable[[str], bool] = lambda _path: False
+    ) -> None:
         self._folder = folder
+        self._is_made = is_made
+        self._made: dict[str, bool] = {}
         self._apart = frozenset(map(os.path.realpath, apart))
         self._known: dict[Key, tuple[Stamp, FileFact]] = {}
         self._inner: dict[str, tuple[Stamp, str]] = {}
@@ -223,7 +237,9 @@ class Hashes:
         try:
             status = os.stat(absolute)
             if stat.S_ISDIR(status.st_mode):
-                found = tree(absolute, left_out)
+                if path not in self._made:
+                    self._made[path] = self._is_made(path)
+                found = tree(absolute, left_out, within=self._made[path])
                 self.folders[path] = found.roots
                 return found.stamp
         except (OSError, ValueError):
@@ -248,7 +264,7 @@ class Hashes:
     def learn(self, key: Key, fact: FileFact) -> None:
         """Add a hash from an earlier run, unless there is a newer one, or its stamp is no proof."""
         if fact.sha256 and fact.changed_ns:
-            self._known.setdefault(key, ((fact.size, fact.mtime_ns, fact.inode, fact.changed_ns), fact))
+            self._known.setdefault(key, (_stamp_of(fact), fact))
 
     def take_over(self, looked: Sequence[tuple[Stamp, FileFact]]) -> None:
         """Add the facts that `look` has found in another process."""
@@ -288,7 +304,8 @@ class Hashes:
                 young = 0
             readable = current[0] <= MAX_HASHED
             hash_of = self._hash_of if own else _hash_of
-            sha256 = content_hash(self.absolute(path), self._apart | own, hash_of) if readable else ""
+            within = self._made.get(path, False)
+            sha256 = content_hash(self.absolute(path), self._apart | own, hash_of, within=within) if readable else ""
             size, mtime_ns, inode, changed_ns = current
             fact = FileFact(path, size, mtime_ns, sha256, inode, 0 if young and sha256 else changed_ns)
             known = self._known[key] = current, fact
@@ -355,6 +372,9 @@ class OutputWatch:
         self._copier: Copier | None = None
         self._stuck: set[str] = set()
         """Copies that could neither be put back nor moved aside: they stay where they are, whatever else goes."""
+        self.doubts: list[str] = []
+        """What is to be told of attempts that ended well, until the engine takes it."""
+        self._untouched_told = 0
         self.finished: dict[int, list[FileFact]] = {}
         """By job, its outputs after a success, until the engine takes them."""
 
@@ -490,7 +510,7 @@ class OutputWatch:
             self._drop(outcome.job, number, before)
             return
         if outcome.kind == "ok":
-            self._check(outcome)
+            self._check(outcome, before)
         if outcome.kind == "ok":
             if self._copier is not None:
                 self._good[outcome.job] = number, before
@@ -683,7 +703,7 @@ class OutputWatch:
         then = old.fact
         if current is None:
             return False
-        if then.changed_ns and current == (then.size, then.mtime_ns, then.inode, then.changed_ns):
+        if then.changed_ns and current == _stamp_of(then):
             return True
         return self.hashes.same_contents(path, then, current)
 
@@ -706,7 +726,7 @@ class OutputWatch:
             current = self.hashes.stamp(path)
         return Found(self.hashes.glance(path, current), link)
 
-    def _check(self, outcome: Outcome) -> None:
+    def _check(self, outcome: Outcome, before: Sequence[Found | None]) -> None:
         outputs = self._plan.spec(outcome.job).outputs
         stamps = [self.hashes.stamp(path) for path in outputs]
         missing = [path for path, current in zip(outputs, stamps, strict=True) if current is None]
@@ -715,12 +735,27 @@ class OutputWatch:
             outcome.kind, outcome.reason, outcome.result = "error", "missing_output", b""
             outcome.message = f"declared output `{missing[0]}` was not made{and_more}"
             return
+        if self._untouched_told <= _MOST_TOLD:
+            self._doubt(outcome.job, before, stamps)
         self.hashes.take_over(outcome.looked)  # a worker may have read them: nothing is hashed twice
         facts = [self.hashes.fact(path, current) for path, current in zip(outputs, stamps, strict=True)]
         self.finished[outcome.job] = facts
         declared = {self.hashes.absolute(path) for path in outputs}
         others = [artifact for artifact in outcome.artifacts if self.hashes.absolute(artifact.path) not in declared]
         outcome.artifacts = (*(Artifact(fact.path, fact.size, fact.sha256) for fact in facts), *others)
+
+    def _doubt(self, job: int, before: Sequence[Found | None], stamps: Sequence[Stamp | None]) -> None:
+        """Note outputs that the attempt has left alone: it may have found them right, or have forgotten them, which nobody sees."""
+        paths = zip(self._plan.spec(job).outputs, before, stamps, strict=True)
+        same = [
+            path for path, old, now in paths if old is not None and old.fact.changed_ns and now == _stamp_of(old.fact)
+        ]
+        if same:
+            self._untouched_told += 1
+            and_more = f" and {len(same) - 1} more" if len(same) > 1 else ""
+            told = f"{self._plan.name(job)}: `{same[0]}`{and_more} was there before, and was not written"
+            last = "other jobs have left outputs alone too: that is not told again"
+            self.doubts.append(told if self._untouched_told <= _MOST_TOLD else last)
 
     def _move_aside(self, path: str, name: str, job: str, number: int) -> str:
         """Returns where to."""
@@ -739,6 +774,10 @@ class OutputWatch:
 
             shutil.move(path, target)
         return target
+
+
+def _stamp_of(fact: FileFact) -> Stamp:
+    return fact.size, fact.mtime_ns, fact.inode, fact.changed_ns
 
 
 def _not_kept(path: str, error: OSError) -> JournalWriteError:

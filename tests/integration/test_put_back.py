@@ -2,6 +2,7 @@
 
 import json
 import os
+import time
 from pathlib import Path
 
 import pytest
@@ -388,6 +389,175 @@ def test_times_and_modes_are_as_they_were(joblot, on, change):
     assert joblot("run", "--on", on).code == 1
     after = path.stat()
     assert (after.st_mode, after.st_mtime_ns, path.read_text()) == (before.st_mode, before.st_mtime_ns, "whole")
+
+
+# --- what an attempt has not written ------------------------------------------------------------------
+
+LEFT_ALONE = {
+    "one of two": ("echo a > a", "a: `b` was there before, and was not written"),
+    "both": ("true", "a: `a` and 1 more was there before, and was not written"),
+    "both anew": ("echo a > a; echo b > b", ""),
+    "touched": ("touch a b", ""),
+    "renamed and back": ("echo a > a; mv b c; mv c b", ""),
+    "the same again": ("echo a > a; echo old > b.new; mv b.new b", ""),
+    "another mode": ("echo a > a; chmod 600 b", ""),
+    "made again": ("rm a b; echo a > a; echo b > b", ""),
+}
+
+
+@pytest.mark.parametrize("on", ["local", "inline"])
+@pytest.mark.parametrize("case", LEFT_ALONE)
+def test_an_output_that_was_there_before_and_was_not_written_is_told(joblot, case, on):
+    """It counts as made: a program that writes only what has changed leaves the rest alone."""
+    command, told = LEFT_ALONE[case]
+    for name in "ab":
+        joblot.write(name, "old\n")
+        os.utime(joblot.path / name, (10**9, 10**9))
+    until_old(joblot.path / "b")
+    joblot.write("joblot.yaml", f"jobs:\n  - {{name: a, run: '{command}', outputs: [a, b]}}\n")
+    done = joblot("run", "--on", on)
+    assert (done.code, "not written" in done.err) == (0, bool(told)), done.err
+    assert told in done.err
+    assert joblot.why() == {"a": "up to date"}
+
+
+def until_old(path):
+    """Until the time of change of a file is a proof."""
+    while time.time_ns() < path.stat().st_ctime_ns + 30_000_000:
+        time.sleep(0.01)
+
+
+def test_a_folder_that_was_not_written_is_told_and_many_are_not(joblot):
+    jobs = "".join(f"  - {{name: j{number}, run: 'true', outputs: [d{number}]}}\n" for number in range(6))
+    joblot.write("joblot.yaml", "jobs:\n" + jobs)
+    for number in range(6):
+        joblot.write(f"d{number}/file", "")
+    until_old(joblot.path / "d5/file")
+    lines = [line.partition("WARNING | ")[2] for line in joblot("run", "-j", "1").err.splitlines() if "WARNING" in line]
+    assert lines == [
+        *(f"j{number}: `d{number}` was there before, and was not written" for number in range(3)),
+        "other jobs have left outputs alone too: that is not told again",
+    ]
+
+
+# --- links out of a folder that is made -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("on", ["local", "inline"])
+@pytest.mark.parametrize("target", ["/", "../more", "..", "../more/file"])
+def test_a_link_out_of_an_output_folder_is_not_followed(joblot, target, on):
+    joblot.write("more/file", "1")
+    joblot.write(
+        "joblot.yaml",
+        "jobs:\n"
+        f"  - {{name: a, run: 'mkdir -p d; echo 1 > d/file; ln -sfn {target} d/link', outputs: [d]}}\n"
+        "  - {name: b, run: cp d/file o, outputs: [o], input: d}\n"
+        "  - {name: c, run: cp d/file p, outputs: [p], needs: [a]}\n",
+    )
+    done = joblot("run", "--on", on, "--json")
+    assert done.code == 0
+    made = json.loads(done.out)["results"][0]["artifacts"][0]
+    assert (made["path"], made["size"]) == ("d", 2)
+    joblot.write("more/file", "2")
+    joblot.write("other", "2")
+    assert joblot.why() == dict.fromkeys("abc", "up to date")
+    (joblot.path / "d/link").unlink()
+    (joblot.path / "d/link").symlink_to("elsewhere")
+    assert joblot.why() == {"a": "output changed: d", "b": "need will run: a", "c": "need will run: a"}
+
+
+# --- the state folder is no output ----------------------------------------------------------------------
+
+STATE_HINT = "hint: `.joblot` holds what joblot keeps of runs: name something else"
+OTHER_HINT = "hint: `--state` takes another folder"
+STATES = {
+    "itself": ("outputs: [.joblot]", [], "output `.joblot` of job `a` is in a state folder", STATE_HINT),
+    "inside": ("outputs: [./.joblot/x]", [], "output `./.joblot/x` of job `a` is in a state folder", STATE_HINT),
+    "another one": (
+        "outputs: [sub/.joblot/x]",
+        [],
+        "output `sub/.joblot/x` of job `a` is in a state folder",
+        STATE_HINT,
+    ),
+    "by an item": (
+        "outputs: ['${{ item }}/x'], foreach: [.joblot]",
+        [],
+        "output `.joblot/x` of job `a-joblot` is in a state folder",
+        STATE_HINT,
+    ),
+    "by a link": ("outputs: [link/x]", [], "output `.joblot/x` of job `a` is in a state folder", "hint: links are"),
+    "absolute": ("outputs: [DIR/.joblot/x]", [], "output `DIR/.joblot/x` of job `a` is in a state folder", STATE_HINT),
+    "a pattern of input": (
+        "input: .joblot/**",
+        [],
+        "`input` must not be in a state folder, and `.joblot/**` is",
+        STATE_HINT,
+    ),
+    "one of a list": (
+        "input: [x, 'sub/.joblot/*/r?']",
+        [],
+        "`input[1]` must not be in a state folder, and `sub/.joblot/*/r?` is",
+        STATE_HINT,
+    ),
+    "another state folder": (
+        "outputs: [kept]",
+        ["--state", "kept"],
+        "output `kept` of job `a` is the state folder `DIR/kept`, or lies in it or around it",
+        OTHER_HINT,
+    ),
+    "inside of another": (
+        "outputs: [x, kept/x]",
+        ["--state", "kept"],
+        "output `kept/x` of job `a` is the state folder `DIR/kept`, or lies in it or around it",
+        OTHER_HINT,
+    ),
+    "around another": (
+        "outputs: [sub/]",
+        ["--state", "sub/kept"],
+        "output `sub/` of job `a` is the state folder `DIR/sub/kept`, or lies in it or around it",
+        OTHER_HINT,
+    ),
+    "an absolute path to another": (
+        "outputs: [DIR/kept/x]",
+        ["--state", "kept"],
+        "output `DIR/kept/x` of job `a` is the state folder `DIR/kept`, or lies in it or around it",
+        OTHER_HINT,
+    ),
+    "an item in another": (
+        "outputs: ['kept/${{ item }}'], foreach: [x]",
+        ["--state", "kept"],
+        "output `kept/${{ item }}` of job `a` is the state folder `DIR/kept`, or lies in it or around it",
+        OTHER_HINT,
+    ),
+}
+
+
+@pytest.mark.parametrize("case", STATES)
+def test_the_state_folder_is_no_output_and_no_pattern_reads_it(joblot, case):
+    fields, words, told, hint = STATES[case]
+    (joblot.path / "link").symlink_to(".joblot")
+    joblot.write("joblot.yaml", f"jobs:\n  - {{name: a, run: 'true', {fields}}}\n".replace("DIR", str(joblot.path)))
+    done = joblot("run", *words)
+    assert (done.code, f"error: {told}\n" in done.err, hint in done.err) == (2, True, True), done.err
+
+
+def test_names_that_are_like_the_state_folder_s_are_outputs(joblot):
+    joblot.write("kept-too/x", "")
+    joblot.write("joblot.yaml", "jobs:\n  - {name: a, run: touch .joblot-x, outputs: [kept-too, .joblot-x]}\n")
+    assert joblot("run", "--state", "kept").code == 0
+
+
+@pytest.mark.parametrize("pattern", [".*/**", ".j*/*/*", "**/.joblot?/*", ".[j]oblot/*"])
+def test_what_a_pattern_finds_in_a_state_folder_is_left_out(joblot, pattern):
+    joblot.write(".joblot/a/b", "")
+    joblot.write(".other/c/d", "")
+    joblot.write(
+        "joblot.yaml",
+        f"jobs:\n  - {{name: a, run: 'echo ${{{{ input }}}} > seen', input: ['{pattern}', '.oth*/*/*']}}\n",
+    )
+    done = joblot("run")
+    assert (done.code, "no file matches" in done.err) == ((0, False) if pattern == ".*/**" else (1, True))
+    assert pattern != ".*/**" or joblot.read("seen") == ".other/c/d\n"
 
 
 # --- a failed last attempt is remembered --------------------------------------------------------------

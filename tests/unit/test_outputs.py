@@ -151,6 +151,40 @@ def test_whatever_changes_below_a_folder_changes_its_stamp_and_its_hash(folder, 
     assert content_hash(str(folder)) != contents
 
 
+OUT_OF_IT = {
+    "what a link leads to",
+    "what is in a folder that a link leads to",
+    "what a link of a link leads to",
+    "a link leads nowhere",
+}
+"""Changes of what lies elsewhere."""
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+def test_of_a_folder_that_is_made_what_links_lead_out_to_is_no_part(folder, change):
+    hashes = Hashes("/", is_made=lambda path: path == str(folder))
+
+    def look():
+        return hashes.stamp(str(folder)), content_hash(str(folder), within=True)
+
+    before = look()
+    change(folder)
+    is_same = change in [CHANGES[name] for name in OUT_OF_IT]
+    assert [new == old for new, old in zip(look(), before, strict=True)] == [is_same, is_same]
+
+
+@pytest.mark.parametrize("target", ["/", "..", "../store/in", "./deep/../..", "../d-too", "../nowhere"])
+def test_a_folder_that_is_made_is_not_left_by_links(folder, target):
+    """`d-too` begins like `d`, and is another one."""
+    (folder.parent / "d-too").mkdir()
+    (folder.parent / "d-too" / "file").write_text("x" * 1000)
+    hashes = Hashes(str(folder.parent), is_made=lambda _path: True)
+    (folder / "out").symlink_to(target)
+    size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
+    assert hashes.stamp("d")[0] == size
+    assert hashes.folders["d"] == (str(folder),)
+
+
 CIRCLES = {
     "to itself": [("loop", ".")],
     "upwards": [("loop", ".."), ("deep/loop", "..")],

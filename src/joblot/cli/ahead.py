@@ -66,7 +66,7 @@ def judge_of(plan: Plan, last_successes: Mapping[str, LastSuccess], folder: str,
     return Judge(
         plan,
         last_successes,
-        Hashes(plan.config.folder, [shared_folder(), folder]),
+        Hashes(plan.config.folder, [shared_folder(), folder], plan.is_made),
         values.of,
         forced=matching(plan, force),
     )

@@ -14,6 +14,7 @@ from msgspec import Struct
 from joblot.config.tree import Keys, Problem, describe
 from joblot.core.model import RETRIABLE, Concurrency
 from joblot.core.names import NAME_RULE, is_reserved, keeps_rule
+from joblot.core.patterns import STATE_HINT, has_wildcard, is_in_state_folder
 from joblot.core.written import RawScalar, plain, shorten
 from joblot.errors import did_you_mean
 from joblot.units import parse_duration, parse_size
@@ -395,6 +396,8 @@ def _plain_path(sink: Sink, value: Any, keys: Keys) -> str:
                 hint=f"write `{form[2]}`",
                 code="value",
             )
+        if has_wildcard(found) and is_in_state_folder(found):
+            raise Mismatch(f"must not be in a state folder, and `{shorten(found)}` is", hint=STATE_HINT, code="value")
     return found
 
 

@@ -13,6 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from joblot.config.tree import MAX_DEPTH, MAX_TEXT, describe
+from joblot.core.patterns import is_in_state_folder
 from joblot.core.written import shorten
 from joblot.errors import did_you_mean
 from joblot.files import reason_of, write_all
@@ -335,8 +336,10 @@ def _glob(pattern: str, folder: str) -> Columns:
 
 
 def files_matching(pattern: str, folder: str) -> list[str]:
-    """The files below a folder that match a pattern, in the order of their paths."""
-    matches = sorted(path for path in _matching(pattern, folder) if not path.endswith(os.sep))
+    """The files below a folder that match a pattern, in the order of their paths, without those of state folders."""
+    matches = sorted(
+        path for path in _matching(pattern, folder) if not path.endswith(os.sep) and not is_in_state_folder(path)
+    )
     return [path for path in matches if not os.path.isdir(os.path.join(folder, path))]  # noqa: PTH112, PTH118
 
 

@@ -18,7 +18,7 @@ from msgspec import Struct
 from joblot.core import graph
 from joblot.core.fan_out import FanOutJobs
 from joblot.core.numbered import Inferred, job_problem
-from joblot.core.patterns import as_paths, as_regex, literal_length
+from joblot.core.patterns import STATE_HINT, as_paths, as_regex, is_in_state_folder, literal_length
 from joblot.core.references import OPENING, Reference, split
 
 if TYPE_CHECKING:
@@ -87,6 +87,10 @@ class Makers:
             message = f"output `{path}` of job `{name}` is the batch's own folder, or one above it"
             hint = "name files, or a folder of its own"
             self.problems.append(job_problem("output_conflict", spec, message, hint=hint))
+            return
+        if "/.joblot" in key and is_in_state_folder(key):
+            message = f"output `{path}` of job `{name}` is in a state folder"
+            self.problems.append(job_problem("output_conflict", spec, message, hint=STATE_HINT))
             return
         first = self._owners.setdefault(key, number)
         if first != number:

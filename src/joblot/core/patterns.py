@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from joblot.core.references import OPENING
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+STATE_NAME: Final = ".joblot"
+"""A folder of this name is a state folder, and no part of what a job reads or makes."""
+STATE_HINT: Final = f"`{STATE_NAME}` holds what joblot keeps of runs: name something else"
 
 
 def as_word(path: str, folder: str) -> str:
@@ -23,6 +27,11 @@ def as_paths(job_input: object) -> Sequence[str]:
     if isinstance(job_input, str):
         return (job_input,)
     return [path for path in job_input if isinstance(path, str)] if isinstance(job_input, list) else ()
+
+
+def is_in_state_folder(path: str) -> bool:
+    """Whether a path is a state folder, or something inside of one, by its name."""
+    return f"/{STATE_NAME}/" in f"/{path}/"
 
 
 def has_wildcard(path: str) -> bool:

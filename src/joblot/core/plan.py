@@ -217,6 +217,10 @@ class Plan:
 
         return Makers(self.config.folder, self._jobs)
 
+    def is_made(self, path: str) -> bool:
+        """Whether a job makes a path, or a folder around it."""
+        return self.makers.around(path) is not None
+
     def makers_as(self, folder: str, spelt: Callable[[str], str]) -> Makers:
         """What the jobs make, by path as `spelt` says that it is to be taken, in a folder of another spelling."""
         from joblot.core.dataflow import Makers

@@ -228,7 +228,7 @@ class Worker:
 
             try:
                 self._busy = True
-                outcome.looked = Hashes(self._context.plan.config.folder).look(paths)
+                outcome.looked = Hashes(self._context.plan.config.folder, is_made=lambda _path: True).look(paths)
                 self._busy = False
             except (Stopped, OSError):
                 self._busy = False

@@ -193,6 +193,8 @@ class Engine:
         for outcome in outcomes:
             if self._watch is not None:
                 self._watch.ended(outcome)
+                while self._watch.doubts:
+                    self._warn(self._watch.doubts.pop(0))
             # To the microsecond; `round` takes twice as long, and this is done for every attempt.
             if outcome.began is not None:
                 outcome.began = int((outcome.began - zero) * 1e6 + 0.5) / 1e6

@@ -147,7 +147,7 @@ def _moved(config: Config, folder: str) -> Config:
 def _settle_attempts(
     state: RunState, run_dir: Path, began_at: float, made: dict[str, LastSuccess], warn: Callable[[str], None]
 ) -> None:
-    hashes = Hashes(state.plan.config.folder, [shared_folder(), run_dir.parents[1]])
+    hashes = Hashes(state.plan.config.folder, [shared_folder(), run_dir.parents[1]], state.plan.is_made)
     watch, attempts = OutputWatch(state.plan, run_dir, hashes), open_attempts(state, made)
     for wrong in watch.clear_after_crash(attempts, began_at):
         warn(wrong)

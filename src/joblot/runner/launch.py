@@ -22,7 +22,9 @@ from joblot.clock import SystemClock, day_of, new_run_id
 from joblot.cluster.targets import check_on, is_cluster
 from joblot.core.events import NOT_SELECTED, RunReopened, RunStarted
 from joblot.core.limits import Limits
+from joblot.core.numbered import job_problem
 from joblot.core.plan import expand
+from joblot.core.references import OPENING
 from joblot.core.runstate import RunState
 from joblot.core.selection import EVERYTHING, Selection, leave_out, unmade_input
 from joblot.errors import (
@@ -84,6 +86,7 @@ def start_run(
     plan = plan.fresh()
     left_out = leave_out(plan, options.selection)
     options = _placed(plan, options, observers)
+    _refuse_state_folder(plan, options)
     with _faults_in_one_line():
         return _Driver(plan, options, run_id, observers, given=given).start(left_out)
 
@@ -112,6 +115,7 @@ def continue_run(
     if options.state is False:
         raise UsageError("a run that was kept nowhere cannot be continued")
     options = _placed(plan, options, observers)
+    _refuse_state_folder(plan, options)
     with closing(StateFolder(options.state or None, read_only=True)) as folder:
         info = folder.resolve(name)
         refuse_continued(folder, info.run_id)
@@ -366,6 +370,36 @@ def _placed(plan: Plan, options: Options, observers: Sequence[Observer]) -> Opti
             observer.warned(message)
 
     return replace(options, state=state_of(plan.config, options.state, warn))
+
+
+def _refuse_state_folder(plan: Plan, options: Options) -> None:
+    """What a run keeps of itself is no output: half of it would be kept, moved aside and put back like one.
+
+    Raises:
+        ConfigError: an output is the state folder, lies in it or around it.
+    """
+    if options.state is False:
+        return
+    from joblot.journal.folder import state_path
+
+    state, folder = str(state_path(options.state or None)), plan.config.folder
+    states = [f"{path}/" for path in dict.fromkeys((state, os.path.realpath(state)))]
+    beginnings = tuple(os.path.relpath(path, folder).partition("/")[0] for path in states)
+    for spec in plan.config.jobs:
+        for path in spec.outputs:
+            # Most are told by how they begin; a million paths would take a second to be compared.
+            if not path.startswith(("/", ".", *beginnings)) and "/.." not in path:
+                continue
+            known = path.partition(OPENING)[0]
+            whole = os.path.normpath(f"{folder}/{known}" if known[:1] != "/" else known) + "/" * (
+                known == path or known.endswith("/")
+            )
+            if any(whole.startswith(one) or (known == path and one.startswith(whole)) for one in states):
+                message = (
+                    f"output `{path}` of job `{spec.name}` is the state folder `{state}`, or lies in it or around it"
+                )
+                problem = job_problem("output_conflict", spec, message, hint="`--state` takes another folder")
+                raise ConfigError([problem])
 
 
 class Begun(msgspec.Struct, frozen=True):
@@ -821,8 +855,9 @@ class _Driver:
 
         run_dir = self._run_dir()
         apart = [] if run_dir is None else [run_dir.parents[1]]
-        hashes = Hashes(self._plan.config.folder, [shared_folder(), *apart, *self._options.written])
-        return OutputWatch(self._plan, run_dir, hashes)
+        plan = self._plan
+        hashes = Hashes(plan.config.folder, [shared_folder(), *apart, *self._options.written], plan.is_made)
+        return OutputWatch(plan, run_dir, hashes)
 
     def _run_dir(self) -> Path | None:
         if self._options.state is False:

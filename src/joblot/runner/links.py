@@ -13,13 +13,12 @@ from posixpath import join, normpath
 from typing import TYPE_CHECKING, Final
 
 from joblot.core.numbered import job_problem
-from joblot.core.patterns import as_literal, as_paths, literal_length
+from joblot.core.patterns import STATE_NAME, as_literal, as_paths, literal_length
 from joblot.core.references import OPENING
 from joblot.errors import ConfigError, Diagnostic
-from joblot.outputs import STATE_NAME
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterator, Sequence
 
     from joblot.core.dataflow import Makers
     from joblot.core.model import Config, JobSpec
@@ -161,14 +160,14 @@ class _Spelt:
         self.is_other = False
         """Whether some path leads elsewhere than it says."""
         self._moved: dict[str, str] = {}
-        self._makers = plan.makers
+        self._is_made = plan.is_made
         self._folders: dict[str, str] = {}
         """The real paths of those that are folders."""
         self._inside: dict[str, list[tuple[str, str]]] = {}
         folders: dict[str, list[str]] = {}
         for path in dict.fromkeys(path for outputs in plan.each("outputs") for path in outputs):
             self._note(path, folders)
-        self._begins = begins = dict[str, str]()
+        begins: dict[str, str] = {}
         for _, path, is_pattern in _inputs(plan):
             if is_pattern:
                 begins[path] = path[: literal_length(path)].rpartition("/")[0]
@@ -199,14 +198,12 @@ class _Spelt:
         return self._moved.get(path, path)
 
     def inside(self, path: str) -> list[tuple[str, str]]:
-        """The links in a folder that is read, or in those that a pattern stands for: the path of each, and where it really leads to."""
+        """The links in a folder that is read: the path of each, and where it really leads to."""
         if path not in self._inside:
-            read = [maker.path for maker in self._makers.matching(path)] if path in self._begins else [path]
+            folder = self._folders.get(path)
+            found = _links_inside(folder, self.folder, self._is_made) if folder is not None else ()
             self._inside[path] = [
-                (f"{folder.rstrip('/')}/{name}", self._below(real, self.folder))
-                for folder in read
-                if folder in self._folders
-                for name, real in _links_inside(self._folders[folder], self.folder)
+                (f"{path.rstrip('/')}/{name}", self._below(real, self.folder)) for name, real in found
             ]
         return self._inside[path]
 
@@ -262,17 +259,20 @@ def _links_and_folders(folder: str, names: list[str]) -> tuple[list[str], list[s
     ]
 
 
-def _links_inside(folder: str, base: str) -> list[tuple[str, str]]:
+def _links_inside(
+    folder: str, base: str, is_made: Callable[[str], bool] = lambda _path: False
+) -> list[tuple[str, str]]:
     """The links in a folder and in the folders that they lead to: the name of each from there, and its real path.
 
-    A folder is entered once. One around the batch's folder `base` is not: whatever it holds of the batch has a name there already.
+    A folder is entered once. One around the batch's folder `base` is not: whatever it holds of the batch has a name there already. Nor is
+    one that a job makes: what it holds now is of an earlier run.
     """
     found: list[tuple[str, str]] = []
     real = os.path.realpath(folder)
     entered, waiting = {real}, [("", real)]
     while waiting:
         prefix, at = waiting.pop()
-        if base.startswith(f"{at.rstrip('/')}/"):
+        if base.startswith(f"{at.rstrip('/')}/") or is_made(at.removeprefix(f"{base}/")):
             continue
         try:
             with os.scandir(at) as listing:
@@ -296,9 +296,10 @@ def _links_inside(folder: str, base: str) -> list[tuple[str, str]]:
     return found
 
 
-def real_paths(job_input: object, folder: str) -> list[str]:
+def real_paths(job_input: object, plan: Plan) -> list[str]:
     """The real paths of what a job reads, and of what links in its folders lead to, those in the batch's folder relative to it."""
-    base = os.path.realpath(folder)
+    base = os.path.realpath(plan.config.folder)
     paths = [os.path.realpath(join(base, path)) for path in as_paths(job_input)]
-    inside = [real for path in paths if os.path.isdir(path) for _, real in _links_inside(path, base)]  # noqa: PTH112
+    folders = filter(os.path.isdir, paths)
+    inside = [real for path in folders for _, real in _links_inside(path, base, plan.is_made)]
     return [path.removeprefix(f"{base}/") for path in (*paths, *inside)]

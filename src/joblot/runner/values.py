@@ -135,7 +135,7 @@ class Values:
         if maker is None and plan.config.rules and plan.makers:  # a link may lead to what is made
             from joblot.runner.links import real_paths  # only where input is known while the run goes on
 
-            maker = plan.unneeded_maker(job, real_paths(job_input, plan.config.folder), left_out)
+            maker = plan.unneeded_maker(job, real_paths(job_input, plan), left_out)
         if maker is not None:
             name, need = self._plan.name(job), self._plan.name(maker.job)
             message = f"input `{maker.path}` is made by job `{need}`, which `{name}` does not need (`needs: [{need}]`)"
