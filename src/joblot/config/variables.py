@@ -113,7 +113,10 @@ def _is_secret(sink: Sink, variable: Variable, given: Mapping[str, Any], secrets
         return False
     from joblot.config.secrets import secret_in
 
-    name = secret_in(plain(value) if isinstance(value, (list, dict)) else value, secrets)
+    held = [plain(value) if isinstance(value, (list, dict)) else value]
+    if variable.kind == "list" and isinstance(value, str) and (items := from_text("list", value)) is not MISSING:
+        held += items  # JSON may write it otherwise
+    name = next(filter(None, (secret_in(one, secrets) for one in held)), "")
     if name:
         message = f"variable `{variable.name}` holds the value of the secret `{name}`"
         hint = f"a command finds it in its environment: write `${name}`"
@@ -208,7 +211,12 @@ def _given(sink: Sink, variable: Variable, raw: Any, keys: Keys) -> Any:
     if value is MISSING:
         message = f"variable `{variable.name}` must be {_MEANING[variable.kind]}, not {shown}"
         hint = "write `true` or `false`" if variable.kind == "bool" else ""
+        if variable.kind == "list" and isinstance(raw, str):
+            hint = 'what begins with `[` is a list in JSON, such as `["a", "b, c"]`; else commas part texts'
         sink.add("variable", message, keys, hint=hint, at_key=True)
+        return MISSING
+    inspect(value, keys, sink.problems)
+    if len(sink.problems) != before:
         return MISSING
     return _allowed(sink, variable, value, keys)
 
@@ -217,6 +225,8 @@ def from_text(kind: str, raw: str) -> Any:
     """The value that a text on the command line stands for, or `MISSING`."""
     if kind in ("string", "path"):
         return raw
+    if kind == "list" and raw.lstrip().startswith("["):
+        return _json_list(raw)
     if kind == "list":
         return [part.strip() for part in raw.split(",")] if raw.strip() else []
     if kind == "date":
@@ -229,6 +239,18 @@ def from_text(kind: str, raw: str) -> Any:
     elif kind == "number" and _NUMBER.fullmatch(raw):
         value = float(raw)
     return MISSING if value is None else RawScalar(raw, value)  # as from a file: a job's field may want the text
+
+
+def _json_list(raw: str) -> Any:
+    from joblot.config.jsontext import parse
+    from joblot.config.tree import BrokenTextError, Problem
+
+    problems: list[Problem] = []
+    try:
+        value, _ = parse(raw, problems)
+    except BrokenTextError:
+        return MISSING
+    return MISSING if problems else value
 
 
 def _is_date(raw: str) -> bool:

@@ -28,6 +28,7 @@ def refused(batch, **variables):
     ("declared", "given"),
     [
         ("", CANARY), ("", f"Bearer {CANARY}"), ({"type": "int"}, CANARY), ({"enum": ["a", "b"]}, CANARY), ({"type": "list"}, f"a,{CANARY}"),
+        ({"type": "list"}, f'["a", "{CANARY}"]'), ({"type": "list"}, f'["a", "\\u{ord(CANARY[0]):04x}{CANARY[1:]}"]'),
         ({"type": "path"}, f"/x/{CANARY}/y"), ({"pattern": "[a-z]+"}, CANARY), (CANARY, None), ({"default": ["a", CANARY]}, None),
         ({"default": CANARY, "pattern": "x"}, None),
     ],

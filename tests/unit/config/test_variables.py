@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from joblot.core.provenance import shown_command
+from joblot.core.written import shorten
 
 
 def batch(declared: str, use: str = "") -> str:
@@ -22,6 +23,9 @@ def batch(declared: str, use: str = "") -> str:
         ("{a: {type: date, default: 2026-11-20}}", {}, "2026-11-20"), ("{a: {type: date}}", {"a": "2026-01-31"}, "2026-01-31"),
         ("{a: {type: path}}", {"a": "../x y"}, "../x y"), ("{a: {type: bool, default: false}}", {}, False),
         ("{a: {type: list, default: [1]}}", {"a": "x"}, ["x"]), ("{a: {type: int, required: false}}", {}, None), ("{a: {default: 3}}", {"a": "4"}, 4),
+        ("{a: [x]}", {"a": '["p","q"]'}, ["p", "q"]), ("{a: [x]}", {"a": ' [ "p, q", 1, 2.5, true, null, ["r"] ] '}, ["p, q", 1, 2.5, True, None, ["r"]]),
+        ("{a: [x]}", {"a": "[]"}, []), ("{a: [x]}", {"a": '"[p]", q'}, ['"[p]"', "q"]), ("{a: [x]}", {"a": "p[0],q"}, ["p[0]", "q"]),
+        ("{a: x}", {"a": '["p"]'}, '["p"]'), ("{a: {type: list}}", {"a": '[{"b": 1}]'}, [{"b": 1}]),
         ("{a: {enum: [x, y], default: y}}", {"a": "x"}, "x"), ("{a: {type: int, min: 1, max: 5}}", {"a": "5"}, 5),
         ("{a: {pattern: '[a-z]+'}}", {"a": "abc"}, "abc"), ("{a: {type: date, min: 2026-01-01}}", {"a": "2026-01-01"}, "2026-01-01"),
     ],
@@ -48,6 +52,12 @@ def test_values_have_their_declared_types(read, declared, given, value):
         ("{a: {type: int, max: 1}}", {"a": "2"}, "variable `a` must be at most 1, got 2"),
         ("{a: {pattern: '[a-z]+'}}", {"a": "abc1"}, "variable `a` must match `[a-z]+`, which the text `abc1` does not"),
         ("{a: {pattern: '('}}", {"a": "x"}, "`pattern` is not a regular expression: missing ): ("),
+        ("{a: [x]}", {"a": "[p, q]"}, "variable `a` must be a list, not `[p, q]`"),
+        ("{a: [x]}", {"a": '["p"'}, 'variable `a` must be a list, not `["p"`'),
+        ("{a: [x]}", {"a": '["p"] q'}, 'variable `a` must be a list, not `["p"] q`'),
+        ("{a: [x]}", {"a": '[{"p": 1, "p": 2}]'}, 'variable `a` must be a list, not `[{"p": 1, "p": 2}]`'),
+        ("{a: [x]}", {"a": "[" * 5000}, f"variable `a` must be a list, not `{shorten('[' * 5000)}`"),
+        ("{a: [x]}", {"a": '["p\\u0000"]'}, "a text holds a NUL (U+0000)"),
         ("{a: x}", {"a": "a\0"}, "a text holds a NUL (U+0000)"),
         ("{a: x}", {"b": "1"}, "no variable `b` in this batch: it has `a`"),
         ("{}", {"b": "1"}, "no variable `b` in this batch: it has none"),
@@ -65,6 +75,11 @@ def test_unknown_variable_hints_at_the_nearest(errors):
     (found,) = errors(batch("{day: x, code: y}"), vars={"dya": "1"})
     assert found.message == "no variable `dya` in this batch: it has `day`, `code`"
     assert found.hint == "did you mean `day`?"
+
+
+def test_a_list_that_is_no_json_hints_at_both_forms(errors):
+    (found,) = errors(batch("{a: [x]}"), vars={"a": "[p]"})
+    assert found.hint == 'what begins with `[` is a list in JSON, such as `["a", "b, c"]`; else commas part texts'
 
 
 def test_number_put_into_a_text_is_what_was_typed(read):
