@@ -172,6 +172,11 @@ class BatchFailedError(JoblotError):
     exit_code = EXIT_JOBS_FAILED
 
 
+def why_unreadable(error: Exception) -> str:
+    """Why something that was kept as JSON cannot be read. The versions of msgspec tell differently of what is no UTF-8."""
+    return "it is not UTF-8 text" if "utf-8" in str(error).lower() else str(error)
+
+
 def nearest(word: str, known: Iterable[str], *, limit: int = 3) -> list[str]:
     """The known words nearest to a misspelt one, best first."""
     from difflib import get_close_matches

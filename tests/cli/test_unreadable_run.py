@@ -171,7 +171,7 @@ CIRCLE = (
 )
 NO_PLAN = b'{"name":"small","folder":"/","jobs":[{"name":"","run":"x","fan_out":{"kind":"rows","columns":{"k":[1]}}}]}'
 WHY_ODD = "Expected `bool`, got `str` - at `$.jobs[0].once`"
-WHY_BYTES = "'utf-8' codec can't decode byte 0xff in position 2: invalid start byte"
+WHY_BYTES = "it is not UTF-8 text"
 
 LOOKS = "hint: `joblot recover BAD` looks for a copy that can; the other runs are not concerned\n"
 TAKES = "hint: `joblot recover BAD` takes it from the run's own `plan.json`\n"
@@ -370,7 +370,7 @@ REPORT = "hint: it is passed over; `joblot show GOOD2 --json` says the same from
     ("content", "why"),
     [
         (b'{\n    {"job": 5},\n}\n', "Expected `str`, got `int` - at `$.job`"),
-        (b'{\n    {"job":"\xff"}\n}\n', WHY_BYTES.replace("2", "0")),
+        (b'{\n    {"job":"\xff"}\n}\n', WHY_BYTES),
         (b'{\n    {"job":"a","sta', "Input data was truncated"),
         (b"{\n", "Input data was truncated"),
         (None, "is a directory"),

@@ -14,7 +14,7 @@ import msgspec
 
 from joblot.core.events import AnyEvent, Record
 from joblot.digest import blake2b
-from joblot.errors import JournalDamagedError
+from joblot.errors import JournalDamagedError, why_unreadable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -64,7 +64,7 @@ def verified(rows: Iterable[tuple[int, float, bytes, bytes]], *, what: str) -> I
             events = _decoder().decode(body)
         except NOT_JSON as error:
             raise JournalDamagedError(
-                f"{what} holds an event that this version cannot read: {error}",
+                f"{what} holds an event that this version cannot read: {why_unreadable(error)}",
                 hint="it is what was written: a newer joblot may have done so",
             ) from None
         yield Record(seq, at, events)

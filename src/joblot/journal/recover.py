@@ -19,7 +19,7 @@ from joblot.config.load import decode
 from joblot.core.events import SCHEMA
 from joblot.core.fan_out import count_jobs
 from joblot.digest import blake2b
-from joblot.errors import StateError
+from joblot.errors import StateError, why_unreadable
 from joblot.files import atomic_write, check_own_folder, read_own, reason_of, remove_parts, replace_file
 from joblot.journal.codec import CHAIN_START, NOT_JSON, jsonl_line, link
 from joblot.journal.folder import JOURNAL_FILE, Hold, RunFolder, is_text
@@ -395,7 +395,7 @@ def _plan_fault(plan: bytes, fingerprint: str) -> str:
         if plan:
             decode(plan)
     except NOT_JSON as error:
-        return f"its plan cannot be read: {error}"
+        return f"its plan cannot be read: {why_unreadable(error)}"
     return ""
 
 

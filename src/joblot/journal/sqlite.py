@@ -23,7 +23,7 @@ import msgspec
 
 from joblot.core.events import SCHEMA, Record
 from joblot.core.provenance import LastSuccess
-from joblot.errors import JournalDamagedError, JournalWriteError, NoRunsError, StateError
+from joblot.errors import JournalDamagedError, JournalWriteError, NoRunsError, StateError, why_unreadable
 from joblot.files import check_own_file, open_own, replace_file
 from joblot.journal import Journal, Request, RunInfo
 from joblot.journal.codec import CHAIN_START, NOT_JSON, decode_events, encode_events, jsonl_line, link, verified
@@ -609,7 +609,7 @@ def _plain(row: Any) -> tuple[int, float, bytes, bytes]:
 
 def _one_line(error: Exception) -> str:
     """What is wrong, without what a damaged schema may bring into the message."""
-    return "".join(char if char.isprintable() else "?" for char in " ".join(str(error).split()))
+    return "".join(char if char.isprintable() else "?" for char in " ".join(why_unreadable(error).split()))
 
 
 def _advice(text: str) -> str:

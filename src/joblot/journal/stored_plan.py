@@ -8,7 +8,7 @@ from joblot.core.events import RunStarted
 from joblot.core.model import Config
 from joblot.core.plan import Plan, expand
 from joblot.digest import blake2b
-from joblot.errors import ConfigError, JournalDamagedError, StateError
+from joblot.errors import ConfigError, JournalDamagedError, StateError, why_unreadable
 from joblot.journal.codec import NOT_JSON
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def stored_config(stored: bytes, run_id: str, batch: str = "") -> Config:
     try:
         return decode(stored)
     except NOT_JSON as error:
-        raise _unreadable(run_id, str(error)) from None
+        raise _unreadable(run_id, why_unreadable(error)) from None
 
 
 def stored_plan(config: Config, run_id: str) -> Plan:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from joblot.errors import StateError
+from joblot.errors import StateError, why_unreadable
 from joblot.files import read_own, reason_of
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def _read(report: Path, warn: Callable[[StateError], None]) -> list[_Took]:
 def unreadable(report: Path, error: Exception) -> StateError:
     """What is to be said of a run whose report file cannot be read."""
     run_id = report.parent.name
-    why = reason_of(error) if isinstance(error, OSError) else str(error)
+    why = reason_of(error) if isinstance(error, OSError) else why_unreadable(error)
     return StateError(
         f"the report of run `{run_id}` cannot be read: {why}",
         hint=f"it is passed over; `joblot show {run_id} --json` says the same from the journal",

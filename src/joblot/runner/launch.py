@@ -36,6 +36,7 @@ from joblot.errors import (
     StateError,
     UsageError,
     did_you_mean,
+    why_unreadable,
 )
 from joblot.executors.protocol import RunContext
 from joblot.files import read_own, reason_of, remove_own_folder, replace_file, write_atomically
@@ -185,7 +186,9 @@ def _noted(path: Path) -> Begun:
     except FileNotFoundError:
         return Begun()  # all jobs were asked for
     except NOT_JSON as error:
-        raise StateError(f"`{path}` is damaged: {error}", hint="nothing has run: begin a new run") from None
+        raise StateError(
+            f"`{path}` is damaged: {why_unreadable(error)}", hint="nothing has run: begin a new run"
+        ) from None
 
 
 def retry_run(
