@@ -195,6 +195,51 @@ def test_those_who_wait_have_their_turn_one_after_the_other(joblot, outputs):
     assert list((joblot.path / ".local/state/joblot/claims").iterdir()) == []
 
 
+STOPS = {
+    "Ctrl-C": [signal.SIGINT],
+    "Ctrl-C twice": [signal.SIGINT, signal.SIGINT],
+    "TERM, then Ctrl-C": [signal.SIGTERM, signal.SIGINT],
+    "HUP": [signal.SIGHUP],
+    "cancel": [],
+    "time limit": [],
+}
+
+
+@pytest.mark.alone
+@pytest.mark.parametrize("how", STOPS)
+def test_who_waits_begins_when_the_first_one_has_done_its_finally(joblot, how):
+    """However the first is stopped: what its jobs of `finally` clean up is not cleaned up under the next run."""
+    joblot.write(
+        "joblot.yaml",
+        f"timeout: {'2s' if how == 'time limit' else '1h'}\n"
+        "jobs:\n"
+        "  - name: a\n    grace: 0\n    outputs: [x]\n"
+        "    run: 'echo $JOBLOT_RUN_ID >> order; touch x began; until [ -e done ]; do sleep 0.02; done'\n"
+        "finally:\n"
+        "  - {name: end, run: 'touch cleaning; until [ -e go ]; do sleep 0.02; done; echo $JOBLOT_RUN_ID ended >> order'}\n",
+    )
+    first = joblot.popen("run", "--run-id", "r1")
+    joblot.wait_for("began")
+    second = joblot.popen("run", "--run-id", "r2", "--wait", "--force")
+    assert "run `r1`" in waiting(second)
+    for number in STOPS[how]:
+        first.send_signal(number)
+        while b" SIG" not in (line := first.stderr.readline()):  # two signals of one kind may become one
+            assert line
+    if how == "cancel":
+        assert joblot("cancel", "r1", "--kill").code == 0
+    if len(STOPS[how]) == 1:
+        joblot.write("done", "")
+    joblot.wait_for("cleaning")
+    joblot.write("done", "")
+    assert (second.poll(), (joblot.path / "order").read_text()) == (None, "r1\n")
+    joblot.write("go", "")
+    first.communicate(timeout=60)
+    second.communicate(timeout=60)
+    assert second.returncode == 0
+    assert (joblot.path / "order").read_text() == "r1\nr1 ended\nr2\nr2 ended\n"
+
+
 @pytest.mark.alone
 def test_the_next_one_is_the_one_that_came_first(joblot):
     joblot.write("joblot.yaml", batch(f"echo $JOBLOT_RUN_ID >> order; {GOES_ON}", on_conflict="wait"))

@@ -1,8 +1,10 @@
 """Jobs of `finally` through the command line and from Python."""
 
 import json
+import os
 import signal
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -230,6 +232,28 @@ def test_among_them_the_second_ctrl_c_kills_them_and_cancels_the_rest(joblot, sl
     assert statuses(joblot) == {"work": "success", "clean": "cancelled", "mail": "cancelled"}
     report = json.loads(joblot("show", "r1", "--json").out)
     assert (report["status"], report["exit_code"]) == ("success", 1)
+
+
+@pytest.mark.alone
+def test_among_them_the_third_signal_leaves_them_to_resume(joblot, slow):
+    """Where the second one cannot kill what runs, because the warden does not move. The run is open, and keeps its end."""
+    joblot.write("go", "")
+    joblot.wait_for("cleaning")
+    warden = int(Path(f"/proc/{slow.pid}/task/{slow.pid}/children").read_text().split()[0])
+    os.kill(warden, signal.SIGSTOP)
+    try:
+        slow.send_signal(signal.SIGINT)
+        told(slow, "only jobs of `finally` are left")
+        slow.send_signal(signal.SIGINT)
+        slow.send_signal(signal.SIGTERM)  # two of one kind may become one
+        assert slow.wait(60) == 143
+    finally:
+        os.kill(warden, signal.SIGCONT)
+    assert json.loads(joblot("show", "r1", "--json").out)["status"] == "interrupted"
+    joblot.write("gone", "")
+    assert joblot("resume", "r1").code == 0
+    assert statuses(joblot) == {"work": "success", "clean": "success", "mail": "success"}
+    assert [(joblot.path / name).read_text() for name in ("cleaned", "told")] == ["x\nx\n", "success\n"]
 
 
 @pytest.mark.alone
