@@ -82,7 +82,7 @@ $(VENV)/.campaigns: $(VENV)/.dev
 
 campaigns: $(VENV)/.campaigns  ## all campaigns, KILLS and ROUNDS long
 	for victim in runner warden worker all; do $(BIN)/python tests/torture/kill.py --kills $(KILLS) --victim $$victim --check history || exit 1; done
-	for plans in fused growing hiding kept finally; do $(BIN)/python tests/torture/kill.py --kills $(KILLS) --victim any --plans $$plans --check history || exit 1; done
+	for plans in fused growing hiding kept finally wait; do $(BIN)/python tests/torture/kill.py --kills $(KILLS) --victim any --plans $$plans --check history || exit 1; done
 	$(BIN)/python tests/torture/journal.py --kills $(KILLS) --durability normal
 	$(BIN)/python tests/torture/journal.py --kills $(KILLS) --durability full
 	$(BIN)/python tests/torture/power.py --cuts $(KILLS)

@@ -4,7 +4,8 @@ The victim is the runner, the warden that holds its jobs, a worker or command of
 whose warden or worker was killed goes on by itself. With `--plans hiding` the jobs hide from joblot; wardens are stopped as well, with the
 runner alive (`stop`) or killed (`left`: the stopped one goes on while another process resumes); and strangers stand by that look like
 processes of the run, some with the numbers of processes that were killed. The batches are those of `plans`: plain graphs, fused jobs, plans that grow (`mixed`: by
-turns). Half of the runners of growing plans are killed at a chosen moment: when the plan is about to grow, or has just grown.
+turns). With `--plans wait` two runs of one batch, each with `--wait`, change the same files in place: whichever is killed, while it goes on or waits, the other one
+has its turn, finds whole files and meets no process of the first; the killed one is resumed as soon as it may. Half of the runners of growing plans are killed at a chosen moment: when the plan is about to grow, or has just grown.
 
 Checked after each run: no job of `finally` began before the run was settled, no other after it; no job with a recorded success was started again, no recorded success was lost, each job has come to what it must
 and its file holds exactly what its attempts leave, attempts of one job never overlapped, no process of the run is left, and the final
@@ -13,7 +14,7 @@ held, no lock is held in the end, and every stranger lives. Prints what was done
 if anything was found.
 
     python tests/torture/kill.py --kills 200 [--victim runner|warden|worker|all|stop|left|any]
-        [--plans plain|fused|growing|hiding|kept|finally|mixed]
+        [--plans plain|fused|growing|hiding|kept|finally|wait|mixed]
         [--check history] [--seed 1] [--jobs 200] [--per-run 12]
 """
 
@@ -483,6 +484,80 @@ def one_run(
     tally["runs"] += 1
 
 
+TURN = """\
+exec 8< lock/$JOBLOT_RUN_ID; flock -s 8
+flock lock/asking flock -n lock/{other} true || echo $JOBLOT_JOB >> overlaps
+read number word < out/$JOBLOT_JOB; test "$word" = whole || echo $JOBLOT_JOB >> halves
+echo half > out/$JOBLOT_JOB; sleep {seconds}; echo $((number + 1)) whole > out/$JOBLOT_JOB
+"""
+"""What a job does while its run has its turn: a lock of its run tells whether the other one has it too."""
+
+
+def two_runs(folder: Path, rng: random.Random, jobs: int, budget: int, tally: Counter, *, victim: str) -> None:
+    """Two runs of one batch that wait for each other, until both have ended well."""
+    names, runs = [f"w{number:03d}" for number in range(jobs)], ("one", "two")
+    other = "$(test $JOBLOT_RUN_ID = one && echo two || echo one)"
+    batch = [
+        {"name": name, "outputs": [f"out/{name}"], "retry": plans.RETRY, "grace": 0,
+         "run": TURN.format(other=other, seconds=round(rng.uniform(0.0, 0.2), 3))}
+        for name in names
+    ]  # fmt: skip
+    for path in ("out", "lock"):
+        (folder / path).mkdir()
+    for name in names:
+        (folder / "out" / name).write_text("0 whole\n")
+    for name in (*runs, "asking"):
+        (folder / "lock" / name).touch()
+    (folder / "batch.json").write_text(json.dumps({"name": "turns", "jobs": batch}))
+    begin = ["run", str(folder / "batch.json"), "-j", "4", "-q", "--force", "--wait", "--run-id"]
+    strangers, kills, until = Strangers(folder), 0, time.monotonic() + 300
+    going = {run: launched(command(folder, *begin, run), folder / run, rng, trapped=False) for run in runs}
+    while going:
+        time.sleep(rng.uniform(0.05, 0.4))
+        if time.monotonic() > until:
+            raise RuntimeError(f"a run waits for ever: {sorted(going)}")
+        run = rng.choice(sorted(going))
+        aim = rng.choice(KILLED) if victim == "any" else victim
+        lost = aim == "warden" and is_one_loss_from_failing(folder, run)
+        if kills < budget and going[run].poll() is None and not lost:
+            waits = len(going) == 2 and not children(going[run].pid)
+            if strike(going[run], aim, rng, strangers, tally):
+                kills += 1
+                tally["kills"] += 1
+                tally[f"of them {aim}"] += 1
+                tally["waiting runs struck"] += waits
+        for run, process in list(going.items()):
+            if process.poll() is None:
+                continue
+            if process.returncode == 0:
+                del going[run]
+            elif process.returncode in (-signal.SIGKILL, 5):  # 5: the other one has its turn
+                words = ["resume", run, "-j", "4", "-q"] if knows(folder, run) else [*begin, run]
+                going[run] = launched(command(folder, *words), folder / run, rng, trapped=False)
+            else:
+                print(f"exit {process.returncode}: {(folder / run).read_text()}")
+                tally["manual steps"] += 1
+                del going[run]
+    for what, file in (("overlaps", "overlaps"), ("wrong bytes", "halves")):
+        if (folder / file).exists():
+            tally[what] += len((folder / file).read_text().splitlines())
+    tally["wrong bytes"] += sum((folder / "out" / name).read_text().split()[1:] != ["whole"] for name in names)
+    for run in runs:
+        states = [item["status"] for item in shown_report(folder, run)["results"]]
+        tally["lost"] += len(names) - sum(state in ("success", "cached") for state in states)
+        ends = Counter(event["job"] for events in records(folder, run) for event in events if is_success(event))
+        tally["recorded twice"] += sum(count - 1 for count in ends.values())
+        tally["processes left"] += len(of_the_run(folder, run))
+        tally["attempts"] += sum(
+            len(event["jobs"])
+            for events in records(folder, run)
+            for event in events
+            if event["type"] == "attempts_started"
+        )
+    tally["jobs"] += 2 * len(names)
+    tally["runs"] += 2
+
+
 def held_locks(folder: Path) -> list[str]:
     """The jobs of which a process is left, whatever it calls itself."""
     held = []
@@ -537,6 +612,7 @@ GOOD = (
     "growing jobs interrupted",
     "attempts of finally",
     "jobs of finally interrupted",
+    "waiting runs struck",
     "bundles struck",
     "runs",
     "histories",
@@ -552,7 +628,7 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--jobs", type=int, default=200, help="at most so many jobs a run; at least 5")
     parser.add_argument("--victim", choices=[*VICTIMS, "any"], default="runner")
-    parser.add_argument("--plans", choices=[*plans.KINDS, "mixed"], default="plain")
+    parser.add_argument("--plans", choices=[*plans.KINDS, "wait", "mixed"], default="plain")
     parser.add_argument("--check", choices=["report", "history"], default="report")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--per-run", type=int, default=12)
@@ -585,12 +661,18 @@ def main() -> int:
         folder = Path(tempfile.mkdtemp(prefix="joblot-kill-"))
         rng = random.Random(options.seed * 1000 + round_number)
         kind = [*plans.KINDS][round_number % len(plans.KINDS)] if options.plans == "mixed" else options.plans
+        budget = min(options.per_run, options.kills - tally["kills"])
         try:
+            if kind == "wait":
+                two_runs(folder, rng, rng.randint(5, max(5, options.jobs)), budget, tally, victim=options.victim)
+                shutil.rmtree(folder)
+                round_number += 1
+                continue
             one_run(
                 folder,
                 rng,
                 plans.KINDS[kind](rng, rng.randint(5, max(5, options.jobs))),
-                min(options.per_run, options.kills - tally["kills"]),
+                budget,
                 tally,
                 victim=options.victim,
                 history=options.check == "history",
