@@ -321,8 +321,11 @@ def begin_server(world, marker: str) -> int:
 
 
 def is_server(pid: int) -> bool:
-    """The server itself, and not the shell whose words name it."""
-    line = Path(f"/proc/{pid}/cmdline").read_bytes()
+    """The server itself, and not the shell whose words name it, which may just have ended."""
+    try:
+        line = Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return False
     return line.startswith(b"sleep\0") or line[:1].isdigit()
 
 
@@ -354,6 +357,30 @@ def test_however_another_job_ends_a_background_process_lives_on(local, tmp_path,
     (tmp_path / "go").touch()
     assert world.wait()["server"].kind == "ok"
     assert gone(marker)
+
+
+MANY = """
+import os, sys
+from joblot.executors.processes import OwnChildren
+wait = os.pipe()
+own, pids = OwnChildren(), []
+for _ in range(int(sys.argv[1])):
+    pid = os.fork()
+    if not pid:
+        os.close(wait[1])
+        os.read(wait[0], 1)
+        os._exit(0)
+    pids.append(pid)
+    assert len(pids) % 100 or own.pids() == pids
+assert own.pids() == pids
+os.close(wait[1])
+"""
+
+
+@pytest.mark.parametrize("count", [1, 900])
+def test_all_children_are_seen_however_many_there_are(count):
+    """The kernel lists some hundreds at a time: beyond them nothing was seen of what jobs had left behind."""
+    assert subprocess.run([sys.executable, "-c", MANY, str(count)], timeout=60, check=False).returncode == 0
 
 
 # --- a warden that stands still -------------------------------------------------------------------
