@@ -550,13 +550,19 @@ class OutputWatch:
             before = notes.get((job, number)) or [None] * len(outputs)
             if (job, number) not in notes and not same_boot:
                 before = [self._older(path, began_at) or kept.get(path) for path in outputs]
-            elif kept.keys() >= set(outputs) and all(self._is_as(path, kept[path]) for path in outputs):
+            elif self.are_as(job, left):
                 continue
             said = self._put_back(job, number, before, named=number, same_boot=same_boot)
             if said:
                 wrong.append(f"{self._plan.name(job)}: {said}")
         self._drop_all()
         return wrong
+
+    def are_as(self, job: int, left: Sequence[FileFact]) -> bool:
+        """Whether all outputs of a job are as a success has left them."""
+        kept = {fact.path: Found(fact) for fact in left}
+        outputs = self._plan.spec(job).outputs
+        return kept.keys() >= set(outputs) and all(self._is_as(path, kept[path]) for path in outputs)
 
     def settle(self, attempts: Sequence[tuple[int, int]]) -> None:
         """Note that these attempts of a killed runner were cleared up after, whoever resumes their run.

@@ -3,6 +3,9 @@
 import json
 import os
 import shutil
+import signal
+import subprocess
+import sys
 
 import pytest
 
@@ -208,6 +211,83 @@ def test_a_success_that_a_kill_came_close_behind_is_not_made_again(joblot, resum
     else:
         states = joblot.states()
         assert {states[name] for name in before} == {"cached"}
+
+
+KILLED_BEFORE = """
+import os, signal, sys
+from joblot.__main__ import main
+from joblot.core.events import AttemptEnded
+from joblot.journal.sqlite import SqliteJournal
+
+append, left = SqliteJournal.append, [int(sys.argv[1])]
+
+def appending(journal, run_id, events, at):
+    left[0] -= any(isinstance(event, AttemptEnded) and event.state == "success" for event in events)
+    if not left[0]:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return append(journal, run_id, events, at)
+
+SqliteJournal.append = appending
+sys.exit(main(sys.argv[2:]))
+"""
+"""The command, killed when the so many-th success is noted for later runs, and not recorded yet."""
+
+
+def killed_before_a_record(joblot, number, *words):
+    done = subprocess.run(
+        [sys.executable, "-c", KILLED_BEFORE, str(number), *words],
+        cwd=joblot.path,
+        env=joblot.env,
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode == -signal.SIGKILL, done.stderr
+
+
+NOTED = """\
+jobs:
+  - {name: a, run: 'cat f >> ran; echo a > f; echo {\\"n\\": 1} > $JOBLOT_OUTPUT', outputs: [f]}
+  - {name: b, run: 'echo ${{ jobs.a.result.n }} > g', needs: [a], outputs: [g]}
+"""
+
+
+def shown(joblot):
+    results = json.loads(joblot("show", "r", "--json").out)["results"]
+    return {one["job"]: (one["status"], one["attempts"], one.get("result")) for one in results}
+
+
+@pytest.mark.alone
+@pytest.mark.parametrize("words", [[], ["--force"], ["--on", "inline"]], ids=" ".join)
+def test_a_success_that_was_noted_and_not_recorded_is_one_when_the_run_is_resumed(joblot, words):
+    joblot.write("joblot.yaml", NOTED)
+    joblot.write("f", "before\n")
+    killed_before_a_record(joblot, 1, "run", "--run-id", "r", *words)
+    assert joblot("resume", "r").code == 0
+    assert shown(joblot) == {"a": ("success", 1, {"n": 1}), "b": ("success", 1, None)}
+    report = json.loads(joblot("show", "r", "--json").out)["results"][0]
+    assert [one["path"] for one in report["artifacts"]] == ["f"]
+    assert ((joblot.path / "ran").read_text(), (joblot.path / "g").read_text()) == ("before\n", "1\n")
+
+
+@pytest.mark.alone
+@pytest.mark.parametrize("change", ["output", "note", "tried again"])
+def test_what_was_noted_and_is_not_there_any_more_is_made_again(joblot, change):
+    joblot.write("joblot.yaml", NOTED)
+    joblot.write("f", "before\n")
+    if change == "tried again":  # what is noted may be of the first attempt
+        assert joblot("run", "--run-id", "r").code == 0
+        killed_before_a_record(joblot, 1, "retry", "r", "--job", "a")
+        assert joblot("resume", "r").code == 0
+        assert shown(joblot)["a"] == ("success", 3, {"n": 1})
+        return
+    killed_before_a_record(joblot, 1, "run", "--run-id", "r")
+    if change == "output":
+        joblot.write("f", "other\n")
+    for note in (joblot.path / ".joblot").glob("made-*") if change == "note" else ():
+        note.unlink()
+    assert joblot("resume", "r").code == 0
+    assert shown(joblot)["a"] == ("success", 2, {"n": 1})
+    assert (joblot.path / "ran").read_text() == "before\nbefore\n"
 
 
 def test_notes_of_successes_that_are_damaged_are_passed_over(joblot):

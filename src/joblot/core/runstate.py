@@ -214,15 +214,20 @@ class RunState:
         by: dict[str, Any] | None = None,
         settings: dict[str, Any] | None = None,
         elapsed_s: float | None = None,
+        noted: Iterable[Outcome] = (),
     ) -> Decision:
         """Go on with a run whose journal was applied: attempts without an end are lost and their jobs run again.
 
-        `elapsed_s` is how long ago the run began, if that is known.
+        `elapsed_s` is how long ago the run began, if that is known. `noted` are attempts that ended well, of which only the record is missing.
         """
         decision = Decision([], [], [])
         self._began = None if elapsed_s is None else now - elapsed_s
         self._emit(decision, ev.RunResumed(by or {}, settings or {}))
         self._begin(now)
+        for outcome in noted:
+            if self.states[outcome.job] == RUNNING and self.attempts[outcome.job] == outcome.number:
+                self._emit(decision, ev.ended_well(outcome))
+                self._skip_dependents(decision, outcome.job)
         for job in range(len(self.plan)):
             if self.states[job] == RUNNING:
                 self._lost(decision, job, "the runner ended while it ran", 0, counted=False)

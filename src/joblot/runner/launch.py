@@ -54,7 +54,7 @@ if TYPE_CHECKING:
     from joblot.core.carryover import Past
     from joblot.core.commands import Decision
     from joblot.core.fan_out import Making
-    from joblot.core.model import JobSpec
+    from joblot.core.model import JobSpec, Outcome
     from joblot.core.plan import Plan
     from joblot.core.provenance import LastSuccess
     from joblot.executors.protocol import Executor
@@ -680,6 +680,24 @@ class _Driver:
             self._warn(wrong)
         return [(job, number) for job, number, _ in attempts]
 
+    def _noted_only(self, state: RunState, view: LiveView, made: Mapping[str, LastSuccess]) -> list[Outcome]:
+        """The attempts that ended well, as the notes for later runs say, and of which the record is missing: the kill came in between."""
+        from joblot.core.model import Artifact, Outcome
+        from joblot.runner.killed import open_attempts
+        from joblot.runner.uptodate import is_json
+
+        assert self._watch is not None
+        found = []
+        for job, number, left in open_attempts(state, made):
+            last = made.get(self._plan.name(job))
+            # A later attempt may follow one of this run that ended well and was taken back.
+            is_of_it = last is not None and last.run == self._run_id and number == 1
+            if last is not None and is_of_it and is_json(last.result) and self._watch.are_as(job, left):
+                wall_s = round(max(0.0, last.at - (view.facts(job).began_at or last.at)), 6)
+                artifacts = tuple(Artifact(fact.path, fact.size, fact.sha256) for fact in left)
+                found.append(Outcome(job, number, "ok", wall_s=wall_s, result=last.result, artifacts=artifacts))
+        return found
+
     def resume(self, reopen: Callable[[LiveView], Sequence[int]] | None) -> Report:
         """An earlier run."""
         from joblot.executors.processes import sweep
@@ -702,6 +720,7 @@ class _Driver:
                 self._claims.take(self._plan.makings())
                 self._claims.take_in_state()
             self._put_back(self._folder)
+            noted: list[Outcome] = []
             if self._checkable:
                 from joblot.runner.uptodate import batch_key
 
@@ -709,6 +728,7 @@ class _Driver:
                 made = journal.last_successes(batch_key(self._plan))
                 self._make_judge(state, made, force)
                 self._clear_after_crash(state, made, began_at)
+                noted = self._noted_only(state, view, made)
             if self._begun.continues:
                 carry = self._make_carry(state, self._folder.journal)
                 for past in journal.records(self._run_id):
@@ -730,7 +750,7 @@ class _Driver:
 
             def first(now: float, room: int) -> Decision:
                 elapsed_s = max(0.0, self._clock.wall() - began_at)  # no other clock goes on between two processes
-                return state.resume(now, room, elapsed_s=elapsed_s, **self._run_settings())
+                return state.resume(now, room, elapsed_s=elapsed_s, noted=noted, **self._run_settings())
 
             return self._drive(state, view, journal, executor, began_at, first)
         finally:

@@ -156,7 +156,7 @@ class Judge:
         # The cheapest question first: contents are hashed only of files whose size and time do not answer.
         if job in self._forced:
             return Verdict(to_run=True, why="forced")
-        if last is None or not _is_json(last.result):
+        if last is None or not is_json(last.result):
             return Verdict(to_run=True, why="new")
         if files.failed:  # what it had made was put back, and would look up to date
             return Verdict(to_run=True, why="failed last time")
@@ -344,7 +344,7 @@ def files_of(last: LastSuccess | None) -> Files:
         return _NO_FILES
 
 
-def _is_json(result: bytes) -> bool:
+def is_json(result: bytes) -> bool:
     """Whether a result can go into the journal as it is: what was kept may have been damaged."""
     if not result:
         return True
