@@ -73,8 +73,8 @@ BUGS = (
     Bug(
         "nor for what makes the folder that its input is in",
         "core/dataflow.py",
-        "        elif above := self._owner_above(key):\n            found = [Maker(above[1], self._paths[above[0]])]",
-        "        elif self._owner_above(key):\n            found = []",
+        "        return None if above is None else Maker(above[1], self._paths[above[0]])",
+        "        return None",
     ),
     Bug(
         "nor for the jobs that will be found and may make it",

@@ -381,7 +381,7 @@ def _refuse_state_folder(plan: Plan, options: Options) -> None:
     Raises:
         ConfigError: an output is the state folder, lies in it or around it.
     """
-    if options.state is False:
+    if options.state is False or not any(spec.outputs for spec in plan.config.jobs):
         return
     from joblot.journal.folder import state_path
 
