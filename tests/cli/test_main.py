@@ -108,7 +108,7 @@ def test_completion_knows_commands_and_runs(joblot):
         (["run", "--timeout", "5q"], None),
         (["run", "-j", "0"], None),
         (["run", "--var", "x"], None),
-        (["show"], "error: missing argument `RUN`\nhint: `joblot show --help` says what it takes\n"),
+        (["accept", "b.yaml"], "error: missing argument `JOB...`\nhint: `joblot accept --help` says what it takes\n"),
     ],
 )
 def test_wrong_usage_is_one_line_and_a_hint_with_exit_code_2(joblot, arguments, error):
@@ -139,7 +139,8 @@ def test_state_errors_have_exit_code_4(joblot):
     )
     joblot.write("joblot.yaml", ONE)
     joblot("run", "--run-id", "r1")
-    assert joblot("show", "r2") == (4, "", "error: no run `r2` in `DIR/.joblot`\nhint: `joblot ls` lists the runs\n")
+    error = "error: no run `r2` in `DIR/.joblot`, nor a job of its last run `r1`\n"
+    assert joblot("show", "r2") == (4, "", f"{error}hint: `joblot ls` lists the runs\n")
     assert joblot("explain", "r1", "b") == (
         4,
         "",

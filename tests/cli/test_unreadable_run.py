@@ -494,12 +494,12 @@ def test_recover_without_a_journal_names_the_run_and_recovers_all_others(joblot,
     assert joblot("recover") == (4, FROM_FILES, message)
     assert joblot("recover") == (4, "", message)
     if "link to itself as its folder" not in kind:
-        lost_hint = (
-            "hint: the journal has lost it, its files have not: `joblot recover BAD`\n"
+        rest = (
+            "\nhint: the journal has lost it, its files have not: `joblot recover BAD`\n"
             if os.path.exists(joblot.run_file("events.jsonl"))
-            else "hint: `joblot ls` lists the runs\n"
+            else ", nor a job of its last run `GOOD2`\nhint: `joblot ls` lists the runs\n"
         )
-        assert joblot("show", "BAD") == (4, "", f"error: no run `BAD` in `DIR/.joblot`\n{lost_hint}")
+        assert joblot("show", "BAD") == (4, "", f"error: no run `BAD` in `DIR/.joblot`{rest}")
     goes_on(joblot, "GOOD1", "GOOD2")
 
 

@@ -45,7 +45,7 @@ def first(tmp_path):
 def test_the_tutorial_shows_what_is_printed(first):
     """The first batch, and the two mistakes in it."""
     shown = dict(sessions(text("tutorial.md").split("## Make a mistake")[0]))
-    assert list(shown) == ["joblot validate", "joblot plan", "joblot run", "joblot logs last report"]
+    assert list(shown) == ["joblot validate", "joblot plan", "joblot run", "joblot logs report"]
     for command, printed in shown.items():
         done = joblot(first, *command.split()[1:])
         assert shape(done.stderr + done.stdout) == shape(printed), command
@@ -68,17 +68,17 @@ def killed(tmp_path_factory):
     with subprocess.Popen([*JOBLOT, "run", "-q"], cwd=folder) as process:
         while not (folder / "began").exists():
             assert process.poll() is None
-        while "count: running" in (waits := joblot(folder, "explain", "last", "report").stdout):
+        while "count: running" in (waits := joblot(folder, "explain", "report").stdout):
             assert process.poll() is None  # both began at once, and the short one may still be at it
         os.kill(process.pid, signal.SIGKILL)
-    return waits, joblot(folder, "explain", "last", "slow").stdout
+    return waits, joblot(folder, "explain", "slow").stdout
 
 
 def test_the_pages_show_how_a_job_is_explained(killed):
     waits, cut_off = killed
     ((_, shown),) = sessions(text("howto/why-is-it-not-running.md"))
     assert waits == shown
-    (shown,) = [printed for command, printed in sessions(text("tutorial.md")) if command == "joblot explain last slow"]
+    (shown,) = [printed for command, printed in sessions(text("tutorial.md")) if command == "joblot explain slow"]
     assert shape(cut_off) == shape(shown)
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from joblot.cli.options import json_option, no_color_option, run_argument, run_help, state_option
+from joblot.cli.options import job_argument, job_help, json_option, no_color_option, run_argument, state_option
 from joblot.errors import EXIT_OK
 from joblot.reports.text import one_line
 from joblot.units import format_duration
@@ -19,25 +19,29 @@ if TYPE_CHECKING:
     from joblot.reports.report import JobReport, Report
 
 
-@click.command("explain", help=f"Say why a job is in the state it is in.\n\n{run_help}")
-@run_argument()
-@click.argument("job")
+@click.command("explain", help=f"Say why a job is in the state it is in.\n\n{job_help}")
+@run_argument
+@job_argument
 @state_option
 @json_option
 @no_color_option
 @click.pass_obj
-def command(output: Output, run: str, job: str, state: str | None) -> int:
-    """Read the run's records and print what they hold of the job."""
-    from joblot.cli.runs import open_run
+def command(output: Output, run: str | None, job: str | None, state: str | None) -> int:
+    """Find the run and the job."""
+    from joblot.cli.runs import needed_job, open_job
 
-    with open_run(run, state) as opened:
-        number = opened.job(job)
-        report = opened.report()
-        if output.json:
-            output.document(_as_data(opened, report, number))
-        else:
-            output.result("\n".join(_lines(opened, report, number)))
+    with open_job(output, run, job, state) as (opened, named):
+        explain(output, opened, needed_job(opened, named))
     return EXIT_OK
+
+
+def explain(output: Output, run: Run, name: str) -> None:
+    """Read the run's records and print what they hold of the job."""
+    number, report = run.job(name), run.report()
+    if output.json:
+        output.document(_as_data(run, report, number))
+    else:
+        output.result("\n".join(_lines(run, report, number)))
 
 
 def _as_data(run: Run, report: Report, number: int) -> dict[str, Any]:

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from joblot.cli.options import run_argument, run_help, state_option
+from joblot.cli.options import job_argument, job_help, run_argument, state_option
+from joblot.core.plan import PATTERN
 from joblot.errors import EXIT_OK, StateError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
     from pathlib import Path
 
     from joblot.cli.output import Output
@@ -24,10 +25,11 @@ _SHARE: Final = 10
 
 
 @click.command(
-    "logs", help=f"Print what jobs printed: one job, or all of them.\n\n{run_help} Terminal escapes are left out."
+    "logs",
+    help=f"Print what jobs printed: one job, those that match a pattern, or all.\n\n{job_help} Terminal escapes are left out.",
 )
-@run_argument()
-@click.argument("job", required=False)
+@run_argument
+@job_argument
 @click.option("--attempt", metavar="N", type=click.IntRange(min=1), help="this attempt (default: the last one)")
 @click.option("-f", "--follow", is_flag=True, help="print what is added until the job has ended")
 @click.option("--failed", is_flag=True, help="only jobs that failed")
@@ -36,7 +38,7 @@ _SHARE: Final = 10
 @click.pass_obj
 def command(
     output: Output,
-    run: str,
+    run: str | None,
     job: str | None,
     state: str | None,
     *,
@@ -46,19 +48,19 @@ def command(
     failed: bool,
 ) -> int:
     """Find the logs and print them."""
-    from joblot.cli.runs import open_run
+    from joblot.cli.runs import open_job
 
-    with open_run(run, state) as past:
+    with open_job(output, run, job, state) as (past, named):
         if follow:
-            if job is None:
-                raise UsageError("`--follow` follows one job", hint=f"`joblot logs -f {run} JOB`")
-            _follow(output, past, past.job(job), tail)
-        elif job is not None:
-            _one_job(output, past, past.job(job), attempt, tail)
+            if named is None:
+                raise UsageError("`--follow` follows one job", hint=f"`joblot logs -f {f'{run} ' if run else ''}JOB`")
+            _follow(output, past, past.job(named), tail)
+        elif named is not None and not PATTERN.search(named):
+            _one_job(output, past, past.job(named), attempt, tail)
         elif past.of_program:
             output.note(f"run `{past.id}` has no jobs: `joblot show {past.id} --events` shows what its program logged")
         else:
-            _all(output, past, tail, failed=failed)
+            _all(output, past, past.jobs(named) if named else None, tail, failed=failed)
     return EXIT_OK
 
 
@@ -88,9 +90,10 @@ def _path(run: Run, view: RunView, job: int, number: int) -> Path:
     return run.files.log_path(run.plan.name(bundle.first), bundle.attempt)
 
 
-def _all(output: Output, run: Run, tail: int | None, *, failed: bool) -> None:
+def _all(output: Output, run: Run, jobs: list[int] | None, tail: int | None, *, failed: bool) -> None:
     view, logged, printed = run.view(), run.files.logged, set[int]()
-    for job in view.failures if failed else range(len(run.plan)):
+    chosen: Collection[int] = range(len(run.plan)) if jobs is None else dict.fromkeys(jobs)
+    for job in [job for job in view.failures if job in chosen] if failed else chosen:
         name = run.plan.name(job)
         if name not in logged:
             continue

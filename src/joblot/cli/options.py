@@ -123,6 +123,8 @@ batch_help: Final = (
     "Several files of one folder are taken together: the jobs of `a.yaml` are then called `a.NAME`."
 )
 run_help: Final = "RUN is a run's id, the beginning or the end of one, or `last`."
+last_help: Final = f"{run_help} Without it the last run."
+job_help: Final = f"{last_help} A single word may be a run, or a job of the last run."
 
 
 def _complete_run(ctx: click.Context, _parameter: click.Parameter, incomplete: str) -> list[str]:
@@ -143,9 +145,8 @@ def _complete_run(ctx: click.Context, _parameter: click.Parameter, incomplete: s
         folder.close()
 
 
-def run_argument(*, required: bool = True) -> Callable[[F], F]:
-    """The argument RUN."""
-    return click.argument("run", required=required, shell_complete=_complete_run)
+run_argument = click.argument("run", required=False, shell_complete=_complete_run)
+job_argument = click.argument("job", required=False)
 
 
 def _together(*options: Callable[[Any], Any]) -> Callable[[F], F]:

@@ -26,7 +26,7 @@ RUN is a run's whole id. Without it all runs."""
 
 
 @click.command("recover", help=_HELP)
-@run_argument(required=False)
+@run_argument
 @state_option
 @no_color_option
 @click.pass_obj

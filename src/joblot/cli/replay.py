@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from joblot.cli.options import no_color_option, run_argument, run_help, state_option
+from joblot.cli.options import job_argument, job_help, no_color_option, run_argument, state_option
 from joblot.errors import EXIT_JOBS_FAILED, EXIT_OK, StateError
 from joblot.files import write_all
 
@@ -30,26 +30,27 @@ if TYPE_CHECKING:
 _HELP = f"""Run one job of a past run alone, in this process: with the same input and parameters, and the results of its needs as they
 were recorded. What it prints goes to the terminal, and nothing is recorded. It writes the files that it writes in a run.
 
-{run_help}"""
+{job_help}"""
 
 
 @click.command("replay", help=_HELP)
-@run_argument()
-@click.argument("job")
+@run_argument
+@job_argument
 @click.option("--pdb", "debug", is_flag=True, help="when a Python action raises, look into it with Python's debugger")
 @state_option
 @no_color_option
 @click.pass_obj
-def command(output: Output, run: str, job: str, state: str | None, *, debug: bool) -> int:
+def command(output: Output, run: str | None, job: str | None, state: str | None, *, debug: bool) -> int:
     """Find the job, run it, and say how it ended."""
     import tempfile
     from pathlib import Path
 
-    from joblot.cli.runs import open_run
+    from joblot.cli.runs import needed_job, open_job
     from joblot.core.fan_out import Making
     from joblot.journal.claims import Claims
 
-    with open_run(run, state) as past:
+    with open_job(output, run, job, state) as (past, named):
+        job = needed_job(past, named)
         plan = _plan(past, job)
         attempt = _attempt(past, plan, job)
         run_id, claims = (

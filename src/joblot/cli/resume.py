@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from joblot.cli.options import driving_options, run_argument, run_help
+from joblot.cli.options import driving_options, last_help, run_argument
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -20,11 +20,11 @@ _HELP = f"""Go on with a run: everything without a recorded success runs, nothin
 
 The plan is the one that was recorded when the run began, whatever the batch file says now.
 
-{run_help} Without it the last run."""
+{last_help}"""
 
 
 @click.command("resume", help=_HELP)
-@run_argument(required=False)
+@run_argument
 @driving_options
 @click.pass_obj
 def command(output: Output, /, run: str | None, **driving: Any) -> int:
@@ -50,7 +50,7 @@ def go_on(
     from joblot.runner.launch import resume_run
 
     choices = Choices(**driving)
-    with open_run(name, choices.state) as past:
+    with open_run(output, name, choices.state) as past:
         refuse_continued(past.folder, past.id)
         run_id, config = past.id, past.config
         changed = [] if is_same else changed_files(config)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from joblot.cli.options import driving_options, run_argument, run_help
+from joblot.cli.options import driving_options, job_argument, job_help, run_argument
 from joblot.errors import ConfigError, UsageError, did_you_mean
 
 if TYPE_CHECKING:
@@ -23,11 +23,12 @@ _HELP = f"""Run again what did not succeed in a run (`--failed`, the default), o
 
 What succeeded stays as it is. If the batch is as it was, the same run goes on, and attempts go on counting. If its file was changed, a new run begins that continues this one, with the same `--var` values and selection.
 
-{run_help}"""
+{job_help}"""
 
 
 @click.command("retry", help=_HELP)
-@run_argument()
+@run_argument
+@job_argument
 @click.option("--failed", is_flag=True, help="every job that did not succeed (default)")
 @click.option("--job", "names", metavar="NAME", multiple=True, help="this job and what needs it; may be given often")
 @click.option(
@@ -36,21 +37,33 @@ What succeeded stays as it is. If the batch is as it was, the same run goes on, 
 @driving_options
 @click.pass_obj
 def command(
-    output: Output, /, run: str, names: tuple[str, ...], *, failed: bool, as_it_was: bool, **driving: Any
+    output: Output,
+    /,
+    run: str | None,
+    job: str | None,
+    names: tuple[str, ...],
+    *,
+    failed: bool,
+    as_it_was: bool,
+    **driving: Any,
 ) -> int:
     """Choose the jobs and resume the run with them, or begin one that continues it."""
     from joblot.cli.resume import go_on
-    from joblot.cli.runs import open_run
+    from joblot.cli.runs import open_job
     from joblot.runner.continuing import refuse_continued
 
     if failed and names:
         raise UsageError("`--failed` and `--job` exclude each other")
-    with open_run(run, driving["state"]) as past:
+    with open_job(output, run, job, driving["state"]) as (past, named):
+        if named is not None:
+            if failed:
+                raise UsageError("`--failed` and a job exclude each other")
+            names = (named, *names)
         refuse_continued(past.folder, past.id)
         now = None if as_it_was else _as_it_is(output, past)
         run_id, driving["state"] = past.id, str(past.folder.path)
         changed = now is not None and not now.is_like(past)
-        chosen = [] if changed else [past.job(name) for name in names]
+        chosen = [] if changed else [number for name in names for number in past.jobs(name)]
         if now is not None and changed:
             _refuse_renamed(names, now.plan, past)
     if now is not None and changed:

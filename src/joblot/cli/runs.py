@@ -3,24 +3,35 @@
 from __future__ import annotations
 
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
+
+import click
 
 from joblot.core.events import PlanExtended
-from joblot.errors import JournalDamagedError, StateError
+from joblot.errors import JournalDamagedError, StateError, UsageError, did_you_mean
 from joblot.journal.folder import StateFolder
 from joblot.journal.stored_plan import sound_plan, stored_config, stored_plan
 from joblot.reports.report import Report
+from joblot.reports.text import one_line
 from joblot.reports.view import RunView
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from joblot.cli.output import Output
     from joblot.core.events import Record
     from joblot.core.model import Config
     from joblot.core.plan import Plan
     from joblot.journal import RunInfo
+
+_COMPARED: Final = 10_000
+"""So many names of jobs are looked at for one that is nearly as given."""
+_LOOKED_AT: Final = 100
+"""So many runs are looked at for one of another batch that has a job."""
+_PART: Final = 4
+"""A word of fewer characters that is a job's name is not taken for a part of a run's id."""
 
 
 class Run:
@@ -90,33 +101,151 @@ class Run:
         Raises:
             StateError: the run has no such job.
         """
-        from joblot.errors import did_you_mean
+        if not self.of_program and (number := self.plan.find(name)) is not None:
+            return number
+        raise self.without(name)
 
+    def jobs(self, name: str) -> list[int]:
+        """The number of a job, or those of all whose names match a pattern.
+
+        Raises:
+            StateError: the run has no such job.
+        """
+        if not self.of_program and (numbers := self.plan.match(name)):
+            return numbers
+        raise self.without(name)
+
+    def has(self, name: str) -> bool:
+        """Whether it has a job of that name, or one that matches a pattern."""
+        return not self.of_program and bool(self.plan.match(name))
+
+    def nearest(self, name: str) -> str:
+        """A hint that names the jobs that are called nearly so; empty when there is none."""
+        return did_you_mean(name, map(self.plan.name, range(min(len(self.plan), _COMPARED))))
+
+    def without(self, name: str) -> StateError:
+        """The error that it has no such job."""
         if self.of_program:
             hint = f"`joblot show {self.id} --events` shows what it logged"
-            raise StateError(f"run `{self.id}` has no jobs: a program recorded it", hint=hint)
-        number = self.plan.find(name)
-        if number is None:
-            names = [self.plan.name(job) for job in range(len(self.plan))]
-            raise StateError(
-                f"run `{self.id}` has no job `{name}`",
-                hint=did_you_mean(name, names) or f"`joblot show {self.id}` lists them",
-            )
-        return number
+            return StateError(f"run `{self.id}` has no jobs: a program recorded it", hint=hint)
+        hint = self.nearest(name) or f"`joblot show {self.id}` lists them"
+        return StateError(f"run `{self.id}` has no job `{name}`", hint=hint)
 
 
 @contextmanager
-def open_run(name: str | None, state: str | None) -> Iterator[Run]:
-    """The run that a person means.
+def open_run(output: Output, name: str | None, state: str | None) -> Iterator[Run]:
+    """The run that a person means: without a name the last one.
 
     Raises:
         StateError: there is no such run, or no state folder.
     """
     folder = StateFolder(state, read_only=True)
     try:
-        yield Run(folder, folder.resolve(name))
+        yield _named(output, folder, name)
     finally:
         folder.close()
+
+
+@contextmanager
+def open_job(output: Output, run: str | None, job: str | None, state: str | None) -> Iterator[tuple[Run, str | None]]:
+    """The run and the job, or the pattern of jobs, that a person means. One word may be either; the job is then one of the last run.
+
+    Raises:
+        StateError: there is no such run, or no state folder; or the one word is neither, or both.
+    """
+    folder = StateFolder(state, read_only=True)
+    try:
+        if run is not None and job is None and _is_job(folder, run):
+            run, job = None, run
+        yield _named(output, folder, run), job
+    finally:
+        folder.close()
+
+
+def needed_job(run: Run, name: str | None) -> str:
+    """The name of a job, for a command that needs one.
+
+    Raises:
+        UsageError: there is none.
+        StateError: nor has the run any job.
+    """
+    if name is None:
+        if run.of_program:
+            raise run.without("")
+        raise UsageError(
+            "no job was named", hint=f"`joblot {_command()} {run.id} JOB`; `joblot show {run.id}` lists them"
+        )
+    return name
+
+
+def _named(output: Output, folder: StateFolder, name: str | None) -> Run:
+    """The run of that name. The last one is told where other batches have runs too: it may not be the one that was thought of."""
+    run = Run(folder, folder.resolve(name))
+    if name is None and folder.journal.has_other_batches(run.info.batch):
+        output.note(f"last run here: `{run.id}` of `{one_line(run.info.batch)}`")
+    return run
+
+
+def _is_job(folder: StateFolder, word: str) -> bool:
+    """Whether a word means a job of the last run, rather than a run.
+
+    Raises:
+        StateError: it means neither, or both.
+    """
+    runs = folder.matches(word)
+    try:
+        last = Run(folder, folder.resolve(None))
+        is_job = last.has(word)
+    except StateError:
+        if runs or word == "last":
+            return False  # a last run that cannot be read keeps nobody from another one
+        raise
+    if word == "last":
+        runs = [last.info]
+    elif not runs and not is_job and not last.of_program:
+        raise _neither(folder, last, word)
+    # A job called `a` is not to be in the way of one run in sixteen: their ids end in hexadecimal digits.
+    if not is_job or not runs or (len(word) < _PART and runs[0].run_id != word):
+        return is_job
+    raise _both(folder, last, word, runs)
+
+
+def _neither(folder: StateFolder, last: Run, word: str) -> StateError:
+    try:
+        folder.resolve(word)
+    except StateError as error:
+        if error.hint != folder.LISTS:
+            return error
+        hint = last.nearest(word) or _other_run(folder, last, word) or error.hint
+        return StateError(f"{error.message}, nor a job of its last run `{last.id}`", hint=hint)
+    raise AssertionError(f"BUG: `{word}` is a run")
+
+
+def _other_run(folder: StateFolder, last: Run, word: str) -> str:
+    """A hint that names the run of another batch that has such a job; empty when its last one has none."""
+    batches = {last.info.batch}
+    for info in folder.journal.runs(limit=_LOOKED_AT):
+        if not info.fault and info.batch not in batches:
+            batches.add(info.batch)
+            with suppress(StateError):
+                if Run(folder, info).has(word):
+                    return f"run `{info.run_id}` of `{one_line(info.batch)}` has it: `joblot {_command()} {info.run_id} {word}`"
+    return ""
+
+
+def _both(folder: StateFolder, last: Run, word: str, runs: list[RunInfo]) -> StateError:
+    job = f"the job: `joblot {_command()} last {word}`"
+    if len(runs) > 1:
+        return StateError(f"`{word}` is a job of the last run, and could be any of {len(runs)} runs", hint=job)
+    run_id = runs[0].run_id
+    spellings = (text for text in (run_id, run_id[:-1], run_id[1:]) if text and not last.has(text))
+    other = next((text for text in spellings if [info.run_id for info in folder.matches(text)] == [run_id]), "")
+    hint = f"{job}; the run: `joblot {_command()} {other}`" if other else job
+    return StateError(f"`{word}` is a job of the last run, and run `{run_id}`", hint=hint)
+
+
+def _command() -> str:
+    return str(click.get_current_context().info_name)
 
 
 def local_time(wall: float | None) -> str:

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from joblot.cli.options import json_option, no_color_option, run_argument, run_help, state_option
-from joblot.errors import EXIT_OK
+from joblot.cli.options import job_argument, job_help, json_option, no_color_option, run_argument, state_option
+from joblot.errors import EXIT_OK, UsageError
 
 if TYPE_CHECKING:
     from joblot.cli.output import Output
@@ -15,19 +15,29 @@ if TYPE_CHECKING:
     from joblot.reports.report import Report
 
 
-@click.command("show", help=f"Show one run, job by job; of more than 30 jobs failures and fan-outs only.\n\n{run_help}")
-@run_argument()
+@click.command(
+    "show",
+    help=f"Show one run, job by job; of more than 30 jobs failures and fan-outs only. Of one job what `explain` says.\n\n{job_help}",
+)
+@run_argument
+@job_argument
 @click.option("--events", is_flag=True, help="print every event instead (with `--json` the run log)")
 @state_option
 @json_option
 @no_color_option
 @click.pass_obj
-def command(output: Output, run: str, state: str | None, *, events: bool) -> int:
+def command(output: Output, run: str | None, job: str | None, state: str | None, *, events: bool) -> int:
     """Read a run's records."""
-    from joblot.cli.runs import open_run
+    from joblot.cli.runs import open_job
 
-    with open_run(run, state) as opened:
-        if events:
+    with open_job(output, run, job, state) as (opened, named):
+        if named is not None:
+            if events:
+                raise UsageError("`--events` prints those of a whole run")
+            from joblot.cli.explain import explain
+
+            explain(output, opened, named)
+        elif events:
             _events(output, opened)
         elif output.json:
             for part in opened.report().to_json_parts():

@@ -151,6 +151,9 @@ class StateFolder:
         StateError: the folder cannot be made or used.
     """
 
+    LISTS: Final = "`joblot ls` lists the runs"
+    """The hint where a run is not known."""
+
     def __init__(
         self,
         path: str | Path | None = None,
@@ -262,20 +265,29 @@ class StateFolder:
             if not runs:
                 raise NoRunsError(f"no runs in `{self.path}`", hint="`joblot run BATCH` makes one")
             return self._readable(runs[0])
-        info = self.journal.info(name) if is_text(name) else None
-        if info is not None:
-            return info
-        # Runs with a fault match as well: left out, they would make a beginning stand for another run than is meant.
-        matches = [info for info in self.journal.runs() if info.run_id.startswith(name) or info.run_id.endswith(name)]
+        matches = self.matches(name)
         if len(matches) == 1:
             return self._readable(matches[0])
         if matches:
             ids = ", ".join(f"`{info.run_id}`" for info in matches[:5])
             raise StateError(f"`{name}` could be any of {len(matches)} runs: {ids}", hint="give more of the run id")
-        hint = "`joblot ls` lists the runs"
+        hint = self.LISTS
         if _is_plain(name) and os.path.exists(self.run_folder(name).events):  # noqa: PTH110 - pathlib raises where nothing may be looked at
             hint = f"the journal has lost it, its files have not: `joblot recover {name}`"
         raise StateError(f"no run `{name}` in `{self.path}`", hint=hint)
+
+    def matches(self, name: str) -> list[RunInfo]:
+        """The run of that id, else those whose ids begin or end so, newest first; those with a fault too.
+
+        Left out, they would make a beginning stand for another run than is meant.
+
+        Raises:
+            JournalDamagedError: the run of that id has a fault.
+        """
+        info = self.journal.info(name) if is_text(name) else None
+        if info is not None:
+            return [info]
+        return [info for info in self.journal.runs() if info.run_id.startswith(name) or info.run_id.endswith(name)]
 
     def _readable(self, info: RunInfo) -> RunInfo:
         if info.fault:

@@ -16,6 +16,9 @@ SELECT id, at, events, chain FROM record WHERE id BETWEEN ? AND ? ORDER BY id DE
 -- has_runs_of: whether there is a run of a batch file, or of a batch without a file that has the name
 SELECT EXISTS (SELECT 1 FROM run WHERE source = ?2 AND (source <> '' OR batch = ?1))
 
+-- has_other_batches: whether there is a run of a batch of another name
+SELECT EXISTS (SELECT 1 FROM run WHERE batch <> ?)
+
 -- whole_runs: all that is kept of runs, oldest first
 SELECT number, run_id, batch, source, jobs, status, started_at, ended_at, counts, plan FROM run ORDER BY number
 

@@ -392,6 +392,10 @@ class SqliteJournal(Journal):
         """Whether there are runs of the batch file `source`, or, where that is empty, of a batch without a file of that name."""
         return bool(next(self._rows("has_runs_of", (batch, source)))[0])
 
+    def has_other_batches(self, batch: str) -> bool:
+        """Whether there are runs of batches of another name."""
+        return bool(next(self._rows("has_other_batches", (batch,)))[0])
+
     def unreadable(self, info: RunInfo) -> JournalDamagedError:
         """The error that a run with a fault is for who asks for it, and the warning for who asks for others."""
         return JournalDamagedError(
