@@ -21,11 +21,18 @@ EXIT_SIGINT: Final = 130
 EXIT_SIGTERM: Final = 143
 
 
+SHOWN: Final = 120
+"""So many columns of a line of source are shown, and so many characters of a value that a message quotes."""
+_CUT: Final = "..."
+_LONGEST: Final = 1000
+"""A message of more characters, such as one that names thousands of jobs, is shown without its middle."""
+
+
 class Diagnostic(NamedTuple):
     """One thing that is wrong (or doubtful) in a batch file: where, what, what to do.
 
     `path` is the field in the document (`jobs[3].retry.max_attempts`), `line` and `column` count from 1 and are 0 when unknown,
-    `source` is the text of that line, `hint` an instruction without the word "hint".
+    `source` is the text of that line, `hint` an instruction without the word "hint". What is shown of them has an end, whatever the file holds.
     """
 
     code: str
@@ -40,23 +47,84 @@ class Diagnostic(NamedTuple):
 
     def as_dict(self) -> dict[str, str | int]:
         """The diagnostic as `--json` prints it."""
-        return self._asdict()
+        source = excerpt(self.source, self.column)[0] if self.line else self.source
+        return self._replace(message=_brief(self.message), hint=_brief(self.hint), source=source)._asdict()
 
     def head(self) -> str:
         """`file:line:column: error: message`, with what is known of the position."""
         position = ":".join(filter(None, [self.file, f"{self.line}:{self.column}" if self.line else ""]))
-        return f"{position}: {self.severity}: {self.message}" if position else f"{self.severity}: {self.message}"
+        said = f"{self.severity}: {_brief(self.message)}"
+        return f"{position}: {said}" if position else said
 
     def render(self) -> str:
         """The head, the line with a caret under the column, and the hint."""
         lines = [self.head()]
         if self.source and self.line:
             gutter = f"{self.line:>5} | "
-            before = "".join("\t" if char == "\t" else " " for char in self.source[: max(self.column - 1, 0)])
-            lines += [f"{gutter}{self.source}", f"{' ' * (len(gutter) - 2)}| {before}^"]
+            shown, before = excerpt(self.source, self.column)
+            lines += [f"{gutter}{shown}", f"{' ' * (len(gutter) - 2)}| {' ' * before}^"]
         if self.hint:
-            lines.append(f"hint: {self.hint}")
+            lines.append(f"hint: {_brief(self.hint)}")
         return "\n".join(lines)
+
+
+def excerpt(source: str, column: int) -> tuple[str, int]:
+    """At most `SHOWN` columns of a line of source around its `column`, counted from 1; and how many of them stand before that one.
+
+    Tabs, and characters that would not be seen, are written out, so that the columns are those of a terminal.
+    """
+    at = min(max(column - 1, 0), len(source))
+    before, after = (
+        [_cell(char) for char in source[max(at - SHOWN, 0) : at]],
+        [_cell(char) for char in source[at : at + SHOWN]],
+    )
+    widths = [_width(before) + max(at - SHOWN, 0), _width(after) + max(len(source) - at - SHOWN, 0)]
+    if sum(widths) > SHOWN:
+        room = SHOWN - min(widths[1], SHOWN // 2)
+        if widths[0] > room:
+            before = [(_CUT, len(_CUT)), *reversed(_fitting(reversed(before), room - len(_CUT)))]
+        room = SHOWN - _width(before)
+        if widths[1] > room:
+            after = [*_fitting(after, room - len(_CUT)), (_CUT, len(_CUT))]
+    return "".join(text for text, _ in before + after), _width(before)
+
+
+def _cell(char: str) -> tuple[str, int]:
+    """How a character is shown, and in how many columns."""
+    if not char.isprintable():
+        text = "    " if char == "\t" else char.encode("unicode_escape").decode()
+        return text, len(text)
+    if char.isascii():
+        return char, 1
+    from unicodedata import category, east_asian_width
+
+    wide = 2 if east_asian_width(char) in ("W", "F") else 1
+    return char, 0 if category(char) in ("Mn", "Me") else wide
+
+
+def _width(cells: Iterable[tuple[str, int]]) -> int:
+    return sum(width for _, width in cells)
+
+
+def _fitting(cells: Iterable[tuple[str, int]], room: int) -> list[tuple[str, int]]:
+    """The first cells that together take no more than so many columns."""
+    fitting = []
+    for cell in cells:
+        room -= cell[1]
+        if room < 0:
+            break
+        fitting.append(cell)
+    return fitting
+
+
+def _brief(text: str) -> str:
+    """A message without the ends of quoted values beyond `SHOWN`, and without the middle of what is still long: a file may hold anything."""
+    if len(text) <= SHOWN:
+        return text
+    from re import sub
+
+    text = sub(rf"`([^`]{{{SHOWN - len(_CUT)}}})[^`]{{{len(_CUT) + 1},}}`", rf"`\1{_CUT}`", text)
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST // 2]} {_CUT} {text[-_LONGEST // 4 :]}"
 
 
 class JoblotError(Exception):
