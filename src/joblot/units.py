@@ -80,3 +80,8 @@ def format_duration(seconds: float) -> str:
         return f"{minutes // 60}h{minutes % 60:02d}m"
     hours = round(whole / 3600)
     return f"{hours // 24}d{hours % 24:02d}h"
+
+
+def format_age(seconds: float) -> str:
+    """`<1 s`, `12 s`, `3m05s`, `2h07m`: how long something goes on already, which changes with each look."""
+    return "<1 s" if seconds < 1 else f"{int(seconds)} s" if seconds < 60 else format_duration(int(seconds))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from joblot.cli.output import Output
     from joblot.cli.runs import Run
     from joblot.reports.report import JobReport, Report
+    from joblot.reports.view import RunView
 
 
 @click.command("explain", help=f"Say why a job is in the state it is in.\n\n{job_help}")
@@ -51,12 +53,23 @@ def _as_data(run: Run, report: Report, number: int) -> dict[str, Any]:
         "run_status": report.status,
         **({"continues": report.view.continues} if report.view.continues else {}),
         "job": job,
+        **_moments(run, report.view, number),
         "why": _why(run, report, number, job),
         "causes": [cause.name for cause in _causes(report, job)],
         "needs": {need: report.jobs[need].state for need in job.needs},
         "input_made_by": {run.plan.name(need): path for need, path in run.plan.made_input(number).items()},
         "dependents": [run.plan.name(other) for other in run.plan.dependents[number]],
     }
+
+
+def _moments(run: Run, view: RunView, number: int) -> dict[str, str]:
+    """When the attempt that runs began, or when the next one is due."""
+    from joblot.clock import iso_utc
+
+    due = run.next_try_at(view, number)
+    if due is not None:
+        return {"next_try_at": iso_utc(due)}
+    return {"running_since": iso_utc(view.running_since(number))} if view.state(number) == "running" else {}
 
 
 def _lines(run: Run, report: Report, number: int) -> Iterator[str]:
@@ -115,7 +128,7 @@ def _attempts(job: JobReport) -> Iterator[str]:
         yield f"    {ended.attempt}: {ended.outcome} after {format_duration(ended.wall_s)}{message}{wait}"
     if job.bundle:
         yield f"  attempt {job.attempts} was run as one with {job.bundle - 1} other job{'s' if job.bundle > 2 else ''}"
-    if not job.history and job.attempts:
+    if not job.history and job.attempts and job.state != "running":
         yield f"  attempts: {job.attempts}, {format_duration(job.duration_ms / 1000)}"
 
 
@@ -136,11 +149,13 @@ def _why(run: Run, report: Report, number: int, job: JobReport) -> list[str]:
         case "waiting":
             return [*_waits_for(run, report, number, job), *lost]
         case "running":
-            unknown = "an attempt was running when the runner ended; how it ended is not known"
-            return ["an attempt is running" if live else unknown, *lost]
+            if not live:
+                return ["an attempt was running when the runner ended; how it ended is not known", *lost]
+            return [f"an attempt is running: {run.going_on(report.view, number, time.time())}"]
         case "backing_off":
             delay = job.history[-1].delay_s if job.history else 0.0
-            return [f"the last attempt failed; the next is due {delay:g} s after it", *lost]
+            when = run.next_try(report.view, number, time.time())
+            return [f"the last attempt failed; the next is due {delay:g} s after it{when and f': {when}'}", *lost]
         case "success":
             return ["an attempt ended well"]
         case "failed" if 0 < job.attempts < (policy := run.plan.spec(number).retry).max_attempts and policy.only:

@@ -16,6 +16,7 @@ from joblot.journal.stored_plan import sound_plan, stored_config, stored_plan
 from joblot.reports.report import Report
 from joblot.reports.text import one_line
 from joblot.reports.view import RunView
+from joblot.units import format_age
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -94,6 +95,36 @@ class Run:
     def report(self) -> Report:
         """The report as of now."""
         return Report(self.plan, self.view(), run_id=self.id, log=self.files.log, live=self.held)
+
+    def going_on(self, view: RunView, job: int, now: float) -> str:
+        """How a job stands that runs or is to be tried again: `attempt 2, for 12 s`; empty for all others.
+
+        What was running when the runner ended is no more: nothing is said of its age.
+        """
+        state, attempts = view.state(job), view.facts(job).attempts
+        if state == "running":
+            age = f", for {format_age(max(0.0, now - view.running_since(job)))}" if self.held else ""
+            return f"attempt {attempts}{age}"
+        if state == "backing_off":
+            due = self.next_try(view, job, now)
+            return f"{attempts} attempt{'s' if attempts > 1 else ''}{due and f', next try {due}'}"
+        return ""
+
+    def next_try_at(self, view: RunView, job: int) -> float | None:
+        """When a job that waits to be tried again is due, in seconds since the epoch; None for others."""
+        facts = view.facts(job)
+        if facts.state != "backing_off" or facts.ended_at is None or not facts.history:
+            return None
+        if view.opened_at > facts.ended_at:  # who goes on with a run begins the wait anew
+            return view.opened_at + self.plan.declarations[job].retry.delay_s
+        return facts.ended_at + facts.history[-1].delay_s
+
+    def next_try(self, view: RunView, job: int, now: float) -> str:
+        """When a job that waits to be tried again is due: `in 8 s`; empty where nobody drives the run."""
+        due = self.next_try_at(view, job)
+        if due is None or not self.held:
+            return ""
+        return f"in {format_age(due - now)}" if due > now else "now"
 
     def job(self, name: str) -> int:
         """The number of a job.

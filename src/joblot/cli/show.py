@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import time
+from typing import TYPE_CHECKING, Final
 
 import click
 
@@ -12,7 +13,10 @@ from joblot.errors import EXIT_OK, UsageError
 if TYPE_CHECKING:
     from joblot.cli.output import Output
     from joblot.cli.runs import Run
-    from joblot.reports.report import Report
+    from joblot.reports.report import JobReport, Report
+
+_RUNNING: Final = 8
+"""So many running jobs of a large run are listed, the oldest first."""
 
 
 @click.command(
@@ -61,7 +65,7 @@ def _events(output: Output, run: Run) -> None:
 
 def _text(run: Run) -> list[str]:
     from joblot.cli.runs import local_time
-    from joblot.reports.text import closing, one_line
+    from joblot.reports.text import one_line
 
     report = run.report()
     lines = [f"Run {run.id} of {one_line(report.batch)}"]
@@ -73,7 +77,7 @@ def _text(run: Run) -> list[str]:
     if by := report.view.by:
         driver = f"process {by.get('pid')} of {by.get('user')} on {by.get('host')}, joblot {by.get('joblot')}"
         lines.append(f"  {'recorded' if run.of_program else 'driven'} by: {driver}")
-    lines += [f"  files: {run.files.path}", *(_of_program(run, report) if run.of_program else [closing(report)])]
+    lines += [f"  files: {run.files.path}", *(_of_program(run, report) if run.of_program else _of_jobs(run, report))]
     for at, logged in list(report.view.logged)[-10:]:
         lines.append(f"  {local_time(at)} {logged.level}: {one_line(logged.message or logged.event)}")
     if report.status == "interrupted":
@@ -81,6 +85,24 @@ def _text(run: Run) -> list[str]:
         if not run.of_program:
             goes_on = f"nobody drives this run any more: `joblot resume {run.id}` goes on with it"
         lines.append(goes_on)
+    return lines
+
+
+def _of_jobs(run: Run, report: Report) -> list[str]:
+    from joblot.reports.text import SMALL, closing
+
+    now = time.time()
+
+    def going_on(job: JobReport) -> str:
+        return run.going_on(report.view, run.job(job.name), now)
+
+    lines = [closing(report, going_on=going_on)]
+    if report.total_jobs > SMALL and report.view.counts["running"]:
+        oldest = sorted((report.view.running_since(job), job) for job, _ in report.view.running())
+        for _, job in oldest[:_RUNNING]:
+            lines.append(f"  [running] {run.plan.name(job)} ({run.going_on(report.view, job, now)})")
+        if len(oldest) > _RUNNING:
+            lines.append(f"  ... and {len(oldest) - _RUNNING} more running")
     return lines
 
 

@@ -60,14 +60,23 @@ def _unpainted(_state: str, text: str) -> str:
     return text
 
 
-def closing(report: Report, *, paint: Callable[[str, str], str] = _unpainted) -> str:
+def _no_words(_job: JobReport) -> str:
+    return ""
+
+
+def closing(
+    report: Report,
+    *,
+    paint: Callable[[str, str], str] = _unpainted,
+    going_on: Callable[[JobReport], str] = _no_words,
+) -> str:
     """The table and the sentence that end a run.
 
-    `paint(state, text)` may colour the text of a job, or of the run, in that state.
+    `paint(state, text)` may colour the text of a job, or of the run, in that state; `going_on(job)` says of one that has not ended how it stands.
     """
     lines = [f"Batch {one_line(report.batch)}: {paint(report.status, report.status)}"]
     small = report.total_jobs <= SMALL
-    lines += _every_job(report, paint) if small else [*_bad_jobs(report, paint), *_fan_outs(report, paint)]
+    lines += _every_job(report, paint, going_on) if small else [*_bad_jobs(report, paint), *_fan_outs(report, paint)]
     causes = [cause for cause in digest(report.failures()) if cause.failures > 1][:SMALL]
     if causes:
         lines.append("Failures by cause:")
@@ -100,10 +109,10 @@ def taking_part(count: int, of: int) -> str:
     return f"{count} {'job' if count == 1 else 'jobs'}" if count == of else f"{count} of {of} jobs selected"
 
 
-def _every_job(report: Report, paint: Callable[[str, str], str]) -> Iterator[str]:
+def _every_job(report: Report, paint: Callable[[str, str], str], going_on: Callable[[JobReport], str]) -> Iterator[str]:
     jobs = list(report.taking_part())
     width = max((len(job.state) for job in jobs), default=0)
-    return (_line(job, width, paint) for job in jobs)
+    return (_line(job, width, paint, going_on) for job in jobs)
 
 
 def _bad_jobs(report: Report, paint: Callable[[str, str], str]) -> Iterator[str]:
@@ -137,10 +146,17 @@ def fan_out_words(spec: JobSpec, count: int) -> str:
     return f"{pattern_of(spec.name)}: {count} {'job' if count == 1 else 'jobs'}{columns}"
 
 
-def _line(job: JobReport, width: int, paint: Callable[[str, str], str]) -> str:
+def _line(
+    job: JobReport,
+    width: int,
+    paint: Callable[[str, str], str],
+    going_on: Callable[[JobReport], str] = _no_words,
+) -> str:
     label = paint(job.state, f"{job.state:<{width}}")
     line = f"  [{label}] {plain(job.name)}{' of `finally`' if job.finally_ else ''}"
-    if job.attempts:
+    if words := going_on(job):
+        line += f" ({words})"
+    elif job.attempts:
         tries = "1 attempt" if job.attempts == 1 else f"{job.attempts} attempts"
         line += f" ({tries}, {format_duration(job.duration_ms / 1000)})"
     message = one_line(job.message or job.reason)

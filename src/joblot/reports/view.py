@@ -99,6 +99,8 @@ class RunView:
         self._states = bytearray(jobs)
         self._attempts = array("I", bytes(4 * jobs))
         self._began = array("d", [nan]) * jobs
+        self._again: dict[int, float] = {}
+        """When the last attempt began of jobs that were tried more than once."""
         self._ended = array("d", [nan]) * jobs
         self._wall = array("d", bytes(8 * jobs))
         self._cpu = array("d", bytes(8 * jobs))
@@ -139,6 +141,8 @@ class RunView:
             states[job] = RUNNING
             if not attempts[job]:
                 began[job] = at
+            else:
+                self._again[job] = at
             attempts[job] += 1
         counts[RUNNING] += len(event.jobs)
         if self._why:  # how an earlier attempt ended is not how the job stands
@@ -319,6 +323,15 @@ class RunView:
         while job >= 0:
             yield job, self._attempts[job]
             job = self._states.find(RUNNING, job + 1)
+
+    @property
+    def opened_at(self) -> float:
+        """When the run was begun or gone on with last, in seconds since the epoch."""
+        return self._opened_at
+
+    def running_since(self, job: int) -> float:
+        """When the attempt of the job that is out was handed out, in seconds since the epoch; NaN when there was none."""
+        return self._again[job] if self._attempts[job] > 1 else self._began[job]
 
     def reason(self, job: int) -> str:
         """The reason code of a job that did not end well; empty for others."""
