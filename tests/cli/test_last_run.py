@@ -119,7 +119,7 @@ def test_a_job_of_another_batch_says_where_it_is(two):
 BOTH = [
     # the run's id, the job's name, the word, what is said of the runs, the way to the run
     ("fit-1", "fit-1", "fit-1", "and run `fit-1`", "; the run: `joblot logs fit-`"),
-    ("last", "last", "last", "and run `last`", "; the run: `joblot logs las`"),
+    ("first", "first", "first", "and run `first`", "; the run: `joblot logs firs`"),
     ("x-2026", "2026", "2026", "and run `x-2026`", "; the run: `joblot logs x-2026`"),
     ("2026-x", "2026", "2026", "and run `2026-x`", "; the run: `joblot logs 2026-x`"),
     ("a", "a", "a", "and run `a`", ""),
@@ -135,6 +135,14 @@ def test_a_word_that_is_both_is_an_error_with_the_way_out(joblot, run_id, job, w
     assert joblot("logs", "last", word) == (0, "hello\n", "")
     if way:
         assert joblot(*way.split("`")[1].split()[1:]).code == 0
+
+
+def test_last_is_always_the_run(joblot):
+    """Scripts say so, and must not stop because a job is called so."""
+    joblot.write("joblot.yaml", "jobs: [{name: last, run: 'echo hello'}, {name: b, run: 'echo b'}]\n")
+    joblot("run")
+    assert joblot("logs", "last").out.count("==>") == 2
+    assert joblot("logs", "last", "last").out == "hello\n"
 
 
 def test_a_word_that_is_a_job_and_could_be_any_of_several_runs(joblot):
@@ -173,10 +181,9 @@ def test_where_nothing_has_run(joblot, command):
     assert not (joblot.path / ".joblot").exists()
 
 
-@pytest.mark.parametrize("command", ["explain", "replay"])
-def test_a_job_that_was_not_named(ran, command):
-    hint = f"hint: `joblot {command} night-0 JOB`; `joblot show night-0` lists them\n"
-    assert ran(command, "night-0") == (2, "", f"error: no job was named\n{hint}")
+def test_a_job_that_was_not_named(ran):
+    hint = "hint: `joblot replay night-0 JOB`; `joblot show night-0` lists them\n"
+    assert ran("replay", "night-0") == (2, "", f"error: no job was named\n{hint}")
 
 
 def test_what_contradicts_itself(ran):

@@ -10,7 +10,10 @@ from joblot.cli.options import batch_argument_required, json_option, state_optio
 from joblot.errors import EXIT_OK, UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from joblot.cli.output import Output
+    from joblot.core.plan import Plan
 
 
 @click.command(
@@ -58,9 +61,24 @@ def command(
     finally:
         claims.close()
         folder.close()
-    names = [plan.name(job) for job in chosen]
     if output.json:
-        output.document({"accepted": names})
+        output.document({"accepted": [plan.name(job) for job in chosen]})
     else:
-        output.result("\n".join(f"accepted `{name}`: up to date as it is" for name in names))
+        output.result("\n".join(_lines(plan, chosen)))
     return EXIT_OK
+
+
+def _lines(plan: Plan, jobs: list[int]) -> Iterator[str]:
+    """A line for each job, or, of many, one for those of a declaration."""
+    from joblot.cli import declared
+
+    groups = (
+        [(plan.name(job), [job]) for job in jobs]
+        if len(jobs) <= declared.SINGLY
+        else declared.by_declaration(plan, jobs)
+    )
+    for name, some in groups[: declared.SINGLY]:
+        what = f"{len(some)} jobs, up to date as they are" if len(some) > 1 else "up to date as it is"
+        yield f"accepted `{name}`: {what}"
+    if len(groups) > declared.SINGLY:
+        yield f"... and {sum(len(some) for _, some in groups[declared.SINGLY :])} more (`--json` lists all)"

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from joblot.cli import declared
 from joblot.cli.options import job_argument, job_help, json_option, no_color_option, run_argument, state_option
+from joblot.core.plan import PATTERN
 from joblot.errors import EXIT_OK
-from joblot.reports.text import one_line
+from joblot.reports.text import normalise, one_line
 from joblot.units import format_duration
 
 if TYPE_CHECKING:
@@ -21,7 +24,10 @@ if TYPE_CHECKING:
     from joblot.reports.view import RunView
 
 
-@click.command("explain", help=f"Say why a job is in the state it is in.\n\n{job_help}")
+@click.command(
+    "explain",
+    help=f"Say why a job is in the state it is in. JOB may be a pattern; without it all jobs are told, those of a declaration together.\n\n{job_help}",
+)
 @run_argument
 @job_argument
 @state_option
@@ -30,20 +36,44 @@ if TYPE_CHECKING:
 @click.pass_obj
 def command(output: Output, run: str | None, job: str | None, state: str | None) -> int:
     """Find the run and the job."""
-    from joblot.cli.runs import needed_job, open_job
+    from joblot.cli.runs import open_job
 
     with open_job(output, run, job, state) as (opened, named):
-        explain(output, opened, needed_job(opened, named))
+        explain(output, opened, named or "*")
     return EXIT_OK
 
 
 def explain(output: Output, run: Run, name: str) -> None:
-    """Read the run's records and print what they hold of the job."""
+    """Read the run's records and print what they hold of a job, or of those that match a pattern."""
+    if PATTERN.search(name):
+        _explain_all(output, run, run.jobs(name))
+        return
     number, report = run.job(name), run.report()
     if output.json:
         output.document(_as_data(run, report, number))
     else:
         output.result("\n".join(_lines(run, report, number)))
+
+
+def _explain_all(output: Output, run: Run, jobs: list[int]) -> None:
+    report = run.report()
+    if output.json:
+        output.document([_as_data(run, report, job) for job in jobs])
+    else:
+        output.result(
+            "\n".join(declared.lines(run.plan, jobs, partial(_said, run, report), rest=" (`--json` lists all)"))
+        )
+
+
+def _said(run: Run, report: Report, job: int) -> declared.Said:
+    """The state of a job with its cause, which is of one kind with those that differ in numbers, paths and the like."""
+    state = report.view.state(job)
+    if state in ("success", "cached"):
+        return state, state
+    if words := run.going_on(report.view, job, time.time()):
+        return state, f"{state}: {words}"
+    text = _outcome(report.jobs[run.plan.name(job)])
+    return normalise(text), text
 
 
 def _as_data(run: Run, report: Report, number: int) -> dict[str, Any]:
@@ -97,7 +127,12 @@ def _lines(run: Run, report: Report, number: int) -> Iterator[str]:
     if job.needs:
         yield "  needs:"
         files = {run.plan.name(need): path for need, path in run.plan.files_read(number).items()}
-        for need in job.needs:
+        if len(job.needs) > declared.SINGLY:
+            told = declared.lines(
+                run.plan, run.plan.needs[number], partial(_said, run, report), rest=" (`--json` lists all)"
+            )
+            yield from (f"    {line}" for line in told)
+        for need in job.needs if len(job.needs) <= declared.SINGLY else ():
             made = f" (makes `{files[need]}`)" if need in files else ""
             was = (
                 spec.when != "success"
@@ -106,9 +141,10 @@ def _lines(run: Run, report: Report, number: int) -> Iterator[str]:
                 and report.jobs[need].state not in ("success", "cached")
             )
             yield f"    {need}{made}: {_outcome(report.jobs[need])}{'; what was there before was read, if anything' if was else ''}"
-    dependents = [run.plan.name(other) for other in run.plan.dependents[number]]
+    dependents = declared.names(run.plan, run.plan.dependents[number])
     if dependents:
-        yield f"  needed by: {', '.join(dependents[:20])}{f' and {len(dependents) - 20} more' if len(dependents) > 20 else ''}"
+        others = f" and {len(dependents) - declared.SINGLY} more" if len(dependents) > declared.SINGLY else ""
+        yield f"  needed by: {', '.join(dependents[: declared.SINGLY])}{others}"
     if job.log:
         yield f"  log: {job.log}"
 
@@ -122,7 +158,9 @@ def _outcome(job: JobReport) -> str:
 def _attempts(job: JobReport) -> Iterator[str]:
     if job.history:
         yield "  attempts:"
-    for ended in job.history:
+    if len(job.history) > declared.SINGLY:
+        yield f"    ... {len(job.history) - declared.SINGLY} earlier ones (`--json` lists all)"
+    for ended in job.history[-declared.SINGLY :]:
         message = f": {text}" if (text := one_line(ended.message)) else ""
         wait = f"; waited {format_duration(ended.delay_s)}" if ended.delay_s else ""
         yield f"    {ended.attempt}: {ended.outcome} after {format_duration(ended.wall_s)}{message}{wait}"

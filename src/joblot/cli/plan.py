@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from joblot.cli import declared
 from joblot.cli.bundles import PlannedBundles, planned_bundles
 from joblot.cli.options import (
     batch_argument,
@@ -314,13 +315,23 @@ def _every_tier(part: _Part, unknown: set[str], verdicts: list[Verdict]) -> Iter
     skipped = sum(plan.declarations[job].action in unknown for job in jobs) if unknown else 0
     if skipped:
         yield f"{_number(skipped, 'job')} will be skipped: unknown action"
-    up_to_date = sum(not verdicts[job].to_run for job in jobs)
-    if up_to_date:
-        yield f"{_number(up_to_date, 'job')} up to date, {len(jobs) - skipped - up_to_date} to run"
-        left = [job for job in jobs if verdicts[job].to_run]
-        yield from (f"  {plan.name(job)}: {verdicts[job].why}" for job in left[:_TIERS])
-        if len(left) > _TIERS:
-            yield f"  ... and {len(left) - _TIERS} more (`--json` lists all)"
+    left = [job for job in jobs if verdicts[job].to_run]
+    up_to_date = len(jobs) - len(left)
+    if up_to_date or any(map(_has_changed, map(verdicts.__getitem__, left))):
+        yield f"{_number(up_to_date, 'job')} up to date, {len(left) - skipped} to run"
+        told = declared.lines(plan, left, lambda job: _said(verdicts[job]), rest=" (`--json` lists all)")
+        yield from (f"  {line}" for line in told)
+
+
+def _has_changed(verdict: Verdict) -> bool:
+    """Whether a job would have been up to date, were not something changed: not new, forced or without outputs."""
+    return bool(verdict.changes) or verdict.why.startswith(("output ", "input ", "need will run"))
+
+
+def _said(verdict: Verdict) -> declared.Said:
+    if verdict.changes:
+        return "changed: " + ", ".join(change.what for change in verdict.changes), verdict.why
+    return verdict.why.partition(": ")[0], verdict.why
 
 
 def _one_tier(plan: Plan, number: int, tier: list[int], verdicts: list[Verdict]) -> Iterator[str]:

@@ -223,17 +223,17 @@ def _is_job(folder: StateFolder, word: str) -> bool:
     Raises:
         StateError: it means neither, or both.
     """
+    if word == "last":
+        return False  # which is always the run: nobody's script is to stop because a job is called so
     runs = folder.matches(word)
     try:
         last = Run(folder, folder.resolve(None))
         is_job = last.has(word)
     except StateError:
-        if runs or word == "last":
+        if runs:
             return False  # a last run that cannot be read keeps nobody from another one
         raise
-    if word == "last":
-        runs = [last.info]
-    elif not runs and not is_job and not last.of_program:
+    if not runs and not is_job and not last.of_program:
         raise _neither(folder, last, word)
     # A job called `a` is not to be in the way of one run in sixteen: their ids end in hexadecimal digits.
     if not is_job or not runs or (len(word) < _PART and runs[0].run_id != word):
