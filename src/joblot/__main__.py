@@ -117,7 +117,7 @@ def _usage(error: click.UsageError, output: Output) -> int:
 def _all_diagnostics(error: ConfigError, output: Output) -> None:
     found = sorted(error.diagnostics, key=lambda one: (one.file, one.line, one.column))
     for one in found:
-        output.note(one.render())
+        output.diagnose(one)
     if len(found) > 1:
         output.note(f"{len(found)} errors")
     output.failure(found)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
 EXIT_OK: Final = 0
 EXIT_JOBS_FAILED: Final = 1
@@ -50,21 +50,24 @@ class Diagnostic(NamedTuple):
         source = excerpt(self.source, self.column)[0] if self.line else self.source
         return self._replace(message=_brief(self.message), hint=_brief(self.hint), source=source)._asdict()
 
-    def head(self) -> str:
-        """`file:line:column: error: message`, with what is known of the position."""
+    def head(self, paint: Callable[[str, str], str] = lambda _level, text: text) -> str:
+        """`file:line:column: error: message`, with what is known of the position. `paint(level, text)` may colour the word for how bad it is."""
         position = ":".join(filter(None, [self.file, f"{self.line}:{self.column}" if self.line else ""]))
-        said = f"{self.severity}: {_brief(self.message)}"
+        said = f"{paint(self.severity.upper(), self.severity)}: {_brief(self.message)}"
         return f"{position}: {said}" if position else said
 
-    def render(self) -> str:
+    def render(self, paint: Callable[[str, str], str] = lambda _level, text: text) -> str:
         """The head, the line with a caret under the column, and the hint."""
-        lines = [self.head()]
+        lines = [self.head(paint)]
         if self.source and self.line:
             gutter = f"{self.line:>5} | "
             shown, before = excerpt(self.source, self.column)
-            lines += [f"{gutter}{shown}", f"{' ' * (len(gutter) - 2)}| {' ' * before}^"]
+            lines += [
+                f"{gutter}{shown}",
+                f"{' ' * (len(gutter) - 2)}| {' ' * before}{paint(self.severity.upper(), '^')}",
+            ]
         if self.hint:
-            lines.append(f"hint: {_brief(self.hint)}")
+            lines.append(f"{paint('HINT', 'hint')}: {_brief(self.hint)}")
         return "\n".join(lines)
 
 

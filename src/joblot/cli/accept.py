@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from joblot.cli.options import batch_argument_required, json_option, state_option, variables_option
+from joblot.cli.options import batch_argument_required, json_option, no_color_option, state_option, variables_option
 from joblot.errors import EXIT_OK, UsageError
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 @variables_option
 @state_option
 @json_option
+@no_color_option
 @click.pass_obj
 def command(
     output: Output, batch: str, jobs: tuple[str, ...], variables: list[tuple[str, str]], state: str | None

@@ -78,6 +78,6 @@ def _usual_file() -> str:
 def warn(output: Output, warnings: list[Diagnostic]) -> None:
     """Show warnings as errors are shown, but not thousands of them."""
     for warning in warnings[:_WARNINGS]:
-        output.note(warning.render())
+        output.diagnose(warning)
     if len(warnings) > _WARNINGS:
         output.note(f"... and {len(warnings) - _WARNINGS} more warnings (`joblot validate` lists all)")

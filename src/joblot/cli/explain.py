@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
+import re
 import time
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from joblot.cli import declared
 from joblot.cli.options import job_argument, job_help, json_option, no_color_option, run_argument, state_option
+from joblot.core.model import STATES
 from joblot.core.plan import PATTERN
 from joblot.errors import EXIT_OK
 from joblot.reports.text import normalise, one_line
 from joblot.units import format_duration
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from joblot.cli.output import Output
     from joblot.cli.runs import Run
     from joblot.reports.report import JobReport, Report
     from joblot.reports.view import RunView
+
+_STATE: Final = rf"^( *(?:because )?[^:]+: (?:\d+ jobs: )?)({'|'.join(STATES)})\b"
 
 
 @click.command(
@@ -52,7 +56,7 @@ def explain(output: Output, run: Run, name: str) -> None:
     if output.json:
         output.document(_as_data(run, report, number))
     else:
-        output.result("\n".join(_lines(run, report, number)))
+        _print(output, _lines(run, report, number))
 
 
 def _explain_all(output: Output, run: Run, jobs: list[int]) -> None:
@@ -60,9 +64,14 @@ def _explain_all(output: Output, run: Run, jobs: list[int]) -> None:
     if output.json:
         output.document([_as_data(run, report, job) for job in jobs])
     else:
-        output.result(
-            "\n".join(declared.lines(run.plan, jobs, partial(_said, run, report), rest=" (`--json` lists all)"))
-        )
+        _print(output, declared.lines(run.plan, jobs, partial(_said, run, report), rest=" (`--json` lists all)"))
+
+
+def _print(output: Output, lines: Iterable[str]) -> None:
+    """Print lines, with the states of jobs, which follow their names, in colour."""
+    output.result(
+        "\n".join(re.sub(_STATE, lambda found: found[1] + output.tint(found[2], found[2]), line) for line in lines)
+    )
 
 
 def _said(run: Run, report: Report, job: int) -> declared.Said:

@@ -145,7 +145,7 @@ def _note_left(output: Output, writes: Sequence[Write]) -> None:
         if write.state in _LEFT or write.state == "failed":
             severity = "error" if write.state == "failed" else "warning"
             message = write.reason or _LEFT[write.state]
-            output.note(Diagnostic("file", message, file=write.path, severity=severity).render())
+            output.diagnose(Diagnostic("file", message, file=write.path, severity=severity))
 
 
 def _report(output: Output, writes: Sequence[Write], *, ok: bool, written: bool, as_diff: bool) -> None:

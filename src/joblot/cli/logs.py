@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from joblot.cli.options import job_argument, job_help, run_argument, state_option
+from joblot.cli.options import job_argument, job_help, no_color_option, run_argument, state_option
 from joblot.core.plan import PATTERN
 from joblot.errors import EXIT_OK, StateError, UsageError
 
@@ -35,6 +35,7 @@ _SHARE: Final = 10
 @click.option("--failed", is_flag=True, help="only jobs that failed")
 @click.option("--tail", metavar="N", type=click.IntRange(min=0), help="only the last N lines of each log")
 @state_option
+@no_color_option
 @click.pass_obj
 def command(
     output: Output,

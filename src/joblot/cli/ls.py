@@ -10,10 +10,14 @@ from joblot.cli.options import DURATION, json_option, no_color_option, state_opt
 from joblot.errors import EXIT_OK
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from joblot.cli.output import Output
     from joblot.journal import RunInfo
     from joblot.journal.folder import StateFolder
 
+_STATUS: Final = 2
+"""The number of the column."""
 STATUSES: Final = ("running", "interrupted", "success", "failed", "cancelled")
 
 
@@ -42,7 +46,7 @@ def command(output: Output, limit: int, status: str | None, longer: float | None
     if output.json:
         output.document([_as_data(*row) for row in rows])
     elif rows:
-        output.result("\n".join(_table(rows)))
+        output.result("\n".join(_table(rows, output.tint)))
     else:
         output.note("no runs match")
     return EXIT_OK
@@ -80,7 +84,7 @@ def _as_data(info: RunInfo, status: str, took: float | None) -> dict[str, Any]:
     }
 
 
-def _table(runs: list[tuple[RunInfo, str, float | None]]) -> list[str]:
+def _table(runs: list[tuple[RunInfo, str, float | None]], tint: Callable[[str, str], str]) -> list[str]:
     from joblot.cli.runs import columns, local_time
     from joblot.core.written import shorten
     from joblot.units import format_duration
@@ -91,4 +95,4 @@ def _table(runs: list[tuple[RunInfo, str, float | None]]) -> list[str]:
         counts = ", ".join(f"{count} {state.replace('_', ' ')}" for state, count in info.counts.items() if count)
         jobs = f"{_jobs(info)}: {counts}" if counts else str(info.jobs)
         rows.append([info.run_id, shorten(info.batch), status, local_time(info.started_at), duration, jobs])
-    return columns(rows)
+    return columns(rows, lambda _row, column, text: tint(text, text) if column == _STATUS else text)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 _COLOURS: Final = {
     "success": "32", "cached": "32", "failed": "31", "skipped": "33", "cancelled": "35", "aborted": "35", "interrupted": "35",
-    "running": "36", "stopping": "36", "ERROR": "31", "WARNING": "33",
+    "running": "36", "backing_off": "36", "stopping": "36", "ERROR": "31", "WARNING": "33", "HINT": "36",
 }  # fmt: skip
 
 
@@ -103,14 +103,20 @@ class Output:
     def error(self, message: str, hint: str = "") -> None:
         """Say what is wrong, and what to do."""
         self.note(f"{self.paint('ERROR', 'error')}: {message}")
-        if hint:
-            self.note(f"hint: {hint}")
+        self._hint(hint)
 
     def warn(self, error: JoblotError) -> None:
         """Say what is wrong with something that was not asked for: the command goes on without it."""
         self.note(f"{self.paint('WARNING', 'warning')}: {error.message}")
-        if error.hint:
-            self.note(f"hint: {error.hint}")
+        self._hint(error.hint)
+
+    def diagnose(self, found: Diagnostic) -> None:
+        """Say what is wrong in a file, and where."""
+        self.note(found.render(self.paint))
+
+    def _hint(self, hint: str) -> None:
+        if hint:
+            self.note(f"{self.paint('HINT', 'hint')}: {hint}")
 
     def log(self, level: str, message: str) -> None:
         """Write a log line, `time | LEVEL | message`. With `--quiet` only warnings and errors."""
@@ -122,12 +128,19 @@ class Output:
         return f"{time.strftime('%Y-%m-%d %H:%M:%S')} | {self.paint(level, level)} | {message}"
 
     def paint(self, state: str, text: str) -> str:
-        """The text in the colour of a state or a level, where colours are wanted."""
+        """The text in the colour of a state or a level, where standard error shows colours."""
+        return self._coloured(state, text) if self.coloured else text
+
+    def tint(self, state: str, text: str) -> str:
+        """The same for a text that goes to standard output."""
+        return self._coloured(state, text) if not self.colourless and self._stdout.isatty() else text
+
+    def _coloured(self, state: str, text: str) -> str:
         colour = _COLOURS.get(state)
-        return f"{self._mark}[{colour}m{text}{self._mark}[0m" if colour and self.coloured else text
+        return f"{self._mark}[{colour}m{text}{self._mark}[0m" if colour else text
 
     def shown(self, text: str, *, tabs: bool = False) -> str:
-        """The text as it is written: harmless, with the colours that `paint` has put in."""
+        """The text as it is written: harmless, with the colours that `paint` and `tint` have put in."""
         return "\x1b".join(harmless(part, tabs=tabs) for part in text.split(self._mark))
 
     def bare(self) -> None:

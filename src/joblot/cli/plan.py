@@ -29,7 +29,7 @@ from joblot.errors import EXIT_OK
 from joblot.reports.text import fan_out_words, taking_part
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterator, Sequence
 
     from joblot.cli.forecast import Forecast
     from joblot.cli.output import Output
@@ -44,6 +44,8 @@ _TIERS: Final = 20
 _PART: Final = 1000
 _NAMED: Final = 5
 _WIDE: Final = 60
+_REMARKS: Final = 2
+"""The number of the column that begins with the verdict."""
 
 
 @click.command(
@@ -130,7 +132,7 @@ def show(
         for text in _as_parts(part, unknown, verdicts, expected):
             output.result(text)
     else:
-        output.result("\n".join(_lines(part, unknown, verdicts, expected)))
+        output.result("\n".join(_lines(part, unknown, verdicts, expected, output.tint)))
     return EXIT_OK
 
 
@@ -253,7 +255,9 @@ def _job_as_data(part: _Part, job: int, unknown: set[str], verdict: Verdict) -> 
 # --- text -------------------------------------------------------------------------------------------
 
 
-def _lines(part: _Part, unknown: set[str], verdicts: list[Verdict], expected: Forecast | None) -> Iterator[str]:
+def _lines(
+    part: _Part, unknown: set[str], verdicts: list[Verdict], expected: Forecast | None, tint: Callable[[str, str], str]
+) -> Iterator[str]:
     from joblot.reports.text import one_line
 
     plan = part.plan
@@ -267,7 +271,9 @@ def _lines(part: _Part, unknown: set[str], verdicts: list[Verdict], expected: Fo
     )
     if plan.config.concurrency is not None:
         yield _turn(plan.config.concurrency)
-    yield from _every_job(part, verdicts) if len(part.jobs) <= LISTED else _every_tier(part, unknown, verdicts)
+    yield from (
+        _every_job(part, verdicts, tint) if len(part.jobs) <= LISTED else _every_tier(part, unknown, verdicts, tint)
+    )
     yield from (bundles.line() for bundles in part.bundles[:_TIERS])
     if len(part.bundles) > _TIERS:
         yield f"... and {len(part.bundles) - _TIERS} more groups of fused jobs (`--json` lists all)"
@@ -290,22 +296,36 @@ def _turn(concurrency: Concurrency) -> str:
     return f"One run of {whose} at a time: another one {another}"
 
 
-def _every_job(part: _Part, verdicts: list[Verdict]) -> Iterator[str]:
+def _every_job(part: _Part, verdicts: list[Verdict], tint: Callable[[str, str], str]) -> Iterator[str]:
     from joblot.cli.runs import columns
 
     plan = part.plan
     rows = [[plan.name(job), _cut(_what(plan.spec(job))), _remarks(plan, job, verdicts[job])] for job in part.jobs]
-    aligned = dict(zip(part.jobs, columns(rows), strict=True)) if rows else {}
+
+    def paint(row: int, column: int, text: str) -> str:
+        why = verdicts[part.jobs[row]].why
+        return tint(_colour(why), why) + text.removeprefix(why) if column == _REMARKS else text
+
+    aligned = dict(zip(part.jobs, columns(rows, paint), strict=True)) if rows else {}
     for number, tier in enumerate(part.tiers, 1):
         yield _heading(plan, number, tier)
         yield from (f"  {aligned[job]}" for job in tier)
+
+
+def _colour(why: str) -> str:
+    """The state in whose colour a verdict is told."""
+    if why == "up to date":
+        return "cached"
+    return "failed" if why == "failed last time" else "skipped" if why.startswith("unknown action") else "running"
 
 
 def _heading(plan: Plan, number: int, tier: list[int]) -> str:
     return "Finally" if tier[0] in plan.finals else f"Tier {number}"
 
 
-def _every_tier(part: _Part, unknown: set[str], verdicts: list[Verdict]) -> Iterator[str]:
+def _every_tier(
+    part: _Part, unknown: set[str], verdicts: list[Verdict], tint: Callable[[str, str], str]
+) -> Iterator[str]:
     # Each list is cut, for a plan may have a hundred thousand jobs in as many tiers; what is cut off is at least counted.
     plan, jobs, tiers = part.plan, part.jobs, part.tiers
     for number, tier in enumerate(tiers[:_TIERS], 1):
@@ -314,11 +334,12 @@ def _every_tier(part: _Part, unknown: set[str], verdicts: list[Verdict]) -> Iter
         yield f"... and {len(tiers) - _TIERS} more tiers (`--json` lists all)"
     skipped = sum(plan.declarations[job].action in unknown for job in jobs) if unknown else 0
     if skipped:
-        yield f"{_number(skipped, 'job')} will be skipped: unknown action"
+        yield tint("skipped", f"{_number(skipped, 'job')} will be skipped: unknown action")
     left = [job for job in jobs if verdicts[job].to_run]
     up_to_date = len(jobs) - len(left)
     if up_to_date or any(map(_has_changed, map(verdicts.__getitem__, left))):
-        yield f"{_number(up_to_date, 'job')} up to date, {len(left) - skipped} to run"
+        done = tint("cached", f"{_number(up_to_date, 'job')} up to date")
+        yield f"{done}, {tint('running', f'{len(left) - skipped} to run')}"
         told = declared.lines(plan, left, lambda job: _said(verdicts[job]), rest=" (`--json` lists all)")
         yield from (f"  {line}" for line in told)
 

@@ -19,7 +19,7 @@ from joblot.reports.view import RunView
 from joblot.units import format_age
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from joblot.cli.output import Output
     from joblot.core.events import Record
@@ -284,7 +284,16 @@ def local_time(wall: float | None) -> str:
     return "-" if wall is None else time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(wall))
 
 
-def columns(rows: list[list[str]]) -> list[str]:
-    """Rows of cells as lines with aligned columns."""
+def columns(
+    rows: list[list[str]], paint: Callable[[int, int, str], str] = lambda _row, _column, text: text
+) -> list[str]:
+    """Rows of cells as lines with aligned columns. `paint(row, column, text)` may colour a cell: its blanks at the end are not its own."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    lines = []
+    for number, row in enumerate(rows):
+        cells = (
+            paint(number, column, cell) + " " * (width - len(cell))
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        )
+        lines.append("  ".join(cells).rstrip())
+    return lines

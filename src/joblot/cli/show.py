@@ -47,7 +47,7 @@ def command(output: Output, run: str | None, job: str | None, state: str | None,
             for part in opened.report().to_json_parts():
                 output.result(part)
         else:
-            output.result("\n".join(_text(opened)))
+            output.result("\n".join(_text(output, opened)))
     return EXIT_OK
 
 
@@ -63,7 +63,7 @@ def _events(output: Output, run: Run) -> None:
         output.result("\n".join(event_lines(record, run.plan.name)))
 
 
-def _text(run: Run) -> list[str]:
+def _text(output: Output, run: Run) -> list[str]:
     from joblot.cli.runs import local_time
     from joblot.reports.text import one_line
 
@@ -77,7 +77,10 @@ def _text(run: Run) -> list[str]:
     if by := report.view.by:
         driver = f"process {by.get('pid')} of {by.get('user')} on {by.get('host')}, joblot {by.get('joblot')}"
         lines.append(f"  {'recorded' if run.of_program else 'driven'} by: {driver}")
-    lines += [f"  files: {run.files.path}", *(_of_program(run, report) if run.of_program else _of_jobs(run, report))]
+    lines += [
+        f"  files: {run.files.path}",
+        *(_of_program(output, run, report) if run.of_program else _of_jobs(output, run, report)),
+    ]
     for at, logged in list(report.view.logged)[-10:]:
         lines.append(f"  {local_time(at)} {logged.level}: {one_line(logged.message or logged.event)}")
     if report.status == "interrupted":
@@ -88,7 +91,7 @@ def _text(run: Run) -> list[str]:
     return lines
 
 
-def _of_jobs(run: Run, report: Report) -> list[str]:
+def _of_jobs(output: Output, run: Run, report: Report) -> list[str]:
     from joblot.reports.text import SMALL, closing
 
     now = time.time()
@@ -96,17 +99,19 @@ def _of_jobs(run: Run, report: Report) -> list[str]:
     def going_on(job: JobReport) -> str:
         return run.going_on(report.view, run.job(job.name), now)
 
-    lines = [closing(report, going_on=going_on)]
+    lines = [closing(report, paint=output.tint, going_on=going_on)]
     if report.total_jobs > SMALL and report.view.counts["running"]:
         oldest = sorted((report.view.running_since(job), job) for job, _ in report.view.running())
         for _, job in oldest[:_RUNNING]:
-            lines.append(f"  [running] {run.plan.name(job)} ({run.going_on(report.view, job, now)})")
+            lines.append(
+                f"  [{output.tint('running', 'running')}] {run.plan.name(job)} ({run.going_on(report.view, job, now)})"
+            )
         if len(oldest) > _RUNNING:
             lines.append(f"  ... and {len(oldest) - _RUNNING} more running")
     return lines
 
 
-def _of_program(run: Run, report: Report) -> list[str]:
+def _of_program(output: Output, run: Run, report: Report) -> list[str]:
     from joblot.reports.runlog import RunLog
     from joblot.reports.text import one_line
     from joblot.units import format_duration
@@ -115,4 +120,7 @@ def _of_program(run: Run, report: Report) -> list[str]:
     counts = {"event": log.event_count, "error": log.error_count, "warning": log.warning_count}
     words = [f"{count} {word}{'' if count == 1 else 's'}" for word, count in counts.items() if count]
     took = f", in {format_duration(report.duration_ms / 1000)}" if report.view.ended else ""
-    return [f"Program {one_line(report.batch)}: {report.status}", f"{', '.join(words) or 'no events'}{took}"]
+    return [
+        f"Program {one_line(report.batch)}: {output.tint(report.status, report.status)}",
+        f"{', '.join(words) or 'no events'}{took}",
+    ]

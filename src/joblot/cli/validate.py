@@ -37,7 +37,7 @@ def command(output: Output, batch: tuple[str, ...], variables: list[tuple[str, s
         document = {"ok": True, "jobs": len(plan), "errors": [], "warnings": [each.as_dict() for each in warnings]}
         output.document(document | ({"not_listed": unread} if unread else {}))
     else:
-        output.result(f"ok: {jobs}")
+        output.result(f"{output.tint('success', 'ok')}: {jobs}")
         for spec in plan.config.jobs:
             if spec.when != "success" and "*" in spec.needs and not spec.finally_:
                 output.note(f"`{spec.name}` needs all others; under `finally` it would run whatever ends the run")
