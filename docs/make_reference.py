@@ -23,7 +23,7 @@ import msgspec
 
 from joblot.actions.context import Context
 from joblot.actions.registry import ACTIONS, BUILT_IN, Action
-from joblot.cli import SECTIONS, cli
+from joblot.cli import SECTIONS, cli, options
 from joblot.config import fields as tables
 from joblot.config.fields import BATCH, JOB, RETRY, SHARED, Field
 from joblot.config.schema import json_schema
@@ -189,7 +189,12 @@ def _command(name: str, command: click.Command) -> str:
 
 def _options(name: str, command: click.Command) -> str:
     context = click.Context(command, info_name=name, help_option_names=["-h", "--help"])
-    options = [one for one in command.get_params(context) if isinstance(one, click.Option)]
+    if isinstance(command, options.Command):
+        return "\n\n".join(f"{title}:\n\n{_option_table(found)}" for title, found in command.grouped(context))
+    return _option_table([one for one in command.get_params(context) if isinstance(one, click.Option)])
+
+
+def _option_table(options: Iterable[click.Option]) -> str:
     rows = [[_written(option), _meaning(option), code(option.envvar) if option.envvar else ""] for option in options]
     return table(["option", "meaning", "environment"], rows)
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from joblot.cli.options import Variable, json_option, no_color_option
+from joblot.cli.options import Command, Variable, json_option, no_color_option
 from joblot.errors import EXIT_JOBS_FAILED, EXIT_OK, Diagnostic, UsageError
 
 if TYPE_CHECKING:
@@ -24,6 +24,13 @@ _LEFT = {
 
 @click.command(
     "generate",
+    cls=Command,
+    groups={
+        "What is written": ("each", "constants", "out", "file", "name"),
+        "How": ("force", "prune"),
+        "Look first": ("check", "diff", "dry_run"),
+        "Output": ("json", "no_color", "help"),
+    },
     help="Write one file for each item from TEMPLATE, in which `{name}` stands for a value of the item. Nothing is written while "
     "anything is wrong; a file that was edited is left as it is. Several `--each` give every combination.",
 )

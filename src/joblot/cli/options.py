@@ -17,6 +17,8 @@ from joblot.errors import UsageError
 from joblot.units import parse_duration, parse_size
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
     from joblot.core.selection import Selection
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -77,6 +79,47 @@ class Place(click.ParamType):  # type: ignore[type-arg]  # not generic in click 
 
 DURATION: Final = Quantity("duration", parse_duration)
 SIZE: Final = Quantity("size", parse_size)
+
+
+_NAMES_WIDTH: Final = 26
+GROUPS: Final[dict[str, tuple[str, ...]]] = {
+    "Which jobs": ("failed", "names", "only", "upto", "from_", "exclude", "force", "force_jobs", "skip_unknown_actions"),
+    "The batch": ("variables", "strict", "as_it_was"),
+    "Look first": ("dry_run", "no_commands"),
+    "How it runs": ("on", "cluster", "workers", "fail_fast", "max_failures", "timeout", "max_memory", "stop_grace", "no_fuse", "wait"),
+    "State and journal": ("run_id", "state", "allow_network_fs", "disk_wait", "max_log"),
+    "Output": ("report", "log", "json", "verbose", "quiet", "no_color", "help"),
+}  # fmt: skip
+"""The options of commands that run or plan jobs, by their names in Python, under the titles that they have in the help."""
+
+
+class Command(click.Command):
+    """A command with so many options that they are told in groups: titles and the names that stand under each."""
+
+    def __init__(self, *arguments: Any, groups: Mapping[str, Sequence[str]] = GROUPS, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.groups = groups
+
+    def grouped(self, ctx: click.Context) -> Iterator[tuple[str, list[click.Option]]]:
+        """The titles, each with its options; `Others` are those that none names."""
+        options = {
+            "help" if "--help" in one.opts else str(one.name): one
+            for one in self.get_params(ctx)
+            if isinstance(one, click.Option)
+        }
+        for title, names in self.groups.items():
+            found = [options.pop(name) for name in names if name in options]
+            if found:
+                yield title, found
+        if options:
+            yield "Others", list(options.values())
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The groups as help text."""
+        for title, options in self.grouped(ctx):
+            records = [record for one in options if (record := one.get_help_record(ctx)) is not None]
+            with formatter.section(title):  # all with the texts in the same column
+                formatter.write_dl([(f"{names:<{_NAMES_WIDTH}}", text) for names, text in records])
 
 
 def _switch(attribute: str, *names: str, text: str) -> Callable[[F], F]:

@@ -11,6 +11,7 @@ import click
 from joblot.cli import declared
 from joblot.cli.bundles import PlannedBundles, planned_bundles
 from joblot.cli.options import (
+    Command,
     batch_argument,
     batch_help,
     forcing,
@@ -50,6 +51,7 @@ _REMARKS: Final = 2
 
 @click.command(
     "plan",
+    cls=Command,
     help=f"Show what would run, why, and how long it may take. No job runs and nothing is written. {looking_help}\n\n{batch_help}",
 )
 @batch_argument

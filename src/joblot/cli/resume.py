@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from joblot.cli.options import driving_options, last_help, run_argument
+from joblot.cli.options import Command, driving_options, last_help, run_argument
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -23,7 +23,7 @@ The plan is the one that was recorded when the run began, whatever the batch fil
 {last_help}"""
 
 
-@click.command("resume", help=_HELP)
+@click.command("resume", cls=Command, help=_HELP)
 @run_argument
 @driving_options
 @click.pass_obj

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from joblot.cli.options import driving_options, job_argument, job_help, run_argument
+from joblot.cli.options import Command, driving_options, job_argument, job_help, run_argument
 from joblot.errors import ConfigError, UsageError, did_you_mean
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ What succeeded stays as it is. If the batch is as it was, the same run goes on, 
 {job_help}"""
 
 
-@click.command("retry", help=_HELP)
+@click.command("retry", cls=Command, help=_HELP)
 @run_argument
 @job_argument
 @click.option("--failed", is_flag=True, help="every job that did not succeed (default)")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from joblot.cli.options import (
+    Command,
     batch_argument,
     batch_help,
     driving_options,
@@ -24,7 +25,9 @@ if TYPE_CHECKING:
     from joblot.cli.output import Output
 
 
-@click.command("run", help=f"Run the jobs of a batch file. With `--dry-run`: {looking_help}\n\n{batch_help}")
+@click.command(
+    "run", cls=Command, help=f"Run the jobs of a batch file. With `--dry-run`: {looking_help}\n\n{batch_help}"
+)
 @batch_argument
 @click.option("-n", "--dry-run", is_flag=True, help="check the batch and show what would run; run no job")
 @no_commands_option
