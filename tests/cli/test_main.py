@@ -96,6 +96,7 @@ def test_completion_knows_commands_and_runs(joblot):
     assert joblot("complete", env=words | {"COMP_WORDS": "joblot show "}).out.splitlines() == [
         "plain,last",
         "plain,night-1",
+        "plain,a",
     ]
     assert "plain,resume" in joblot("complete", env=words | {"COMP_WORDS": "joblot re", "COMP_CWORD": "1"}).out
 

@@ -360,7 +360,7 @@ def test_completion_offers_the_others_and_says_nothing(joblot, monkeypatch):
     monkeypatch.setenv("COMP_WORDS", "joblot show ")
     monkeypatch.setenv("COMP_CWORD", "2")
     code, out, err = joblot()
-    assert (code, out.split(), err) == (0, ["plain,last", "plain,GOOD2", "plain,GOOD1"], "")
+    assert (code, out.split(), err) == (0, [f"plain,{word}" for word in ("last", "GOOD2", "GOOD1", "a", "b", "c")], "")
 
 
 REPORT = "hint: it is passed over; `joblot show GOOD2 --json` says the same from the journal\n"

@@ -6,7 +6,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from joblot.cli.options import batch_argument_required, json_option, no_color_option, state_option, variables_option
+from joblot.cli.options import (
+    batch_argument_required,
+    job_of_batch,
+    json_option,
+    no_color_option,
+    state_option,
+    variables_option,
+)
 from joblot.errors import EXIT_OK, UsageError
 
 if TYPE_CHECKING:
@@ -22,7 +29,7 @@ if TYPE_CHECKING:
     "such as a comment in an action's file.\n\nBATCH is a batch file, JOB a job's name or a pattern.",
 )
 @batch_argument_required
-@click.argument("jobs", metavar="JOB...", nargs=-1, required=True)
+@click.argument("jobs", metavar="JOB...", nargs=-1, required=True, shell_complete=job_of_batch)
 @variables_option
 @state_option
 @json_option

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from joblot.actions.registry import ACTIONS, import_modules
+from joblot.cli.usual import usual_file
 from joblot.config.load import load
 from joblot.core.plan import expand
-from joblot.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -18,7 +17,6 @@ if TYPE_CHECKING:
     from joblot.core.plan import Plan
     from joblot.errors import Diagnostic
 
-NAMES: Final = ("joblot.yaml", "joblot.yml", "joblot.json", "joblot.toml")
 _WARNINGS: Final = 20
 """How many warnings are shown in full."""
 
@@ -52,7 +50,7 @@ def read(
 
         config, warnings = load_several(files, **options)
     else:
-        config, warnings = load(files[0] if files else _usual_file(), **options)
+        config, warnings = load(files[0] if files else usual_file(), **options)
     if not any(spec.outputs for spec in config.jobs):
         return expand(config), warnings
     from joblot.core.named import expand_with_doubts  # needed only where a job declares what it makes
@@ -66,13 +64,6 @@ def state_of(output: Output, plan: Plan, chosen: str | None) -> str:
     from joblot.journal import place
 
     return str(place.state_of(plan.config, chosen, partial(output.log, "WARNING")))
-
-
-def _usual_file() -> str:
-    file = next((name for name in NAMES if os.path.exists(name)), None)  # noqa: PTH110 - pathlib costs start-up time
-    if file is None:
-        raise UsageError("no batch file was named, and there is no `joblot.yaml` here", hint="`joblot init` writes one")
-    return file
 
 
 def warn(output: Output, warnings: list[Diagnostic]) -> None:

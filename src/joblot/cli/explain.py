@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from joblot.cli import declared
-from joblot.cli.options import job_argument, job_help, json_option, no_color_option, run_argument, state_option
+from joblot.cli.options import job_argument, job_help, json_option, no_color_option, run_or_job_argument, state_option
 from joblot.core.model import STATES
 from joblot.core.plan import PATTERN
 from joblot.errors import EXIT_OK
@@ -32,7 +32,7 @@ _STATE: Final = rf"^( *(?:because )?[^:]+: (?:\d+ jobs: )?)({'|'.join(STATES)})\
     "explain",
     help=f"Say why a job is in the state it is in. JOB may be a pattern; without it all jobs are told, those of a declaration together.\n\n{job_help}",
 )
-@run_argument
+@run_or_job_argument
 @job_argument
 @state_option
 @json_option

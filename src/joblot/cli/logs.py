@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from joblot.cli.options import job_argument, job_help, no_color_option, run_argument, state_option
+from joblot.cli.options import job_argument, job_help, no_color_option, run_or_job_argument, state_option
 from joblot.core.plan import PATTERN
 from joblot.errors import EXIT_OK, StateError, UsageError
 
@@ -28,7 +28,7 @@ _SHARE: Final = 10
     "logs",
     help=f"Print what jobs printed: one job, those that match a pattern, or all.\n\n{job_help} Terminal escapes are left out.",
 )
-@run_argument
+@run_or_job_argument
 @job_argument
 @click.option("--attempt", metavar="N", type=click.IntRange(min=1), help="this attempt (default: the last one)")
 @click.option("-f", "--follow", is_flag=True, help="print what is added until the job has ended")

@@ -19,6 +19,8 @@ from joblot.units import parse_duration, parse_size
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from click.shell_completion import CompletionItem
+
     from joblot.core.selection import Selection
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -61,6 +63,10 @@ class FilePath(click.ParamType):  # type: ignore[type-arg]  # not generic in cli
         """The path from the root; an empty one stays empty."""
         return os.path.abspath(value) if value else ""  # noqa: PTH100 - links stay as they are
 
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        """The shell's own files and folders."""
+        return _offering_files(ctx, param, incomplete)
+
 
 class Place(click.ParamType):  # type: ignore[type-arg]  # not generic in click 8.2
     """Where jobs run."""
@@ -77,6 +83,25 @@ class Place(click.ParamType):  # type: ignore[type-arg]  # not generic in click 
             self.fail(f"{error.message} ({error.hint})", param, ctx)
 
 
+def _completing(what: str) -> Callable[[click.Context, click.Parameter, str], list[str]]:
+    """What a shell is offered, by the function of that name; imported when it is asked for."""
+
+    def complete(ctx: click.Context, _parameter: click.Parameter, incomplete: str) -> list[str]:
+        from joblot.cli import completing
+
+        return list(getattr(completing, what)(ctx, incomplete))
+
+    return complete
+
+
+def _offering_files(_ctx: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    from click.shell_completion import CompletionItem
+
+    return [CompletionItem(incomplete, type="file")]
+
+
+job_of_run: Final = _completing("jobs_of_run")
+job_of_batch: Final = _completing("jobs_of_batch")
 DURATION: Final = Quantity("duration", parse_duration)
 SIZE: Final = Quantity("size", parse_size)
 
@@ -159,37 +184,22 @@ no_commands_option = click.option(
     "--no-commands", is_flag=True, help="run no command of a `foreach`: the jobs that it would list are shown as one"
 )
 looking_help: Final = "Commands of `foreach: {command: ...}` are run, to know the items, unless `--no-commands` is given; `imports` are imported."
-batch_argument = click.argument("batch", nargs=-1)
-batch_argument_required = click.argument("batch")
+batch_argument = click.argument("batch", nargs=-1, shell_complete=_offering_files)
+batch_argument_required = click.argument("batch", shell_complete=_offering_files)
 batch_help: Final = (
     "BATCH is a YAML, JSON or TOML file; without it `joblot.yaml` (`.yml`, `.json`, `.toml`) in the working folder. "
     "Several files of one folder are taken together: the jobs of `a.yaml` are then called `a.NAME`."
 )
+
+
 run_help: Final = "RUN is a run's id, the beginning or the end of one, or `last`."
 last_help: Final = f"{run_help} Without it the last run."
 job_help: Final = f"{last_help} A single word may be a run, or a job of the last run."
 
 
-def _complete_run(ctx: click.Context, _parameter: click.Parameter, incomplete: str) -> list[str]:
-    from joblot.errors import JoblotError
-    from joblot.journal.folder import StateFolder
-
-    try:
-        folder = StateFolder(ctx.params.get("state"), read_only=True)
-    except JoblotError:
-        return ["last"]
-    try:
-        return [
-            name
-            for name in ["last", *(info.run_id for info in folder.journal.runs(limit=100) if not info.fault)]
-            if name.startswith(incomplete)
-        ]
-    finally:
-        folder.close()
-
-
-run_argument = click.argument("run", required=False, shell_complete=_complete_run)
-job_argument = click.argument("job", required=False)
+run_argument = click.argument("run", required=False, shell_complete=_completing("runs"))
+run_or_job_argument = click.argument("run", required=False, shell_complete=_completing("run_or_job"))
+job_argument = click.argument("job", required=False, shell_complete=_completing("jobs_of_run"))
 
 
 def _together(*options: Callable[[Any], Any]) -> Callable[[F], F]:
@@ -206,18 +216,18 @@ def _together(*options: Callable[[Any], Any]) -> Callable[[F], F]:
 forcing = _together(
     click.option("-f", "--force", is_flag=True, help="run all jobs, up to date or not"),
     click.option(
-        "--force-job", "force_jobs", metavar="JOB", multiple=True,
+        "--force-job", "force_jobs", metavar="JOB", multiple=True, shell_complete=job_of_batch,
         help="run this job (or those that match a pattern), up to date or not; may be given often",
     ),
 )  # fmt: skip
 """The options that say what runs although it is up to date; they reach the function as `force` and `force_jobs`."""
 
 selecting = _together(
-    click.option("--only", metavar="S", multiple=True, help="just these jobs: a name, a pattern such as `build-*`, `tag:NAME`, "
+    click.option("--only", metavar="S", multiple=True, shell_complete=job_of_batch, help="just these jobs: a name, a pattern such as `build-*`, `tag:NAME`, "
                  "`item:COLUMN=VALUE`, `action:NAME`, `file:NAME`; several with commas, or given often"),
-    click.option("--upto", metavar="S", multiple=True, help="these jobs and everything that they need"),
-    click.option("--from", "from_", metavar="S", multiple=True, help="these jobs and everything that needs them"),
-    click.option("--exclude", metavar="S", multiple=True, help="not these jobs"),
+    click.option("--upto", metavar="S", multiple=True, shell_complete=job_of_batch, help="these jobs and everything that they need"),
+    click.option("--from", "from_", metavar="S", multiple=True, shell_complete=job_of_batch, help="these jobs and everything that needs them"),
+    click.option("--exclude", metavar="S", multiple=True, shell_complete=job_of_batch, help="not these jobs"),
 )  # fmt: skip
 """The options that say which jobs take part; they reach the function as `only`, `upto`, `from_` and `exclude`."""
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from joblot.cli.options import job_argument, job_help, no_color_option, run_argument, state_option
+from joblot.cli.options import job_argument, job_help, no_color_option, run_or_job_argument, state_option
 from joblot.errors import EXIT_JOBS_FAILED, EXIT_OK, StateError
 from joblot.files import write_all
 
@@ -34,7 +34,7 @@ were recorded. What it prints goes to the terminal, and nothing is recorded. It 
 
 
 @click.command("replay", help=_HELP)
-@run_argument
+@run_or_job_argument
 @job_argument
 @click.option("--pdb", "debug", is_flag=True, help="when a Python action raises, look into it with Python's debugger")
 @state_option

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from joblot.cli.options import Command, driving_options, job_argument, job_help, run_argument
+from joblot.cli.options import Command, driving_options, job_argument, job_help, job_of_run, run_or_job_argument
 from joblot.errors import ConfigError, UsageError, did_you_mean
 
 if TYPE_CHECKING:
@@ -27,10 +27,17 @@ What succeeded stays as it is. If the batch is as it was, the same run goes on, 
 
 
 @click.command("retry", cls=Command, help=_HELP)
-@run_argument
+@run_or_job_argument
 @job_argument
 @click.option("--failed", is_flag=True, help="every job that did not succeed (default)")
-@click.option("--job", "names", metavar="NAME", multiple=True, help="this job and what needs it; may be given often")
+@click.option(
+    "--job",
+    "names",
+    metavar="NAME",
+    multiple=True,
+    shell_complete=job_of_run,
+    help="this job and what needs it; may be given often",
+)
 @click.option(
     "--as-it-was", is_flag=True, help="go on with the same run and its recorded plan, whatever the batch file says now"
 )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from joblot.cli.options import job_argument, job_help, json_option, no_color_option, run_argument, state_option
+from joblot.cli.options import job_argument, job_help, json_option, no_color_option, run_or_job_argument, state_option
 from joblot.errors import EXIT_OK, UsageError
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ _RUNNING: Final = 8
     "show",
     help=f"Show one run, job by job; of more than 30 jobs failures and fan-outs only. Of one job what `explain` says.\n\n{job_help}",
 )
-@run_argument
+@run_or_job_argument
 @job_argument
 @click.option("--events", is_flag=True, help="print every event instead (with `--json` the run log)")
 @state_option
