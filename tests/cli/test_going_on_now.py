@@ -13,8 +13,8 @@ from joblot.units import format_age
 BATCH = """\
 name: live
 jobs:
-  - {name: first, run: "touch first; while [ ! -e go ]; do sleep 0.05; done"}
-  - {name: again, run: "[ -e tried ] || { touch tried; exit 1; }; touch again; while [ ! -e go ]; do sleep 0.05; done", retry: {max_attempts: 2, delay: 10ms}}
+  - {name: first, run: "echo $$ > first; while [ ! -e go ]; do sleep 0.05; done"}
+  - {name: again, run: "[ -e tried ] || { touch tried; exit 1; }; echo $$ > again; while [ ! -e go ]; do sleep 0.05; done", retry: {max_attempts: 2, delay: 10ms}}
   - {name: later, run: "touch later; exit 3", retry: {max_attempts: 2, delay: 50m}}
 """
 
@@ -26,27 +26,29 @@ DUE = r"in (49m\d\ds|50m00s)"
 def test_how_old_what_runs_is_and_when_what_waits_is_due(joblot):
     joblot.write("joblot.yaml", BATCH)
     with joblot.popen("run", "-j", "3", "--run-id", "r1") as run:
-        for name in ("first", "again", "later"):
-            joblot.wait_for(name)
-        while "[backing_off] later" not in (shown := joblot("show").out):
+        for name in ("first", "again"):
+            joblot.wait_for(name, "\n")
+        while "[backing_off] later" not in (shown := joblot("show").out) or shown.count(", pid ") < 2:
             assert run.poll() is None
         told = {name: joblot("explain", name).out for name in ("first", "again", "later")}
         data = {name: json.loads(joblot("explain", name, "--json").out) for name in told}
         os.kill(run.pid, signal.SIGKILL)
         run.communicate()
 
-    assert re.search(rf"^  \[running    \] first \(attempt 1, for {AGE}\)$", shown, re.MULTILINE), shown
-    assert re.search(rf"^  \[running    \] again \(attempt 2, for {AGE}\)$", shown, re.MULTILINE), shown
+    first, again = (int((joblot.path / name).read_text()) for name in ("first", "again"))
+    assert re.search(rf"^  \[running    \] first \(attempt 1, for {AGE}, pid {first}\)$", shown, re.MULTILINE), shown
+    assert re.search(rf"^  \[running    \] again \(attempt 2, for {AGE}, pid {again}\)$", shown, re.MULTILINE), shown
     later = rf"^  \[backing_off\] later \(1 attempt, next try {DUE}\): exit status 3$"
     assert re.search(later, shown, re.MULTILINE), shown
     assert "0 ms" not in shown
 
-    assert re.match(rf"first: running\n  an attempt is running: attempt 1, for {AGE}\n", told["first"])
-    assert re.search(rf"^  an attempt is running: attempt 2, for {AGE}$", told["again"], re.MULTILINE)
+    assert re.match(rf"first: running\n  an attempt is running: attempt 1, for {AGE}, pid {first}\n", told["first"])
+    assert re.search(rf"^  an attempt is running: attempt 2, for {AGE}, pid {again}$", told["again"], re.MULTILINE)
     assert "\n    1: exit after" in told["again"]
     due = rf"later: backing_off\n  the last attempt failed; the next is due 3000 s after it: {DUE}\n"
     assert re.match(due, told["later"])
 
+    assert (data["first"]["pid"], data["again"]["pid"]) == (first, again)
     assert data["first"]["running_since"] == data["first"]["job"]["started_at"]
     assert data["again"]["running_since"] > data["again"]["job"]["started_at"]
     assert data["later"]["next_try_at"] > data["later"]["job"]["ended_at"]
@@ -73,7 +75,7 @@ def test_of_a_large_run_the_oldest_of_what_runs_are_listed(joblot):
         lines = joblot("show").out.splitlines()
         joblot.write("go", "")
         run.communicate()
-    rows = [line for line in lines if line.startswith("  [running] ")]
+    rows = [re.sub(r", pid \d+", "", line) for line in lines if line.startswith("  [running] ")]
     assert [re.sub(AGE, "AGE", row) for row in rows] == [f"  [running] f-{n} (attempt 1, for AGE)" for n in range(8)]
     assert "  ... and 2 more running" in lines
 

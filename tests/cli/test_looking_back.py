@@ -199,7 +199,7 @@ def test_what_a_job_waits_for_while_the_run_goes_on(joblot):
         joblot.write("go", "")
         run.communicate(timeout=60)
     age = said[0].pop()
-    assert re.fullmatch(r"  an attempt is running: attempt 1, for (<1|\d+) s", age)
+    assert re.fullmatch(r"  an attempt is running: attempt 1, for (<1|\d+) s(, pid \d+)?", age)
     assert said == [
         ["a: running"],
         ["b: waiting", "  ready: waits for a free slot and for db: 1"],

@@ -101,14 +101,17 @@ def _as_data(run: Run, report: Report, number: int) -> dict[str, Any]:
     }
 
 
-def _moments(run: Run, view: RunView, number: int) -> dict[str, str]:
-    """When the attempt that runs began, or when the next one is due."""
+def _moments(run: Run, view: RunView, number: int) -> dict[str, str | int]:
+    """When the attempt that runs began, and its process, or when the next one is due."""
     from joblot.clock import iso_utc
 
     due = run.next_try_at(view, number)
     if due is not None:
         return {"next_try_at": iso_utc(due)}
-    return {"running_since": iso_utc(view.running_since(number))} if view.state(number) == "running" else {}
+    if view.state(number) != "running":
+        return {}
+    pid = run.pid(view, number) if run.held else None
+    return {"running_since": iso_utc(view.running_since(number)), **({} if pid is None else {"pid": pid})}
 
 
 def _lines(run: Run, report: Report, number: int) -> Iterator[str]:

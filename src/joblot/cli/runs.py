@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from contextlib import contextmanager, suppress
 from functools import cached_property
@@ -11,7 +12,7 @@ import click
 
 from joblot.core.events import PlanExtended
 from joblot.errors import JournalDamagedError, StateError, UsageError, did_you_mean
-from joblot.journal.folder import StateFolder
+from joblot.journal.folder import StateFolder, holder
 from joblot.journal.stored_plan import sound_plan, stored_config, stored_plan
 from joblot.reports.report import Report
 from joblot.reports.text import one_line
@@ -103,12 +104,31 @@ class Run:
         """
         state, attempts = view.state(job), view.facts(job).attempts
         if state == "running":
-            age = f", for {format_age(max(0.0, now - view.running_since(job)))}" if self.held else ""
-            return f"attempt {attempts}{age}"
+            if not self.held:
+                return f"attempt {attempts}"
+            age = format_age(max(0.0, now - view.running_since(job)))
+            pid = self.pid(view, job)
+            return f"attempt {attempts}, for {age}{'' if pid is None else f', pid {pid}'}"
         if state == "backing_off":
             due = self.next_try(view, job, now)
             return f"{attempts} attempt{'s' if attempts > 1 else ''}{due and f', next try {due}'}"
         return ""
+
+    def pid(self, view: RunView, job: int) -> int | None:
+        """The process on this machine that carries out the job, as far as its log tells: one that writes to it."""
+        try:
+            status = self.files.log_path(self.plan.name(job), view.facts(job).attempts).stat()
+        except OSError:
+            return None
+        return self._writers.get((status.st_dev, status.st_ino))
+
+    @cached_property
+    def _writers(self) -> dict[tuple[int, int], int]:
+        from joblot.executors.processes import writers
+
+        driver = holder(self.files.lock) or {}
+        pid = driver.get("pid")
+        return writers(pid) if driver.get("host") == os.uname().nodename and isinstance(pid, int) else {}
 
     def next_try_at(self, view: RunView, job: int) -> float | None:
         """When a job that waits to be tried again is due, in seconds since the epoch; None for others."""

@@ -108,6 +108,18 @@ def descendants(pid: int) -> list[int]:
     return pids
 
 
+def writers(root: int) -> dict[tuple[int, int], int]:
+    """The descendants of a process, by the device and the number of the file that is their standard output; of several the first."""
+    found: dict[tuple[int, int], int] = {}
+    for pid in descendants(root) if _HAS_PROC else ():
+        try:
+            status = os.stat(f"/proc/{pid}/fd/1")
+        except OSError:
+            continue  # it has ended, has closed it, or is somebody else's
+        found.setdefault((status.st_dev, status.st_ino), pid)
+    return found
+
+
 def send(pid: int, number: int) -> bool:
     """Send a signal; whether there was a process to take it."""
     try:
