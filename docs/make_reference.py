@@ -31,6 +31,7 @@ from joblot.config.variables import DECLARATION
 from joblot.core import events
 from joblot.core.model import Artifact, Config, JobSpec, Retry
 from joblot_sirene.cli import COMMANDS as SIRENE_COMMANDS
+from joblot_sirene.cli import options as sirene_options
 from joblot_sirene.jobs import jobfile, profiles
 from joblot_sirene.register import code_lists
 from joblot_sirene.steps import model, parameters
@@ -189,7 +190,8 @@ def _command(name: str, command: click.Command) -> str:
 
 def _options(name: str, command: click.Command) -> str:
     context = click.Context(command, info_name=name, help_option_names=["-h", "--help"])
-    if isinstance(command, options.Command):
+    if getattr(command, "groups", None):
+        assert isinstance(command, (options.Command, sirene_options.Command))
         return "\n\n".join(f"{title}:\n\n{_option_table(found)}" for title, found in command.grouped(context))
     return _option_table([one for one in command.get_params(context) if isinstance(one, click.Option)])
 

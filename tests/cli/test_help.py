@@ -7,12 +7,15 @@ import pytest
 
 from joblot.cli import COMMANDS, cli
 from joblot.cli.options import Command
+from joblot_sirene.cli.options import Command as SireneCommand
 
 MANY = 8
 
 
 def commands():
     loaded = {name: cli.get_command(click.Context(cli), name) for name in COMMANDS}
+    sirene = cli.get_command(click.Context(cli), "sirene")
+    loaded |= {f"sirene {name}": sirene.get_command(click.Context(sirene), name) for name in sirene.list_commands(None)}
     return {
         name: (one, [each for each in one.params if isinstance(each, click.Option)]) for name, one in loaded.items()
     }
@@ -23,6 +26,16 @@ GROUPS = {
     "resume": ["How it runs", "State and journal", "Output"],
     "retry": ["Which jobs", "The batch", "How it runs", "State and journal", "Output"],
     "plan": ["Which jobs", "The batch", "Look first", "How it runs", "State and journal", "Output"],
+    "sirene batch": [
+        "Which datasets",
+        "The files of the register",
+        "What is in a dataset",
+        "Look first",
+        "How it runs",
+        "State and output",
+        "Options",
+    ],
+    "sirene generate": ["Which files", "What is in a file", "Options"],
     "generate": ["What is written", "How", "Look first", "Output"],
 }
 
@@ -34,7 +47,7 @@ def test_every_command_with_many_options_has_them_in_groups():
 @pytest.mark.parametrize("name", GROUPS)
 def test_the_groups_of_a_command(name):
     command, options = commands()[name]
-    assert isinstance(command, Command)
+    assert isinstance(command, (Command, SireneCommand))
     context = click.Context(command, info_name=name, help_option_names=["-h", "--help"])
     found = dict(command.grouped(context))
     assert list(found) == GROUPS[name], "in this order, and none is left for `Others`"

@@ -19,6 +19,14 @@ if TYPE_CHECKING:
 @click.command(
     "batch",
     cls=options.Command,
+    groups={
+        "Which datasets": ("codes", "naf_file", "nomenclature", "force", "rebuild"),
+        "The files of the register": ("stock", "units", "history", "earlier", "stock_date", "bad_rows"),
+        "What is in a dataset": ("output", "profile", "profiles", "sample", "template", "constants", "jobs_dir"),
+        "Look first": ("dry_run", "explain"),
+        "How it runs": ("workers", "max_ram_mb", "timeout", "go_on", "strict", "no_fuse", "on", "cluster"),
+        "State and output": ("state", "report", "verbose", "as_json"),
+    },
     help="Build a dataset for each activity code, all from one scan of INPUT. A job file is written for each code first; one that you "
     "have edited is used as it is. Instead of codes, or beside them, JOB_FILES can be named.\n\n"
     "It is a joblot run: `joblot ls`, `show`, `logs`, `resume` and `retry` know it.",

@@ -25,6 +25,10 @@ _STATES = {
 @click.command(
     "generate",
     cls=options.Command,
+    groups={
+        "Which files": ("codes", "naf_file", "nomenclature", "many", "force"),
+        "What is in a file": ("template", "profile", "profiles", "constants"),
+    },
     help="Write the job file of each activity code. OUT is the one file to write, for one code; with `--batch` it is the folder of the files.",
 )
 @click.argument("out", type=FilePath())

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from joblot_sirene.register.naf import Selection
 
+_NAMES_WIDTH: Final = 27
 _LISTS: Final[dict[str, Nomenclature]] = {"rev2": REV2, "2025": NAF25}
 
 
@@ -190,7 +191,30 @@ def errors_as_json(*, enabled: bool) -> Iterator[None]:
 
 
 class Command(click.Command):
-    """A command that reports every error as JSON with `--json`, also that of a wrong option."""
+    """A command that reports every error as JSON with `--json`, also that of a wrong option.
+
+    Of many options `groups` are titles, each with the names (in Python) of those that stand under it in the help.
+    """
+
+    def __init__(self, *arguments: Any, groups: Mapping[str, Sequence[str]] | None = None, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.groups = groups or {}
+
+    def grouped(self, ctx: click.Context) -> Iterator[tuple[str, list[click.Option]]]:
+        """The titles, each with its options; the rest are `Options`."""
+        options = {str(one.name): one for one in self.get_params(ctx) if isinstance(one, click.Option)}
+        for title, names in self.groups.items():
+            yield title, [options.pop(name) for name in names]
+        yield "Options", list(options.values())
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The groups as help text."""
+        for title, options in self.grouped(ctx):
+            records = [record for one in options if (record := one.get_help_record(ctx)) is not None]
+            with formatter.section(title):  # all with the texts in the same column
+                formatter.write_dl(
+                    [(f"{names:<{_NAMES_WIDTH if self.groups else 0}}", text) for names, text in records]
+                )
 
     def make_context(
         self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
