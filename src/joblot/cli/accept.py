@@ -87,6 +87,6 @@ def _lines(plan: Plan, jobs: list[int]) -> Iterator[str]:
     )
     for name, some in groups[: declared.SINGLY]:
         what = f"{len(some)} jobs, up to date as they are" if len(some) > 1 else "up to date as it is"
-        yield f"accepted `{name}`: {what}"
+        yield f"accepted `{name}`: {what}" if name else f"accepted {what}"
     if len(groups) > declared.SINGLY:
         yield f"... and {sum(len(some) for _, some in groups[declared.SINGLY :])} more (`--json` lists all)"

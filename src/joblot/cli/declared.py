@@ -1,4 +1,7 @@
-"""Many jobs in few lines: those of a declaration together, and those that there is the same to say of. It does not know what is said."""
+"""Many jobs in few lines: those of a declaration together, and those that there is the same to say of. It does not know what is said.
+
+Jobs that stand for themselves are a fan-out's equals where there are too many for a line each.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 from joblot.core.fan_out import pattern_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from joblot.core.plan import Plan
 
@@ -20,13 +23,14 @@ Said = tuple[str, str]
 
 def lines(plan: Plan, jobs: Sequence[int], said: Callable[[int], Said], *, rest: str = "") -> Iterator[str]:
     """A line for each job; of more than `SINGLY`, one for those of a declaration of which the same kind is said. `rest` is where all are told."""
+    of = _declarations(plan, jobs)
     if len(jobs) <= SINGLY:
         yield from (f"{plan.name(job)}: {said(job)[1]}" for job in jobs)
         return
     groups: dict[tuple[int, str], _Group] = {}
     for job in jobs:
         kind, text = said(job)
-        group = groups.get(key := (id(plan.declarations[job]), kind))
+        group = groups.get(key := (of(job), kind))
         if group is None:
             groups[key] = _Group(job, text)
         else:
@@ -42,19 +46,36 @@ def names(plan: Plan, jobs: Sequence[int]) -> list[str]:
     """The names of jobs; of more than `SINGLY`, a word for those of a declaration, such as `fit-* (300 jobs)`."""
     if len(jobs) <= SINGLY:
         return [plan.name(job) for job in jobs]
-    return [f"{name} ({len(some)} jobs)" if len(some) > 1 else name for name, some in by_declaration(plan, jobs)]
+    words = []
+    for name, some in by_declaration(plan, jobs):
+        if name:
+            words.append(f"{name} ({len(some)} jobs)" if len(some) > 1 else name)
+        else:
+            words += [f"{plan.name(some[0])} and {len(some) - 1} more"]
+    return words
 
 
-def by_declaration(plan: Plan, jobs: Iterable[int]) -> list[tuple[str, list[int]]]:
-    """The jobs of each declaration, under the name of a single one or the pattern of a fan-out's."""
+def by_declaration(plan: Plan, jobs: Sequence[int]) -> list[tuple[str, list[int]]]:
+    """The jobs of each declaration, under the name of a single one, the pattern of a fan-out, or nothing for many that stand for themselves."""
     groups: dict[int, list[int]] = {}
+    of = _declarations(plan, jobs)
     for job in jobs:
-        groups.setdefault(id(plan.declarations[job]), []).append(job)
+        groups.setdefault(of(job), []).append(job)
     return [(_name(plan, some[0], len(some)), some) for some in groups.values()]
 
 
+def _declarations(plan: Plan, jobs: Sequence[int]) -> Callable[[int], int]:
+    """What tells the declarations of jobs apart. More than `SINGLY` that stand for themselves count as one."""
+    declarations = plan.declarations
+    many = sum(declarations[job].fan_out is None for job in jobs) > SINGLY
+    return lambda job: 0 if many and declarations[job].fan_out is None else id(declarations[job])
+
+
 def _name(plan: Plan, job: int, count: int) -> str:
-    return plan.name(job) if count == 1 else pattern_of(plan.declarations[job].name)
+    """The name of a job, the pattern of a fan-out, or nothing for several that stand for themselves."""
+    if count == 1:
+        return plan.name(job)
+    return "" if plan.declarations[job].fan_out is None else pattern_of(plan.declarations[job].name)
 
 
 class _Group:
@@ -77,6 +98,6 @@ class _Group:
         if self.count == 1:
             return f"{name}: {self.text}"
         example = self.text.removeprefix(kind).lstrip(": ")
-        return f"{name}: {self.count} jobs: " + (
+        return f"{name and f'{name}: '}{self.count} jobs: " + (
             self.text if self._same else f"{kind} (such as `{plan.name(self.first)}`: {example})"
         )

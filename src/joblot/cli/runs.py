@@ -253,7 +253,7 @@ def _is_job(folder: StateFolder, word: str) -> bool:
         if runs:
             return False  # a last run that cannot be read keeps nobody from another one
         raise
-    if not runs and not is_job and not last.of_program:
+    if not runs and not is_job:
         raise _neither(folder, last, word)
     # A job called `a` is not to be in the way of one run in sixteen: their ids end in hexadecimal digits.
     if not is_job or not runs or (len(word) < _PART and runs[0].run_id != word):

@@ -81,5 +81,34 @@ def test_names_by_declaration(jobs, words):
     assert declared.names(plan_of(a=30, b=30), jobs) == words
 
 
+def singles(count):
+    jobs = "".join(f"  - {{name: j{n}, run: 'true'}}\n" for n in range(count))
+    config, _ = load_text(f"name: b\njobs:\n{jobs}", folder="/tmp", lookup=lambda _: None, names=list)
+    return expand(config)
+
+
+@pytest.mark.parametrize(
+    ("said", "lines"),
+    [
+        (lambda _: ("success", "success"), ["300 jobs: success"]),
+        (
+            lambda job: ("failed", f"failed: exit status {job}") if job in (7, 8) else ("success", "success"),
+            ["298 jobs: success", "2 jobs: failed (such as `j7`: exit status 7)"],
+        ),
+        (
+            lambda job: ("failed", "failed: exit status 3") if job == 7 else ("success", "success"),
+            ["299 jobs: success", "j7: failed: exit status 3"],
+        ),
+    ],
+)
+def test_many_jobs_that_stand_for_themselves_are_told_by_kind(said, lines):
+    assert told(singles(300), said) == lines
+
+
+def test_names_of_many_that_stand_for_themselves():
+    assert declared.names(singles(300), range(300)) == ["j0 and 299 more"]
+    assert declared.by_declaration(singles(21), range(21)) == [("", list(range(21)))]
+
+
 def test_a_fan_out_whose_pattern_is_not_its_name_alone():
     assert declared.by_declaration(plan_of(a=3), range(4)) == [("a-*", [0, 1, 2]), ("last", [3])]
