@@ -97,7 +97,16 @@ class _Group:
         name = _name(plan, self.first, self.count)
         if self.count == 1:
             return f"{name}: {self.text}"
-        example = self.text.removeprefix(kind).lstrip(": ")
+        example = _rest(self.text, kind)
         return f"{name and f'{name}: '}{self.count} jobs: " + (
             self.text if self._same else f"{kind} (such as `{plan.name(self.first)}`: {example})"
         )
+
+
+def _rest(text: str, kind: str) -> str:
+    """What a text says beyond its kind, from the beginning of a part on."""
+    if text.startswith(kind):
+        return text[len(kind) :].lstrip(": ")
+    shared = next((at for at, pair in enumerate(zip(text, kind, strict=False)) if pair[0] != pair[1]), len(text))
+    cut = text.rfind(": ", 0, shared)
+    return text[cut + 2 :] if cut >= 0 else text

@@ -57,6 +57,24 @@ def test_many_are_told_by_declaration_and_kind(said, lines):
     assert told(plan_of(a=30, b=30), said) == lines
 
 
+@pytest.mark.parametrize(
+    ("kind", "text", "example"),
+    [
+        ("failed: exit status <n>", "failed: exit status 3", "exit status 3"),
+        ("failed: ValueError: <n> cannot be", "failed: ValueError: 1 cannot be", "1 cannot be"),
+        ("changed: run, env.A", 'changed: run "a" -> "b", env.A "c" -> "d"', 'run "a" -> "b", env.A "c" -> "d"'),
+        ("changed: run", 'changed: run "a" -> "b"', '"a" -> "b"'),
+        ("output missing", "output missing: a.txt", "a.txt"),
+        ("skipped", "waiting", "waiting"),
+    ],
+)
+def test_an_example_says_what_the_kind_does_not(kind, text, example):
+    def said(job):
+        return kind, text if job == 0 else f"{text} too"
+
+    assert told(plan_of(a=30), said)[0] == f"a-*: 30 jobs: {kind} (such as `a-0`: {example})"
+
+
 @pytest.mark.parametrize("kinds", [19, 20, 21, 60])
 def test_there_are_never_more_lines_than_that(kinds):
     lines = told(
