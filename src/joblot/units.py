@@ -85,3 +85,12 @@ def format_duration(seconds: float) -> str:
 def format_age(seconds: float) -> str:
     """`<1 s`, `12 s`, `3m05s`, `2h07m`: how long something goes on already, which changes with each look."""
     return "<1 s" if seconds < 1 else f"{int(seconds)} s" if seconds < 60 else format_duration(int(seconds))
+
+
+def about_duration(seconds: float) -> str:
+    """`about 4 min`: a guess, with at most two digits."""
+    for limit, unit_s, unit in ((90.0, 1.0, "s"), (5400.0, 60.0, "min"), (172800.0, 3600.0, "h")):
+        if seconds < limit:
+            return f"about {max(1, round(seconds / unit_s))} {unit}"
+    days = round(seconds / 86400)
+    return f"about {days} days" if days < 100 else "more than 99 days"

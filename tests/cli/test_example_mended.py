@@ -19,8 +19,8 @@ def test_the_mended_batch_does_what_is_left_as_the_readme_says(tmp_path):
     joblot.write("joblot.yaml", batch.replace(before, after))
     done = joblot("retry", "last")
     assert done.code == 0, done.err
-    listed = re.sub(r" +\(1 attempt, T\)", "", done.plain[done.plain.index("Batch mended: success\n") :])
-    lines = [re.sub(r" +\]", "]", line.strip()) for line in listed.splitlines()[1:6]]
+    told = done.plain[done.plain.index("INFO | [1/5]") : done.plain.index("Batch mended: success\n")]
+    lines = [re.sub(r" \(.*\)", "", line.partition(" | ")[2]) for line in told.splitlines() if "] " in line]
     assert "```text\n" + "\n".join(lines) + "\n```" in readme
     assert (joblot.path / "report.txt").read_text() == "total 42\n"
     assert (joblot.path / "ledger.txt").read_text() == "paid 2 orders\n"

@@ -73,7 +73,7 @@ def test_one_that_fails_makes_1_of_0_and_retry_runs_it_alone(joblot):
     done = joblot("run", "--run-id", "r1", env={"CLEAN": "9"})
     assert done.code == 1
     assert "Batch night: success\n" in done.plain
-    assert "[failed ] clean of `finally` (1 attempt, T): exit status 9" in done.plain
+    assert "[failed] clean of `finally` (1 attempt, T): exit status 9" in done.plain
     assert done.plain.endswith(
         "INFO | to run again what failed: joblot retry r1 --failed\n"
         "INFO | that goes on with this run; once the batch is changed, it begins a new run that continues this one\n"

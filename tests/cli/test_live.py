@@ -80,8 +80,8 @@ def slow(joblot):
 
 def test_the_live_display_shows_what_runs_and_keeps_failures_above_it(slow):
     terminal = Terminal(slow, "run", "--run-id", "r1")
-    terminal.read("first  ")
-    terminal.read("1 of 3 done, 1 failed, 1 running")
+    terminal.read("  first")
+    terminal.read("1/3 done, \x1b[31m1 failed\x1b[0m, 1 running")
     slow.write("go", "")
     assert terminal.end() == 1
     assert "[1/3] bad: failed: exit status 3" in terminal.seen
@@ -123,7 +123,7 @@ def test_no_colours_when_they_are_not_wanted(slow, arguments, env):
 def test_ctrl_c_once_lets_running_jobs_end(slow):
     """D1: 130"""
     terminal = Terminal(slow, "run")
-    terminal.read("first  ")
+    terminal.read("  first")
     terminal.type("\x03")
     terminal.read("SIGINT: starting nothing more")
     slow.write("go", "")
@@ -135,7 +135,7 @@ def test_ctrl_c_once_lets_running_jobs_end(slow):
 def test_ctrl_c_twice_kills_them(slow):
     """D1: 130"""
     terminal = Terminal(slow, "run")
-    terminal.read("first  ")
+    terminal.read("  first")
     terminal.type("\x03")
     terminal.read("SIGINT: starting nothing more")
     terminal.type("\x03")

@@ -35,7 +35,7 @@ def test_what_cron_runs_is_known_in_the_folder_of_the_batch(joblot, away):
     assert (states(joblot), list(away.iterdir())) == (["srv/.joblot/journal.db"], [])
     listed = joblot("ls", "--json", cwd=joblot.path / "srv")
     assert [run["run_id"] for run in json.loads(listed.out)] == ["r1"]
-    assert "[cached] a: up to date" in joblot("run", cwd=joblot.path / "srv").err
+    assert "] a: cached: up to date" in joblot("run", cwd=joblot.path / "srv").err
 
 
 @pytest.mark.parametrize(
@@ -70,7 +70,7 @@ def test_what_is_up_to_date_is_so_by_every_name_of_the_folder(joblot, away, firs
     assert joblot("run", "-q", first, cwd=joblot.path).code == 0
     done = joblot("plan", then.format(root=joblot.path), cwd=joblot.path)
     assert (done.code, "up to date" in done.out) == (0, True), done.out
-    assert "[cached] a: up to date" in joblot("run", then.format(root=joblot.path), cwd=joblot.path).err
+    assert "] a: cached: up to date" in joblot("run", then.format(root=joblot.path), cwd=joblot.path).err
 
 
 @pytest.mark.parametrize("move", [shutil.copytree, shutil.move])
@@ -154,7 +154,7 @@ def test_an_earlier_one_where_one_stands_is_used_and_a_line_says_so(joblot, away
     assert states(joblot) == ["home/.joblot/journal.db"]
     (away / ".joblot").rename(joblot.path / "srv/.joblot")
     done = joblot("run", "../srv/joblot.yaml", cwd=away)
-    assert (USED in done.plain, "[cached] a: up to date" in done.plain) == (False, True)
+    assert (USED in done.plain, "] a: cached: up to date" in done.plain) == (False, True)
 
 
 @pytest.mark.parametrize("kind", ["other batch", "no runs", "empty", "file"])

@@ -38,7 +38,6 @@ def test_a_run_of_some_jobs_says_how_many_and_lists_no_other(picked):
         "INFO | run `r1`: 1 of 6 jobs selected, 2 at once\n"
         "INFO | [1/1] prep: success (T)\n"
         "Batch picked: success\n"
-        "  [success] prep (1 attempt, T)\n"
         "INFO | Batch complete: 1 ok, 0 failed, 0 skipped\n"
     )
     assert done.result == "run r1: 1 of 6 jobs selected: 1 succeeded, in T\n"

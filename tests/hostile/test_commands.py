@@ -227,5 +227,5 @@ def test_a_job_that_kills_its_warden_every_time_fails_alone(hostile: Any) -> Non
     """)
     ended = hostile.joblot("run", batch, "--workers", "2")
     assert ended.code == 1
-    assert "[success] beside" in ended.out + ended.err
-    assert "[failed ] kills (4 attempts" in ended.out + ended.err
+    assert "] beside: success (" in ended.out + ended.err
+    assert "[failed] kills (4 attempts" in ended.out + ended.err

@@ -6,7 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from joblot.units import MAX_BYTES, MAX_SECONDS, format_duration, parse_duration, parse_size
+from joblot.units import (
+    MAX_BYTES,
+    MAX_SECONDS,
+    about_duration,
+    format_age,
+    format_duration,
+    parse_duration,
+    parse_size,
+)
 
 
 @pytest.mark.parametrize(
@@ -85,3 +93,27 @@ def test_every_whole_number_of_seconds_can_be_written_in_parts(seconds):
 @given(st.integers(0, MAX_BYTES))
 def test_every_number_of_bytes_is_itself(count):
     assert parse_size(count) == count
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0.0, "<1 s"), (0.99, "<1 s"), (1.0, "1 s"), (59.99, "59 s"), (60, "1m00s"), (3599.9, "59m59s"), (3600, "1h00m"), (90000, "1d01h")],
+)  # fmt: skip
+def test_ages(seconds, text):
+    assert format_age(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0.0, "about 1 s"), (4.4, "about 4 s"), (89.4, "about 89 s"), (90, "about 2 min"), (240, "about 4 min"), (5399, "about 90 min"),
+        (5400, "about 2 h"), (172799, "about 48 h"), (172800, "about 2 days"), (99 * 86400, "about 99 days"), (1e9, "more than 99 days"),
+    ],
+)  # fmt: skip
+def test_guesses(seconds, text):
+    assert about_duration(seconds) == text
+
+
+@given(st.floats(min_value=0, max_value=1e12))
+def test_a_guess_has_at_most_two_digits(seconds):
+    assert sum(char.isdigit() for char in about_duration(seconds)) <= 2

@@ -14,10 +14,12 @@ from joblot.errors import EXIT_JOBS_FAILED, JoblotError, RunSkippedError
 from joblot.files import check_writable
 from joblot.journal.folder import DEFAULT, RunFolder, StateFolder, state_path
 from joblot.reports.text import closing, summary
+from joblot.runner.interrupts import asked_by_signal
 from joblot.runner.options import Options
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from pathlib import Path
 
     from joblot.cli.output import Output
     from joblot.core.selection import Selection
@@ -89,7 +91,8 @@ def drive(output: Output, choices: Choices, run_id: str, begin: Callable[[Sequen
             check_writable(path)
     observer = _observer(output, choices, run_id)
     try:
-        report = begin([observer])
+        with asked_by_signal(observer.ask):
+            report = begin([observer])
     except RunSkippedError as skipped:
         output.log("INFO", f"skipped: {skipped.message}")
         if output.json:
@@ -100,14 +103,16 @@ def drive(output: Output, choices: Choices, run_id: str, begin: Callable[[Sequen
             observer.close()
     if not observer.begun:
         output.log("INFO", f"nothing to do: no job of run `{report.run_id}` is left to run")
-    return _finish(output, choices, report)
+    kept = RunFolder(state_path(choices.state) / "runs" / report.run_id).report
+    on_screen = isinstance(observer, LiveProgress)
+    return _finish(output, choices, report, kept, told=observer.told_all, on_screen=on_screen)
 
 
 def _observer(output: Output, choices: Choices, run_id: str) -> PlainProgress:
     folder = RunFolder(state_path(choices.state) / "runs" / run_id)
     if choices.verbose:
         return EventLines(output, folder, output.note if output.json else _to_stdout(output))
-    if output.live and not output.quiet and not output.colourless:
+    if output.live and not output.quiet:
         return LiveProgress(output, folder)
     return PlainProgress(output, folder)
 
@@ -127,12 +132,18 @@ def _to_stdout(output: Output) -> Callable[[str], None]:
     return write
 
 
-def _finish(output: Output, choices: Choices, report: Report) -> int:
+def _finish(output: Output, choices: Choices, report: Report, kept: Path, *, told: bool, on_screen: bool) -> int:
+    def say(message: str) -> None:
+        if on_screen:  # without the time a command that is to be copied stands on one line
+            output.note(message)
+        else:
+            output.log("INFO", message)
+
     if not output.quiet:
-        output.note(closing(report, paint=output.paint).rpartition("\n")[0])
-    output.log("INFO", _completion(report))
-    for advice in _advice(report, choices):
-        output.log("INFO", advice)
+        output.note(closing(report, paint=output.paint, told=told).rpartition("\n")[0])
+    say(_completion(report))
+    for advice in _advice(report, choices, kept):
+        say(advice)
     written = _write_files(output, choices, report)
     with suppress(BrokenPipeError):  # the run is over and recorded: that nobody reads its summary is no failure
         if output.json:
@@ -152,8 +163,8 @@ def _completion(report: Report) -> str:
     return f"Batch {word}: {ok} ok, {counts['failed']} failed{allowed}, {counts['skipped']} skipped{ending}"
 
 
-def _advice(report: Report, choices: Choices) -> list[str]:
-    """The command that goes on from here, when there is something left to do, and what it will do."""
+def _advice(report: Report, choices: Choices, kept: Path) -> list[str]:
+    """Where the report is, and the commands to see what happened and to go on from here, when there is something left to do."""
     if not report.exit_code or not report.source:
         return []
     state = ""
@@ -161,14 +172,15 @@ def _advice(report: Report, choices: Choices) -> list[str]:
         from shlex import quote
 
         state = f" --state {quote(choices.state)}"
+    seen = [f"the report: {choices.report or kept}", f"to see what happened: joblot show {report.run_id}{state}"]
     if report.status in ("failed", "success"):
         from joblot.runner.continuing import changed_files
 
         which = "that goes on with this run; once the batch is changed, it begins a new run that continues this one"
         if changed_files(report.config):
             which = "that begins a new run, which continues this one: the batch was changed since this run began"
-        return [f"to run again what failed: joblot retry {report.run_id} --failed{state}", which]
-    return [f"to go on with the rest: joblot resume {report.run_id}{state}"]
+        return [*seen, f"to run again what failed: joblot retry {report.run_id} --failed{state}", which]
+    return [*seen, f"to go on with the rest: joblot resume {report.run_id}{state}"]
 
 
 def _state_here() -> str:

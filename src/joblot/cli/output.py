@@ -48,7 +48,7 @@ class Output:
         """Stands for the escape character where a colour is meant, until the text is written: nobody else's text can hold it."""
         self.json = False
         self.quiet = False
-        self.colourless = bool(os.environ.get("NO_COLOR")) or os.environ.get("TERM") == "dumb"
+        self.colourless = bool(os.environ.get("NO_COLOR") or os.environ.get("CI")) or os.environ.get("TERM") == "dumb"
 
     # --- results --------------------------------------------------------------------------------
 

@@ -6,23 +6,24 @@ Observers: they read the records and what those come to, and never ask the engin
 from __future__ import annotations
 
 import time
+from bisect import bisect_right
+from heapq import heappop, heappush, nsmallest
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, Final
 
 from joblot.cli.eventtext import event_lines
-from joblot.cli.tail import telling_lines
+from joblot.cli.screen import Screen, cropped
+from joblot.cli.tail import last_lines, telling_lines
 from joblot.core import events as ev
 from joblot.core.model import FINAL, STATES
 from joblot.errors import StateError
-from joblot.reports.report import Report
-from joblot.reports.text import one_line, plain, taking_part
-from joblot.units import format_duration
+from joblot.reports.report import Failure, Report
+from joblot.reports.text import Causes, one_line, taking_part
+from joblot.units import about_duration, format_age, format_duration
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from rich.console import Group
-    from rich.live import Live
+    from pathlib import Path
 
     from joblot.cli.output import Output
     from joblot.journal.folder import RunFolder
@@ -30,15 +31,40 @@ if TYPE_CHECKING:
 
 SMALL: Final = 200
 """In runs of at most this many jobs every job that ends has a line."""
-EVERY_S: Final = 5.0
-"""How often larger runs say how far they are."""
 DETAILED: Final = 20
-"""So many failures are shown with the end of their logs, and so many jobs with unknown actions by name."""
+"""So many failures are shown with the end of their logs, so many retries one by one, and so many jobs that are slow or have unknown actions."""
 LOG_LINES: Final = 20
+SLOW_S: Final = 60.0
+"""A job that takes longer than this, and than so many times its longest success, is named."""
+_SLOW_TIMES: Final = 3
+_LOOK_S: Final = 1.0
+_STANDING: Final = ((60.0, 5.0), (600.0, 30.0))
+"""Until so long after the beginning nothing is silent for longer than that; later for no longer than a minute."""
+_STANDING_LATER_S: Final = 60.0
+_FRAME_S: Final = 0.2
+_FIRST_FRAME_S: Final = 0.5
+_ALONE_S: Final = 2.0
+"""How long a run of one job has no display, so that nothing flashes."""
 _SHOWN: Final = 8
 """So many running jobs are listed in the live display."""
+_AROUND_ROWS: Final = 6
+"""Rows of the terminal that are not for running jobs."""
+_LISTED: Final = 50
+"""So many when a signal asks what runs."""
+_WIDE: Final = 1 << 30
+"""Columns of what is no terminal."""
+_BAR_FROM: Final = 100
+_BAR: Final = 50
+"""Half of the narrowest terminal with a bar: some take its signs for two columns wide."""
+_ROW: Final = 79
+"""Columns of a row at the most: one that a narrower terminal breaks takes more room, and tmux may lose the cursor for that."""
+_GUESS_FROM_S: Final = 20.0
+_GUESS_FROM_PART: Final = 0.05
 _RETRIED: Final = ("backing_off", "ready")
 _NAMED: Final = 5
+_CAUSES: Final = 3
+_ALWAYS: Final = 4
+"""The rank of what a standing line never leaves out; below it 3 is the time since the beginning."""
 
 
 class Tally:
@@ -49,6 +75,8 @@ class Tally:
         self._now = now
         self._began = now()
         self._done_before = self.done
+        self._slots: int = view.settings.get("workers", 1)
+        self._may_fail = any(spec.allow_failure for spec in view.plan.config.jobs)
 
     @property
     def total(self) -> int:
@@ -71,36 +99,98 @@ class Tally:
         """Jobs a second."""
         return (self.done - self._done_before) / max(self.elapsed_s, 0.001)
 
-    def parts(self) -> list[str]:
-        """`3 running`, `1 failed`, ...: the numbers that are not 0, what ended well first."""
+    @property
+    def running(self) -> int:
+        """How many jobs run: of those that were handed out as many as there are slots, unless one attempt runs several."""
+        out = self._view.counts["running"]
+        first = next(self._view.running(), None) if out > self._slots else None
+        return out if first is None or self._view.bundle(first[0]) else self._slots
+
+    @property
+    def waiting(self) -> int:
+        """How many jobs have yet to begin."""
         counts = self._view.counts
-        order = ["success", "cached", "failed", "skipped", "cancelled", "aborted", "running", "backing_off"]
-        words = {"success": "ok", "backing_off": "waiting to retry"}
-        parts = [f"{counts[name]} {words.get(name, name)}" for name in order if counts[name]]
-        if counts["failed"] and (allowed := self._allowed()):
-            parts = [f"{part} ({allowed} allowed)" if part.endswith(" failed") else part for part in parts]
-        return parts
+        return counts["waiting"] + counts["ready"] + counts["running"] - self.running
+
+    def standing(self, columns: int = _WIDE) -> str:
+        """`after 1m05s: 947/3000 done, 946 ok, 1 failed, 4 running, 31.4 jobs/s, about 4 min left`, without what is 0.
+
+        Of what does not fit into so many columns the least important is left out; how many are done and have failed and the time that is
+        left stay.
+        """
+        counts, left = self._view.counts, self.left_s()
+        failed, allowed = counts["failed"], self._allowed()
+        about = about_duration(left) if left is not None and self.done < self.total else ""
+        rate, running = self.rate, self.running
+        parts = [
+            (_ALWAYS, f"{self.done}/{self.total} done"),
+            (0, _number(counts["success"], "ok")),
+            (0, _number(counts["cached"], "cached")),
+        ]
+        parts.append((_ALWAYS, _number(failed, "failed") + (f" ({allowed} allowed)" if allowed else "")))
+        parts += [(0, _number(counts[state], state)) for state in ("skipped", "cancelled", "aborted")]
+        parts += [(2, _number(running, "running")), (0, _number(counts["backing_off"], "waiting to retry"))]
+        parts += [(1, _rate(rate) if rate else ""), (_ALWAYS, f"{about} left" if about else "")]
+        for gone in range(_ALWAYS + 1):
+            after = f"after {format_age(self.elapsed_s)}: " if gone < _ALWAYS else ""
+            text = after + ", ".join(part for rank, part in parts if part and rank >= gone)
+            if len(text) <= columns:
+                return text
+        for short in (str, _thousands):
+            few = [f"{short(self.done)}/{short(self.total)}", f"{short(failed)} failed" if failed else "", about]
+            text = ", ".join(filter(None, few))
+            if len(text) <= columns:
+                break
+        return text
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether a job failed that may not."""
+        return self._view.counts["failed"] > self._allowed()
 
     def _allowed(self) -> int:
+        if not self._may_fail:  # there may be a hundred thousand failures
+            return 0
         declarations = self._view.plan.declarations
         return sum(declarations[job].allow_failure for job in self._view.failures)
 
     def left_s(self) -> float | None:
         """How long it will take at this rate; None when nobody can tell yet."""
         rate = self.rate
-        return (self.total - self.done) / rate if rate > 0 and self.elapsed_s > 1 else None
+        known = self.elapsed_s >= _GUESS_FROM_S and self.done >= self.total * _GUESS_FROM_PART
+        return (self.total - self.done) / rate if rate > 0 and known else None
 
 
 class PlainProgress:
-    """Log lines. `folder` holds the logs of the run's attempts (None: they are kept nowhere)."""
+    """Log lines. `folder` holds the logs of the run's attempts (None: they are kept nowhere).
 
-    def __init__(self, output: Output, folder: RunFolder | None, *, now: Callable[[], float] = time.monotonic) -> None:
+    `now` is a clock for what goes by here, `wall` the one by which records are dated.
+    """
+
+    def __init__(
+        self,
+        output: Output,
+        folder: RunFolder | None,
+        *,
+        now: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
         self._output = output
         self._folder = folder
         self._now = now
+        self._wall = wall
         self._next = 0.0
-        self._detailed = 0
-        self._unknown = 0
+        """When the next standing line is due, if nothing else is said before."""
+        self._look_at = 0.0
+        self._asked = False
+        self._failed = self._retried = self._unknown = 0
+        self._more = {"failed": Causes(), "ended badly, to be tried again": Causes()}
+        """What has no line of its own any more, since the last standing line."""
+        self._due: list[float] = []
+        """When jobs that wait to retry are due; a heap."""
+        self._slow: set[int] = set()
+        """Jobs that were named as slow."""
+        self._longest: dict[int, tuple[float, float]] = {}
         self._small = True
         self._finished = 0
         self._many_interrupted = False
@@ -123,8 +213,8 @@ class PlainProgress:
         self._slots: int = view.settings.get("workers", 1)
         self.tally = Tally(view, self._now)
         self._small = self.tally.total <= SMALL
-        self._next = self._now() + EVERY_S
-        self._say("INFO", f"run `{run_id}`: {taking_part(self.tally.total, len(self._plan))}, {self._slots} at once")
+        self._said()
+        self._open(f"run `{run_id}`: {taking_part(self.tally.total, len(self._plan))}, {self._slots} at once")
 
     def recorded(self, record: ev.Record) -> None:
         """Say what the events of a record mean for a person."""
@@ -145,10 +235,28 @@ class PlainProgress:
             self._bundle_failures = []
 
     def idle(self) -> None:
-        """Say every now and then how far the run is."""
-        if self._now() >= self._next:
-            self._next = self._now() + EVERY_S
-            self._say("INFO", self._standing())
+        """Say every now and then how far the run is, name what is slow, and answer who has asked what runs."""
+        now = self._now()
+        if self._asked:
+            self._asked = False
+            self._show(self._what_runs())
+        if now >= self._look_at:
+            self._look_at = now + _LOOK_S
+            if self.tally.elapsed_s >= SLOW_S:
+                self._name_slow()
+        if now >= self._next:
+            self._said()
+            self._say("INFO", self.tally.standing())
+            self._say_causes()
+
+    def ask(self) -> None:
+        """Have it told soon what runs: a signal's handler may call this."""
+        self._asked = True
+
+    @property
+    def told_all(self) -> bool:
+        """Whether every job that ended well has had its line."""
+        return self._small
 
     def warned(self, message: str) -> None:
         """Pass the warning on."""
@@ -160,14 +268,31 @@ class PlainProgress:
     # --- lines ----------------------------------------------------------------------------------
 
     def _say(self, level: str, message: str) -> None:
+        self._said()
         self._output.log(level, message)
 
-    def _standing(self) -> str:
-        tally = self.tally
-        left = tally.left_s()
-        eta = f", about {format_duration(left)} left" if left is not None and tally.done < tally.total else ""
-        parts = "".join(f", {part}" for part in tally.parts())
-        return f"{tally.done} of {tally.total} done{parts}, {tally.rate:.1f} jobs/s{eta}"
+    def _open(self, message: str) -> None:
+        self._say("INFO", message)
+
+    def _remark(self, message: str) -> None:
+        """Say what is no warning, and yet not to be seen in the display."""
+        self._say("INFO", message)
+
+    def _said(self) -> None:
+        if not self.begun:
+            return
+        elapsed = self.tally.elapsed_s
+        pause = next((pause for until, pause in _STANDING if elapsed < until), _STANDING_LATER_S)
+        self._next = self._now() + pause
+
+    def _say_causes(self) -> None:
+        for what, causes in self._more.items():
+            if causes.failures:
+                named = [f"{cause.failures} x {cause.text} (such as `{cause.example}`)" for cause in causes.sorted()]
+                others = f", {len(named) - _CAUSES} more causes" if len(named) > _CAUSES else ""
+                level = "ERROR" if what == "failed" else "WARNING"
+                self._say(level, f"{causes.failures} more {what}: {', '.join(named[:_CAUSES])}{others}")
+                self._more[what] = Causes()
 
     def _count(self) -> str:
         """`[3/20] `, in small runs."""
@@ -192,19 +317,32 @@ class PlainProgress:
         name = self._plan.name(event.job)
         why = one_line(event.message or event.reason or event.outcome)
         if event.state == "failed":
+            count, self._failed = self._count(), self._failed + 1
+            if self._failed > DETAILED:
+                self._more["failed"].add(Failure(name, why, event.reason))
+                return
             tries = f"{event.attempt} attempts" if event.attempt > 1 else "1 attempt"
             level, may = (
                 ("WARNING", " (allowed)") if self._plan.declarations[event.job].allow_failure else ("ERROR", "")
             )
-            self._say(level, f"{self._count()}{name}: failed{may}: {why} ({tries}, {format_duration(event.wall_s)})")
+            self._say(level, f"{count}{name}: failed{may}: {why} ({tries}, {format_duration(event.wall_s)})")
             self._show_log(name, event.attempt, why)
         elif event.reason == ev.BUNDLE_FAILED:
             self._bundle_failures.append(event)
         elif event.state in _RETRIED and event.outcome != "returned":
-            again = f"again in {format_duration(event.delay_s)}" if event.delay_s else "again"
-            self._say("WARNING", f"{name}: attempt {event.attempt} ended with `{event.outcome}`: {why}; {again}")
+            self._tried_again(event, name, why)
         elif event.state not in _RETRIED:
             self._say("WARNING", f"{self._count()}{name}: {event.state}: {why}")
+
+    def _tried_again(self, event: ev.AttemptEnded, name: str, why: str) -> None:
+        if event.delay_s:
+            heappush(self._due, self._now() + event.delay_s)
+        self._retried += 1
+        if self._retried > DETAILED:
+            self._more["ended badly, to be tried again"].add(Failure(name, why, event.reason))
+            return
+        again = f"again in {format_duration(event.delay_s)}" if event.delay_s else "again"
+        self._say("WARNING", f"{name}: attempt {event.attempt} ended with `{event.outcome}`: {why}; {again}")
 
     def _bundle_failed(self, events: list[ev.AttemptEnded]) -> None:
         for message, group in groupby(events, key=lambda event: event.message):
@@ -213,8 +351,7 @@ class PlainProgress:
             self._say("WARNING", f"{', '.join(names[:_NAMED])}{others}: {one_line(message)}; again, with fewer others")
 
     def _show_log(self, name: str, attempt: int, why: str) -> None:
-        self._detailed += 1
-        if self._folder is None or self._detailed > DETAILED:
+        if self._folder is None:
             return
         path = self._folder.log_path(name, attempt)
         try:
@@ -249,6 +386,93 @@ class PlainProgress:
             self._unknown += len(event.jobs)
             if len(event.jobs) > DETAILED:
                 self._say(level, f"{self._unknown} jobs in all are skipped because their actions are unknown")
+
+    # --- what runs ------------------------------------------------------------------------------
+
+    def _oldest(self, most: int) -> list[tuple[int, int]]:
+        """The attempts that have been out the longest, as jobs and numbers. What is handed out ahead of a free slot does not count."""
+        since = self._view.running_since
+        return nsmallest(min(most, self._slots), self._view.running(), key=lambda attempt: since(attempt[0]))
+
+    def _age(self, job: int) -> float:
+        return max(0.0, self._wall() - self._view.running_since(job))
+
+    def _log_of(self, job: int, attempt: int) -> Path | None:
+        if self._folder is None:
+            return None
+        bundle = self._view.bundle(job)
+        first, number = (bundle.first, bundle.attempt) if bundle else (job, attempt)
+        return self._folder.log_path(self._plan.name(first), number)
+
+    def _log_file(self, job: int, attempt: int) -> tuple[int, int]:
+        """The log's device and number on it; of none where it has no name yet."""
+        path = self._log_of(job, attempt)
+        try:
+            status = path.stat() if path is not None else None
+        except OSError:
+            status = None
+        return (status.st_dev, status.st_ino) if status is not None else (-1, -1)
+
+    def _last_line(self, job: int, attempt: int) -> str:
+        path = self._log_of(job, attempt)
+        try:
+            lines = last_lines(path, LOG_LINES) if path is not None else []
+        except StateError:  # the job has put something else in its place
+            return ""
+        return next((line for line in map(one_line, reversed(lines)) if line), "")
+
+    def _others(self, shown: int) -> str:
+        """`+4 more running, 2000 waiting, 3 waiting to retry (next in 12 s)`, without what is 0."""
+        tally, now = self.tally, self._now()
+        parts = [f"+{tally.running - shown} more running"] if tally.running > shown else []
+        parts += [f"{tally.waiting} waiting"] if tally.waiting else []
+        if retried := self._view.counts["backing_off"]:
+            while self._due and self._due[0] <= now:
+                heappop(self._due)
+            due = f" (next in {format_age(self._due[0] - now)})" if self._due else ""
+            parts.append(f"{retried} waiting to retry{due}")
+        return ", ".join(parts)
+
+    def _what_runs(self) -> list[str]:
+        from joblot.executors.processes import writers
+
+        oldest, pids = self._oldest(_LISTED), writers()
+        lines = [f"what runs: {self.tally.standing()}"]
+        for job, attempt in oldest:
+            pid = pids.get(self._log_file(job, attempt))
+            known = "" if pid is None else f", pid {pid}"
+            lines.append(
+                f"  {format_age(self._age(job)):>6}  {one_line(self._plan.name(job))} (attempt {attempt}{known})"
+            )
+            if line := self._last_line(job, attempt):
+                lines.append(f"          | {line}")
+        others = self._others(len(oldest))
+        return [*lines, f"  {others}"] if others else lines
+
+    def _name_slow(self) -> None:
+        for job, _ in self._view.running():
+            age = self._age(job)
+            if age >= SLOW_S and job not in self._slow and len(self._slow) < DETAILED:
+                longest = self._longest_success(job)
+                if age >= _SLOW_TIMES * longest:
+                    self._slow.add(job)
+                    runs = f"{self._plan.name(job)}: has been running for {format_age(age)}"
+                    if longest:
+                        self._remark(f"{runs}; its longest success took {format_age(longest)}")
+                    else:
+                        self._say("INFO", runs)
+
+    def _longest_success(self, job: int) -> float:
+        """The longest that a job of the same declaration took in this run to succeed, in seconds; 0 when nobody knows."""
+        fans = self._plan.fan_outs
+        number = bisect_right(fans, job, key=lambda fan: fan[1].start) - 1
+        if number < 0 or job not in fans[number][1]:
+            return 0.0
+        looked_at, longest = self._longest.get(number, (-SLOW_S, 0.0))
+        if self._now() - looked_at >= SLOW_S / 2:  # there may be a million of them
+            longest = self._view.longest_success(fans[number][1])
+            self._longest[number] = self._now(), longest
+        return longest
 
     def _stopping(self, event: ev.RunStopping) -> None:
         words = {
@@ -286,89 +510,135 @@ class EventLines(PlainProgress):
     def _ended_well(self, event: ev.AttemptEnded) -> None:  # noqa: ARG002 - the event is written already
         self._count()
 
+    @property
+    def told_all(self) -> bool:
+        """As events, which are for another reader."""
+        return False
+
 
 class LiveProgress(PlainProgress):
-    """A display that is redrawn in place: how far the run is, and what runs now. Warnings and failures stay above it."""
+    """A display that is drawn anew in place: how far the run is, and what runs now. Warnings and failures stay above it."""
+
+    _screen: Screen | None = None
 
     def started(self, run_id: str, view: LiveView) -> None:
         """Begin the display."""
+        from joblot.runner.interrupts import BEFORE_EXIT
+
         super().started(run_id, view)
-        from rich.console import Console
-        from rich.live import Live
-
-        console = Console(
-            file=self._output.terminal, no_color=self._output.colourless, highlight=False, markup=False, emoji=False
-        )
-        self._since: dict[tuple[int, int], float] = {}
-        # Without a refreshing thread of its own: the engine may fork, and it comes by four times a second anyway.
-        self._live: Live | None = Live(
-            console=console, auto_refresh=False, transient=True, redirect_stdout=False, redirect_stderr=False
-        )
-        self._live.start()
-
-    _live: Live | None = None
+        self._above: list[str] = []
+        """What has yet to go by above the display."""
+        self._drawn = False
+        self._draw_at = self._now() + (_ALONE_S if self.tally.total == 1 else _FIRST_FRAME_S)
+        self._screen = Screen(self._output.terminal)
+        BEFORE_EXIT.append(self._screen.abandon)
 
     def idle(self) -> None:
-        """Draw the display anew."""
-        if self._live is not None:
-            try:
-                self._live.update(self._picture(), refresh=True)
-            except OSError:
-                self._live = None  # the terminal has gone; the run goes on
+        """Draw the display anew. It has no thread of its own: the engine may fork, and it comes by four times a second anyway."""
+        super().idle()
+        if self._now() >= self._draw_at:
+            self._draw()
+
+    def warned(self, message: str) -> None:
+        """Pass the warning on, at once: the engine may wait for long now."""
+        super().warned(message)
+        if self._screen is not None and self._above:
+            self._draw()
 
     def ended(self, status: str) -> None:  # noqa: ARG002 - the protocol's signature
         """Take the display away."""
         self.close()
 
     def close(self) -> None:
-        """Take the display away."""
-        live, self._live = self._live, None
-        if live is not None:
+        """Take the display away. What was to go by above it stays."""
+        screen = self._let_go()
+        if screen is not None:
             try:
-                live.stop()
+                screen.close(self._output.shown("\n".join(self._above)))
             except OSError:
                 return  # the terminal has gone
 
+    @property
+    def told_all(self) -> bool:
+        """Only what went wrong has had a line."""
+        return False
+
+    def _let_go(self) -> Screen | None:
+        screen, self._screen = self._screen, None
+        if screen is not None:
+            from joblot.runner.interrupts import BEFORE_EXIT
+
+            BEFORE_EXIT.remove(screen.abandon)
+        return screen
+
+    def _open(self, message: str) -> None:
+        self._output.note(message)  # without the time it fits into a line
+
+    def _remark(self, message: str) -> None:
+        self._show([self._output.log_line("INFO", message)])
+
     def _say(self, level: str, message: str) -> None:
-        if self._live is None:
+        if self._screen is None:
             super()._say(level, message)
         elif level != "INFO":
-            self._above(self._output.log_line(level, message))
+            self._show([self._output.log_line(level, message)])
 
     def _show(self, lines: list[str]) -> None:
-        if self._live is None:
+        if self._screen is None or not self._drawn:
             super()._show(lines)
-        else:
-            self._above("\n".join(lines))
+            return
+        self._above += lines
+        if self._now() >= self._draw_at:
+            self._draw()
 
-    def _above(self, text: str) -> None:
-        from rich.text import Text
-
-        assert self._live is not None
+    def _draw(self) -> None:
+        screen, tally = self._screen, self.tally
+        if screen is None:
+            return
+        lines = self._lines(*screen.size())
+        above, self._above = "\n".join(self._above), []
+        self._drawn, self._draw_at = True, self._now() + _FRAME_S
+        progress = (100 * tally.done // tally.total, tally.has_failed) if tally.total else None
         try:
-            self._live.console.print(Text.from_ansi(self._output.shown(text)))
+            screen.draw(
+                [self._output.shown(line) for line in lines], above=self._output.shown(above), progress=progress
+            )
         except OSError:
-            self._live = None
+            self._let_go()  # the terminal has gone; the run goes on
 
-    def _picture(self) -> Group:
-        from rich.console import Group
-        from rich.progress_bar import ProgressBar
-        from rich.text import Text
+    def _lines(self, columns: int, rows: int) -> list[str]:
+        tally, columns = self.tally, columns - 1
+        alone = tally.total == 1
+        oldest = self._oldest(max(0, min(_SHOWN, rows - _AROUND_ROWS)))
+        lines = [] if alone else [self._head(columns)]
+        if not alone and columns + 1 >= _BAR_FROM:
+            lines.append(self._bar())
+        wide = columns if alone else min(columns, _ROW)
+        lines += [self._row(job, attempt, wide, alone=alone) for job, attempt in oldest]
+        others = self._others(len(oldest))
+        return [*lines, cropped(f"  {others}", columns)] if others else lines
 
+    def _head(self, columns: int) -> str:
+        head = cropped(self.tally.standing(columns), columns)
+        before, failed, after = head.partition(" failed")
+        if not failed:
+            return head
+        before, _, number = before.rpartition(" ")
+        return f"{before} {self._output.paint('failed', number + failed)}{after}"
+
+    def _bar(self) -> str:
         tally = self.tally
-        bar = ProgressBar(total=max(tally.total, 1), completed=tally.done, width=40)
-        head = Text(f"{self._standing()}, {format_duration(tally.elapsed_s)}", no_wrap=True, overflow="ellipsis")
-        lines = [Text(line, no_wrap=True, overflow="ellipsis") for line in self._running()]
-        return Group(bar, head, *lines)
+        filled = _BAR * tally.done // max(tally.total, 1)
+        done = self._output.paint("failed" if tally.has_failed else "success", "━" * filled)
+        return f"{done}{'─' * (_BAR - filled)} {100 * tally.done // max(tally.total, 1)} %"
 
-    def _running(self) -> list[str]:
-        """The attempts that have been out the longest; times are measured from when the display first saw them."""
-        now, counts = self._now(), self._view.counts
-        self._since = {attempt: self._since.get(attempt, now) for attempt in self._view.running()}
-        first = sorted(self._since.items(), key=lambda item: item[1])[: min(_SHOWN, self._slots)]
-        lines = [f"  {plain(self._plan.name(job))}  {format_duration(now - since)}" for (job, _), since in first]
-        queued = counts["ready"] + counts["waiting"]
-        return [*lines, f"  {queued} waiting"] if queued else lines
+    def _row(self, job: int, attempt: int, columns: int, *, alone: bool) -> str:
+        begin, end = f"{format_age(self._age(job)):>7}  ", f" (attempt {attempt})" if attempt > 1 else ""
+        name = self._output.shown(one_line(self._plan.name(job)))
+        line = self._output.shown(self._last_line(job, attempt)) if alone else ""
+        room = columns - len(begin) - len(end)
+        row = begin + cropped(name, room // 2 if line else room, middle=True) + end
+        return cropped(f"{row}: {line}" if line else row, columns)
 
 
 def _ends(event: ev.AnyEvent) -> int:
@@ -376,3 +646,20 @@ def _ends(event: ev.AnyEvent) -> int:
     if isinstance(event, ev.AttemptEnded):
         return event.state not in _RETRIED
     return len(event.jobs) if isinstance(event, ev.JobsEnded) and event.reason != ev.NOT_SELECTED else 0
+
+
+def _number(count: int, word: str) -> str:
+    return f"{count} {word}" if count else ""
+
+
+def _thousands(count: int) -> str:
+    """`947k`, `1.2M`: rounded down."""
+    if count < 10_000:
+        return str(count)
+    return f"{count // 1000}k" if count < 1_000_000 else f"{count // 100_000 / 10}M"
+
+
+def _rate(jobs_a_second: float) -> str:
+    units = ((1, "s"), (60, "min"), (3600, "h"))
+    seconds, unit = next((unit for unit in units if jobs_a_second * unit[0] >= 1), (86400, "day"))
+    return f"{jobs_a_second * seconds:.1f} jobs/{unit}"

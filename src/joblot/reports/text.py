@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from joblot.units import format_duration
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from joblot.core.model import JobSpec
     from joblot.reports.report import Failure, JobReport, Report
@@ -19,6 +19,12 @@ if TYPE_CHECKING:
 SMALL: Final = 30
 """A run of at most this many jobs is shown job by job; of a larger one only what went wrong, and no more lines than this."""
 
+_SEEN_AT_ONCE: Final = 10
+"""Lines of a table that are seen on the last screen together with all that follows."""
+_CAUSES: Final = 4
+_LONG_CAUSE: Final = 100
+_LONG_NAME: Final = 32
+"""So many causes of so many characters each leave a screen of 24 lines and 80 columns room for what follows them."""
 _AXES: Final = 6
 """So many columns of a fan-out are named."""
 
@@ -69,23 +75,34 @@ def closing(
     *,
     paint: Callable[[str, str], str] = _unpainted,
     going_on: Callable[[JobReport], str] = _no_words,
+    told: bool = False,
 ) -> str:
-    """The table and the sentence that end a run.
+    """The table and the sentence that end a run: what failed last, and its causes after that, so that they stand on the last screen.
 
-    `paint(state, text)` may colour the text of a job, or of the run, in that state; `going_on(job)` says of one that has not ended how it stands.
+    `paint(state, text)` may colour the text of a job, or of the run, in that state; `going_on(job)` says of one that has not ended how it
+    stands. `told`: what ended well has had its line already.
     """
     lines = [f"Batch {one_line(report.batch)}: {paint(report.status, report.status)}"]
     small = report.total_jobs <= SMALL
-    lines += _every_job(report, paint, going_on) if small else [*_bad_jobs(report, paint), *_fan_outs(report, paint)]
-    causes = [cause for cause in digest(report.failures()) if cause.failures > 1][:SMALL]
+    table = _every_job(report, paint, going_on, told=told) if small else [*_bad_jobs(report, paint), *_fan_outs(report, paint)]
+    lines += table
+    # In a short table every failure can be seen with its own message.
+    at_least = 2 if len(table) <= _SEEN_AT_ONCE else 1
+    causes = [cause for cause in digest(report.failures()) if cause.failures >= at_least]
     if causes:
-        lines.append("Failures by cause:")
-        lines += [f"  {cause.failures:>5} x {cause.text} (such as `{cause.example}`)" for cause in causes]
-    if report.own_cpu_s and not small:
-        share = report.own_cpu_s / report.total_jobs * 1e6
-        lines.append(f"joblot's own share: {format_duration(report.own_cpu_s)} of processor time, {share:.0f} us a job")
+        lines += ["Failures by cause:", *_causes(causes)]
     lines.append(summary(report))
     return "\n".join(lines)
+
+
+def _causes(causes: Sequence[Cause]) -> Iterator[str]:
+    for cause in causes[:_CAUSES]:
+        text = cause.text if len(cause.text) <= _LONG_CAUSE else f"{cause.text[: _LONG_CAUSE - 1]}…"
+        name = cause.example if len(cause.example) <= _LONG_NAME else f"{cause.example[: _LONG_NAME - 1]}…"
+        yield f"  {cause.failures:>5} x {text} (such as `{name}`)"
+    if len(causes) > _CAUSES:
+        others = sum(cause.failures for cause in causes[_CAUSES:])
+        yield f"  ... and {len(causes) - _CAUSES} more causes of {others} failures"
 
 
 def summary(report: Report) -> str:
@@ -109,10 +126,12 @@ def taking_part(count: int, of: int) -> str:
     return f"{count} {'job' if count == 1 else 'jobs'}" if count == of else f"{count} of {of} jobs selected"
 
 
-def _every_job(report: Report, paint: Callable[[str, str], str], going_on: Callable[[JobReport], str]) -> Iterator[str]:
-    jobs = list(report.taking_part())
+def _every_job(
+    report: Report, paint: Callable[[str, str], str], going_on: Callable[[JobReport], str], *, told: bool
+) -> list[str]:
+    jobs = [job for job in report.taking_part() if not (told and job.state in ("success", "cached"))]
     width = max((len(job.state) for job in jobs), default=0)
-    return (_line(job, width, paint, going_on) for job in jobs)
+    return [_line(job, width, paint, going_on) for job in jobs]
 
 
 def _bad_jobs(report: Report, paint: Callable[[str, str], str]) -> Iterator[str]:
@@ -201,19 +220,35 @@ def normalise(message: str) -> str:
 
 def digest(failures: Iterable[JobReport | Failure]) -> list[Cause]:
     """The failures grouped by their cause, the most frequent first and among equals the first seen."""
-    groups: dict[tuple[str, str], list[Any]] = {}
-    texts: dict[str, str] = {}  # by message, for most messages are met again
+    causes = Causes()
     for job in failures:
+        causes.add(job)
+    return causes.sorted()
+
+
+class Causes:
+    """Failures grouped by their cause, as they come."""
+
+    def __init__(self) -> None:
+        self.failures = 0
+        self._groups: dict[tuple[str, str], list[Any]] = {}
+        self._texts: dict[str, str] = {}  # by message, for most messages are met again
+
+    def add(self, job: JobReport | Failure) -> None:
+        """One more failure."""
         message = job.message or job.reason
-        text = texts.get(message)
+        text = self._texts.get(message)
         if text is None:
             text = normalise(message)
-            if len(texts) < _REMEMBERED:
-                texts[message] = text
-        group = groups.setdefault((job.reason, text), [0, job])
-        group[0] += 1
-    causes = [
-        Cause(text, reason, count, plain(first.name), one_line(first.message))
-        for (reason, text), (count, first) in groups.items()
-    ]
-    return sorted(causes, key=lambda cause: -cause.failures)
+            if len(self._texts) < _REMEMBERED:
+                self._texts[message] = text
+        self._groups.setdefault((job.reason, text), [0, job])[0] += 1
+        self.failures += 1
+
+    def sorted(self) -> list[Cause]:
+        """The most frequent first, among equals the first seen."""
+        causes = [
+            Cause(text, reason, count, plain(first.name), one_line(first.message))
+            for (reason, text), (count, first) in self._groups.items()
+        ]
+        return sorted(causes, key=lambda cause: -cause.failures)

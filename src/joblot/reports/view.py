@@ -344,6 +344,11 @@ class RunView:
         counts["skipped"] -= sum(job in self.left_out for job in jobs) if self.left_out else 0
         return {name: count for name, count in counts.items() if count}
 
+    def longest_success(self, jobs: range) -> float:
+        """The longest that any took of some jobs that stand side by side and succeeded, in seconds; 0 when none has."""
+        states, wall = self._states, self._wall
+        return max((wall[job] for job in jobs if states[job] == SUCCESS), default=0.0)
+
     def explanation(self, job: int) -> tuple[str, str]:
         """The message of a job that did not end well, and its reason code."""
         why = self._why.get(job)

@@ -1,19 +1,25 @@
-"""SIGINT, SIGTERM and SIGHUP while a run is driven."""
+"""SIGINT, SIGTERM and SIGHUP while a run is driven, and the question of SIGUSR1."""
 
 from __future__ import annotations
 
 import os
 import signal
 import threading
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from joblot.errors import EXIT_SIGINT, EXIT_SIGTERM
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
     from types import FrameType
 
 
+BEFORE_EXIT: Final[list[Callable[[], None]]] = []
+"""What is called when the third signal exits at once: without locks, and without what may be in use."""
 _DRIVING: Final[list[Interrupts]] = []
+_ASKED: Final[list[bool]] = []
+"""Not empty while SIGUSR1 is a question here."""
 
 
 class Interrupts:
@@ -51,6 +57,8 @@ class Interrupts:
         self.name = signal.Signals(number).name
         self.exit_code = EXIT_SIGINT if number == signal.SIGINT else EXIT_SIGTERM
         if self.count >= 3:
+            for last in BEFORE_EXIT:
+                last()
             os._exit(self.exit_code)  # here and now, whatever hangs; the warden sweeps up
 
     def news(self) -> bool:
@@ -84,10 +92,31 @@ class Interrupts:
         signal.set_wakeup_fd(self._before_fd)
 
 
+@contextmanager
+def asked_by_signal(ask: Callable[[], None]) -> Iterator[None]:
+    """Call `ask` at each SIGUSR1, unless the program or whoever started it has other plans for that. What is forked knows nothing of it."""
+    if (
+        threading.current_thread() is not threading.main_thread()
+        or signal.getsignal(signal.SIGUSR1) is not signal.SIG_DFL
+    ):
+        yield
+        return
+    signal.signal(signal.SIGUSR1, lambda *_: ask())
+    _ASKED.append(True)
+    try:
+        yield
+    finally:
+        _ASKED.clear()
+        signal.signal(signal.SIGUSR1, signal.SIG_DFL)
+
+
 def _give_back_in_child() -> None:
     for interrupts in reversed(_DRIVING):
         interrupts._give_back()  # noqa: SLF001 - of this module
     _DRIVING.clear()
+    if _ASKED:
+        signal.signal(signal.SIGUSR1, signal.SIG_DFL)
+        _ASKED.clear()
 
 
 os.register_at_fork(after_in_child=_give_back_in_child)

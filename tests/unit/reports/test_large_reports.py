@@ -50,7 +50,12 @@ def test_of_many_fan_outs_those_that_went_wrong_come_first():
     text = closing(report(*fans, failed=[70])).splitlines()
     assert text[2] == "  f35-*: 2 jobs (n)  1 success, 1 failed"
     assert text[3] == "  f0-*: 2 jobs (n)  2 success"
-    assert text[-2:] == ["  ... and 10 more fan-outs", "80 jobs: 79 succeeded, 1 failed, in 0 ms"]
+    assert text[-4:] == [
+        "  ... and 10 more fan-outs",
+        "Failures by cause:",
+        "      1 x no data in <path> (such as `f35-1`)",
+        "80 jobs: 79 succeeded, 1 failed, in 0 ms",
+    ]
 
 
 def test_a_small_run_is_listed_job_by_job():

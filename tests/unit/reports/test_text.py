@@ -179,13 +179,55 @@ def test_one_line_has_no_line_break():
     assert one_line("  a\r\n b\tc\x1b[K ") == "a b c"
 
 
-def test_a_large_run_says_what_joblot_itself_took_a_job():
-    jobs = [JobSpec(name=f"j{number}", run="x") for number in range(200)]
-    report = report_of(jobs, [ev.RunStarted("f", 200), ev.AttemptsStarted(list(range(200)))])
-    assert "own share" not in closing(report)
+def test_what_joblot_itself_took_is_for_programs():
+    report = many(0)
     report.own_cpu_s = 0.0042
-    assert closing(report).splitlines()[-2] == "joblot's own share: 4 ms of processor time, 21 us a job"
-    small = mixed()
-    small.own_cpu_s = 1.0
-    assert "own share" not in closing(small)
-    assert small.to_dict()["own_cpu_s"] == 1.0
+    assert "own share" not in closing(report)
+    assert report.to_dict()["own_cpu_s"] == 0.0042
+
+
+def failing(messages):
+    """A run of as many jobs, each failed with its message."""
+    jobs = [JobSpec(name=f"job-{number}-{'x' * 60}", run="x") for number in range(len(messages))]
+    ends = [
+        ev.AttemptEnded(number, 1, "error", "failed", reason="exception", message=text)
+        for number, text in enumerate(messages)
+    ]
+    return report_of(
+        jobs,
+        [ev.RunStarted("f", len(jobs)), ev.AttemptsStarted(list(range(len(jobs))))],
+        ends,
+        [ev.RunEnded("failed", 61.0)],
+    )
+
+
+@pytest.mark.parametrize(
+    ("messages", "causes"),
+    [
+        (["a", "b"], []),  # both are seen in the table
+        (["a", "b", "b"], ["      2 x b (such as `job-1-xxxxxxxxxxxxxxxxxxxxxxxxx…`)"]),
+        (["a"] * 11, ["     11 x a (such as `job-0-xxxxxxxxxxxxxxxxxxxxxxxxx…`)"]),
+        ([f"{chr(97 + n % 3)}" for n in range(31)], [f"     {n} x {c} (such as `job-{k}-xxxxxxxxxxxxxxxxxxxxxxxxx…`)" for n, c, k in [(11, "a", 0), (10, "b", 1), (10, "c", 2)]]),
+        (
+            [f"{chr(97 + n)} {'long ' * 80}" for n in range(12)],
+            [f"      1 x {chr(97 + n)} {('long ' * 80)[:97]}… (such as `job-{n}-xxxxxxxxxxxxxxxxxxxxxxxxx…`)" for n in range(4)]
+            + ["  ... and 8 more causes of 8 failures"],
+        ),
+    ],
+)  # fmt: skip
+def test_the_causes_come_last_and_leave_room_on_the_screen(messages, causes):
+    """Status, causes with an example each; the commands that follow need 11 rows of 24."""
+    lines = closing(failing(messages)).splitlines()[:-1]
+    told = lines[lines.index("Failures by cause:") + 1 :] if causes else []
+    assert told == causes
+    assert ("Failures by cause:" in lines) == bool(causes)
+    assert sum(-(-len(line) // 80) for line in told) <= 9
+
+
+def test_what_ended_well_is_not_listed_where_it_was_told():
+    assert closing(mixed(), told=True) == (
+        "Batch nightly: failed\n"
+        "  [failed ] load (2 attempts, 4.2 s): exit status 2\n"
+        "  [skipped] notify: `load` failed\n"
+        "3 jobs: 1 succeeded, 1 failed, 1 skipped, in 4.3 s"
+    )
