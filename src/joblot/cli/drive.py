@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from joblot.cli.progress import EventLines, LiveProgress, PlainProgress
+from joblot.cli.progress import EventLines, PlainProgress
 from joblot.core.selection import EVERYTHING
 from joblot.errors import EXIT_JOBS_FAILED, JoblotError, RunSkippedError
 from joblot.files import check_writable
@@ -99,13 +99,11 @@ def drive(output: Output, choices: Choices, run_id: str, begin: Callable[[Sequen
             output.document({"skipped": skipped.message})
         return skipped.exit_code
     finally:
-        if isinstance(observer, LiveProgress):
-            observer.close()
+        observer.close()
     if not observer.begun:
         output.log("INFO", f"nothing to do: no job of run `{report.run_id}` is left to run")
     kept = RunFolder(state_path(choices.state) / "runs" / report.run_id).report
-    on_screen = isinstance(observer, LiveProgress)
-    return _finish(output, choices, report, kept, told=observer.told_all, on_screen=on_screen)
+    return _finish(output, choices, report, kept, observer)
 
 
 def _observer(output: Output, choices: Choices, run_id: str) -> PlainProgress:
@@ -113,6 +111,8 @@ def _observer(output: Output, choices: Choices, run_id: str) -> PlainProgress:
     if choices.verbose:
         return EventLines(output, folder, output.note if output.json else _to_stdout(output))
     if output.live and not output.quiet:
+        from joblot.cli.live import LiveProgress
+
         return LiveProgress(output, folder)
     return PlainProgress(output, folder)
 
@@ -132,18 +132,11 @@ def _to_stdout(output: Output) -> Callable[[str], None]:
     return write
 
 
-def _finish(output: Output, choices: Choices, report: Report, kept: Path, *, told: bool, on_screen: bool) -> int:
-    def say(message: str) -> None:
-        if on_screen:  # without the time a command that is to be copied stands on one line
-            output.note(message)
-        else:
-            output.log("INFO", message)
-
+def _finish(output: Output, choices: Choices, report: Report, kept: Path, observer: PlainProgress) -> int:
     if not output.quiet:
-        output.note(closing(report, paint=output.paint, told=told).rpartition("\n")[0])
-    say(_completion(report))
-    for advice in _advice(report, choices, kept):
-        say(advice)
+        output.note(closing(report, paint=output.paint, told=observer.told_all).rpartition("\n")[0])
+    for line in (_completion(report), *_advice(report, choices, kept)):
+        observer.conclude(line)
     written = _write_files(output, choices, report)
     with suppress(BrokenPipeError):  # the run is over and recorded: that nobody reads its summary is no failure
         if output.json:

@@ -63,8 +63,9 @@ class Screen:
         Raises:
             OSError: the terminal has gone.
         """
-        text = f"{above}\n" if above else ""
-        self._write(f"\r\x1b[J{text}{self._told(None)}")
+        if self._rows:
+            text = f"{above}\n" if above else ""
+            self._write(f"\r\x1b[J{text}{self._told(None)}")
         self._rows = 0
 
     def abandon(self) -> None:

@@ -10,8 +10,8 @@ import pyte
 import pytest
 
 from joblot import Batch
+from joblot.cli.live import LiveProgress
 from joblot.cli.output import Output
-from joblot.cli.progress import LiveProgress
 from joblot.cli.screen import cropped, width
 from joblot.clock import ManualClock
 from joblot.core import events as ev
