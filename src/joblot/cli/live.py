@@ -35,13 +35,15 @@ class LiveProgress(PlainProgress):
 
     def started(self, run_id: str, view: LiveView) -> None:
         """Begin the display."""
+        screen = Screen(self._output.terminal)
+        self._columns = screen.size()[0]
         super().started(run_id, view)
         self._above: list[str] = []
         """What has yet to go by above the display."""
         self._drawn = False
         self._draw_at = self._now() + (_ALONE_S if self.tally.total == 1 else _FIRST_FRAME_S)
-        self._screen = Screen(self._output.terminal)
-        BEFORE_EXIT.append(self._screen.abandon)
+        self._screen = screen
+        BEFORE_EXIT.append(screen.abandon)
 
     def idle(self) -> None:
         """Draw the display anew. It has no thread of its own: the engine may fork, and it comes by four times a second anyway."""
@@ -83,8 +85,9 @@ class LiveProgress(PlainProgress):
         """Without the time, so that a command to be copied stands on one line."""
         self._output.note(message)
 
-    def _open(self, message: str) -> None:
-        self._output.note(message)  # for the same reason
+    def _open(self, run_id: str, jobs: str) -> None:
+        whole = f"run `{run_id}`: {jobs}, {self._slots} at once"
+        self._output.note(whole if len(whole) < self._columns else f"{run_id}: {jobs}")
 
     def _remark(self, message: str) -> None:
         self._show([self._output.log_line("INFO", message)])

@@ -200,7 +200,7 @@ class PlainProgress:
         self.tally = Tally(view, self._now)
         self._small = self.tally.total <= SMALL
         self._said()
-        self._open(f"run `{run_id}`: {taking_part(self.tally.total, len(self._plan))}, {self._slots} at once")
+        self._open(run_id, taking_part(self.tally.total, len(self._plan)))
 
     def recorded(self, record: ev.Record) -> None:
         """Say what the events of a record mean for a person."""
@@ -264,8 +264,8 @@ class PlainProgress:
         self._said()
         self._output.log(level, message)
 
-    def _open(self, message: str) -> None:
-        self._say("INFO", message)
+    def _open(self, run_id: str, jobs: str) -> None:
+        self._say("INFO", f"run `{run_id}`: {jobs}, {self._slots} at once")
 
     def _remark(self, message: str) -> None:
         """Say what is no warning, and yet not to be seen in the display."""

@@ -45,8 +45,9 @@ class Terminal(io.FileIO):
         return len(data)
 
     def close(self):
-        super().close()
-        os.close(self._master)
+        if not self.closed:  # the stream around it closes it too
+            os.close(self._master)
+            super().close()
 
     @property
     def lines(self):
@@ -78,11 +79,12 @@ def terminal(monkeypatch):
 class Shown:
     """A run on a terminal, which is told what happens as the engine does."""
 
-    def __init__(self, names, *, slots=4, folder=None, clock=None, **options):
+    def __init__(self, names, *, slots=4, folder=None, run_id="r1", **options):
         batch = Batch("b")
         for name in names:
             batch.add(name, lambda **_: None, **options)
-        self.clock = clock or ManualClock()
+        self.clock = ManualClock()
+        self._run_id = run_id
         self.view = LiveView(batch.plan())
         self.progress = LiveProgress(Output(), folder, now=self.clock.now, wall=self.clock.wall)
         self.tell(ev.RunStarted("f", len(names), settings={"workers": slots}))
@@ -91,7 +93,7 @@ class Shown:
         record = ev.Record(1, self.clock.wall(), list(events))
         self.view.apply(record)
         if not self.progress.begun:
-            self.progress.started("r1", self.view)
+            self.progress.started(self._run_id, self.view)
         self.progress.recorded(record)
 
     def idle(self, seconds=0.25):
@@ -174,6 +176,21 @@ def test_what_leaves_the_head_line_first(terminal, columns, head):
     shown.tell(ev.AttemptEnded(0, 1, "exit", "failed"))
     shown.idle(100.0)
     assert head in tty.lines
+
+
+@pytest.mark.parametrize(
+    ("columns", "first"),
+    [
+        (40, "20261129-113556-013764b4: 20 jobs"),
+        (51, "20261129-113556-013764b4: 20 jobs"),
+        (52, "run `20261129-113556-013764b4`: 20 jobs, 12 at once"),
+        (200, "run `20261129-113556-013764b4`: 20 jobs, 12 at once"),
+    ],
+)
+def test_the_first_line_fits(terminal, columns, first):
+    tty = terminal(columns)
+    shown_of(20, slots=12, run_id="20261129-113556-013764b4").progress.close()
+    assert tty.lines == [first]
 
 
 @pytest.mark.parametrize("failed", [0, 7, 999_999])
