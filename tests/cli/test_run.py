@@ -238,13 +238,17 @@ def test_events_are_printed_as_they_happen(joblot):
     assert process.returncode == 0
 
 
-def test_quiet_prints_only_what_went_wrong(joblot):
+def test_quiet_prints_only_what_went_wrong_and_how_to_go_on(joblot):
     joblot.write("joblot.yaml", MIXED)
-    done = joblot("run", "-q", "-j", "1")
+    done = joblot("run", "-q", "-j", "1", "--run-id", "r1")
     assert (done.code, done.out) == (1, "")
-    assert done.plain == "ERROR | [1/3] missing: failed: file not found: data/nope.txt (T, T)\n".replace(
-        "(T,", "(1 attempt,"
-    )
+    assert done.plain.replace(str(joblot.path), "DIR").splitlines() == [
+        "ERROR | [1/3] missing: failed: file not found: data/nope.txt (1 attempt, T)",
+        "the report: DIR/.joblot/runs/r1/report.json",
+        "to see what happened: joblot show r1",
+        "to run again what failed: joblot retry r1 --failed",
+        "that goes on with this run; once the batch is changed, it begins a new run that continues this one",
+    ]
 
 
 def test_a_failed_job_shows_the_end_of_its_log_without_terminal_escapes(joblot):
@@ -436,3 +440,23 @@ def test_the_frames_of_an_action_that_crashes_are_shown(joblot, name):
     assert done.code == 1
     assert '  |   File "DIR/acts.py", line 5 in seg\n' in done.err
     assert "worker.py" not in done.err
+
+
+def test_quiet_is_silent_unless_something_failed_and_then_says_how_to_go_on(joblot):
+    jobs = "jobs:\n  - {name: 'j-${{ item }}', run: 'exit ${{ vars.code }}', foreach: {glob: '*.txt'}}\n"
+    joblot.write(
+        "joblot.yaml", "name: b\nvars: {code: 0}\n" + jobs.replace("'exit ${{ vars.code }}'", '"exit ${{ vars.code }}"')
+    )
+    for number in range(30):
+        joblot.write(f"{number}.txt", "")
+    assert joblot("run", "-q").err == ""
+    done = joblot("run", "-q", "--run-id", "r1", "--var", "code=7")
+    lines = done.plain.replace(str(joblot.path), "DIR").splitlines()
+    assert [line.partition("failed: ")[2] for line in lines[:20]] == ["exit status 7 (1 attempt, T)"] * 20
+    assert lines[20].startswith("ERROR | 10 more failed: 10 x exit status <n> (such as `j-")
+    assert lines[21:] == [
+        "the report: DIR/.joblot/runs/r1/report.json",
+        "to see what happened: joblot show r1",
+        "to run again what failed: joblot retry r1 --failed",
+        "that goes on with this run; once the batch is changed, it begins a new run that continues this one",
+    ]

@@ -135,8 +135,12 @@ def _to_stdout(output: Output) -> Callable[[str], None]:
 def _finish(output: Output, choices: Choices, report: Report, kept: Path, observer: PlainProgress) -> int:
     if not output.quiet:
         output.note(closing(report, paint=output.paint, told=observer.told_all).rpartition("\n")[0])
-    for line in (_completion(report), *_advice(report, choices, kept)):
-        observer.conclude(line)
+    observer.conclude(_completion(report))
+    for advice in _advice(report, choices, kept):
+        if output.quiet:  # it goes with the failures, and a mail from cron has nothing else
+            output.note(advice)
+        else:
+            observer.conclude(advice)
     written = _write_files(output, choices, report)
     with suppress(BrokenPipeError):  # the run is over and recorded: that nobody reads its summary is no failure
         if output.json:

@@ -248,8 +248,10 @@ class PlainProgress:
         """Pass the warning on."""
         self._say("WARNING", message)
 
-    def ended(self, status: str) -> None:
-        """Of no use here: the end has its own table."""
+    def ended(self, status: str) -> None:  # noqa: ARG002 - the protocol's signature
+        """Say what has no line of its own yet, where no table of the end does."""
+        if self._output.quiet:
+            self._say_causes()
 
     def close(self) -> None:
         """Leave nothing behind, however the run ended."""
