@@ -5,6 +5,7 @@ Observers: they read the records and what those come to, and never ask the engin
 
 from __future__ import annotations
 
+import os
 import time
 from bisect import bisect_right
 from heapq import heappop, heappush, nsmallest
@@ -431,7 +432,7 @@ class PlainProgress:
     def _what_runs(self) -> list[str]:
         from joblot.executors.processes import writers
 
-        oldest, pids = self._oldest(_LISTED), writers()
+        oldest, pids = self._oldest(_LISTED), writers(os.getpid())
         lines = [f"what runs: {self.tally.standing()}"]
         for job, attempt in oldest:
             pid = pids.get(self._log_file(job, attempt))
