@@ -34,6 +34,9 @@ def waits():
     time.sleep(60)
 """
 
+LOGS = ".joblot/runs/r1/logs"
+FILES = ("command.pid", "python.pid", f"{LOGS}/command/1.log", f"{LOGS}/python/1.log")
+
 
 def until(condition, what=lambda: ""):
     end = time.monotonic() + 15
@@ -49,16 +52,15 @@ def begin(joblot):
     joblot.write("asked.py", ACTION)
     begun = []
 
-    def begin(*arguments, **options):
+    def begin(*arguments, until_there=FILES, **options):
         with (joblot.path / "err.txt").open("w") as err:
             process = subprocess.Popen(
                 [sys.executable, "-m", "joblot", "run", "--run-id", "r1", *arguments],
-                cwd=joblot.path, env=joblot.env, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=err, **options,
+                cwd=joblot.path, env=joblot.env | {"TOKEN": "hunter22-hunter22"}, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=err, **options,
             )  # fmt: skip
         begun.append(process)
-        logs = [joblot.path / ".joblot/runs/r1/logs" / name / "1.log" for name in ("command", "python")]
-        pids = [joblot.path / "command.pid", joblot.path / "python.pid"]
-        until(lambda: all(path.exists() and path.stat().st_size for path in (*logs, *pids)), lambda: said(joblot))
+        files = [joblot.path / file for file in until_there]
+        until(lambda: all(path.exists() and path.stat().st_size for path in files), lambda: said(joblot))
         return process
 
     yield begin
@@ -91,6 +93,17 @@ def test_sigusr1_tells_what_runs_and_the_run_goes_on(joblot, begin, arguments):
     until(lambda: "starting nothing more" in said(joblot))
     process.send_signal(signal.SIGTERM)
     assert process.wait(15) == 143
+
+
+def test_of_a_batch_with_secrets_no_line_is_shown(joblot, begin):
+    joblot.write(
+        "joblot.yaml", "name: s\nsecrets: [TOKEN]\njobs: [{name: a, run: 'echo $TOKEN; echo 1 > began; sleep 60'}]\n"
+    )
+    process = begin(until_there=["began"])
+    process.send_signal(signal.SIGUSR1)
+    until(lambda: "  a (attempt 1" in said(joblot), lambda: said(joblot))
+    assert "hunter22" not in said(joblot)
+    assert "| " not in said(joblot).partition("what runs")[2]
 
 
 def test_who_ignores_sigusr1_ignores_it(joblot, begin):
