@@ -77,7 +77,7 @@ def closing(
     going_on: Callable[[JobReport], str] = _no_words,
     told: bool = False,
 ) -> str:
-    """The table and the sentence that end a run: what failed last, and its causes after that, so that they stand on the last screen.
+    """The table, the causes of failures and the sentence that end a run. The causes come late, so that they stand on the last screen.
 
     `paint(state, text)` may colour the text of a job, or of the run, in that state; `going_on(job)` says of one that has not ended how it
     stands. `told`: what ended well has had its line already.
