@@ -84,7 +84,11 @@ def closing(
     """
     lines = [f"Batch {one_line(report.batch)}: {paint(report.status, report.status)}"]
     small = report.total_jobs <= SMALL
-    table = _every_job(report, paint, going_on, told=told) if small else [*_bad_jobs(report, paint), *_fan_outs(report, paint)]
+    table = (
+        _every_job(report, paint, going_on, told=told)
+        if small
+        else [*_bad_jobs(report, paint), *_fan_outs(report, paint)]
+    )
     lines += table
     # In a short table every failure can be seen with its own message.
     at_least = 2 if len(table) <= _SEEN_AT_ONCE else 1
