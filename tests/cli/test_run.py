@@ -453,7 +453,7 @@ def test_quiet_is_silent_unless_something_failed_and_then_says_how_to_go_on(jobl
     done = joblot("run", "-q", "--run-id", "r1", "--var", "code=7")
     lines = done.plain.replace(str(joblot.path), "DIR").splitlines()
     assert [line.partition("failed: ")[2] for line in lines[:20]] == ["exit status 7 (1 attempt, T)"] * 20
-    assert lines[20].startswith("ERROR | 10 more failed: 10 x exit status <n> (such as `j-")
+    assert lines[20].startswith("ERROR | 10 more failed: 10 x exit status 7 (such as `j-")
     assert lines[21:] == [
         "the report: DIR/.joblot/runs/r1/report.json",
         "to see what happened: joblot show r1",

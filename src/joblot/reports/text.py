@@ -192,7 +192,7 @@ def _line(
 class Cause(NamedTuple):
     """Failures with the same message but for numbers, names of files and the like.
 
-    `text` is the message with those replaced, `failures` how many there are, `example` the name of the first such job and `message` its message as it is.
+    `text` is the message, with those replaced where they differ, `failures` how many there are, `example` the name of the first such job and `message` its message as it is.
     """
 
     text: str
@@ -246,13 +246,18 @@ class Causes:
             text = normalise(message)
             if len(self._texts) < _REMEMBERED:
                 self._texts[message] = text
-        self._groups.setdefault((job.reason, text), [0, job])[0] += 1
+        group = self._groups.setdefault((job.reason, text), [0, job, message])
+        group[0] += 1
+        if group[2] != message:
+            group[2] = None  # from now on it is told without what differs
         self.failures += 1
 
     def sorted(self) -> list[Cause]:
         """The most frequent first, among equals the first seen."""
         causes = [
-            Cause(text, reason, count, plain(first.name), one_line(first.message))
-            for (reason, text), (count, first) in self._groups.items()
+            Cause(
+                text if shared is None else one_line(shared), reason, count, plain(first.name), one_line(first.message)
+            )
+            for (reason, text), (count, first, shared) in self._groups.items()
         ]
         return sorted(causes, key=lambda cause: -cause.failures)

@@ -53,7 +53,7 @@ def test_of_many_fan_outs_those_that_went_wrong_come_first():
     assert text[-4:] == [
         "  ... and 10 more fan-outs",
         "Failures by cause:",
-        "      1 x no data in <path> (such as `f35-1`)",
+        "      1 x no data in /x/70.tif (such as `f35-1`)",
         "80 jobs: 79 succeeded, 1 failed, in 0 ms",
     ]
 

@@ -135,8 +135,8 @@ def test_the_digest_puts_the_most_frequent_cause_first():
     report = report_of(jobs, [ev.AttemptsStarted(list(range(5)))], ends)
     assert digest(report.failed) == [
         Cause("row <n> is bad", "exception", 3, "j1", "row 1 is bad"),
-        Cause("timed out after <n> s", "exception", 1, "j0", "timed out after 3 s"),
-        Cause("row <n> is bad", "exit_code", 1, "j4", "row 4 is bad"),
+        Cause("timed out after 3 s", "exception", 1, "j0", "timed out after 3 s"),
+        Cause("row 4 is bad", "exit_code", 1, "j4", "row 4 is bad"),
     ]
 
 
