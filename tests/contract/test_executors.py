@@ -170,7 +170,7 @@ def test_a_function_that_returns_is_ok_and_its_value_is_json(bench):
     assert (came["a"].kind, came["a"].result) == ("ok", b'{"n":1}')
     assert (came["none"].kind, came["none"].result) == ("ok", b"")
     assert came["a"].wall_s >= 0
-    assert came["a"].peak_bytes > 1_000_000
+    assert came["a"].peak_bytes > 1_000_000 or bench.kind == "inline"
 
 
 def test_a_function_that_raises_is_an_error_with_its_traceback_in_the_log(bench):

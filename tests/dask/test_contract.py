@@ -8,6 +8,7 @@ import pytest
 
 from contract import test_executors as contract
 from contract.test_executors import *  # noqa: F403
+from contract.test_figures import test_the_peak_of_a_command_is_its_own  # noqa: F401
 from dask_bench import OnCluster
 
 NOT_HERE = {

@@ -86,8 +86,13 @@ def test_the_report_of_the_reference_is_one_of_now(first):
     page = text("reference/report.md")
     shown = json.loads(re.search(r"```json\n(.*?)```", page, re.DOTALL)[1])
     report = json.loads(joblot(first, "run", "-q", "--json").stdout)
-    assert list(shown) == list(report)
-    assert [list(result) for result in shown["results"]] == [list(result) for result in report["results"]]
+    assert keys(shown) == keys(report)
+    assert [keys(result) for result in shown["results"]] == [keys(result) for result in report["results"]]
+
+
+def keys(data):
+    """Without what is there only where it is known, by chance of the machine."""
+    return [key for key in data if key not in ("peak_bytes", "read_bytes", "written_bytes")]
 
 
 def test_the_record_of_the_reference_has_the_hash_that_the_page_explains():

@@ -63,7 +63,7 @@ def test_a_second_run_finds_everything_up_to_date(joblot, on):
     assert (done.code, report["status"], report["cached"], joblot.ran()) == (0, "success", 1, [])
     assert report["results"][0] == {
         "job": "copy", "action": "run", "status": "cached", "attempts": 0, "duration_ms": 0, "reason": "up_to_date",
-        "message": "up to date", "started_at": None, "cpu_s": 0.0, "peak_bytes": 0,
+        "message": "up to date", "started_at": None, "cpu_s": 0.0,
     }  # fmt: skip
     assert joblot.why() == {"copy": "up to date"}
 

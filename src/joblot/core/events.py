@@ -14,7 +14,7 @@ from msgspec import Raw, Struct
 
 from joblot.core.model import Artifact, Outcome
 
-SCHEMA: Final = 4
+SCHEMA: Final = 5
 NO_RESULT: Final = Raw(b"")
 """What stands for no result. Only this very object is left out when an event is encoded, not another empty one."""
 
@@ -121,6 +121,7 @@ class AttemptEnded(Event, frozen=True, tag="attempt_ended"):
     wall_s: float = 0.0
     cpu_s: float = 0.0
     peak_bytes: int = 0
+    """The largest resident size of one process of the attempt; 0: not known."""
     result: Raw = NO_RESULT
     message: str = ""
     reason: str = ""
@@ -128,6 +129,9 @@ class AttemptEnded(Event, frozen=True, tag="attempt_ended"):
     signal: int | None = None
     delay_s: float = 0.0
     artifacts: tuple[Artifact, ...] = ()
+    read_bytes: int = 0
+    """What the processes of the attempt took from storage."""
+    written_bytes: int = 0
 
 
 class BackoffEnded(Event, frozen=True, tag="backoff_ended"):
@@ -184,6 +188,7 @@ def ended_well(outcome: Outcome) -> AttemptEnded:
     return AttemptEnded(
         outcome.job, outcome.number, "ok", "success", outcome.began, outcome.wall_s, outcome.cpu_s, outcome.peak_bytes,
         Raw(outcome.result) if outcome.result else NO_RESULT, artifacts=outcome.artifacts,
+        read_bytes=outcome.read_bytes, written_bytes=outcome.written_bytes,
     )  # fmt: skip
 
 
@@ -192,6 +197,7 @@ def ended(outcome: Outcome, kind: str, state: str, reason: str, message: str, de
     return AttemptEnded(
         outcome.job, outcome.number, kind, state, outcome.began, outcome.wall_s, outcome.cpu_s, outcome.peak_bytes,
         message=message, reason=reason, exit_code=outcome.exit_code, signal=outcome.signal, delay_s=delay_s,
+        read_bytes=outcome.read_bytes, written_bytes=outcome.written_bytes,
     )  # fmt: skip
 
 

@@ -306,7 +306,8 @@ class Outcome(Struct, gc=False):
     """How an attempt ended, as an executor reports it.
 
     `began` is monotonic seconds, once the engine has it seconds since the run's start (None: it never began), `wall_s` and `cpu_s` are seconds, `peak_bytes` is the largest resident size of
-    the process that ran it (0: unknown). `result` is the action's value as JSON text; empty means none.
+    a process that ran it (0: not known), `read_bytes` and `written_bytes` what its processes took from storage and gave to it, without
+    what the page cache had (0: nothing, or not known). `result` is the action's value as JSON text; empty means none.
     """
 
     job: int
@@ -333,3 +334,5 @@ class Outcome(Struct, gc=False):
     """Declared outputs that were looked at where it ran: the stamp then, and the fact."""
     raised: tuple[str, ...] = ()
     """Of an action that raised, the names of the exception's class and of those that it is one of, each with its module unless it is Python's own."""
+    read_bytes: int = 0
+    written_bytes: int = 0

@@ -11,7 +11,6 @@ import re
 import signal
 import stat
 import struct
-import sys
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -44,7 +43,6 @@ _SPARED: Final = ((), AS_BEFORE)
 """Shells that nobody has asked for, so that none is needed where it would only split words."""
 MAX_RESULT_FILE: Final = 2**20
 """Bytes that a command may write to `JOBLOT_OUTPUT`."""
-_KIB: Final = 1024 if sys.platform == "linux" else 1
 
 
 class CommandLine(msgspec.Struct):
@@ -231,9 +229,9 @@ def build_failure(attempt: Attempt, error: JoblotError | ValueError, mask: Mask,
     return Outcome(attempt.job, attempt.number, "error", began, reason=reason, message=mask.text(str(error)))
 
 
-def finished_outcome(attempt: Attempt, status: int, cpu_s: float, peak: int, *, began: float, ended: float) -> Outcome:
-    """The outcome of a command that ended, from its wait status. `peak` is `ru_maxrss` in the kernel's unit, times are monotonic seconds."""
-    outcome = Outcome(attempt.job, attempt.number, "ok", began, ended - began, cpu_s, peak * _KIB)
+def finished_outcome(attempt: Attempt, status: int, cpu_s: float, *, began: float, ended: float) -> Outcome:
+    """The outcome of a command that ended, from its wait status. Times are monotonic seconds."""
+    outcome = Outcome(attempt.job, attempt.number, "ok", began, ended - began, cpu_s)
     apply_exit_code(outcome, os.waitstatus_to_exitcode(status))
     return outcome
 

@@ -7,11 +7,12 @@ counted: they are dropped when memory is needed, so a job that maps a large file
 from __future__ import annotations
 
 import os
+import sys
 import time
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
 _MAX_RATE: Final = 4e9
 """Bytes a second: the fastest allocation that the time of the next measurement is computed for."""
@@ -19,7 +20,17 @@ _MAX_PAUSE_S: Final = 0.2
 _MIN_PAUSE_S: Final = 0.01
 _PAUSE_PER_COST: Final = 10
 """Seconds between measurements for each second that one takes."""
+KIB: Final = 1024 if sys.platform == "linux" else 1
+"""Bytes in which the kernel counts a largest resident size."""
+BLOCK: Final = 512
+"""Bytes in which it counts what was read from and written to storage."""
 _SAMPLE_S: Final = 1.0
+_LOOK_S: Final = 0.05
+"""How old a command is when it is first looked at: before that it has hardly begun."""
+_LOOK_SHARE: Final = 0.1
+"""Of its age a command is left alone for so much before it is looked at again."""
+_DRIFT: Final = 2**20
+"""Bytes by which the kernel's counts of one process may differ: each processor keeps some pages back before it adds them."""
 _MIB: Final = 2**20
 
 
@@ -56,6 +67,34 @@ class Watch:
     def verdict(self) -> str:
         """The message of an attempt that was killed for passing its limit."""
         return f"out of memory: used {-(-self.breach // _MIB)} MiB of {-(-self.limit // _MIB)} MiB"
+
+
+class Peak:
+    """The largest resident size that any process of one command had, in bytes.
+
+    What the kernel tells of a child that has ended begins with the size of the process that started it, which is handed on over `exec`.
+    Above that it is the command's own. Below it counts what was seen of the command's processes: at least once in the second half of
+    its life, or nothing is known.
+    """
+
+    __slots__ = ("_began", "_seen", "_seen_at", "due")
+
+    def __init__(self, began: float) -> None:
+        self._began = self._seen_at = began
+        self._seen = 0
+        self.due = began + _LOOK_S
+
+    def look(self, pids: Iterable[int], now: float) -> None:
+        """See how large these processes have been so far. Sets `due`."""
+        self._seen = max(self._seen, *(_fields(pid, "status", (b"VmHWM:",)) for pid in pids))
+        self._seen_at = now
+        self.due = now + _LOOK_SHARE * (now - self._began)
+
+    def told(self, kernels: int, starters: int, now: float) -> int:
+        """The peak of a command that ended now; 0: not known. The kernel's figure, and the peak of the process that started it, are bytes."""
+        if kernels > starters + _DRIFT:
+            return kernels
+        return self._seen if 2 * (self._seen_at - self._began) >= now - self._began else 0
 
 
 def held_bytes(pids: Sequence[int], limit: int, base: int = 0) -> int:

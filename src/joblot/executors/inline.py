@@ -15,11 +15,13 @@ import time
 from collections import deque
 from contextlib import suppress
 from contextvars import copy_context
+from resource import RUSAGE_SELF, getrusage
 from typing import TYPE_CHECKING, Any, Final, Self, TextIO
 
 from joblot.core.model import Attempt, Outcome
 from joblot.errors import JoblotError
 from joblot.executors import command, processes
+from joblot.executors.footprint import BLOCK, KIB, Peak
 from joblot.executors.perform import Performer
 from joblot.executors.process_state import ProcessState, long_attempt_s, set_streams
 from joblot.executors.randomness import Kept
@@ -269,6 +271,7 @@ class _RunningCommand:
         self._line = line
         self._began = began
         self._kill_at: float | None = None
+        self._peak = Peak(began)
         self.pid = spawn(line, {**base, **line.env}, output_fd)
 
     def matches(self, kill: Kill) -> bool:
@@ -292,12 +295,15 @@ class _RunningCommand:
             if pid:
                 self._signal(signal.SIGKILL)  # what the command left in its group
                 cpu_s = usage.ru_utime + usage.ru_stime
-                outcome = command.finished_outcome(
-                    self.attempt, status, cpu_s, usage.ru_maxrss, began=self._began, ended=now
-                )
+                outcome = command.finished_outcome(self.attempt, status, cpu_s, began=self._began, ended=now)
+                own = getrusage(RUSAGE_SELF).ru_maxrss
+                outcome.peak_bytes = self._peak.told(usage.ru_maxrss * KIB, own * KIB, now)
+                outcome.read_bytes, outcome.written_bytes = usage.ru_inblock * BLOCK, usage.ru_oublock * BLOCK
                 command.add_result(outcome, self._line.result_path)
                 self._line.dispose()
                 return outcome
+            if now >= self._peak.due:
+                self._peak.look((self.pid, *processes.descendants(self.pid)), now)
             if self._kill_at is not None and now >= self._kill_at:
                 self._signal(signal.SIGKILL)
             if until is not None and now >= until:

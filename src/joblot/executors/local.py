@@ -525,12 +525,22 @@ class LocalExecutor:
         self._shortage.add(system_error(code), nothing_runs=not running and not self._busy_workers() and idle is None)
 
     def _command_ended(
-        self, ident: int, status: int, user: float, system: float, peak: int, began: float, ended: float, verdict: str
+        self,
+        ident: int,
+        status: int,
+        cpu_s: float,
+        peak: int,
+        read: int,
+        written: int,
+        began: float,
+        ended: float,
+        verdict: str,
     ) -> None:
         running = self._commands.pop(ident, None)
         if running is None:
             return
-        outcome = command.finished_outcome(running.attempt, status, user + system, peak, began=began, ended=ended)
+        outcome = command.finished_outcome(running.attempt, status, cpu_s, began=began, ended=ended)
+        outcome.peak_bytes, outcome.read_bytes, outcome.written_bytes = peak, read, written
         command.add_result(outcome, running.line.result_path)
         running.line.dispose()
         command.apply_memory_verdict(outcome, verdict)
@@ -603,7 +613,7 @@ class LocalExecutor:
     def _lift_limit(self, worker: WorkerHandle, outcome: Outcome) -> None:
         """End the watch of an attempt that has ended. A worker that has grown ends too: what is left would count for the next attempt."""
         self._send("limit", worker.ident, 0)
-        if outcome.peak_bytes > worker.limit_bytes // 2:
+        if not 0 < outcome.peak_bytes <= worker.limit_bytes // 2:
             worker.retire()
         worker.limit_bytes = 0
 

@@ -10,7 +10,6 @@ import sys
 from contextlib import contextmanager
 from math import isfinite
 from pathlib import Path
-from resource import RUSAGE_SELF, getrusage
 from time import monotonic, process_time, tzset
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
@@ -38,7 +37,6 @@ _DECODE: Final = msgspec.json.Decoder().decode
 MAX_RESULT: Final = 2**20
 """Bytes of JSON that a result may have."""
 _TEMPORARY: Final = ("TMPDIR", "TEMP", "TMP")
-_KIB: Final = 1024 if sys.platform == "linux" else 1
 
 
 class Stopped(BaseException):
@@ -75,7 +73,6 @@ class Performer:
             self.record_error(outcome, error)
         outcome.cpu_s = process_time() - before
         outcome.wall_s = monotonic() - outcome.began  # type: ignore[operator]
-        outcome.peak_bytes = getrusage(RUSAGE_SELF).ru_maxrss * _KIB
         if self.mask:
             self.mask.outcome(outcome)
         return outcome
@@ -273,7 +270,6 @@ class _FusedCall:
         outcome = member.outcome
         outcome.wall_s = monotonic() - self._began
         outcome.cpu_s = (process_time() - self._cpu_s) / len(self._open)
-        outcome.peak_bytes = getrusage(RUSAGE_SELF).ru_maxrss * _KIB
         outcome.logs = tuple(_json_safe_line(line) for line in member.logs)
         outcome.artifacts = tuple(member.context.artifacts)
         self._cpu_s += outcome.cpu_s

@@ -16,7 +16,7 @@ Frames both ways: four bytes of length, then a marshalled tuple (both sides are 
                        ("withdraw",)                         give back the commands that have not begun, unless they wait for room
                        ("show", id)                          give a running command's log its name
                        ("ping",)                             answer
-    warden -> runner   ("ended", id, status, user s, system s, peak, began, ended, verdict)
+    warden -> runner   ("ended", id, status, CPU s, peak, read, written, began, ended, verdict)
                        ("failed", id, errno)                 could not be executed
                        ("returned", id)                      never began
                        ("worker not started", id, errno)     it could not be forked
@@ -24,7 +24,7 @@ Frames both ways: four bytes of length, then a marshalled tuple (both sides are 
                        ("shortage", errno, running)          commands wait because of it; told at each try, with how many run
                        ("alive",)                            the answer
 
-A memory limit is bytes, 0 for none. A verdict is the message of what ended for lack of memory, else empty.
+A memory limit is bytes, 0 for none; so are a peak, and what was read from and written to storage, 0 where it is not known. A verdict is the message of what ended for lack of memory, else empty.
 """
 
 from __future__ import annotations
@@ -40,6 +40,8 @@ import sys
 import time
 import warnings
 from collections import deque
+from itertools import islice
+from resource import RUSAGE_SELF, getrusage
 from typing import TYPE_CHECKING, Any, Final
 
 from joblot.executors import footprint, processes
@@ -71,6 +73,8 @@ _PAUSE_S: Final = 0.1
 _CHECK_S: Final = 0.2
 """How often the sizes of spools are checked; more often while one is large."""
 _CHECK_OFTEN_S: Final = 0.025
+_LOOKS: Final = 16
+"""So many commands are looked at in one check, at the most: it takes about 50 us each."""
 _UNREAD: Final = 4096
 """Result files that the runner may not have read yet, at the most: so many commands do not end within one of its turns."""
 _FAILED: Final = 70
@@ -100,7 +104,7 @@ def unframe(buffer: bytearray) -> list[tuple[Any, ...]]:
 
 
 class _Command:
-    __slots__ = ("began", "name", "number", "pid", "result", "spool")
+    __slots__ = ("began", "name", "number", "peak", "pid", "result", "spool")
 
     def __init__(self, pid: int, began: float, spool: Spool | None, name: str, number: int, result: bytes) -> None:
         self.pid = pid
@@ -109,6 +113,7 @@ class _Command:
         self.name = name
         self.number = number
         self.result = result
+        self.peak = footprint.Peak(began)
 
 
 class Warden:
@@ -447,6 +452,7 @@ class Warden:
     def _reap(self) -> None:
         """Report every child that has ended, then kill the strays of these."""
         now = time.monotonic()
+        own = getrusage(RUSAGE_SELF).ru_maxrss * footprint.KIB
         ended: dict[int, int] = {}
         while True:
             try:
@@ -466,9 +472,12 @@ class Warden:
                     command.spool.collect(command.name, command.number)
                     self._spools.append(command.spool)
                 watch = self._watches.get(pid)
-                peak = max(usage.ru_maxrss, watch.peak // 1024) if watch is not None else usage.ru_maxrss
-                times = (usage.ru_utime, usage.ru_stime, peak, command.began, now)
-                self._out += frame(("ended", ident, status, *times, self._verdict(pid, status)))
+                peak = command.peak.told(usage.ru_maxrss * footprint.KIB, own, now)
+                if watch is not None and watch.peak > peak:
+                    peak = watch.peak
+                read, written = usage.ru_inblock * footprint.BLOCK, usage.ru_oublock * footprint.BLOCK
+                figures = (usage.ru_utime + usage.ru_stime, peak, read, written, command.began, now)
+                self._out += frame(("ended", ident, status, *figures, self._verdict(pid, status)))
             elif pid in self._workers:
                 ended[pid] = self._workers.pop(pid)
                 self._out += frame(("worker ended", ended[pid], status, self._verdict(pid, status)))
@@ -530,7 +539,14 @@ class Warden:
                 self._check_memory(pid, watch)
         if now >= self._next_check_at and (self._by_pid or self._workers):
             self._kernel.sample(now)
+            self._look_at_commands(now)
             self._next_check_at = now + (self._trim_spools() if self._logs is not None else _CHECK_S)
+
+    def _look_at_commands(self, now: float) -> None:
+        """See how large commands have become that may stay smaller than this process: of those the kernel does not tell at their end."""
+        due = (command for command in self._commands.values() if command.peak.due <= now)
+        for command in islice(due, _LOOKS):
+            command.peak.look((command.pid, *processes.descendants(command.pid)), now)
 
     def _check_memory(self, pid: int, watch: footprint.Watch) -> None:
         began = time.monotonic()

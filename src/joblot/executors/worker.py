@@ -18,13 +18,14 @@ import struct
 import sys
 import threading
 import time
-from resource import RUSAGE_SELF, getrusage
+from resource import RUSAGE_CHILDREN, RUSAGE_SELF, getrusage
 from typing import TYPE_CHECKING, Final
 
 import msgspec
 
 from joblot.core.model import Attempt, Outcome
 from joblot.executors import processes
+from joblot.executors.footprint import BLOCK, KIB
 from joblot.executors.perform import Performer, Stopped
 from joblot.executors.process_state import (
     ProcessState,
@@ -41,8 +42,8 @@ if TYPE_CHECKING:
     from joblot.executors.protocol import RunContext
 
 TO_WORKER: Final = struct.Struct(">IB")
-_GROWTH: Final = 16 * 2**20
-"""Bytes that an attempt may grow the process by before its peak is reset for the next one."""
+_GROWTH: Final = 256
+"""KiB that an attempt may grow the process by before its peak is reset for the next one."""
 HASH_OUTPUTS: Final = "hash_outputs"
 """In the values of what is no attempt: a command has ended, and its outputs are to be hashed."""
 FROM_WORKER: Final = struct.Struct(">I")
@@ -73,7 +74,7 @@ class Worker:
         self._spin = Spin(self._poll)
         self._null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
         self._busy = False
-        self._ordinary_peak = getrusage(RUSAGE_SELF).ru_maxrss * 1024 + _GROWTH
+        self._meter = Meter()
         self._children = processes.OwnChildren()
         self._encode = msgspec.msgpack.Encoder().encode
         self._decode = msgspec.msgpack.Decoder(list[Attempt]).decode
@@ -159,6 +160,7 @@ class Worker:
             self._context.plan.adopt(attempt.job, attempt.spec)
         if attempt.values is not None and HASH_OUTPUTS in attempt.values:
             self._send(self._with_hashes(Outcome(attempt.job, attempt.number, "ok", time.monotonic())))
+            self._meter.begin()
             return
         self._point_streams()
         self._process_state.restore()
@@ -174,16 +176,17 @@ class Worker:
             self._stopping = True
         if self._spool is not None:
             self._spool.collect(self._context.plan.name(attempt.job), attempt.number)
-        if outcome.peak_bytes > self._ordinary_peak:
-            _reset_peak()
+        self._meter.measure(outcome)
         self._last_s = outcome.wall_s
         self._send(self._with_hashes(outcome) if outcome.kind == "ok" else outcome)
+        if outcome.looked:
+            self._meter.begin()
         if attempt.spec is not None:  # it is sent with each attempt, and there may be millions of them
             self._context.plan.forget(attempt.job)
 
     def _run_bundle(self, attempts: list[Attempt]) -> None:
         """Run attempts as one call. Ends are sent as they come, but for the last, which follows the clearing up as in `_run_one`."""
-        # Peak memory and the costly state are reset each time: for many jobs that costs little, and any of them may have changed either.
+        # The costly state is reset each time: for many jobs that costs little, and any of them may have changed it.
         for attempt in attempts:
             if attempt.spec is not None:
                 self._context.plan.adopt(attempt.job, attempt.spec)
@@ -203,10 +206,11 @@ class Worker:
             names = [(self._context.plan.name(attempt.job), attempt.number) for attempt in attempts]
             if self._spool.collect(*names[0]):
                 link_log(self._spool.logs, *names[0], names[1:])
-        _reset_peak()
         self._last_s = 1.0
         if last is not None:
+            last.peak_bytes = self._meter.peak_bytes()
             self._send(self._with_hashes(last) if last.kind == "ok" else last)
+        self._meter.begin()
         for attempt in attempts:
             if attempt.spec is not None:
                 self._context.plan.forget(attempt.job)
@@ -214,6 +218,7 @@ class Worker:
     def _report(self, outcome: Outcome) -> None:
         """Send the end of one attempt of a bundle that goes on, without being interrupted in the middle of a frame."""
         self._busy = False
+        outcome.peak_bytes = self._meter.peak_bytes()
         self._send(self._with_hashes(outcome) if outcome.kind == "ok" else outcome)
         self._busy = True
         if self._stopping and not self._interrupted and threading.current_thread() is threading.main_thread():
@@ -274,13 +279,49 @@ class Worker:
             self._stopping = True  # a thread cannot be ended, only its process can
 
 
-def _reset_peak() -> None:
-    """Have the kernel measure the largest resident size anew, for the next attempt."""
-    try:
-        with open("/proc/self/clear_refs", "wb") as file:
-            file.write(b"5")
-    except OSError:
-        pass  # not Linux, or not permitted: peaks are those of the worker's whole life
+class Meter:
+    """What one attempt after another takes in this process and in those that it has waited for, by the kernel's counts."""
+
+    def __init__(self) -> None:
+        try:
+            self._reset = os.open("/proc/self/clear_refs", os.O_WRONLY | os.O_CLOEXEC)
+        except OSError:  # not Linux, or not permitted
+            self._reset = -1
+        self.begin()
+
+    def begin(self) -> None:
+        """What comes now is the next attempt's."""
+        if self._reset >= 0:
+            try:
+                os.pwrite(self._reset, b"5", 0)  # have the kernel measure the largest resident size anew
+            except OSError:
+                self._reset = -1
+        self._own, self._others = getrusage(RUSAGE_SELF), getrusage(RUSAGE_CHILDREN)
+        self._least = self._own.ru_maxrss
+
+    def peak_bytes(self) -> int:
+        """The largest resident size of this process since `begin`; 0: not known."""
+        peak = getrusage(RUSAGE_SELF).ru_maxrss
+        return peak * KIB if self._reset >= 0 or peak > self._least else 0
+
+    def measure(self, outcome: Outcome) -> None:
+        """Set what an attempt took that began at the last `begin` or after the last `measure`."""
+        own, others, before, below = getrusage(RUSAGE_SELF), getrusage(RUSAGE_CHILDREN), self._own, self._others
+        peak = own.ru_maxrss if self._reset >= 0 or own.ru_maxrss > self._least else 0
+        read, written = own.ru_inblock - before.ru_inblock, own.ru_oublock - before.ru_oublock
+        if others.ru_minflt != below.ru_minflt:  # it has waited for processes of its own
+            # Of those the kernel keeps the largest peak of all times: one that is no new one is known only to be no larger.
+            if others.ru_maxrss > max(peak, below.ru_maxrss):
+                peak = others.ru_maxrss
+            elif others.ru_maxrss > peak:
+                peak = 0
+            read += others.ru_inblock - below.ru_inblock
+            written += others.ru_oublock - below.ru_oublock
+            outcome.cpu_s += others.ru_utime + others.ru_stime - below.ru_utime - below.ru_stime
+        outcome.peak_bytes, outcome.read_bytes, outcome.written_bytes = peak * KIB, read * BLOCK, written * BLOCK
+        self._own, self._others = own, others
+        if own.ru_maxrss > self._least + _GROWTH:
+            self.begin()
 
 
 def _reset_signals() -> None:

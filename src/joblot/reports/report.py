@@ -32,6 +32,7 @@ SCHEMA: Final = 1
 """Number of the report file's form; it grows when a key changes its meaning or goes."""
 
 _PART: Final = 1000
+_NOTHING: Final = (0, 0)
 _NAMED: Final = 5
 """How many jobs an error message names."""
 
@@ -63,7 +64,9 @@ class Failure(NamedTuple):
 class JobReport(Struct, frozen=True, kw_only=True):
     """How one job ended.
 
-    `state` is the job's state, `attempts` how many began, `duration_ms` their time together. A job that did not end well has a `reason`
+    `state` is the job's state, `attempts` how many began, `duration_ms` their time together. `peak_bytes` is the largest resident size of
+    a process of an attempt, `read_bytes` and `written_bytes` what all attempts took from storage and gave to it; None where it is not
+    known. A job that did not end well has a `reason`
     (a code) and a `message` (one line), and `cause` names the job that its end follows from. Times are UTC in ISO form.
     """
 
@@ -80,7 +83,9 @@ class JobReport(Struct, frozen=True, kw_only=True):
     started_at: str | None = None
     ended_at: str | None = None
     cpu_s: float = 0.0
-    peak_bytes: int = 0
+    peak_bytes: int | None = None
+    read_bytes: int | None = None
+    written_bytes: int | None = None
     exit_code: int | None = None
     signal: int | None = None
     log: str = ""
@@ -283,7 +288,9 @@ class Report:
             started_at=None if facts.began_at is None else iso_utc(facts.began_at),
             ended_at=None if facts.ended_at is None else iso_utc(facts.ended_at),
             cpu_s=round(facts.cpu_s, 6),
-            peak_bytes=facts.peak_bytes,
+            peak_bytes=facts.peak_bytes or None,
+            read_bytes=facts.read_bytes or None,
+            written_bytes=facts.written_bytes or None,
             exit_code=facts.exit_code,
             signal=facts.signal,
             log=self._log_of(facts),
@@ -379,7 +386,10 @@ class Report:
             head["left_out"] = len(view.left_out)
         if self.own_cpu_s:
             head["own_cpu_s"] = round(self.own_cpu_s, 6)
-        return head | {"all_passed": self.all_passed, "cpu_s": round(view.cpu_s, 6), "peak_bytes": view.peak_bytes}
+        read, written = view.moved()
+        sizes = {"peak_bytes": view.peak_bytes, "read_bytes": read, "written_bytes": written}
+        known = {name: size for name, size in sizes.items() if size}
+        return head | {"all_passed": self.all_passed, "cpu_s": round(view.cpu_s, 6), **known}
 
     def _chunks(self) -> Iterator[bytes]:
         text = msgspec.json.format(msgspec.json.encode(self._head()), indent=2)[:-2] + b',\n  "results": ['
@@ -410,7 +420,9 @@ class Report:
                     moment, text = began, iso_utc(began)
                 name = name_of(job)
                 item = _Item(name, action_of(job), "success", attempts, round(wall_s * 1000), None)
-                item.started_at, item.cpu_s, item.peak_bytes = text, cpu_s, peak
+                item.started_at, item.cpu_s, item.peak_bytes = text, cpu_s, peak or UNSET
+                if (moved := view.moved(job)) != _NOTHING:
+                    item.read_bytes, item.written_bytes = moved[0] or UNSET, moved[1] or UNSET
                 if result:
                     item.result = Raw(result)
                 if log is not None:
@@ -435,7 +447,9 @@ class Report:
             round(facts.wall_s * 1000),
             started_at=None if facts.began_at is None else iso_utc(facts.began_at),
             cpu_s=round(facts.cpu_s, 6),
-            peak_bytes=facts.peak_bytes,
+            peak_bytes=facts.peak_bytes or UNSET,
+            read_bytes=facts.read_bytes or UNSET,
+            written_bytes=facts.written_bytes or UNSET,
             exit_code=UNSET if facts.exit_code is None else facts.exit_code,
             signal=UNSET if facts.signal is None else facts.signal,
             log=self._log_of(facts) or UNSET,
@@ -469,7 +483,9 @@ class _Item(Struct, gc=False):
     cause: str | UnsetType = UNSET
     started_at: str | None = None
     cpu_s: float = 0.0
-    peak_bytes: int = 0
+    peak_bytes: int | UnsetType = UNSET
+    read_bytes: int | UnsetType = UNSET
+    written_bytes: int | UnsetType = UNSET
     exit_code: int | UnsetType = UNSET
     signal: int | UnsetType = UNSET
     log: str | UnsetType = UNSET

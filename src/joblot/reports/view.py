@@ -55,6 +55,8 @@ class JobFacts(Struct, frozen=True):
     peak_bytes: int
     began_at: float | None
     ended_at: float | None
+    read_bytes: int = 0
+    written_bytes: int = 0
     result: bytes = b""
     message: str = ""
     reason: str = ""
@@ -105,6 +107,8 @@ class RunView:
         self._wall = array("d", bytes(8 * jobs))
         self._cpu = array("d", bytes(8 * jobs))
         self._peak = array("Q", bytes(8 * jobs))
+        self._moved: dict[int, tuple[int, int]] = {}
+        """Bytes read from and written to storage by job, where there were any."""
         self._results: list[bytes] = [b""] * jobs
         self._why: dict[int, ev.AttemptEnded | ev.JobsEnded] = {}
         self._history: dict[int, list[ev.AttemptEnded]] = {}
@@ -172,6 +176,9 @@ class RunView:
         self._cpu[job] += event.cpu_s
         if event.peak_bytes > self._peak[job]:  # noqa: PLR1730 - `max` is a call for every attempt
             self._peak[job] = event.peak_bytes
+        if event.written_bytes or event.read_bytes:
+            read, written = self._moved.get(job, (0, 0))
+            self._moved[job] = read + event.read_bytes, written + event.written_bytes
         if event.began_s is not None and self._attempts[job] == 1:
             self._began[job] = (self.started_at or 0.0) + event.began_s
         if event.result is not ev.NO_RESULT:
@@ -306,8 +313,14 @@ class RunView:
 
     @property
     def peak_bytes(self) -> int:
-        """The largest resident size that any attempt reached."""
+        """The largest resident size that any attempt reached; 0: not known."""
         return max(self._peak, default=0)
+
+    def moved(self, job: int | None = None) -> tuple[int, int]:
+        """Bytes that the attempts of a job, or of all, read from and wrote to storage; 0: none, or not known."""
+        if job is not None:
+            return self._moved.get(job, (0, 0))
+        return sum(read for read, _ in self._moved.values()), sum(written for _, written in self._moved.values())
 
     def state(self, job: int) -> str:
         """The name of the job's state."""
@@ -393,6 +406,8 @@ class RunView:
             peak_bytes=self._peak[job],
             began_at=_known(self._began[job]),
             ended_at=None if self._states[job] == RUNNING else _known(self._ended[job]),
+            read_bytes=self.moved(job)[0],
+            written_bytes=self.moved(job)[1],
             result=self._results[job],
             message=why.message if why else "",
             reason=why.reason if why else "",

@@ -12,7 +12,7 @@ from joblot.core.model import STATES, Artifact, OutcomeKind
 from joblot.errors import JournalDamagedError
 from joblot.journal.codec import CHAIN_START, encode_events, jsonl_line, link, verified
 
-KNOWN = (4, "07808d8899692ce7")
+KNOWN = (5, "c1898b91843a7f48")
 """`SCHEMA`, and the hash of the definitions that it numbers."""
 
 
@@ -60,6 +60,8 @@ one_event = st.one_of(
         wall_s=seconds,
         cpu_s=seconds,
         peak_bytes=st.integers(0, 2**60),
+        read_bytes=st.integers(0, 2**60),
+        written_bytes=st.integers(0, 2**60),
         result=results,
         message=texts,
         reason=texts,

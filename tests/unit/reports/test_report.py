@@ -70,13 +70,51 @@ def test_the_file_has_one_item_a_job_with_result_or_reason_r4_r5_r17_r115():
         ],
         [
             ("job", "send"), ("action", "len"), ("status", "skipped"), ("attempts", 0), ("duration_ms", 0), ("reason", "need_failed"),
-            ("message", "`load` failed"), ("cause", "load"), ("started_at", None), ("cpu_s", 0.0), ("peak_bytes", 0),
+            ("message", "`load` failed"), ("cause", "load"), ("started_at", None), ("cpu_s", 0.0),
         ],
         [
             ("job", "other"), ("action", "nope"), ("status", "skipped"), ("attempts", 0), ("duration_ms", 0),
-            ("reason", "unknown_action"), ("message", "unknown action `nope`"), ("started_at", None), ("cpu_s", 0.0), ("peak_bytes", 0),
+            ("reason", "unknown_action"), ("message", "unknown action `nope`"), ("started_at", None), ("cpu_s", 0.0),
         ],
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("took", "keys"),
+    [
+        pytest.param({}, {}, id="nothing is known"),
+        pytest.param({"peak_bytes": 7}, {"peak_bytes": 7}, id="memory only"),
+        pytest.param({"read_bytes": 512}, {"read_bytes": 512}, id="read only"),
+        pytest.param({"written_bytes": 512}, {"written_bytes": 512}, id="written only"),
+        pytest.param(
+            dict.fromkeys(("peak_bytes", "read_bytes", "written_bytes"), 1024),
+            dict.fromkeys(("peak_bytes", "read_bytes", "written_bytes"), 1024),
+            id="everything",
+        ),
+    ],
+)
+@pytest.mark.parametrize("outcome", ["ok", "exit"])
+def test_what_is_not_known_of_memory_and_storage_is_not_there(took, keys, outcome):
+    state = "success" if outcome == "ok" else "failed"
+    report = report_of(
+        [ev.RunStarted("f", 4), ev.AttemptsStarted([0])], [ev.AttemptEnded(0, 1, outcome, state, **took)]
+    )
+    data = report.to_dict()
+    names = ("peak_bytes", "read_bytes", "written_bytes")
+    assert [{name: one[name] for name in names if name in one} for one in (data, data["results"][0])] == [keys, keys]
+    assert {name: getattr(report.jobs["fetch"], name) for name in names} == {**dict.fromkeys(names), **keys}
+
+
+def test_memory_is_the_most_and_storage_the_sum_of_all_attempts():
+    tries = [
+        ev.AttemptEnded(0, 1, "exit", "ready", peak_bytes=9, read_bytes=512, written_bytes=1024),
+        ev.AttemptEnded(0, 2, peak_bytes=5, read_bytes=512, written_bytes=512),
+    ]
+    report = report_of(
+        [ev.RunStarted("f", 4), ev.AttemptsStarted([0])], tries[:1], [ev.AttemptsStarted([0])], tries[1:]
+    )
+    job = report.jobs["fetch"]
+    assert (job.peak_bytes, job.read_bytes, job.written_bytes) == (9, 1024, 1536)
 
 
 def test_jobs_are_found_by_name_in_the_order_of_the_batch():
