@@ -65,6 +65,7 @@ bench: $(VENV)/.dev  ## overheads, side by side with peers and limits
 	$(BIN)/python benchmarks/resume.py
 	$(BIN)/python benchmarks/scale.py
 	$(BIN)/python benchmarks/fused.py
+	$(BIN)/python benchmarks/predict.py
 	$(BIN)/python benchmarks/cluster.py
 
 bench-text: $(VENV)/.dev  ## text actions on SIZE_MB of made text

@@ -65,6 +65,15 @@ def parse_size(text: str | int) -> int:
     return number
 
 
+def format_size(size: float) -> str:
+    """`512 B`, `12 KiB`, `3.4 MiB`, `1.2 GiB`: short, for people."""
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if size < 1023.5:
+            return f"{size:.0f} {unit}" if unit == "B" or size >= 9.95 else f"{size:.1f} {unit}"
+        size /= 1024
+    return f"{size:.1f} TiB"
+
+
 def format_duration(seconds: float) -> str:
     """`12 ms`, `4.2 s`, `3m05s`, `2h07m`: short, for people."""
     # A form ends where rounding would write its limit: 59.96 is `1m00s`, not `60.0 s`.

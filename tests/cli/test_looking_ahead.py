@@ -1,12 +1,15 @@
 """Before a run: `init`, `validate`, `plan`, `graph`, `actions`, `schema`."""
 
 import json
+import re
 import resource
 import subprocess
 import sys
 from functools import partial
 
 import pytest
+
+from joblot.cli.history import processors
 
 CHAIN = """\
 name: chain
@@ -227,9 +230,11 @@ def test_plan_says_which_jobs_will_be_skipped(joblot):
 def test_plan_estimates_from_the_last_run_of_the_same_batch(joblot):
     joblot.write("joblot.yaml", CHAIN)
     joblot("run", "--run-id", "r1")
-    lines = joblot("plan", "-j", "2").result.splitlines()[-2:]
+    lines = re.sub(r"[0-9.]+ MiB", "S", joblot("plan", "-j", "2").result).splitlines()[-3:]
+    others = ", ".join(f"-j {2**power}: T (S)" for power in range(processors().bit_length()) if power != 1)
     assert lines == [
-        "Estimate: about T with 2 at once (from run r1, which had 3 of these 4 jobs)",
+        "Estimate: about T with 2 at once, S of memory (from run r1, which had 3 of these 4 jobs)",
+        f"  with {others}",
         "Critical path: fetch -> count -> alert (T)",
     ]
     estimate = json.loads(joblot("plan", "--json", "-j", "2").out)["estimate"]

@@ -34,13 +34,18 @@ class PlannedBundles(Struct, frozen=True):
         return f"Fused: {len(self.jobs)} jobs in {bundles} ({self.action}, {agreed})"
 
 
+def fuse_rules(plan: Plan) -> dict[str, dict[str, Any]]:
+    """The actions of the plan that can do many jobs in one call, and in what these must agree."""
+    from joblot.actions.registry import ACTIONS
+
+    return ACTIONS.fuse_rules({spec.action for spec in plan.config.jobs if spec.action is not None})
+
+
 def planned_bundles(plan: Plan, tiers: Sequence[Sequence[int]], verdicts: Sequence[Verdict]) -> list[PlannedBundles]:
     """The bundles in which the jobs of these tiers that would run would be run, if all jobs of a tier were ready at once."""
-    from joblot.actions.registry import ACTIONS
     from joblot.core.fusing import Fusing
 
-    names = {spec.action for spec in plan.config.jobs if spec.action is not None}
-    fusing = Fusing(plan, ACTIONS.fuse_rules(names))
+    fusing = Fusing(plan, fuse_rules(plan))
     return list(_planned(tiers, verdicts, fusing)) if fusing else []
 
 

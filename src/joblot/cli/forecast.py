@@ -1,80 +1,86 @@
-"""How long a plan may take, from how long its jobs took in the last run of the same batch. A guess, and labelled as one."""
+"""How long a plan may take, and how much memory, from what its jobs took in the last runs of the same batch. A guess, and labelled as one."""
 
 from __future__ import annotations
 
-import os
-from array import array
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import msgspec
 
-from joblot.core import graph
-from joblot.errors import StateError
-from joblot.files import open_own
-from joblot.journal.folder import past_runs
-from joblot.reports.peaks import unreadable
-from joblot.units import format_duration
+from joblot.cli.history import processors, read
+from joblot.units import format_duration, format_size
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
-    from pathlib import Path
 
+    from joblot.core.fusing import Rules
     from joblot.core.plan import Plan
+    from joblot.errors import StateError
 
 _NAMED: Final = 12
-_UNKNOWN: Final = -1.0
-_JOB: Final = b'    {"job":'
-"""How the line of a job begins in a report."""
-_LOOK_BACK: Final = 200
-"""So many runs are looked through for one of the same batch."""
 
 
-class _ReportedJob(msgspec.Struct):
-    job: str
-    status: str
-    duration_ms: int
-    bundle: int = 1
+class Row(NamedTuple):
+    """What a run is expected to take with so many at once: seconds, and bytes (0: not known)."""
 
-
-class _Past(NamedTuple):
-    """What a run says of a plan's jobs: by job how many seconds it took, `_UNKNOWN` for those it did not have; and how many it had."""
-
-    run_id: str
-    took: array[float]
-    known: int
-    bundles: dict[int, int]
-    """By job, with how many it was run as one; only those that were."""
+    workers: int
+    total_s: float
+    peak_bytes: int
 
 
 class Forecast(msgspec.Struct, frozen=True):
-    """Seconds: of the whole run with `workers` at once, and of the chain of needs that takes the longest.
+    """What a run with `workers` at once may take, what it would take with others, and the chain of needs that takes the longest.
 
-    `known` of the plan's `jobs` that are selected were in the run `run_id`; the others are taken to be like the average of those.
+    `known` of the plan's `jobs` that are selected were in one of the `runs` (ids, newest first); the others are taken to be like the
+    average of their fan-out, or of all.
     """
 
-    run_id: str
+    runs: list[str]
     known: int
     jobs: int
     workers: int
-    total_s: float
+    rows: list[Row]
     path: list[int]
     path_s: float
+
+    @property
+    def row(self) -> Row:
+        """With as many at once as are wanted."""
+        return next(row for row in self.rows if row.workers == self.workers)
+
+    @property
+    def total_s(self) -> float:
+        """Seconds of the whole run."""
+        return self.row.total_s
 
     def as_data(self, plan: Plan) -> dict[str, Any]:
         """As `--json` prints it."""
         return {
-            "from_run": self.run_id,
+            "from_run": self.runs[0],
+            "from_runs": self.runs,
             "known_jobs": self.known,
             "workers": self.workers,
             "total_s": round(self.total_s, 3),
+            "peak_bytes": self.row.peak_bytes or None,
+            "what_if": [
+                {"workers": row.workers, "total_s": round(row.total_s, 3), "peak_bytes": row.peak_bytes or None}
+                for row in self.rows
+            ],
             "critical_path": [plan.name(job) for job in self.path],
             "critical_path_s": round(self.path_s, 3),
         }
 
     def lines(self, plan: Plan) -> Iterator[str]:
         """As text."""
+        runs = f"run {self.runs[0]}" if len(self.runs) == 1 else f"the last {len(self.runs)} runs"
         guessed = "" if self.known == self.jobs else f", which had {self.known} of these {self.jobs} jobs"
-        yield f"Estimate: about {format_duration(self.total_s)} with {self.workers} at once (from run {self.run_id}{guessed})"
+        memory = f", {format_size(self.row.peak_bytes)} of memory" if self.row.peak_bytes else ""
+        took = format_duration(self.total_s)
+        yield f"Estimate: about {took} with {self.workers} at once{memory} (from {runs}{guessed})"
+        others = [row for row in self.rows if row.workers != self.workers]
+        if others:
+            words = (f"-j {row.workers}: {format_duration(row.total_s)}" for row in others)
+            sizes = (f" ({format_size(row.peak_bytes)})" if row.peak_bytes else "" for row in others)
+            yield f"  with {', '.join(word + size for word, size in zip(words, sizes, strict=True))}"
         names = [plan.name(job) for job in self.path]
         if len(names) > _NAMED:
             names = [*names[: _NAMED - 1], f"... ({len(names) - _NAMED} more)", names[-1]]
@@ -89,77 +95,25 @@ def forecast(
     warn: Callable[[StateError], None] = lambda _: None,
     up_to_date: Collection[int] = (),
     left_out: Collection[int] = (),
+    fuse_rules: Rules | None = None,
 ) -> Forecast | None:
     """The forecast for a plan, or None when there is no earlier run of a batch of that name, or nothing in it is known.
 
     The jobs in `up_to_date` are up to date and take no time; those in `left_out` do not count. `warn` is told of runs that cannot be read.
     """
-    past = _last_run(plan, state, warn)
-    if past is None:
-        return None
-    known = past.known - sum(past.took[job] >= 0 for job in left_out)
+    history = read(plan, state, warn)
+    known = history.known(left_out)
     if not known:
         return None
-    jobs = len(plan) - len(left_out)
-    weights = _weights(past.took, known, jobs, up_to_date, left_out)
-    slots = workers or plan.config.max_workers or os.cpu_count() or 1
-    if plan.needs.partners:
-        path = graph.critical_path(plan.needs, plan.dependents, weights)
-    else:
-        path = [weights.index(max(weights))]
-    path_s = sum(weights[job] for job in path)
-    # Each job of a bundle is reported to have taken as long as the bundle, which is work done once.
-    work_s = sum(weights) - sum(weights[job] * (1 - 1 / fused) for job, fused in past.bundles.items())
-    # No schedule is simulated: none beats the longer of the two, and none that leaves no worker idle exceeds their sum (Graham 1966).
-    return Forecast(past.run_id, known, jobs, slots, max(path_s, work_s / slots), path, path_s)
-
-
-def _weights(
-    took: array[float], known: int, jobs: int, up_to_date: Collection[int], left_out: Collection[int]
-) -> array[float]:
-    """Seconds by job: none for what will not run, and the average of the known ones for those that are not known."""
-    for job in left_out:
-        took[job] = 0.0
-    if known < jobs:
-        average = sum(seconds for seconds in took if seconds >= 0) / known
-        took = array("d", (average if seconds < 0 else seconds for seconds in took))
-    for job in up_to_date:
-        took[job] = 0.0
-    return took
-
-
-def _last_run(plan: Plan, state: str | None, warn: Callable[[StateError], None]) -> _Past | None:
-    """The last run of a batch of that name whose report can be read."""
-    with past_runs(state, needed=False) as folder:
-        if folder is None:
-            return None
-        runs = (run for run in folder.runs(warn, limit=_LOOK_BACK) if run.batch == plan.config.name)
-        pasts = (_read(plan, run.run_id, folder.run_folder(run.run_id).report, warn) for run in runs)
-        return next((past for past in pasts if past is not None), None)
-
-
-def _read(plan: Plan, run_id: str, report: Path, warn: Callable[[StateError], None]) -> _Past | None:
-    """What a report says of the plan's jobs. It is read line by line, each job being one, for it may be large."""
-    decode = msgspec.json.Decoder(_ReportedJob).decode
-    took = array("d", [_UNKNOWN]) * len(plan)
-    bundles: dict[int, int] = {}
-    known, line = 0, b""
-    try:
-        with os.fdopen(open_own(report), "rb") as file:
-            for line in file:
-                if line.startswith(_JOB):
-                    reported = decode(line.rstrip().removesuffix(b","))
-                    job = plan.find(reported.job)
-                    if job is not None and reported.status == "success":
-                        took[job] = reported.duration_ms / 1000
-                        if reported.bundle > 1:
-                            bundles[job] = reported.bundle
-                        known += 1
-        if not line.rstrip().endswith(b"}"):
-            raise msgspec.DecodeError("Input data was truncated")
-    except FileNotFoundError:  # the run has not ended
-        return None
-    except (OSError, StateError, msgspec.MsgspecError, UnicodeDecodeError) as error:
-        warn(unreadable(report, error))
-        return None
-    return _Past(run_id, took, known, bundles)
+    slots = workers or plan.config.max_workers or processors()
+    done = frozenset(left_out) | frozenset(up_to_date)
+    rows = []
+    for count in sorted({slots, *(2**power for power in range(processors().bit_length()))}):
+        expected = history.expected(count, done, fused=bool(fuse_rules))
+        total_s, peak_bytes = history.predict(count, expected, done=done, fuse_rules=fuse_rules)
+        rows.append(Row(count, total_s, peak_bytes))
+        if count == slots:
+            wanted = expected
+    path = wanted.path(plan)
+    path_s = sum(wanted.took[job] for job in path)
+    return Forecast(history.runs(), known, len(plan) - len(left_out), slots, rows, path, path_s)

@@ -107,6 +107,7 @@ def show(
 ) -> int:
     """Print a plan, or the part of it that is selected; also what `run --dry-run` prints."""
     from joblot.cli.ahead import too_large_to_keep, verdicts_on
+    from joblot.cli.bundles import fuse_rules
     from joblot.cli.forecast import forecast
     from joblot.core.selection import leave_out
     from joblot.runner.links import refuse_links
@@ -124,7 +125,10 @@ def show(
     for job in left_out:
         verdicts[job] = NOT_SELECTED
     up_to_date = [job for job, verdict in enumerate(verdicts) if not verdict.to_run]
-    expected = forecast(plan, state, workers, warn=output.warn, up_to_date=up_to_date, left_out=left_out)
+    rules = fuse_rules(plan) if fuse else None
+    expected = forecast(
+        plan, state, workers, warn=output.warn, up_to_date=up_to_date, left_out=left_out, fuse_rules=rules
+    )
     part = _Part(plan, left_out)
     part.bundles = planned_bundles(plan, part.tiers, verdicts) if fuse else []
     part.not_kept = too_large_to_keep(plan, verdicts)

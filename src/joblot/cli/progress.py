@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from joblot.cli.output import Output
+    from joblot.cli.timeleft import TimeLeft
     from joblot.journal.folder import RunFolder
     from joblot.reports.view import LiveView
 
@@ -45,8 +46,8 @@ _LISTED: Final = 50
 """So many when a signal asks what runs."""
 _WIDE: Final = 1 << 30
 """Columns of what is no terminal."""
-_GUESS_FROM_S: Final = 20.0
-_GUESS_FROM_PART: Final = 0.05
+_GUESS_FROM_S: Final = 1.0
+"""How long a run has gone on when it is first asked how long it will still take."""
 _RETRIED: Final = ("backing_off", "ready")
 _NAMED: Final = 5
 _CAUSES: Final = 3
@@ -57,9 +58,11 @@ _ALWAYS: Final = 4
 class Tally:
     """How a run stands: numbers of jobs, and the rate of the last minute or so. Read from the run's view when asked."""
 
-    def __init__(self, view: LiveView, now: Callable[[], float]) -> None:
+    def __init__(self, view: LiveView, now: Callable[[], float], left_s: Callable[[], float | None]) -> None:
         self._view = view
         self._now = now
+        self.left_s = left_s
+        """How long it will still take, in seconds; None while nobody can tell."""
         self._began = now()
         self._done_before = self.done
         self._slots: int = view.settings.get("workers", 1)
@@ -141,12 +144,6 @@ class Tally:
         declarations = self._view.plan.declarations
         return sum(declarations[job].allow_failure for job in self._view.failures)
 
-    def left_s(self) -> float | None:
-        """How long it will take at this rate; None when nobody can tell yet."""
-        rate = self.rate
-        known = self.elapsed_s >= _GUESS_FROM_S and self.done >= self.total * _GUESS_FROM_PART
-        return (self.total - self.done) / rate if rate > 0 and known else None
-
 
 class PlainProgress:
     """Log lines. `folder` holds the logs of the run's attempts (None: they are kept nowhere).
@@ -198,10 +195,23 @@ class PlainProgress:
         self._view = view
         self._plan = view.plan
         self._slots: int = view.settings.get("workers", 1)
-        self.tally = Tally(view, self._now)
+        self.tally = Tally(view, self._now, self._left_s)
         self._small = self.tally.total <= SMALL
         self._said()
         self._open(run_id, taking_part(self.tally.total, len(self._plan)))
+
+    def _left_s(self) -> float | None:
+        """How long the run will still take. What guesses it is loaded when it is first wanted."""
+        if self._time_left is None:
+            if self.tally.elapsed_s < _GUESS_FROM_S:
+                return None
+            from joblot.cli.timeleft import TimeLeft
+
+            state = self._folder.path.parent.parent if self._folder is not None else None
+            self._time_left = TimeLeft(self._view, state, elapsed_s=self.tally.elapsed_s, wall=self._wall)
+        return self._time_left.seconds()
+
+    _time_left: TimeLeft | None = None
 
     def recorded(self, record: ev.Record) -> None:
         """Say what the events of a record mean for a person."""

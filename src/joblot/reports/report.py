@@ -376,6 +376,7 @@ class Report:
             "total_jobs": self.total_jobs,
             "succeeded": counts["success"],
         }
+        head |= {name: view.settings[name] for name in ("on", "workers") if name in view.settings}
         head |= {state: counts[state] for state in ("failed", "skipped", "cached", "cancelled", "aborted")}
         unfinished = sum(counts[state] for state in ("waiting", "ready", "running", "backing_off"))
         if unfinished:

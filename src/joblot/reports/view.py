@@ -346,6 +346,15 @@ class RunView:
         """When the attempt of the job that is out was handed out, in seconds since the epoch; NaN when there was none."""
         return self._again[job] if self._attempts[job] > 1 else self._began[job]
 
+    def took(self, job: int) -> float:
+        """Seconds of all attempts of a job that have ended."""
+        return self._wall[job]
+
+    def worked(self, jobs: range) -> tuple[int, float]:
+        """How many of some jobs that stand side by side have succeeded or failed, and the seconds of all their attempts."""
+        states, start, stop = self._states, jobs.start, jobs.stop
+        return states.count(SUCCESS, start, stop) + states.count(FAILED, start, stop), sum(self._wall[start:stop])
+
     def reason(self, job: int) -> str:
         """The reason code of a job that did not end well; empty for others."""
         return self.explanation(job)[1]

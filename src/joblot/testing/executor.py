@@ -21,7 +21,7 @@ class ScriptedExecutor:
     """`Executor` whose attempts end as a script says, on a clock that it moves itself.
 
     `script` gives outcome kinds by job name, one for each attempt in turn, the last for all further ones; jobs that are not named end
-    well. Every attempt takes `seconds`; `hang` takes for ever. A killed attempt ends at once as a crash.
+    well. Every attempt takes `seconds`, or what `seconds` says of its job by name; `hang` takes for ever. A killed attempt ends at once as a crash.
     """
 
     def __init__(
@@ -32,7 +32,7 @@ class ScriptedExecutor:
         *,
         slots: int = 2,
         capacity: int = 0,
-        seconds: float = 1.0,
+        seconds: float | Mapping[str, float] = 1.0,
         results: Mapping[str, Any] | None = None,
     ) -> None:
         self.slots = slots
@@ -59,12 +59,13 @@ class ScriptedExecutor:
             kind = kinds[min(turn, len(kinds) - 1)]
             self.started.append((name, attempt.number))
             self.values[name] = attempt.values
-            outcome = Outcome(attempt.job, attempt.number, kind, self._clock.now(), self._seconds)
+            seconds = self._seconds if isinstance(self._seconds, (int, float)) else self._seconds[name]
+            outcome = Outcome(attempt.job, attempt.number, kind, self._clock.now(), seconds)
             if kind == "ok" and name in self._results:
                 outcome.result = msgspec.json.encode(self._results[name])
             elif kind != "ok":
                 outcome.message, outcome.reason = f"{name} was told to end as {kind}", kind
-            due = float("inf") if kind == "hang" else self._clock.now() + self._seconds
+            due = float("inf") if kind == "hang" else self._clock.now() + seconds
             self._live[attempt.job, attempt.number] = due, outcome
 
     def kill(self, kills: Sequence[Kill]) -> None:
