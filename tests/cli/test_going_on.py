@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 from contextlib import suppress
 from pathlib import Path
@@ -118,8 +119,13 @@ def test_a_killed_run_is_interrupted_and_can_be_resumed(joblot, waiting):
     assert joblot("explain", "last", "b").out.splitlines()[1] == "  waits for 1 of 1 needs: a"
     joblot.write("go", "")
     done = joblot("resume")
-    assert (done.code, done.result) == (0, "run r1: 2 jobs: 2 succeeded, in T\n")
-    assert json.loads(joblot("ls", "--json").out)[0]["status"] == "success"
+    assert (done.code, done.result) == (0, "run r1: 2 jobs: 2 succeeded, in T of work, T since it began\n")
+    listed = json.loads(joblot("ls", "--json").out)[0]
+    report = json.loads(joblot("show", "last", "--json").out)
+    assert listed["status"] == "success"
+    for one in (listed, report):
+        assert 0 < one["duration_ms"] < one["since_began_ms"]
+    assert re.search(r"  success .*  [0-9.]+ m?s of [0-9.]+ m?s  2: 2 success", joblot("ls").out)
 
 
 def test_resume_runs_what_is_left_and_nothing_twice(joblot):
@@ -130,7 +136,7 @@ def test_resume_runs_what_is_left_and_nothing_twice(joblot):
     assert joblot("resume", "r1").code == 0
     assert (joblot.path / "good.txt").read_text() == "x\n"
     again = joblot("resume", "r1")
-    assert (again.code, again.result) == (0, "run r1: 4 jobs: 3 succeeded, 1 skipped, in T\n")
+    assert (again.code, again.result) == (0, "run r1: 4 jobs: 3 succeeded, 1 skipped, in T of work, T since it began\n")
     assert (joblot.path / "good.txt").read_text() == "x\n"
 
 
@@ -153,7 +159,7 @@ def test_resume_keeps_to_the_recorded_plan_when_the_file_has_changed(joblot):
     assert done.plain.startswith(
         "WARNING | `DIR/joblot.yaml` has changed since run `r1` began: its recorded plan is used\n"
     )
-    assert (done.code, done.result) == (0, "run r1: 4 jobs: 3 succeeded, 1 skipped, in T\n")
+    assert (done.code, done.result) == (0, "run r1: 4 jobs: 3 succeeded, 1 skipped, in T of work, T since it began\n")
 
 
 def test_a_resumed_run_has_a_complete_run_log(joblot):
@@ -191,7 +197,7 @@ def test_retry_runs_again_what_did_not_succeed(joblot, arguments):
     assert statuses(joblot) == ["success", "failed", "skipped", "skipped"]
     joblot.write("mended", "")
     done = joblot("retry", "r1", *arguments)
-    assert (done.code, done.result) == (0, "run r1: 4 jobs: 3 succeeded, 1 skipped, in T\n")
+    assert (done.code, done.result) == (0, "run r1: 4 jobs: 3 succeeded, 1 skipped, in T of work, T since it began\n")
     assert (joblot.path / "good.txt").read_text() == "x\n"
 
 

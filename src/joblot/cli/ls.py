@@ -38,7 +38,7 @@ def command(output: Output, limit: int, status: str | None, longer: float | None
     folder = StateFolder(state, read_only=True)
     try:
         runs = folder.runs(output.warn, limit=limit if status is None and longer is None else None)
-        rows = [(info, folder.status(info), _took(folder, info)) for info in runs]
+        rows = [(info, folder.status(info), *_took(folder, info)) for info in runs]
     finally:
         folder.close()
     # The journal cannot choose: whether a run is interrupted shows in its lock, and how long one has taken is known only now.
@@ -52,15 +52,18 @@ def command(output: Output, limit: int, status: str | None, longer: float | None
     return EXIT_OK
 
 
-def _took(folder: StateFolder, info: RunInfo) -> float | None:
-    """Seconds, by clocks that nobody sets, as the report has them; of a run that was interrupted nobody knows."""
+def _took(folder: StateFolder, info: RunInfo) -> tuple[float | None, float | None]:
+    """Seconds of work, and since the beginning where that is more, by clocks that nobody sets, as the report has them.
+
+    Of a run that was interrupted nobody knows.
+    """
     if info.ended_at is None:
-        return folder.elapsed_s(info)
+        return folder.elapsed_s(info), None
     from joblot.core.events import RunEnded
 
-    events = folder.journal.last_events(info.run_id)
-    measured = next((event.wall_s for event in events if isinstance(event, RunEnded)), 0.0)
-    return round(measured or max(0.0, info.ended_at - info.started_at), 3)
+    ended = next((event for event in folder.journal.last_events(info.run_id) if isinstance(event, RunEnded)), None)
+    since = round((ended.wall_s if ended else 0.0) or max(0.0, info.ended_at - info.started_at), 3)
+    return (round(ended.worked_s, 3), since) if ended and ended.worked_s else (since, None)
 
 
 def _jobs(info: RunInfo) -> int:
@@ -68,9 +71,10 @@ def _jobs(info: RunInfo) -> int:
     return max(info.jobs, sum(info.counts.values()))
 
 
-def _as_data(info: RunInfo, status: str, took: float | None) -> dict[str, Any]:
+def _as_data(info: RunInfo, status: str, took: float | None, since: float | None) -> dict[str, Any]:
     from joblot.clock import iso_utc
 
+    began = {} if since is None else {"since_began_ms": round(since * 1000)}
     return {
         "run_id": info.run_id,
         "batch": info.batch,
@@ -79,19 +83,24 @@ def _as_data(info: RunInfo, status: str, took: float | None) -> dict[str, Any]:
         "started_at": iso_utc(info.started_at),
         "ended_at": None if info.ended_at is None else iso_utc(info.ended_at),
         "duration_ms": None if took is None or status == "interrupted" else round(took * 1000),
+        **began,
         "total_jobs": _jobs(info),
         "counts": {state: count for state, count in info.counts.items() if count},
     }
 
 
-def _table(runs: list[tuple[RunInfo, str, float | None]], tint: Callable[[str, str], str]) -> list[str]:
+def _table(
+    runs: list[tuple[RunInfo, str, float | None, float | None]], tint: Callable[[str, str], str]
+) -> list[str]:
     from joblot.cli.runs import columns, local_time
     from joblot.core.written import shorten
     from joblot.units import format_duration
 
     rows = [["RUN", "BATCH", "STATUS", "STARTED", "TOOK", "JOBS"]]
-    for info, status, took in runs:
+    for info, status, took, since in runs:
         duration = "-" if took is None or status == "interrupted" else format_duration(took)
+        if since is not None:
+            duration += f" of {format_duration(since)}"
         counts = ", ".join(f"{count} {state.replace('_', ' ')}" for state, count in info.counts.items() if count)
         jobs = f"{_jobs(info)}: {counts}" if counts else str(info.jobs)
         rows.append([info.run_id, shorten(info.batch), status, local_time(info.started_at), duration, jobs])

@@ -113,13 +113,12 @@ def _of_jobs(output: Output, run: Run, report: Report) -> list[str]:
 
 def _of_program(output: Output, run: Run, report: Report) -> list[str]:
     from joblot.reports.runlog import RunLog
-    from joblot.reports.text import one_line
-    from joblot.units import format_duration
+    from joblot.reports.text import duration, one_line
 
     log = RunLog(run.id, keep=False).apply_all(run.records())
     counts = {"event": log.event_count, "error": log.error_count, "warning": log.warning_count}
     words = [f"{count} {word}{'' if count == 1 else 's'}" for word, count in counts.items() if count]
-    took = f", in {format_duration(report.duration_ms / 1000)}" if report.view.ended else ""
+    took = f", in {duration(report)}" if report.view.ended else ""
     return [
         f"Program {one_line(report.batch)}: {output.tint(report.status, report.status)}",
         f"{', '.join(words) or 'no events'}{took}",

@@ -71,12 +71,13 @@ class RunSettled(Event, frozen=True, tag="run_settled"):
 class RunEnded(Event, frozen=True, tag="run_ended"):
     """All jobs are in a final state. `status`: `success`, `failed`, `cancelled`.
 
-    `wall_s` is how long the run took by a monotonic clock, which the times of records cannot say when the machine's time was corrected;
-    0 when it was not measured.
+    `wall_s` is how long ago the run began by a monotonic clock, which the times of records cannot say when the machine's time was
+    corrected; 0 when it was not measured. `worked_s` is that without the time in which nobody drove it; 0 when there was none.
     """
 
     status: str
     wall_s: float = 0.0
+    worked_s: float = 0.0
 
 
 class RunReopened(Event, frozen=True, tag="run_reopened"):

@@ -159,6 +159,8 @@ class RunState:
         self._forced: set[int] = set()
         """Jobs that were done and that a person wants to run again, up to date or not."""
         self.was_reopened = False
+        self._stood_s = 0.0
+        """How long nobody has driven the run since it began."""
         self._began: float | None = None
         """When the run began, if that was in this process."""
         self._when = bytearray(_WHEN[spec.when] for spec in plan.declarations)
@@ -214,14 +216,17 @@ class RunState:
         by: dict[str, Any] | None = None,
         settings: dict[str, Any] | None = None,
         elapsed_s: float | None = None,
+        worked_s: float = 0.0,
         noted: Iterable[Outcome] = (),
     ) -> Decision:
         """Go on with a run whose journal was applied: attempts without an end are lost and their jobs run again.
 
-        `elapsed_s` is how long ago the run began, if that is known. `noted` are attempts that ended well, of which only the record is missing.
+        `elapsed_s` is how long ago the run began, if that is known, `worked_s` for how long it has been driven since then. `noted` are
+        attempts that ended well, of which only the record is missing.
         """
         decision = Decision([], [], [])
         self._began = None if elapsed_s is None else now - elapsed_s
+        self._stood_s = max(0.0, elapsed_s - worked_s) if elapsed_s is not None else 0.0
         self._emit(decision, ev.RunResumed(by or {}, settings or {}))
         self._begin(now)
         for outcome in noted:
@@ -368,7 +373,8 @@ class RunState:
             self._start_ready(decision, now, capacity)
         if not self.status and not self._open():
             wall_s = 0.0 if self._began is None else round(now - self._began, 6)
-            self._emit(decision, ev.RunEnded(self.settled or self._final_status(), wall_s))
+            worked_s = max(1e-6, round(wall_s - self._stood_s, 6)) if self._stood_s else 0.0
+            self._emit(decision, ev.RunEnded(self.settled or self._final_status(), wall_s, worked_s))
         return decision
 
     def _settle_run(self, decision: Decision) -> None:

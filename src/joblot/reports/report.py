@@ -198,8 +198,14 @@ class Report:
 
     @property
     def duration_ms(self) -> int:
-        """How long the run took, in milliseconds."""
-        return round(self.view.wall_s * 1000)
+        """How long the run took, in milliseconds, without the time in which nobody drove it; 0 while it goes on."""
+        return round((self.view.worked_s if self.view.wall_s else 0.0) * 1000)
+
+    @property
+    def since_began_ms(self) -> int | None:
+        """How long the run took from its beginning, of one that stood still in between; None for others, and while it goes on."""
+        wall_ms = round(self.view.wall_s * 1000)
+        return wall_ms if self.view.ended and wall_ms > self.duration_ms else None
 
     @property
     def counts(self) -> dict[str, int]:
@@ -373,6 +379,7 @@ class Report:
             "started_at": None if view.started_at is None else iso_utc(view.started_at),
             "ended_at": None if view.ended_at is None else iso_utc(view.ended_at),
             "duration_ms": self.duration_ms,
+            **({} if self.since_began_ms is None else {"since_began_ms": self.since_began_ms}),
             "total_jobs": self.total_jobs,
             "succeeded": counts["success"],
         }

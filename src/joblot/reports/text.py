@@ -121,8 +121,15 @@ def summary(report: Report) -> str:
         return "no jobs: nothing to do"
     # Only its end says how long a run took.
     going_on = any(counts[state] for state in ("running", "backing_off", "ready", "waiting"))
-    took = "" if going_on else f", in {format_duration(report.duration_ms / 1000)}"
+    took = "" if going_on else f", in {duration(report)}"
     return f"{taking_part(total, report.planned_jobs)}: {', '.join(parts)}{took}"
+
+
+def duration(report: Report) -> str:
+    """`4.3 s`; of a run that stood still in between `4.3 s of work, 2h07m since it began`."""
+    took = format_duration(report.duration_ms / 1000)
+    since = report.since_began_ms
+    return took if since is None else f"{took} of work, {format_duration(since / 1000)} since it began"
 
 
 def taking_part(count: int, of: int) -> str:

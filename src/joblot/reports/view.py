@@ -97,7 +97,8 @@ class RunView:
         self._counts = [0] * len(STATES)
         self._counts[WAITING] = jobs
         self._measured_s = 0.0
-        self._opened_at = 0.0
+        self._opened_at = self._last_at = 0.0
+        self._worked_before_s = self._worked_s = 0.0
         self._states = bytearray(jobs)
         self._attempts = array("I", bytes(4 * jobs))
         self._began = array("d", [nan]) * jobs
@@ -131,6 +132,7 @@ class RunView:
                 self._attempts_started(event, at)  # type: ignore[arg-type]
             else:
                 self._seldom(event, at)
+        self._last_at = at
 
     def apply_all(self, records: Iterable[ev.Record]) -> RunView:
         """Apply records one after another; the view itself is returned."""
@@ -237,7 +239,13 @@ class RunView:
         self._counts[state] += 1
         self._states[job] = state
 
-    def _reopened(self, event: ev.RunReopened) -> None:
+    def _begin_again(self, at: float) -> None:
+        """From here on another process drives the run; what was worked until the last record stands."""
+        self._worked_before_s, self._worked_s, self._opened_at = self.worked_s, 0.0, at
+        self._last_at = min(self._last_at, at)
+
+    def _reopened(self, event: ev.RunReopened, at: float) -> None:
+        self._begin_again(at)
         self.left_out.difference_update(event.jobs)
         for job in event.jobs:
             self._move(job, WAITING)
@@ -263,11 +271,12 @@ class RunView:
                 self._opened_at = at
             case ev.RunResumed():
                 self.by, self.settings = event.by, event.settings
-                self.ended_at, self._measured_s, self.status, self._opened_at = None, 0.0, "running", at
+                self._begin_again(at)
+                self.ended_at, self._measured_s, self.status = None, 0.0, "running"
                 if not self.settled:
                     self.stopping = None
             case ev.RunReopened():
-                self._reopened(event)
+                self._reopened(event, at)
             case ev.RunStopping():
                 self.status = "stopping"
                 if not self.settled:
@@ -277,6 +286,7 @@ class RunView:
                 self._measured_s = max(0.0, at - self._opened_at)
             case ev.RunEnded():
                 self.ended_at, self.status, self._measured_s = at, event.status, event.wall_s
+                self._worked_s = event.worked_s
             case _:
                 raise AssertionError(f"BUG: no view of {event}")
 
@@ -293,6 +303,16 @@ class RunView:
         if self._measured_s:
             return self._measured_s
         return max(0.0, (self.ended_at or 0.0) - (self.started_at or 0.0)) if self.ended else 0.0
+
+    @property
+    def worked_s(self) -> float:
+        """How long somebody has driven the run, in seconds, as far as the records go."""
+        if self._worked_s:
+            return self._worked_s
+        if self.ended and not self._worked_before_s:
+            return self.wall_s
+        until = self._last_at if self.ended_at is None else self.ended_at
+        return self._worked_before_s + max(0.0, until - self._opened_at)
 
     @property
     def counts(self) -> dict[str, int]:

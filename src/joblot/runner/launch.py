@@ -741,6 +741,7 @@ class _Driver:
             reopened = state.reopen(again).events if again else []
             taken_back = [job for event in reopened if isinstance(event, RunReopened) for job in event.jobs]
             self._refuse_unknown_actions(self._lost_actions(view, taken_back))
+            worked_s = view.worked_s
             if reopened:
                 view.apply(journal.append(self._run_id, reopened, self._clock.wall()))
             if state.ended:
@@ -750,7 +751,8 @@ class _Driver:
 
             def first(now: float, room: int) -> Decision:
                 elapsed_s = max(0.0, self._clock.wall() - began_at)  # no other clock goes on between two processes
-                return state.resume(now, room, elapsed_s=elapsed_s, noted=noted, **self._run_settings())
+                settings = self._run_settings()
+                return state.resume(now, room, elapsed_s=elapsed_s, worked_s=worked_s, noted=noted, **settings)
 
             return self._drive(state, view, journal, executor, began_at, first)
         finally:

@@ -85,7 +85,7 @@ def test_it_takes_what_the_engine_takes(seed, slots):
     executor = ScriptedExecutor(plan, clock, slots=slots, seconds=seconds)
     engine = Engine(run_id="r", state=state, journal=journal, executor=executor, clock=clock, began_at=None)
     assert engine.drive(state.start(0.0, slots)) == "success"
-    assert played(text, slots, seconds).total_s == pytest.approx(clock.now(), rel=0.05)
+    assert played(text, slots, seconds).total_s == pytest.approx(clock.now())
 
 
 def test_jobs_that_are_run_as_one_take_one_slot_and_the_memory_of_one():

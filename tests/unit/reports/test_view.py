@@ -221,3 +221,38 @@ def test_attempts_that_are_out_and_jobs_that_have_ended():
     assert view.settings == {"workers": 3}
     view.apply(ev.Record(9, T0 + 9, [ev.RunResumed(settings={"workers": 5})]))
     assert view.settings == {"workers": 5}
+
+
+STARTED = [ev.RunStarted("f", 1)]
+RESUMED = [ev.RunResumed()]
+
+
+@pytest.mark.parametrize(
+    ("records", "worked_s", "wall_s"),
+    [
+        pytest.param([(0, STARTED), (3, [ev.RunEnded("success", 3.25)])], 3.25, 3.25, id="in one go"),
+        pytest.param(
+            [(0, STARTED), (2, [ev.JobsEnded([0], "cancelled", "cancelled")]), (100, RESUMED), (103, [ev.RunEnded("success", 103.0, 5.0)])],
+            5.0, 103.0, id="killed and resumed",
+        ),
+        pytest.param(
+            [(0, STARTED), (2, RESUMED), (50, RESUMED), (53, [ev.RunEnded("success", 53.0, 5.0)])], 5.0, 53.0, id="resumed twice",
+        ),
+        pytest.param(
+            [(0, STARTED), (2, [ev.JobsEnded([0], "cancelled", "cancelled")]), (100, RESUMED), (103, [])], 5.0, 0.0, id="while it goes on",
+        ),
+        pytest.param(
+            [(0, STARTED), (2, [ev.RunEnded("failed", 2.5)]), (90, [ev.RunReopened([0])]), (91, RESUMED), (93, [])],
+            4.5, 0.0, id="ended, and taken up again",
+        ),
+        pytest.param(
+            [(0, STARTED), (2, []), (100, RESUMED), (103, [ev.RunEnded("success", 103.0)])], 5.0, 103.0, id="recorded by an older joblot",
+        ),
+        pytest.param([(0, STARTED), (2, []), (-50, RESUMED), (-47, [])], 5.0, 0.0, id="a clock that was set back"),
+    ],
+)  # fmt: skip
+def test_how_long_a_run_was_driven(records, worked_s, wall_s):
+    view = RunView("a", 1)
+    for seq, (at, events) in enumerate(records):
+        view.apply(ev.Record(seq + 1, T0 + at, events))
+    assert (view.worked_s, view.wall_s) == (pytest.approx(worked_s), wall_s)
