@@ -50,10 +50,10 @@ def python(*words):
 @pytest.mark.parametrize(
     ("command", "least", "most"),
     [
-        pytest.param("sleep 1", 0.3, 6, id="a program"),
-        pytest.param("sleep 1; true", 0.3, 6, id="a program of a shell"),
-        pytest.param("(sleep 1) & wait", 0.3, 6, id="beside a shell"),
-        pytest.param(python("import time; time.sleep(1)"), 5, 16, id="a larger program"),
+        pytest.param("sleep 0.3", 0.3, 6, id="a program"),
+        pytest.param("sleep 0.3; true", 0.3, 6, id="a program of a shell"),
+        pytest.param("(sleep 0.3) & wait", 0.3, 6, id="beside a shell"),
+        pytest.param(python("import time; time.sleep(0.3)"), 5, 16, id="a larger program"),
         pytest.param(python("x = bytearray(150 << 20)"), 150, 180, id="larger than what starts it"),
         pytest.param(["sh", "-c", f"{sys.executable} -I -S -c 'x = bytearray(150 << 20)'; true"], 150, 180, id="below"),
     ],
@@ -94,7 +94,14 @@ def test_a_look_at_processes_that_are_gone_sees_nothing():
     peak = Peak(0.0)
     peak.look([child.pid], 1.0)
     assert peak.told(MIB, 20 * MIB, 1.0) == 0
-    assert peak.due == pytest.approx(1.1)
+
+
+@pytest.mark.parametrize(("age_s", "next_s"), [(0.02, 0.04), (0.1, 0.2), (0.2, 0.4), (1.0, 1.2), (10.0, 11.0)])
+def test_a_command_is_looked_at_seldom_as_it_grows_old(age_s, next_s):
+    peak = Peak(5.0)
+    assert peak.due == pytest.approx(5.02)
+    peak.look([os.getpid()], 5.0 + age_s)
+    assert peak.due == pytest.approx(5.0 + next_s)
 
 
 def test_the_next_attempt_of_a_worker_has_a_peak_of_its_own(worker):

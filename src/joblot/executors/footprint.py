@@ -25,10 +25,11 @@ KIB: Final = 1024 if sys.platform == "linux" else 1
 BLOCK: Final = 512
 """Bytes in which it counts what was read from and written to storage."""
 _SAMPLE_S: Final = 1.0
-_LOOK_S: Final = 0.05
-"""How old a command is when it is first looked at: before that it has hardly begun."""
-_LOOK_SHARE: Final = 0.1
-"""Of its age a command is left alone for so much before it is looked at again."""
+LOOK_S: Final = 0.02
+"""How old a command is when it is first looked at. Most that end before that are over before anybody could."""
+_OFTEN_S: Final = 0.2
+LOOK_SHARE: Final = 0.1
+"""A command is looked at again when it is twice as old, then every `_OFTEN_S` or, when it is old, every such part of its age."""
 _DRIFT: Final = 2**20
 """Bytes by which the kernel's counts of one process may differ: each processor keeps some pages back before it adds them."""
 _MIB: Final = 2**20
@@ -73,8 +74,8 @@ class Peak:
     """The largest resident size that any process of one command had, in bytes.
 
     What the kernel tells of a child that has ended begins with the size of the process that started it, which is handed on over `exec`.
-    Above that it is the command's own. Below it counts what was seen of the command's processes: at least once in the second half of
-    its life, or nothing is known.
+    Above that it is the command's own. Below it counts what was seen of the command's processes: in the second half of its life, or
+    nothing is known.
     """
 
     __slots__ = ("_began", "_seen", "_seen_at", "due")
@@ -82,13 +83,14 @@ class Peak:
     def __init__(self, began: float) -> None:
         self._began = self._seen_at = began
         self._seen = 0
-        self.due = began + _LOOK_S
+        self.due = began + LOOK_S
 
     def look(self, pids: Iterable[int], now: float) -> None:
         """See how large these processes have been so far. Sets `due`."""
         self._seen = max(self._seen, *(_fields(pid, "status", (b"VmHWM:",)) for pid in pids))
         self._seen_at = now
-        self.due = now + _LOOK_SHARE * (now - self._began)
+        age = now - self._began
+        self.due = now + min(age, max(_OFTEN_S, LOOK_SHARE * age))
 
     def told(self, kernels: int, starters: int, now: float) -> int:
         """The peak of a command that ended now; 0: not known. The kernel's figure, and the peak of the process that started it, are bytes."""

@@ -31,6 +31,7 @@ from __future__ import annotations
 
 import errno
 import marshal
+import math
 import os
 import select
 import signal
@@ -40,7 +41,7 @@ import sys
 import time
 import warnings
 from collections import deque
-from itertools import islice
+from heapq import heappop, heappush, heapreplace
 from resource import RUSAGE_SELF, getrusage
 from typing import TYPE_CHECKING, Any, Final
 
@@ -73,8 +74,8 @@ _PAUSE_S: Final = 0.1
 _CHECK_S: Final = 0.2
 """How often the sizes of spools are checked; more often while one is large."""
 _CHECK_OFTEN_S: Final = 0.025
-_LOOKS: Final = 16
-"""So many commands are looked at in one check, at the most: it takes about 50 us each."""
+_PAUSE_PER_COST: Final = 20
+"""Seconds between looks at commands for each second that these take: about 50 us each."""
 _UNREAD: Final = 4096
 """Result files that the runner may not have read yet, at the most: so many commands do not end within one of its turns."""
 _FAILED: Final = 70
@@ -156,6 +157,10 @@ class Warden:
         """Pids killed by this process and not yet reaped."""
         self._watches: dict[int, footprint.Watch] = {}
         """Memory limits by pid."""
+        self._looks: list[tuple[float, int]] = []
+        """When commands are to be looked at next, and their ids; a heap, with those that have ended."""
+        self._look_at = 0.0
+        """When there is time to look again."""
         self._kernel = footprint.KernelKills()
         self._next_check_at = 0.0
         """When to check the sizes of spools next."""
@@ -194,6 +199,8 @@ class Warden:
                     self._end()
             self._kill_due()
             self._check_limits()
+            if self._looks:
+                self._look_at_commands()
             if self._short:
                 self._start_pending()
             if self._out and (not self._pending or time.monotonic() - self._answered >= _GATHER_S):
@@ -218,6 +225,8 @@ class Warden:
             moments.append(min(watch.due for watch in self._watches.values()))
         if self._by_pid or self._workers:
             moments.append(self._next_check_at)
+        if self._looks and (self._due_to_be_seen(math.inf) is not None):
+            moments.append(max(self._looks[0][0], self._look_at))
         if self._short:
             moments.append(self._retry_at)
         return max(0.0, (min(moments) - time.monotonic()) * 1000) if moments else None
@@ -324,6 +333,7 @@ class Warden:
             raise
         self._commands[ident] = _Command(pid, began, spool, name, number, environment.get(b"JOBLOT_OUTPUT", b""))
         self._by_pid[pid] = ident
+        heappush(self._looks, (began + footprint.LOOK_S, ident))
         if memory:
             self._watches[pid] = footprint.Watch(memory, began)
 
@@ -539,14 +549,24 @@ class Warden:
                 self._check_memory(pid, watch)
         if now >= self._next_check_at and (self._by_pid or self._workers):
             self._kernel.sample(now)
-            self._look_at_commands(now)
             self._next_check_at = now + (self._trim_spools() if self._logs is not None else _CHECK_S)
 
-    def _look_at_commands(self, now: float) -> None:
-        """See how large commands have become that may stay smaller than this process: of those the kernel does not tell at their end."""
-        due = (command for command in self._commands.values() if command.peak.due <= now)
-        for command in islice(due, _LOOKS):
-            command.peak.look((command.pid, *processes.descendants(command.pid)), now)
+    def _look_at_commands(self) -> None:
+        """See how large the first command has become that is due: the kernel does not tell of those that stay smaller than this process."""
+        now = time.monotonic()
+        if now < self._look_at or (ident := self._due_to_be_seen(now)) is None:
+            return
+        command = self._commands[ident]
+        command.peak.look((command.pid, *processes.descendants(command.pid)), now)
+        heapreplace(self._looks, (command.peak.due, ident))
+        after = time.monotonic()
+        self._look_at = after + _PAUSE_PER_COST * (after - now)
+
+    def _due_to_be_seen(self, now: float) -> int | None:
+        """The id of the running command that is to be looked at first, if that is due."""
+        while self._looks and self._looks[0][1] not in self._commands:
+            heappop(self._looks)
+        return self._looks[0][1] if self._looks and self._looks[0][0] <= now else None
 
     def _check_memory(self, pid: int, watch: footprint.Watch) -> None:
         began = time.monotonic()

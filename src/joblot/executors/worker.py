@@ -44,6 +44,8 @@ if TYPE_CHECKING:
 TO_WORKER: Final = struct.Struct(">IB")
 _GROWTH: Final = 256
 """KiB that an attempt may grow the process by before its peak is reset for the next one."""
+_NO_PROCESS_S: Final = 0.0001
+"""No process is started and waited for in so short a time."""
 HASH_OUTPUTS: Final = "hash_outputs"
 """In the values of what is no attempt: a command has ended, and its outputs are to be hashed."""
 FROM_WORKER: Final = struct.Struct(">I")
@@ -283,45 +285,52 @@ class Meter:
     """What one attempt after another takes in this process and in those that it has waited for, by the kernel's counts."""
 
     def __init__(self) -> None:
-        try:
-            self._reset = os.open("/proc/self/clear_refs", os.O_WRONLY | os.O_CLOEXEC)
-        except OSError:  # not Linux, or not permitted
-            self._reset = -1
+        self._resets = True
         self.begin()
 
     def begin(self) -> None:
         """What comes now is the next attempt's."""
-        if self._reset >= 0:
-            try:
-                os.pwrite(self._reset, b"5", 0)  # have the kernel measure the largest resident size anew
-            except OSError:
-                self._reset = -1
-        self._own, self._others = getrusage(RUSAGE_SELF), getrusage(RUSAGE_CHILDREN)
-        self._least = self._own.ru_maxrss
+        try:
+            # Opened each time: an attempt may have closed what was opened here, and opened a file of its own under the same number.
+            with open("/proc/self/clear_refs", "wb", buffering=0) as file:
+                file.write(b"5")  # have the kernel measure the largest resident size anew
+        except OSError:  # not Linux, or not permitted
+            self._resets = False
+        own, self._others = getrusage(RUSAGE_SELF), getrusage(RUSAGE_CHILDREN)
+        self._least, self._read, self._written = own.ru_maxrss, own.ru_inblock, own.ru_oublock
 
     def peak_bytes(self) -> int:
         """The largest resident size of this process since `begin`; 0: not known."""
         peak = getrusage(RUSAGE_SELF).ru_maxrss
-        return peak * KIB if self._reset >= 0 or peak > self._least else 0
+        return peak * KIB if self._resets or peak > self._least else 0
 
     def measure(self, outcome: Outcome) -> None:
         """Set what an attempt took that began at the last `begin` or after the last `measure`."""
-        own, others, before, below = getrusage(RUSAGE_SELF), getrusage(RUSAGE_CHILDREN), self._own, self._others
-        peak = own.ru_maxrss if self._reset >= 0 or own.ru_maxrss > self._least else 0
-        read, written = own.ru_inblock - before.ru_inblock, own.ru_oublock - before.ru_oublock
-        if others.ru_minflt != below.ru_minflt:  # it has waited for processes of its own
-            # Of those the kernel keeps the largest peak of all times: one that is no new one is known only to be no larger.
-            if others.ru_maxrss > max(peak, below.ru_maxrss):
-                peak = others.ru_maxrss
-            elif others.ru_maxrss > peak:
-                peak = 0
-            read += others.ru_inblock - below.ru_inblock
-            written += others.ru_oublock - below.ru_oublock
-            outcome.cpu_s += others.ru_utime + others.ru_stime - below.ru_utime - below.ru_stime
-        outcome.peak_bytes, outcome.read_bytes, outcome.written_bytes = peak * KIB, read * BLOCK, written * BLOCK
-        self._own, self._others = own, others
-        if own.ru_maxrss > self._least + _GROWTH:
+        own = getrusage(RUSAGE_SELF)
+        peak, read, written = own.ru_maxrss, own.ru_inblock, own.ru_oublock
+        if self._resets or peak > self._least:
+            outcome.peak_bytes = peak * KIB
+        if read != self._read or written != self._written:
+            outcome.read_bytes, outcome.written_bytes = (read - self._read) * BLOCK, (written - self._written) * BLOCK
+            self._read, self._written = read, written
+        if outcome.wall_s > _NO_PROCESS_S:
+            self._add_others(outcome)
+        if peak > self._least + _GROWTH:
             self.begin()
+
+    def _add_others(self, outcome: Outcome) -> None:
+        """Add the processes that the attempt has waited for."""
+        before, after = self._others, getrusage(RUSAGE_CHILDREN)
+        if after.ru_minflt == before.ru_minflt:
+            return
+        self._others = after
+        # Of all times the kernel keeps the largest peak: one that is no new one is known only to be no larger.
+        largest = after.ru_maxrss * KIB
+        if largest > outcome.peak_bytes:
+            outcome.peak_bytes = largest if after.ru_maxrss > before.ru_maxrss else 0
+        outcome.read_bytes += (after.ru_inblock - before.ru_inblock) * BLOCK
+        outcome.written_bytes += (after.ru_oublock - before.ru_oublock) * BLOCK
+        outcome.cpu_s += after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
 def _reset_signals() -> None:
