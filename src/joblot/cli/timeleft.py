@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from joblot.reports.view import LiveView
 
-_PLAYED: Final = 3000
+_PLAYED: Final = 2000
 """Runs of more jobs are not played."""
 _MOST_BYTES: Final = 2**22
 """Reports of earlier runs that are larger are not read: the engine waits meanwhile."""
@@ -128,12 +128,12 @@ class TimeLeft:
     def _divided(self, now: float, ages: list[tuple[int, float]]) -> float | None:
         """Divide the work that is left by how much was done at once so far."""
         view = self._view
-        count, took = view.worked(range(view.jobs))
+        worked = [(part, *view.worked(part)) for part in _parts(self._fans, view.jobs)]
+        count, took = sum(ended for _, ended, _ in worked), sum(seconds for _, _, seconds in worked)
         if not count:
             return None
         left_s = expected_s = 0.0
-        for part in _parts(self._fans, view.jobs):
-            ended, part_s = view.worked(part)
+        for part, ended, part_s in worked:
             open_jobs = sum(count for state, count in view.counts_of(part).items() if STATE_OF[state] not in FINAL)
             if self._earlier and part.stop <= len(self._earlier):
                 each = sum(self._earlier[part.start : part.stop]) / len(part)
