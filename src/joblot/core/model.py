@@ -302,7 +302,7 @@ class FileFact(Struct, frozen=True, gc=False, array_like=True):
     changed_ns: int = 0
 
 
-class Outcome(Struct, gc=False):
+class Outcome(Struct, gc=False, omit_defaults=True):
     """How an attempt ended, as an executor reports it.
 
     `began` is monotonic seconds, once the engine has it seconds since the run's start (None: it never began), `wall_s` and `cpu_s` are seconds, `peak_bytes` is the largest resident size of
