@@ -89,9 +89,7 @@ def _as_data(info: RunInfo, status: str, took: float | None, since: float | None
     }
 
 
-def _table(
-    runs: list[tuple[RunInfo, str, float | None, float | None]], tint: Callable[[str, str], str]
-) -> list[str]:
+def _table(runs: list[tuple[RunInfo, str, float | None, float | None]], tint: Callable[[str, str], str]) -> list[str]:
     from joblot.cli.runs import columns, local_time
     from joblot.core.written import shorten
     from joblot.units import format_duration
