@@ -208,7 +208,9 @@ class PlainProgress:
             from joblot.cli.timeleft import TimeLeft
 
             state = self._folder.path.parent.parent if self._folder is not None else None
-            self._time_left = TimeLeft(self._view, state, elapsed_s=self.tally.elapsed_s, wall=self._wall)
+            self._time_left = TimeLeft(
+                self._view, state, elapsed_s=self.tally.elapsed_s, rate=lambda: self.tally.rate, wall=self._wall
+            )
         return self._time_left.seconds()
 
     _time_left: TimeLeft | None = None

@@ -44,7 +44,7 @@ class TimeLeft:
     """The guess for one run, made anew at most once a second.
 
     `state` is the state folder with the earlier runs (None: there are none to ask), `elapsed_s` how long this process has driven the run,
-    `wall` the clock by which records are dated.
+    `rate` how many jobs end a second, `wall` the clock by which records are dated.
     """
 
     def __init__(
@@ -53,11 +53,13 @@ class TimeLeft:
         state: str | Path | None,
         *,
         elapsed_s: float = 0.0,
+        rate: Callable[[], float] = lambda: 0.0,
         wall: Callable[[], float] = time.time,
     ) -> None:
         self._view = view
         self._plan = view.plan
         self._state = state
+        self._rate = rate
         self._wall = wall
         self._asked = wall()
         self._began = self._asked - elapsed_s
@@ -82,15 +84,16 @@ class TimeLeft:
         view = self._view
         if self._earlier is None:
             self._earlier = self._from_earlier_runs()
-        if not self._earlier:
-            done = sum(view.counts[STATES[state]] for state in FINAL)
-            if now - self._began < _FROM_S or done < _FROM_PART * (view.jobs - len(view.left_out)):
-                return None
+        counts = view.counts
+        total, done = view.jobs - len(view.left_out), sum(counts[STATES[state]] for state in FINAL)
+        if not self._earlier and (now - self._began < _FROM_S or done < _FROM_PART * total):
+            return None
         ages = [(job, now - view.running_since(job)) for job, _ in islice(view.running(), self._slots)]
         # What a plan has grown by is no part of it when it is played.
-        if view.jobs <= _PLAYED and not self._plan.grown:
-            return self._played(ages)
-        return self._divided(now, ages)
+        small = view.jobs <= _PLAYED and not self._plan.grown
+        guess = self._played(ages) if small else self._divided(now, ages)
+        rate = self._rate() if guess is None else 0.0
+        return (total - done) / rate if rate > 0 else guess  # by count, where no job has taken any time yet
 
     def _from_earlier_runs(self) -> array[float]:
         if self._state is None:
@@ -130,7 +133,7 @@ class TimeLeft:
         view = self._view
         worked = [(part, *view.worked(part)) for part in _parts(self._fans, view.jobs)]
         count, took = sum(ended for _, ended, _ in worked), sum(seconds for _, _, seconds in worked)
-        if not count:
+        if not count or not took:
             return None
         left_s = expected_s = 0.0
         for part, ended, part_s in worked:

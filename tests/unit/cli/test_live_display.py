@@ -88,6 +88,13 @@ class Shown:
         self.view = LiveView(batch.plan())
         self.progress = LiveProgress(Output(), folder, now=self.clock.now, wall=self.clock.wall)
         self.tell(ev.RunStarted("f", len(names), settings={"workers": slots}))
+        self.progress.tally.left_s = self._left_by_count
+
+    def _left_by_count(self):
+        """What is guessed is the business of another test: here it must only follow from the numbers that are shown."""
+        tally = self.progress.tally
+        known = tally.elapsed_s >= 20 and tally.done >= 0.05 * tally.total and tally.rate > 0
+        return (tally.total - tally.done) / tally.rate if known else None
 
     def tell(self, *events):
         record = ev.Record(1, self.clock.wall(), list(events))
