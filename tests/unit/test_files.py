@@ -243,7 +243,7 @@ def test_files_of_a_state_folder_are_opened_in_one_module():
     """Elsewhere a link would be followed, and a pipe waited for."""
     words = {"open", "read_bytes", "read_text", "write_bytes", "write_text", "touch"}
     modules = [*(SRC / "joblot/journal").glob("*.py"), *(SRC / "joblot" / name for name in (
-        "runner/launch.py", "reports/peaks.py", "cluster/session.py", "cli/tail.py", "cli/logs.py", "cli/history.py",
+        "runner/launch.py", "reports/peaks.py", "cluster/session.py", "reports/tail.py", "cli/logs.py", "cli/history.py",
     ))]  # fmt: skip
     found = {
         (str(path.relative_to(SRC)), word)

@@ -107,7 +107,8 @@ def _all(output: Output, run: Run, jobs: list[int] | None, tail: int | None, *, 
 
 
 def _print(output: Output, path: Path, tail: int | None) -> None:
-    from joblot.cli.tail import blocks, last_lines
+    from joblot.cli.tail import blocks
+    from joblot.reports.tail import last_lines
 
     if tail is not None:
         lines = last_lines(path, tail)
@@ -119,7 +120,8 @@ def _print(output: Output, path: Path, tail: int | None) -> None:
 
 
 def _follow(output: Output, run: Run, job: int, tail: int | None) -> None:
-    from joblot.cli.tail import Follower, last_lines
+    from joblot.cli.tail import Follower
+    from joblot.reports.tail import last_lines
 
     number, follower = 0, None
     for view in _views(run, job):

@@ -13,11 +13,11 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any, Final
 
 from joblot.cli.eventtext import event_lines
-from joblot.cli.tail import last_lines, telling_lines
 from joblot.core import events as ev
 from joblot.core.model import FINAL, STATES
 from joblot.errors import StateError
 from joblot.reports.report import Failure, Report
+from joblot.reports.tail import last_lines, telling_lines
 from joblot.reports.text import Causes, one_line, taking_part
 from joblot.units import about_duration, format_age, format_duration
 

@@ -1,15 +1,14 @@
-"""The end of a log, and what is added to it, without anything that could drive a terminal."""
+"""A log in pieces, and what is added to it, without anything that could drive a terminal."""
 
 from __future__ import annotations
 
 import os
-import re
-from itertools import takewhile
-from typing import TYPE_CHECKING, BinaryIO, Final
+from typing import TYPE_CHECKING, Final
 
 from joblot.errors import StateError
 from joblot.executors.spool import omission_line
-from joblot.files import LOG_FILE, open_own, reason_of
+from joblot.files import reason_of
+from joblot.reports.tail import open_log
 from joblot.reports.text import plain
 
 if TYPE_CHECKING:
@@ -19,42 +18,6 @@ if TYPE_CHECKING:
 _BLOCK: Final = 65536
 _LONG: Final = 1 << 20
 _MOST_AT_ONCE: Final = 1 << 26
-_CRASH: Final = "Fatal Python error: "
-_OWN_FRAME: Final = re.compile(r'  File ".*/joblot/(?:executors|actions)/\w+\.py", line ')
-"""What has called the action, in the dump of a crash."""
-
-
-def last_lines(path: Path, count: int) -> list[str]:
-    """The last lines of a text file, of its last 64 KiB at most; empty when there is no such file."""
-    try:
-        with _open(path) as file:
-            size = file.seek(0, os.SEEK_END)
-            file.seek(max(size - _BLOCK, 0))
-            content = file.read()
-    except OSError:
-        return []
-    lines = plain(content.decode("utf-8", errors="replace")).splitlines()
-    if size > _BLOCK:
-        del lines[:1]  # its beginning was cut off
-    return lines[-count:] if count else []
-
-
-def telling_lines(path: Path, count: int) -> list[str]:
-    """The lines of a log that tell most of a failure: the last ones, or the action's own frames when its process has crashed.
-
-    A crash is dumped with the innermost frame first, so the last lines are joblot's own frames and a list of extension modules.
-    """
-    lines = last_lines(path, _BLOCK)
-    crashes = [number for number, line in enumerate(lines) if line.startswith(_CRASH)]
-    if not crashes:
-        return lines[-count:]
-    before, dump = lines[: crashes[-1]], lines[crashes[-1] :]
-    current = next((number for number, line in enumerate(dump) if line.startswith("Current thread ")), len(dump))
-    frames = list(takewhile(bool, dump[current:]))
-    own = next((number for number, line in enumerate(frames) if _OWN_FRAME.match(line)), 0)
-    frames = frames[:own] if own > 1 else frames  # from joblot's first frame on there is nothing else
-    shown = [dump[0], *frames][:count]
-    return before[len(before) - min(len(before), count - len(shown)) :] + shown
 
 
 def blocks(path: Path) -> Iterator[str]:
@@ -65,7 +28,7 @@ def blocks(path: Path) -> Iterator[str]:
     """
     rest = b""
     try:
-        file = _open(path)
+        file = open_log(path)
     except OSError as error:
         raise StateError(f"cannot read `{path}`: {reason_of(error)}") from None
     with file:
@@ -77,10 +40,6 @@ def blocks(path: Path) -> Iterator[str]:
                 yield plain(content[:cut].decode("utf-8", errors="replace"))
     if rest:
         yield plain(rest.decode("utf-8", errors="replace"))
-
-
-def _open(path: Path) -> BinaryIO:
-    return os.fdopen(open_own(path, above=LOG_FILE), "rb")
 
 
 class Follower:
@@ -112,7 +71,7 @@ class Follower:
         """What has been added. The middle of a log that grew too large was given back and is a hole: one line stands for it."""
         parts: list[bytes] = []
         try:
-            with _open(self.path) as file:
+            with open_log(self.path) as file:
                 end = file.seek(0, os.SEEK_END)
                 while self._offset < end and sum(map(len, parts)) < _MOST_AT_ONCE:
                     start, stop = _next_span(file.fileno(), self._offset, end)

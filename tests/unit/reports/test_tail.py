@@ -2,7 +2,7 @@
 
 import pytest
 
-from joblot.cli.tail import telling_lines
+from joblot.reports.tail import telling_lines
 
 OWN = [f'  File "/x/site-packages/joblot/executors/worker.py", line {n} in f{n}' for n in range(20)]
 OWN += ['  File "/x/click/core.py", line 1 in invoke', '  File "/x/joblot/__main__.py", line 88 in main']

@@ -1,0 +1,62 @@
+"""The end of a log without anything that could drive a terminal: what is shown of a failure."""
+
+from __future__ import annotations
+
+import os
+import re
+from itertools import takewhile
+from typing import TYPE_CHECKING, BinaryIO, Final
+
+from joblot.files import LOG_FILE, open_own
+from joblot.reports.text import plain
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_BLOCK: Final = 65536
+_CRASH: Final = "Fatal Python error: "
+_OWN_FRAME: Final = re.compile(r'  File ".*/joblot/(?:executors|actions)/\w+\.py", line ')
+"""What has called the action, in the dump of a crash."""
+
+
+def last_lines(path: Path, count: int) -> list[str]:
+    """The last lines of a text file, of its last 64 KiB at most; empty when there is no such file."""
+    try:
+        with open_log(path) as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(size - _BLOCK, 0))
+            content = file.read()
+    except OSError:
+        return []
+    lines = plain(content.decode("utf-8", errors="replace")).splitlines()
+    if size > _BLOCK:
+        del lines[:1]  # its beginning was cut off
+    return lines[-count:] if count else []
+
+
+def telling_lines(path: Path, count: int) -> list[str]:
+    """The lines of a log that tell most of a failure: the last ones, or the action's own frames when its process has crashed.
+
+    A crash is dumped with the innermost frame first, so the last lines are joblot's own frames and a list of extension modules.
+    """
+    lines = last_lines(path, _BLOCK)
+    crashes = [number for number, line in enumerate(lines) if line.startswith(_CRASH)]
+    if not crashes:
+        return lines[-count:]
+    before, dump = lines[: crashes[-1]], lines[crashes[-1] :]
+    current = next((number for number, line in enumerate(dump) if line.startswith("Current thread ")), len(dump))
+    frames = list(takewhile(bool, dump[current:]))
+    own = next((number for number, line in enumerate(frames) if _OWN_FRAME.match(line)), 0)
+    frames = frames[:own] if own > 1 else frames  # from joblot's first frame on there is nothing else
+    shown = [dump[0], *frames][:count]
+    return before[len(before) - min(len(before), count - len(shown)) :] + shown
+
+
+def open_log(path: Path) -> BinaryIO:
+    """A log, to be read.
+
+    Raises:
+        OSError: there is none, or it cannot be read.
+        StateError: something else stands in its place.
+    """
+    return os.fdopen(open_own(path, above=LOG_FILE), "rb")
