@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from joblot.actions.bundle import BundleContext, FusedJob
     from joblot.actions.context import Context
     from joblot.actions.registry import ACTIONS, action, fused
-    from joblot.api import Batch, generate_files, load, run
+    from joblot.api import Batch, Progress, generate_files, load, run
     from joblot.config.document import Document
     from joblot.errors import (
         ActionError,
@@ -46,6 +46,7 @@ _HOMES = {
     "JobReport": "reports.report",
     "JoblotError": "errors",
     "Options": "runner.options",
+    "Progress": "api",
     "Report": "reports.report",
     "RunHeldError": "errors",
     "RunSkippedError": "errors",
@@ -75,6 +76,7 @@ __all__ = [
     "JobReport",
     "JoblotError",
     "Options",
+    "Progress",
     "Report",
     "RunHeldError",
     "RunLogger",

@@ -19,17 +19,20 @@ What is given is checked by `config.calls`; how a run is put together and driven
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar, overload
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from joblot.actions.registry import ACTIONS
 from joblot.actions.signature import misfits
 from joblot.clock import day_of
 from joblot.config.calls import GENERATE, RUN, CallReader, read_arguments
+from joblot.config.tree import describe
 from joblot.core.model import Config, JobSpec
 from joblot.core.plan import Plan, expand, problems_of
 from joblot.errors import ConfigError, Diagnostic, UsageError
@@ -40,10 +43,14 @@ from joblot.runner.options import Options
 if TYPE_CHECKING:
     import os
 
+    from joblot.core.events import Record
     from joblot.generate import Write
     from joblot.reports.report import Report
+    from joblot.reports.view import LiveView
     from joblot.runner.engine import Observer
 
+EVERY_S: Final = 0.5
+"""How often a function is told how far a run is, at most."""
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -228,10 +235,12 @@ class Batch:
         observers: Sequence[Observer] = (),
         resume: str | None = None,
         retry: str | None = None,
+        progress: ProgressChoice = "auto",
         **options: Any,
     ) -> Report:
         """Run the batch to its end and return its report. Options as in `run`; `resume` and `retry` name an earlier run of this batch."""
-        return run(self, on=on, workers=workers, observers=observers, resume=resume, retry=retry, **options)
+        given: dict[str, Any] = {"on": on, "workers": workers, "resume": resume, "retry": retry, **options}
+        return run(self, observers=observers, progress=progress, **given)
 
 
 _UNUSUAL: Final = 0x04 | 0x08 | 0x20 | 0x80 | 0x200
@@ -247,6 +256,83 @@ def _given(left_out: Iterable[tuple[str, Any]], values: Iterable[Any]) -> dict[s
 
 
 # --- running ----------------------------------------------------------------------------------------
+
+
+class Progress(Struct, frozen=True, kw_only=True):
+    """How far a run is: how many jobs take part, have ended, have failed, and run now; and the seconds since this process began to drive it."""
+
+    total: int
+    done: int
+    failed: int
+    running: int
+    elapsed_s: float
+
+
+ProgressChoice = Literal["auto"] | bool | Callable[[Progress], Any]
+
+
+class _Told:
+    """An observer that tells a function how far a run is: when it begins, twice a second at most, and at its end."""
+
+    of_program = True
+    """It calls code of the program that runs the batch."""
+
+    def __init__(self, tell: Callable[[Progress], Any]) -> None:
+        self._tell = tell
+        self._began = time.monotonic()
+        self._next = 0.0
+
+    def started(self, run_id: str, view: LiveView) -> None:  # noqa: ARG002 - the protocol of observers
+        self._view = view
+        self.idle()
+
+    def recorded(self, record: Record) -> None: ...
+
+    def idle(self) -> None:
+        if time.monotonic() >= self._next:
+            self.ended("")
+            self._next = time.monotonic() + EVERY_S
+
+    def warned(self, message: str) -> None: ...
+
+    def ended(self, status: str) -> None:  # noqa: ARG002 - the protocol of observers
+        counts, total = self._view.counts, self._view.jobs - len(self._view.left_out)
+        under_way = sum(counts[state] for state in ("waiting", "ready", "running", "backing_off"))
+        self._tell(
+            Progress(
+                total=total,
+                done=total - under_way,
+                failed=counts["failed"],
+                running=counts["running"],
+                elapsed_s=time.monotonic() - self._began,
+            )
+        )
+
+    def close(self, report: Report | None = None) -> None: ...
+
+
+def _display(progress: ProgressChoice, config: Config, options: Options) -> Any:
+    """The observer that shows a run to whoever began it, with a method `close`; None for nothing."""
+    if progress is False:
+        return None
+    if progress is not True and progress != "auto":
+        if not callable(progress):
+            raise UsageError(f'`progress` must be "auto", true, false or a function, not {describe(progress)}')
+        return _Told(progress)
+    if "IPython" in sys.modules:
+        from joblot.executors.processes import in_kernel
+
+        if in_kernel():
+            from joblot.reports.cell import CellDisplay, output_of_cell
+
+            return CellDisplay(config.name, output_of_cell())
+    if progress == "auto" and (sys.stderr is None or not sys.stderr.isatty()):
+        return None
+    from joblot.cli.program import display_of
+    from joblot.journal.place import state_of
+
+    runs = None if options.state is False else state_of(config, options.state, lambda _: None) / "runs"
+    return display_of(runs, lines=progress is True)
 
 
 def load(
@@ -315,13 +401,16 @@ def run(
     resume: str | None = None,
     retry: str | None = None,
     report: str | Path | None = None,
+    progress: ProgressChoice = "auto",
     **options: Any,
 ) -> Report:
     """Run a batch, a loaded configuration, a batch file or several of one folder together to their end.
 
     `resume` is an earlier run of the same batch to go on with. `retry` is one of which to run again what did not succeed: the same run goes on
     if the batch is as it was, else a new one continues it. A file is then read as of the day when that run began, and `vars` are those of that
-    run, unless they are given. `report` is a file to write; the rest is `Options`, with `timeout` also as a text such as `1h`, and `only`,
+    run, unless they are given. `report` is a file to write. `progress` says how the run is shown: "auto" as the command shows it where standard
+    error is a terminal, in an output of the cell in a notebook, and not at all elsewhere; true also as lines; a function is told a `Progress`,
+    twice a second at most. The rest is `Options`, with `timeout` also as a text such as `1h`, and `only`,
     `upto`, `from_` and `exclude` also as texts with commas.
 
     Raises:
@@ -363,12 +452,19 @@ def run(
                 moment=moment,
             )[0]
         plan = _plan(config, strict=chosen.strict)
-    if resume is not None:
-        made = resume_run(resume, chosen, observers=observers, plan=plan)
-    elif retry is not None:
-        made = retry_run(retry, plan, chosen, observers=observers, given=variables or {})
-    else:
-        made = start_run(plan, chosen, observers=observers, given=variables or {})
+    display = _display(progress, config, chosen)
+    watching = [*(observers or ()), *([display] if display is not None else ())]
+    made = None
+    try:
+        if resume is not None:
+            made = resume_run(resume, chosen, observers=watching, plan=plan)
+        elif retry is not None:
+            made = retry_run(retry, plan, chosen, observers=watching, given=variables or {})
+        else:
+            made = start_run(plan, chosen, observers=watching, given=variables or {})
+    finally:
+        if display is not None:
+            display.close(made)
     if report is not None:
         made.write(report)
     return made

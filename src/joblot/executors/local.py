@@ -185,7 +185,9 @@ class LocalExecutor:
 
     def _warn_of_threads(self) -> int:
         threads = processes.threads() - 1
-        if threads > 0:
+        if (
+            threads > 0 and not processes.in_kernel()
+        ):  # a kernel has threads of its own, and nobody can begin a run before them
             other = "another thread runs" if threads == 1 else f"{threads} other threads run"
             self._warn(
                 f"{other} in this process before the first job does: what is forked from it may hang"

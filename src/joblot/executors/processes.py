@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 import select
 import signal
+import sys
 import threading
 import time
 from typing import TYPE_CHECKING, Any, Final
@@ -85,9 +86,27 @@ class OwnChildren:
             self._fd = -1
 
 
+def in_kernel() -> bool:
+    """Whether this process is the kernel of a notebook."""
+    ipython: Any = sys.modules.get("IPython")
+    return ipython is not None and hasattr(ipython.get_ipython(), "kernel")
+
+
 def threads() -> int:
     """How many threads this process has, with those of native code; 1 where the system does not tell."""
     return len(os.listdir("/proc/self/task")) if _HAS_PROC else 1
+
+
+def has_thread(begin: str) -> bool:
+    """Whether this process has a thread whose name begins like that, one of native code too."""
+    for thread in os.listdir("/proc/self/task") if _HAS_PROC else ():
+        try:
+            with open(f"/proc/self/task/{thread}/comm") as file:
+                if file.read().startswith(begin):
+                    return True
+        except OSError:
+            continue  # it has ended
+    return False
 
 
 def max_descriptors() -> int:

@@ -5,7 +5,7 @@ It is made from a plan and a view of the run's records. It does not know where r
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cached_property
 from itertools import islice
 from math import nan
@@ -16,7 +16,15 @@ from msgspec import UNSET, Raw, Struct, UnsetType
 
 from joblot.clock import iso_utc
 from joblot.core.model import Artifact  # noqa: TC001 - a field of a struct
-from joblot.errors import EXIT_JOBS_FAILED, EXIT_OK, EXIT_SIGINT, EXIT_SIGTERM, EXIT_TIME_LIMIT, BatchFailedError
+from joblot.errors import (
+    EXIT_JOBS_FAILED,
+    EXIT_OK,
+    EXIT_SIGINT,
+    EXIT_SIGTERM,
+    EXIT_TIME_LIMIT,
+    BatchFailedError,
+    StateError,
+)
 from joblot.files import replace_file, write_atomically
 from joblot.version import __version__
 
@@ -34,7 +42,9 @@ SCHEMA: Final = 1
 _PART: Final = 1000
 _NOTHING: Final = (0, 0)
 _NAMED: Final = 5
-"""How many jobs an error message names."""
+"""How many causes an error message names."""
+_NOTE_LINES: Final = 200
+_TRACEBACK: Final = "Traceback (most recent call last):"
 
 _MESSAGES: Final = {
     "need_failed": "`{cause}` failed",
@@ -239,9 +249,11 @@ class Report:
 
     def failures(self) -> Iterator[Failure]:
         """Name, message and reason of each job that failed, in the order in which they did."""
-        for job in self.view.failures:
-            message, reason = self.view.explanation(job)
-            yield Failure(self._plan.name(job), message or self._message(self.view.facts(job)), reason)
+        return map(self._failure, self.view.failures)
+
+    def _failure(self, job: int) -> Failure:
+        message, reason = self.view.explanation(job)
+        return Failure(self._plan.name(job), message or self._message(self.view.facts(job)), reason)
 
     @property
     def config(self) -> Config:
@@ -267,16 +279,51 @@ class Report:
         """Do nothing if the run is `ok` and no job of `finally` failed.
 
         Raises:
-            BatchFailedError: it is not, or one did; the message names the first jobs that failed.
+            BatchFailedError: it is not, or one did; the message has the most frequent causes, each with a job, and a note the first traceback
+                that a failed job has left in its log.
         """
         if self.exit_code == EXIT_OK:
             return
+        from joblot.reports.text import digest
+
         failures = [job for job in self.view.failures if not self._is_allowed(job)]
         if not failures:
             raise BatchFailedError(f"run `{self.run_id}` did not succeed: {self.status}")
-        named = [f"`{job.name}` ({job.message or job.reason})" for job in map(self._job, failures[:_NAMED])]
-        others = f" and {len(failures) - _NAMED} more" if len(failures) > _NAMED else ""
-        raise BatchFailedError(f"{len(failures)} of {self.total_jobs} jobs failed: {', '.join(named)}{others}")
+        causes = digest(map(self._failure, failures))
+        named = [
+            f"`{cause.example}` ({cause.message or cause.reason})"
+            if cause.failures == 1
+            else f"{cause.failures} x {cause.text} (such as `{cause.example}`)"
+            for cause in causes[:_NAMED]
+        ]
+        more = len(causes) - _NAMED
+        others = f" and {more} more {'cause' if more == 1 else 'causes'}" if more > 0 else ""
+        error = BatchFailedError(f"{len(failures)} of {self.total_jobs} jobs failed: {', '.join(named)}{others}")
+        for note in self._tracebacks(failures[:_NAMED]):
+            error.add_note(note)
+            break
+        raise error
+
+    def _tracebacks(self, jobs: Iterable[int]) -> Iterator[str]:
+        """The last traceback in the log of each of these jobs that has one."""
+        from pathlib import Path
+
+        from joblot.reports.tail import last_lines
+
+        for job in map(self._job, jobs):
+            try:
+                lines = last_lines(Path(job.log), _NOTE_LINES) if job.log else []
+            except StateError:  # the job has put something else in its place
+                continue
+            starts = [number for number, line in enumerate(lines) if line.startswith(_TRACEBACK)]
+            if starts:
+                yield "\n".join([f"of job `{job.name}`:", *lines[starts[-1] :]])
+
+    def _repr_html_(self) -> str:
+        """The run as a cell of a notebook shows it."""
+        from joblot.reports.cell import ended
+
+        return ended(self)
 
     def _job(self, job: int) -> JobReport:
         facts = self.view.facts(job)

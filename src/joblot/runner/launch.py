@@ -897,7 +897,10 @@ class _Driver:
         context = RunContext(
             self._run_id, self._plan, self._run_dir(), options.capture, max_log=options.max_log, warn=self._warn
         )
-        context.observed = any(not type(observer).__module__.startswith("joblot.") for observer in self._observers)
+        context.observed = any(
+            hasattr(observer, "of_program") or not type(observer).__module__.startswith("joblot.")
+            for observer in self._observers
+        )
         if on == "inline":
             from joblot.executors.inline import InlineExecutor
 

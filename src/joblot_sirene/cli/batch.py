@@ -249,6 +249,7 @@ def _run(
     progress = Progress([file.code for file in jobs], go_on=settings.go_on, verbose=verbose, err=as_json)
     report = joblot_batch.run(
         observers=[progress],
+        progress=False,
         on=values["on"],
         cluster=values["cluster"],
         state=values["state"],

@@ -206,8 +206,13 @@ def test_check_raises_and_names_what_failed():
     ends = [ev.AttemptEnded(n, 1, "timeout", "failed", reason="timeout") for n in range(7)]
     with pytest.raises(BatchFailedError) as caught:
         report_of([ev.AttemptsStarted(list(range(7)))], ends, [ev.RunEnded("failed")], jobs=jobs).check()
+    assert str(caught.value) == "7 of 7 jobs failed: 7 x timeout (such as `j0`)"
+    words = ["one", "two", "three", "four", "five", "six", "six"]
+    ends = [ev.AttemptEnded(n, 1, "error", "failed", message=f"no {words[n]}", reason="exception") for n in range(7)]
+    with pytest.raises(BatchFailedError) as caught:
+        report_of([ev.AttemptsStarted(list(range(7)))], ends, [ev.RunEnded("failed")], jobs=jobs).check()
     assert str(caught.value) == (
-        "7 of 7 jobs failed: `j0` (timeout), `j1` (timeout), `j2` (timeout), `j3` (timeout), `j4` (timeout) and 2 more"
+        "7 of 7 jobs failed: 2 x no six (such as `j5`), `j0` (no one), `j1` (no two), `j2` (no three), `j3` (no four) and 1 more cause"
     )
     with pytest.raises(BatchFailedError, match=r"^run `r1` did not succeed: interrupted$"):
         report_of(STARTED).check()
