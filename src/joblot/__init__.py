@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from joblot.actions.bundle import BundleContext, FusedJob
     from joblot.actions.context import Context
     from joblot.actions.registry import ACTIONS, action, fused
-    from joblot.api import Batch, Progress, generate_files, load, run
+    from joblot.api import Batch, Progress, generate_files, load, open_run, run, runs
     from joblot.config.document import Document
     from joblot.errors import (
         ActionError,
@@ -57,8 +57,10 @@ _HOMES = {
     "fused": "actions.registry",
     "generate_files": "api",
     "load": "api",
+    "open_run": "api",
     "reason_of": "files",
     "run": "api",
+    "runs": "api",
 }
 
 __all__ = [
@@ -87,8 +89,10 @@ __all__ = [
     "fused",
     "generate_files",
     "load",
+    "open_run",
     "reason_of",
     "run",
+    "runs",
 ]
 
 

@@ -470,6 +470,67 @@ def run(
     return made
 
 
+# --- looking back -----------------------------------------------------------------------------------
+
+
+def open_run(run: str | None = None, *, state: str | Path | None = None) -> Report:
+    """The report of an earlier run, or of one that goes on, as it stands now. Nothing is written.
+
+    `run` is its id, or a beginning or an end of it that only one run has; by default the last one. `state` is the state folder, by default
+    `JOBLOT_STATE`, else `.joblot` in the working folder.
+
+    Raises:
+        StateError: there is no such run, or it cannot be read.
+    """
+    from joblot.cli.runs import Run
+    from joblot.journal.folder import StateFolder
+
+    folder = StateFolder(state, read_only=True)
+    try:
+        return Run(folder, folder.resolve(run)).report()
+    finally:
+        folder.close()
+
+
+def runs(*, state: str | Path | None = None, limit: int | None = None) -> list[dict[str, Any]]:
+    """The runs of a state folder, newest first, `limit` of them at most, as rows of a table; `state` as for `open_run`.
+
+    Times are UTC; what is not known is None. A run that cannot be read is a warning.
+
+    Raises:
+        StateError: the folder cannot be read.
+    """
+    from datetime import UTC, datetime
+    from warnings import warn
+
+    from joblot.errors import NoRunsError
+    from joblot.journal.folder import StateFolder
+
+    def moment(at: float | None) -> datetime | None:
+        return None if at is None else datetime.fromtimestamp(at, UTC)
+
+    try:
+        folder = StateFolder(state, read_only=True)
+    except NoRunsError:
+        return []
+    try:
+        return [
+            {
+                "run": info.run_id,
+                "batch": info.batch,
+                "status": folder.status(info),
+                "started_at": moment(info.started_at),
+                "ended_at": moment(info.ended_at),
+                "duration_s": None if info.ended_at is None else round(max(0.0, info.ended_at - info.started_at), 3),
+                "jobs": max(info.jobs, sum(info.counts.values())),
+                "failed": info.counts.get("failed", 0) if info.ended_at is not None else None,
+            }
+            for info in folder.runs(lambda error: warn(error.message, stacklevel=4), limit=limit)
+        ]
+    finally:
+        folder.close()
+
+
 # --- files from templates ---------------------------------------------------------------------------
 
 

@@ -26,6 +26,7 @@ from joblot.errors import (
     StateError,
 )
 from joblot.files import replace_file, write_atomically
+from joblot.garbage import collection_paused
 from joblot.version import __version__
 
 if TYPE_CHECKING:
@@ -274,6 +275,13 @@ class Report:
         """The jobs that take part in the run, in the order of the batch."""
         apart = self._apart | self.view.left_out if self._apart else self.view.left_out
         return (self._job(job) for job in range(len(self._plan)) if job not in apart)
+
+    def rows(self) -> list[dict[str, Any]]:
+        """The jobs that take part as rows of a table, for pandas, Polars or a CSV writer: the columns of `rows_of`, the same in every row."""
+        from joblot.reports.rows import rows_of
+
+        with collection_paused():  # it would go through all rows again and again
+            return rows_of(self._plan, self.view, self._log, self._apart | self.view.left_out)
 
     def check(self) -> None:
         """Do nothing if the run is `ok` and no job of `finally` failed.

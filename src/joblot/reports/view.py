@@ -84,6 +84,8 @@ class RunView:
         self.ended_at: float | None = None
         self.by: dict[str, Any] = {}
         """Who drove the run last: pid, host, user, versions."""
+        self.hosts: set[str] = set()
+        """The machines from which it was driven."""
         self.settings: dict[str, Any] = {}
         self.continues = ""
         """The id of the run that this one continues."""
@@ -267,10 +269,12 @@ class RunView:
                 self.logged.append((at, event))
             case ev.RunStarted():
                 self.started_at, self.status, self.by, self.settings = at, "running", event.by, event.settings
+                self.hosts.add(str(event.by.get("host") or ""))
                 self.continues = event.settings.get("continues", "")
                 self._opened_at = at
             case ev.RunResumed():
                 self.by, self.settings = event.by, event.settings
+                self.hosts.add(str(event.by.get("host") or ""))
                 self._begin_again(at)
                 self.ended_at, self._measured_s, self.status = None, 0.0, "running"
                 if not self.settled:
@@ -421,6 +425,18 @@ class RunView:
     def up_to_date(self, job: int) -> bytes | None:
         """The result of a job that was found up to date, or carried over, and never tried, empty for none; None for others."""
         return self._results[job] if self._states[job] == CACHED and not self._attempts[job] else None
+
+    def columns(
+        self,
+    ) -> Iterator[tuple[str, int, float, float, int, float, float, bytes, ev.AttemptEnded | ev.JobsEnded | None]]:
+        """The facts of all jobs: for tables of a hundred thousand, in a tenth of the time of `facts`.
+
+        They are state, attempts, seconds, CPU seconds, peak bytes, times of beginning and end (not a number: unknown), result, and why the job
+        did not end well.
+        """
+        states = map(STATES.__getitem__, self._states)
+        numbers = (self._attempts, self._wall, self._cpu, self._peak, self._began, self._ended)
+        return zip(states, *numbers, self._results, map(self._why.get, range(self.jobs)), strict=True)
 
     def facts(self, job: int) -> JobFacts:
         """Everything about one job."""

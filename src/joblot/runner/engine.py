@@ -116,6 +116,7 @@ class Engine:
         self._journal = journal
         self._executor = executor
         self._clock = clock
+        self._is_new = began_at is None
         self._zero = clock.now() - (clock.wall() - began_at if began_at is not None else 0.0)
         self._view = view or LiveView(state.plan)
         if view is None:
@@ -227,6 +228,10 @@ class Engine:
             # Observers are told between the record and its commands: what they show is in the journal already.
             if not self._begun:
                 self._begun = True
+                if (
+                    self._is_new
+                ):  # the plan may have been written in between: attempts would seem to begin after they ended
+                    self._zero = self._clock.now() - (self._clock.wall() - record.at)
                 for observer in self._observers:
                     observer.started(self._run_id, self._view)
             for observer in self._observers:
