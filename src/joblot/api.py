@@ -344,7 +344,7 @@ def load(
 ) -> Config:
     """Read and check a batch file, or several of one folder as one batch, the needs of the jobs as well.
 
-    The values of `vars` are texts, as on a command line, or of the types that the batch declares. With `strict` warnings are errors, with
+    The values of `vars` are texts, as on a command line, or numbers, truth values, dates, paths and iterables, as the file would have them. With `strict` warnings are errors, with
     `skip_unknown_actions` an action that is not known is no error.
 
     Raises:

@@ -108,7 +108,7 @@ def is_listed(value: Any) -> bool:
 
 
 def single(value: Any) -> Any:
-    """A path or a date as a text, and a kind of text or number as such; anything else as it is."""
+    """A path or a date as a text, and a kind of text or number as such, also those of numpy; anything else as it is."""
     if type(value) in PLAIN:
         return value
     if isinstance(value, str):
@@ -118,8 +118,15 @@ def single(value: Any) -> Any:
     if isinstance(value, os.PathLike):
         return os.fspath(value)
     from datetime import date, time
+    from numbers import Integral, Real
 
-    return value.isoformat() if isinstance(value, (date, time)) else value
+    if isinstance(value, (date, time)):
+        return value.isoformat()
+    if isinstance(value, Integral):
+        return int(value)
+    if isinstance(value, Real):
+        return near if (near := float(value)) == value or near != near else value  # noqa: PLR0124 - not a number: refused later, as that
+    return bool(value) if getattr(getattr(value, "dtype", None), "kind", "") == "b" and value.shape == () else value
 
 
 def describe(value: Any) -> str:

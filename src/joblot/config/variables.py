@@ -199,11 +199,18 @@ def _value(sink: Sink, variable: Variable, given: Mapping[str, Any]) -> Any:
 
 
 def _given(sink: Sink, variable: Variable, raw: Any, keys: Keys) -> Any:
-    """The value that the command line gives as text, or a program as what it is."""
+    """The value that the command line gives as text, or a program as what it is.
+
+    A number or truth value of a program for a text is the text that the file would have; midnight for a date is its day.
+    """
     before = len(sink.problems)
     inspect(raw, keys, sink.problems)
     if len(sink.problems) != before:
         return MISSING
+    if variable.kind in ("string", "path") and isinstance(raw, (int, float)):
+        raw = str(raw).lower() if isinstance(raw, bool) else str(raw)
+    elif variable.kind == "date" and isinstance(raw, str):
+        raw = raw.removesuffix("T00:00:00")
     if isinstance(raw, str):
         value, shown = from_text(variable.kind, raw), f"`{shorten(raw)}`"
     else:

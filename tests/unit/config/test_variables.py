@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import numbers
+from datetime import date, datetime
+from fractions import Fraction
+from pathlib import Path
+
 import pytest
 
+from joblot import ConfigError, load
 from joblot.core.provenance import shown_command
 from joblot.core.written import shorten
 
@@ -34,6 +40,64 @@ def test_values_have_their_declared_types(read, declared, given, value):
     found = read(batch(declared), vars=given).vars
     assert found == {"a": value}
     assert type(found["a"]) is type(value)
+
+
+class Count(numbers.Integral):
+    """A whole number that is no `int`, as those of numpy are."""
+
+    def __init__(self, value):
+        self._value = value
+
+    def __int__(self):
+        return self._value
+
+
+for name in Count.__abstractmethods__:
+    setattr(Count, name, lambda *_: NotImplemented)
+Count.__abstractmethods__ = frozenset()
+
+
+@pytest.mark.parametrize(
+    ("kind", "given", "value"),
+    [
+        ("date", date(2026, 11, 20), "2026-11-20"), ("date", datetime(2026, 11, 20), "2026-11-20"), ("string", date(2026, 11, 20), "2026-11-20"),
+        ("string", 5, "5"), ("string", 1.5, "1.5"), ("string", True, "true"), ("path", 2026, "2026"), ("path", Path("a/b"), "a/b"),
+        ("int", 5, 5), ("int", Count(5), 5), ("number", 5, 5), ("number", 1.5, 1.5), ("number", Fraction(1, 2), 0.5), ("bool", False, False),
+        ("list", ["a", 1], ["a", 1]), ("list", ("a", date(2026, 1, 1)), ["a", "2026-01-01"]), ("list", range(3), [0, 1, 2]), ("list", [], []),
+        ("list", (n for n in "ab"), ["a", "b"]), ("list", {"a": 1}.keys(), ["a"]), ("list", [Count(7)], [7]), ("list", "a,b", ["a", "b"]),
+    ],
+)  # fmt: skip
+def test_a_program_gives_values_as_they_are(tmp_path, kind, given, value):
+    file = tmp_path / "joblot.yaml"
+    file.write_text(f"vars: {{a: {{type: {kind}}}}}\njobs: [{{name: j, run: 'echo ${{{{ vars.a }}}}'}}]\n")
+    found = load(file, vars={"a": given}).vars["a"]
+    assert found == value
+    assert type(found) is type(value)
+
+
+@pytest.mark.parametrize(
+    ("kind", "given", "message"),
+    [
+        (
+            "date",
+            datetime(2026, 11, 20, 3),
+            "variable `a` must be a date such as `2026-11-20`, not `2026-11-20T03:00:00`",
+        ),
+        ("date", 20261120, "variable `a` must be a date such as `2026-11-20`, not the number 20261120"),
+        ("int", 3.0, "variable `a` must be a whole number, not the number 3.0"),
+        ("int", True, "variable `a` must be a whole number, not `true`"),
+        ("bool", 1, "variable `a` must be `true` or `false`, not the number 1"),
+        ("string", None, "variable `a` must be a text, not null"),
+        ("number", Fraction(1, 3), "`vars.a`: a value of type `Fraction` cannot stand in a batch"),
+        ("number", object(), "`vars.a`: a value of type `object` cannot stand in a batch"),
+    ],
+)
+def test_what_a_file_would_not_take_a_program_cannot_give(tmp_path, kind, given, message):
+    file = tmp_path / "joblot.yaml"
+    file.write_text(f"vars: {{a: {{type: {kind}}}}}\njobs: [{{name: j, run: x}}]\n")
+    with pytest.raises(ConfigError) as caught:
+        load(file, vars={"a": given})
+    assert message in str(caught.value)
 
 
 @pytest.mark.parametrize(
