@@ -23,7 +23,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeVar, overload
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -85,6 +85,8 @@ class Batch:
         self.name = self._reader.settings.name
         self.folder = Path(self._reader.settings.folder)
         self._jobs: list[JobSpec] = []
+        self._cells: dict[int, _Cell] = {}
+        """By number, in which run of which cell of a notebook a job was made."""
 
     def __len__(self) -> int:
         return len(self._jobs)
@@ -162,7 +164,8 @@ class Batch:
         have ended, whatever ended the run: its `when` (`always` where none is given; of other jobs `success`) asks how that was.
 
         Raises:
-            ConfigError: (a ValueError) everything that a batch file could not say either; nothing is added. An action that is not registered
+            ConfigError: (a ValueError) everything that a batch file could not say either; nothing is added. In a notebook a cell that is run again
+                replaces the jobs that it has made. An action that is not registered
                 yet is looked at when the batch is planned or run.
         """
         values = (
@@ -170,7 +173,29 @@ class Batch:
             outputs, env, cwd, once, tags, priority, description, run, shell, matrix, zip, foreach, max_parallel, finally_, allow_failure, if_,
         )  # fmt: skip
         given = _given(_ADD, values)
-        self._jobs.append(self._reader.job(len(self._jobs), name, what, given))
+        here = _cell() if "IPython" in sys.modules else None
+        index = len(self._jobs)
+        if here is None or (before := self._made_before(name, what, here)) is None:
+            self._jobs.append(self._reader.job(index, name, what, given))
+        else:
+            index, self._checked = before, min(self._checked, before)
+            self._jobs[index] = self._reader.job_instead(index, self._jobs[index], name, what, given)
+        if here is not None:
+            self._cells[index] = here
+
+    def _made_before(self, name: Any, what: Any, here: _Cell) -> int | None:
+        """The job of that name that an earlier run of the same cell has made, and which is to be replaced.
+
+        Where a notebook does not tell its cells apart, it is a function's of the same name, or no function's if this is none either.
+        """
+        index = self._reader.number_of(name)
+        made_in = self._cells.get(index) if index is not None else None
+        if index is None or made_in is None or made_in.execution == here.execution:
+            return None
+        if made_in.cell and here.cell:
+            return index if made_in.cell == here.cell else None
+        old = self._jobs[index].function
+        return index if _place(old) == _place(what if callable(what) else None) else None
 
     def _misfits(self) -> list[Diagnostic]:
         """Functions that cannot be called with what their jobs give them: other jobs would run before one failed for it."""
@@ -241,6 +266,30 @@ class Batch:
         """Run the batch to its end and return its report. Options as in `run`; `resume` and `retry` name an earlier run of this batch."""
         given: dict[str, Any] = {"on": on, "workers": workers, "resume": resume, "retry": retry, **options}
         return run(self, observers=observers, progress=progress, **given)
+
+
+class _Cell(NamedTuple):
+    """A run of a cell of a notebook; the cell is empty where the notebook does not tell."""
+
+    execution: str
+    cell: str
+
+
+def _cell() -> _Cell | None:
+    """The run of a cell that this is, if it is one."""
+    shell = sys.modules["IPython"].get_ipython()
+    if shell is None:
+        return None
+    try:
+        parent = shell.kernel.get_parent("shell")
+        return _Cell(parent["header"]["msg_id"], parent["metadata"].get("cellId", ""))
+    except (AttributeError, KeyError):  # a terminal, or a kernel of another make
+        return _Cell(str(shell.execution_count), "")
+
+
+def _place(function: Any) -> tuple[str, str] | None:
+    """Where a function is defined, in words; None for what is none."""
+    return None if function is None else (getattr(function, "__module__", ""), getattr(function, "__qualname__", ""))
 
 
 _UNUSUAL: Final = 0x04 | 0x08 | 0x20 | 0x80 | 0x200

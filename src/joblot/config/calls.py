@@ -152,6 +152,28 @@ class CallReader(JobReader):
             self._unchecked[index] = job
         return spec
 
+    def number_of(self, name: Any) -> int | None:
+        """The number of the job, or the declaration, of exactly that name; None when there is none."""
+        folded = name.lower() if isinstance(name, str) else ""
+        return self._first.get(folded) if self._spelled.get(folded, folded) == name else None
+
+    def job_instead(self, index: int, old: JobSpec, name: Any, what: Any, given: Mapping[str, Any]) -> JobSpec:
+        """The job that takes the place of another one of the same name; what is wrong with it leaves that one as it is.
+
+        Raises:
+            ConfigError: as for `job`.
+        """
+        unchecked, known = self._unchecked.pop(index, None), self._functions.pop(id(old.function), None)
+        try:
+            return self.job(index, name, what, given)
+        except ConfigError:
+            self._note_name(old.name, index)
+            if known is not None:
+                self._functions[id(old.function)] = known
+            if unchecked is not None:
+                self._unchecked[index] = unchecked
+            raise
+
     def check_again(self, jobs: list[JobSpec]) -> list[ConfigError]:
         """Read those jobs again whose actions became known after them, in place; for each of them that is wrong an error."""
         found = []

@@ -1,0 +1,86 @@
+"""Batches in the kernel of a notebook: what a cell shows, what it leaves behind when it is run again, and how it is stopped."""
+
+from __future__ import annotations
+
+import pytest
+
+
+def test_a_run_is_one_output_of_the_cell_whose_last_state_stays(kernel):
+    shown = kernel.run(
+        "batch = Batch('files')\n"
+        "def read(number):\n    raise ValueError(f'cannot read {number}')\n"
+        "batch.add('read', read, foreach=range(3), params={'number': '${{ item }}'})\n"
+        "report = batch.run(workers=2)"
+    )
+    assert (shown.text, shown.error) == ("", "")  # no warning of threads, nor of a fork beside them
+    assert "0 of 3 done" in shown.html[0]
+    assert "✗ files: failed" in shown.html[-1]
+    assert "ValueError: cannot read &lt;n&gt;" in shown.html[-1]
+    assert "<details>" in kernel.run("report").html[0]
+    assert kernel.run("report.check()").error == (
+        "BatchFailedError: 3 of 3 jobs failed: 3 x ValueError: cannot read <n> (such as `read-0`)"
+    )
+
+
+@pytest.mark.parametrize("on", ["local", "inline"])
+def test_functions_of_a_notebook_are_jobs(kernel, on):
+    shown = kernel.run(
+        "batch, factor = Batch('f'), 3\n"
+        "@batch.job\ndef one():\n    print('not in the cell')\n    return {'x': factor}\n"
+        f"report = batch.run(on='{on}', progress=False)\n"
+        "print(report.jobs['one'].result, open(report.jobs['one'].log).read())"
+    )
+    assert shown == ("{'x': 3} not in the cell\n\n", [], "")
+
+
+def test_an_interrupted_kernel_stops_the_run_and_gives_its_report(kernel):
+    kernel.run(
+        "batch = Batch('slow')\nbatch.command('long', 'sleep 60', grace=0)\nbatch.command('next', 'true', needs=['long'])"
+    )
+    shown = kernel.run("report = batch.run(stop_grace_s=0.1)", interrupt_at="1 running")
+    assert shown.error == ""
+    assert "! slow: cancelled" in shown.html[-1]
+    assert kernel.run("report.check()").error == f"BatchFailedError: run `{kernel.run('print(report.run_id)').text.strip()}` did not succeed: cancelled"  # fmt: skip
+
+
+ONE = "@batch.job\ndef one():\n    return {}\nprint([job.name for job in batch.jobs])"
+AGAIN = "['one']\n"
+DUPLICATE = "ConfigError: duplicate job name `one`"
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "cells", "expected"),
+    [
+        (ONE.format(1), ONE.format(2), ("a", "a"), AGAIN),
+        (ONE.format(1), ONE.format(2), ("", ""), AGAIN),
+        (ONE.format(1), ONE.format(2), ("a", "b"), DUPLICATE),
+        ("batch.command('one', 'true')", "batch.command('one', 'false')\nprint([j.name for j in batch.jobs])", ("a", "a"), AGAIN),
+        ("batch.command('one', 'true')", "batch.command('one', 'false')\nprint([j.name for j in batch.jobs])", ("", ""), AGAIN),
+        ("batch.command('one', 'true')", ONE.format(2), ("a", "a"), AGAIN),
+        ("batch.command('one', 'true')", ONE.format(2), ("", ""), DUPLICATE),
+        (ONE.format(1), "def other(): pass\nbatch.add('one', other)", ("", ""), DUPLICATE),
+        (ONE.format(1), "def other(): pass\nbatch.add('One', other)", ("a", "a"), "ConfigError: job names `one` and `One` differ only in case"),
+        ("", ONE.format(1) + "\n" + ONE.format(2), ("a", "a"), DUPLICATE),
+        ("for n in range(3): batch.add(f'j{n}', print)", "for n in (1, 1): batch.add(f'j{n}', print)", ("a", "a"), "ConfigError: duplicate job name `j1`"),
+    ],
+)  # fmt: skip
+def test_a_cell_that_is_run_again_replaces_its_jobs(kernel, first, second, cells, expected):
+    kernel.run("batch = Batch('again')")
+    assert kernel.run(first, cells[0]).error == ""
+    shown = kernel.run(second, cells[1])
+    assert expected in (shown.text, shown.error)
+
+
+def test_the_job_that_replaces_another_runs_in_its_place(kernel):
+    kernel.run("batch = Batch('place')")
+    kernel.run("@batch.job\ndef one(number):\n    return 1", "a")
+    kernel.run("@batch.job(needs=[one])\ndef two():\n    return 2", "b")
+    assert "needs the parameter `number`" in kernel.run("batch.plan()").error
+    assert "must be a function" in kernel.run("batch.add('one', 5)", "a").error  # and leaves what there is
+    assert "needs the parameter `number`" in kernel.run("batch.plan()").error
+    kernel.run("@batch.job(params={'number': 5})\ndef one(number):\n    return number", "a")
+    shown = kernel.run("print([(n, j.result) for n, j in batch.run(on='inline').jobs.items()])")
+    assert shown.text == "[('one', 5), ('two', 2)]\n"
+    assert (
+        kernel.run("@batch.job(needs=[one])\ndef three(): pass\nprint(batch.jobs[-1].needs)", "c").text == "('one',)\n"
+    )
