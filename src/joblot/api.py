@@ -155,6 +155,7 @@ class Batch:
         finally_: bool = False,
         allow_failure: bool = False,
         if_: bool | str = True,
+        cache: bool = False,
     ) -> None:
         """Add a job that calls a function or a registered action; with `matrix`, `zip` or `foreach` one for each item.
 
@@ -162,6 +163,7 @@ class Batch:
         iterables, or the sources that a batch file can name; texts refer to them by `${{ matrix.NAME }}`, `${{ item }}` or
         `${{ item.NAME }}`, and a value that is such a reference as a whole keeps its type. With `finally_` the job runs when all others
         have ended, whatever ended the run: its `when` (`always` where none is given; of other jobs `success`) asks how that was.
+        A job that declares `outputs`, or with `cache`, is not run while what it comes from is as it was, its function's code included.
 
         Raises:
             ConfigError: (a ValueError) everything that a batch file could not say either; nothing is added. In a notebook a cell that is run again
@@ -170,7 +172,7 @@ class Batch:
         """
         values = (
             input, params, needs, when, max_attempts, delay, backoff, max_delay, jitter, retry_only, timeout, grace, resources,
-            outputs, env, cwd, once, tags, priority, description, run, shell, matrix, zip, foreach, max_parallel, finally_, allow_failure, if_,
+            outputs, env, cwd, once, tags, priority, description, run, shell, matrix, zip, foreach, max_parallel, finally_, allow_failure, if_, cache,
         )  # fmt: skip
         given = _given(_ADD, values)
         here = _cell() if "IPython" in sys.modules else None

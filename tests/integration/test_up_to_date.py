@@ -256,7 +256,9 @@ def test_the_code_of_an_action_is_a_part_of_its_jobs(joblot):
     joblot.write("own.py", OWN.format(version=""))
     joblot.write("joblot.yaml", "imports: [own.py]\njobs:\n  - {name: a, action: own, outputs: [made.txt]}\n")
     assert [joblot.run(), joblot.run()] == [["own"], []]
-    joblot.write("own.py", OWN.format(version="") + "# a remark\n")
+    joblot.write("own.py", "# a remark\n\n" + OWN.format(version="") + "def other(): pass\n")
+    assert joblot.why() == {"a": "up to date"}
+    joblot.write("own.py", OWN.format(version="").replace("write_text(text)", "write_text(str(text))"))
     assert joblot.why() == {"a": "changed: code of the action"}
     assert joblot("accept", "joblot.yaml", "a") == (0, "accepted `a`: up to date as it is\n", "")
     assert joblot.why() == {"a": "up to date"}

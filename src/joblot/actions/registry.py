@@ -298,6 +298,10 @@ class Registry(MutableMapping[str, Action]):
         return tuple(entry_points(group=self._group))
 
 
+class UnseenError(Exception):
+    """The code of a function uses something that cannot be compared; the text says what."""
+
+
 _imported_sources: dict[str, str] = {}
 """By path, what files of batches said when they were imported: they may say something else by now."""
 

@@ -102,6 +102,7 @@ class CallReader(JobReader):
         **{argument: table.RETRY[name] for argument, name in _RETRY.items()},
         "action": Field(_function_or_name, {}, "A function, or the name of a registered action."),
         "if_": table.JOB["if"],
+        "cache": Field(table.flag, {}, "Whether the job need not run while its result is up to date."),
         "finally_": Field(table.flag, {}, "Whether the job runs when all others have ended, whatever ended the run."),
     }
 

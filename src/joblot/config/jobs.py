@@ -690,6 +690,9 @@ class JobReader(Sink):
         if fields.pop("outputs", ()):
             hint = "it runs each time: let it write its files without declaring them"
             self.add("value", "a job of `finally` has no `outputs`", (*keys, "outputs"), hint=hint, at_key=True)
+        if fields.pop("cache", False):
+            hint = "it runs each time: leave `cache` out"
+            self.add("value", "a job of `finally` has no `cache`", (*keys, "cache"), hint=hint, at_key=True)
         if self._fan is not None and self._fan.kind == "result":
             hint = "a list, a table or a file of lines can give its items"
             self.add("value", "items of a job of `finally` cannot come from a result", (*keys, "foreach"), hint=hint)

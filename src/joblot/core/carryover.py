@@ -135,7 +135,12 @@ class CarryOver:
         for job in jobs:
             spec = self._plan.spec(job)
             old = self._past.done(spec.name)
-            if old is None or (spec.outputs and not spec.once) or self._is_forced(job) or job in self._plan.finals:
+            if (
+                old is None
+                or ((spec.outputs or spec.cache) and not spec.once)
+                or self._is_forced(job)
+                or job in self._plan.finals
+            ):
                 continue
             why = self._differs(job, old) or self._other_need(job, old) or self._new_need(job)
             if not why or spec.once:

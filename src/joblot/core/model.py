@@ -146,6 +146,8 @@ class JobSpec(Struct, frozen=True, kw_only=True, omit_defaults=True):
     outputs: tuple[str, ...] = ()
     output_names: tuple[str, ...] = ()
     """What the outputs are called, in their order, where the batch gives them names."""
+    cache: bool = False
+    """Whether its result is as good as made anew while nothing that it comes from has changed, though it may make no files."""
     env: dict[str, str] = field(default_factory=dict)
     cwd: str | None = None
     once: bool = False

@@ -142,11 +142,17 @@ def changes(old: bytes, new: bytes) -> list[Change]:
     except (msgspec.MsgspecError, UnicodeDecodeError):
         return [Change("what was kept of it cannot be read")]
     after = msgspec.json.decode(new, type=Parts)
-    return [
+    if before.code != after.code and after.action is None:
+        return [Change("code of the function"), *(one for one in _all_changes(before, after) if one.what != "code")]
+    return list(_all_changes(before, after))
+
+
+def _all_changes(before: Parts, after: Parts) -> Iterator[Change]:
+    return (
         change
         for name in Parts.__struct_fields__
         for change in _differing(name, getattr(before, name), getattr(after, name))
-    ]
+    )
 
 
 def _differing(what: str, old: Any, new: Any) -> Iterator[Change]:
@@ -166,8 +172,4 @@ def _shown(value: Any) -> str:
 
 def always_runs(spec: JobSpec) -> str:
     """Why a job runs whatever is there, in words; empty when it can be up to date."""
-    if not spec.outputs:
-        return "no outputs declared"
-    if spec.function is not None:
-        return "a plain Python function: joblot cannot see what it depends on"
-    return ""
+    return "" if spec.outputs or spec.cache else "no outputs declared"

@@ -294,9 +294,13 @@ class Engine:
                 files = self._watch.finished.pop(event.job, None)
                 if event.state == "failed":
                     judge.record_failure(event.job)
-                elif files is not None and event.state == "success":
-                    judge.record_success(event.job, files, bytes(event.result), self._run_id, self._clock.wall())
+                elif event.state == "success" and (files is not None or self._caches_only(event.job)):
+                    judge.record_success(event.job, files or [], bytes(event.result), self._run_id, self._clock.wall())
         judge.note(self._journal)
+
+    def _caches_only(self, job: int) -> bool:
+        spec = self._plan.declarations[job]
+        return spec.cache and not spec.outputs
 
     def _keep(self, judge: Judge, *, all: bool = True) -> None:
         """Keep what was made. If it cannot be kept now, it waits; if it never can, those jobs run again some day."""

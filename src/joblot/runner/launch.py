@@ -466,13 +466,14 @@ class _Driver:
         self._unknown = [n for n, spec in enumerate(plan.declarations) if spec.action in missing] if missing else []
         self._folder: StateFolder | None = None
         self._hold: Hold | None = None
-        declaring = [job for job, spec in enumerate(plan.declarations) if spec.outputs]
-        self._checkable = declaring if options.state is not False else []
-        self._watch = self._make_watch() if declaring else None
+        judged = [job for job, spec in enumerate(plan.declarations) if spec.outputs or spec.cache]
+        makes = any(plan.declarations[job].outputs for job in judged)
+        self._checkable = judged if options.state is not False else []
+        self._watch = self._make_watch() if judged else None
         self._judge: Judge | None = None
         self._begun = Begun(options.selection, options.force if continues else (), continues, dict(given), moment)
         self._carry: Continuing | None = None
-        self._claims = self._unclaimed(makes=bool(declaring)) if declaring or plan.config.concurrency else None
+        self._claims = self._unclaimed(makes=makes) if makes or plan.config.concurrency else None
         self._left_out: Sequence[int] = ()
         self._has_put_back = False
         self._told_in: Path | None = None
@@ -628,7 +629,7 @@ class _Driver:
         if lost:
             others = f" and {len(lost) - 1} more jobs" if len(lost) > 1 else ""
             self._warn(f"what was kept of `{lost[0]}`{others} cannot be read: nobody can tell whether it is up to date")
-        self._judge = Judge(self._plan, last_successes, self._watch.hashes, values.of, forced=forced)
+        self._judge = Judge(self._plan, last_successes, self._watch.hashes, values.of, forced=forced, warn=self._warn)
         return self._judge
 
     def _make_carry(self, state: RunState, journal: SqliteJournal) -> Continuing:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 from msgspec import Struct
 
-from joblot.actions.registry import ACTIONS, digest_of_code
+from joblot.actions.registry import ACTIONS, UnseenError, digest_of_code
 from joblot.core.provenance import (
     Change,
     Files,
@@ -32,7 +32,7 @@ from joblot.errors import JoblotError, UsageError, did_you_mean
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
-    from joblot.core.model import FileFact
+    from joblot.core.model import FileFact, JobSpec
     from joblot.core.plan import Plan
     from joblot.journal import Journal
     from joblot.outputs import Hashes, Key, Stamp
@@ -93,6 +93,7 @@ class Judge:
         values: Callable[[int], dict[str, Any]],
         *,
         forced: Collection[int] = (),
+        warn: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._plan = plan
         self._batch = batch_key(plan)
@@ -101,6 +102,9 @@ class Judge:
         self._hashes = hashes
         self._forced = forced
         self._codes: dict[str, tuple[str, frozenset[str]]] = {}
+        self._functions: dict[int, str | UnseenError] = {}
+        self._warn = warn
+        self._told: set[int] = set()
         self._begun: dict[int, tuple[bytes, list[FileFact]]] = {}
         self._fresh: list[LastSuccess] = []
         self._unnoted: list[LastSuccess] = []
@@ -129,7 +133,10 @@ class Judge:
             filled = self._values(job) if spec.deferred else None
         except (JoblotError, ValueError):
             return Verdict(to_run=True, why="new")  # the attempt says what is wrong
-        code, tuning = self._code(spec.action)
+        try:
+            code, tuning = self._code(spec)
+        except UnseenError as unseen:
+            return self._uncomparable(spec, str(unseen))
         parts = encoded(parts_of(self._plan, job, code, filled, tuning))
         read = paths_read(self._plan, job, filled.get("input") if filled is not None else spec.input)
         last = self._kept.get(spec.name)
@@ -236,14 +243,34 @@ class Judge:
         last = self._kept.get(self._plan.name(job))
         return last.at if last is not None else 0.0
 
-    def _code(self, name: str | None) -> tuple[str, frozenset[str]]:
-        """What stands for the code of an action, and which of its parameters change nothing."""
+    def _code(self, spec: JobSpec) -> tuple[str, frozenset[str]]:
+        """What stands for the code of a job's action or function, and which of its parameters change nothing.
+
+        Raises:
+            UnseenError: its function uses what cannot be compared.
+        """
+        function = spec.function
+        if function is not None:
+            known = self._functions.get(id(function))
+            if known is None:
+                known = self._functions[id(function)] = _code_of_function(function)
+            if isinstance(known, UnseenError):
+                raise known
+            return known, frozenset()
+        name = spec.action
         if name is None:
             return "", frozenset()
         if name not in self._codes:
-            known = ACTIONS.signature(name) is not None
-            self._codes[name] = code_of(name), ACTIONS[name].tuning if known else frozenset()
+            known_action = ACTIONS.signature(name) is not None
+            self._codes[name] = code_of(name), ACTIONS[name].tuning if known_action else frozenset()
         return self._codes[name]
+
+    def _uncomparable(self, spec: JobSpec, what: str) -> Verdict:
+        why = f"its function uses {what}, which joblot cannot compare"
+        if spec.cache and id(spec.function) not in self._told:
+            self._told.add(id(spec.function))
+            self._warn(f"{spec.name}: runs each time: {why}")
+        return Verdict(to_run=True, why=why)
 
     # --- last successes -----------------------------------------------------------------------------
 
@@ -356,7 +383,10 @@ def is_json(result: bytes) -> bool:
 
 
 def code_of(name: str) -> str:
-    """What stands for the code of an action: its version, and a hash of the file that defines it (of joblot's own: joblot's version)."""
+    """What stands for the code of an action: its version, and a hash of what it is made of (of joblot's own: joblot's version).
+
+    That is its function with what this names, as `code_digest` says, or the whole file that defines it where that cannot be compared.
+    """
     from joblot.version import __version__
 
     signature = ACTIONS.signature(name)
@@ -365,7 +395,22 @@ def code_of(name: str) -> str:
     action = ACTIONS[name]
     if action.origin.startswith("joblot."):
         return f"{action.version} joblot {__version__}"
-    return f"{action.version} {digest_of_code(_source(action.function))}"
+    from joblot.actions.code import code_digest
+
+    functions = [action.function] if action.fused is None else [action.function, action.fused]
+    try:
+        return f"{action.version} {code_digest(*functions)}"
+    except UnseenError:
+        return f"{action.version} file {digest_of_code(_source(action.function))}"
+
+
+def _code_of_function(function: Any) -> str | UnseenError:
+    from joblot.actions.code import code_digest
+
+    try:
+        return code_digest(function)
+    except UnseenError as unseen:
+        return unseen
 
 
 def _source(function: Any) -> str:
