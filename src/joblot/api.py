@@ -24,6 +24,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeVar, overload
+from warnings import warn
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -362,6 +363,42 @@ class _Told:
     def close(self, report: Report | None = None) -> None: ...
 
 
+class _Shown:
+    """What shows a run, as an observer. A view that fails is told of once and left out: the run goes on."""
+
+    def __init__(self, view: Any) -> None:
+        self._view = view
+        if hasattr(view, "of_program"):
+            self.of_program = True
+
+    def _tell(self, method: str, *said: Any) -> None:
+        if self._view is None:
+            return
+        try:
+            getattr(self._view, method)(*said)
+        except Exception as error:  # noqa: BLE001 - the program's own function may raise anything
+            self._view = None
+            warn(f"the run is not shown any more: {type(error).__name__}: {error}", RuntimeWarning, stacklevel=2)
+
+    def started(self, run_id: str, view: LiveView) -> None:
+        self._tell("started", run_id, view)
+
+    def recorded(self, record: Record) -> None:
+        self._tell("recorded", record)
+
+    def idle(self) -> None:
+        self._tell("idle")
+
+    def warned(self, message: str) -> None:
+        self._tell("warned", message)
+
+    def ended(self, status: str) -> None:
+        self._tell("ended", status)
+
+    def close(self, report: Report | None) -> None:
+        self._tell("close", report)
+
+
 def _display(progress: ProgressChoice, config: Config, options: Options) -> Any:
     """The observer that shows a run to whoever began it, with a method `close`; None for nothing."""
     if progress is False:
@@ -503,7 +540,8 @@ def run(
                 moment=moment,
             )[0]
         plan = _plan(config, strict=chosen.strict)
-    display = _display(progress, config, chosen)
+    view = _display(progress, config, chosen)
+    display = _Shown(view) if view is not None else None
     watching = [*(observers or ()), *([display] if display is not None else ())]
     made = None
     try:
@@ -552,7 +590,6 @@ def runs(*, state: str | Path | None = None, limit: int | None = None) -> list[d
         StateError: the folder cannot be read.
     """
     from datetime import UTC, datetime
-    from warnings import warn
 
     from joblot.errors import NoRunsError
     from joblot.journal.folder import StateFolder

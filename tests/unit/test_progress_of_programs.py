@@ -104,6 +104,16 @@ def test_what_is_no_way_to_show_a_run_is_refused(tmp_path, value, shown):
     assert str(caught.value) == f'`progress` must be "auto", true, false or a function, not {shown}'
 
 
+def test_a_function_that_fails_is_told_of_once_and_the_run_goes_on(tmp_path):
+    def tell(told):
+        raise KeyError(told.done)
+
+    with pytest.warns(RuntimeWarning) as caught:
+        report = three_of_which_two_fail(tmp_path).run(on="inline", progress=tell)
+    assert [str(one.message) for one in caught] == ["the run is not shown any more: KeyError: 0"]
+    assert report.counts["success"] == 1
+
+
 def test_a_run_that_cannot_begin_leaves_no_display(tmp_path, terminal):
     batch, stderr = three_of_which_two_fail(tmp_path), terminal()
     (tmp_path / ".joblot").write_text("no folder")
