@@ -35,6 +35,7 @@ _SLOTS: Final = (
     types.MemberDescriptorType, types.GetSetDescriptorType, types.WrapperDescriptorType, types.MethodDescriptorType,
     types.ClassMethodDescriptorType,
 )  # fmt: skip
+_CONTENTS: Final[tuple[Any, ...]] = (dict, list, tuple, set, frozenset, str, int, float, bytes)
 _DYNAMIC: Final = frozenset({"eval", "exec", "globals", "__import__"})
 """Who uses these may use anything of the module."""
 _NO_PART: Final = frozenset({
@@ -213,10 +214,11 @@ class _Reader:
             self.say("member", value.name)
             self.read(kind, kind.__name__)
             self.read(value.value, name)
-        elif self._is_followed(module) and _is_only_attributes(kind):
+        elif (module == "collections" or self._is_followed(module)) and (state := _state(value)) is not None:
             self.say("object")
             self.read(kind, kind.__name__)
-            self.read(vars(value), name)
+            for part in state:
+                self.read(part, name)
         else:
             raise UnseenError(f"`{name}`, a value of type `{kind.__qualname__}`")
 
@@ -227,6 +229,9 @@ def _parts(value: Any) -> tuple[Any, ...]:
         return (value.__func__,)
     if isinstance(value, property):
         return value.fget, value.fset, value.fdel
+    if isinstance(value, types.BuiltinFunctionType):  # of a module it goes by its name
+        bound = value.__self__
+        return () if bound is None or isinstance(bound, types.ModuleType) else (bound, value.__name__)
     if isinstance(value, re.Pattern):
         return value.pattern, value.flags
     if isinstance(value, types.MethodType):
@@ -244,9 +249,24 @@ def _used(code: types.CodeType) -> Iterator[tuple[str, bool]]:
     return iter(sorted(found))
 
 
-def _is_only_attributes(kind: type) -> bool:
-    """Whether the instances of a class are what their attributes are: no contents of a list, no slots."""
-    return all("__slots__" not in vars(base) and base.__module__ != "builtins" for base in kind.__mro__[:-1])
+def _state(value: Any) -> list[Any] | None:
+    """All that an instance of a class that is written in Python holds; None where nobody knows."""
+    kind = type(value)
+    contents: list[Any] = [base(value) for base in _CONTENTS if isinstance(value, base)][:1]
+    known = {object, *_CONTENTS} if contents else {object}
+    written = [base for base in kind.__mro__ if base not in known]
+    if contents and kind.__module__ == "collections":
+        return [*contents, getattr(value, "default_factory", None), getattr(value, "maxlen", None)]
+    if any(base.__module__ in ("builtins", "collections") for base in written):
+        return None
+    slots = [slot for base in written for slot in _names(vars(base).get("__slots__", ()))]
+    held = {slot: getattr(value, slot) for slot in slots if hasattr(value, slot)}
+    return [*contents, held, getattr(value, "__dict__", None)]
+
+
+def _names(slots: Any) -> list[str]:
+    names = [slots] if isinstance(slots, str) else list(slots)
+    return [name for name in names if name not in ("__dict__", "__weakref__")]
 
 
 def _found(module: str, name: str) -> Any:
@@ -290,4 +310,4 @@ def _spec_of(module: str) -> Any:
 
 def _own(file: str) -> str:
     installed = file.startswith((_STANDARD, _OURS)) or any(part in file for part in _INSTALLED)
-    return "" if installed or not file.endswith(".py") else file
+    return "" if installed else file

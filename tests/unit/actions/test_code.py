@@ -17,6 +17,8 @@ import re
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
+from collections import Counter, defaultdict
+from typing import NamedTuple
 
 LIMIT = 10
 NAMES = {"b", "a"}
@@ -32,6 +34,32 @@ class Settings:
     depth: int = 3
 
 SETTINGS = Settings(4)
+
+class Point(NamedTuple):
+    x: int = 1
+
+@dataclass(slots=True)
+class Narrow:
+    width: int
+
+class Words(list):
+    pass
+
+POINT, NARROW, WORDS, COUNTS, MANY = Point(2), Narrow(3), Words(["w"]), Counter("aab"), defaultdict(list, k=[1])
+append = [6].append
+
+class Base:
+    def say(self): return "base"
+
+class Child(Base):
+    def __init__(self): self.held = 8
+    def __call__(self): return self.say(), self.held
+
+called = Child()
+method = Child().say
+
+def values():
+    return POINT, NARROW, WORDS, COUNTS, MANY, append
 
 class Reader:
     size = 5
@@ -113,7 +141,20 @@ def module(tmp_path, monkeypatch):
 
 def digests(module, text):
     made = module(text)
-    names = ["wrapped", "cached", "closure", "uses", "other", "classes", "unrelated", "recursive", "inner_class"]
+    names = [
+        "wrapped",
+        "cached",
+        "closure",
+        "uses",
+        "other",
+        "classes",
+        "unrelated",
+        "recursive",
+        "inner_class",
+        "values",
+        "called",
+        "method",
+    ]
     return {name: code_digest(getattr(made, name)) for name in names}
 
 
@@ -131,6 +172,17 @@ def digests(module, text):
         ("RED = 1", "RED = 2", {"other"}),
         ("Settings(4)", "Settings(5)", {"other"}),
         ("depth: int = 3", "depth: int = 4", {"other"}),
+        ("Point(2)", "Point(5)", {"values"}),
+        ("x: int = 1", "x: int = 2", {"values"}),
+        ("Narrow(3)", "Narrow(4)", {"values"}),
+        ('Words(["w"])', 'Words(["v"])', {"values"}),
+        ('Counter("aab")', 'Counter("aabb")', {"values"}),
+        ("defaultdict(list, k=[1])", "defaultdict(set, k=[1])", {"values"}),
+        ("defaultdict(list, k=[1])", "defaultdict(list, k=[2])", {"values"}),
+        ("[6].append", "[7].append", {"values"}),
+        ('return "base"', 'return "b"', {"called", "method"}),
+        ("self.held = 8", "self.held = 9", {"called", "method"}),
+        ("return self.say(), self.held", "return self.held", {"called", "method"}),
         ("size = 5", "size = 6", {"classes"}),
         ('"closed"', '"shut"', {"classes"}),
         ('return "reader"', 'return "r"', {"classes"}),
@@ -185,8 +237,9 @@ class Opaque:
     [
         ("import threading\nlock = threading.Lock()\ndef f(): return lock", "`lock`, a value of type `lock`"),
         ("opened = open('/dev/null', 'rb', 0); opened.close()\ndef f(x=opened): return x", "`f`, a value of type `FileIO`"),
-        ("class A:\n    __slots__ = ('x',)\na = A()\ndef f(): return a", "`a`, a value of type `A`"),
-        ("class A(list): pass\na = A([1])\ndef f(): return a", "`a`, a value of type `A`"),
+        ("class A(Exception): pass\na = A([1])\ndef f(): return a", "`a`, a value of type `A`"),
+        ("import collections\nclass A(collections.Counter): pass\na = A([1])\ndef f(): return a", "`a`, a value of type `A`"),
+        ("import numbers, collections\na = collections.UserDict(x=1)\ndef f(): return a", "`a`, a value of type `UserDict`"),
         ("big = list(range(1_000_001))\ndef f(): return [big]\ndeep = []\nfor n in range(5000): deep = [deep]\ndef g(): return deep\nf = g", "what is nested too deeply"),
         ("def g(n):\n    yield n\ngen = g(3)\ndef f(): return gen", "`gen`, a value of type `generator`"),
         ("class A:\n    def __init__(self): self.x = iter([1])\na = A()\nf = A.__init__.__get__(a)", "`__init__`, a value of type `list_iterator`"),
