@@ -176,15 +176,20 @@ class Batch:
             outputs, env, cwd, once, tags, priority, description, run, shell, matrix, zip, foreach, max_parallel, finally_, allow_failure, if_, cache,
         )  # fmt: skip
         given = _given(_ADD, values)
-        here = _cell() if "IPython" in sys.modules else None
-        index = len(self._jobs)
-        if here is None or (before := self._made_before(name, what, here)) is None:
+        if "IPython" in _MODULES and (here := _cell()) is not None:
+            self._add_in_cell(here, name, what, given)
+        else:
+            self._jobs.append(self._reader.job(len(self._jobs), name, what, given))
+
+    def _add_in_cell(self, here: _Cell, name: Any, what: Any, given: Mapping[str, Any]) -> None:
+        index = self._made_before(name, what, here)
+        if index is None:
+            index = len(self._jobs)
             self._jobs.append(self._reader.job(index, name, what, given))
         else:
-            index, self._checked = before, min(self._checked, before)
             self._jobs[index] = self._reader.job_instead(index, self._jobs[index], name, what, given)
-        if here is not None:
-            self._cells[index] = here
+            self._checked = min(self._checked, index)
+        self._cells[index] = here
 
     def _made_before(self, name: Any, what: Any, here: _Cell) -> int | None:
         """The job of that name that an earlier run of the same cell has made, and which is to be replaced.
@@ -295,6 +300,7 @@ def _place(function: Any) -> tuple[str, str] | None:
     return None if function is None else (getattr(function, "__module__", ""), getattr(function, "__qualname__", ""))
 
 
+_MODULES: Final = sys.modules
 _UNUSUAL: Final = 0x04 | 0x08 | 0x20 | 0x80 | 0x200
 """Flags of code, as the module `inspect` has them: `*args`, `**kwargs`, a generator, a coroutine, both."""
 _BATCH: Final = tuple((Batch.__init__.__kwdefaults__ or {}).items())
