@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from queue import Empty
 from typing import Any, NamedTuple
 
 import pytest
@@ -33,8 +34,8 @@ class Kernel:
         self.client.stop_channels()
         self._manager.shutdown_kernel(now=True)
 
-    def run(self, code: str, cell: str = "", *, interrupt_at: str = "") -> Shown:
-        """Run a cell to its end; once its HTML holds `interrupt_at`, interrupt the kernel."""
+    def run(self, code: str, cell: str = "", *, interrupt_at: str = "", again: bool = False) -> Shown:
+        """Run a cell to its end; once its HTML holds `interrupt_at`, interrupt the kernel, `again` and again until then."""
         content = {
             "code": code,
             "silent": False,
@@ -46,8 +47,16 @@ class Kernel:
         request = self.client.session.msg("execute_request", content, metadata={"cellId": cell} if cell else {})
         self.client.shell_channel.send(request)
         text, html, error = "", [], ""
+        interrupted = False
         while True:
-            message = self.client.get_iopub_msg(timeout=60)
+            try:
+                message = self.client.get_iopub_msg(timeout=0.2 if again and interrupted else 60)
+            except Empty:
+                assert self._manager.is_alive()
+                if not (again and interrupted):
+                    raise
+                self._manager.interrupt_kernel()
+                continue
             if message["parent_header"].get("msg_id") != request["header"]["msg_id"]:
                 continue
             kind, said = message["msg_type"], message["content"]
@@ -56,7 +65,7 @@ class Kernel:
             elif kind in ("display_data", "update_display_data", "execute_result"):
                 html.append(said["data"].get("text/html", said["data"].get("text/plain", "")))
                 if interrupt_at and interrupt_at in html[-1]:
-                    interrupt_at = ""
+                    interrupt_at, interrupted = "", True
                     self._manager.interrupt_kernel()
             elif kind == "error":
                 error = f"{said['ename']}: {said['evalue']}"

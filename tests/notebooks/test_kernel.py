@@ -45,6 +45,13 @@ def test_an_interrupted_kernel_stops_the_run_and_gives_its_report(kernel):
     assert kernel.run("report.check()").error == f"BatchFailedError: run `{kernel.run('print(report.run_id)').text.strip()}` did not succeed: cancelled"  # fmt: skip
 
 
+def test_a_kernel_that_is_interrupted_again_and_again_lives_on(kernel):
+    kernel.run("kept, batch = 5, Batch('loop')\n@batch.job\ndef loop():\n    while True: pass")
+    shown = kernel.run("report = batch.run(on='inline')", interrupt_at="1 running", again=True)
+    assert kernel.run("print(kept)").text == "5\n"
+    assert "KeyboardInterrupt" in shown.error + shown.html[-1]
+
+
 ONE = "@batch.job\ndef one():\n    return {}\nprint([job.name for job in batch.jobs])"
 AGAIN = "['one']\n"
 DUPLICATE = "ConfigError: duplicate job name `one`"

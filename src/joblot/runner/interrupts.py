@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from joblot.errors import EXIT_SIGINT, EXIT_SIGTERM
+from joblot.executors.processes import in_kernel
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -24,6 +25,8 @@ _ASKED: Final[list[bool]] = []
 
 class Interrupts:
     """SIGINT, SIGTERM and SIGHUP while a run is driven: the first asks for an orderly stop, the second kills, the third exits.
+
+    The kernel of a notebook does not exit: what runs there is interrupted instead, as it is without a run.
 
     A context manager, for the main thread; elsewhere it does nothing. `fd` becomes readable when a signal has come. What an inline action
     forks has the handlers from before: it would outlive the TERM by which `multiprocessing` ends what is left of it, and be waited for.
@@ -57,6 +60,8 @@ class Interrupts:
         self.name = signal.Signals(number).name
         self.exit_code = EXIT_SIGINT if number == signal.SIGINT else EXIT_SIGTERM
         if self.count >= 3:
+            if in_kernel():  # with everything that its user has there: what hangs ends by the exception
+                raise KeyboardInterrupt
             for last in BEFORE_EXIT:
                 last()
             os._exit(self.exit_code)  # here and now, whatever hangs; the warden sweeps up
