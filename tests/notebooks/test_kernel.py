@@ -93,3 +93,14 @@ def test_the_job_that_replaces_another_runs_in_its_place(kernel):
     assert (
         kernel.run("@batch.job(needs=[one])\ndef three(): pass\nprint(batch.jobs[-1].needs)", "c").text == "('one',)\n"
     )
+
+
+def test_what_is_known_to_hang_in_a_forked_job_is_told(kernel):
+    """The last test of this kernel, which keeps the threads."""
+    pytest.importorskip("polars")
+    code = "batch = Batch('b')\n@batch.job\ndef one(): pass\nreport = batch.run()"
+    assert "warning" not in kernel.run(code).html[-1]
+    kernel.run("import polars\npolars.DataFrame({'a': [1]}).lazy().select('a').collect()")
+    shown = kernel.run(code)
+    assert "warning: Polars has been used in this kernel: a job that uses it" in shown.html[-1]
+    assert "✓ b: success" in shown.html[-1]

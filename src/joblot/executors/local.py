@@ -185,9 +185,14 @@ class LocalExecutor:
 
     def _warn_of_threads(self) -> int:
         threads = processes.threads() - 1
-        if (
-            threads > 0 and not processes.in_kernel()
-        ):  # a kernel has threads of its own, and nobody can begin a run before them
+        if threads > 0 and processes.in_kernel():
+            # A kernel has threads of its own, which hold nothing that a job needs. Those of Polars do.
+            if processes.has_thread("polars"):
+                self._warn(
+                    "Polars has been used in this kernel: a job that uses it in a process of its own hangs"
+                    ' (use it in jobs only, or run them with `on="inline"`)'
+                )
+        elif threads > 0:
             other = "another thread runs" if threads == 1 else f"{threads} other threads run"
             self._warn(
                 f"{other} in this process before the first job does: what is forked from it may hang"
