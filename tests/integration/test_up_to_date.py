@@ -267,6 +267,15 @@ def test_the_code_of_an_action_is_a_part_of_its_jobs(joblot):
     assert joblot.why() == {"a": "changed: code of the action"}
 
 
+def test_an_action_that_cannot_be_compared_counts_with_its_file(joblot):
+    text = OWN.format(version="").replace("write_text(text)", "write_text(text + str(LOCK)[:0])")
+    joblot.write("own.py", f"import threading\nLOCK = threading.Lock()\n{text}")
+    joblot.write("joblot.yaml", "imports: [own.py]\njobs:\n  - {name: a, action: own, outputs: [made.txt]}\n")
+    assert [joblot.run(), joblot.run()] == [["own"], []]
+    joblot.write("own.py", f"import threading\nLOCK = threading.Lock()\n{text}# a remark\n")
+    assert joblot.why() == {"a": "changed: code of the action"}
+
+
 @pytest.mark.parametrize("on", ["local", "inline"])
 def test_an_action_that_does_not_make_what_it_declares_fails(joblot, on):
     joblot.write("own.py", OWN.format(version=""))

@@ -24,7 +24,7 @@ from joblot.digest import blake2b
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-_MOST: Final = 1_000_000
+_MOST: Final = 100_000
 """So many values are compared at most: what holds more is data."""
 _PLAIN: Final = (type(None), bool, int, float, complex, str, bytes, bytearray, range, type(...), type(NotImplemented))
 _SAID_BY_REPR: Final = frozenset(
@@ -71,6 +71,10 @@ def code_digest(*functions: Callable[..., Any]) -> str:
         reader.say("module", digest_of_code(file))
     except RecursionError:
         raise UnseenError("what is nested too deeply") from None
+    except UnseenError:
+        raise
+    except Exception as error:  # to ask an object for its attributes runs code of anybody's
+        raise UnseenError(f"what cannot be looked at ({type(error).__name__})") from error
     return reader.digest()
 
 
@@ -80,6 +84,7 @@ class _Reader:
     def __init__(self) -> None:
         self.roots: set[str] = set()
         self._hash = blake2b(digest_size=16)
+        self._count = 0
         self._seen: dict[int, int] = {}
         self._kept: list[Any] = []  # an object that has gone would give its number to another one
 
@@ -96,14 +101,16 @@ class _Reader:
         if kind in _PLAIN:
             self.say(kind.__name__, repr(value))
             return
+        if kind in (list, dict, tuple, set, frozenset):
+            self._count += len(value)
+            if self._count > _MOST:
+                raise UnseenError(f"`{name}`, which holds too many values")
         if kind in (tuple, set, frozenset):  # whether equal ones are one object is the compiler's affair
             self._unchanging(value, kind, name)
             return
         if id(value) in self._seen:
             self.say("again", str(self._seen[id(value)]))
             return
-        if len(self._seen) >= _MOST:
-            raise UnseenError(f"`{name}`, which holds more than {_MOST} values")
         self._seen[id(value)] = len(self._seen)
         self._kept.append(value)
         if kind is list:
