@@ -285,7 +285,8 @@ class _Cell(NamedTuple):
 
 def _cell() -> _Cell | None:
     """The run of a cell that this is, if it is one."""
-    shell = sys.modules["IPython"].get_ipython()
+    shell_of = getattr(sys.modules["IPython"], "get_ipython", None)  # it may be half imported, or another one's
+    shell = shell_of() if shell_of is not None else None
     if shell is None:
         return None
     try:

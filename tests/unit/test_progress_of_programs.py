@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import sys
+from types import ModuleType
 
 import pytest
 
@@ -120,3 +121,9 @@ def test_a_run_that_cannot_begin_leaves_no_display(tmp_path, terminal):
     with pytest.raises(Exception, match=r"\.joblot"):
         batch.run(on="inline")
     assert "Batch nightly" not in stderr.getvalue()
+
+
+def test_another_module_of_that_name_is_no_notebook(tmp_path, monkeypatch, capfd):
+    monkeypatch.setitem(sys.modules, "IPython", ModuleType("IPython"))
+    assert three_of_which_two_fail(tmp_path).run(on="inline").counts["failed"] == 2
+    assert capfd.readouterr() == ("", "")

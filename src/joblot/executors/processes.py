@@ -88,8 +88,10 @@ class OwnChildren:
 
 def in_kernel() -> bool:
     """Whether this process is the kernel of a notebook."""
-    ipython: Any = sys.modules.get("IPython")
-    return ipython is not None and hasattr(ipython.get_ipython(), "kernel")
+    shell_of: Any = getattr(
+        sys.modules.get("IPython"), "get_ipython", None
+    )  # it may be half imported, or another one's
+    return shell_of is not None and hasattr(shell_of(), "kernel")
 
 
 def threads() -> int:
