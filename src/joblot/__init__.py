@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from joblot.actions.bundle import BundleContext, FusedJob
     from joblot.actions.context import Context
     from joblot.actions.registry import ACTIONS, action, fused
-    from joblot.api import Batch, Progress, generate_files, load, open_run, run, runs
+    from joblot.api import Batch, generate_files, load, open_run, run, runs
     from joblot.config.document import Document
     from joblot.errors import (
         ActionError,
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         StateError,
     )
     from joblot.files import atomic_write, reason_of
+    from joblot.reports.progress import Progress
     from joblot.reports.report import JobReport, Report
     from joblot.runner.options import Options
     from joblot.runner.runlogger import RunLogger
@@ -46,7 +47,7 @@ _HOMES = {
     "JobReport": "reports.report",
     "JoblotError": "errors",
     "Options": "runner.options",
-    "Progress": "api",
+    "Progress": "reports.progress",
     "Report": "reports.report",
     "RunHeldError": "errors",
     "RunSkippedError": "errors",

@@ -23,10 +23,9 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar, overload
 from warnings import warn
 
-from msgspec import Struct
 from msgspec.structs import replace
 
 from joblot.actions.registry import ACTIONS
@@ -44,14 +43,15 @@ from joblot.runner.options import Options
 if TYPE_CHECKING:
     import os
 
-    from joblot.core.events import Record
     from joblot.generate import Write
+    from joblot.reports.progress import Progress
     from joblot.reports.report import Report
-    from joblot.reports.view import LiveView
     from joblot.runner.engine import Observer
 
-EVERY_S: Final = 0.5
-"""How often a function is told how far a run is, at most."""
+    ProgressChoice = Literal["auto"] | bool | Callable[[Progress], Any]
+    _Cell = tuple[str, str]
+    """A run of a cell of a notebook, and the cell; that is empty where the notebook does not tell."""
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -198,10 +198,10 @@ class Batch:
         """
         index = self._reader.number_of(name)
         made_in = self._cells.get(index) if index is not None else None
-        if index is None or made_in is None or made_in.execution == here.execution:
+        if index is None or made_in is None or made_in[0] == here[0]:
             return None
-        if made_in.cell and here.cell:
-            return index if made_in.cell == here.cell else None
+        if made_in[1] and here[1]:
+            return index if made_in[1] == here[1] else None
         old = self._jobs[index].function
         return index if _place(old) == _place(what if callable(what) else None) else None
 
@@ -276,13 +276,6 @@ class Batch:
         return run(self, observers=observers, progress=progress, **given)
 
 
-class _Cell(NamedTuple):
-    """A run of a cell of a notebook; the cell is empty where the notebook does not tell."""
-
-    execution: str
-    cell: str
-
-
 def _cell() -> _Cell | None:
     """The run of a cell that this is, if it is one."""
     shell_of = getattr(sys.modules["IPython"], "get_ipython", None)  # it may be half imported, or another one's
@@ -291,9 +284,9 @@ def _cell() -> _Cell | None:
         return None
     try:
         parent = shell.kernel.get_parent("shell")
-        return _Cell(parent["header"]["msg_id"], parent["metadata"].get("cellId", ""))
+        return parent["header"]["msg_id"], parent["metadata"].get("cellId", "")
     except (AttributeError, KeyError):  # a terminal, or a kernel of another make
-        return _Cell(str(shell.execution_count), "")
+        return str(shell.execution_count), ""
 
 
 def _place(function: Any) -> tuple[str, str] | None:
@@ -317,95 +310,6 @@ def _given(left_out: Iterable[tuple[str, Any]], values: Iterable[Any]) -> dict[s
 # --- running ----------------------------------------------------------------------------------------
 
 
-class Progress(Struct, frozen=True, kw_only=True):
-    """How far a run is: how many jobs take part, have ended, have failed, and run now; and the seconds since this process began to drive it."""
-
-    total: int
-    done: int
-    failed: int
-    running: int
-    elapsed_s: float
-
-
-ProgressChoice = Literal["auto"] | bool | Callable[[Progress], Any]
-
-
-class _Told:
-    """An observer that tells a function how far a run is: when it begins, twice a second at most, and at its end."""
-
-    of_program = True
-    """It calls code of the program that runs the batch."""
-
-    def __init__(self, tell: Callable[[Progress], Any]) -> None:
-        self._tell = tell
-        self._began = time.monotonic()
-        self._next = 0.0
-
-    def started(self, run_id: str, view: LiveView) -> None:  # noqa: ARG002 - the protocol of observers
-        self._view = view
-        self.idle()
-
-    def recorded(self, record: Record) -> None: ...
-
-    def idle(self) -> None:
-        if time.monotonic() >= self._next:
-            self.ended("")
-            self._next = time.monotonic() + EVERY_S
-
-    def warned(self, message: str) -> None: ...
-
-    def ended(self, status: str) -> None:  # noqa: ARG002 - the protocol of observers
-        counts, total = self._view.counts, self._view.jobs - len(self._view.left_out)
-        under_way = sum(counts[state] for state in ("waiting", "ready", "running", "backing_off"))
-        self._tell(
-            Progress(
-                total=total,
-                done=total - under_way,
-                failed=counts["failed"],
-                running=counts["running"],
-                elapsed_s=time.monotonic() - self._began,
-            )
-        )
-
-    def close(self, report: Report | None = None) -> None: ...
-
-
-class _Shown:
-    """What shows a run, as an observer. A view that fails is told of once and left out: the run goes on."""
-
-    def __init__(self, view: Any) -> None:
-        self._view = view
-        if hasattr(view, "of_program"):
-            self.of_program = True
-
-    def _tell(self, method: str, *said: Any) -> None:
-        if self._view is None:
-            return
-        try:
-            getattr(self._view, method)(*said)
-        except Exception as error:  # noqa: BLE001 - the program's own function may raise anything
-            self._view = None
-            warn(f"the run is not shown any more: {type(error).__name__}: {error}", RuntimeWarning, stacklevel=2)
-
-    def started(self, run_id: str, view: LiveView) -> None:
-        self._tell("started", run_id, view)
-
-    def recorded(self, record: Record) -> None:
-        self._tell("recorded", record)
-
-    def idle(self) -> None:
-        self._tell("idle")
-
-    def warned(self, message: str) -> None:
-        self._tell("warned", message)
-
-    def ended(self, status: str) -> None:
-        self._tell("ended", status)
-
-    def close(self, report: Report | None) -> None:
-        self._tell("close", report)
-
-
 def _display(progress: ProgressChoice, config: Config, options: Options) -> Any:
     """The observer that shows a run to whoever began it, with a method `close`; None for nothing."""
     if progress is False:
@@ -413,7 +317,9 @@ def _display(progress: ProgressChoice, config: Config, options: Options) -> Any:
     if progress is not True and progress != "auto":
         if not callable(progress):
             raise UsageError(f'`progress` must be "auto", true, false or a function, not {describe(progress)}')
-        return _Told(progress)
+        from joblot.reports.progress import Told
+
+        return Told(progress)
     if "IPython" in sys.modules:
         from joblot.executors.processes import in_kernel
 
@@ -548,8 +454,11 @@ def run(
             )[0]
         plan = _plan(config, strict=chosen.strict)
     view = _display(progress, config, chosen)
-    display = _Shown(view) if view is not None else None
-    watching = [*(observers or ()), *([display] if display is not None else ())]
+    display, watching = None, list(observers or ())
+    if view is not None:
+        from joblot.reports.progress import Shown
+
+        watching.append(display := Shown(view))
     made = None
     try:
         if resume is not None:
