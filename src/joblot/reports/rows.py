@@ -89,7 +89,7 @@ def rows_of(
 def _host(view: RunView) -> str | None:
     """The machine on which all jobs ran, if it is one and known."""
     on = view.settings.get("on", "local")
-    return next(iter(view.hosts)) if len(view.hosts) == 1 and on in ("local", "inline") else None
+    return next(iter(view.hosts)) or None if len(view.hosts) == 1 and on in ("local", "inline") else None
 
 
 def _items(plan: Plan) -> dict[int, tuple[list[str], Item]]:

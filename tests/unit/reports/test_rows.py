@@ -108,6 +108,7 @@ FIRST_FAILED = [ev.AttemptEnded(0, 1, "exit", "backing_off", 0.0, 1.0, reason="e
             [RUNNING, [ev.AttemptEnded(0, 1, "crashed", "failed", 0.0, 1.0, reason="signal", signal=9)]],
             {"state": "failed", "signal": 9, "exit_code": None},
         ),
+        ([[ev.RunStarted("f", 1), ev.AttemptsStarted([0])], [ev.AttemptEnded(0, 1)]], {"state": "success", "host": None}),
         ([[ev.RunStarted("f", 1)]], {"state": "waiting", "attempts": 0, "queued_at": None, "log": ""}),
         (
             [
