@@ -24,7 +24,6 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar, overload
-from warnings import warn
 
 from msgspec.structs import replace
 
@@ -506,6 +505,7 @@ def runs(*, state: str | Path | None = None, limit: int | None = None) -> list[d
         StateError: the folder cannot be read.
     """
     from datetime import UTC, datetime
+    from warnings import warn
 
     from joblot.errors import NoRunsError
     from joblot.journal.folder import StateFolder
