@@ -15,6 +15,7 @@ from joblot.reports.text import closing
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from joblot.core.events import Record
     from joblot.reports.report import Report
     from joblot.reports.view import LiveView
 
@@ -29,36 +30,55 @@ class _BorrowedOutput(Output):
         self.colourless = bool(os.environ.get("NO_COLOR")) or os.environ.get("TERM") == "dumb"
 
 
-class _OfProgram(PlainProgress):
-    """`runs` is the folder of runs, of which this one is known when it starts; None: nothing is kept on disk."""
+class ProgramDisplay:
+    """An observer that begins a display when it is known which run it is of; `runs` is the folder of runs, None where nothing is kept on disk."""
 
-    def __init__(self, output: Output, runs: Path | None) -> None:
-        super().__init__(output, None)
+    def __init__(self, output: Output, kind: type[PlainProgress], runs: Path | None) -> None:
+        self._output = output
+        self._kind = kind
         self._runs = runs
+        self._display: PlainProgress | None = None
 
     def started(self, run_id: str, view: LiveView) -> None:
         """Begin, with the logs of that run."""
-        self._folder = None if self._runs is None else RunFolder(self._runs / run_id)
-        super().started(run_id, view)
+        self._display = self._kind(self._output, None if self._runs is None else RunFolder(self._runs / run_id))
+        self._display.started(run_id, view)
+
+    def recorded(self, record: Record) -> None:
+        """Pass it on."""
+        if self._display is not None:
+            self._display.recorded(record)
+
+    def idle(self) -> None:
+        """Pass it on."""
+        if self._display is not None:
+            self._display.idle()
+
+    def warned(self, message: str) -> None:
+        """Pass the warning on; before the run it is said at once, for the run may wait."""
+        if self._display is not None:
+            self._display.warned(message)
+        else:
+            self._output.log("WARNING", message)
+
+    def ended(self, status: str) -> None:
+        """Pass it on."""
+        if self._display is not None:
+            self._display.ended(status)
 
     def close(self, report: Report | None = None) -> None:
         """Take the display away, and say how the run ended."""
+        if isinstance(self._display, LiveProgress):
+            self._display.close()
         if report is not None:
             self._output.note(closing(report, paint=self._output.paint))
 
 
-class _LiveOfProgram(_OfProgram, LiveProgress):
-    def close(self, report: Report | None = None) -> None:
-        LiveProgress.close(self)
-        if report is not None:
-            super().close(report)
-
-
-def display_of(runs: Path | None, *, lines: bool) -> _OfProgram | None:
+def display_of(runs: Path | None, *, lines: bool) -> ProgramDisplay | None:
     """What shows a run on the program's terminal. Where standard error is none it is log lines, if `lines` are wanted, or nothing."""
     if sys.stderr is None:
         return None
     output = _BorrowedOutput()
     if output.live and not output.colourless:
-        return _LiveOfProgram(output, runs)
-    return _OfProgram(output, runs) if lines else None
+        return ProgramDisplay(output, LiveProgress, runs)
+    return ProgramDisplay(output, PlainProgress, runs) if lines else None
