@@ -27,7 +27,7 @@ class _BorrowedOutput(Output):
         self._stdout, self._stderr = sys.stdout, sys.stderr
         self._mark = f"\x1b{os.urandom(4).hex()}"
         self.json = self.quiet = False
-        self.colourless = bool(os.environ.get("NO_COLOR")) or os.environ.get("TERM") == "dumb"
+        self.colourless = bool(os.environ.get("NO_COLOR") or os.environ.get("CI")) or os.environ.get("TERM") == "dumb"
 
 
 class ProgramDisplay:
@@ -68,10 +68,11 @@ class ProgramDisplay:
 
     def close(self, report: Report | None = None) -> None:
         """Take the display away, and say how the run ended."""
-        if isinstance(self._display, LiveProgress):
+        if self._display is not None:
             self._display.close()
         if report is not None:
-            self._output.note(closing(report, paint=self._output.paint))
+            told = self._display is not None and self._display.told_all
+            self._output.note(closing(report, paint=self._output.paint, told=told))
 
 
 def display_of(runs: Path | None, *, lines: bool) -> ProgramDisplay | None:
@@ -79,6 +80,6 @@ def display_of(runs: Path | None, *, lines: bool) -> ProgramDisplay | None:
     if sys.stderr is None:
         return None
     output = _BorrowedOutput()
-    if output.live and not output.colourless:
+    if output.live:
         return ProgramDisplay(output, LiveProgress, runs)
     return ProgramDisplay(output, PlainProgress, runs) if lines else None
