@@ -163,7 +163,9 @@ def test_cron_what_comes_in_makes_what_reads_it_run_again_and_a_failure_sends_on
     assert {name for name, status in found.items() if status == "failed"} == {"check"}
     assert (found["orders"], found["stock"], found["backup"]) == ("success", "cached", "success")
     assert mails(project) == ["subject: night failed"]
-    assert re.search(r"\[failed +\] check \(1 attempt, .*\): exit status 1\n", (project.path / "mails").read_text())
+    assert re.search(
+        r"\[failed +\] check \(1 attempt, .*\): exit status 1: 1:Bad line\n", (project.path / "mails").read_text()
+    )
 
 
 def test_dagu_a_try_more_a_step_that_may_fail_and_the_handlers(port):

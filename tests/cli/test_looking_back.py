@@ -68,7 +68,7 @@ def test_one_run(ran, name):
     done = ran("show", "--", name)
     assert done.code == 0
     assert done.out.startswith("Run night-1 of mixed\n  batch file: DIR/joblot.yaml\n")
-    assert "  [failed ] bad (2 attempts, T): exit status 3\n" in done.result
+    assert "  [failed ] bad (2 attempts, T): exit status 3: to standard error\n" in done.result
     assert "  [skipped] later: `bad` failed\n" in done.result
     assert done.result.endswith("5 jobs: 2 succeeded, 1 failed, 2 skipped, in T\n")
 

@@ -13,6 +13,7 @@ from joblot.core.selection import EVERYTHING
 from joblot.errors import EXIT_JOBS_FAILED, JoblotError, RunSkippedError
 from joblot.files import check_writable
 from joblot.journal.folder import DEFAULT, RunFolder, StateFolder, state_path
+from joblot.reports.tail import last_printed
 from joblot.reports.text import closing, summary
 from joblot.runner.interrupts import asked_by_signal
 from joblot.runner.options import Options
@@ -134,7 +135,9 @@ def _to_stdout(output: Output) -> Callable[[str], None]:
 
 def _finish(output: Output, choices: Choices, report: Report, kept: Path, observer: PlainProgress) -> int:
     if not output.quiet:
-        output.note(closing(report, paint=output.paint, told=observer.told_all).rpartition("\n")[0])
+        output.note(
+            closing(report, paint=output.paint, printed=last_printed, told=observer.told_all).rpartition("\n")[0]
+        )
     observer.conclude(_completion(report))
     for advice in _advice(report, choices, kept):
         if output.quiet:  # it goes with the failures, and a mail from cron has nothing else

@@ -10,6 +10,7 @@ from joblot.cli.live import LiveProgress
 from joblot.cli.output import Output
 from joblot.cli.progress import PlainProgress
 from joblot.journal.folder import RunFolder
+from joblot.reports.tail import last_printed
 from joblot.reports.text import closing
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ class ProgramDisplay:
             self._display.close()
         if report is not None:
             told = self._display is not None and self._display.told_all
-            self._output.note(closing(report, paint=self._output.paint, told=told))
+            self._output.note(closing(report, paint=self._output.paint, printed=last_printed, told=told))
 
 
 def display_of(runs: Path | None, *, lines: bool) -> ProgramDisplay | None:

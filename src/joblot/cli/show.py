@@ -92,6 +92,7 @@ def _text(output: Output, run: Run) -> list[str]:
 
 
 def _of_jobs(output: Output, run: Run, report: Report) -> list[str]:
+    from joblot.reports.tail import last_printed
     from joblot.reports.text import SMALL, closing
 
     now = time.time()
@@ -99,7 +100,7 @@ def _of_jobs(output: Output, run: Run, report: Report) -> list[str]:
     def going_on(job: JobReport) -> str:
         return run.going_on(report.view, run.job(job.name), now)
 
-    lines = [closing(report, paint=output.tint, going_on=going_on)]
+    lines = [closing(report, paint=output.tint, going_on=going_on, printed=last_printed)]
     if report.total_jobs > SMALL and report.view.counts["running"]:
         oldest = sorted((report.view.running_since(job), job) for job, _ in report.view.running())
         for _, job in oldest[:_RUNNING]:

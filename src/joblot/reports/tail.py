@@ -5,15 +5,19 @@ from __future__ import annotations
 import os
 import re
 from itertools import takewhile
+from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Final
 
+from joblot.errors import StateError
 from joblot.files import LOG_FILE, open_own
-from joblot.reports.text import plain
+from joblot.reports.text import one_line, plain
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from joblot.reports.report import JobReport
 
 _BLOCK: Final = 65536
+_LONG: Final = 80
+"""Characters of a last line."""
 _CRASH: Final = "Fatal Python error: "
 _OWN_FRAME: Final = re.compile(r'  File ".*/joblot/(?:executors|actions)/\w+\.py", line ')
 """What has called the action, in the dump of a crash."""
@@ -50,6 +54,18 @@ def telling_lines(path: Path, count: int) -> list[str]:
     frames = frames[:own] if own > 1 else frames  # from joblot's first frame on there is nothing else
     shown = [dump[0], *frames][:count]
     return before[len(before) - min(len(before), count - len(shown)) :] + shown
+
+
+def last_printed(job: JobReport) -> str:
+    """The last line that a failed job printed, shortened; empty when there is none, or it is what its message says."""
+    try:
+        lines = telling_lines(Path(job.log), 1) if job.log else []
+    except StateError:  # the job has put something else in its place
+        return ""
+    line = one_line(lines[-1]).removeprefix("error: ") if lines else ""
+    if line in one_line(job.message):
+        return ""
+    return line if len(line) <= _LONG else f"{line[: _LONG - 1]}…"
 
 
 def open_log(path: Path) -> BinaryIO:

@@ -75,35 +75,38 @@ def closing(
     *,
     paint: Callable[[str, str], str] = _unpainted,
     going_on: Callable[[JobReport], str] = _no_words,
+    printed: Callable[[JobReport], str] = _no_words,
     told: bool = False,
 ) -> str:
     """The table, the causes of failures and the sentence that end a run. The causes come late, so that they stand on the last screen.
 
     `paint(state, text)` may colour the text of a job, or of the run, in that state; `going_on(job)` says of one that has not ended how it
-    stands. `told`: what ended well has had its line already.
+    stands; `printed(job)` is the last line that a failed one printed. `told`: what ended well has had its line already.
     """
     lines = [f"Batch {one_line(report.batch)}: {paint(report.status, report.status)}"]
     small = report.total_jobs <= SMALL
     table = (
-        _every_job(report, paint, going_on, told=told)
+        _every_job(report, paint, going_on, printed, told=told)
         if small
-        else [*_bad_jobs(report, paint), *_fan_outs(report, paint)]
+        else [*_bad_jobs(report, paint, printed), *_fan_outs(report, paint)]
     )
     lines += table
     # In a short table every failure can be seen with its own message.
     at_least = 2 if len(table) <= _SEEN_AT_ONCE else 1
     causes = [cause for cause in digest(report.failures()) if cause.failures >= at_least]
     if causes:
-        lines += ["Failures by cause:", *_causes(causes)]
+        lines += ["Failures by cause:", *_causes(causes, report, printed)]
     lines.append(summary(report))
     return "\n".join(lines)
 
 
-def _causes(causes: Sequence[Cause]) -> Iterator[str]:
+def _causes(causes: Sequence[Cause], report: Report, printed: Callable[[JobReport], str]) -> Iterator[str]:
     for cause in causes[:_CAUSES]:
         text = cause.text if len(cause.text) <= _LONG_CAUSE else f"{cause.text[: _LONG_CAUSE - 1]}…"
         name = cause.example if len(cause.example) <= _LONG_NAME else f"{cause.example[: _LONG_NAME - 1]}…"
-        yield f"  {cause.failures:>5} x {text} (such as `{name}`)"
+        job = report.jobs.get(cause.example)
+        last = f": {words}" if job is not None and (words := printed(job)) else ""
+        yield f"  {cause.failures:>5} x {text} (such as `{name}`{last})"
     if len(causes) > _CAUSES:
         others = sum(cause.failures for cause in causes[_CAUSES:])
         yield f"  ... and {len(causes) - _CAUSES} more causes of {others} failures"
@@ -138,17 +141,22 @@ def taking_part(count: int, of: int) -> str:
 
 
 def _every_job(
-    report: Report, paint: Callable[[str, str], str], going_on: Callable[[JobReport], str], *, told: bool
+    report: Report,
+    paint: Callable[[str, str], str],
+    going_on: Callable[[JobReport], str],
+    printed: Callable[[JobReport], str],
+    *,
+    told: bool,
 ) -> list[str]:
     jobs = [job for job in report.taking_part() if not (told and job.state in ("success", "cached"))]
     width = max((len(job.state) for job in jobs), default=0)
-    return [_line(job, width, paint, going_on) for job in jobs]
+    return [_line(job, width, paint, going_on, printed) for job in jobs]
 
 
-def _bad_jobs(report: Report, paint: Callable[[str, str], str]) -> Iterator[str]:
+def _bad_jobs(report: Report, paint: Callable[[str, str], str], printed: Callable[[JobReport], str]) -> Iterator[str]:
     # The failures come first; what was stopped or skipped because of them follows as numbers in the last line.
     for job in report.first_failed(SMALL):
-        yield _line(job, len("failed"), paint)
+        yield _line(job, len("failed"), paint, printed=printed)
     failed = len(report.view.failures)
     if failed > SMALL:
         yield f"  ... and {failed - SMALL} more failed jobs"
@@ -181,6 +189,7 @@ def _line(
     width: int,
     paint: Callable[[str, str], str],
     going_on: Callable[[JobReport], str] = _no_words,
+    printed: Callable[[JobReport], str] = _no_words,
 ) -> str:
     label = paint(job.state, f"{job.state:<{width}}")
     line = f"  [{label}] {plain(job.name)}{' of `finally`' if job.finally_ else ''}"
@@ -190,7 +199,8 @@ def _line(
         tries = "1 attempt" if job.attempts == 1 else f"{job.attempts} attempts"
         line += f" ({tries}, {format_duration(job.duration_ms / 1000)})"
     message = one_line(job.message or job.reason)
-    return f"{line}: {message}{' (allowed)' if job.allowed else ''}" if message else line
+    last = f": {words}" if job.state == "failed" and (words := printed(job)) else ""
+    return f"{line}: {message}{' (allowed)' if job.allowed else ''}{last}" if message else line
 
 
 # --- the digest of failures -----------------------------------------------------------------------

@@ -840,12 +840,13 @@ class _Driver:
     def _tell(self, view: LiveView) -> dict[str, str]:
         """How the run went, for the environment of the jobs of `finally`: in a word, as a report, and as a short text."""
         from joblot.reports.report import Report
+        from joblot.reports.tail import last_printed
         from joblot.reports.text import closing
 
         folder = self._hold.folder if self._hold is not None else self._folder_to_tell_in()
         log = folder.log if self._hold is not None else None
         report = Report(self._plan, view, run_id=self._run_id, log=log, settled=True)
-        text = [f"Run {self._run_id}\n{closing(report)}\n".encode(errors="replace")]
+        text = [f"Run {self._run_id}\n{closing(report, printed=last_printed)}\n".encode(errors="replace")]
         as_data, as_text = folder.settled
         try:
             if self._hold is not None:

@@ -2,7 +2,8 @@
 
 import pytest
 
-from joblot.reports.tail import telling_lines
+from joblot.reports.report import JobReport
+from joblot.reports.tail import last_printed, telling_lines
 
 OWN = [f'  File "/x/site-packages/joblot/executors/worker.py", line {n} in f{n}' for n in range(20)]
 OWN += ['  File "/x/click/core.py", line 1 in invoke', '  File "/x/joblot/__main__.py", line 88 in main']
@@ -32,3 +33,23 @@ def test_the_own_frames_of_an_action_that_crashed_are_shown(tmp_path, lines, sho
     path.parent.mkdir()
     path.write_text("".join(f"{line}\n" for line in lines))
     assert telling_lines(path, 6) == shown
+
+
+@pytest.mark.parametrize(
+    ("log", "message", "last"),
+    [
+        ("reading\nno such table: t3\n", "exit status 1", "no such table: t3"),
+        ("reading\nerror: no such table: t3\n", "exit status 1", "no such table: t3"),
+        ("ValueError: bad row\n", "ValueError: bad row", ""),
+        ("10 %\r20 %\x1b[31m red\n", "exit status 1", "20 % red"),
+        ("x" * 100, "exit status 1", "x" * 79 + "…"),
+        ("", "exit status 1", ""),
+        (None, "exit status 1", ""),
+    ],
+)
+def test_the_last_line_that_a_failed_job_printed(tmp_path, log, message, last):
+    path = tmp_path / "1.log"
+    if log is not None:
+        path.write_text(log)
+    job = JobReport(name="load", action="run", state="failed", attempts=1, duration_ms=1, message=message, log=str(path))
+    assert last_printed(job) == last
