@@ -51,5 +51,7 @@ def test_the_last_line_that_a_failed_job_printed(tmp_path, log, message, last):
     path = tmp_path / "1.log"
     if log is not None:
         path.write_text(log)
-    job = JobReport(name="load", action="run", state="failed", attempts=1, duration_ms=1, message=message, log=str(path))
+    job = JobReport(
+        name="load", action="run", state="failed", attempts=1, duration_ms=1, message=message, log=str(path)
+    )
     assert last_printed(job) == last
