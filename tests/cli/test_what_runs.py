@@ -182,7 +182,7 @@ def test_the_last_screen_has_what_one_needs(joblot):
     pyte.Stream(screen).feed(terminal.seen)
     rows = [line.rstrip() for line in screen.display]
     last = rows[rows.index("Failures by cause:") :]
-    assert re.fullmatch(r"     60 x exit status <n> \(such as `job-\d+`\)", last[1])
+    assert re.fullmatch(r"     60 x exit status <n> \(such as `job-\d+`: line\)", last[1])
     assert last[2] == "Batch complete: 0 ok, 60 failed, 0 skipped"
     assert last[3].startswith("the report: /")
     assert "report.json" in "".join(last[3:6])

@@ -51,10 +51,10 @@ def python(*words):
 @pytest.mark.parametrize(
     ("command", "least", "most"),
     [
-        pytest.param("sleep 0.3", 0.3, 6, id="a program"),
-        pytest.param("sleep 0.3; true", 0.3, 6, id="a program of a shell"),
-        pytest.param("(sleep 0.3) & wait", 0.3, 6, id="beside a shell"),
-        pytest.param(python("import time; time.sleep(0.3)"), 5, 16, id="a larger program"),
+        pytest.param("sleep 0.8", 0.3, 6, id="a program"),
+        pytest.param("sleep 0.8; true", 0.3, 6, id="a program of a shell"),
+        pytest.param("(sleep 0.8) & wait", 0.3, 6, id="beside a shell"),
+        pytest.param(python("import time; time.sleep(0.8)"), 5, 16, id="a larger program"),
         pytest.param(python("x = bytearray(150 << 20)"), 150, 180, id="larger than what starts it"),
         pytest.param(["sh", "-c", f"{sys.executable} -I -S -c 'x = bytearray(150 << 20)'; true"], 150, 180, id="below"),
     ],
