@@ -366,6 +366,37 @@ def test_a_failed_try_does_not_make_a_job_up_to_date(joblot):
     assert (joblot.path / "out.txt").read_text() == "b\na\n"
 
 
+MAKES = "name: made\njobs:\n  - {name: 'a-${{ item }}', run: 'test -e go-${{ item }} && echo > o-${{ item }}', outputs: ['o-${{ item }}'], foreach: [x, y]}\n"
+AFTER = MAKES + "  - {name: b, run: 'echo > b', outputs: [b], needs: ['a-*']}\n"
+SAYS = ("failed last time", "new", "up to date")
+NEVER_SUCCEEDED = {
+    "all failed": (MAKES, [("run",)], "ff"),
+    "one failed": (MAKES, ["go-y", ("run",)], "fu"),
+    "one did not take part": (MAKES, [("run", "--only", "a-x")], "fn"),
+    "a run without it after that": (MAKES, [("run", "--only", "a-x"), ("run", "--only", "a-y")], "ff"),
+    "one with only what was up to date": (MAKES, ["go-y", ("run",), ("run", "--exclude", "a-x")], "fu"),
+    "killed for its time": (MAKES.replace("test -e", "sleep 9; test -e") + "defaults: {timeout: 50ms}\n", [("run",)], "ff"),
+    "what needs it never began": (AFTER, [("run",)], "ffn"),
+    "its failure is allowed": (MAKES.replace("outputs", "allow_failure: true, outputs"), [("run",)], "ff"),
+    "the failure of another batch": (MAKES, ["go-x", ("run", "other.yaml"), ("run", "--only", "a-x")], "un"),
+    "mended": (MAKES, [("run",), "go-x", "go-y", ("retry",)], "uu"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("batch", "steps", "why"), NEVER_SUCCEEDED.values(), ids=NEVER_SUCCEEDED)
+def test_what_never_succeeded_is_new_or_failed_last_time(joblot, batch, steps, why):
+    """`plan` said `new` of both, and `explain` that it would say `failed last time`."""
+    joblot.write("joblot.yaml", batch)
+    joblot.write("other.yaml", MAKES.replace("o-", "p-"))
+    for step in steps:
+        if isinstance(step, str):
+            joblot.write(step, "")
+        else:
+            assert joblot(*step).code in (0, 1)
+    assert "".join(reason[0] for reason in joblot.why().values()) == why
+    assert set(joblot.why().values()) <= set(SAYS)
+
+
 def test_a_retried_job_can_succeed_and_is_up_to_date_then(joblot):
     joblot.write(
         "joblot.yaml",

@@ -13,7 +13,7 @@ from joblot.errors import StateError
 from joblot.journal.folder import past_runs
 from joblot.journal.place import shared_folder
 from joblot.outputs import Hashes
-from joblot.runner.uptodate import LASTING_ID, Judge, Verdict, batch_key, matching
+from joblot.runner.uptodate import LASTING_ID, NEW, Judge, Verdict, batch_key, matching
 from joblot.runner.values import Values
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def verdicts_on(
     matching(plan, force)
     last_successes, folder = _last_successes(plan, state)
     if last_successes is None:
-        return [Verdict(to_run=True, why="new")] * len(plan)
+        return [NEW] * len(plan)
     if not any(spec.outputs for spec in plan.config.jobs):
         return [Verdict(to_run=True, why=always_runs(spec)) for spec in plan.declarations]
     return judge_of(plan, last_successes, folder, force).forecast(left_out)

@@ -12,6 +12,7 @@ from joblot.units import format_duration, format_size
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
 
+    from joblot.cli.history import History
     from joblot.core.fusing import Rules
     from joblot.core.plan import Plan
     from joblot.errors import StateError
@@ -96,12 +97,15 @@ def forecast(
     up_to_date: Collection[int] = (),
     left_out: Collection[int] = (),
     fuse_rules: Rules | None = None,
+    history: History | None = None,
 ) -> Forecast | None:
     """The forecast for a plan, or None when there is no earlier run of a batch of that name, or nothing in it is known.
 
     The jobs in `up_to_date` are up to date and take no time; those in `left_out` do not count. `warn` is told of runs that cannot be read.
+    `history` is what has been read of them already.
     """
-    history = read(plan, state, warn)
+    if history is None:
+        history = read(plan, state, warn)
     known = history.known(left_out)
     if not known:
         return None

@@ -54,7 +54,8 @@ class _ReportedJob(msgspec.Struct):
 class Past:
     """What one run says of a plan's jobs, by number: seconds (`_UNKNOWN` for those it did not have), CPU seconds, bytes.
 
-    `workers` is how many ran at once (0: not known), `here` whether that was on one machine, `known` how many jobs it had.
+    `workers` is how many ran at once (0: not known), `here` whether that was on one machine, `known` how many jobs it had,
+    `failed` those that it had and that failed.
     """
 
     def __init__(self, run_id: str, jobs: int) -> None:
@@ -64,6 +65,7 @@ class Past:
         self.sizes = array("Q", bytes(8 * jobs))
         self.bundles: dict[int, int] = {}
         """By job, with how many it was run as one; only those that were."""
+        self.failed: list[int] = []
         self.workers = 0
         self.here = True
         self.known = 0
@@ -88,9 +90,10 @@ class History:
 
     def __init__(self, plan: Plan, pasts: Sequence[Past]) -> None:
         self._plan = plan
-        self._pasts = pasts
+        self._all = pasts
+        self._pasts = [past for past in pasts if past.known]
         self._known = bytearray(len(plan))
-        for past in pasts:
+        for past in self._pasts:
             for job, seconds in enumerate(past.took):
                 if seconds >= 0:
                     self._known[job] = 1
@@ -101,6 +104,13 @@ class History:
     def known(self, left_out: Collection[int] = ()) -> int:
         """How many jobs were in one of the runs, those in `left_out` aside."""
         return sum(self._known) - sum(self._known[job] for job in left_out)
+
+    def failed(self) -> set[int]:
+        """The jobs that failed when last one of the runs had them to their end."""
+        failed: set[int] = set()
+        for past in reversed(self._all):
+            failed = {job for job in failed if past.took[job] < 0}.union(past.failed)
+        return failed
 
     def runs(self) -> list[str]:
         """The ids of the runs."""
@@ -211,9 +221,11 @@ def _pasts(plan: Plan, folder: StateFolder, warn: Callable[[StateError], None], 
         if read_bytes > most_bytes and (found or most_bytes < _MOST_BYTES):
             return
         past = _read(plan, run.run_id, report, warn)
-        if past is not None and past.known:
+        if past is not None and (past.known or past.failed):
+            if run.source != plan.config.source:
+                past.failed = []  # what another batch of that name takes is a guess at this one; how it ended is none
             yield past
-            found += 1
+            found += past.known > 0
             if found == _RUNS:
                 return
 
@@ -229,7 +241,9 @@ def _read(plan: Plan, run_id: str, report: Path, warn: Callable[[StateError], No
                 if line.startswith(_JOB):
                     reported = decode(line.rstrip().removesuffix(b","))
                     job = plan.find(reported.job)
-                    if job is not None and reported.status == "success":
+                    if job is not None and reported.status == "failed":
+                        past.failed.append(job)
+                    elif job is not None and reported.status == "success":
                         past.took[job] = reported.duration_ms / 1000
                         past.cpu[job], past.sizes[job] = reported.cpu_s, reported.peak_bytes
                         if reported.bundle > 1:

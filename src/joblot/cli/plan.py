@@ -109,14 +109,21 @@ def show(
     from joblot.cli.ahead import too_large_to_keep, verdicts_on
     from joblot.cli.bundles import fuse_rules
     from joblot.cli.forecast import forecast
+    from joblot.cli.history import read
     from joblot.core.selection import leave_out
     from joblot.runner.links import refuse_links
-    from joblot.runner.uptodate import NOT_SELECTED, Verdict
+    from joblot.runner.uptodate import FAILED_LAST_TIME, NEW, NOT_SELECTED, Verdict
 
     unknown = _unknown_actions(plan)
     left_out = frozenset(leave_out(plan, selection))
     refuse_links(plan, left_out)
     verdicts = verdicts_on(plan, state, force, left_out)
+    history = read(plan, state, output.warn)
+    for job in history.failed():
+        if (
+            verdicts[job] == NEW
+        ):  # successes are all that is kept by job, so what never had one is known by the reports only
+            verdicts[job] = FAILED_LAST_TIME
     # Whatever the state folder says, an unknown action is skipped, and what is left out does not take part.
     if unknown:
         verdicts = [_judged(plan.declarations[job], unknown, verdict) for job, verdict in enumerate(verdicts)]
@@ -127,7 +134,7 @@ def show(
     up_to_date = [job for job, verdict in enumerate(verdicts) if not verdict.to_run]
     rules = fuse_rules(plan) if fuse else None
     expected = forecast(
-        plan, state, workers, warn=output.warn, up_to_date=up_to_date, left_out=left_out, fuse_rules=rules
+        plan, state, workers, up_to_date=up_to_date, left_out=left_out, fuse_rules=rules, history=history
     )
     part = _Part(plan, left_out)
     part.bundles = planned_bundles(plan, part.tiers, verdicts) if fuse else []

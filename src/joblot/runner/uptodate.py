@@ -55,6 +55,8 @@ class Verdict(Struct, frozen=True):
 
 
 UP_TO_DATE: Final = Verdict(False, "up to date")
+NEW: Final = Verdict(True, "new")
+FAILED_LAST_TIME: Final = Verdict(True, "failed last time")
 NOT_SELECTED: Final = Verdict(False, "not selected")
 
 
@@ -132,7 +134,7 @@ class Judge:
         try:
             filled = self._values(job) if spec.deferred else None
         except (JoblotError, ValueError):
-            return Verdict(to_run=True, why="new")  # the attempt says what is wrong
+            return NEW  # the attempt says what is wrong
         try:
             code, tuning = self._code(spec)
         except UnseenError as unseen:
@@ -164,9 +166,9 @@ class Judge:
         if job in self._forced:
             return Verdict(to_run=True, why="forced")
         if last is None or not is_json(last.result):
-            return Verdict(to_run=True, why="new")
+            return NEW
         if files.failed:  # what it had made was put back, and would look up to date
-            return Verdict(to_run=True, why="failed last time")
+            return FAILED_LAST_TIME
         if parts != last.parts:
             changed = changes(last.parts, parts)
             if changed:
