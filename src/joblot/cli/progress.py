@@ -297,7 +297,8 @@ class PlainProgress:
         for what, causes in self._more.items():
             if causes.failures:
                 named = [f"{cause.failures} x {cause.text} (such as `{cause.example}`)" for cause in causes.sorted()]
-                others = f", {len(named) - _CAUSES} more causes" if len(named) > _CAUSES else ""
+                more = len(named) - _CAUSES
+                others = f", {more} more {'cause' if more == 1 else 'causes'}" if more > 0 else ""
                 level = "ERROR" if what == "failed" else "WARNING"
                 self._say(level, f"{causes.failures} more {what}: {', '.join(named[:_CAUSES])}{others}")
                 self._more[what] = Causes()

@@ -63,7 +63,8 @@ def ended(report: Report, *, details: bool = True) -> str:
         ]  # fmt: skip
         parts.append(_table(("failures", "cause", "such as"), rows))
         if len(causes) > _CAUSES:
-            parts.append(f"<p>… and {len(causes) - _CAUSES} more causes</p>")
+            more = len(causes) - _CAUSES
+            parts.append(f"<p>… and {more} more {'cause' if more == 1 else 'causes'}</p>")
         if details:
             parts += (_tail(report.jobs[cause.example]) for cause in causes[:_CAUSES])
     if details:

@@ -109,7 +109,8 @@ def _causes(causes: Sequence[Cause], report: Report, printed: Callable[[JobRepor
         yield f"  {cause.failures:>5} x {text} (such as `{name}`{last})"
     if len(causes) > _CAUSES:
         others = sum(cause.failures for cause in causes[_CAUSES:])
-        yield f"  ... and {len(causes) - _CAUSES} more causes of {others} failures"
+        more = len(causes) - _CAUSES
+        yield f"  ... and {more} more {'cause' if more == 1 else 'causes'} of {others} {'failure' if others == 1 else 'failures'}"
 
 
 def summary(report: Report) -> str:
@@ -207,7 +208,7 @@ def _line(
 
 
 class Cause(NamedTuple):
-    """Failures with the same message but for numbers, names of files and the like.
+    """Failures with the same message but for numbers other than exit statuses, names of files and the like.
 
     `text` is the message, with those replaced where they differ, `failures` how many there are, `example` the name of the first such job and `message` its message as it is.
     """
@@ -224,7 +225,8 @@ _VARYING: Final = (
     (r"\b\w+://[^\s'\"`]+", "<url>"),
     (r"(?<![\w<>])(?:\.{1,2}|~)?(?:/[\w.@%+=-]+)+/?|\b[\w.@%+=-]+(?:/[\w.@%+=-]+)+/?", "<path>"),
     (r"\b0x[0-9a-fA-F]+\b|\b(?=[0-9a-fA-F]*[0-9])(?=[0-9a-fA-F]*[a-fA-F])[0-9a-fA-F]{7,}\b", "<hex>"),
-    (r"\d+(?:[.,:]\d+)*", "<n>"),
+    # What a command exits with is all that there is of its cause: 1 and 75 are two. Other numbers stand beside words.
+    (r"(?<!\d)(?<!exit status )(?<!exit code )\d+(?:[.,:]\d+)*", "<n>"),
 )
 
 
@@ -232,7 +234,7 @@ _REMEMBERED: Final = 1000
 
 
 def normalise(message: str) -> str:
-    """A message without what differs from job to job: ids, addresses, paths, hexadecimal and other numbers."""
+    """A message without what differs from job to job: ids, addresses, paths, hexadecimal and other numbers, but for exit statuses."""
     text = one_line(message)
     for pattern, word in _VARYING:
         text = re.sub(pattern, word, text)

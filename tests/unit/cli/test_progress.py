@@ -207,7 +207,7 @@ def test_after_twenty_failures_only_counts_by_cause():
     assert sum(line.startswith("ERROR ") for line in lines.said) == DETAILED
     clock.advance(5.0)
     tell.progress.idle()
-    assert lines.said[-1] == "ERROR 280 more failed: 280 x exit status <n> (such as `j20`)"
+    assert lines.said[-1] == "ERROR 280 more failed: 140 x exit status 3 (such as `j20`), 140 x exit status 4 (such as `j21`)"
     for job in range(300, 400):
         message = f"no {'abcde'[job % 5]}"
         end(Outcome(job, 1, "error", 0.0, 1.0, message=message, reason="exception"))
