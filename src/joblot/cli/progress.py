@@ -168,7 +168,7 @@ class PlainProgress:
         self._look_at = 0.0
         self._asked = False
         self._failed = self._retried = self._unknown = 0
-        self._more = {"failed": Causes(), "ended badly, to be tried again": Causes()}
+        self._more = {"failed": Causes(), "failed (allowed)": Causes(), "ended badly, to be tried again": Causes()}
         """What has no line of its own any more, since the last standing line."""
         self._due: list[float] = []
         """When jobs that wait to retry are due; a heap."""
@@ -327,14 +327,16 @@ class PlainProgress:
         why = one_line(event.message or event.reason or event.outcome)
         if event.state == "failed":
             count, self._failed = self._count(), self._failed + 1
+            level, failed = (
+                ("WARNING", "failed (allowed)")
+                if self._plan.declarations[event.job].allow_failure
+                else ("ERROR", "failed")
+            )
             if self._failed > DETAILED:
-                self._more["failed"].add(Failure(name, why, event.reason))
+                self._more[failed].add(Failure(name, why, event.reason))
                 return
             tries = f"{event.attempt} attempts" if event.attempt > 1 else "1 attempt"
-            level, may = (
-                ("WARNING", " (allowed)") if self._plan.declarations[event.job].allow_failure else ("ERROR", "")
-            )
-            self._say(level, f"{count}{name}: failed{may}: {why} ({tries}, {format_duration(event.wall_s)})")
+            self._say(level, f"{count}{name}: {failed}: {why} ({tries}, {format_duration(event.wall_s)})")
             self._show_log(name, event.attempt, why)
         elif event.reason == ev.BUNDLE_FAILED:
             self._bundle_failures.append(event)

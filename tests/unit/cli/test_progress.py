@@ -222,6 +222,25 @@ def test_after_twenty_failures_only_counts_by_cause():
     assert lines.said == ["INFO after 15 s: 400/500 done, 400 failed, 100 running, 26.7 jobs/s"]
 
 
+def test_failures_that_are_allowed_are_counted_apart():
+    """They were told as errors, though each of the first twenty was a warning."""
+    clock = ManualClock()
+    jobs = [(f"j{n}", {"allow_failure": n % 3 == 0}) for n in range(300)]
+    lines, tell, end = driven(jobs, slots=300, clock=clock)
+    for job in range(90):
+        end(Outcome(job, 1, "error", 0.0, 1.0, message="no luck", reason="exception"))
+    assert lines.said[1:3] == [
+        "WARNING j0: failed (allowed): no luck (1 attempt, 1.0 s)",
+        "ERROR j1: failed: no luck (1 attempt, 1.0 s)",
+    ]
+    clock.advance(5.0)
+    tell.progress.idle()
+    assert lines.said[-2:] == [
+        "ERROR 47 more failed: 47 x no luck (such as `j20`)",
+        "WARNING 23 more failed (allowed): 23 x no luck (such as `j21`)",
+    ]
+
+
 def test_after_twenty_retries_only_counts():
     clock = ManualClock()
     lines, tell, end = driven([("a", {"max_attempts": 1000})], clock=clock)
