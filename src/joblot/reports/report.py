@@ -248,6 +248,13 @@ class Report:
         """The jobs that failed first, at most so many."""
         return [self._job(job) for job in islice(self.view.failures, most)]
 
+    def skipped_alone(self, most: int) -> list[JobReport]:
+        """The jobs that were skipped and are none of a fan-out, at most so many."""
+        if self.counts["skipped"] == sum(counts.get("skipped", 0) for _, counts in self.fan_outs):
+            return []
+        alone = (job for job in self.view.in_state("skipped") if self._plan.declarations[job].fan_out is None)
+        return [self._job(job) for job in islice((job for job in alone if job not in self._apart), most)]
+
     def failures(self) -> Iterator[Failure]:
         """Name, message and reason of each job that failed, in the order in which they did."""
         return map(self._failure, self.view.failures)

@@ -21,6 +21,7 @@ SMALL: Final = 30
 
 _SEEN_AT_ONCE: Final = 10
 """Lines of a table that are seen on the last screen together with all that follows."""
+_SKIPPED: Final = 3
 _CAUSES: Final = 4
 _LONG_CAUSE: Final = 100
 _LONG_NAME: Final = 32
@@ -88,7 +89,7 @@ def closing(
     table = (
         _every_job(report, paint, going_on, printed, told=told)
         if small
-        else [*_bad_jobs(report, paint, printed), *_fan_outs(report, paint)]
+        else [*_bad_jobs(report, paint, printed), *_fan_outs(report, paint), *_skipped(report, paint)]
     )
     lines += table
     # In a short table every failure can be seen with its own message.
@@ -171,6 +172,14 @@ def _fan_outs(report: Report, paint: Callable[[str, str], str]) -> Iterator[str]
         yield f"  {fan_out_words(spec, sum(counts.values()))}  {', '.join(parts)}"
     if len(fans) > SMALL:
         yield f"  ... and {len(fans) - SMALL} more fan-outs"
+
+
+def _skipped(report: Report, paint: Callable[[str, str], str]) -> Iterator[str]:
+    # One that gathers what a fan-out makes is what the run was for; among thousands its number says nothing.
+    skipped = report.skipped_alone(_SKIPPED + 1)
+    yield from (_line(job, len("skipped"), paint) for job in skipped[:_SKIPPED])
+    if len(skipped) > _SKIPPED:
+        yield "  ... and more skipped jobs"
 
 
 def fan_out_words(spec: JobSpec, count: int) -> str:

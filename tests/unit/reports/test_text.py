@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from joblot.core import events as ev
-from joblot.core.model import Config, JobSpec
+from joblot.core.model import Config, FanOut, JobSpec
 from joblot.core.plan import expand
 from joblot.reports.report import Report
 from joblot.reports.text import Cause, closing, digest, normalise, one_line, plain, summary
@@ -235,3 +235,47 @@ def test_what_ended_well_is_not_listed_where_it_was_told():
         "  [skipped] notify: `load` failed\n"
         "3 jobs: 1 succeeded, 1 failed, 1 skipped, in 4.3 s"
     )
+
+
+def fan_of(count, *others):
+    return [JobSpec(name="a-${{ item }}", run="x", fan_out=FanOut("rows", {"": list(range(count))})), *others]
+
+
+def after(name):
+    return JobSpec(name=name, run="x", needs=("a-*",))
+
+
+ALONE = {
+    "one that needs them": (fan_of(40, after("gather")), [], [40], ["  [skipped] gather: `a-0` failed"]),
+    "three": (
+        fan_of(40, after("b"), after("c"), after("d")),
+        [],
+        [40, 41, 42],
+        [f"  [skipped] {name}: `a-0` failed" for name in "bcd"],
+    ),
+    "more": (
+        fan_of(40, *map(after, "bcdef")),
+        [],
+        range(40, 45),
+        [*(f"  [skipped] {name}: `a-0` failed" for name in "bcd"), "  ... and more skipped jobs"],
+    ),
+    "one of the fan-out": (fan_of(40, after("gather")), [40], [39], []),
+    "one of both": (fan_of(40, after("gather")), [], [39, 40], ["  [skipped] gather: `a-0` failed"]),
+    "none": (fan_of(40, after("gather")), [40], [], []),
+}
+
+
+@pytest.mark.parametrize(("jobs", "well", "skipped", "told"), ALONE.values(), ids=ALONE)
+def test_a_job_of_its_own_that_was_skipped_is_named_among_thousands(jobs, well, skipped, told):
+    """It was no more than a number in the last line, though it may be what the run was for."""
+    ends = [ev.AttemptEnded(0, 1, "exit", "failed", reason="exit_code", message="exit status 3")]
+    ends += [ev.AttemptEnded(n, 1) for n in [*range(1, 39), *well]]
+    report = report_of(
+        jobs,
+        [ev.RunStarted("f", 39 + len(jobs)), ev.AttemptsStarted(list(range(39)))],
+        [*ends, ev.JobsEnded(list(skipped), "skipped", "need_failed", 0)],
+    )
+    lines = closing(report).splitlines()
+    assert [line for line in lines if "skipped] " in line or "skipped jobs" in line] == told
+    fan = next(n for n, line in enumerate(lines) if line.startswith("  a-*: 40 jobs"))
+    assert lines[fan + 1 : fan + 1 + len(told)] == told
