@@ -64,7 +64,7 @@ class Tally:
         self.left_s = left_s
         """How long it will still take, in seconds; None while nobody can tell."""
         self._began = now()
-        self._done_before = self.done
+        self._done_before = self.done - self._stopped
         self._slots: int = view.settings.get("workers", 1)
         self._may_fail = any(spec.allow_failure for spec in view.plan.config.jobs)
 
@@ -86,8 +86,12 @@ class Tally:
 
     @property
     def rate(self) -> float:
-        """Jobs a second."""
-        return (self.done - self._done_before) / max(self.elapsed_s, 0.001)
+        """Jobs a second; those that a stop has ended never ran."""
+        return (self.done - self._stopped - self._done_before) / max(self.elapsed_s, 0.001)
+
+    @property
+    def _stopped(self) -> int:
+        return self._view.counts["cancelled"] + self._view.counts["aborted"]
 
     @property
     def running(self) -> int:
@@ -108,7 +112,8 @@ class Tally:
         Of what does not fit into so many columns the least important is left out; how many are done and have failed and the time that is
         left stay.
         """
-        counts, left = self._view.counts, self.left_s()
+        # Of a run that is being stopped nobody knows how long those that run will take to end.
+        counts, left = self._view.counts, None if self._stopped else self.left_s()
         failed, allowed = counts["failed"], self._allowed()
         about = about_duration(left) if left is not None and self.done < self.total else ""
         rate, running = self.rate, self.running

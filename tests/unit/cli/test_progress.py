@@ -1,5 +1,6 @@
 """Log lines from records, with a clock that stands still and a run that is only state, of which progress sees the view alone."""
 
+import re
 from itertools import pairwise
 
 import pytest
@@ -199,6 +200,22 @@ def test_the_time_that_is_left(done, seconds, said):
     assert tell.progress.tally.standing() == said
 
 
+@pytest.mark.parametrize(
+    ("reason", "state"), [("fail_fast", "aborted"), ("cancelled", "cancelled"), ("time_limit", "aborted")]
+)
+def test_what_a_stop_has_ended_is_no_progress(reason, state):
+    """It said `2796.7 jobs/s, about 2 min left`."""
+    clock = ManualClock()
+    _, tell, end = driven([(f"j{n}", {}) for n in range(1000)], slots=4, clock=clock)
+    for job in range(200):
+        end(Outcome(job, 1, "ok", 0.0, 0.5))
+    clock.advance(25.0)
+    assert re.fullmatch("after 25 s: 200/1000 done, .*, 8.0 jobs/s, about .* left", tell.progress.tally.standing())
+    tell([ev.RunStopping(reason), ev.JobsEnded(list(range(204, 1000)), state, reason)])
+    said = f"after 25 s: 996/1000 done, 200 ok, 796 {state}, 4 running, 8.0 jobs/s"
+    assert tell.progress.tally.standing() == said
+
+
 def test_after_twenty_failures_only_counts_by_cause():
     clock = ManualClock()
     lines, tell, end = driven([(f"j{n}", {}) for n in range(500)], slots=500, clock=clock)
@@ -207,7 +224,10 @@ def test_after_twenty_failures_only_counts_by_cause():
     assert sum(line.startswith("ERROR ") for line in lines.said) == DETAILED
     clock.advance(5.0)
     tell.progress.idle()
-    assert lines.said[-1] == "ERROR 280 more failed: 140 x exit status 3 (such as `j20`), 140 x exit status 4 (such as `j21`)"
+    assert (
+        lines.said[-1]
+        == "ERROR 280 more failed: 140 x exit status 3 (such as `j20`), 140 x exit status 4 (such as `j21`)"
+    )
     for job in range(300, 400):
         message = f"no {'abcde'[job % 5]}"
         end(Outcome(job, 1, "error", 0.0, 1.0, message=message, reason="exception"))
