@@ -190,7 +190,7 @@ def test_what_a_job_waits_for_while_the_run_goes_on(joblot):
         "joblot.yaml",
         "limits: {db: 1}\njobs:\n"
         "  - {name: a, run: 'touch began; while [ ! -e go ]; do sleep 0.05; done', resources: {db: 1}}\n"
-        "  - {name: b, run: 'true', resources: {db: 1}}\n"
+        "  - {name: b, run: 'true', resources: {db: 1, memory: 64MiB}}\n"
         "  - {name: c, run: 'true', needs: [a, b]}\n",
     )
     with joblot.popen("run", "-j", "2") as run:
@@ -202,7 +202,7 @@ def test_what_a_job_waits_for_while_the_run_goes_on(joblot):
     assert re.fullmatch(r"  an attempt is running: attempt 1, for (<1|\d+) s(, pid \d+)?", age)
     assert said == [
         ["a: running"],
-        ["b: waiting", "  ready: waits for a free slot and for db: 1"],
+        ["b: waiting", "  ready: waits for a free slot and for db: 1, memory: 64 MiB (with `--max-memory`)"],
         ["c: waiting", "  waits for 2 of 2 needs: a, b"],
     ]
 

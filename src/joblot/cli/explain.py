@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 from functools import partial
+from itertools import starmap
 from typing import TYPE_CHECKING, Any, Final
 
 import click
@@ -15,7 +16,7 @@ from joblot.core.model import STATES
 from joblot.core.plan import PATTERN
 from joblot.errors import EXIT_OK
 from joblot.reports.text import normalise, one_line
-from joblot.units import format_duration
+from joblot.units import format_duration, format_size
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -216,6 +217,12 @@ def _why(run: Run, report: Report, number: int, job: JobReport) -> list[str]:
     return [one_line(f"{job.reason}: {job.message}" if job.message else job.reason), *tries_left]
 
 
+def _demand(name: str, amount: float) -> str:
+    if name == "memory":  # whether it is weighed is not recorded
+        return f"memory: {format_size(amount)} (with `--max-memory`)"
+    return f"{name}: {amount:g}"
+
+
 def _waits_for(run: Run, report: Report, number: int, job: JobReport) -> list[str]:
     open_states = ("waiting", "ready", "running", "backing_off")
     if job.finally_ and not report.view.settled:
@@ -224,5 +231,5 @@ def _waits_for(run: Run, report: Report, number: int, job: JobReport) -> list[st
     if missing:
         others = f" and {len(missing) - 10} more" if len(missing) > 10 else ""
         return [f"waits for {len(missing)} of {len(job.needs)} needs: {', '.join(missing[:10])}{others}"]
-    demand = ", ".join(f"{name}: {amount:g}" for name, amount in run.plan.spec(number).resources.items())
+    demand = ", ".join(starmap(_demand, run.plan.spec(number).resources.items()))
     return [f"ready: waits for a free slot and for {demand}" if demand else "ready: waits for a free slot"]

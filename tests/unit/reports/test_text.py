@@ -110,7 +110,10 @@ def test_a_run_that_is_not_over_counts_what_is_left():
     [
         ("exit status 2", "exit status 2"),
         ("exit status 139", "exit status 139"),
-        ("Command 'x --n 7' returned non-zero exit status 75.", "Command 'x --n <n>' returned non-zero exit status 75."),
+        (
+            "Command 'x --n 7' returned non-zero exit status 75.",
+            "Command 'x --n <n>' returned non-zero exit status 75.",
+        ),
         ("container 12 ended: exit code 137 after 3.5 s", "container <n> ended: exit code 137 after <n> s"),
         ("status 12, 12:30:01,5 and v1.2", "status <n>, <n> and v<n>"),
         ("timed out after 1.5 s", "timed out after <n> s"),
