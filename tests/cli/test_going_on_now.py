@@ -63,6 +63,9 @@ def test_how_old_what_runs_is_and_when_what_waits_is_due(joblot):
     assert joblot("explain", "again").out.startswith(f"again: running\n  {unknown}\n  {lost}")
     due = "later: backing_off\n  the last attempt failed; the next is due 3000 s after it\n"
     assert joblot("explain", "later").out.startswith(f"{due}  {lost}")
+    every = joblot("explain").out
+    assert every.count(lost) == 1
+    assert every.endswith(f"\n{lost}"), "it said only that they are running"
 
 
 def test_of_a_large_run_the_oldest_of_what_runs_are_listed(joblot):

@@ -65,7 +65,9 @@ def _explain_all(output: Output, run: Run, jobs: list[int]) -> None:
     if output.json:
         output.document([_as_data(run, report, job) for job in jobs])
     else:
-        _print(output, declared.lines(run.plan, jobs, partial(_said, run, report), rest=" (`--json` lists all)"))
+        lines = declared.lines(run.plan, jobs, partial(_said, run, report), rest=" (`--json` lists all)")
+        lost = [] if all(map(report.view.has_ended, jobs)) else _lost(run, report)
+        _print(output, [*lines, *lost])
 
 
 def _print(output: Output, lines: Iterable[str]) -> None:
@@ -194,13 +196,12 @@ def _causes(report: Report, job: JobReport) -> Iterator[JobReport]:
 
 def _why(run: Run, report: Report, number: int, job: JobReport) -> list[str]:
     """In sentences without a period: what decided the state, or what the job waits for."""
-    live = report.status in ("running", "stopping")
-    lost = [] if live or report.view.ended else [f"nobody drives the run: `joblot resume {run.id}` goes on with it"]
+    lost = _lost(run, report)
     match job.state:
         case "waiting":
             return [*_waits_for(run, report, number, job), *lost]
         case "running":
-            if not live:
+            if report.status not in ("running", "stopping"):
                 return ["an attempt was running when the runner ended; how it ended is not known", *lost]
             return [f"an attempt is running: {run.going_on(report.view, number, time.time())}"]
         case "backing_off":
@@ -215,6 +216,12 @@ def _why(run: Run, report: Report, number: int, job: JobReport) -> list[str]:
         case _:
             tries_left = []
     return [one_line(f"{job.reason}: {job.message}" if job.message else job.reason), *tries_left]
+
+
+def _lost(run: Run, report: Report) -> list[str]:
+    """What there is to say of a run that has no end and no process."""
+    live = report.status in ("running", "stopping")
+    return [] if live or report.view.ended else [f"nobody drives the run: `joblot resume {run.id}` goes on with it"]
 
 
 def _demand(name: str, amount: float) -> str:
