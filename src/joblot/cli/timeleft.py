@@ -75,18 +75,18 @@ class TimeLeft:
         """How long it will still take; None while nobody can tell."""
         now = self._wall()
         if not self._at <= now < self._next:
+            if self._earlier is None:  # once in a run, so it puts off no later guess
+                self._earlier = self._from_earlier_runs()
             began = time.perf_counter()
-            self._left, self._at = self._guess(now), now
+            self._left, self._at = self._guess(now, self._earlier), now
             self._next = now + max(_EVERY_S, (time.perf_counter() - began) / _SHARE)
         return None if self._left is None else max(0.0, self._left - (now - self._at))
 
-    def _guess(self, now: float) -> float | None:
+    def _guess(self, now: float, earlier: array[float]) -> float | None:
         view = self._view
-        if self._earlier is None:
-            self._earlier = self._from_earlier_runs()
         counts = view.counts
         total, done = view.jobs - len(view.left_out), sum(counts[STATES[state]] for state in FINAL)
-        if not self._earlier and (now - self._began < _FROM_S or done < _FROM_PART * total):
+        if not earlier and (now - self._began < _FROM_S or done < _FROM_PART * total):
             return None
         ages = [(job, now - view.running_since(job)) for job, _ in islice(view.running(), self._slots)]
         # What a plan has grown by is no part of it when it is played.

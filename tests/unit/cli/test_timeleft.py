@@ -10,6 +10,7 @@ import pytest
 from joblot.api import Batch, run
 from joblot.cli.timeleft import TimeLeft
 from joblot.clock import ManualClock
+from joblot.core import events as ev
 from joblot.core.limits import Limits
 from joblot.core.runstate import RunState
 from joblot.journal.memory import MemoryJournal
@@ -151,6 +152,25 @@ def test_without_an_earlier_run_nothing_is_told_too_early(jobs, seconds, first):
     ).drive(state.start(0.0, 1, settings={"workers": 1}))  # fmt: skip
     assert next((at for at, left in told if left is not None), None) == first
     assert all(left == pytest.approx(jobs * seconds - at, abs=seconds) for at, left in told if left is not None)
+
+
+def test_reading_earlier_runs_puts_off_no_later_guess(tmp_path):
+    """The first guess took as long as the reading of a report, and so stood for 20 s."""
+    batch = Batch("b")
+    batch.command("j-${{ item }}", "true", foreach=range(3000))
+    state = tmp_path / "state"
+    one = Batch("b")
+    one.add("j-0", noop)
+    remember(one, {f"j-{n}": 1.0 for n in range(3000)}, state, 4)
+    clock, view = ManualClock(), LiveView(batch.plan())
+    settings = {"workers": 4}
+    view.apply(ev.Record(1, clock.wall(), [ev.RunStarted("f", 3000, settings=settings)]))
+    left = TimeLeft(view, state, wall=clock.wall)
+    assert left.seconds() is None  # nothing has run
+    ends = [ev.AttemptEnded(n, 1, wall_s=0.5) for n in range(1000)]
+    view.apply(ev.Record(2, clock.wall(), [ev.AttemptsStarted(list(range(1000))), *ends]))
+    clock.advance(3.0)
+    assert left.seconds() is not None
 
 
 def test_earlier_runs_that_knew_less_than_half_of_the_jobs_are_not_asked(tmp_path):
