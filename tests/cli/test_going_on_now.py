@@ -55,7 +55,10 @@ def test_how_old_what_runs_is_and_when_what_waits_is_due(joblot):
 
     # Of what nobody drives any more no age is told.
     shown = joblot("show").out
-    assert "  [running    ] first (attempt 1)\n  [running    ] again (attempt 2)\n" in shown
+    assert (
+        "  [running    ] first (attempt 1, when the runner ended)\n  [running    ] again (attempt 2, when the runner ended)\n"
+        in shown
+    )
     assert "  [backing_off] later (1 attempt): exit status 3\n" in shown
     lost = "nobody drives the run: `joblot resume r1` goes on with it\n"
     unknown = "an attempt was running when the runner ended; how it ended is not known"

@@ -85,6 +85,19 @@ def test_which_run_was_taken_is_said_where_several_batches_have_runs(two, words,
     assert done.err.startswith("last run here: `day-1` of `other`\n")
 
 
+@pytest.mark.parametrize("words", ["resume -q", "resume --quiet", "retry -q", "retry -q fail", "retry -q --failed"])
+def test_a_quiet_command_does_not_say_it(two, words):
+    done = two(*words.split())
+    assert "last run here" not in done.err
+    assert "to see what happened: joblot show day-1\n" in done.err
+
+
+def test_a_quiet_resume_with_nothing_to_do_prints_nothing(two):
+    two.write("well.yaml", "name: well\njobs: [{name: load, run: 'echo loaded'}]\n")
+    assert two("run", "well.yaml").code == 0
+    assert two("resume", "-q") == (0, "", "")
+
+
 @pytest.mark.parametrize("words", ["show last", "show day-1", "logs day-1 load", "logs last load"])
 def test_a_run_that_was_named_is_not_said_again(two, words):
     assert two(*words.split()).err == ""

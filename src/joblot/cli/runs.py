@@ -105,7 +105,7 @@ class Run:
         state, attempts = view.state(job), view.facts(job).attempts
         if state == "running":
             if not self.held:
-                return f"attempt {attempts}"
+                return f"attempt {attempts}, when the runner ended"
             age = format_age(max(0.0, now - view.running_since(job)))
             pid = self.pid(view, job)
             return f"attempt {attempts}, for {age}{'' if pid is None else f', pid {pid}'}"
@@ -230,9 +230,12 @@ def needed_job(run: Run, name: str | None) -> str:
 
 
 def _named(output: Output, folder: StateFolder, name: str | None) -> Run:
-    """The run of that name. The last one is told where other batches have runs too: it may not be the one that was thought of."""
+    """The run of that name. The last one is told where other batches have runs too: it may not be the one that was thought of.
+
+    Not with `--quiet`: cron would mail it after every reboot.
+    """
     run = Run(folder, folder.resolve(name))
-    if name is None and folder.journal.has_other_batches(run.info.batch):
+    if name is None and not output.quiet and folder.journal.has_other_batches(run.info.batch):
         output.note(f"last run here: `{run.id}` of `{one_line(run.info.batch)}`")
     return run
 
