@@ -24,6 +24,8 @@ EXIT_SIGTERM: Final = 143
 SHOWN: Final = 120
 """So many columns of a line of source are shown, and so many characters of a value that a message quotes."""
 _CUT: Final = "..."
+_LEAST: Final = 20
+"""In a terminal that has no room for so many columns of the line, it breaks."""
 _LONGEST: Final = 1000
 """A message of more characters, such as one that names thousands of jobs, is shown without its middle."""
 
@@ -56,12 +58,13 @@ class Diagnostic(NamedTuple):
         said = f"{paint(self.severity.upper(), self.severity)}: {_brief(self.message)}"
         return f"{position}: {said}" if position else said
 
-    def render(self, paint: Callable[[str, str], str] = lambda _level, text: text) -> str:
-        """The head, the line with a caret under the column, and the hint."""
+    def render(self, paint: Callable[[str, str], str] = lambda _level, text: text, columns: int | None = None) -> str:
+        """The head, the line with a caret under the column, in so many `columns` where these are fewer than it may take, and the hint."""
         lines = [self.head(paint)]
         if self.source and self.line:
             gutter = f"{self.line:>5} | "
-            shown, before = excerpt(self.source, self.column)
+            room = SHOWN if columns is None else max(min(SHOWN, columns - len(gutter)), _LEAST)
+            shown, before = excerpt(self.source, self.column, room)
             lines += [
                 f"{gutter}{shown}",
                 f"{' ' * (len(gutter) - 2)}| {' ' * before}{paint(self.severity.upper(), '^')}",
@@ -71,24 +74,24 @@ class Diagnostic(NamedTuple):
         return "\n".join(lines)
 
 
-def excerpt(source: str, column: int) -> tuple[str, int]:
-    """At most `SHOWN` columns of a line of source around its `column`, counted from 1; and how many of them stand before that one.
+def excerpt(source: str, column: int, room: int = SHOWN) -> tuple[str, int]:
+    """At most `room` columns of a line of source around its `column`, counted from 1; and how many of them stand before that one.
 
     Tabs, and characters that would not be seen, are written out, so that the columns are those of a terminal.
     """
     at = min(max(column - 1, 0), len(source))
     before, after = (
-        [_cell(char) for char in source[max(at - SHOWN, 0) : at]],
-        [_cell(char) for char in source[at : at + SHOWN]],
+        [_cell(char) for char in source[max(at - room, 0) : at]],
+        [_cell(char) for char in source[at : at + room]],
     )
-    widths = [_width(before) + max(at - SHOWN, 0), _width(after) + max(len(source) - at - SHOWN, 0)]
-    if sum(widths) > SHOWN:
-        room = SHOWN - min(widths[1], SHOWN // 2)
-        if widths[0] > room:
-            before = [(_CUT, len(_CUT)), *reversed(_fitting(reversed(before), room - len(_CUT)))]
-        room = SHOWN - _width(before)
-        if widths[1] > room:
-            after = [*_fitting(after, room - len(_CUT)), (_CUT, len(_CUT))]
+    widths = [_width(before) + max(at - room, 0), _width(after) + max(len(source) - at - room, 0)]
+    if sum(widths) > room:
+        most = room - min(widths[1], room // 2)
+        if widths[0] > most:
+            before = [(_CUT, len(_CUT)), *reversed(_fitting(reversed(before), most - len(_CUT)))]
+        most = room - _width(before)
+        if widths[1] > most:
+            after = [*_fitting(after, most - len(_CUT)), (_CUT, len(_CUT))]
     return "".join(text for text, _ in before + after), _width(before)
 
 

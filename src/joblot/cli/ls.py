@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from joblot.journal import RunInfo
     from joblot.journal.folder import StateFolder
 
-_STATUS: Final = 2
-"""The number of the column."""
+_LEAVING: Final = ("STARTED", "TOOK", "BATCH", "JOBS")
+"""What a narrow terminal goes without, in this order: a run's id says when it began, in UTC, and `joblot show` the rest."""
 STATUSES: Final = ("running", "interrupted", "success", "failed", "cancelled")
 
 
@@ -46,7 +46,7 @@ def command(output: Output, limit: int, status: str | None, longer: float | None
     if output.json:
         output.document([_as_data(*row) for row in rows])
     elif rows:
-        output.result("\n".join(_table(rows, output.tint)))
+        output.result("\n".join(_table(rows, output.tint, output.columns)))
     else:
         output.note("no runs match")
     return EXIT_OK
@@ -89,17 +89,29 @@ def _as_data(info: RunInfo, status: str, took: float | None, since: float | None
     }
 
 
-def _table(runs: list[tuple[RunInfo, str, float | None, float | None]], tint: Callable[[str, str], str]) -> list[str]:
+def _table(
+    runs: list[tuple[RunInfo, str, float | None, float | None]], tint: Callable[[str, str], str], room: int | None
+) -> list[str]:
     from joblot.cli.runs import columns, local_time
     from joblot.core.written import shorten
     from joblot.units import format_duration
 
-    rows = [["RUN", "BATCH", "STATUS", "STARTED", "TOOK", "JOBS"]]
+    table: dict[str, list[str]] = {name: [name] for name in ("RUN", "BATCH", "STATUS", "STARTED", "TOOK", "JOBS")}
     for info, status, took, since in runs:
         duration = "-" if took is None or status == "interrupted" else format_duration(took)
         if since is not None:
             duration += f" of {format_duration(since)}"
         counts = ", ".join(f"{count} {state.replace('_', ' ')}" for state, count in info.counts.items() if count)
         jobs = f"{_jobs(info)}: {counts}" if counts else str(info.jobs)
-        rows.append([info.run_id, shorten(info.batch), status, local_time(info.started_at), duration, jobs])
-    return columns(rows, lambda _row, column, text: tint(text, text) if column == _STATUS else text)
+        row = (info.run_id, shorten(info.batch), status, local_time(info.started_at), duration, jobs)
+        for cells, cell in zip(table.values(), row, strict=True):
+            cells.append(cell)
+    for name in _LEAVING:
+        if room is not None and max(map(len, columns(_rows(table)))) > room:
+            del table[name]
+    at = list(table).index("STATUS")
+    return columns(_rows(table), lambda _row, column, text: tint(text, text) if column == at else text)
+
+
+def _rows(table: dict[str, list[str]]) -> list[list[str]]:
+    return [list(cells) for cells in zip(*table.values(), strict=True)]

@@ -111,8 +111,8 @@ class Output:
         self._hint(error.hint)
 
     def diagnose(self, found: Diagnostic) -> None:
-        """Say what is wrong in a file, and where."""
-        self.note(found.render(self.paint))
+        """Say what is wrong in a file, and where: in lines that a terminal does not break, or the caret would stand elsewhere."""
+        self.note(found.render(self.paint, _columns(self._stderr)))
 
     def _hint(self, hint: str) -> None:
         if hint:
@@ -156,6 +156,11 @@ class Output:
     def coloured(self) -> bool:
         """Whether standard error is a terminal that shows colours."""
         return not self.colourless and self._stderr.isatty()
+
+    @property
+    def columns(self) -> int | None:
+        """How wide the terminal is that standard output is; None where it is none."""
+        return _columns(self._stdout)
 
     @property
     def live(self) -> bool:
@@ -205,6 +210,14 @@ class _Harmless:
         """Write each of the lines."""
         for line in lines:
             self.write(line)
+
+
+def _columns(stream: IO[str]) -> int | None:
+    if not stream.isatty():
+        return None
+    from joblot.cli.screen import Screen
+
+    return Screen(stream).size()[0] - 1
 
 
 def _open_closed_streams() -> None:

@@ -45,8 +45,8 @@ _TIERS: Final = 20
 _PART: Final = 1000
 _NAMED: Final = 5
 _WIDE: Final = 60
-_REMARKS: Final = 2
-"""The number of the column that begins with the verdict."""
+_NARROW: Final = 16
+"""A terminal that has no room for so many columns of the commands shows none."""
 
 
 @click.command(
@@ -145,7 +145,7 @@ def show(
         for text in _as_parts(part, unknown, verdicts, expected):
             output.result(text)
     else:
-        output.result("\n".join(_lines(part, unknown, verdicts, expected, output.tint)))
+        output.result("\n".join(_lines(part, unknown, verdicts, expected, output.tint, output.columns)))
     return EXIT_OK
 
 
@@ -269,7 +269,12 @@ def _job_as_data(part: _Part, job: int, unknown: set[str], verdict: Verdict) -> 
 
 
 def _lines(
-    part: _Part, unknown: set[str], verdicts: list[Verdict], expected: Forecast | None, tint: Callable[[str, str], str]
+    part: _Part,
+    unknown: set[str],
+    verdicts: list[Verdict],
+    expected: Forecast | None,
+    tint: Callable[[str, str], str],
+    room: int | None,
 ) -> Iterator[str]:
     from joblot.reports.text import one_line
 
@@ -285,7 +290,9 @@ def _lines(
     if plan.config.concurrency is not None:
         yield _turn(plan.config.concurrency)
     yield from (
-        _every_job(part, verdicts, tint) if len(part.jobs) <= LISTED else _every_tier(part, unknown, verdicts, tint)
+        _every_job(part, verdicts, tint, room)
+        if len(part.jobs) <= LISTED
+        else _every_tier(part, unknown, verdicts, tint)
     )
     yield from (bundles.line() for bundles in part.bundles[:_TIERS])
     if len(part.bundles) > _TIERS:
@@ -309,20 +316,51 @@ def _turn(concurrency: Concurrency) -> str:
     return f"One run of {whose} at a time: another one {another}"
 
 
-def _every_job(part: _Part, verdicts: list[Verdict], tint: Callable[[str, str], str]) -> Iterator[str]:
+def _every_job(
+    part: _Part, verdicts: list[Verdict], tint: Callable[[str, str], str], room: int | None
+) -> Iterator[str]:
     from joblot.cli.runs import columns
 
     plan = part.plan
     rows = [[plan.name(job), _cut(_what(plan.spec(job))), _remarks(plan, job, verdicts[job])] for job in part.jobs]
+    whose = list(part.jobs)
+    if room is not None and rows:
+        rows, whose = _narrowed(rows, whose, room - 2)
 
     def paint(row: int, column: int, text: str) -> str:
-        why = verdicts[part.jobs[row]].why
-        return tint(_colour(why), why) + text.removeprefix(why) if column == _REMARKS else text
+        if column < len(rows[row]) - 1 or not rows[row][0]:
+            return text
+        why = verdicts[whose[row]].why[: len(text)]
+        return tint(_colour(verdicts[whose[row]].why), why) + text.removeprefix(why)
 
-    aligned = dict(zip(part.jobs, columns(rows, paint), strict=True)) if rows else {}
+    aligned: dict[int, list[str]] = {}
+    for job, line in zip(whose, columns(rows, paint) if rows else [], strict=True):
+        aligned.setdefault(job, []).append(f"  {line}")
     for number, tier in enumerate(part.tiers, 1):
         yield _heading(plan, number, tier)
-        yield from (f"  {aligned[job]}" for job in tier)
+        for job in tier:
+            yield from aligned[job]
+
+
+def _narrowed(rows: list[list[str]], jobs: list[int], room: int) -> tuple[list[list[str]], list[int]]:
+    """The rows and whose they are in so many columns: commands are cut or left out, and remarks go on below themselves."""
+    from textwrap import wrap
+
+    names, commands, remarks = (max(map(len, column)) for column in zip(*rows, strict=True))
+    if names + commands + remarks + 4 <= room:
+        return rows, jobs
+    left = room - names - 4 - min(remarks, room // 2)
+    if left < min(commands, _NARROW):
+        rows, left = [[name, remark] for name, _, remark in rows], -2
+    left = min(left, commands)
+    lines, whose = [], []
+    for job, row in zip(jobs, rows, strict=True):
+        shown = [row[0], _cut(row[1], left), row[2]] if len(row) > 2 else row
+        for part in wrap(row[-1], max(room - names - 4 - left, _NARROW), break_on_hyphens=False):
+            lines.append([*shown[:-1], part])
+            whose.append(job)
+            shown = [""] * len(row)
+    return lines, whose
 
 
 def _colour(why: str) -> str:
@@ -424,8 +462,8 @@ def shown_condition(spec: JobSpec) -> str:
     return ("not " if spec.if_not else "") + (spec.if_ if isinstance(spec.if_, str) else str(spec.if_).lower())
 
 
-def _cut(text: str) -> str:
-    return text if len(text) <= _WIDE else f"{text[: _WIDE - 3]}..."
+def _cut(text: str, most: int = _WIDE) -> str:
+    return text if len(text) <= most else f"{text[: most - 3]}..."
 
 
 def _number(count: int, word: str) -> str:
