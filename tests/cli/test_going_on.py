@@ -78,6 +78,8 @@ def test_the_second_interrupt_kills_them(joblot, waiting):
     joblot.interrupt(waiting)
     code, out, err = ended(joblot, waiting)
     assert (code, out.startswith("run r1: 2 jobs: 2 cancelled, in ")) == (130, True)
+    assert ": cancelled\n" in err
+    assert "cancelled: cancelled" not in err
     assert "INFO | Batch cancelled: 0 ok, 0 failed, 0 skipped, 2 stopped\n" in err
     assert err.endswith("to go on with the rest: joblot resume r1\n")
     assert not (joblot.path / "ended").exists()

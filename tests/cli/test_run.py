@@ -244,6 +244,7 @@ def test_quiet_prints_only_what_went_wrong_and_how_to_go_on(joblot):
     assert (done.code, done.out) == (1, "")
     assert done.plain.replace(str(joblot.path), "DIR").splitlines() == [
         "ERROR | [1/3] missing: failed: file not found: data/nope.txt (1 attempt, T)",
+        "run r1: 3 jobs: 1 succeeded, 1 failed, 1 skipped, in T",
         "the report: DIR/.joblot/runs/r1/report.json",
         "to see what happened: joblot show r1",
         "to run again what failed: joblot retry r1 --failed",
@@ -455,6 +456,7 @@ def test_quiet_is_silent_unless_something_failed_and_then_says_how_to_go_on(jobl
     assert [line.partition("failed: ")[2] for line in lines[:20]] == ["exit status 7 (1 attempt, T)"] * 20
     assert lines[20].startswith("ERROR | 10 more failed: 10 x exit status 7 (such as `j-")
     assert lines[21:] == [
+        "run r1: 30 jobs: 30 failed, in T",
         "the report: DIR/.joblot/runs/r1/report.json",
         "to see what happened: joblot show r1",
         "to run again what failed: joblot retry r1 --failed",

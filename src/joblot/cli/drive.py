@@ -139,6 +139,8 @@ def _finish(output: Output, choices: Choices, report: Report, kept: Path, observ
             closing(report, paint=output.paint, printed=last_printed, told=observer.told_all).rpartition("\n")[0]
         )
     observer.conclude(_completion(report))
+    if output.quiet and report.exit_code:  # which jobs failed was said, and not how many others did not run for it
+        output.note(f"run {report.run_id}: {summary(report)}")
     for advice in _advice(report, choices, kept):
         if output.quiet:  # it goes with the failures, and a mail from cron has nothing else
             output.note(advice)

@@ -348,7 +348,8 @@ class PlainProgress:
         elif event.state in _RETRIED and event.outcome != "returned":
             self._tried_again(event, name, why)
         elif event.state not in _RETRIED:
-            self._say("WARNING", f"{self._count()}{name}: {event.state}: {why}")
+            said = event.state if why == event.state else f"{event.state}: {why}"
+            self._say("WARNING", f"{self._count()}{name}: {said}")
 
     def _tried_again(self, event: ev.AttemptEnded, name: str, why: str) -> None:
         if event.delay_s:
