@@ -53,6 +53,12 @@ def reason_of(error: Exception) -> str:
     return (text or (os.strerror(number) if number else str(error).partition(" (os error")[0])).lower()
 
 
+def room_hint(error: OSError, more: str) -> str:
+    """What to do where the disk is full, and what comes then; empty when something else is wrong."""
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+    return f"make room on that disk{more}" if full else ""
+
+
 def system_error(number: int) -> OSError:
     """The error of this number as the system would raise it, of the class that goes with it."""
     return OSError(number, os.strerror(number))

@@ -21,7 +21,16 @@ from joblot.core.model import ABSENT, Artifact, FileFact
 from joblot.core.patterns import STATE_NAME
 from joblot.digest import blake2b
 from joblot.errors import JournalWriteError, UntrustedError
-from joblot.files import force_to_disk, make_own_folder, read_own, reason_of, replace_file, target_of, write_all
+from joblot.files import (
+    force_to_disk,
+    make_own_folder,
+    read_own,
+    reason_of,
+    replace_file,
+    room_hint,
+    target_of,
+    write_all,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -476,7 +485,8 @@ class OutputWatch:
                     for forced in (run_dir / KEPT, Path(path), run_dir):
                         force_to_disk(forced)
         except OSError as error:
-            raise JournalWriteError(f"cannot write to `{path}`: {reason_of(error)}") from None
+            hint = room_hint(error, ", then `joblot resume`")
+            raise JournalWriteError(f"cannot write to `{path}`: {reason_of(error)}", hint=hint) from None
 
     def close(self, *, ended: bool) -> None:
         """Let go of the notes. Of a run that has ended nobody needs them, nor what is kept."""
@@ -574,7 +584,8 @@ class OutputWatch:
         try:
             replace_file(path, [msgspec.json.encode(attempts)])
         except OSError as error:
-            raise JournalWriteError(f"cannot write to `{path}`: {reason_of(error)}") from None
+            hint = room_hint(error, ", then `joblot resume`")
+            raise JournalWriteError(f"cannot write to `{path}`: {reason_of(error)}", hint=hint) from None
         with suppress(OSError):
             os.unlink(f"{self._run_dir}/{FOUND_FILE}")
 

@@ -4,6 +4,7 @@ import json
 import os
 import resource
 import signal
+from contextlib import suppress
 
 import pytest
 
@@ -13,7 +14,8 @@ from joblot.core.limits import Limits
 from joblot.core.model import Config, JobSpec
 from joblot.core.plan import expand
 from joblot.core.runstate import RunState
-from joblot.errors import JournalWriteError
+from joblot.errors import JournalWriteError, StateError
+from joblot.journal.folder import StateFolder
 from joblot.journal.memory import MemoryJournal
 from joblot.journal.runfile import read_rows
 from joblot.runner.engine import Engine
@@ -114,8 +116,8 @@ def test_without_a_wait_the_first_failed_write_ends_the_run():
     assert listener.warnings == []
 
 
-def plan_in(folder, count):
-    return expand(Config(name="b", folder=str(folder), jobs=[JobSpec(name=f"j{n}", run="true") for n in range(count)]))
+def plan_in(folder, count, run="true"):
+    return expand(Config(name="b", folder=str(folder), jobs=[JobSpec(name=f"j{n}", run=run) for n in range(count)]))
 
 
 class Limiting(Listener):
@@ -203,3 +205,73 @@ def test_a_real_disk_that_gets_room_again(tmp_path):
         assert listener.warnings[1].endswith(" s: going on")
     finally:
         subprocess.run(["umount", "-l", str(disk)], check=False)
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A disk of 1 MB, and what fills it."""
+    import subprocess
+
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(disk)], capture_output=True).returncode:
+        pytest.skip("no tmpfs can be mounted here")
+
+    def fill():
+        file = os.open(disk / "ballast", os.O_WRONLY | os.O_CREAT)
+        with suppress(OSError):
+            while os.write(file, b"x" * 512):
+                pass
+        os.close(file)
+
+    yield disk, fill
+    subprocess.run(["umount", "-l", str(disk)], check=False)
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root may mount")
+@pytest.mark.parametrize("read_meanwhile", [False, True])
+def test_a_disk_that_is_full_before_anything_begins(tmp_path, small_disk, read_meanwhile):
+    """One error that says what may take the room: a job that filled the disk and failed has left its outputs in its run's folder."""
+    disk, fill = small_disk
+    state = disk / "state"
+    start_run(plan_in(tmp_path, 2), Options(state=state, run_id="r0", on="inline"))
+    reader = StateFolder(state, read_only=True) if read_meanwhile else None
+    if reader:
+        assert [info.run_id for info in reader.journal.runs()] == ["r0"]
+    fill()
+    with pytest.raises(StateError) as caught:
+        start_run(plan_in(tmp_path, 2), Options(state=state, run_id="r1", on="inline"))
+    # Memory that a reader shares is there for all, and so it is the run's folder for which there is no room.
+    where = f"cannot write to `{state}/runs/r1" if reader else f"cannot use journal `{state}/journal.db"
+    assert str(caught.value).startswith(where)
+    assert str(caught.value).endswith("`: no space left on device")
+    hint = f"make room on that disk; what failed attempts have left is in `{state}/runs/*/partial`"
+    assert (caught.value.hint, caught.value.exit_code) == (hint, 4)
+    if reader:
+        reader.close()
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root may mount")
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("ls",), "r0  "),
+        (("show",), "Run r0 of b\n"),
+        (("show", "r0", "--json"), '"run_id": "r0"'),
+        (("logs", "j0"), "hello\n"),
+        (("explain", "j0"), "j0: success\n"),
+        (("ls", "--status", "success"), "r0  "),
+    ],
+)
+def test_who_only_looks_needs_no_room(tmp_path, small_disk, capfd, words, told):
+    """In the morning after a night that filled the disk, for it said `disk I/O error`."""
+    from joblot.__main__ import main
+
+    disk, fill = small_disk
+    state = disk / "state"
+    start_run(plan_in(tmp_path, 1, "echo hello"), Options(state=state, run_id="r0", on="inline"))
+    fill()
+    assert main([*words, "--state", str(state)]) == 0
+    out, err = capfd.readouterr()
+    assert told in out
+    assert err == ""

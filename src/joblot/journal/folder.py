@@ -29,6 +29,7 @@ from joblot.files import (
     open_own,
     reason_of,
     replace_file,
+    room_hint,
 )
 from joblot.journal.codec import NOT_JSON
 from joblot.journal.mounts import MOUNTS, network_type
@@ -224,7 +225,10 @@ class StateFolder:
             check_kinds(folder.path, _RUN_FILES, _RUN_FOLDERS)
             return Hold(run_id, folder)
         except OSError as error:
-            raise StateError(f"cannot write to `{error.filename or folder.path}`: {reason_of(error)}") from None
+            hint = room_hint(error, f"; what failed attempts have left is in `{folder.path.parent}/*/partial`")
+            raise StateError(
+                f"cannot write to `{error.filename or folder.path}`: {reason_of(error)}", hint=hint
+            ) from None
 
     def is_held(self, run_id: str) -> bool:
         """Whether a live process drives the run."""
@@ -345,7 +349,10 @@ class Hold:
             beside = [folder.plan, folder.path, folder.path.parent, Path(f"{journal.path}-wal"), journal.path.parent]
             journal.attach(self.run_id, RunFile(folder.events, durability=durability, beside=beside))
         except OSError as error:
-            raise StateError(f"cannot write to `{error.filename or folder.events}`: {reason_of(error)}") from None
+            hint = room_hint(error, f"; what failed attempts have left is in `{folder.path.parent}/*/partial`")
+            raise StateError(
+                f"cannot write to `{error.filename or folder.events}`: {reason_of(error)}", hint=hint
+            ) from None
         return aside
 
     def abandon(self) -> None:

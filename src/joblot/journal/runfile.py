@@ -6,7 +6,6 @@ records in groups a moment later and serves those who ask; each of the two can b
 
 from __future__ import annotations
 
-import errno
 import os
 import threading
 from contextlib import suppress
@@ -16,7 +15,7 @@ import msgspec
 from msgspec import Raw, Struct
 
 from joblot.errors import JournalWriteError, StateError
-from joblot.files import force_to_disk, open_own, reason_of
+from joblot.files import force_to_disk, open_own, reason_of, room_hint
 from joblot.journal.codec import CHAIN_START, NOT_JSON, jsonl_line, link
 
 if TYPE_CHECKING:
@@ -233,6 +232,5 @@ class _Forcer:
 
 
 def _not_written(path: Path, error: OSError) -> JournalWriteError:
-    full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-    hint = "make room on that disk, then `joblot resume`" if full else ""
+    hint = room_hint(error, ", then `joblot resume`")
     return JournalWriteError(f"cannot write to `{path}`: {reason_of(error)}", hint=hint)

@@ -10,6 +10,7 @@ It knows nothing of what events mean.
 
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
 import time
@@ -24,7 +25,7 @@ import msgspec
 from joblot.core.events import SCHEMA, Record
 from joblot.core.provenance import LastSuccess
 from joblot.errors import JournalDamagedError, JournalWriteError, NoRunsError, StateError, why_unreadable
-from joblot.files import check_own_file, open_own, replace_file
+from joblot.files import check_own_file, open_own, reason_of, replace_file, room_hint, system_error
 from joblot.journal import Journal, Request, RunInfo
 from joblot.journal.codec import CHAIN_START, NOT_JSON, decode_events, encode_events, jsonl_line, link, verified
 from joblot.journal.noted import NotedSuccesses
@@ -50,6 +51,8 @@ SEQ_MASK: Final = (1 << SEQ_BITS) - 1
 _ALL: Final = -1
 _INFO: Final = ("run_id", "batch", "source", "jobs", "status", "started_at", "ended_at")
 EVENTS_FILE: Final = "events.jsonl"
+_SHARED_BYTES: Final = 32768
+"""What the memory takes that readers and writers of a journal share."""
 _BESIDE: Final = ("", "-wal", "-shm", "-journal")
 """The ends of the names of a journal's files."""
 READ_FAULTS: Final = (sqlite3.Error, UnicodeDecodeError)
@@ -416,8 +419,9 @@ class SqliteJournal(Journal):
             if error.sqlite_errorcode == sqlite3.SQLITE_READONLY_ROLLBACK:
                 self._undo_half_written(error)
                 return
-            # Readers share memory in a file beside the journal. Where none can be made, and no writer has left its log, it is not needed.
-            if os.access(self.path.parent, os.W_OK) or Path(f"{self.path}-wal").exists():
+            # Readers share memory in a file beside the journal. Where none can be made, as on a full disk, and no writer has left its log, it is not needed.
+            may_be_made = os.access(self.path.parent, os.W_OK) and not _lacks_memory(error)
+            if may_be_made or _size(Path(f"{self.path}-wal")):
                 raise
             self._db.close()
             self._db = self._open(f"file:{_quoted(self.path)}?mode=ro&immutable=1")
@@ -524,13 +528,33 @@ class SqliteJournal(Journal):
                     f"the path of the state folder `{self.path.parent}` is too long: SQLite takes {longest} bytes",
                     hint="choose another with `--state`",
                 )
-            return StateError(f"cannot use journal `{self.path}`: {_one_line(error)}")
+            why, hint = self._why(error)
+            return StateError(f"cannot use journal `{self.path}`: {why}", hint=hint)
         return JournalDamagedError(f"journal `{self.path}` is damaged: {_one_line(error)}")
 
     def _not_written(self, error: sqlite3.Error) -> StateError:
         if isinstance(error, sqlite3.OperationalError):
-            return JournalWriteError(f"cannot write to journal `{self.path}`: {error}", hint=_advice(str(error)))
+            why, hint = self._why(error)
+            return JournalWriteError(f"cannot write to journal `{self.path}`: {why}", hint=hint or _advice(why))
         return JournalDamagedError(f"journal `{self.path}` is damaged: {_one_line(error)}")
+
+    def _why(self, error: sqlite3.OperationalError) -> tuple[str, str]:
+        """What is wrong, and what to do."""
+        if not self._is_out_of_room(error):
+            return _one_line(error), ""
+        full = system_error(errno.ENOSPC)
+        return reason_of(full), room_hint(
+            full, f"; what failed attempts have left is in `{self.path.parent}/runs/*/partial`"
+        )
+
+    def _is_out_of_room(self, error: sqlite3.OperationalError) -> bool:
+        """Whether the memory that is shared in a file beside the journal found no room: SQLite says `disk I/O error`."""
+        if not _lacks_memory(error):
+            return False
+        with suppress(OSError):
+            disk = os.statvfs(self.path.parent)
+            return disk.f_bavail * disk.f_frsize < _SHARED_BYTES
+        return False
 
 
 def run_info(row: tuple[Any, ...]) -> RunInfo:
@@ -554,6 +578,18 @@ def text_or_bytes(value: bytes) -> str | bytes:
         return value.decode()
     except UnicodeDecodeError:
         return value
+
+
+def _lacks_memory(error: sqlite3.OperationalError) -> bool:
+    """Whether the file of the shared memory could not be made as large as it has to be; errors of Python's own have no code."""
+    return getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_IOERR_SHMSIZE
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
 
 
 def _identity(path: Path) -> tuple[int, int] | None:
