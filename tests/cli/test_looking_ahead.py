@@ -233,7 +233,7 @@ def test_plan_estimates_from_the_last_run_of_the_same_batch(joblot):
     lines = re.sub(r"[0-9.]+ MiB", "S", joblot("plan", "-j", "2").result).splitlines()[-3:]
     others = ", ".join(f"-j {2**power}: T (S)" for power in range(processors().bit_length()) if power != 1)
     assert lines == [
-        "Estimate: about T with 2 at once, S of memory (from run r1, which had 3 of these 4 jobs)",
+        "Estimate: about T with 2 at once, S of memory (from run r1, in which 3 of these 4 jobs have succeeded)",
         f"  with {others}",
         "Critical path: fetch -> count -> alert (T)",
     ]

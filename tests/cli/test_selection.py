@@ -108,7 +108,7 @@ def test_a_need_that_is_not_selected_is_no_reason_to_run(picked):
 def test_the_estimate_speaks_of_the_jobs_that_are_selected(picked):
     picked("run", "--only", "prep,clean")
     out = picked("plan", "--only", "clean,build-A").out
-    assert ", which had 1 of these 2 jobs)" in out
+    assert ", in which 1 of these 2 jobs have succeeded)" in out
     assert "Critical path: build-A -> clean" in out
     assert "Estimate" not in picked("plan", "--only", "build-A").out
 

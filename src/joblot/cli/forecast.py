@@ -73,7 +73,7 @@ class Forecast(msgspec.Struct, frozen=True):
     def lines(self, plan: Plan) -> Iterator[str]:
         """As text."""
         runs = f"run {self.runs[0]}" if len(self.runs) == 1 else f"the last {len(self.runs)} runs"
-        guessed = "" if self.known == self.jobs else f", which had {self.known} of these {self.jobs} jobs"
+        guessed = "" if self.known == self.jobs else f", in which {self.known} of these {self.jobs} jobs have succeeded"
         memory = f", {format_size(self.row.peak_bytes)} of memory" if self.row.peak_bytes else ""
         took = format_duration(self.total_s)
         yield f"Estimate: about {took} with {self.workers} at once{memory} (from {runs}{guessed})"

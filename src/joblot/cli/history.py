@@ -102,7 +102,7 @@ class History:
         return bool(self._pasts)
 
     def known(self, left_out: Collection[int] = ()) -> int:
-        """How many jobs were in one of the runs, those in `left_out` aside."""
+        """How many jobs have succeeded in one of the runs, those in `left_out` aside."""
         return sum(self._known) - sum(self._known[job] for job in left_out)
 
     def failed(self) -> set[int]:

@@ -138,7 +138,7 @@ def test_the_lines(tmp_path, known, monkeypatch):
     plan = batch("nightly", "ab", "c", "d", "e").plan()
     memory, one, four = (", 10 GiB of memory", " (5.0 GiB)", " (20 GiB)") if known else ("", "", "")
     assert list(forecast(plan, str(tmp_path), 2).lines(plan)) == [
-        f"Estimate: about 3m00s with 2 at once{memory} (from run r0, which had 4 of these 5 jobs)",
+        f"Estimate: about 3m00s with 2 at once{memory} (from run r0, in which 4 of these 5 jobs have succeeded)",
         f"  with -j 1: 5m00s{one}, -j 4: 2m00s{four}",
         "Critical path: a -> b (2m00s)",
     ]
