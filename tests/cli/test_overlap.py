@@ -55,22 +55,37 @@ WHERE = " --state DIR/one/.joblot"
 
 
 @pytest.mark.parametrize(
-    ("arguments", "hint"),
+    "arguments",
     [
-        (("one/joblot.yaml",), ""),
-        (("link/joblot.yaml",), WHERE),
-        (("one/joblot.yaml", "--state", "elsewhere"), WHERE),
-        (("one/joblot.yaml", "--only", "tree"), ""),
-        (("one/joblot.yaml", "--on", "inline"), ""),
-        (("one/joblot.yaml", "--run-id", "r2", "--force"), ""),
+        ("one/joblot.yaml",),
+        ("link/joblot.yaml",),
+        ("one/joblot.yaml", "--state", "elsewhere"),
+        ("one/joblot.yaml", "--only", "tree"),
+        ("one/joblot.yaml", "--on", "inline"),
+        ("one/joblot.yaml", "--run-id", "r2", "--force"),
+        ("one/joblot.yaml", "-q"),
     ],
 )
-def test_a_second_run_of_a_batch_is_refused(first, arguments, hint):
+def test_a_second_run_of_a_batch_is_refused(first, arguments):
     """G5, exit code 5, whatever it is called by and wherever its state is."""
     done = first("run", *arguments)
     assert (done.code, done.out) == (5, "")
-    assert held(done.err, SAME, hint), done.err
+    assert held(done.err, SAME, WHERE), done.err
     assert not (first.path / "elsewhere/runs").exists()
+
+
+@pytest.mark.parametrize("arguments", [("run",), ("run", "joblot.yaml", "-q"), ("run", "b.yaml")])
+def test_in_the_folder_of_the_state_a_hint_need_not_name_it(first, arguments):
+    first.write("one/b.yaml", FAILING.format("data.txt"))
+    what = SHARED.format("one/data.txt") if "b.yaml" in arguments else SAME
+    assert held(first(*arguments, cwd=first.path / "one").err, what, "")
+
+
+@pytest.mark.parametrize("command", ["resume", "retry"])
+def test_who_goes_on_with_a_run_from_elsewhere_is_told_where_it_is(first, command):
+    done = first(command, "r1", "--state", "one/.joblot")
+    assert (done.code, done.out) == (5, "")
+    assert done.err.endswith(f"hint: `joblot cancel{WHERE}` stops it; it needs no unlock when it is gone\n"), done.err
 
 
 def test_what_a_run_is_making_is_not_accepted(first):
@@ -98,8 +113,7 @@ def test_a_run_of_another_batch_that_makes_the_same_is_refused(first, batch, out
     first.write(batch, FAILING.format(output.format(first.path)))
     done = first("run", batch)
     assert (done.code, done.out) == (5, "")
-    hint = "" if batch.startswith("one/") else WHERE
-    assert held(done.err, SHARED.format(path), hint), done.err
+    assert held(done.err, SHARED.format(path), WHERE), done.err
     assert (first.path / "one/data.txt").read_text() == "data\n"
 
 
@@ -107,7 +121,7 @@ def test_an_item_of_a_fan_out_counts_too(first):
     text = "jobs: [{name: 'a-${{ item }}', foreach: [x, data], run: exit 3, outputs: ['${{ item }}.txt']}]\n"
     first.write("one/fan.yaml", text)
     done = first("run", "one/fan.yaml")
-    assert (done.code, held(done.err, SHARED.format("one/data.txt"), "")) == (5, True), done.err
+    assert (done.code, held(done.err, SHARED.format("one/data.txt"), WHERE)) == (5, True), done.err
 
 
 def test_a_batch_made_in_python_counts_too(first):
@@ -131,7 +145,7 @@ def test_the_state_folder_tells_those_who_share_it_and_have_another_home(first):
     first.write("home/x", "")
     for home in (str(first.path / "home"), "/nonexistent", "/"):
         done = first.real("run", "one/joblot.yaml", env={"HOME": home, "XDG_STATE_HOME": "relative"})
-        assert (done.code, held(done.err, SAME, "")) == (5, True), done.err
+        assert (done.code, held(done.err, SAME, WHERE)) == (5, True), done.err
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -99,6 +100,11 @@ def drive(output: Output, choices: Choices, run_id: str, begin: Callable[[Sequen
         if output.json:
             output.document({"skipped": skipped.message})
         return skipped.exit_code
+    except JoblotError as error:
+        if state := _elsewhere(choices):
+            command = r"`joblot (?:cancel|resume)\b(?![^`]* --state )[^`]*"
+            error.hint = re.sub(command, lambda found: found[0] + state, error.hint)
+        raise
     finally:
         observer.close()
     if not observer.begun:
@@ -169,11 +175,7 @@ def _advice(report: Report, choices: Choices, kept: Path) -> list[str]:
     """Where the report is, and the commands to see what happened and to go on from here, when there is something left to do."""
     if not report.exit_code or not report.source:
         return []
-    state = ""
-    if choices.state and choices.state != _state_here():
-        from shlex import quote
-
-        state = f" --state {quote(choices.state)}"
+    state = _elsewhere(choices)
     seen = [f"the report: {choices.report or kept}", f"to see what happened: joblot show {report.run_id}{state}"]
     if report.status in ("failed", "success"):
         from joblot.runner.continuing import changed_files
@@ -183,6 +185,15 @@ def _advice(report: Report, choices: Choices, kept: Path) -> list[str]:
             which = "that begins a new run, which continues this one: the batch was changed since this run began"
         return [*seen, f"to run again what failed: joblot retry {report.run_id} --failed{state}", which]
     return [*seen, f"to go on with the rest: joblot resume {report.run_id}{state}"]
+
+
+def _elsewhere(choices: Choices) -> str:
+    """What a command needs to find the run from this folder: ` --state DIR`, or nothing."""
+    if not choices.state or choices.state == _state_here():
+        return ""
+    from shlex import quote
+
+    return f" --state {quote(choices.state)}"
 
 
 def _state_here() -> str:
