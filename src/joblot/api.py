@@ -87,6 +87,8 @@ class Batch:
         self._jobs: list[JobSpec] = []
         self._cells: dict[int, _Cell] = {}
         """By number, in which run of which cell of a notebook a job was made."""
+        self._fanned: dict[str, list[int]] = {}
+        """By name, what cells have declared for each item: unlike jobs, several declarations may have one name."""
 
     def __len__(self) -> int:
         return len(self._jobs)
@@ -189,6 +191,8 @@ class Batch:
             self._jobs[index] = self._reader.job_instead(index, self._jobs[index], name, what, given)
             self._checked = min(self._checked, index)
         self._cells[index] = here
+        if self._jobs[index].fan_out is not None and index not in (known := self._fanned.setdefault(name, [])):
+            known.append(index)
 
     def _made_before(self, name: Any, what: Any, here: _Cell) -> int | None:
         """The job of that name that an earlier run of the same cell has made, and which is to be replaced.
@@ -196,13 +200,17 @@ class Batch:
         Where a notebook does not tell its cells apart, it is a function's of the same name, or no function's if this is none either.
         """
         index = self._reader.number_of(name)
-        made_in = self._cells.get(index) if index is not None else None
-        if index is None or made_in is None or made_in[0] == here[0]:
-            return None
+        declared = self._fanned.get(name, ()) if isinstance(name, str) else ()
+        return next((job for job in (*declared, index) if job is not None and self._is_old(job, what, here)), None)
+
+    def _is_old(self, job: int, what: Any, here: _Cell) -> bool:
+        """Whether an earlier run of this cell has made the job, as far as the notebook tells."""
+        made_in = self._cells.get(job)
+        if made_in is None or made_in[0] == here[0]:
+            return False
         if made_in[1] and here[1]:
-            return index if made_in[1] == here[1] else None
-        old = self._jobs[index].function
-        return index if _place(old) == _place(what if callable(what) else None) else None
+            return made_in[1] == here[1]
+        return _place(self._jobs[job].function) == _place(what if callable(what) else None)
 
     def _misfits(self) -> list[Diagnostic]:
         """Functions that cannot be called with what their jobs give them: other jobs would run before one failed for it."""

@@ -80,6 +80,35 @@ def test_a_cell_that_is_run_again_replaces_its_jobs(kernel, first, second, cells
     assert expected in (shown.text, shown.error)
 
 
+FANS = "print([job.name for job in batch.jobs], len(batch.plan()))"
+EACH = "@batch.job(foreach=range({0}), params={{'n': '${{{{ item }}}}'}})\ndef each(n): pass\n" + FANS
+NAMED = "batch.add('x-${{{{ item }}}}', work, foreach=range({0}))\n" + FANS
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "cells", "expected"),
+    [
+        (EACH.format(3), EACH.format(2), ("a", "a"), "['each'] 2\n"),
+        (EACH.format(3), EACH.format(2), ("", ""), "['each'] 2\n"),
+        (EACH.format(3), EACH.format(2), ("a", "b"), "ConfigError: duplicate job name `each-0` (also jobs[0]) (and 1 more)"),
+        (NAMED.format(3), NAMED.format(4), ("a", "a"), "['x-${{ item }}'] 4\n"),
+        ("batch.add('m', work, matrix={'a': [1, 2]})", "batch.add('m', work, matrix={'a': [1, 2, 3]})\n" + FANS, ("a", "a"), "['m'] 3\n"),
+        ("batch.command('c', 'true', foreach=[1, 2])", "batch.command('c', 'true', foreach=[1])\n" + FANS, ("", ""), "['c'] 1\n"),
+        # one name, several declarations: each in its place
+        ("for n in (1, 2): batch.add('p', work, foreach=[n])", "for n in (3, 4): batch.add('p', work, foreach=[n])\n" + FANS, ("a", "a"), "['p', 'p'] 2\n"),
+        # a job becomes one for each item, and the other way round; what is refused leaves what there is
+        ("batch.add('each', work)", EACH.format(2), ("a", "a"), "['each'] 2\n"),
+        (EACH.format(2), "batch.add('each', work)\n" + FANS, ("a", "a"), "['each'] 1\n"),
+        (EACH.format(2), "try: batch.add('each', work, timeout='x')\nexcept ValueError: pass\nbatch.add('each', work)\n" + FANS, ("a", "a"), "['each'] 1\n"),
+    ],
+)  # fmt: skip
+def test_a_cell_that_is_run_again_replaces_what_it_has_declared_for_each_item(kernel, first, second, cells, expected):
+    kernel.run("batch = Batch('fans')\ndef work(): pass")
+    assert kernel.run(first, cells[0]).error == ""
+    shown = kernel.run(second, cells[1])
+    assert expected in (shown.text, shown.error)
+
+
 def test_the_job_that_replaces_another_runs_in_its_place(kernel):
     kernel.run("batch = Batch('place')")
     kernel.run("@batch.job\ndef one(number):\n    return 1", "a")

@@ -165,10 +165,13 @@ class CallReader(JobReader):
             ConfigError: as for `job`.
         """
         unchecked, known = self._unchecked.pop(index, None), self._functions.pop(id(old.function), None)
+        if old.fan_out is None:
+            self._forget_name(old.name)
         try:
             return self.job(index, name, what, given)
         except ConfigError:
-            self._note_name(old.name, index)
+            if old.fan_out is None:
+                self._note_name(old.name, index)
             if known is not None:
                 self._functions[id(old.function)] = known
             if unchecked is not None:
@@ -236,9 +239,12 @@ class CallReader(JobReader):
     def _refused(self, index: int, name: Any, problems: list[Problem]) -> ConfigError:
         folded = name.lower() if isinstance(name, str) else ""
         if self._first.get(folded) == index:  # noted for this job, which there will not be
-            del self._first[folded]
-            self._spelled.pop(folded, None)
+            self._forget_name(name)
         return _refusal(problems, f"job `{shorten(name)}`" if isinstance(name, str) else "")
+
+    def _forget_name(self, name: str) -> None:
+        self._first.pop(name.lower(), None)
+        self._spelled.pop(name.lower(), None)
 
     def _inspect(self, job: dict[str, Any], keys: Keys) -> None:
         super()._inspect({name: value for name, value in job.items() if name not in WAYS}, keys)
