@@ -173,3 +173,19 @@ def use(*, method):
     """)
     ended = hostile.joblot("run", "-q", "--json", "batch.yaml")
     return [(job["status"], job.get("result", -1)) for job in json.loads(ended.out)["results"]]
+
+
+@pytest.mark.parametrize("quick", [0, 1, 2, 20, 30])
+def test_an_interrupt_of_a_run_in_the_process_of_the_program_lets_nothing_more_begin(hostile: Any, quick: int) -> None:
+    """Whatever is queued behind the job in which it comes, and however short those before were."""
+    report = hostile.batch(f"""
+        from joblot.executors.inline import SLICE_S
+        options["on"] = "inline"
+        def one(n):
+            if n == {quick}:
+                signal.raise_signal(signal.SIGINT)
+                time.sleep(2 * SLICE_S)
+        batch.add("one", one, foreach=range(60), params={{"n": "${{{{ item }}}}"}})
+    """)
+    states = [job["state"] for job in report["jobs"].values()]
+    assert states == ["success"] * (quick + 1) + ["cancelled"] * (59 - quick)

@@ -132,6 +132,10 @@ class DaskExecutor:
         """The slots, times how many attempts travel in a task and how many tasks are sent ahead."""
         return self.slots * self._depth() * (1 + self._ahead())
 
+    def give_back(self) -> list[Outcome]:
+        """Nothing: only short attempts are sent ahead, and are over in a moment."""
+        return []
+
     def wake_on(self, fd: int) -> None:
         """Let `wait` return when this descriptor becomes readable."""
         self._poll.register(fd, select.POLLIN)

@@ -94,6 +94,12 @@ class InlineExecutor:
                 kept.append(attempt)
         self._queue = kept
 
+    def give_back(self) -> list[Outcome]:
+        """All that is queued: an attempt of any length may stand there behind short ones."""
+        queued = [Outcome(attempt.job, attempt.number, "returned") for attempt in self._queue]
+        self._queue.clear()
+        return queued
+
     def wait(self, timeout: float | None) -> list[Outcome]:
         """Run the queue until an attempt fails, the slice is over, or a command begins; return what has ended."""
         if self._running is not None:

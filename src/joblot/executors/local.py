@@ -125,6 +125,10 @@ class LocalExecutor:
         """The slots, times how many attempts are queued in each worker."""
         return self.slots * self._depth()
 
+    def give_back(self) -> list[Outcome]:
+        """Nothing: only short attempts are sent ahead, and are over in a moment."""
+        return []
+
     def wake_on(self, fd: int) -> None:
         """Let `wait` return when this descriptor becomes readable."""
         self._wake_fd = fd

@@ -60,6 +60,9 @@ class Executor(Protocol):
     def kill(self, kills: Sequence[Kill]) -> None:
         """End these attempts; each comes back from `wait`. What has not begun comes back as `returned`, at once."""
 
+    def give_back(self) -> list[Outcome]:
+        """The run stops: of what has not begun as much as can be told at once, as `returned`; it does not come back from `wait`."""
+
     def wait(self, timeout: float | None) -> list[Outcome]:
         """What has ended, as soon as something has, or an empty list after `timeout` seconds or when the wake descriptor is readable."""
 

@@ -379,6 +379,10 @@ class Engine:
             self._carry_out(state.kill_running(now, self.capacity, grace_s=0.0))
         else:
             self._kill_by = now + self._stop_grace_s
+            if returned := self._executor.give_back():
+                self._carry_out(state.attempts_ended(returned, now, self.capacity), returned)
+                if state.ended or state.settled:
+                    return
             message = f"{by}: starting nothing more; {state.in_flight} running may end within {self._stop_grace_s:g} s (once more: kill them)"
             self._warn(message)
 

@@ -85,6 +85,10 @@ class ScriptedExecutor:
         ended = [key for key, (due, _) in self._live.items() if due <= self._clock.now()]
         return [self._live.pop(key)[1] for key in ended]
 
+    def give_back(self) -> list[Outcome]:
+        """Nothing: each attempt begins when it is started."""
+        return []
+
     def wake_on(self, fd: int) -> None:
         """Told a descriptor to wait for as well; `wait` does not sleep, so nothing could wake it."""
 
