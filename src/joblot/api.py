@@ -212,6 +212,10 @@ class Batch:
             return made_in[1] == here[1]
         return _place(self._jobs[job].function) == _place(what if callable(what) else None)
 
+    def _doubts(self) -> list[str]:
+        """What is odd about jobs and no error, in the order of the jobs."""
+        return [doubt for _, doubts in sorted(self._reader.doubts.items()) for doubt in doubts]
+
     def _misfits(self) -> list[Diagnostic]:
         """Functions that cannot be called with what their jobs give them: other jobs would run before one failed for it."""
         problems = []
@@ -438,9 +442,11 @@ def run(
     if report is not None:
         asked["written"] = (*asked.get("written", ()), report)
     chosen = Options(**asked)
+    doubts: Iterable[str] = ()
     with collection_paused():
         if isinstance(batch, Batch):
             config = batch._config(() if chosen.skip_unknown_actions else unknown_actions(batch.jobs))  # noqa: SLF001 - of this module
+            doubts = batch._doubts()  # noqa: SLF001 - of this module
         elif isinstance(batch, Config):
             config = batch
             if not config.source:  # no file says that it is right
@@ -452,13 +458,14 @@ def run(
             if retry is not None:
                 begun = begun_of(retry, Path(path if isinstance(path, str) else path[0]), chosen)
                 variables, moment = begun.given if vars is None else variables, begun.moment
-            config = load_with_warnings(
+            config, odd = load_with_warnings(
                 path,
                 vars=variables,
                 strict=chosen.strict,
                 skip_unknown_actions=chosen.skip_unknown_actions,
                 moment=moment,
-            )[0]
+            )
+            doubts = [one.head().replace("warning: ", "", 1) for one in odd]
         plan = _plan(config, strict=chosen.strict)
     view = _display(progress, config, chosen)
     display, watching = None, list(observers or ())
@@ -468,6 +475,9 @@ def run(
         watching.append(display := Shown(view))
     made = None
     try:
+        for doubt in doubts:
+            for observer in watching:
+                observer.warned(doubt)
         if resume is not None:
             made = resume_run(resume, chosen, observers=watching, plan=plan)
         elif retry is not None:

@@ -127,6 +127,8 @@ class CallReader(JobReader):
         self.settings = settings
         self._unfit: list[Problem] = []  # what no file could hold, in the call at hand
         self._functions: dict[int, str] = {}  # names of jobs by the `id` of their function, which the job keeps alive
+        self.doubts: dict[int, list[str]] = {}
+        """By number, what is odd about jobs and no error."""
         self._unchecked: dict[int, dict[str, Any]] = {}  # by number, jobs whose actions are not known yet
 
     def job(self, index: int, name: Any, what: Any, given: Mapping[str, Any]) -> JobSpec:
@@ -146,6 +148,12 @@ class CallReader(JobReader):
             problems, self.problems, self._unfit = [*self._unfit, *self.problems], [], []
             if spec is None or any(problem.severity == "error" for problem in problems):
                 raise self._refused(index, name, problems)
+            # Whether an action is known is asked again when the batch is run.
+            told, about = (
+                [odd.message for odd in problems if odd.code != "unknown_action"],
+                f"job `{shorten(spec.name)}`",
+            )
+            self.doubts[index] = [message if about in message else f"{about}: {message}" for message in told]
         assert spec is not None, "BUG: no problem and no job"
         if spec.function is not None:
             self._functions[id(what)] = spec.name if spec.fan_out is None else pattern_of(spec.name)
@@ -165,6 +173,7 @@ class CallReader(JobReader):
             ConfigError: as for `job`.
         """
         unchecked, known = self._unchecked.pop(index, None), self._functions.pop(id(old.function), None)
+        doubts = self.doubts.pop(index, [])
         if old.fan_out is None:
             self._forget_name(old.name)
         try:
@@ -172,6 +181,7 @@ class CallReader(JobReader):
         except ConfigError:
             if old.fan_out is None:
                 self._note_name(old.name, index)
+            self.doubts[index] = doubts
             if known is not None:
                 self._functions[id(old.function)] = known
             if unchecked is not None:

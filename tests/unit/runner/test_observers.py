@@ -2,7 +2,7 @@
 
 import pytest
 
-from joblot import Batch
+from joblot import Batch, run
 from joblot.clock import ManualClock
 from joblot.core import events as ev
 from joblot.core.limits import Limits
@@ -24,7 +24,7 @@ class Watcher:
     """Notes what the view says whenever something is told."""
 
     def __init__(self):
-        self.told = []
+        self.told, self.warnings, self.view = [], [], None
 
     def started(self, run_id, view):
         self.run_id, self.view = run_id, view
@@ -34,7 +34,8 @@ class Watcher:
         self.note(*(type(event).__name__ for event in record.events))
 
     def idle(self): ...
-    def warned(self, message): ...
+    def warned(self, message):
+        self.warnings.append((message, self.view is None))
 
     def ended(self, status):
         self.note("ended")
@@ -70,6 +71,34 @@ def test_it_has_the_plan_and_nothing_of_the_engine(tmp_path):
     assert [view.plan.name(job) for job in range(view.jobs)] == ["a", "b", "c"]
     assert [view.state(job) for job in range(view.jobs)] == ["success"] * 3
     assert not any(isinstance(value, (RunState, Engine, Limits)) for value in vars(view).values())
+
+
+@pytest.mark.parametrize(
+    ("job", "told"),
+    [
+        ({"foreach": "data/*.csv"}, ["job `a`: `foreach` has no items, so no job is made of it"]),
+        ({"foreach": []}, ["job `a`: `foreach` has no items, so no job is made of it"]),
+        ({"foreach": {"lines": "empty.txt"}}, ["job `a`: `foreach` has no items, so no job is made of it"]),
+        ({"retry_only": ["ValueError"], "max_attempts": 2}, ["job `a` is never tried again: `only` has exceptions, and a command raises none"]),
+        ({"foreach": [1]}, []),
+    ],
+)  # fmt: skip
+def test_what_is_odd_about_a_batch_is_told_before_it_begins(tmp_path, job, told):
+    """From Python as by the command, which says it of a file."""
+    watcher = Watcher()
+    (tmp_path / "empty.txt").touch()
+    made = Batch("odd", folder=tmp_path)
+    made.command("a", "true", **job)
+    made.command("b", "true")
+    made.run(on="inline", state=False, observers=[watcher])
+    assert watcher.warnings == [(message, True) for message in told]
+
+
+def test_what_is_odd_about_a_file_is_told_before_it_begins(tmp_path):
+    watcher = Watcher()
+    (tmp_path / "b.yaml").write_text("jobs:\n  - {name: a, run: 'true', foreach: []}\n")
+    run(tmp_path / "b.yaml", on="inline", state=False, observers=[watcher])
+    assert watcher.warnings[0][0] == f"{tmp_path}/b.yaml:2:37: `foreach` has no items, so no job is made of it"
 
 
 def test_what_is_left_out_is_known_from_the_start(tmp_path):
