@@ -134,7 +134,10 @@ def _brief(text: str) -> str:
 
 
 class JoblotError(Exception):
-    """Something that the user can mend. `exit_code` is the exit status of a command line."""
+    """Something that the user can mend. `exit_code` is the exit status of a command line.
+
+    What a program does not catch shows the hint as a note of its traceback.
+    """
 
     exit_code: int = EXIT_INTERNAL
     hint: str = ""
@@ -143,6 +146,8 @@ class JoblotError(Exception):
         super().__init__(message)
         self.message = str(message)  # people raise `ActionError(error)`
         self.hint = hint
+        if hint:
+            self.add_note(f"hint: {hint}")
 
 
 class UsageError(JoblotError):
@@ -154,10 +159,11 @@ class UsageError(JoblotError):
 class ConfigError(JoblotError, ValueError):
     """A batch that is wrong as written. `diagnostics` lists everything that was found, in the order of the file.
 
-    `summary` is the error's own message, where that is not the first of them with its place.
+    `summary` is the error's own message, where that is not the first of them with its place. The others are notes, `NOTED` at most.
     """
 
     exit_code = EXIT_CONFIG
+    NOTED: Final = 20
 
     def __init__(self, diagnostics: Iterable[Diagnostic] | str, *, hint: str = "", summary: str = "") -> None:
         self.diagnostics: Sequence[Diagnostic] = (
@@ -168,6 +174,9 @@ class ConfigError(JoblotError, ValueError):
         if not summary:
             summary = first.head() if first.file else f"{first.path}: {first.message}" if first.path else first.message
         super().__init__(summary + (f" (and {others} more)" if others else ""), hint=first.hint)
+        for other in self.diagnostics[1 : self.NOTED]:
+            place = f"{other.path}: " if other.path and not other.file else ""
+            self.add_note(f"{place}{other.head()}" + (f"\nhint: {other.hint}" if other.hint else ""))
 
 
 class CyclicDependencyError(ConfigError):

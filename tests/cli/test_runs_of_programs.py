@@ -185,7 +185,9 @@ def test_the_place_is_where_ls_looks_or_as_chosen(tmp_path, monkeypatch):
 
 def test_an_id_is_recorded_once(tmp_path):
     RunLogger("r1", state=tmp_path / "s").finish()
-    with pytest.raises(StateError, match=r"^run `r1` exists already in `.*/s`$") as caught:
+    with pytest.raises(
+        StateError, match=r"^run `r1` exists already in `.*/s`\nhint: leave out `run_id`, or give each run its own$"
+    ) as caught:
         RunLogger("r1", state=tmp_path / "s", log=tmp_path / "l", stream=tmp_path / "j")
     assert caught.value.hint == "leave out `run_id`, or give each run its own"
     running = RunLogger("r2", state=tmp_path / "s")

@@ -197,7 +197,9 @@ def test_a_batch_made_in_python_is_selected_from_in_the_same_way(tmp_path, asked
 
 
 def test_an_empty_list_does_not_mean_all(tmp_path):
-    with pytest.raises(UsageError, match=r"^`only` holds no selector$") as caught:
+    with pytest.raises(
+        UsageError, match=r"^`only` holds no selector\nhint: leave it out, or give None, to mean all jobs$"
+    ) as caught:
         batch_of_three(tmp_path).run(on="inline", state=False, only=[])
     assert caught.value.hint == "leave it out, or give None, to mean all jobs"
 

@@ -150,7 +150,9 @@ def test_a_retry_runs_a_cached_function_whose_code_has_changed(tmp_path):
 
 
 def test_a_job_at_the_end_is_never_cached(tmp_path):
-    with pytest.raises(ConfigError, match=r"a job of `finally` has no `cache`$"):
+    with pytest.raises(
+        ConfigError, match=r"a job of `finally` has no `cache`\nhint: it runs each time: leave `cache` out$"
+    ):
         Batch("b", folder=tmp_path).add("end", print, finally_=True, cache=True)
 
 

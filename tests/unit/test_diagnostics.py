@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from joblot.errors import SHOWN, ConfigError, Diagnostic, excerpt
+from joblot.errors import SHOWN, ActionError, ConfigError, CyclicDependencyError, Diagnostic, JoblotError, excerpt
 
 LONG = "".join(f"{number:04}." for number in range(1000))
 
@@ -117,3 +117,33 @@ def test_a_mistake_in_a_minified_file_of_3000_jobs(suffix, tmp_path):
     assert len(lines[1]) == len("    1 | ") + 120
     assert lines[1][lines[2].index("^") :].startswith('"retrys": 3}')
     assert lines[3] == "hint: did you mean `retry`?"
+
+
+@pytest.mark.parametrize(
+    ("error", "notes"),
+    [
+        (JoblotError("no"), []),
+        (JoblotError("no", hint="go there"), ["hint: go there"]),
+        (ActionError("no", hint="go there"), ["hint: go there"]),
+        (ConfigError("no", hint="go there"), ["hint: go there"]),
+        (
+            ConfigError(
+                [
+                    Diagnostic("field", "one", file="b.yaml", line=1, column=2, hint="did you mean `a`?"),
+                    Diagnostic("field", "two", file="b.yaml", line=3, column=4, hint="did you mean `b`?"),
+                    Diagnostic("field", "three", "jobs[2].run"),
+                ]
+            ),
+            ["hint: did you mean `a`?", "b.yaml:3:4: error: two\nhint: did you mean `b`?", "jobs[2].run: error: three"],
+        ),
+        (CyclicDependencyError([Diagnostic("cycle", "one"), Diagnostic("cycle", "two")], []), ["error: two"]),
+    ],
+)
+def test_a_traceback_has_the_hint_and_what_else_is_wrong(error, notes):
+    """A program or a notebook that does not catch it shows what the command would."""
+    assert getattr(error, "__notes__", []) == notes
+
+
+def test_a_traceback_has_the_first_mistakes_of_very_many():
+    error = ConfigError([Diagnostic("field", f"no {number}") for number in range(1000)])
+    assert (len(error.__notes__), str(error)) == (ConfigError.NOTED - 1, "no 0 (and 999 more)")

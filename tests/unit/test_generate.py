@@ -359,7 +359,7 @@ def test_a_template_is_read_from_a_file(tmp_path):
     file.write_bytes(b"\xef\xbb\xbfa: {x}\r\n")
     assert read_template(file).text == "a: {x}\r\n"
     file.write_bytes(b"a: \xff")
-    with pytest.raises(UsageError, match=r"^not UTF-8 text: `.*t.yaml` \(byte 3\)$"):
+    with pytest.raises(UsageError, match=r"^not UTF-8 text: `.*t.yaml` \(byte 3\)\nhint: save the file as UTF-8$"):
         read_template(file)
     with pytest.raises(UsageError, match=r"^cannot read `.*no.yaml`: no such file or directory$"):
         read_template(tmp_path / "no.yaml")
@@ -449,7 +449,7 @@ def test_several_axes_give_every_combination():
     ]
     assert product([], {"d": "z"}) == [{"d": "z"}]
     assert product([Axis(("a",), ())], {}) == []
-    with pytest.raises(UsageError, match=r"^variable `b` is given twice$"):
+    with pytest.raises(UsageError, match=r"^variable `b` is given twice\nhint: keep one `--each` or `--set` of it$"):
         product(axes, {"b": "z"})
     many = Axis(("a",), tuple((str(number),) for number in range(1001)))
     with pytest.raises(UsageError, match=r"^1,002,001 items are too many: at most 100,000$"):
@@ -635,7 +635,10 @@ def test_two_items_have_two_names(tmp_path, codes, name, message):
 
 
 def test_an_unknown_variable_in_the_name(tmp_path):
-    with pytest.raises(ConfigError, match=r"^--name:1:5: error: unknown variable `cod`$"):
+    with pytest.raises(
+        ConfigError,
+        match=r"^--name:1:5: error: unknown variable `cod`\nhint: did you mean `code`\? For the characters themselves write `\{\{cod\}\}`$",
+    ):
         plan(tmp_path, name="naf_{cod}.yaml")
 
 

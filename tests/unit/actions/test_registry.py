@@ -181,7 +181,10 @@ def positional_free() -> int:
 
 
 def test_the_name_of_a_built_in_is_taken_before_it_is_imported():
-    with pytest.raises(UsageError, match=r"cannot be action `copy`: joblot itself has that name$"):
+    with pytest.raises(
+        UsageError,
+        match=r"cannot be action `copy`: joblot itself has that name\nhint: give one of them another name: `@action\(.name.\)`$",
+    ):
         Registry(entry_points=None).action("copy")(positional_free)
 
 
@@ -362,7 +365,9 @@ def test_the_fused_actions_that_joblot_brings_along():
 
 def test_tuning_names_parameters_of_the_action():
     registry = Registry({}, entry_points=None)
-    with pytest.raises(UsageError, match=r"`load` has no parameter `thread`$") as caught:
+    with pytest.raises(
+        UsageError, match=r"`load` has no parameter `thread`\nhint: did you mean `threads`\?$"
+    ) as caught:
 
         @registry.action("load", tuning=("thread",))
         def load(*, threads: int = 1): ...

@@ -162,7 +162,9 @@ def test_a_negative_number_of_words_is_refused(folder):
 
 @pytest.mark.skipif(find_spec("duckdb") is not None, reason="duckdb is installed")
 def test_an_engine_that_is_not_installed_says_how_to_get_it(folder):
-    with pytest.raises(ActionError, match=r"^`engine: duckdb` needs the package duckdb$") as caught:
+    with pytest.raises(
+        ActionError, match=r"^`engine: duckdb` needs the package duckdb\nhint: pip install 'joblot\[sql\]'$"
+    ) as caught:
         frequency(folder, "a", engine="duckdb")
     assert caught.value.hint == "pip install 'joblot[sql]'"
 
