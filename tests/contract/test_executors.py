@@ -173,6 +173,22 @@ def test_a_function_that_returns_is_ok_and_its_value_is_json(bench):
     assert came["a"].peak_bytes > 1_000_000 or bench.kind == "inline"
 
 
+def test_what_an_action_printed_before_it_raised_stands_before_its_traceback(bench):
+    def bad():
+        print("reading")
+        print("on standard error", file=sys.stderr)
+        print("row 3", end="")
+        raise ValueError("no")
+
+    world = bench(call("bad", bad))
+    world.start("bad")
+    world.wait()
+    log = world.log("bad")
+    printed, _, raised = log.partition("Traceback")
+    assert all(text in printed for text in ("reading", "on standard error", "row 3"))
+    assert raised.endswith("ValueError: no\n")
+
+
 def test_a_function_that_raises_is_an_error_with_its_traceback_in_the_log(bench):
     """R20"""
 

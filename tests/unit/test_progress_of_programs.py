@@ -77,6 +77,23 @@ def test_elsewhere_nothing_is_printed(tmp_path, capfd, progress):
     assert note.endswith("\nValueError: cannot read 1")
 
 
+@pytest.mark.parametrize(
+    "printed", ["reading\n", "row 3", "\r 10 %\r 20 %", "Traceback (most recent call last):\n  of another\n"]
+)
+def test_the_traceback_of_a_job_that_has_printed(tmp_path, printed):
+    def bad():
+        print(printed, end="")
+        raise ValueError("no")
+
+    batch = Batch("printing", folder=tmp_path)
+    batch.add("bad", bad)
+    with pytest.raises(BatchFailedError) as caught:
+        batch.run(on="inline").check()
+    (note,) = caught.value.__notes__
+    assert note.startswith("of job `bad`:\nTraceback (most recent call last):\n  File ")
+    assert note.endswith("\nValueError: no")
+
+
 def test_lines_where_they_are_asked_for(tmp_path, capfd):
     three_of_which_two_fail(tmp_path).run(on="inline", state=False, progress=True)
     out, err = capfd.readouterr()

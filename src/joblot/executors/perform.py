@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from math import isfinite
 from pathlib import Path
 from time import monotonic, process_time, tzset
@@ -432,7 +432,9 @@ def _log_traceback(error: BaseException) -> None:
 
 
 def _write_log(text: str) -> None:
-    """Write to the attempt's log, even when the action has closed or replaced its standard error."""
+    """Write to the attempt's log behind what it has printed, even when the action has closed or replaced its standard streams."""
+    with suppress(Exception):  # the action may have put anything there
+        sys.stdout.flush()
     try:
         sys.stderr.write(text)
     except Exception:  # noqa: BLE001 - the action may have put anything there

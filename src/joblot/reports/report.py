@@ -313,7 +313,11 @@ class Report:
         ]
         more = len(causes) - _NAMED
         others = f" and {more} more {'cause' if more == 1 else 'causes'}" if more > 0 else ""
-        error = BatchFailedError(f"{len(failures)} of {self.total_jobs} jobs failed: {', '.join(named)}{others}")
+        told = f"{len(failures)} of {self.total_jobs} jobs failed: {', '.join(named)}{others}"
+        for state in ("cancelled", "aborted"):  # they did not fail, and are missing all the same
+            if stopped := self.counts[state]:
+                told += f"; {stopped} {'was' if stopped == 1 else 'were'} {state}"
+        error = BatchFailedError(told)
         for note in self._tracebacks(failures[:_NAMED]):
             error.add_note(note)
             break
@@ -330,9 +334,10 @@ class Report:
                 lines = last_lines(Path(job.log), _NOTE_LINES) if job.log else []
             except StateError:  # the job has put something else in its place
                 continue
-            starts = [number for number, line in enumerate(lines) if line.startswith(_TRACEBACK)]
+            # It may stand behind an unfinished line of what the job has printed.
+            starts = [number for number, line in enumerate(lines) if line.endswith(_TRACEBACK)]
             if starts:
-                yield "\n".join([f"of job `{job.name}`:", *lines[starts[-1] :]])
+                yield "\n".join([f"of job `{job.name}`:", _TRACEBACK, *lines[starts[-1] + 1 :]])
 
     def _repr_html_(self) -> str:
         """The run as a cell of a notebook shows it."""

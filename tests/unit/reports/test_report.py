@@ -218,6 +218,26 @@ def test_check_raises_and_names_what_failed():
         report_of(STARTED).check()
 
 
+@pytest.mark.parametrize(
+    ("states", "told"),
+    [
+        (["cancelled", "cancelled"], "; 2 were cancelled"),
+        (["cancelled"], "; 1 was cancelled"),
+        (["aborted", "aborted", "aborted"], "; 3 were aborted"),
+        (["skipped"], ""),
+        (["success", "cached"], ""),
+    ],
+)
+def test_check_says_how_many_jobs_were_stopped(states, told):
+    """Else `1 of 300 jobs failed` would read as if the others had run."""
+    jobs = [JobSpec(name=f"j{n}", run="x") for n in range(len(states) + 1)]
+    failed = [ev.AttemptsStarted([0])], [ev.AttemptEnded(0, 1, "exit", "failed", reason="exit")]
+    others = [ev.JobsEnded([n], state, "x") for n, state in enumerate(states, 1)]
+    with pytest.raises(BatchFailedError) as caught:
+        report_of(*failed, others, [ev.RunEnded("failed")], jobs=jobs).check()
+    assert str(caught.value) == f"1 of {len(jobs)} jobs failed: `j0` (exit){told}"
+
+
 def test_a_batch_without_jobs_has_a_report_r16_r121():
     """R16 R121 R3: zero jobs give a valid report of a run that passed."""
     report = report_of([ev.RunStarted("f", 0)], [ev.RunEnded("success")], jobs=[])
