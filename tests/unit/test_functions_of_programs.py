@@ -62,7 +62,7 @@ CANNOT = [
     (with_input, {}, [(f"{where(with_input)} needs an `input`", "give it: `input=...`")]),
     (positional, {"path": 1}, [(f"{where(positional)} has the positional parameter `path`", "put `*` before the parameters: `def action(input, *, name, ctx)`")]),
     (starred, {}, [(f"{where(starred)} has `*paths`: an action's parameters have names", "")]),
-    (asynchronous, {"path": 1}, [(f"{where(asynchronous)} is `async`: an action is a plain function", "")]),
+    (asynchronous, {"path": 1}, [(f"{where(asynchronous)} is `async`: an action is a plain function", "call `asyncio.run` in a plain function")]),
 ]  # fmt: skip
 
 

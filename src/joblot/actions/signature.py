@@ -31,7 +31,8 @@ def check(function: Callable[..., Any], *, by_name: bool = False) -> None:
     import inspect
 
     if inspect.iscoroutinefunction(function):
-        raise UsageError(f"{describe(function)} is `async`: an action is a plain function")
+        hint = "call `asyncio.run` in a plain function"
+        raise UsageError(f"{describe(function)} is `async`: an action is a plain function", hint=hint)
     if inspect.isgeneratorfunction(function):
         raise UsageError(f"{describe(function)} is a generator: an action returns its result")
     # A batch file gives parameters by name, so each needs a name of its own; only `input` and `ctx` are filled in by joblot. Told at the
