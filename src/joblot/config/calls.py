@@ -155,11 +155,23 @@ class CallReader(JobReader):
             )
             self.doubts[index] = [message if about in message else f"{about}: {message}" for message in told]
         assert spec is not None, "BUG: no problem and no job"
+        if spec.cache and spec.input is None and (file := self._file_in_params(spec)):
+            message = f"job `{shorten(spec.name)}`: `cache` sees no change of `{shorten(file)}`: files are compared when they are `input`"
+            self.doubts.setdefault(index, []).append(message)
         if spec.function is not None:
             self._functions[id(what)] = spec.name if spec.fan_out is None else pattern_of(spec.name)
         elif spec.action is not None and self._signature(spec.action) is None:
             self._unchecked[index] = job
         return spec
+
+    def _file_in_params(self, spec: JobSpec) -> str:
+        """A file that `params` or the first item name, and which is no output; empty if there is none."""
+        items = () if spec.fan_out is None else (values[0] for values in spec.fan_out.columns.values() if values)
+        texts = (
+            value for value in (*spec.params.values(), *items) if isinstance(value, str) and value not in spec.outputs
+        )
+        # Not by pathlib, which raises for a text that is too long for a name.
+        return next((text for text in texts if os.path.isfile(os.path.join(self.settings.folder, text))), "")  # noqa: PTH113, PTH118
 
     def number_of(self, name: Any) -> int | None:
         """The number of the job, or the declaration, of exactly that name; None when there is none."""

@@ -166,3 +166,28 @@ def test_nobody_is_told_of_a_beginning_that_is_not_recorded():
     with pytest.raises(JournalWriteError):
         engine.drive(state.start(0.0, 1))
     assert watcher.told == []
+
+
+@pytest.mark.parametrize(
+    ("job", "told"),
+    [
+        ({"foreach": "*.csv", "params": {"path": "${{ item }}"}}, "a.csv"),
+        ({"foreach": ["a.csv", "b.csv"], "params": {"path": "${{ item }}"}}, "a.csv"),
+        ({"matrix": {"n": [1], "name": ["b.csv"]}, "params": {"path": "${{ matrix.name }}"}}, "b.csv"),
+        ({"params": {"path": "a.csv"}}, "a.csv"),
+        ({"foreach": "*.csv", "input": "${{ item }}", "params": {"path": "${{ item }}"}}, ""),
+        ({"params": {"path": "b.csv"}, "outputs": ["b.csv"]}, ""),
+        ({"params": {"path": "no.csv"}}, ""),
+        ({"params": {"path": "a.csv"}, "cache": False}, ""),
+    ],
+)
+def test_a_file_that_cache_does_not_see_is_told(tmp_path, job, told):
+    """Its job would give the result of the file as it was, without a word."""
+    watcher = Watcher()
+    (tmp_path / "a.csv").touch()
+    (tmp_path / "b.csv").touch()
+    made = Batch("odd", folder=tmp_path)
+    made.add("a", lambda path: 1, **{"cache": True, **job})
+    made.run(on="inline", observers=[watcher])
+    expected = f"job `a`: `cache` sees no change of `{told}`: files are compared when they are `input`"
+    assert [message for message, before in watcher.warnings if before] == ([expected] if told else [])
