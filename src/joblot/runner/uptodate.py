@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 from msgspec import Struct
 
-from joblot.actions.registry import ACTIONS, UnseenError, digest_of_code
+from joblot.actions.registry import ACTIONS, UnseenError
 from joblot.core.provenance import (
     Change,
     Files,
@@ -387,7 +387,8 @@ def is_json(result: bytes) -> bool:
 def code_of(name: str) -> str:
     """What stands for the code of an action: its version, and a hash of what it is made of (of joblot's own: joblot's version).
 
-    That is its function with what this names, as `code_digest` says, or the whole file that defines it where that cannot be compared.
+    That is its function with what this names, as `code_digest` says, or the whole file that defines it, with those of what this imports,
+    where that cannot be compared.
     """
     from joblot.version import __version__
 
@@ -397,13 +398,16 @@ def code_of(name: str) -> str:
     action = ACTIONS[name]
     if action.origin.startswith("joblot."):
         return f"{action.version} joblot {__version__}"
-    from joblot.actions.code import code_digest
+    from joblot.actions.code import code_digest, file_digest
 
     functions = [action.function] if action.fused is None else [action.function, action.fused]
     try:
         return f"{action.version} {code_digest(*functions)}"
     except UnseenError:
-        return f"{action.version} file {digest_of_code(_source(action.function))}"
+        module = sys.modules.get(getattr(action.function, "__module__", ""))
+        return (
+            f"{action.version} file {file_digest(_source(action.function), getattr(module, '__package__', None) or '')}"
+        )
 
 
 def _code_of_function(function: Any) -> str | UnseenError:

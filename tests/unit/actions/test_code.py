@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import subprocess
 import sys
 from itertools import count
@@ -9,7 +10,7 @@ from types import ModuleType
 
 import pytest
 
-from joblot.actions.code import UnseenError, code_digest
+from joblot.actions.code import UnseenError, code_digest, file_digest
 
 MODULE = '''
 import functools
@@ -296,3 +297,382 @@ def test_modules_beside_it_that_are_not_installed_are_followed(module, tmp_path,
 )  # fmt: skip
 def test_what_is_installed_goes_by_its_name(module, text):
     assert code_digest(module(text).f) == code_digest(module(text).f)
+
+
+CHANGES = {
+    "exec'd function": (
+        "import json\nns = {}\nexec('def g(): return 1', ns)\ng = ns['g']\ndef f(): return g()",
+        "return 1",
+        "return 2",
+    ),
+    "exec'd class": ("ns = {}\nexec('class A:\\n  x = 1', ns)\nA = ns['A']\ndef f(): return A.x", "x = 1", "x = 2"),
+    "wraps installed": (
+        "import functools, json\ndef d(fn):\n    @functools.wraps(fn)\n    def inner(*a): return 1, fn(*a)\n    return inner\ndumps = d(json.dumps)\ndef f(): return dumps(1)",
+        "return 1, fn",
+        "return 2, fn",
+    ),
+    "function attribute": ("def g(): return g.k\ng.k = 1\ndef f(): return g()", "g.k = 1", "g.k = 2"),
+    "parameter annotation": ("from pathlib import Path\ndef f(p: str): return repr(p)", "p: str", "p: Path"),
+    "enum missing": (
+        "from enum import Enum\nclass E(Enum):\n    A = 1\n    @classmethod\n    def _missing_(cls, v): return cls.A if v == 5 else None\ndef f(): return E(5)",
+        "v == 5",
+        "v == 6",
+    ),
+    "enum static": (
+        "from enum import Enum\nclass E(Enum):\n    A = 1\n    @staticmethod\n    def _h(): return 5\ndef f(): return E._h()",
+        "return 5",
+        "return 6",
+    ),
+    "dataclass metadata": (
+        "from dataclasses import *\n@dataclass\nclass S:\n    x: int = field(default=1, metadata={'u': 'm'})\ndef f(): return fields(S)[0].metadata['u']",
+        "'m'",
+        "'cm'",
+    ),
+    "dataclass type": (
+        "from dataclasses import *\n@dataclass\nclass S:\n    x: int = 1\ndef f(): return fields(S)[0].type",
+        "x: int",
+        "x: float",
+    ),
+    "dataclass factory": (
+        "from dataclasses import *\n@dataclass\nclass S:\n    x: list = field(default_factory=lambda: [1])\ndef f(): return S()",
+        "[1]",
+        "[2]",
+    ),
+    "struct type": (
+        "import msgspec\nclass S(msgspec.Struct):\n    x: int\ndef f(): return msgspec.json.decode(b'{}', type=S)",
+        "x: int",
+        "x: float",
+    ),
+    "struct instance": (
+        "import msgspec\nclass S(msgspec.Struct):\n    x: int\ns = S(1)\ndef f(): return s.x",
+        "S(1)",
+        "S(2)",
+    ),
+    "private slot": (
+        "class A:\n    __slots__ = ('__x',)\n    def __init__(self, x): self.__x = x\n    def get(self): return self.__x\na = A(1)\ndef f(): return a.get()",
+        "A(1)",
+        "A(2)",
+    ),
+    "namespace with repr": (
+        "from types import SimpleNamespace\nclass R:\n    def __init__(self, x): self.x = x\n    def __repr__(self): return 'R'\nc = SimpleNamespace(w=R(1))\ndef f(): return c.w.x",
+        "R(1)",
+        "R(2)",
+    ),
+    "class doc": ("class A:\n    'one'\ndef f(): return A.__doc__", "'one'", "'two'"),
+    "annotation nested": (
+        "from __future__ import annotations\nimport msgspec\nclass I(msgspec.Struct):\n    y: int\nclass S(msgspec.Struct):\n    x: list[I]\ndef f(): return msgspec.json.decode(b'{}', type=S)",
+        "y: int",
+        "y: str",
+    ),
+    "str subclass": (
+        "class S(str):\n    def __str__(self): return 'x'\ns = S('1')\ndef f(): return s + ''",
+        "S('1')",
+        "S('2')",
+    ),
+    "mappingproxy": ("from types import MappingProxyType\nm = MappingProxyType({'a': 1})\ndef f(): return m", "1", "2"),
+    "itemgetter": ("from operator import itemgetter\ng = itemgetter(1)\ndef f(): return g", "(1)", "(2)"),
+    "singledispatch": (
+        "from functools import singledispatch\n@singledispatch\ndef g(x): return 0\n@g.register\ndef _(x: int): return 1\ndef f(): return g(1)",
+        "return 1",
+        "return 2",
+    ),
+    "singledispatchmethod": (
+        "from functools import singledispatchmethod\nclass A:\n    @singledispatchmethod\n    def g(self, x): return 0\n    @g.register\n    def _(self, x: int): return 1\ndef f(): return A().g(1)",
+        "return 1",
+        "return 2",
+    ),
+    "make_dataclass": (
+        "from dataclasses import make_dataclass\nS = make_dataclass('S', [('x', int, 1)])\ndef f(): return S().x",
+        "int, 1",
+        "int, 2",
+    ),
+    "metaclass": (
+        "class M(type):\n    def __call__(cls): return 1\nclass A(metaclass=M): pass\ndef f(): return A()",
+        "return 1",
+        "return 2",
+    ),
+    "async gen": ("async def g():\n    yield 1\ndef f(): return g", "yield 1", "yield 2"),
+    "match": (
+        "def f(x=1):\n    match x:\n        case {'a': 1}: return 1\n        case [1, *_]: return 2",
+        "'a': 1",
+        "'b': 1",
+    ),
+    "fstring": ("def f(x=1): return f'{x:>3}'", ":>3", ":>4"),
+    "generic base": (
+        "from typing import Generic, TypeVar\nT = TypeVar('T')\nclass B(Generic[T]): pass\nclass A(B[int]): pass\ndef f(): return A.__orig_bases__",
+        "B[int]",
+        "B[str]",
+    ),
+    "cached_property": (
+        "from functools import cached_property\nclass A:\n    @cached_property\n    def p(self): return 1\ndef f(): return A().p",
+        "return 1",
+        "return 2",
+    ),
+    "nested lambda": ("d = {'a': lambda: 1}\ndef f(): return d['a']()", ": 1", ": 2"),
+    "contextmanager": (
+        "from contextlib import contextmanager\n@contextmanager\ndef g():\n    yield 1\ndef f():\n    with g() as x: return x",
+        "yield 1",
+        "yield 2",
+    ),
+    "monkeypatch method": (
+        "class A:\n    def m(self): return 0\nA.m = lambda self: 1\ndef f(): return A().m()",
+        "self: 1",
+        "self: 2",
+    ),
+    "struct.Struct": ("import struct\ns = struct.Struct('<i')\ndef f(): return s", "<i", "<q"),
+    "decorator own attr": (
+        "def tag(t):\n    def d(fn):\n        fn.tag = t\n        return fn\n    return d\n@tag(1)\ndef f(): return f.tag",
+        "tag(1)",
+        "tag(2)",
+    ),
+    "kwonly": ("def g(*, a=1): return a\ndef f(): return g()", "a=1", "a=2"),
+    "newtype/alias": ("from typing import Annotated\nX = Annotated[int, 'a']\ndef f(): return X", "'a'", "'b'"),
+    "vars module": (
+        "import sys\ndef g(): return 1\ndef f(): return getattr(sys.modules[__name__], 'g')()",
+        "return 1",
+        "return 2",
+    ),
+    "vars()": ("def g(): return 1\ndef f(): return vars(__import__(__name__))['g']()", "return 1", "return 2"),
+    "import_module": (
+        "import importlib\ndef g(): return 1\ndef f(): return importlib.import_module(__name__).g()",
+        "return 1",
+        "return 2",
+    ),
+}
+
+
+@pytest.mark.parametrize(("text", "old", "new"), CHANGES.values(), ids=CHANGES)
+def test_a_change_of_what_a_function_does_is_seen(module, text, old, new):
+    assert text.count(old) == 1
+    before = code_digest(module(text).f)
+    assert code_digest(module(text).f) == before
+    assert code_digest(module(text.replace(old, new)).f) != before
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "import numpy as np\nfrom types import SimpleNamespace\nc = SimpleNamespace(w=np.arange(5000))\nc.w[2500] = 1\ndef f(): return c.w",
+        "import threading\nclass L(threading.local): pass\nl = L(); l.x = 1\ndef f(): return l.x",
+        "from datetime import datetime\nclass D(datetime): pass\nd = D(2020, 1, 1)\ndef f(): return d",
+        "from decimal import Decimal\nclass D(Decimal): pass\nd = D('1')\ndef f(): return d",
+        "import numpy as np\nclass D(np.ndarray): pass\nd = np.arange(3).view(D)\ndef f(): return d",
+    ],
+)  # fmt: skip
+def test_values_that_only_code_in_c_knows_whole_cannot_be_compared(module, text):
+    with pytest.raises(UnseenError, match="a value of type"):
+        code_digest(module(text).f)
+
+
+MODULES = {
+    "import own; own imports from other": (
+        {
+            "prog.py": "import own\ndef f(): return own.g()",
+            "own.py": "from other import L\ndef g(): return L",
+            "other.py": "L = 1",
+        },
+        "other.py",
+        "L = 1",
+        "L = 2",
+    ),
+    "import own; own.g changed": (
+        {"prog.py": "import own\ndef f(): return own.g()", "own.py": "def g(): return 1"},
+        "own.py",
+        "1",
+        "2",
+    ),
+    "package attribute": (
+        {
+            "prog.py": "import pkg.sub\ndef f(): return pkg.sub.g()",
+            "pkg/__init__.py": "",
+            "pkg/sub.py": "def g(): return 1",
+        },
+        "pkg/sub.py",
+        "1",
+        "2",
+    ),
+    "namespace package attribute": (
+        {"prog.py": "import pkg.sub\ndef f(): return pkg.sub.g()", "pkg/sub.py": "def g(): return 1"},
+        "pkg/sub.py",
+        "1",
+        "2",
+    ),
+    "package alias": (
+        {
+            "prog.py": "import pkg as p, pkg.sub\ndef f():\n    x = p\n    return x.sub.g()",
+            "pkg/__init__.py": "",
+            "pkg/sub.py": "def g(): return 1",
+        },
+        "pkg/sub.py",
+        "1",
+        "2",
+    ),
+    "from pkg import sub": (
+        {
+            "prog.py": "from pkg import sub\ndef f(): return sub.g()",
+            "pkg/__init__.py": "",
+            "pkg/sub.py": "def g(): return 1",
+        },
+        "pkg/sub.py",
+        "1",
+        "2",
+    ),
+    "pkg reexport": (
+        {
+            "prog.py": "import pkg\ndef f(): return pkg.g()",
+            "pkg/__init__.py": "from .sub import g",
+            "pkg/sub.py": "def g(): return 1",
+        },
+        "pkg/sub.py",
+        "1",
+        "2",
+    ),
+    "lazy import, its import": (
+        {
+            "prog.py": "def f():\n    from own import g\n    return g()",
+            "own.py": "from other import L\ndef g(): return L",
+            "other.py": "L = 1",
+        },
+        "other.py",
+        "L = 1",
+        "L = 2",
+    ),
+    "lazy from . import": (
+        {
+            "prog.py": "from p.a import f",
+            "p/__init__.py": "",
+            "p/a.py": "def f():\n    from . import b\n    return b.x",
+            "p/b.py": "x = 1",
+        },
+        "p/b.py",
+        "1",
+        "2",
+    ),
+    "lazy from .. import": (
+        {
+            "prog.py": "from p.q.a import f",
+            "p/__init__.py": "",
+            "p/q/__init__.py": "",
+            "p/q/a.py": "def f():\n    from ..b import x\n    return x",
+            "p/b.py": "x = 1",
+        },
+        "p/b.py",
+        "1",
+        "2",
+    ),
+    "lazy from pkg import sub": (
+        {"prog.py": "def f():\n    from p import b\n    return b.x", "p/__init__.py": "", "p/b.py": "x = 1"},
+        "p/b.py",
+        "1",
+        "2",
+    ),
+    "lazy import a.b": (
+        {"prog.py": "def f():\n    import p.b\n    return p.x", "p/__init__.py": "x = 1", "p/b.py": "y = 1"},
+        "p/__init__.py",
+        "1",
+        "2",
+    ),
+    "eval elsewhere": (
+        {
+            "prog.py": "from own import g\ndef f(): return g()",
+            "own.py": "def a(): return 1\ndef g(): return eval('a()')",
+        },
+        "own.py",
+        "1",
+        "2",
+    ),
+    "eval then other": (
+        {"prog.py": "from own import zz\ndef f(): return eval('1') + zz()", "own.py": "def zz(): return 1"},
+        "own.py",
+        "1",
+        "2",
+    ),
+    "eval uses import": (
+        {"prog.py": "from own import zz\ndef f(): return eval('zz()')", "own.py": "def zz(): return 1"},
+        "own.py",
+        "1",
+        "2",
+    ),
+    "lambda default": (
+        {"prog.py": "import own\ndef f(g=own.g): return g()", "own.py": "def g(): return 1"},
+        "own.py",
+        "1",
+        "2",
+    ),
+    "global in module changed at import": (
+        {
+            "prog.py": "import own, conf\nown.K = conf.K\ndef f(): return own.g()",
+            "own.py": "K = 0\ndef g(): return K",
+            "conf.py": "K = 1",
+        },
+        "conf.py",
+        "1",
+        "2",
+    ),
+    "monkeypatched module": (
+        {"prog.py": "import own\nown.g = lambda: 1\ndef f(): return own.g()", "own.py": "def g(): return 0"},
+        "prog.py",
+        "1",
+        "2",
+    ),
+}
+
+
+@pytest.fixture
+def program(tmp_path, monkeypatch):
+    """Write the files of a program and import `prog` of it, as a new process does."""
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    before = set(sys.modules)
+
+    def make(files):
+        folder = tmp_path / f"program{next(_numbers)}"
+        for name, text in files.items():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_text(text)
+        for name in set(sys.modules) - before:
+            if str(tmp_path) in str(getattr(sys.modules[name], "__path__", "")) + str(
+                getattr(sys.modules[name], "__file__", "")
+            ):
+                del sys.modules[name]
+        monkeypatch.setattr(sys, "path", [str(folder), *sys.path])
+        importlib.invalidate_caches()
+        return importlib.import_module("prog")
+
+    yield make
+    make({"prog.py": ""})
+    del sys.modules["prog"]
+
+
+@pytest.mark.parametrize(("files", "file", "old", "new"), MODULES.values(), ids=MODULES)
+def test_a_change_of_another_module_is_seen(program, files, file, old, new):
+    assert files[file].count(old) == 1
+    before = code_digest(program(files).f)
+    assert code_digest(program(files).f) == before
+    assert code_digest(program({**files, file: files[file].replace(old, new)}).f) != before
+
+
+@pytest.mark.parametrize(
+    ("files", "file", "more"),
+    [
+        ({"prog.py": "import own\ndef f(): return own.g()", "own.py": "def g(): return 1\n"}, "own.py", "def h(): return 2\n"),
+        ({"prog.py": "import p.b\ndef f(): return p.b.x", "p/__init__.py": "", "p/b.py": "x = 1\n"}, "p/b.py", "y = 1\n"),
+        ({"prog.py": "import json\ndef f(): return json.dumps(1)\n"}, "prog.py", "def h(): return 2\n"),
+    ],
+)  # fmt: skip
+def test_what_is_not_used_of_a_module_is_none_of_its(program, files, file, more):
+    before = code_digest(program(files).f)
+    assert code_digest(program({**files, file: files[file] + more}).f) == before
+
+
+def test_the_file_of_an_action_counts_with_what_it_imports(program):
+    def of(text):
+        made = program({"prog.py": "def f():\n    from own import g\n", "own.py": "import deep", "deep.py": text})
+        return file_digest(made.__file__, "")
+
+    assert of("x = 1") == of("x = 1") != of("x = 2")
+
+
+def test_a_module_that_nobody_can_compare_is_said(module):
+    made = module("import types\nown = types.ModuleType('own')\ndef f(): return own")
+    with pytest.raises(UnseenError, match=r"^`own`, a module without a file$"):
+        code_digest(made.f)
