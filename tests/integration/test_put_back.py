@@ -303,6 +303,36 @@ def test_what_another_folder_s_batch_was_making_is_left_to_that(joblot):
     assert joblot.read("one/f") == "half\n"
 
 
+@pytest.mark.alone
+def test_what_another_run_makes_by_now_is_left_to_that(joblot):
+    """The batch of the killed run makes something else since, and one of another state folder what that was making."""
+    joblot.write("joblot.yaml", HALF)
+    joblot.write("c.yaml", "jobs:\n  - {name: c, run: 'echo c > f; touch began; until test -e go; do sleep 0.05; done; cat f > saw', outputs: [f]}\n")  # fmt: skip
+    joblot.write("f", "whole f\n")
+    joblot.write("d/g", "whole g\n")
+    joblot.killed("run", "--run-id", "r")
+    joblot.write("joblot.yaml", "name: b\njobs:\n  - {name: a, run: 'echo h > h', outputs: [h]}\n")
+    with joblot.popen("run", "c.yaml", "--state", "other") as other:
+        joblot.wait_for("began")
+        assert joblot("run").code == 0
+        joblot.write("go", "")
+        assert other.wait(timeout=60) == 0
+    assert (joblot.read("saw"), joblot.read("f")) == ("c\n", "c\n")
+
+
+@pytest.mark.alone
+def test_what_was_changed_by_hand_after_kill_9_is_said_to_be_aside(joblot):
+    joblot.write("joblot.yaml", HALF)
+    joblot.write("f", "whole f\n")
+    joblot.write("d/g", "whole g\n")
+    joblot.killed("run", "--run-id", "r")
+    joblot.write("f", "by hand\n")
+    joblot.write("go", "")
+    said = "as it was before; what stood there is in `DIR/.joblot/runs/r/partial`\n"
+    assert said in joblot("run").err
+    assert joblot.read(".joblot/runs/r/partial/a/1/f") == "by hand\n"
+
+
 MOVED = {"relative": "f, d", "absolute": "DIR/f, DIR/d"}
 
 

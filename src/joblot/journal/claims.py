@@ -82,7 +82,11 @@ class Claims:
         self._run = run_id
         self._own_paths: _Paths | None = None
         own = _digest(f"{self._real}\0{batch}")
-        self.names = [own] * (makes or not group) + [_digest(f"\0{_composed(group)}")] * bool(group)
+        if (
+            beside is not None and own in beside.names
+        ):  # the batch is claimed, and what it was making may be another's by now
+            own = _digest(own)
+        self.names: list[str] = [own] * (makes or not group) + [_digest(f"\0{_composed(group)}")] * bool(group)
         """The files to lock: the batch's, if it is claimed, and the group's."""
         self._besides = self.names if beside is None else [*self.names, *beside.names]
         self._in_state = False
@@ -130,10 +134,6 @@ class Claims:
                         raise taken.refused from None
                     os.lseek(fd, 0, os.SEEK_END)
                     _write(fd, msgspec.json.encode(making) + b"\n")
-
-    def has(self, batch: str, folder: str) -> bool:
-        """Whether it is this batch that is claimed."""
-        return bool(self._held) and _digest(f"{os.path.realpath(folder)}\0{batch}") in self.names
 
     def close(self) -> None:
         """Let go of everything that is claimed."""

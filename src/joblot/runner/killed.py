@@ -106,8 +106,8 @@ def settle(
             claimed.close()
 
 
-def _claimed(folder: StateFolder, run_id: str, old: Plan, claims: Claims | None) -> Claims | None:
-    """Claim what a killed run was making, unless who asks has claimed that batch.
+def _claimed(folder: StateFolder, run_id: str, old: Plan, claims: Claims | None) -> Claims:
+    """Claim what a killed run was making, beside what who asks has claimed: its batch may make other files since.
 
     Raises:
         RunHeldError: another run makes some of it.
@@ -115,8 +115,6 @@ def _claimed(folder: StateFolder, run_id: str, old: Plan, claims: Claims | None)
     from joblot.journal.claims import Claims
 
     config = old.config
-    if claims is not None and claims.has(config.name, config.folder):
-        return None
     claimed = Claims(run_id, batch=config.name, folder=config.folder, state=folder.path, beside=claims)
     try:
         claimed.take(old.makings())
@@ -152,8 +150,14 @@ def _settle_attempts(
     for wrong in watch.clear_after_crash(attempts, began_at):
         warn(wrong)
     if attempts:
-        warn(f"run `{run_dir.name}` was killed and not resumed: what it was making is as it was before")
+        told = f"run `{run_dir.name}` was killed and not resumed: what it was making is as it was before"
+        aside = any(_has(run_dir, state.plan.name(job), number) for job, number, _ in attempts)
+        warn(f"{told}; what stood there is in `{run_dir}/partial`" if aside else told)
     watch.settle([(job, number) for job, number, _ in attempts])
+
+
+def _has(run_dir: Path, job: str, number: int) -> bool:
+    return _is_folder(f"{run_dir}/partial/{job}/{number}")
 
 
 def open_attempts(state: RunState, made: Mapping[str, LastSuccess]) -> list[tuple[int, int, list[FileFact]]]:
