@@ -75,7 +75,10 @@ def test_there_may_be_no_run_at_all(folder):
     assert str(caught.value) == f"no runs in `{folder.path}`"
 
 
-HELD = r"^run `r1` is held by process \d+ of (uid \d+|\S+) on \S+, since \d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC$"
+HELD = (
+    r"^run `r1` is held by process \d+ of (uid \d+|\S+) on \S+, since \d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC\n"
+    "hint: `joblot cancel` stops it; it needs no unlock when it is gone$"
+)
 
 
 def test_a_run_is_held_once(folder):
