@@ -321,12 +321,14 @@ def test_batches_made_in_python_are_continued_too(joblot):
     def program(*words):
         command = [sys.executable, "batch.py", *words]
         done = subprocess.run(command, cwd=joblot.path, env=joblot.env, capture_output=True, text=True, timeout=60)
-        return done.stdout.splitlines(), sorted(ran(joblot)), done.stderr.splitlines()[-1:]
+        return done.stdout.splitlines(), sorted(ran(joblot)), done.stderr.splitlines()[-2:]
 
     assert program("bad", "c")[:2] == (["True failed "], ["a", "b", "c"])
     assert program("bad", "c", "r1")[:2] == (["True failed "], ["b"])
     assert program("good", "c", "r1")[:2] == (["False success carried_over"], ["b"])
-    assert program("good", "c", "r1")[2][0].startswith("joblot.errors.StateError: run `r1` was continued by run `")
+    error, hint = program("good", "c", "r1")[2]
+    assert error.startswith("joblot.errors.StateError: run `r1` was continued by run `")
+    assert hint.startswith("hint: `joblot retry ")
     assert program("good", "d", "last")[:2] == (["False success carried_over"], ["d"])
 
 
