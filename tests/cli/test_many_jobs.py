@@ -101,3 +101,11 @@ def test_of_many_attempts_the_last_are_told(joblot):
     start = lines.index("  attempts:")
     assert lines[start + 1] == "    ... 5 earlier ones (`--json` lists all)"
     assert [line.split(":")[0] for line in lines[start + 2 : start + 22]] == [f"    {n}" for n in range(6, 26)]
+
+
+def test_a_run_without_jobs_is_explained(joblot):
+    joblot.write("joblot.yaml", "jobs: []\n")
+    assert joblot("run", "-q", "--run-id", "r1").code == 0
+    done = joblot("explain")
+    assert (done.code, done.out, done.err) == (0, "no jobs: nothing to do\n", "")
+    assert joblot("explain", "--json").out == "[]\n"

@@ -51,7 +51,8 @@ def command(output: Output, run: str | None, job: str | None, state: str | None)
 def explain(output: Output, run: Run, name: str) -> None:
     """Read the run's records and print what they hold of a job, or of those that match a pattern."""
     if PATTERN.search(name):
-        _explain_all(output, run, run.jobs(name))
+        has_none = not run.of_program and not len(run.plan)
+        _explain_all(output, run, [] if has_none else run.jobs(name))
         return
     number, report = run.job(name), run.report()
     if output.json:
@@ -67,7 +68,7 @@ def _explain_all(output: Output, run: Run, jobs: list[int]) -> None:
     else:
         lines = declared.lines(run.plan, jobs, partial(_said, run, report), rest=" (`--json` lists all)")
         lost = [] if all(map(report.view.has_ended, jobs)) else _lost(run, report)
-        _print(output, [*lines, *lost])
+        _print(output, [*lines, *lost] if jobs else ["no jobs: nothing to do"])
 
 
 def _print(output: Output, lines: Iterable[str]) -> None:
