@@ -420,7 +420,7 @@ def run(
 
     `resume` is an earlier run of the same batch to go on with. `retry` is one of which to run again what did not succeed: the same run goes on
     if the batch is as it was, else a new one continues it. A file is then read as of the day when that run began, and `vars` are those of that
-    run, unless they are given. `report` is a file to write. `progress` says how the run is shown: "auto" as the command shows it where standard
+    run, unless they are given; a batch that is made already takes none. `report` is a file to write. `progress` says how the run is shown: "auto" as the command shows it where standard
     error is a terminal, in an output of the cell in a notebook, and not at all elsewhere; true also as lines; a function is told a `Progress`,
     twice a second at most. The rest is `Options`, with `timeout` also as a text such as `1h`, and `only`,
     `upto`, `from_` and `exclude` also as texts with commas.
@@ -437,6 +437,11 @@ def run(
     path, variables, observers, resume, retry, report = (asked.pop(name, None) for name in own)
     if resume is not None and retry is not None:
         raise UsageError("`resume` and `retry` exclude each other")
+    if variables and isinstance(batch, (Batch, Config)):
+        raise UsageError(
+            "`vars` are for batch files: a batch that is made already takes none",
+            hint="give values to the functions of its jobs, or to `load`",
+        )
     if "timeout" in asked:
         asked["timeout_s"] = asked.pop("timeout")
     if report is not None:

@@ -218,3 +218,12 @@ def test_two_files_that_write_one_path_are_found_out(folder):
     done = folder("run", "a.yaml", "b.yaml")
     assert done.code == 2
     assert "error: job `b.build` writes `a.txt`, which job `a.build` (line 5) writes too" in done.err
+
+
+@pytest.mark.parametrize("made", [lambda: joblot.Batch("b"), lambda: joblot.Batch("b").config()])
+def test_a_batch_that_is_made_already_takes_no_variables(made):
+    """They would have had no effect, and nobody would have been told."""
+    said = r"^`vars` are for batch files: a batch that is made already takes none\nhint: give values to the functions of its jobs, or to `load`$"
+    with pytest.raises(UsageError, match=said):
+        joblot.run(made(), on="inline", state=False, vars={"day": "3"})
+    assert joblot.run(made(), on="inline", state=False, vars={}).ok
