@@ -8,6 +8,7 @@ threads; the others may share the machine, each process of pytest-xdist with its
 
 import os
 import signal
+import sys
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -50,6 +51,27 @@ def claims(tmp_path_factory):
 def unmeasured(monkeypatch):
     """What the test starts is not measured by coverage.py, which imports modules of its own and writes files at the end."""
     monkeypatch.delenv("COVERAGE_PROCESS_CONFIG", raising=False)
+
+
+@pytest.fixture
+def calls():
+    """How many functions a function calls, itself included: what it costs, whatever else the machine does."""
+
+    def count(function):
+        counted = 0
+
+        def note(_frame, event, _arg):
+            nonlocal counted
+            counted += event in ("call", "c_call")
+
+        sys.setprofile(note)
+        try:
+            function()
+        finally:
+            sys.setprofile(None)
+        return counted
+
+    return count
 
 
 if "PYTEST_XDIST_WORKER" in os.environ:

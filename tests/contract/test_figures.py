@@ -56,7 +56,9 @@ def python(*words):
         pytest.param("(sleep 0.8) & wait", 0.3, 6, id="beside a shell"),
         pytest.param(python("import time; time.sleep(0.8)"), 5, 16, id="a larger program"),
         pytest.param(python("x = bytearray(150 << 20)"), 150, 180, id="larger than what starts it"),
-        pytest.param(["sh", "-c", f"{sys.executable} -I -S -c 'x = bytearray(150 << 20)'; true"], 150, 180, id="below"),
+        pytest.param(
+            ["sh", "-c", f"'{sys.executable}' -I -S -c 'x = bytearray(150 << 20)'; true"], 150, 180, id="below"
+        ),
     ],
 )
 def test_the_peak_of_a_command_is_its_own(bench, command, least, most):

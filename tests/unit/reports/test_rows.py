@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from time import process_time
 
 import pytest
 
@@ -136,8 +135,9 @@ def test_rows_of_jobs_in_all_states(steps, expected):
         assert {name: rows[0][name] for name in expected} == expected
 
 
-def test_a_hundred_thousand_rows_take_a_second_of_a_quiet_machine():
-    jobs = 100_000
+def test_a_row_costs_few_calls(calls):
+    """For 100,000 rows in a second a row may take 10 microseconds: there is no room for a look at each job alone."""
+    jobs = 10_000
     fan = FanOut("rows", {"n": list(range(jobs)), "code": [f"c{n}" for n in range(jobs)]})
     plan = expand(Config(name="b", folder="/b", jobs=[JobSpec(name="f", run="x", fan_out=fan)]))
     view = RunView(plan.name, jobs)
@@ -145,15 +145,9 @@ def test_a_hundred_thousand_rows_take_a_second_of_a_quiet_machine():
     ends = [ev.AttemptEnded(n, 1, began_s=1.0, wall_s=1.0, result=ev.Raw(b'{"rows":3}')) for n in range(jobs)]
     view.apply(ev.Record(2, T0 + 5, ends))
     report = Report(plan, view, run_id="r")
-    began = process_time()
     rows = report.rows()
-    took = process_time() - began
-    began = process_time()
-    assert (
-        sum(len(str(n)) * (n % 3) for n in range(1_000_000)) > 0
-    )  # what a machine as busy as this one does in that time
-    assert took < 8 * (process_time() - began)
     assert (len(rows), rows[-1]["result.rows"]) == (jobs, 3)
+    assert 0 < calls(report.rows) / jobs < 25
 
 
 def test_frames_are_made_of_rows_as_they_are(tmp_path):
