@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 import os
 import resource
 import subprocess
@@ -114,7 +115,14 @@ def own_peak():
 
 def test_the_next_attempt_of_a_worker_has_a_peak_of_its_own(worker):
     def grow(mib):
-        return lambda: len(bytearray(b"x") * (mib << 20))
+        """By pages that are given back at once: what an allocator keeps of freed memory depends on what came before."""
+
+        def action():
+            with mmap.mmap(-1, max(mib, 1) * MIB) as pages:
+                for at in range(0, mib * MIB, mmap.PAGESIZE):
+                    pages[at] = 1
+
+        return action
 
     sizes = {"large": 200, "small": 0, "middle": 60, "a little": 8, "none": 0}
     world = worker(*(call(name, grow(mib)) for name, mib in sizes.items()))
