@@ -368,6 +368,11 @@ def test_completion_offers_the_others_and_says_nothing(joblot, monkeypatch):
     assert (code, out.split(), err) == (0, [f"plain,{word}" for word in ("last", "GOOD2", "GOOD1", "a", "b", "c")], "")
 
 
+def took(**fields):
+    line = json.dumps({"job": "a", "status": "success", "duration_ms": 1, **fields}, separators=(",", ":"))
+    return f"{{\n    {line}\n}}\n".encode()
+
+
 REPORT = "hint: it is passed over; `joblot show GOOD2 --json` says the same from the journal\n"
 
 
@@ -378,6 +383,12 @@ REPORT = "hint: it is passed over; `joblot show GOOD2 --json` says the same from
         (b'{\n    {"job":"\xff"}\n}\n', WHY_BYTES),
         (b'{\n    {"job":"a","sta', "Input data was truncated"),
         (b"{\n", "Input data was truncated"),
+        (took(duration_ms=-1), "Expected `int` >= 0 - at `$.duration_ms`"),
+        (took(duration_ms=10**30), f"Expected `int` <= {2**62} - at `$.duration_ms`"),
+        (took(peak_bytes=-1), "Expected `int` >= 0 - at `$.peak_bytes`"),
+        (took(peak_bytes=2**64), f"Expected `int` <= {2**62} - at `$.peak_bytes`"),
+        (took(bundle=-2), "Expected `int` >= 0 - at `$.bundle`"),
+        (b'{\n  "workers": -3,\n}\n', "Expected `int` >= 0"),
         (None, "is a directory"),
     ],
 )

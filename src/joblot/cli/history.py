@@ -15,7 +15,7 @@ from joblot.core.predict import Prediction, predict
 from joblot.errors import StateError
 from joblot.files import open_own
 from joblot.journal.folder import past_runs
-from joblot.reports.peaks import unreadable
+from joblot.reports.peaks import Count, unreadable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Sequence
@@ -45,10 +45,10 @@ _CROWDED: Final = 0.7
 class _ReportedJob(msgspec.Struct):
     job: str
     status: str
-    duration_ms: int
-    bundle: int = 1
+    duration_ms: Count
+    bundle: Count = 1
     cpu_s: float = 0.0
-    peak_bytes: int = 0
+    peak_bytes: Count = 0
 
 
 class Past:
@@ -250,7 +250,7 @@ def _read(plan: Plan, run_id: str, report: Path, warn: Callable[[StateError], No
                             past.bundles[job] = reported.bundle
                         past.known += 1
                 elif line.startswith(_WORKERS):
-                    past.workers = msgspec.json.decode(line[len(_WORKERS) :].rstrip().removesuffix(b","), type=int)
+                    past.workers = msgspec.json.decode(line[len(_WORKERS) :].rstrip().removesuffix(b","), type=Count)
                 elif line.startswith(_ELSEWHERE):
                     past.here = b'"local"' in line or b'"inline"' in line
         if not line.rstrip().endswith(b"}"):

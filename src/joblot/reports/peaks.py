@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import msgspec
 
@@ -19,10 +19,14 @@ SMALLEST: Final = 64 * 2**20
 """Bytes. Jobs that took less are not weighed: a Python process alone takes about half of it."""
 
 
+Count = Annotated[int, msgspec.Meta(ge=0, le=2**62)]
+"""What can be a number of bytes, milliseconds or jobs: a report may be damaged."""
+
+
 class _Took(msgspec.Struct):
     job: str
     action: str
-    peak_bytes: int = 0
+    peak_bytes: Count = 0
 
 
 class _Past(msgspec.Struct):
