@@ -25,11 +25,11 @@ from joblot.actions.context import Context
 from joblot.actions.registry import ACTIONS, BUILT_IN, Action
 from joblot.cli import SECTIONS, cli, options
 from joblot.config import fields as tables
-from joblot.config.fields import BATCH, JOB, RETRY, SHARED, Field
+from joblot.config.fields import BATCH, JOB, LIMIT, RETRY, SHARED, Field
 from joblot.config.schema import json_schema
 from joblot.config.variables import DECLARATION
 from joblot.core import events
-from joblot.core.model import Artifact, Config, JobSpec, Retry
+from joblot.core.model import Artifact, Config, JobSpec, Limit, Retry
 from joblot_sirene.cli import COMMANDS as SIRENE_COMMANDS
 from joblot_sirene.cli import options as sirene_options
 from joblot_sirene.jobs import jobfile, profiles
@@ -139,6 +139,11 @@ def job_fields() -> str:
 def retry_fields() -> str:
     """The fields of `retry`."""
     return fields_table(RETRY, Retry)
+
+
+def limit_fields() -> str:
+    """The fields of a limit."""
+    return fields_table(LIMIT, Limit)
 
 
 def variable_fields() -> str:
@@ -406,6 +411,7 @@ BLOCKS: Final[dict[str, Callable[[], str]]] = {
     "batch fields": batch_fields,
     "job fields": job_fields,
     "retry fields": retry_fields,
+    "limit fields": limit_fields,
     "variable fields": variable_fields,
     "shared fields": shared_fields,
     "commands": commands,

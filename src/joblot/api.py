@@ -63,7 +63,7 @@ class Batch:
         *,
         folder: str | Path | None = None,
         env: Mapping[str, str] | None = None,
-        limits: Mapping[str, int] | None = None,
+        limits: Mapping[str, int | Mapping[str, Any]] | None = None,
         secrets: Iterable[str] = (),
         fail_fast: bool = False,
         max_failures: int | None = None,

@@ -11,7 +11,7 @@ from command_server import server
 from docs.pages import ROOT, first_cells, section, text
 from joblot import errors
 from joblot.cli import COMMANDS, cli
-from joblot.config.fields import BATCH, JOB, RETRY
+from joblot.config.fields import BATCH, JOB, LIMIT, RETRY
 from joblot.core import events, model
 
 SOURCES = sorted((ROOT / "src" / "joblot").rglob("*.py"))
@@ -127,6 +127,7 @@ def test_every_field_of_a_batch_file_stands_in_the_reference():
     assert first_cells(section(page, "## The batch")) == set(BATCH)
     assert first_cells(section(page, "## A job")) == set(JOB)
     assert first_cells(section(page, "## `retry`")) == set(RETRY)
+    assert first_cells(section(page, "## `limits`")) == set(LIMIT)
 
 
 def test_every_command_stands_in_the_reference_with_all_its_options():

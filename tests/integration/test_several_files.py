@@ -163,8 +163,8 @@ def test_names_that_grow_too_long_are_refused(folder):
 
 
 def test_settings_of_the_whole_run_must_agree(folder):
-    folder.write("a.yaml", "limits: {db: 2}\nfail_fast: true\ntimeout: 5m\njobs: []\n")
-    folder.write("b.yaml", "limits: {db: 3}\nmax_workers: 4\ndurability: full\njobs: []\n")
+    folder.write("a.yaml", "limits: {db: 2, gpu: {slots: [0, 1]}}\nfail_fast: true\ntimeout: 5m\njobs: []\n")
+    folder.write("b.yaml", "limits: {db: 3, gpu: 2}\nmax_workers: 4\ndurability: full\njobs: []\n")
     together = ", which is to be run together with it\nhint: write the same in both, or run the files one by one"
     assert heads(folder, "a.yaml", "b.yaml") == [
         f"b.yaml: error: `fail_fast` is false here and true in `a.yaml`{together}",
@@ -172,6 +172,7 @@ def test_settings_of_the_whole_run_must_agree(folder):
         f"b.yaml: error: `max_workers` is 4 here and not set in `a.yaml`{together}",
         f"b.yaml: error: `durability` is full here and normal in `a.yaml`{together}",
         f"b.yaml: error: limit `db` is 3 here and 2 in `a.yaml`{together}",
+        f"b.yaml: error: limit `gpu` is 2 here and `{{slots: [0, 1]}}` in `a.yaml`{together}",
     ]
 
 

@@ -88,7 +88,7 @@ def _attempt(past: Run, plan: Plan, name: str) -> Attempt:
     from joblot.core.runstate import RunState
     from joblot.runner.values import Values
 
-    state = RunState(plan, Limits(slots=1, named=plan.config.limits))
+    state = RunState(plan, Limits(slots=1, named=plan.limits))
     for record in past.records():
         for event in record.events:
             state.apply(event)

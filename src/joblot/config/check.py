@@ -11,16 +11,17 @@ from msgspec.structs import replace
 from joblot.config.fields import (
     BATCH,
     MISSING,
+    UNREAD_LIMIT,
     Mismatch,
     is_variable_name,
+    limit,
     mapping,
     read_fields,
-    whole,
     without_odd,
 )
 from joblot.config.jobs import CONSEQUENCE, JobReader, LoadOptions, entry_below
 from joblot.config.tree import Keys, Problem, describe, inspect
-from joblot.core.model import RULES, Config
+from joblot.core.model import RULES, Config, Limit
 from joblot.core.plan import problems_of
 from joblot.core.references import TemplateError
 from joblot.core.written import plain, shorten
@@ -34,8 +35,6 @@ if TYPE_CHECKING:
     from joblot.core.references import Reference
 
 _CONFIG_NAMES: Final = {"timeout": "timeout_s"}
-_MOST: Final = 10**9
-"""The largest limit."""
 _LISTS: Final = ("jobs", "finally")
 """The lists of jobs."""
 _APART: Final = ("vars", "limits", "imports", "defaults", *_LISTS)
@@ -231,16 +230,16 @@ class BatchReader:
         value = fill(data[name], (name,), self.sink.known) if name in BATCH else data[name]
         return {} if value is MISSING else read_fields(self.sink, BATCH, {name: value}, (), "the batch")
 
-    def _limits(self, value: Any) -> dict[str, int]:
+    def _limits(self, value: Any) -> dict[str, int | Limit]:
         keys: Keys = ("limits",)
         if value is MISSING:
-            return dict.fromkeys(self._unread("limits"), _MOST)
+            return dict.fromkeys(self._unread("limits"), UNREAD_LIMIT)
         try:
             given = mapping(value)
         except Mismatch as error:
             self.sink.add("type", f"`limits` {error.message}", keys)
             return {}
-        limits = {}
+        limits: dict[str, int | Limit] = {}
         for name, item in given.items():
             if name in ("cpu", "memory"):
                 hint = "they are the machine's own: a job asks for them under `resources`"
@@ -249,8 +248,8 @@ class BatchReader:
                 hint = "a resource is named with letters, digits, `_` and `-`"
                 self.sink.add("name", f"`{shorten(name)}` cannot be a limit", (*keys, name), hint=hint, at_key=True)
             elif not name.startswith("x-"):
-                read = self.sink.read(whole(1, _MOST), item, (*keys, name))
-                limits[name] = _MOST if read is MISSING else read  # who asks for it need not be wrong
+                read = self.sink.read(limit, item, (*keys, name))
+                limits[name] = UNREAD_LIMIT if read is MISSING else read
         return limits
 
     def _imports(self, data: dict[str, Any]) -> tuple[str, ...]:

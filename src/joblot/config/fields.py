@@ -12,7 +12,7 @@ from typing import Any, Final
 from msgspec import Struct
 
 from joblot.config.tree import Keys, Problem, describe
-from joblot.core.model import RETRIABLE, Concurrency
+from joblot.core.model import RETRIABLE, Concurrency, Limit
 from joblot.core.names import NAME_RULE, is_reserved, keeps_rule
 from joblot.core.patterns import STATE_HINT, has_wildcard, is_in_state_folder
 from joblot.core.written import RawScalar, plain, shorten
@@ -28,6 +28,10 @@ EXCEPTION: Final = r"(\w+\.)*[A-Z]\w*"
 """The name of an exception, perhaps with its module."""
 MISSING: Final = object()
 """Stands for a field that was not read, because something is wrong with it."""
+MOST_OF_LIMIT: Final = 10**9
+"""The largest limit."""
+UNREAD_LIMIT: Final = Limit(MOST_OF_LIMIT, ("",))
+"""Stands for a limit that was not read: who asks for it, or refers to one of its slots, need not be wrong."""
 
 
 _BY_ENTRY: Final = frozenset({"env", "limits", "resources", "retry", "vars"})
@@ -520,6 +524,62 @@ def concurrency(sink: Sink, value: Any, keys: Keys) -> Concurrency:
     return Concurrency(**read_fields(sink, CONCURRENCY, value, keys, "`concurrency`"))
 
 
+def _slot(_: Sink, value: Any, __: Keys) -> int | str:
+    """The name of a slot: a whole number, or a word that can stand in a list with commas."""
+    found = plain(value)
+    if isinstance(found, bool) or not isinstance(found, (int, str)):
+        hint = "put it in quotes" if isinstance(found, float) else ""
+        raise Mismatch(f"must be a whole number or a word, not {describe(value)}", hint=hint)
+    if isinstance(found, int):
+        _within(found, 0, None)
+        return value.text if isinstance(value, RawScalar) and value.text != str(found) else found
+    if not re.fullmatch(r"[!-+\--~]{1,100}", found):
+        hint = "a slot is named with up to 100 printable ASCII characters, without blanks and commas"
+        raise Mismatch(f"cannot be {describe(found)}", hint=hint, code="value")
+    return found
+
+
+def _slots(sink: Sink, value: Any, keys: Keys) -> tuple[int | str, ...]:
+    found: tuple[int | str, ...] = each(_slot)(sink, value, keys)
+    if not value:
+        raise Mismatch("must not be empty", code="value")
+    seen = set[str]()
+    for number, slot in enumerate(found):
+        if str(slot) in seen:
+            sink.add("value", f"`{label(keys)}` names `{shorten(str(slot))}` twice", (*keys, number))
+        seen.add(str(slot))
+    return found
+
+
+def _across(sink: Sink, value: Any, keys: Keys) -> str:
+    if text(sink, value, keys) == "machine":
+        raise Mismatch("cannot be `machine` yet", hint="leave it out: a limit is one run's own", code="value")
+    found: str = choice("run")(sink, value, keys)
+    return found
+
+
+def limit(sink: Sink, value: Any, keys: Keys) -> int | Limit:
+    """How much there is of a named resource, as a number or in a mapping; or the names of its slots."""
+    if not isinstance(value, dict):
+        if isinstance(value, list):
+            hint = f"write `{keys[-1]}: {{slots: [...]}}` to give each a name"
+            raise Mismatch("must be a whole number or a mapping, not a list", hint=hint)
+        found: int = whole(1, MOST_OF_LIMIT)(sink, value, keys)
+        return found
+    before = len(sink.problems)
+    read = read_fields(sink, LIMIT, value, keys, f"limit `{keys[-1]}`")
+    if "count" in value and "slots" in value:
+        raise Mismatch(
+            "has both `count` and `slots`", hint="leave `count` out: it is the number of `slots`", code="value"
+        )
+    if "count" not in value and "slots" not in value:
+        sink.miss(("count", "slots"), f"`{keys[-1]}` is missing `count` or `slots`", keys)
+    if len(sink.problems) > before:
+        return UNREAD_LIMIT
+    made = Limit(**{"count": len(read.get("slots", ())), **read})
+    return made if made.slots or made.across != "run" else made.count
+
+
 def read_fields(
     sink: Sink, fields: Mapping[str, Field], value: dict[str, Any], keys: Keys, owner: str
 ) -> dict[str, Any]:
@@ -617,6 +677,23 @@ CONCURRENCY: Final = {
     ),
 }
 
+LIMIT: Final = {
+    "count": Field(whole(1, MOST_OF_LIMIT), {"type": "integer", "minimum": 1}, "How much there is of it."),
+    "slots": Field(
+        _slots,
+        {"type": "array", "minItems": 1, "items": {"type": ["integer", "string"]}},
+        "A name for each of as many as there are: whole numbers or words.",
+    ),
+    "across": Field(_across, {"enum": ["run"]}, "Who shares it: the jobs of one run."),
+}
+_LIMIT_SCHEMA: Final = {
+    "type": ["integer", "object"],
+    "minimum": 1,
+    "properties": {name: {**field.schema, "description": field.about} for name, field in LIMIT.items()},
+    "additionalProperties": False,
+    "patternProperties": {"^x-": {}},
+}
+
 _RETRY_SCHEMA: Final = {
     "type": ["object", "integer"],
     "minimum": 1,
@@ -670,7 +747,7 @@ BATCH: Final = {
     "vars": Field(as_it_is, _MAP, "Values that texts may refer to as `${{ vars.NAME }}`; `--var NAME=VALUE` overrides them."),
     "env": Field(environment, _ENV, "Environment variables of all jobs."),
     "defaults": Field(as_it_is, {"type": ["object", "null"]}, "Fields that all jobs share unless they have their own."),
-    "limits": Field(as_it_is, {"type": ["object", "null"], "additionalProperties": {"type": "integer", "minimum": 1}}, "Named resources and how many of each there are."),
+    "limits": Field(as_it_is, {"type": ["object", "null"], "additionalProperties": _LIMIT_SCHEMA}, "Named resources and how much there is of each."),
     "imports": Field(each(filled_text, one_is_a_list=True), _TEXTS, "Python files or modules that register actions."),
     "jobs": Field(as_it_is, {"type": "array"}, "The jobs."),
     "finally": Field(as_it_is, {"type": "array"}, "Jobs that run when all others have ended, whatever ended the run. Their `when` asks how it ended."),

@@ -23,6 +23,7 @@ from joblot.config.fields import (
     JOB,
     MISSING,
     SHARED,
+    UNREAD_LIMIT,
     WAYS,
     Field,
     Mismatch,
@@ -47,8 +48,10 @@ from joblot.core.model import (
     FanOut,
     FilePosition,
     JobSpec,
+    Limit,
     Retry,
     Signature,
+    count_of,
 )
 from joblot.core.names import is_job_name
 from joblot.core.patterns import as_literal, as_word, has_wildcard
@@ -79,7 +82,7 @@ _NEVER: Final[tuple[str, ...]] = ("never",)
 _MOST_REMEMBERED: Final = 1000
 _NO_PARAMS: Final[dict[str, Any]] = {}
 _NO_TEXTS: Final[list[str]] = []
-_NO_LIMITS: Final[dict[str, int]] = {}
+_NO_LIMITS: Final[dict[str, int | Limit]] = {}
 SPEC_NAMES: Final = {"timeout": "timeout_s", "grace": "grace_s", "if": "if_"}
 _IF: Final = ("if", "if_")
 """The field, and what it is called in Python."""
@@ -193,7 +196,7 @@ class JobReader(Sink):
         scope: Mapping[str, Any],
         *,
         secrets: Secrets | None = None,
-        limits: Mapping[str, int] = _NO_LIMITS,
+        limits: Mapping[str, int | Limit] = _NO_LIMITS,
         zone: Any = "",
     ) -> None:
         super().__init__()
@@ -1155,10 +1158,15 @@ class JobReader(Sink):
                 "value", f"`{name}` must be more than 0, got {amount:g}", keys, hint="leave it out if none is needed"
             )
             return False
-        limit = self._limits.get(name)
-        if limit is not None and amount > limit:
-            message = f"`{name}` must be at most {limit}, which is the batch's limit, got {amount:g}"
+        most = count_of(self._limits[name]) if name in self._limits else amount
+        if amount > most:
+            message = f"`{name}` must be at most {most}, which is the batch's limit, got {amount:g}"
             self.add("value", message, keys, hint=f"raise `{name}` under `limits`")
+            return False
+        limit = self._limits.get(name, 0)
+        if isinstance(limit, Limit) and limit.slots and limit is not UNREAD_LIMIT and amount % 1:
+            message = f"`{name}` must be a whole number, got {amount:g}"
+            self.add("value", message, keys, hint="its slots have names, and are held whole")
             return False
         return True
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from msgspec.structs import replace
 
 from joblot.config.load import load
-from joblot.core.model import DEFERRABLE, Concurrency, Config, FilePosition, JobSpec
+from joblot.core.model import DEFERRABLE, Concurrency, Config, FilePosition, JobSpec, Limit
 from joblot.core.names import is_job_name
 from joblot.core.plan import problems_of
 from joblot.core.references import LITERAL, OPENING, Reference, protect, split
@@ -153,12 +153,12 @@ def _disagreements(loaded: Mapping[str, Config]) -> list[Diagnostic]:
             if there != here:
                 problems.append(_disagreement(f"`{name}`", path, _value(there), first, _value(here)))
                 break
-    limits: dict[str, tuple[str, int]] = {}
+    limits: dict[str, tuple[str, int | Limit]] = {}
     for path, config in loaded.items():
         for name, amount in config.limits.items():
             other, known = limits.setdefault(name, (path, amount))
             if known != amount:
-                problems.append(_disagreement(f"limit `{name}`", path, str(amount), other, str(known)))
+                problems.append(_disagreement(f"limit `{name}`", path, _value(amount), other, _value(known)))
     return problems
 
 
@@ -174,6 +174,9 @@ def _value(value: Any) -> str:
         return "true" if value else "false"
     if isinstance(value, Concurrency):
         return f"`{{{f'group: {value.group}, ' if value.group else ''}on_conflict: {value.on_conflict}}}`"
+    if isinstance(value, Limit):
+        shown = f"slots: [{', '.join(map(str, value.slots))}]" if value.slots else f"count: {value.count}"
+        return f"`{{{shown}{f', across: {value.across}' if value.across != 'run' else ''}}}`"
     return f"{value:g} s" if isinstance(value, float) else str(value)
 
 

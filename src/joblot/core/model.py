@@ -174,6 +174,23 @@ def is_off(spec: JobSpec) -> bool:
     return isinstance(spec.if_, bool) and spec.if_ == spec.if_not
 
 
+class Limit(Struct, frozen=True, gc=False, omit_defaults=True):
+    """A named resource of which more is to be said than how much there is.
+
+    With `slots` each of them has a name, and `count` is how many there are. `across` says who shares it: the jobs of one run, or those of
+    all runs on this machine.
+    """
+
+    count: int
+    slots: tuple[int | str, ...] = ()
+    across: Literal["run", "machine"] = "run"
+
+
+def count_of(limit: int | Limit) -> int:
+    """How much there is of a named resource."""
+    return limit if isinstance(limit, int) else limit.count
+
+
 class Concurrency(Struct, frozen=True, gc=False, omit_defaults=True):
     """How a run stands to the others of its batch, or of all batches that name the `group`: one of them goes on at a time.
 
@@ -207,7 +224,8 @@ class Config(Struct, frozen=True, kw_only=True, omit_defaults=True):
     env: dict[str, str] = field(default_factory=dict)
     secrets: tuple[str, ...] = ()
     """Names of environment variables whose values never appear in a log, a report or the journal."""
-    limits: dict[str, int] = field(default_factory=dict)
+    limits: dict[str, int | Limit] = field(default_factory=dict)
+    """The named resources: how much there is of each, or more about it."""
     imports: tuple[str, ...] = ()
     """Absolute paths of Python files, or dotted module names, that register actions."""
     jobs: list[JobSpec] = field(default_factory=list)

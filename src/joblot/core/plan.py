@@ -17,6 +17,7 @@ import msgspec
 
 from joblot.core import graph
 from joblot.core.fan_out import Making, making_of, pattern_of
+from joblot.core.model import count_of
 from joblot.core.numbered import Inferred, NumberedJobs, job_problem, of_items
 from joblot.core.patterns import as_paths
 from joblot.core.references import OF_ITEM, TemplateError, references, split_result, substitute
@@ -275,7 +276,7 @@ class Plan:
     @cached_property
     def limits(self) -> dict[str, int]:
         """The named resources: those of the batch, and one for each fan-out that bounds how many of its jobs run at a time."""
-        limits = dict(self.config.limits)
+        limits = {name: count_of(limit) for name, limit in self.config.limits.items()}
         for spec in self.config.jobs:
             if spec.fan_out is not None and spec.fan_out.max_parallel is not None:
                 limits[_parallel_limit(spec)] = spec.fan_out.max_parallel

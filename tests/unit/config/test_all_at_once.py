@@ -276,6 +276,8 @@ NESTED = [
     (f"env: {{A: {HUGE}, B: [1]}}", "- {name: j, run: 'x ${{ env.A }}'}"),
     (f"limits: {{db: {HUGE}, cpu: 1}}", "- {name: j, run: x, resources: {db: 1}}"),
     ("limits: {db: 0, cpu: 1}", "- {name: j, run: x, resources: {db: 1}}"),
+    ("limits: {db: [0, 1], cpu: 1}", "- {name: j, run: x, resources: {db: 0.5}}"),
+    ("limits: {db: {slots: [0, 0]}, gpu: {slots: 1}}", "- {name: j, run: x, resources: {db: 2, gpu: 0.5}}"),
     ('vars: {a: "\\u0001", b: {type: dat}}', "- {name: j, run: 'x ${{ vars.a }} ${{ vars.b }}'}"),
     (f"defaults: {{retry: {{max_attempts: {HUGE}, jitter: 2}}}}", JOB),
     ('defaults: {timeout: "\\u0001", tiemout: 3}', JOB),

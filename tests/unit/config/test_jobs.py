@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from joblot.actions.registry import ACTIONS
 from joblot.config.load import load_text
-from joblot.core.model import Retry
+from joblot.core.model import Limit, Retry
 from joblot.core.provenance import shown_command
 from joblot.core.references import substitute
 from joblot.errors import ConfigError
@@ -62,6 +62,27 @@ def test_defaults_are_merged_once(read):
     own = job_of(read, "run: x\n    timeout:\n    retry: 5\n    env: {B: 3}\n    resources: {memory: 1}", top)
     assert (own.timeout_s, own.retry, own.env) == (None, Retry(5, 2.0), {"A": "1", "B": "3"})
     assert own.resources == {"cpu": 2.0, "memory": 1.0}
+
+
+@pytest.mark.parametrize(
+    ("written", "limit"),
+    [
+        ("2", 2), ("{count: 2}", 2), ("{count: 2, across: run, x-note: why}", 2), ("{slots: [0, 1]}", Limit(2, (0, 1))),
+        ("{slots: [GPU-8932f937, /dev/ttyS0, 007, '8'], across: run}", Limit(4, ("GPU-8932f937", "/dev/ttyS0", "007", "8"))),
+        ("{slots: '${{ vars.cards }}'}", Limit(3, (0, 1, "b"))), ("{count: '${{ vars.many }}'}", 5),
+    ],
+)  # fmt: skip
+def test_limits(read, written, limit):
+    assert read(f"vars: {{cards: [0, 1, b], many: 5}}\nlimits: {{gpu: {written}}}\njobs: []\n").limits == {"gpu": limit}
+
+
+def test_what_has_slots_is_held_whole(read, errors):
+    top = "limits: {gpu: {slots: [0, 1, 2]}}"
+    assert job_of(read, "run: x\n    resources: {gpu: 2}", top).resources == {"gpu": 2.0}
+    (found,) = errors(f"{top}\njobs: [{{name: a, run: x, resources: {{gpu: 0.5}}}}]\n")
+    assert found.message == "`gpu` must be a whole number, got 0.5"
+    (found,) = errors(f"{top}\njobs: [{{name: a, run: x, resources: {{gpu: 4}}}}]\n")
+    assert found.message == "`gpu` must be at most 3, which is the batch's limit, got 4"
 
 
 @pytest.mark.parametrize("attempts", [0, -1])

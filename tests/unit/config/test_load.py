@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from joblot.config.load import decode, encode, load, load_text
-from joblot.core.model import RULES, Config, FilePosition, JobSpec, Retry
+from joblot.core.model import RULES, Config, FilePosition, JobSpec, Limit, Retry
 from joblot.core.provenance import shown_command
 from joblot.errors import ConfigError, JoblotError
 from messages.signatures import SIGNATURES
@@ -209,6 +209,9 @@ def test_config_survives_being_stored(read):
         secrets=("T",), jobs=[JobSpec(name="a", run=["ls", "-l"], input=["x"], when="always", once=True, deferred=True, priority=-3)],
     )  # fmt: skip
     assert decode(encode(odd)) == odd
+    limited = Config(name="l", folder="/x", limits={"db": 2, "gpu": Limit(2, (0, "b"))})
+    assert encode(limited) == b'{"name":"l","folder":"/x","limits":{"db":2,"gpu":{"count":2,"slots":[0,"b"]}}}'
+    assert decode(encode(limited)) == limited
 
 
 def test_d7_unknown_action_is_an_error_or_a_warning():
