@@ -63,6 +63,7 @@ class Batch:
         *,
         folder: str | Path | None = None,
         env: Mapping[str, str] | None = None,
+        env_file: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] = (),
         limits: Mapping[str, int | Mapping[str, Any]] | None = None,
         secrets: Iterable[str] = (),
         fail_fast: bool = False,
@@ -75,7 +76,7 @@ class Batch:
         concurrency: Mapping[str, str] | None = None,
     ) -> None:
         values = (
-            folder, env, limits, secrets, fail_fast, max_failures, timeout, max_workers, durability, timezone, seed,
+            folder, env, env_file, limits, secrets, fail_fast, max_failures, timeout, max_workers, durability, timezone, seed,
             concurrency,
         )  # fmt: skip
         given = {"name": name, **_given(_BATCH, values)}
@@ -143,6 +144,7 @@ class Batch:
         resources: Mapping[str, Any] | None = None,
         outputs: Iterable[str] | Mapping[str, str] = (),
         env: Mapping[str, str] | None = None,
+        env_file: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] = (),
         cwd: str | None = None,
         once: bool = False,
         tags: Iterable[str] = (),
@@ -174,7 +176,7 @@ class Batch:
         """
         values = (
             input, params, needs, when, max_attempts, delay, backoff, max_delay, jitter, retry_only, timeout, grace, resources,
-            outputs, env, cwd, once, tags, priority, description, run, shell, matrix, zip, foreach, max_parallel, finally_, allow_failure, if_, cache,
+            outputs, env, env_file, cwd, once, tags, priority, description, run, shell, matrix, zip, foreach, max_parallel, finally_, allow_failure, if_, cache,
         )  # fmt: skip
         given = _given(_ADD, values)
         if "IPython" in _MODULES and (here := _cell()) is not None:

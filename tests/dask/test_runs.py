@@ -196,3 +196,22 @@ def test_outputs_are_as_they_were_after_a_bad_end_and_their_folders_are_made(job
     assert joblot("run", "joblot.json", "--on", address).code == 1
     assert [(joblot.path / name).read_text() for name in ("f", "d/g")] == ["whole\n"] * 2
     assert (joblot.path / "seen").read_text() == "whole\n" * 4, "each attempt begins alike"
+
+
+def test_what_files_set_travels_and_secrets_among_it_are_masked(joblot, address):
+    joblot.write("batch.env", "A=batch\nTOKEN=CANARY-01234567\n")
+    joblot.write("job.env", "A=job\n")
+    job = {"run": "echo $A $TOKEN; echo v=$A-$TOKEN > $JOBLOT_OUTPUT"}
+    code = {"code": "import os; print(os.environ['A'], os.environ['TOKEN'])"}
+    jobs = [
+        {"name": "one", **job},
+        {"name": "two", **job, "env_file": "job.env"},
+        {"name": "three", "action": "python", "params": code, "env_file": "job.env"},
+    ]
+    joblot.write("joblot.json", json.dumps({"secrets": ["TOKEN"], "env_file": "batch.env", "jobs": jobs}))
+    done = joblot("run", "joblot.json", "--on", address, "--json")
+    assert done.code == 0, done.err
+    assert [joblot("logs", name).out for name in ("one", "two", "three")] == ["batch ***\n", "job ***\n", "job ***\n"]
+    assert [job["result"] for job in json.loads(done.out)["results"]] == [{"v": "batch-***"}, {"v": "job-***"}, None]
+    kept = [path for path in (joblot.path / ".joblot").rglob("*") if path.is_file()]
+    assert [path for path in kept if b"CANARY" in path.read_bytes()] == []

@@ -65,7 +65,7 @@ def test_every_page_is_in_a_table_of_contents():
 def test_every_decision_is_complete():
     pages = sorted((DOCS / "adr").glob("0*.md"))
     numbers = [int(page.name[:4]) for page in pages]
-    assert numbers == list(range(1, len(pages) + 1))
+    assert len(set(numbers)) == len(numbers)
     for page in pages:
         text = page.read_text(encoding="utf-8")
         parts = ["**Context.**", "**Decision.**", "**Price.**", "**What would change our mind.**"]

@@ -42,6 +42,7 @@ def command(
     from joblot.cli import batch as batches
     from joblot.cli.ahead import judge_of
     from joblot.clock import SystemClock
+    from joblot.config.load import env_files_of
     from joblot.journal.claims import Claims
     from joblot.journal.folder import StateFolder
     from joblot.runner.killed import killed_runs, settle
@@ -50,6 +51,8 @@ def command(
     plan, warnings = batches.read((batch,), variables)
     batches.warn(output, warnings)
     chosen = sorted(matching(plan, jobs))
+    if (env_files := env_files_of(plan.config)) is not None:
+        env_files.refuse([plan.declarations[job] for job in chosen])
     for job in chosen:
         if job in plan.growing:
             hint = "its jobs are found, and judged, in a run"

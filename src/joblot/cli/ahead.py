@@ -6,6 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from joblot.config.load import env_files_of
 from joblot.core.limits import Limits
 from joblot.core.provenance import always_runs
 from joblot.core.runstate import RunState
@@ -69,6 +70,7 @@ def judge_of(plan: Plan, last_successes: Mapping[str, LastSuccess], folder: str,
         Hashes(plan.config.folder, [shared_folder(), folder], plan.is_made),
         values.of,
         forced=matching(plan, force),
+        env_files=env_files_of(plan.config),
     )
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from joblot.actions.registry import ACTIONS, import_modules
 from joblot.cli.usual import usual_file
-from joblot.config.load import load
+from joblot.config.load import env_files_of, load
 from joblot.core.plan import expand
 
 if TYPE_CHECKING:
@@ -57,6 +57,19 @@ def read(
 
     plan, doubts = expand_with_doubts(config, strict=strict)
     return plan, warnings + doubts
+
+
+def read_ahead(
+    files: Sequence[str], variables: Iterable[tuple[str, str]], **options: Any
+) -> tuple[Plan, list[Diagnostic]]:
+    """As `read`, for those who look at a batch and run nothing: what it reads when a run starts may be on another machine, which is a warning.
+
+    Raises:
+        ConfigError: also with what is wrong in files of environment variables that are there.
+    """
+    plan, warnings = read(files, variables, **options)
+    env_files = env_files_of(plan.config)
+    return plan, warnings if env_files is None else warnings + env_files.warnings()
 
 
 def state_of(output: Output, plan: Plan, chosen: str | None) -> str:

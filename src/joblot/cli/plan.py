@@ -86,7 +86,7 @@ def command(
     """Load, expand and describe the batch."""
     from joblot.cli import batch as batches
 
-    plan, warnings = batches.read(
+    plan, warnings = batches.read_ahead(
         batch, variables, strict=strict, skip_unknown_actions=skip_unknown_actions, commands=not no_commands
     )
     batches.warn(output, warnings)

@@ -46,24 +46,34 @@ def command(output: Output, run: str | None, job: str | None, state: str | None,
     from pathlib import Path
 
     from joblot.cli.runs import needed_job, open_job
+    from joblot.config.load import env_files_of
     from joblot.core.fan_out import Making
+    from joblot.executors.protocol import RunContext
     from joblot.journal.claims import Claims
 
     with open_job(output, run, job, state) as (past, named):
         job = needed_job(past, named)
         plan = _plan(past, job)
         attempt = _attempt(past, plan, job)
+        spec, env_files = plan.spec(attempt.job), env_files_of(plan.config)
+        if env_files is not None:
+            env_files.refuse([spec])
+            values = attempt.values or {}
+            attempt.values = {**values, "env": env_files.with_own(spec, values.get("env", spec.env))}
         run_id, claims = (
             past.id,
             Claims(past.id, batch=plan.config.name, folder=plan.config.folder, state=past.folder.path),
         )
     output.bare()  # the job prints to the terminal by itself
-    outputs = plan.spec(attempt.job).outputs
+    outputs = spec.outputs
     with closing(claims), tempfile.TemporaryDirectory(prefix="joblot-replay-") as folder:
         if outputs:
             claims.take([Making(outputs)])
             claims.take_in_state()
-        outcome = _perform(plan, attempt, run_id, Path(folder), debug=debug)
+        context = RunContext(run_id, plan, Path(folder), capture=False)
+        if env_files is not None:
+            context.from_files, context.environments = env_files.of_batch, env_files.environments
+        outcome = _perform(context, attempt, Path(folder), debug=debug)
     took = f"{outcome.wall_s:.3f} s"
     if outcome.kind == "ok":
         result = f": {outcome.result.decode()}" if outcome.result else ""
@@ -105,15 +115,13 @@ def _attempt(past: Run, plan: Plan, name: str) -> Attempt:
     return attempt
 
 
-def _perform(plan: Plan, attempt: Attempt, run_id: str, folder: Path, *, debug: bool) -> Outcome:
+def _perform(context: RunContext, attempt: Attempt, folder: Path, *, debug: bool) -> Outcome:
     from joblot.executors.command import is_command
     from joblot.executors.mask import Mask
-    from joblot.executors.protocol import RunContext
 
-    context = RunContext(run_id, plan, folder, capture=False)
     (folder / "live").mkdir()
-    spec = plan.spec(attempt.job)
-    mask = Mask.of(plan.config)
+    spec = context.plan.spec(attempt.job)
+    mask = Mask.of(context.plan.config, context.environments)
     if is_command(spec):
         with _masked(mask):
             return _run_command(context, attempt)

@@ -75,7 +75,8 @@ def command(
 
     if no_commands and not dry_run:
         raise UsageError("`--no-commands` is for `--dry-run`: a run needs the items that commands list")
-    plan, warnings = batches.read(
+    read = batches.read_ahead if dry_run else batches.read
+    plan, warnings = read(
         batch, variables, strict=strict, skip_unknown_actions=skip_unknown_actions, commands=not no_commands
     )
     batches.warn(output, warnings)

@@ -29,7 +29,7 @@ def command(output: Output, batch: tuple[str, ...], variables: list[tuple[str, s
     """Load and expand the batch."""
     from joblot.cli import batch as batches
 
-    plan, warnings = batches.read(batch, variables, strict=strict, commands=False)
+    plan, warnings = batches.read_ahead(batch, variables, strict=strict, commands=False)
     batches.warn(output, warnings)
     jobs = f"{len(plan)} job" if len(plan) == 1 else f"{len(plan)} jobs"
     unread = [plan.name(job) for job in plan.unread]

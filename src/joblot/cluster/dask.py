@@ -747,12 +747,14 @@ def _hello(context: RunContext, session: Session, slots: int) -> messages.Hello:
         run_id=context.run_id,
         token=session.token,
         session=session.id,
-        batch=encode_batch(replace(config, jobs=[], vars={}, files={})),  # a job's own fields travel with its attempt
+        batch=encode_batch(
+            replace(config, env=context.env, jobs=[], vars={}, files={})
+        ),  # a job's own fields travel with its attempt
         secrets={name: os.environ[name] for name in config.secrets if name in os.environ},
         masked=[
             own
-            for spec in config.jobs
-            if (own := {name: spec.env[name] for name in config.secrets if name in spec.env})
+            for env in (*(spec.env for spec in config.jobs), *context.environments)
+            if (own := {name: env[name] for name in config.secrets if name in env})
         ],
         actions=tuple(sorted({spec.action for spec in config.jobs if spec.action is not None})),
         modules=tuple(sorted({module for function in functions if (module := _module_of(function))})),

@@ -34,7 +34,7 @@ class Hello(Struct, frozen=True, kw_only=True):
     secrets: dict[str, str]
     """The values of the secrets, which only the runner's environment has."""
     masked: list[dict[str, str]] = []
-    """Other values that jobs set for them; agents are not sent the jobs."""
+    """Other values that jobs and files set for them; agents are not sent these."""
     actions: tuple[str, ...]
     """The actions of the run's jobs."""
     modules: tuple[str, ...]

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 _RETRY: Final = {"retry_only" if name == "only" else name: name for name in table.RETRY}
 """The arguments that make up `retry`, and its fields."""
 _ITERABLES: Final = frozenset(
-    {*WAYS, "run", "shell", "input", "outputs", "tags", "retry_only", "secrets", "needs", "vars", "limits"}
+    {*WAYS, "run", "shell", "input", "outputs", "tags", "retry_only", "secrets", "needs", "vars", "limits", "env_file"}
 )
 """The arguments that are lists, or have lists in them: any iterable does."""
 _TEXTS: Final = frozenset({str})

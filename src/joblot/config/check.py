@@ -161,9 +161,10 @@ class BatchReader:
             secrets = self.document.data["secrets"]
         listed = secrets if isinstance(secrets, list) else [secrets]
         if known := [item for item in listed if isinstance(item, str) and item.isprintable()]:
-            from joblot.config.secrets import environments_of, secrets_of
+            from joblot.config.secrets import environments_of, files_of, secrets_of
 
-            self.secrets = secrets_of(known, environments_of(self.document.data))
+            written = self.document.data
+            self.secrets = secrets_of(known, [*environments_of(written), *files_of(written, self.folder)])
             self.sink = self._reader()
         zone = self._field("timezone", data)
         self._zone = zone.get("timezone", MISSING if "timezone" in data else "")

@@ -446,6 +446,14 @@ def _output_entry(sink: Sink, value: Any, keys: Keys) -> str:
     return output(sink, value["path"], (*keys, "path"))
 
 
+def _env_file(sink: Sink, value: Any, keys: Keys) -> str:
+    """The path of a file of environment variables."""
+    found = _plain_path(sink, value, keys)
+    if has_wildcard(found):
+        raise Mismatch(f"must be a path, and `{shorten(found)}` is a pattern", hint="name each file", code="value")
+    return found
+
+
 def _input(sink: Sink, value: Any, keys: Keys) -> str:
     return _plain_path(sink, value, keys)
 
@@ -620,6 +628,7 @@ NAMES_IN_OTHER_TOOLS: Final[dict[str, tuple[str, str]]] = {
     **dict.fromkeys(("with", "args", "arguments", "parameters", "kwargs"), ("params", "write `params`")),
     **dict.fromkeys(("working_directory", "workdir", "working_dir", "dir"), ("cwd", "write `cwd`")),
     **dict.fromkeys(("environment", "envs"), ("env", "write `env`")),
+    **dict.fromkeys(("dotenv", "envfile", "env_files", "environment_file", "environmentfile"), ("env_file", "write `env_file`: a path or a list")),
     **dict.fromkeys(("variables",), ("vars", "write `vars`")),
     **dict.fromkeys(("condition", "precondition", "preconditions", "only_if"), ("if", "write `if`: one reference to a truth value")),
     **dict.fromkeys(("concurrency", "parallelism", "jobs_limit", "workers"), ("max_workers", "write `max_workers`")),
@@ -715,6 +724,7 @@ SHARED: Final = {
     "grace": Field(duration, _DURATION, "How long an attempt that is stopped has to end by itself."),
     "resources": Field(as_it_is, {"type": ["object", "null"], "properties": {"cpu": {"type": "number"}, "memory": _SIZE}}, "What the job takes while it runs: `cpu`, `memory`, and names of the batch's `limits`."),
     "env": Field(environment, _ENV, "Environment variables."),
+    "env_file": Field(each(_env_file, one_is_a_list=True), _TEXTS, "Files of `NAME=value` lines, read when the run starts or goes on and kept nowhere; `env` beside it wins."),
     "cwd": Field(filled_text, _TEXT, "The folder that a command runs in; relative to the batch file's folder."),
     "shell": Field(shell, {"type": ["string", "array"], "items": _TEXT, "examples": ["bash", "bash -o pipefail", "python3"]}, "What runs the text of `run`, with options: sh, dash, bash, busybox, or another program, which gets a file."),
     "once": Field(flag, _FLAG, "Never start again when it is not known how an attempt ended."),
@@ -746,6 +756,7 @@ BATCH: Final = {
     "description": Field(text, _TEXT, "A line for people."),
     "vars": Field(as_it_is, _MAP, "Values that texts may refer to as `${{ vars.NAME }}`; `--var NAME=VALUE` overrides them."),
     "env": Field(environment, _ENV, "Environment variables of all jobs."),
+    "env_file": Field(each(_env_file, one_is_a_list=True), _TEXTS, "Files of environment variables of all jobs, as in a job."),
     "defaults": Field(as_it_is, {"type": ["object", "null"]}, "Fields that all jobs share unless they have their own."),
     "limits": Field(as_it_is, {"type": ["object", "null"], "additionalProperties": _LIMIT_SCHEMA}, "Named resources and how much there is of each."),
     "imports": Field(each(filled_text, one_is_a_list=True), _TEXTS, "Python files or modules that register actions."),

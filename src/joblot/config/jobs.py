@@ -1179,6 +1179,8 @@ class JobReader(Sink):
         for name in ("env", "resources"):
             if name in own and name in self._base:
                 own[name] = {**self._base[name], **own[name]}
+        if "env_file" in own and "env_file" in self._base:
+            own["env_file"] = (*self._base["env_file"], *own["env_file"])
         # The batch's variables are filled in already and must not be read as templates again when the job's own are.
         if (deferred or "fan_out" in own) and "env" in self._base:
             own["env"] = {**template.protect(self._base["env"]), **fields.get("env", {})}

@@ -22,6 +22,7 @@ from joblot.garbage import collection_paused
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from joblot.config.env_files import EnvFiles
     from joblot.config.jobs import Unknown
 
 Lookup = Callable[[str], Signature | None]
@@ -113,6 +114,15 @@ def load_text(
             default_name=stem,
             options=options,
         )
+
+
+def env_files_of(config: Config) -> EnvFiles | None:
+    """The files of environment variables that a batch names, read now; None where it names none."""
+    if not config.env_file and not any(spec.env_file for spec in config.jobs):
+        return None
+    from joblot.config.env_files import EnvFiles
+
+    return EnvFiles(config)
 
 
 def encode(config: Config) -> bytes:

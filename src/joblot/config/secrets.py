@@ -34,11 +34,25 @@ def secrets_of(names: Iterable[str], environments: Iterable[Mapping[str, Any]] =
 
 def environments_of(data: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
     """The `env` of a batch, of its defaults and of its jobs, as they are written. Whether they are right is not asked here."""
-    lists = (data.get("jobs"), data.get("finally"))
-    for holder in (data, data.get("defaults"), *(job for jobs in lists if isinstance(jobs, list) for job in jobs)):
+    for holder in _holders(data):
         env = holder.get("env") if isinstance(holder, dict) else None
         if isinstance(env, dict):
             yield env
+
+
+def _holders(data: Mapping[str, Any]) -> Iterator[Any]:
+    lists = (data.get("jobs"), data.get("finally"))
+    yield from (data, data.get("defaults"), *(job for jobs in lists if isinstance(jobs, list) for job in jobs))
+
+
+def files_of(data: Mapping[str, Any], folder: str) -> Iterator[Mapping[str, Any]]:
+    """What the files say that a batch names in `env_file`, as far as they can be read by now."""
+    for holder in _holders(data):
+        given = holder.get("env_file") if isinstance(holder, dict) else None
+        if given:
+            from joblot.config.env_files import values_in
+
+            yield from values_in(given if isinstance(given, list) else [given], folder)
 
 
 def _parts(environments: Iterable[Mapping[str, Any]], name: str) -> Iterator[str]:

@@ -192,12 +192,19 @@ def _jobs(config: Config, path: str, prefix: str, problems: list[Diagnostic]) ->
         if spec.fan_out is None and not is_job_name(name):
             message = f"job name `{shorten(name)}` is too long with its file's name before it"
             problems.append(Diagnostic("name", message, file=place.file, line=place.line, column=place.column))
-        made.append(_renamed(spec, name, prefix, place, config.env))
+        if spec.env_file and config.env:
+            hint = "set the variables in the file or in the job, or run the files one by one"
+            message = f"`env_file` of job `{shorten(spec.name)}` wins over the `env` of its batch, which becomes that of each job among several files"
+            problems.append(
+                Diagnostic("conflict", message, file=place.file, line=place.line, column=place.column, hint=hint)
+            )
+        made.append(_renamed(spec, name, prefix, place, config))
     return made
 
 
-def _renamed(spec: JobSpec, name: str, prefix: str, place: FilePosition, env: Mapping[str, str]) -> JobSpec:
+def _renamed(spec: JobSpec, name: str, prefix: str, place: FilePosition, config: Config) -> JobSpec:
     changes: dict[str, Any] = {}
+    env = config.env
     if spec.deferred:
         changes = {field: _referring(getattr(spec, field), prefix) for field in (*DEFERRABLE, "if_")}
         if spec.fan_out is not None and spec.fan_out.source:
@@ -205,6 +212,8 @@ def _renamed(spec: JobSpec, name: str, prefix: str, place: FilePosition, env: Ma
     if env:
         template = spec.deferred or spec.fan_out is not None
         changes["env"] = {**(protect(dict(env)) if template else env), **changes.get("env", spec.env)}
+    if config.env_file:
+        changes["env_file"] = (*config.env_file, *spec.env_file)
     return replace(spec, name=name, needs=tuple(prefix + need for need in spec.needs), place=place, **changes)
 
 

@@ -86,7 +86,17 @@ class Fusing:
         spec = self._plan.spec(job)
         on = {name: spec.input if name == "input" else spec.params.get(name, other) for name, other in rule.items()}
         demand = self._plan.demand(job)
-        agreed = (spec.action, on, spec.priority, demand, spec.timeout_s, spec.grace_s, spec.env, spec.cwd)
+        agreed = (
+            spec.action,
+            on,
+            spec.priority,
+            demand,
+            spec.timeout_s,
+            spec.grace_s,
+            spec.env,
+            spec.env_file,
+            spec.cwd,
+        )
         return groups.setdefault(msgspec.json.encode(agreed, enc_hook=repr), Group(spec.action or "", on, []))
 
     def with_group_maximum(self, amounts: Mapping[int, int]) -> Mapping[int, int]:

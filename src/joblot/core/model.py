@@ -149,6 +149,8 @@ class JobSpec(Struct, frozen=True, kw_only=True, omit_defaults=True):
     cache: bool = False
     """Whether its result is as good as made anew while nothing that it comes from has changed, though it may make no files."""
     env: dict[str, str] = field(default_factory=dict)
+    env_file: tuple[str, ...] = ()
+    """Files of environment variables, relative to the batch's folder: a later one wins, `env` wins over all. Nothing of them is stored."""
     cwd: str | None = None
     once: bool = False
     tags: tuple[str, ...] = ()
@@ -222,6 +224,8 @@ class Config(Struct, frozen=True, kw_only=True, omit_defaults=True):
     description: str = ""
     vars: dict[str, Any] = field(default_factory=dict)
     env: dict[str, str] = field(default_factory=dict)
+    env_file: tuple[str, ...] = ()
+    """As of a job, for all jobs."""
     secrets: tuple[str, ...] = ()
     """Names of environment variables whose values never appear in a log, a report or the journal."""
     limits: dict[str, int | Limit] = field(default_factory=dict)

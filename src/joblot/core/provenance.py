@@ -12,6 +12,7 @@ from msgspec import UNSET, Struct, UnsetType
 
 from joblot.core.model import FileFact  # noqa: TC001 - msgspec reads the annotations
 from joblot.core.references import OPENING, references, substitute
+from joblot.digest import blake2b
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
@@ -35,6 +36,8 @@ class Parts(Struct, frozen=True, gc=False, omit_defaults=True):
     outputs: tuple[str, ...] = ()
     seed: int | None = None
     shell: tuple[str, ...] = ()
+    env_file: str = ""
+    """Stands for what the job finds in its environment because a file says so: the values themselves are kept nowhere."""
 
 
 class Files(Struct, frozen=True, gc=False, array_like=True):
@@ -67,6 +70,8 @@ class Change(Struct, frozen=True):
         """Such as `params.pattern 'a' -> 'b'`."""
         if self.what == "code":
             return "code of the action"
+        if self.what == "env_file":
+            return "what `env_file` sets"
         if self.old is self.new is UNSET:
             return self.what
         return f"{self.what} {_shown(self.old)} -> {_shown(self.new)}"
@@ -91,9 +96,17 @@ def decoded_files(stored: bytes) -> Files:
 
 
 def parts_of(
-    plan: Plan, job: int, code: str, values: dict[str, Any] | None = None, tuning: Collection[str] = ()
+    plan: Plan,
+    job: int,
+    code: str,
+    values: dict[str, Any] | None = None,
+    tuning: Collection[str] = (),
+    from_files: Mapping[str, str] = {},
 ) -> Parts:
-    """The parts of a job. `values` are its texts with references filled in, where it has any; parameters of `tuning` are no part of it."""
+    """The parts of a job. `values` are its texts with references filled in, where it has any; parameters of `tuning` are no part of it.
+
+    `from_files` are the variables that it finds in its environment because a file says so.
+    """
     spec, env = plan.spec(job), plan.config.env
     own, params, job_input = spec.env, spec.params, spec.input
     run = shown_command(spec, None if values is None else values.get("given"))
@@ -106,7 +119,11 @@ def parts_of(
     if plan.config.secrets:  # their values are shown where they differ
         environment = {name: value for name, value in environment.items() if name not in plan.config.secrets}
     seed = plan.config.seed if spec.run is None else None
-    return Parts(spec.action, code, run, params, environment, spec.cwd, job_input, spec.outputs, seed, spec.shell)
+    told = {name: value for name, value in from_files.items() if name not in plan.config.secrets}
+    env_file = blake2b(_sorted(told), digest_size=16).hexdigest() if told else ""
+    return Parts(
+        spec.action, code, run, params, environment, spec.cwd, job_input, spec.outputs, seed, spec.shell, env_file
+    )
 
 
 def shown_command(spec: JobSpec, given: Mapping[str, Any] | None = None) -> str | list[str] | None:

@@ -81,7 +81,7 @@ class CommandBuilder:
         self._folder = config.folder
         self._live = f"{context.run_dir}/live/" if context.run_dir is not None else ""
         own = {"JOBLOT_RUN_ID": context.run_id, "JOBLOT_BATCH_DIR": config.folder, "JOBLOT_RUN": context.cookie}
-        self.base = {**os.environb, **encode_environment(config.env), **encode_environment(own)}
+        self.base = {**os.environb, **encode_environment(context.env), **encode_environment(own)}
         """The environment that all commands of the run share."""
         self._like_ours = [name for name in self.base if name.startswith(b"joblot_")]
 

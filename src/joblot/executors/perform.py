@@ -52,7 +52,7 @@ class Performer:
         self._folder = Path(context.plan.config.folder)
         self.mask = Mask.of(context.plan.config, context.environments)
         self._actions: dict[Any, Action] = {}
-        self._env = dict(context.plan.config.env)
+        self._env = context.env
         self._pid = os.getpid()
         self._seeds = Seeds(context.run_id, context.plan.config.seed, context.plan.name)
 

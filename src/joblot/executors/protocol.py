@@ -33,9 +33,16 @@ class RunContext(Struct):
     """Called with a sentence for a person."""
     environments: Sequence[Mapping[str, str]] = ()
     """Where secrets may have other values than in this process's environment and in those of the plan."""
+    from_files: Mapping[str, str] = {}
+    """What files set in the environment of all jobs: the batch's `env` wins over it."""
 
     observed: bool = False
     """Whether code of the program that runs the batch is called while it runs."""
+
+    @property
+    def env(self) -> dict[str, str]:
+        """What the batch sets in the environment of all jobs."""
+        return {**self.from_files, **self.plan.config.env}
 
     @property
     def cookie(self) -> str:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from joblot.clock import Clock
+    from joblot.config.env_files import EnvFiles
     from joblot.core.commands import Decision
     from joblot.core.fan_out import Making
     from joblot.core.runstate import RunState
@@ -84,6 +85,7 @@ class Engine:
     starts with the first decision here. `known` is how many jobs the plan had when the executor began, whose processes know of no others;
     by default all that there are. `view` has taken in what the journal has of the run, and goes on with it for the observers, who never see
     the state itself; by default it is made of the journal. `watch` looks after the files that jobs declare, `judge` says which jobs are up to date,
+    `env_files` has what files set for single jobs, None when there are none,
     `carry` says which are carried over from the run that this one continues, `claim` takes outputs that are found on the way, or raises
     RunHeldError when another run makes them. `tell` says what jobs of `finally` find in their environment about how the run went; it is asked
     once, when they start.
@@ -108,7 +110,9 @@ class Engine:
         known: int | None = None,
         claim: Callable[[Making], None] = lambda _: None,
         tell: Callable[[], Mapping[str, str]] = dict,
+        env_files: EnvFiles | None = None,
     ) -> None:
+        self._env_files = env_files
         self._run_id = run_id
         self._state = state
         self._plan = state.plan
@@ -355,6 +359,12 @@ class Engine:
                 values = attempt.values or {}
                 attempt.values = {**values, "env": {**values.get("env", self._plan.spec(job).env), **self._told}}
             attempts.append(attempt)
+        if self._env_files is not None:
+            for attempt in attempts:
+                if (spec := self._plan.declarations[attempt.job]).env_file:
+                    values = attempt.values or {}
+                    env = values.get("env", self._plan.spec(attempt.job).env)
+                    attempt.values = {**values, "env": self._env_files.with_own(spec, env)}
         self._executor.start(attempts)
 
     def _look_for_requests(self) -> None:

@@ -20,8 +20,10 @@ from msgspec.structs import replace
 
 from joblot.clock import SystemClock, day_of, new_run_id
 from joblot.cluster.targets import check_on, is_cluster
+from joblot.config.load import env_files_of
 from joblot.core.events import NOT_SELECTED, RunReopened, RunStarted
 from joblot.core.limits import Limits
+from joblot.core.model import FINAL
 from joblot.core.numbered import job_problem
 from joblot.core.plan import expand
 from joblot.core.references import OPENING
@@ -471,6 +473,7 @@ class _Driver:
         self._checkable = judged if options.state is not False else []
         self._watch = self._make_watch() if judged else None
         self._judge: Judge | None = None
+        self._env_files = env_files_of(plan.config)
         self._begun = Begun(options.selection, options.force if continues else (), continues, dict(given), moment)
         self._carry: Continuing | None = None
         self._claims = self._unclaimed(makes=makes) if makes or plan.config.concurrency else None
@@ -484,6 +487,7 @@ class _Driver:
         if not self._options.skip_unknown_actions:
             self._refuse_unknown_actions(self._unknown)
         self._left_out = left_out
+        self._refuse_env_files(left_out)
         told, refused = self._look_at_files()
         if refused is not None and not self._may_put_back():
             raise refused
@@ -523,6 +527,16 @@ class _Driver:
             if executor is not None:
                 executor.close()
             self._release()
+
+    def _refuse_env_files(self, left_out: Collection[int]) -> None:
+        """What files set must be known before anything runs; those of jobs that do not take part may be missing."""
+        if self._env_files is not None:
+            declared = self._plan.declarations
+            named = [job for job in range(len(self._plan)) if declared[job].env_file]
+            out = set(left_out)
+            self._env_files.refuse([declared[job] for job in named if job not in out])
+            for told in self._env_files.too_open():
+                self._warn(told)
 
     def _look_at_files(self) -> tuple[list[str], JoblotError | None]:
         """What is to be told of input that is read as it is, and why the run cannot begin with the files that are there."""
@@ -629,7 +643,15 @@ class _Driver:
         if lost:
             others = f" and {len(lost) - 1} more jobs" if len(lost) > 1 else ""
             self._warn(f"what was kept of `{lost[0]}`{others} cannot be read: nobody can tell whether it is up to date")
-        self._judge = Judge(self._plan, last_successes, self._watch.hashes, values.of, forced=forced, warn=self._warn)
+        self._judge = Judge(
+            self._plan,
+            last_successes,
+            self._watch.hashes,
+            values.of,
+            forced=forced,
+            env_files=self._env_files,
+            warn=self._warn,
+        )
         return self._judge
 
     def _make_carry(self, state: RunState, journal: SqliteJournal) -> Continuing:
@@ -703,6 +725,8 @@ class _Driver:
         """An earlier run."""
         from joblot.executors.processes import sweep
 
+        if self._env_files is not None:
+            self._env_files.refuse(())  # those of all jobs, which executors must know
         executor = self._executor(self._on)
         try:
             journal = self._open()
@@ -737,11 +761,13 @@ class _Driver:
             if force is None:  # killed before its first record: nothing has begun
                 self._refuse_unknown_actions(self._unknown)
                 self._left_out = leave_out(self._plan, self._begun.selection)
+                self._refuse_env_files(self._left_out)
                 return self._drive(state, view, journal, executor, None, self._first(state))
             again = reopen(view) if reopen else _unsuccessful(state) if state.ended or state.stopping else ()
             reopened = state.reopen(again).events if again else []
             taken_back = [job for event in reopened if isinstance(event, RunReopened) for job in event.jobs]
             self._refuse_unknown_actions(self._lost_actions(view, taken_back))
+            self._refuse_env_files([job for job, code in enumerate(state.states) if code in FINAL])
             worked_s = view.worked_s
             if reopened:
                 view.apply(journal.append(self._run_id, reopened, self._clock.wall()))
@@ -816,6 +842,7 @@ class _Driver:
                 known=self._known,
                 claim=self._claim,
                 tell=lambda: self._tell(view),
+                env_files=self._env_files,
             )
             engine.drive(first(self._clock.now(), engine.capacity), interrupts)
         if self._watch is not None:
@@ -899,6 +926,8 @@ class _Driver:
         context = RunContext(
             self._run_id, self._plan, self._run_dir(), options.capture, max_log=options.max_log, warn=self._warn
         )
+        if self._env_files is not None:
+            context.from_files, context.environments = self._env_files.of_batch, self._env_files.environments
         context.observed = any(
             hasattr(observer, "of_program") or not type(observer).__module__.startswith("joblot.")
             for observer in self._observers

@@ -32,6 +32,7 @@ from joblot.errors import JoblotError, UsageError, did_you_mean
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
+    from joblot.config.env_files import EnvFiles
     from joblot.core.model import FileFact, JobSpec
     from joblot.core.plan import Plan
     from joblot.journal import Journal
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
 LASTING_ID: Final = "${{ run.id }}"
 """Stands for the run's id in what is compared: another run is no reason to run a job again."""
 _KEEP_AT: Final = 512
+_NONE_SET: Final[Mapping[str, str]] = {}
 _NO_FILES: Final = Files([], [])
 
 
@@ -95,9 +97,11 @@ class Judge:
         values: Callable[[int], dict[str, Any]],
         *,
         forced: Collection[int] = (),
+        env_files: EnvFiles | None = None,
         warn: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._plan = plan
+        self._env_files = env_files
         self._batch = batch_key(plan)
         self._values = values
         self._kept = kept
@@ -139,7 +143,7 @@ class Judge:
             code, tuning = self._code(spec)
         except UnseenError as unseen:
             return self._uncomparable(spec, str(unseen))
-        parts = encoded(parts_of(self._plan, job, code, filled, tuning))
+        parts = encoded(parts_of(self._plan, job, code, filled, tuning, self._set_by_files(spec)))
         read = paths_read(self._plan, job, filled.get("input") if filled is not None else spec.input)
         last = self._kept.get(spec.name)
         files = files_of(last)
@@ -151,6 +155,9 @@ class Judge:
                 self._hashes.learn(fact.path, fact)
             self._begun[job] = (parts, [self._fact(self._key(path, spec.outputs, seen), seen) for path in read])
         return verdict
+
+    def _set_by_files(self, spec: JobSpec) -> Mapping[str, str]:
+        return self._env_files.set_for(spec) if self._env_files is not None else _NONE_SET
 
     def _compare(
         self,
