@@ -2,54 +2,223 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+import os
+import time
+from functools import cache
+from itertools import islice
+from math import inf
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import click
+from msgspec.json import encode
 
-from joblot.cli.options import DURATION, json_option, no_color_option, state_option
+from joblot.cli.options import (
+    DURATION,
+    Moment,
+    Several,
+    Variable,
+    json_option,
+    no_color_option,
+    state_option,
+)
 from joblot.errors import EXIT_OK
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from joblot.cli.output import Output
-    from joblot.journal import RunInfo
+    from joblot.journal import Chosen, RunInfo
     from joblot.journal.folder import StateFolder
+
+    Row = tuple[RunInfo, str, float | None, float | None]
+    """A run, its status, and how long it took, as `_took` tells it."""
+    Listed = tuple[list[Row], dict[str, str]]
+    """The runs, and by their ids the ends that are enough to name them, where they are shown."""
 
 _LEAVING: Final = ("STARTED", "TOOK", "BATCH", "JOBS")
 """What a narrow terminal goes without, in this order: a run's id says when it began, in UTC, and `joblot show` the rest."""
 STATUSES: Final = ("running", "interrupted", "success", "failed", "cancelled")
+_USUAL_RUNS: Final = 20
+"""How long a run of a batch usually takes is told by so many runs, the last ones that succeeded."""
+_USUAL_FROM: Final = 3
+_WATCH_S: Final = 1.0
+_NONE: Final = "no runs match"
 
 
-@click.command("ls", help="List the runs, newest first.")
+class _Times(click.ParamType):  # type: ignore[type-arg]  # not generic in click 8.2
+    """How many times as much, such as `2x`."""
+
+    name = "times"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """The number."""
+        if isinstance(value, float):
+            return value
+        try:
+            number = float(value.removesuffix("x"))
+        except ValueError:
+            number = 0.0
+        if not (value.endswith("x") and 0 < number < inf):
+            self.fail(f"`{value}` is not of the form `2x`", param, ctx)
+        return number
+
+
+@click.command(
+    "ls",
+    help="List the runs, newest first; with BATCH, the name of a batch or its file, only those of that one.",
+)
+@click.argument("batch", required=False)
 @click.option(
     "-n", "--limit", metavar="N", type=click.IntRange(min=1), default=20, show_default=True, help="at most so many"
 )
-@click.option("--status", type=click.Choice(STATUSES), help="only runs of this status")
+@click.option(
+    "--status",
+    metavar="S",
+    type=Several(STATUSES),
+    default=(),
+    help=f"only runs of these statuses: {', '.join(STATUSES)}",
+)
+@click.option(
+    "--since", metavar="T", type=Moment(), help="only runs that began since: `7d` ago, `2026-11-20`, `2026-11-20T18:00`"
+)
+@click.option(
+    "--until", metavar="T", type=Moment(end=True), help="only runs that began until then; a day counts as a whole"
+)
+@click.option(
+    "--var",
+    "variables",
+    multiple=True,
+    type=Variable(),
+    help="only runs with this value of a variable; may be given often",
+)
 @click.option("--longer", metavar="D", type=DURATION, help="only runs that took longer, such as `5s`")
+@click.option(
+    "--slower-than",
+    metavar="Nx",
+    type=_Times(),
+    help="only runs that took so many times as long as usual, such as `2x`",
+)
+@click.option("--watch", is_flag=True, help="go on, and show every change until Ctrl-C")
 @state_option
 @json_option
 @no_color_option
 @click.pass_obj
-def command(output: Output, limit: int, status: str | None, longer: float | None, state: str | None) -> int:
+def command(
+    output: Output,
+    batch: str | None,
+    limit: int,
+    status: tuple[str, ...],
+    since: float | None,
+    until: float | None,
+    variables: tuple[tuple[str, str], ...],
+    longer: float | None,
+    slower_than: float | None,
+    state: str | None,
+    *,
+    watch: bool,
+) -> int:
     """Read the list of runs."""
-    from joblot.journal.folder import StateFolder
+    from joblot.journal import Chosen
 
-    folder = StateFolder(state, read_only=True)
-    try:
-        runs = folder.runs(output.warn, limit=limit if status is None and longer is None else None)
-        rows = [(info, folder.status(info), *_took(folder, info)) for info in runs]
-    finally:
-        folder.close()
-    # The journal cannot choose: whether a run is interrupted shows in its lock, and how long one has taken is known only now.
-    rows = [row for row in rows if status in (None, row[1]) and (longer is None or (row[2] or 0.0) > longer)][:limit]
+    chosen = Chosen(
+        batch=batch or "",
+        source=os.path.abspath(batch) if batch else "",  # noqa: PTH100 - links stay as they are
+        statuses=status,
+        since=since or 0.0,
+        until=Chosen().until if until is None else until,
+        variables=variables,
+    )
+    if batch is not None and state is None and os.path.isfile(batch):  # noqa: PTH113
+        from joblot.journal.folder import DEFAULT
+
+        beside = os.path.join(os.path.dirname(batch), DEFAULT)  # noqa: PTH118, PTH120
+        state = beside if os.path.lexists(beside) else None
+
+    def read() -> Listed:
+        from joblot.journal.folder import StateFolder
+
+        folder = StateFolder(state, read_only=True)
+        try:
+            rows = list(islice(_rows(output, folder, chosen, limit, longer, slower_than), limit))
+            is_shown = output.columns is not None and not output.colourless and not output.json
+            return rows, folder.shortest([info.run_id for info, *_ in rows]) if is_shown else {}
+        finally:
+            folder.close()
+
+    if watch:
+        _watch(output, read)
+    rows, short = read()
     if output.json:
         output.document([_as_data(*row) for row in rows])
     elif rows:
-        output.result("\n".join(_table(rows, output.tint, output.columns)))
+        output.result("\n".join(_table(rows, output.tint, output.columns, short)))
     else:
-        output.note("no runs match")
+        output.note(_NONE)
     return EXIT_OK
+
+
+def _watch(output: Output, read: Callable[[], Listed]) -> NoReturn:
+    """Show the list whenever a run has begun or ended; on a terminal in one place, with how long runs have gone on.
+
+    Raises:
+        KeyboardInterrupt: enough was seen.
+    """
+    from joblot.errors import NoRunsError
+
+    screen, shown, table = None, None, [""]
+    if output.live and not output.json:
+        from joblot.cli.screen import Screen
+
+        screen = Screen(output.terminal)
+    try:
+        while True:
+            try:
+                rows, short = read()
+            except NoRunsError:  # the first one is waited for
+                rows, short = [], {}
+            now = [(info.run_id, status, info.counts) for info, status, *_ in rows]
+            if screen is not None:
+                table = _table(rows, output.paint, screen.size()[0] - 1, short) if rows else [_NONE]
+                screen.draw([output.shown(line) for line in table])
+            elif now != shown and output.json:
+                output.result(encode([_as_data(*row) for row in rows]).decode())
+            elif now != shown:
+                output.result("\n".join(_table(rows, output.tint, output.columns, short)) if rows else _NONE)
+            shown = now
+            time.sleep(_WATCH_S)
+    finally:
+        if screen is not None:
+            screen.close("\n".join(map(output.shown, table)))
+
+
+def _rows(
+    output: Output, folder: StateFolder, chosen: Chosen, limit: int, longer: float | None, slower_than: float | None
+) -> Iterator[Row]:
+    """The runs that are meant. Where all are, the journal gives no more than are shown."""
+    from joblot.journal import Chosen
+
+    @cache
+    def least_s(batch: str) -> float:
+        usual = _usual_s(folder, batch) if slower_than is not None else 0.0
+        return max(longer or 0.0, (slower_than or 0.0) * usual)
+
+    timed = longer is not None or slower_than is not None
+    if chosen == Chosen() and not timed:
+        runs: Iterable[RunInfo] = folder.runs(output.warn, limit=limit)
+    else:
+        runs = folder.chosen(chosen, output.warn, longer=least_s if timed else None)
+    for info in runs:
+        took, since = _took(folder, info)
+        if not timed or (took or 0.0) > least_s(info.batch):
+            yield info, folder.status(info), took, since
+
+
+def _usual_s(folder: StateFolder, batch: str) -> float:
+    """How long a run of a batch usually takes: the median of the last ones that succeeded. From too few nobody can tell."""
+    from joblot.cli.history import median
+
+    took = [_took(folder, info)[0] or 0.0 for info in folder.journal.last_good(batch, _USUAL_RUNS)]
+    return median(took) if len(took) >= _USUAL_FROM else inf
 
 
 def _took(folder: StateFolder, info: RunInfo) -> tuple[float | None, float | None]:
@@ -90,7 +259,7 @@ def _as_data(info: RunInfo, status: str, took: float | None, since: float | None
 
 
 def _table(
-    runs: list[tuple[RunInfo, str, float | None, float | None]], tint: Callable[[str, str], str], room: int | None
+    runs: Sequence[Row], tint: Callable[[str, str], str], room: int | None, short: Mapping[str, str]
 ) -> list[str]:
     from joblot.cli.runs import columns, local_time
     from joblot.core.written import shorten
@@ -107,11 +276,17 @@ def _table(
         for cells, cell in zip(table.values(), row, strict=True):
             cells.append(cell)
     for name in _LEAVING:
-        if room is not None and max(map(len, columns(_rows(table)))) > room:
+        if room is not None and max(map(len, columns(_lines(table)))) > room:
             del table[name]
     at = list(table).index("STATUS")
-    return columns(_rows(table), lambda _row, column, text: tint(text, text) if column == at else text)
+
+    def paint(_row: int, column: int, text: str) -> str:
+        if column == 0 and (end := short.get(text)):  # enough to name the run
+            return text.removesuffix(end) + tint("short", end)
+        return tint(text, text) if column == at else text
+
+    return columns(_lines(table), paint)
 
 
-def _rows(table: dict[str, list[str]]) -> list[list[str]]:
+def _lines(table: dict[str, list[str]]) -> list[list[str]]:
     return [list(cells) for cells in zip(*table.values(), strict=True)]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
@@ -39,6 +40,56 @@ class Quantity(click.ParamType):  # type: ignore[type-arg]  # not generic in cli
             return self._parse(value)
         except ValueError as error:
             self.fail(str(error), param, ctx)
+
+
+class Moment(click.ParamType):  # type: ignore[type-arg]  # not generic in click 8.2
+    """A point in time: a date, with a time or without, on this machine's clock, or how long ago it was. With `end` a date is its end."""
+
+    name = "time"
+
+    def __init__(self, *, end: bool = False) -> None:
+        self._end = end
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Seconds since the epoch."""
+        import time
+        from datetime import datetime, timedelta
+
+        with suppress(ValueError):
+            return time.time() - parse_duration(value)
+        try:
+            moment = datetime.fromisoformat(value)
+            # Not 86400 s: on two days of a year there are others.
+            whole_day = self._end and moment.time() == moment.min.time() and len(value) <= len("2026-11-20")
+            return (moment + timedelta(days=whole_day)).timestamp()
+        except (ValueError, OverflowError, OSError):
+            self.fail(f"`{value}` is neither a date such as `2026-11-20` nor a duration such as `7d`", param, ctx)
+
+
+class Several(click.ParamType):  # type: ignore[type-arg]  # not generic in click 8.2
+    """Some of the known words, with commas."""
+
+    name = "words"
+
+    def __init__(self, words: Sequence[str]) -> None:
+        self.words = tuple(words)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, ...]:
+        """The words."""
+        if isinstance(value, tuple):
+            return value
+        words = tuple(word.strip() for word in value.split(","))
+        unknown = next((word for word in words if word not in self.words), None)
+        if unknown is not None:
+            self.fail(f"`{unknown}` is none of {', '.join(f'`{word}`' for word in self.words)}", param, ctx)
+        return words
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:  # noqa: ARG002 - click's signature
+        """The words, behind those that are there."""
+        from click.shell_completion import CompletionItem
+
+        before, comma, last = incomplete.rpartition(",")
+        return [CompletionItem(f"{before}{comma}{word}") for word in self.words if word.startswith(last)]
 
 
 class Variable(click.ParamType):  # type: ignore[type-arg]  # not generic in click 8.2

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 _COLOURS: Final = {
     "success": "32", "cached": "32", "failed": "31", "skipped": "33", "cancelled": "35", "aborted": "35", "interrupted": "35",
     "running": "36", "backing_off": "36", "stopping": "36", "ERROR": "31", "WARNING": "33", "HINT": "36",
+    "short": "1",
 }  # fmt: skip
 
 

@@ -40,6 +40,24 @@ class RunInfo(Struct, frozen=True, kw_only=True):
     """What is wrong with what the list of runs has of it; empty when nothing is."""
 
 
+class Chosen(Struct, frozen=True, kw_only=True):
+    """Which runs of a list are meant: all that are as every field says; one that is as it is left out says nothing.
+
+    Times are seconds since the epoch.
+    """
+
+    batch: str = ""
+    """The name of a batch, or of a program."""
+    source: str = ""
+    """The file of a batch. With both, one of the two is enough."""
+    statuses: tuple[str, ...] = ()
+    """As `RunInfo.status` has them."""
+    since: float = 0.0
+    until: float = _YEAR_10000
+    variables: tuple[tuple[str, str], ...] = ()
+    """Names of variables and what they stood for, as it is typed."""
+
+
 class Request(Struct, frozen=True):
     """Something asked of the process that drives a run, by another one. `kind`: `cancel` or `kill`."""
 

@@ -38,9 +38,9 @@ from joblot.journal.sqlite import EVENTS_FILE, SqliteJournal
 from joblot.version import __version__
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
-    from joblot.journal import RunInfo
+    from joblot.journal import Chosen, RunInfo
 
 DEFAULT: Final = ".joblot"
 JOURNAL_FILE: Final = "journal.db"
@@ -60,6 +60,9 @@ _RUN_FILES: Final = frozenset(
     }
 )
 _RUN_FOLDERS: Final = frozenset({"live", "logs", "partial", "kept"})
+_SHORT: Final = 4
+"""So many characters of an id are told at the least: fewer may be the name of a job."""
+_MOST_RIVALS: Final = 1000
 _TRIES: Final = 10
 _TRY_AGAIN_S: Final = 0.01
 
@@ -251,11 +254,36 @@ class StateFolder:
 
     def runs(self, warn: Callable[[StateError], None], *, limit: int | None = None) -> list[RunInfo]:
         """The runs, newest first. Each of them that cannot be read is left out and told to `warn`."""
-        runs = self.journal.runs(limit=limit)
+        return list(self._sound(self.journal.runs(limit=limit), warn))
+
+    def chosen(
+        self,
+        chosen: Chosen,
+        warn: Callable[[StateError], None],
+        *,
+        longer: Callable[[str], float] | None = None,
+    ) -> Iterator[RunInfo]:
+        """As `runs`, of those that are meant; `interrupted` is one of their statuses. `longer` as `SqliteJournal.chosen` has it."""
+        statuses = chosen.statuses
+        if "interrupted" in statuses:  # which the journal does not know
+            chosen = msgspec.structs.replace(chosen, statuses=(*statuses, "running"))
+        for info in self._sound(self.journal.chosen(chosen, longer=longer), warn):
+            if not statuses or self.status(info) in statuses:
+                yield info
+
+    def _sound(self, runs: Iterable[RunInfo], warn: Callable[[StateError], None]) -> Iterator[RunInfo]:
         for info in runs:
             if info.fault:
                 warn(self.journal.unreadable(info))
-        return [info for info in runs if not info.fault]
+            else:
+                yield info
+
+    def shortest(self, run_ids: Collection[str]) -> dict[str, str]:
+        """Of each of these runs the shortest end of its id that no other run's id begins or ends with; of at least four characters."""
+        ends = {run_id[-_SHORT:] for run_id in run_ids}
+        # All but a few differ in these already, and a look at each is what takes the time.
+        rivals = [other for other in self.journal.ids() if other[-_SHORT:] in ends or other[:_SHORT] in ends]
+        return {run_id: _shortest(run_id, rivals) for run_id in run_ids}
 
     def resolve(self, name: str | None) -> RunInfo:
         """The run that a person means: its id, the beginning or the end of it when only one run has it, or the last run.
@@ -291,7 +319,7 @@ class StateFolder:
         info = self.journal.info(name) if is_text(name) else None
         if info is not None:
             return [info]
-        return [info for info in self.journal.runs() if info.run_id.startswith(name) or info.run_id.endswith(name)]
+        return self.journal.matching(name) if is_text(name) else []
 
     def _readable(self, info: RunInfo) -> RunInfo:
         if info.fault:
@@ -367,6 +395,16 @@ class Hold:
             os.ftruncate(self._fd, 0)
             os.close(self._fd)
             self._fd = -1
+
+
+def _shortest(run_id: str, rivals: Sequence[str]) -> str:
+    rivals = [other for other in rivals if other != run_id]
+    for size in range(_SHORT, len(run_id) if len(rivals) < _MOST_RIVALS else 0):
+        end = run_id[-size:]
+        rivals = [other for other in rivals if other.endswith(end) or other.startswith(end)]
+        if not rivals:
+            return end
+    return run_id
 
 
 def owner() -> dict[str, Any]:

@@ -34,6 +34,29 @@ SELECT plan FROM run WHERE run_id = ?
 -- runs: all runs, newest first
 SELECT run_id, batch, source, jobs, status, started_at, ended_at, counts FROM run ORDER BY number DESC LIMIT ?
 
+-- chosen_runs: which runs are of a batch (its name, or its file), have one of the statuses and began in a span of time, newest first; each with its plan and its last record, where these are asked for. A row that cannot be compared is one of them
+SELECT number, batch, started_at, ended_at, CASE WHEN :plans THEN plan END,
+  CASE WHEN :ends THEN (SELECT events FROM record WHERE id BETWEEN run.number << 36 AND run.number << 36 | 68719476735 ORDER BY id DESC LIMIT 1) END
+FROM run WHERE (:batch = '' OR batch = :batch OR source = :source)
+  AND (:statuses = '[]' OR status IN (SELECT value FROM json_each(:statuses)))
+  AND started_at >= :since AND started_at < :until
+  OR typeof(batch) <> 'text' OR typeof(status) <> 'text' OR typeof(started_at) <> 'real'
+ORDER BY number DESC
+
+-- run_of_number: one run, by its number
+SELECT run_id, batch, source, jobs, status, started_at, ended_at, counts FROM run WHERE number = ?
+
+-- last_good_runs: the last runs of a batch that succeeded, newest first
+SELECT run_id, batch, source, jobs, status, started_at, ended_at, counts FROM run
+WHERE batch = ? AND status = 'success' ORDER BY number DESC LIMIT ?
+
+-- run_ids: the ids of all runs
+SELECT run_id FROM run
+
+-- matching_runs: the runs whose ids begin or end with a text, newest first
+SELECT run_id, batch, source, jobs, status, started_at, ended_at, counts FROM run
+WHERE substr(run_id, 1, length(?1)) = ?1 OR substr(run_id, -length(?1)) = ?1 ORDER BY number DESC
+
 -- open_runs: the runs that have no end, oldest first
 SELECT run_id, batch, source FROM run WHERE status = 'running' ORDER BY number
 

@@ -17,10 +17,12 @@ import time
 from collections import deque
 from contextlib import closing, suppress
 from functools import cache
+from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 import msgspec
+from msgspec import Struct
 
 from joblot.core.events import SCHEMA, Record
 from joblot.core.provenance import LastSuccess
@@ -32,9 +34,10 @@ from joblot.journal.noted import NotedSuccesses
 from joblot.journal.runfile import RunFile, read_lines, read_rows
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from joblot.core.events import AnyEvent
+    from joblot.journal import Chosen
 
 TABLES: Final = 2
 """The number of `schema.sql`."""
@@ -57,6 +60,20 @@ _BESIDE: Final = ("", "-wal", "-shm", "-journal")
 """The ends of the names of a journal's files."""
 READ_FAULTS: Final = (sqlite3.Error, UnicodeDecodeError)
 """What reading a damaged file raises: texts that are none any more come as the second."""
+
+
+class _Vars(Struct):
+    vars: dict[str, Any] = {}
+
+
+class _Last(Struct):
+    type: str = ""
+    wall_s: float = 0.0
+    worked_s: float = 0.0
+
+
+_decode_vars: Final = msgspec.json.Decoder(_Vars).decode
+_decode_last: Final = msgspec.json.Decoder(list[_Last]).decode
 
 
 class SqliteJournal(Journal):
@@ -385,6 +402,34 @@ class SqliteJournal(Journal):
     def runs(self, *, limit: int | None = None) -> list[RunInfo]:
         return [run_info(row) for row in self._rows("runs", (_ALL if limit is None else limit,))]
 
+    def chosen(self, chosen: Chosen, *, longer: Callable[[str], float] | None = None) -> Iterator[RunInfo]:
+        """The runs that are meant, newest first, those with a `fault` among them. Only as far as they are asked for are they read.
+
+        `longer` gives, by the name of a batch, how many seconds a run must have taken; one that has not ended is among them.
+        """
+        variables = [_Sought(*variable) for variable in chosen.variables]
+        arguments = {name: getattr(chosen, name) for name in ("batch", "source", "since", "until")}
+        arguments |= {"statuses": msgspec.json.encode(chosen.statuses).decode()}
+        arguments |= {"plans": bool(variables), "ends": longer is not None}
+        for number, batch, began, ended, plan, end in self._rows("chosen_runs", arguments):
+            if all(variable.is_in(plan) for variable in variables) and (
+                longer is None or ended is None or _took(end, began, ended) > longer(batch)
+            ):
+                # At once: whoever takes the run may ask the same of another before the next one.
+                yield from [run_info(row) for row in self._rows("run_of_number", (number,))]
+
+    def last_good(self, batch: str, limit: int) -> list[RunInfo]:
+        """The last runs of a batch that succeeded, newest first, at most so many; without those that cannot be read."""
+        return [info for row in self._rows("last_good_runs", (batch, limit)) if not (info := run_info(row)).fault]
+
+    def ids(self) -> list[str]:
+        """The ids of all runs that can be read."""
+        return [run_id for (run_id,) in self._rows("run_ids", ()) if isinstance(run_id, str)]
+
+    def matching(self, text: str) -> list[RunInfo]:
+        """The runs whose ids begin or end with a text, newest first, those with a `fault` among them."""
+        return [run_info(row) for row in self._rows("matching_runs", (text,))]
+
     def info(self, run_id: str) -> RunInfo | None:
         info = next((run_info(row) for row in self._rows("run_info", (run_id,))), None)
         if info is not None and info.fault:
@@ -506,7 +551,7 @@ class SqliteJournal(Journal):
         self._tails[run_id] = (seq, chain)
         return seq, chain
 
-    def _rows(self, query: str, arguments: tuple[Any, ...]) -> Iterator[Any]:
+    def _rows(self, query: str, arguments: tuple[Any, ...] | dict[str, Any]) -> Iterator[Any]:
         try:
             for row in self._db.execute(sql(query), arguments):  # noqa: UP028 - `yield from` would close the cursor, after the database
                 yield row
@@ -570,6 +615,45 @@ def run_info(row: tuple[Any, ...]) -> RunInfo:
         fault = "its id cannot be the name of a folder"
     name = row[0] if isinstance(row[0], str) and row[0].isprintable() else repr(row[0])
     return RunInfo(run_id=name, batch="", source="", jobs=0, status="", started_at=0.0, fault=fault)
+
+
+class _Sought:
+    """A variable and what it stood for, as a person types that: `2026-11-20`, `5`, `1.50`, `true`, `["a","b"]`."""
+
+    def __init__(self, name: str, text: str) -> None:
+        self._name = name
+        self._values: list[Any] = [text]
+        self._written = msgspec.json.encode(text)
+        with suppress(*NOT_JSON):
+            self._values.append(msgspec.json.decode(text))
+            self._written = msgspec.json.encode(name) + b":"  # a number or a list may be written in another way there
+
+    def is_in(self, plan: Any) -> bool:
+        """Whether the plan of a run, as it is kept, has it. To look for the bytes is quicker than to read them."""
+        try:
+            if self._written not in plan:
+                return False
+            head, jobs, _ = plan.partition(b',"jobs":[')
+            found = _decode_vars(head + b"}" if jobs else head).vars[self._name]
+        except (*NOT_JSON, TypeError, KeyError):  # of a program, or damaged
+            return False
+        # `==` would take 1 for `True`.
+        return any(one == found and isinstance(one, bool) == isinstance(found, bool) for one in self._values)
+
+
+def _took(last: Any, began: Any, ended: Any) -> float:
+    """How long a run took, in seconds: as its end says it, else by the dates."""
+    try:
+        end = _decode_last(last)[-1]
+        if end.type == "run_ended" and (took := end.worked_s or end.wall_s):
+            return took
+    except (*NOT_JSON, TypeError, IndexError):
+        pass
+    return float(ended - began) if _are_numbers(began, ended) else inf
+
+
+def _are_numbers(*values: Any) -> bool:
+    return all(type(value) in (int, float) for value in values)
 
 
 def text_or_bytes(value: bytes) -> str | bytes:
