@@ -8,6 +8,7 @@ from msgspec import Struct
 
 if TYPE_CHECKING:
     from joblot.core.events import AnyEvent
+    from joblot.core.resources import Demand
 
 
 class Kill(Struct, frozen=True, gc=False):
@@ -23,13 +24,15 @@ class Decision(Struct, gc=False):
     """What an input led to: facts to record, then things to do.
 
     `starts` lists jobs whose next attempt is to be handed to the executor, in this order. `checks` lists ready jobs that may be up to
-    date: whether they are must be answered (`RunState.checked`) before anything starts.
+    date: whether they are must be answered (`RunState.checked`) before anything starts. `asks` is what the next job that could start needs of
+    what all runs of the machine share: whether it has that must be answered (`RunState.asked`) before anything behind it starts.
     """
 
     events: list[AnyEvent]
     starts: list[int]
     kills: list[Kill]
     checks: list[int] = []
+    asks: Demand = ()
 
     def __bool__(self) -> bool:
-        return bool(self.events or self.starts or self.kills or self.checks)
+        return bool(self.events or self.starts or self.kills or self.checks or self.asks)

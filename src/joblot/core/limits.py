@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping  # noqa: TC003 - the fields of a struct can be read
+from collections.abc import Collection, Mapping  # noqa: TC003 - the fields of a struct can be read
 from typing import Final
 
 from msgspec import Struct
@@ -14,13 +14,15 @@ MAX_BUNDLE: Final = 1000
 class Limits(Struct, kw_only=True):
     """How a run is to be driven; fixed for its life in one process.
 
-    `slots` attempts run at once; `named` are the named resources; `seed` makes jitter repeatable; `crash_limit` is how often a job may be
+    `slots` attempts run at once; `named` are the named resources, and `shared` those of them that all runs of this machine share: of these
+    no more is used than the machine grants; `seed` makes jitter repeatable; `crash_limit` is how often a job may be
     lost with the machinery around it: from then on it runs alone, and when it is lost alone it has failed; `expected_memory` says in bytes
     what jobs, by number, that declare none are taken to need; `max_bundle` is how many jobs are run as one.
     """
 
     slots: int = 1
     named: Mapping[str, float] = {}
+    shared: Collection[str] = ()
     fail_fast: bool = False
     max_failures: int | None = None
     timeout_s: float | None = None

@@ -11,7 +11,7 @@ from heapq import heapify, heappop, heappush
 from itertools import islice
 from typing import TYPE_CHECKING, Final
 
-from joblot.core.resources import ONE_SLOT, PLAIN, Demand, Resources
+from joblot.core.resources import ONE_SLOT, PERMITS, PLAIN, Demand, Resources
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -40,6 +40,8 @@ class ReadyQueues:
         """The ready jobs that can be run together, by group."""
         self.keys: dict[int, Key] = {}
         """The keys of the jobs that are not ordinary."""
+        self.to_ask: Demand = PLAIN
+        """What the machine has to be asked for before more is picked: the first job that `pick` did not pick for want of that."""
         self._plan = plan
         self._expected_memory = fusing.with_group_maximum(expected_memory)
         self.extend(range(len(plan)))
@@ -70,15 +72,6 @@ class ReadyQueues:
         """What the job holds while it runs: what it declares, the memory that it is expected to need, and a slot if it can be fused."""
         return self.keys[job][1] if job in self.keys else PLAIN
 
-    def set_memory(self, job: int, amount: float, *, is_ready: bool) -> None:
-        """What a job asks for from now on, which declares some memory."""
-        if is_ready:
-            self.leave(job)
-        rank, demand = self.keys[job]
-        self.keys[job] = rank, tuple((name, amount if name == "memory" else asked) for name, asked in demand)
-        if is_ready:
-            self.put(job)
-
     def put(self, job: int) -> None:
         """A job has become ready."""
         key = self.keys.get(job, _ORDINARY)
@@ -103,7 +96,7 @@ class ReadyQueues:
         """The jobs to start now: by priority, then in the order in which they became ready. They stay in their queues until they start.
 
         A job that waits for slots holds back everything behind it, or it would never find enough of them free at once; one that waits for
-        a named limit holds back only those that ask for the same. `free` is how many plain jobs may start while there are only plain ones,
+        a named limit holds back only those that ask for the same. What nobody has asked the machine for ends the picking (`to_ask`). `free` is how many plain jobs may start while there are only plain ones,
         `capacity` how many attempts the executor takes at once, `max_size` gives the largest size of a bundle with the job.
         """
         if len(self._queues) == 1:
@@ -128,6 +121,9 @@ class ReadyQueues:
             rank, job, demand, waiting = heappop(heads)
             lacking = resources.lacks(demand, capacity)
             if lacking == "slots":
+                break
+            if lacking is PERMITS:
+                self.to_ask = resources.to_ask(demand)
                 break
             if not lacking:
                 resources.take(demand)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
 Demand = tuple[tuple[str, float], ...]
 """What one job holds while it runs: names and amounts, sorted by name. Empty for a plain job."""
@@ -13,21 +13,27 @@ Demand = tuple[tuple[str, float], ...]
 PLAIN: Final[Demand] = ()
 ONE_SLOT: Final[Demand] = (("cpu", 1.0),)
 """Of a job that must not be queued behind others in a worker."""
-_UNIT: Final = 1_000_000
+UNIT: Final = 1_000_000
 """Amounts are counted in millionths, as integers: 0.1 and 0.2 taken and given back must leave nothing."""
+PERMITS: Final = " permits"
+"""What a job lacks that has all else that it needs, while the machine has not been asked. With a blank, which no limit has in its name."""
 
 
 class Resources:
     """Slots, memory and named limits: how much there is, and how much is held.
 
     `slots` is how many cpu-slots the executor has (jobs that declare nothing take one each). Limits that are not given are unlimited.
-    Amounts below a millionth do not count.
+    Amounts below a millionth do not count. Of limits that are `shared` with the other runs of the machine no more is used than it has granted.
     """
 
-    def __init__(self, slots: int, limits: Mapping[str, float]) -> None:
+    def __init__(self, slots: int, limits: Mapping[str, float], shared: Collection[str] = ()) -> None:
         self._slots = slots
         self._limits = {name: _units(limit) for name, limit in limits.items()}
         self._held = dict.fromkeys(self._limits, 0)
+        self.granted = dict.fromkeys(shared, 0)
+        """How much this process may use of what is shared, in millionths. It is no part of what a replay gives: it ends with the process."""
+        self.refused: set[Demand] = set()
+        """What the machine was asked for and did not grant, until it is asked again."""
         self._plain = 0
         self._heavy = 0
         self._counted: dict[Demand, tuple[int, list[tuple[str, int]]]] = {}
@@ -37,19 +43,46 @@ class Resources:
         """What keeps a job with this demand from starting now: `slots`, the name of a limit, or nothing (an empty text).
 
         `capacity` is how many attempts the executor takes at once. Plain jobs may fill it, queued ahead in the workers; a job that
-        declares what it needs only starts when its share is really free. A demand above the total starts when nothing else runs.
+        declares what it needs only starts when its share is really free. A demand above the total starts when nothing else runs. `PERMITS`:
+        the machine has to be asked first; when it has refused, what was refused is told as any other limit is.
         """
-        used = self._plain * _UNIT + self._heavy
-        slots = self._slots * _UNIT
+        used = self._plain * UNIT + self._heavy
+        slots = self._slots * UNIT
         if not demand:
-            free = used + _UNIT <= slots if self._heavy else self._plain < max(capacity, self._slots)
+            free = used + UNIT <= slots if self._heavy else self._plain < max(capacity, self._slots)
             return "" if free else "slots"
         cpu, shares = self._counted.get(demand) or self._count(demand)
         for name, share in shares:
             held = self._held[name]
             if held and held + share > self._limits[name]:
                 return name
-        return "" if used == 0 or used + cpu <= slots else "slots"
+        if self.granted and (asked := self.to_ask(demand)) and asked in self.refused:
+            return asked[0][0]
+        if used and used + cpu > slots:
+            return "slots"
+        return PERMITS if self.granted and asked else ""
+
+    # --- what all runs of the machine share -----------------------------------------------------
+
+    def to_ask(self, demand: Demand) -> Demand:
+        """What a job with this demand needs of what is shared, if the machine has not granted all of that."""
+        needed = tuple(entry for entry in demand if entry[0] in self.granted)
+        lacking = any(self._held[name] + _units(amount) > self.granted[name] for name, amount in needed)
+        return needed if lacking else PLAIN
+
+    def grant(self, needed: Demand) -> None:
+        """The machine lets a job with these needs start, beside those that run."""
+        for name, amount in needed:
+            self.granted[name] = max(self.granted[name], self._held[name] + _units(amount))
+
+    def cede(self, names: Iterable[str]) -> None:
+        """Use no more of these than what is held now."""
+        for name in names:
+            self.granted[name] = self._held[name]
+
+    def used(self) -> dict[str, int]:
+        """How much is held of what is shared, in millionths."""
+        return {name: self._held[name] for name in self.granted}
 
     def take(self, demand: Demand) -> None:
         """A job with this demand starts."""
@@ -79,9 +112,9 @@ class Resources:
 
     def snapshot(self) -> dict[str, float]:
         """What is held now, for checks and displays: named limits, `plain` jobs, and the `heavy_slots` of the others."""
-        held = {name: amount / _UNIT for name, amount in self._held.items()}
-        return {**held, "plain": self._plain, "heavy_slots": self._heavy / _UNIT}
+        held = {name: amount / UNIT for name, amount in self._held.items()}
+        return {**held, "plain": self._plain, "heavy_slots": self._heavy / UNIT}
 
 
 def _units(amount: float) -> int:
-    return round(amount * _UNIT)
+    return round(amount * UNIT)

@@ -32,7 +32,6 @@ from array import array
 from collections import deque
 from heapq import heappop, heappush
 from itertools import repeat
-from math import ceil
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
@@ -61,8 +60,7 @@ from joblot.core.model import (
 )
 from joblot.core.ready import Picked, ReadyQueues
 from joblot.core.resources import PLAIN, Resources
-from joblot.core.retry import memory_after, retry_delay
-from joblot.units import format_size
+from joblot.core.retry import retry_delay
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -115,8 +113,6 @@ class RunState:
         self.failed_tries: dict[int, int] = {}
         self.losses: dict[int, int] = {}
         """How often the jobs were lost; those that were too often run alone, so that the next loss can only be their own doing."""
-        self.raised: dict[int, int] = {}
-        """How often attempts of the jobs ended for lack of memory whose next ones may use more for that."""
         self.results: dict[int, bytes] = {}
         """Results as JSON of the jobs that others refer to."""
         self.counts = [0] * len(STATES)
@@ -131,7 +127,8 @@ class RunState:
         """Whether some need of the job counts as a failure."""
         self.left_out: set[int] = set()
         """Jobs that were not selected: they end as skipped, and whatever needs them takes them as they are."""
-        self.resources = Resources(limits.slots, limits.named)
+        self.resources = Resources(limits.slots, limits.named, limits.shared)
+        self._ceded: tuple[str, ...] = ()
         self.stopping = ""
         """Why nothing starts any more; empty while things do."""
         self.settled = ""
@@ -311,6 +308,25 @@ class RunState:
                     self._skip_dependents(decision, job)
         return self._finish(decision, now, capacity)
 
+    def asked(self, granted: bool, now: float, capacity: int) -> Decision:
+        """The machine was asked for what the last decision asks. What was not granted is not asked for again before `ask_again`."""
+        needed, self.ready.to_ask = self.ready.to_ask, PLAIN
+        if granted:
+            self.resources.grant(needed)
+        else:
+            self.resources.refused.add(needed)
+        return self._finish(Decision([], [], []), now, capacity)
+
+    def ask_again(self, now: float, capacity: int) -> Decision:
+        """What the machine did not grant may be free by now."""
+        self.resources.refused.clear()
+        return self._finish(Decision([], [], []), now, capacity)
+
+    def cede(self, names: Iterable[str]) -> None:
+        """Other runs wait for these: what is not held of them now, and what the next input gives back, is not used for the next job."""
+        self._ceded = tuple(names)
+        self.resources.cede(self._ceded)
+
     def tick(self, now: float, capacity: int) -> Decision:
         """Time has passed: waits end, deadlines strike, and free capacity is used."""
         return self._finish(Decision([], [], []), now, capacity)
@@ -358,11 +374,6 @@ class RunState:
         """Whether the job has failed and may: for what needs it, and for the run, it ended well."""
         return self.states[job] == FAILED and self.plan.declarations[job].allow_failure
 
-    def memory(self, job: int) -> int:
-        """Bytes that the job's attempt may use, where that is more than it declares; else 0."""
-        times = self.raised.get(job, 0)
-        return ceil(memory_after(self.plan.declarations[job], times)) if times else 0
-
     # --- deciding -------------------------------------------------------------------------------
 
     def _begin(self, now: float) -> None:
@@ -375,6 +386,9 @@ class RunState:
             self._timers(decision, now)
         if decision.kills:
             decision.kills = self._distinct_kills(decision.kills)
+        if self._ceded:
+            self.cede(self._ceded)
+            self._ceded = ()
         if not self.stopping:
             self._start_ready(decision, now, capacity)
         if self.waiting_finals and not self.settled and self._open() == self.waiting_finals:
@@ -449,10 +463,13 @@ class RunState:
                 return
             self._unchecked.clear()
         picked, sizes = self._pick(capacity)
-        if not picked:
-            return
-        self._emit(decision, ev.AttemptsStarted(picked, sizes))
-        decision.starts.extend(picked)
+        if picked:
+            self._emit(decision, ev.AttemptsStarted(picked, sizes))
+            decision.starts.extend(picked)
+        if self.ready.to_ask:
+            decision.asks = self.ready.to_ask
+            # What is left of it is asked for again with the rest: nothing is held while it is waited for more.
+            self.resources.cede(name for name, _ in decision.asks)
         if not self._has_timeouts:
             return
         for job in picked:
@@ -463,15 +480,30 @@ class RunState:
 
     def _pick(self, capacity: int) -> Picked:
         """The ready jobs that start now, and the bundles that they form. One that was lost too often has the machine to itself."""
+        if self.resources.granted:
+            self.ready.to_ask = PLAIN
         if self.losses:
             limit, open_states = self.limits.crash_limit, (READY, RUNNING)
             suspects = [job for job, times in self.losses.items() if times >= limit and self.states[job] in open_states]
+            if self.resources.granted:
+                suspects = [job for job in suspects if self.states[job] == RUNNING or not self._is_refused(job)]
             if suspects:
-                return [] if self.in_flight else suspects[:1], []
+                return [] if self.in_flight else self._pick_alone(suspects[0]), []
         processes = self.counts[RUNNING] - (self.bundles.processes_saved if self._sharing else 0)
         return self.ready.pick(
             self.resources, max(capacity, self.limits.slots) - processes, capacity, self.bundles.max_size
         )
+
+    def _is_refused(self, job: int) -> bool:
+        """Whether the machine has refused what the job needs."""
+        return self.resources.to_ask(self.ready.demand(job)) in self.resources.refused
+
+    def _pick_alone(self, job: int) -> list[int]:
+        """The job, once the machine has granted what it needs."""
+        needed = self.resources.to_ask(self.ready.demand(job)) if self.resources.granted else PLAIN
+        if needed:
+            self.ready.to_ask = needed
+        return [] if needed else [job]
 
     def _ended_badly(self, decision: Decision, outcome: Outcome, now: float, others_in_flight: int) -> None:
         job, kind, reason = outcome.job, outcome.kind, outcome.reason
@@ -500,18 +532,11 @@ class RunState:
             wait = retry_delay(policy, tries, kind, seed=seed, job=job, outcome=outcome)
             if wait is not None and not self.stopping:
                 state, delay = (BACKING_OFF, wait) if wait > 0 else (READY, 0.0)
-                if kind == "oom" and self._raises_memory(job):
-                    amount = memory_after(self.plan.declarations[job], self.raised.get(job, 0) + 1)
-                    message = f"{message}; the next attempt may use {format_size(amount)}"
         self._emit(decision, ev.ended(outcome, kind, STATES[state], reason or kind, message, delay))
         if state == BACKING_OFF:
             heappush(self._backoffs, (now + delay, job))
         elif state in FINAL:
             self._ended_without_success(decision, job)
-
-    def _raises_memory(self, job: int) -> bool:
-        spec = self.plan.declarations[job]
-        return spec.retry.memory_factor > 1 and "memory" in spec.resources
 
     def _split(self, decision: Decision, outcome: Outcome, kind: str) -> None:
         """The bundle failed as a whole, and it is not known by which of its jobs: again, with fewer others."""
@@ -713,19 +738,11 @@ class RunState:
             self.attempts[job] -= 1  # it never began, so nothing else will ever be heard of that number
         elif outcome in RETRIABLE and state not in (CANCELLED, ABORTED):
             self.failed_tries[job] = self.failed_tries.get(job, 0) + 1
-            if outcome == "oom" and state not in FINAL and self._raises_memory(job):
-                self._raise_memory(job, self.raised.get(job, 0) + 1)
         if state in FINAL:
             allowed = self.is_allowed(job)
             self.allowed_failures += allowed
             self.counts_as_failure[job] = not allowed
             self._settle(job, good=allowed)
-
-    def _raise_memory(self, job: int, times: int) -> None:
-        self.raised[job] = times
-        self.bundles.part(job)  # it asks for more than those that it could run with
-        amount = memory_after(self.plan.declarations[job], times)
-        self.ready.set_memory(job, amount, is_ready=self.states[job] == READY)
 
     def _apply_jobs_ended(self, event: ev.JobsEnded) -> None:
         state, left_out = STATE_OF[event.state], event.reason == ev.NOT_SELECTED
@@ -798,8 +815,6 @@ class RunState:
             self.states[job] = WAITING
             self.counts_as_failure[job] = 0
             self.left_out.discard(job)
-            if self.raised.pop(job, 0):
-                self.ready.set_memory(job, memory_after(self.plan.declarations[job], 0), is_ready=False)
             self.bundles.forget(job)
             for by_job in (self.failed_tries, self.losses, self.results):
                 by_job.pop(job, None)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from joblot.core.commands import Kill
     from joblot.core.limits import Limits
     from joblot.core.plan import Plan
+    from joblot.core.resources import Demand
 
 _NOTHING: Final[Mapping[str, bytes]] = MappingProxyType({})
 GOOD: Final = frozenset({"success", "cached"})
@@ -55,8 +56,6 @@ class Referee:
         self._numbers = [0] * len(plan)
         self._tries = [0] * len(plan)
         self._losses = [0] * len(plan)
-        self._short = [0] * len(plan)
-        """How often each job has had too little memory, and was to be tried again."""
         self._live: dict[int, list[int]] = {}
         """The running jobs, each with those that began with it in the same process, itself included."""
         self._halves: dict[int, tuple[int, list[int]]] = {}
@@ -75,6 +74,48 @@ class Referee:
         self._results: dict[int, bytes] = {}
         self._kept_status = ""
         """How the run ended before only jobs of `finally` were taken back."""
+        self._granted = dict.fromkeys(limits.shared, 0.0)
+        """How much the machine lets the run use of what all its runs share."""
+        self._is_driven = True
+        """Whether what ran is not that of an earlier process, before this one takes it for lost."""
+        self._ceded: dict[str, float] = {}
+        """What others wait for, and how much of it the run may hold after the next decision: it gives back what ends."""
+
+    def asked(self, needed: Demand, *, granted: bool) -> None:
+        """Judge what the machine was asked for: what a job needs, all of it, with nothing kept that was not in use."""
+        held = self._held()
+        for name, amount in needed:
+            assert name in self._granted, f"asked for `{name}`, which is the run's own"
+            assert self._granted[name] <= held[name] + 1e-6, f"asked for `{name}` and kept some of it"
+            if granted:
+                self._granted[name] = held[name] + amount
+                self._ceded.pop(name, None)
+
+    def ceded(self, names: Iterable[str]) -> None:
+        """Others wait for these."""
+        held = self._held()
+        self._ceded = {name: held[name] for name in names}
+        for name, amount in self._ceded.items():
+            self._granted[name] = min(self._granted[name], amount)
+
+    def settled(self, granted: Mapping[str, float]) -> None:
+        """Judge what the run keeps after a decision: all that it uses, and no more than it was granted."""
+        held = self._held() if self._is_driven else dict.fromkeys(granted, 0.0)
+        for name, amount in granted.items():
+            assert amount <= self._granted[name] + 1e-6, f"{amount:g} `{name}` kept of {self._granted[name]:g}"
+            assert held[name] <= amount + 1e-6, f"{held[name]:g} `{name}` in use, and {amount:g} granted"
+            self._granted[name] = amount
+        self._ceded = {}
+
+    def begun_anew(self) -> None:
+        """Another process drives the run: what the last one was granted went with it."""
+        self._granted = dict.fromkeys(self._granted, 0.0)
+        self._is_driven, self._ceded = False, {}
+
+    def _held(self) -> dict[str, float]:
+        processes = {id(bundle): bundle[0] for bundle in self._live.values()}
+        demands = [dict(self._plan.demand(job)) for job in processes.values()]
+        return {name: sum(demand.get(name, 0.0) for demand in demands) for name in self._granted}
 
     def recorded(self, events: Iterable[ev.AnyEvent], capacity: int) -> None:
         """Judge the events of one decision. `capacity` is what the executor took at once when it was made."""
@@ -82,7 +123,10 @@ class Referee:
         for event in events:
             match event:
                 case ev.AttemptsStarted():
+                    before = self._held() if self._ceded else {}
                     self._started(event, capacity)
+                    for name in self._ceded:
+                        assert self._held()[name] <= before[name], f"`{name}` was used again that others wait for"
                 case ev.AttemptEnded():
                     self._attempt_ended(event, others_in_flight)
                 case ev.JobsEnded():
@@ -102,6 +146,8 @@ class Referee:
                     self._run_ended(event.status)
                 case ev.RunReopened():
                     self._reopened(event.jobs)
+                case ev.RunStarted() | ev.RunResumed():
+                    self._is_driven = True
 
     def _extended(self, event: ev.PlanExtended) -> None:
         self._rule(event.job, event.job in self._live, "a plan grew by a job that does not run")
@@ -110,26 +156,8 @@ class Referee:
         self._plan.extend(event.job, event.columns)
         self._before = before(self._plan)
         self._states += ["open"] * event.jobs
-        for column in (self._numbers, self._tries, self._losses, self._short):
+        for column in (self._numbers, self._tries, self._losses):
             column.extend([0] * event.jobs)
-
-    def given(self, job: int, memory: int) -> None:
-        """Judge what an attempt may use that begins now: bytes, 0 for what the job declares."""
-        due = self._memory(job) if self._short[job] and self._plan.spec(job).retry.memory_factor > 1 else 0
-        self._rule(job, abs(memory - due) < 1, f"given {memory} bytes of memory, and {due:g} are due")
-
-    def _memory(self, job: int) -> float:
-        """What the job's next attempt may use: what it declares, raised once for each time that it was too little."""
-        spec = self._plan.spec(job)
-        policy, amount = spec.retry, spec.resources.get("memory", 0.0)
-        for _ in range(self._short[job]):
-            amount = min(amount * policy.memory_factor, policy.max_memory or float("inf"))
-        return amount
-
-    def _demand(self, job: int) -> dict[str, float]:
-        """What the job asks for by now."""
-        demand = dict(self._plan.demand(job))
-        return {**demand, "memory": self._memory(job)} if "memory" in demand else demand
 
     def killed(self, kill: Kill) -> None:
         """Judge a kill: of an attempt that lives, and again only when it shall be quicker."""
@@ -203,7 +231,7 @@ class Referee:
 
     def _agreed(self, job: int) -> object:
         spec = self._plan.spec(job)
-        return spec.action, spec.input, spec.priority, self._demand(job), spec.timeout_s, spec.grace_s, spec.env
+        return spec.action, spec.input, spec.priority, self._plan.demand(job), spec.timeout_s, spec.grace_s, spec.env
 
     def _ends_of_needs(self, job: int) -> list[str]:
         """The states of what a job needs; what was left out, or failed and may, counts as a success."""
@@ -238,7 +266,7 @@ class Referee:
     def _judge_resources(self, capacity: int) -> None:
         # Amounts are floats here and millionths in `Resources`, hence the tolerance: its arithmetic is what is judged.
         processes = {id(bundle): bundle[0] for bundle in self._live.values()}
-        demands = [self._demand(job) for job in processes.values()]
+        demands = [dict(self._plan.demand(job)) for job in processes.values()]
         heavy = [demand for demand in demands if demand]
         used = sum(demand.get("cpu", 1.0) for demand in demands)
         alone = len(demands) == 1
@@ -249,6 +277,10 @@ class Referee:
         for name, limit in self._limits.named.items():
             held = [demand[name] for demand in demands if name in demand]
             assert len(held) <= 1 or sum(held) <= limit + 1e-6, f"{sum(held):g} of {limit:g} `{name}` in use"
+        for name, amount in self._held().items():
+            assert amount <= self._granted[name] + 1e-6, (
+                f"{amount:g} `{name}` in use, and {self._granted[name]:g} granted"
+            )
 
     def _attempt_ended(self, event: ev.AttemptEnded, others_in_flight: int) -> None:
         job, spec = event.job, self._plan.spec(event.job)
@@ -267,7 +299,6 @@ class Referee:
             self._judge_split(event, bundle, left)
         elif event.outcome in RETRIABLE and event.state not in ("cancelled", "aborted"):
             self._tries[job] += 1
-            self._short[job] += event.outcome == "oom" and event.state != "failed"
             if not self._stopping and not killed:
                 retried = _is_meant(event, spec.retry.only) and self._tries[job] < spec.retry.max_attempts
                 self._rule(job, retried == (event.state != "failed"), "a failure with tries left, or a try too many")
@@ -420,7 +451,7 @@ class Referee:
         self._was_live = frozenset(self._live)
         for job in jobs:
             self._rule(job, self._states[job] in ENDED, "a job was taken back that had not ended")
-            self._states[job], self._tries[job], self._losses[job], self._short[job] = "open", 0, 0, 0
+            self._states[job], self._tries[job], self._losses[job] = "open", 0, 0
             self._failures.discard(job)
             self._results.pop(job, None)
             self._left_out.discard(job)

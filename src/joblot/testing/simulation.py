@@ -17,6 +17,7 @@ from joblot.core import events as ev
 from joblot.core.carryover import CarryOver, Past
 from joblot.core.limits import Limits
 from joblot.core.model import RETRIABLE, STATES, Outcome
+from joblot.core.resources import UNIT
 from joblot.core.runstate import RunState
 from joblot.journal.codec import encode_events
 from joblot.testing.audit import audit, snapshot
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
     from joblot.core.commands import Decision, Kill
     from joblot.core.plan import Plan
+    from joblot.core.resources import Demand
 
 _NEVER: Final = float("inf")
 _CHANGED: Final = 0.2
@@ -57,6 +59,8 @@ class Faults(Struct, frozen=True, kw_only=True):
     """The runner is killed before it recorded, and again after it recorded but before it acted."""
     current: float = 0.5
     """A job that declares outputs is found up to date."""
+    crowded: float = 0.3
+    """In a step other runs wait for something of what all of the machine share, or take some of it, or give it back."""
     most_kills: int = 4
     reopened: float = 0.0
     """The run is reopened after its end."""
@@ -153,6 +157,8 @@ class _Simulator:
         self._reopened = 0
         self._steps = 0
         self._max_steps = 2000 + 200 * len(plan)
+        self._others = dict.fromkeys(limits.shared, 0.0)
+        """What other runs hold of what all of the machine share."""
 
     def run(self) -> None:
         """From the start to an end that stays."""
@@ -165,6 +171,8 @@ class _Simulator:
                 if not self._commit(self._step()):
                     self._new_runner()
             assert not self._live, f"the run ended and these live: {sorted(self._live)}"
+            self._state.cede(self._limits.shared)
+            assert not any(self._state.resources.granted.values()), "the run ended and holds something of the machine's"
             if self._reopened >= self._faults.most_reopened or not self._chance(self._faults.reopened):
                 break
             self._reopened += 1
@@ -191,6 +199,12 @@ class _Simulator:
         # At most one fault a step, so that the story shows which of them broke a promise.
         state, faults = self._state, self._faults
         self._capacity = self._rng.choice((1, self._limits.slots, self._limits.slots * 4))
+        if self._others and self._chance(faults.crowded):
+            if self._rng.random() < 0.5:
+                return self._others_change()
+            waited_for = self._rng.sample(sorted(self._others), self._rng.randint(1, len(self._others)))
+            state.cede(waited_for)
+            self._referee.ceded(waited_for)
         if self._chance(faults.cancel):
             if state.stopping:
                 grace_s = self._rng.choice((None, None, 0.0))
@@ -213,10 +227,31 @@ class _Simulator:
         due = [moment for moment, _ in self._live.values()]
         timer = self._state.next_due()
         moment = min([*due, _NEVER if timer is None else timer], default=_NEVER)
+        if moment == _NEVER and self._state.resources.refused:
+            return  # it waits for other runs, of which the next step may hear
         assert moment < _NEVER, "nothing runs, nothing is due, and the run has not ended"
         self._now = max(self._now, moment)
         if self._chance(0.2):
             self._now += self._rng.choice(_SECONDS)
+
+    def _others_change(self) -> Decision:
+        """Other runs take what is free, or give back what they hold."""
+        for name, limit in self._limits.named.items():
+            if name in self._others:
+                free = max(0.0, limit - self._state.resources.granted[name] / UNIT)
+                self._others[name] = self._rng.choice((0.0, 0.0, 0.5, 1.0)) * free
+        return self._state.ask_again(self._now, self._capacity)
+
+    def _ask(self, needed: Demand) -> Decision:
+        """The machine grants what is free, or lets others have it first."""
+        used = self._state.resources.used()
+        is_free = all(
+            not (others := self._others[name] + used[name] / UNIT) or others + amount <= self._limits.named[name] + 1e-6
+            for name, amount in needed
+        )
+        granted = is_free and not self._chance(self._faults.crowded / 2)
+        self._referee.asked(needed, granted=granted)
+        return self._state.asked(granted, self._now, self._capacity)
 
     def _report(self, outcomes: list[Outcome]) -> Decision:
         # A number that was given back is given out again, so news of it cannot come twice.
@@ -261,11 +296,13 @@ class _Simulator:
         if self._killed():
             return False
         for job in decision.starts:
-            self._referee.given(job, self._state.memory(job))
             self._begin(job)
         self._share_processes(decision.starts)
         for kill in decision.kills:
             self._kill(kill)
+        self._referee.settled({name: amount / UNIT for name, amount in self._state.resources.granted.items()})
+        if decision.asks:
+            return self._commit(self._ask(decision.asks))
         return not decision.checks or self._commit(self._check(decision.checks))
 
     def _check(self, jobs: list[int]) -> Decision:
@@ -374,6 +411,7 @@ class _Simulator:
         """Everything that ran is killed, as the warden does it, and another process goes on with the journal."""
         while True:
             self._runners += 1
+            self._referee.begun_anew()
             self._reported = []
             self._live.clear()
             self._bundles.clear()

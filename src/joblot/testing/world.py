@@ -11,6 +11,7 @@ from joblot.core import events as ev
 from joblot.core.limits import Limits
 from joblot.core.model import STATES, Config, Outcome
 from joblot.core.plan import expand
+from joblot.core.resources import UNIT
 from joblot.core.runstate import RunState
 from joblot.journal.memory import MemoryJournal
 from joblot.testing.audit import audit, snapshot
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection
 
     from joblot.core.commands import Decision, Kill
+    from joblot.core.resources import Demand
 
 RUN_ID: Final = "world"
 
@@ -49,6 +51,10 @@ class World:
         self.capacity = capacity or slots
         self.clock = ManualClock(wall=0.0)
         self.journal = MemoryJournal()
+        self.others: dict[str, float] = dict.fromkeys(self.limits.shared, 0.0)
+        """What other runs hold of what all of the machine share."""
+        self.asks: list[Demand] = []
+        """What the machine was asked for, in order."""
         self.kills: list[Kill] = []
         """Every kill that was asked for, in order."""
         self._unknown = [self._number(name) for name in unknown]
@@ -113,14 +119,26 @@ class World:
         """What still runs is killed."""
         return self._record(self.state.kill_running(self.now, self.capacity, grace_s=grace_s))
 
+    def give_back(self, **others: float) -> Decision:
+        """Other runs hold these amounts from now on, and what the machine did not grant is asked for again."""
+        self.others.update(others)
+        return self._record(self.state.ask_again(self.now, self.capacity))
+
+    def cede(self, *names: str) -> None:
+        """Other runs wait for these."""
+        self.state.cede(names)
+        self._referee.ceded(names)
+
     def crash(self) -> Decision:
         """The runner is killed; another process resumes the run from its journal."""
+        self._referee.begun_anew()
         self.state = self._replayed()
         self.plan = self.state.plan
         return self._record(self.state.resume(self.now, self.capacity))
 
     def reopen(self, *names: str) -> Decision:
         """Another process takes jobs back to the beginning (by default all that did not succeed) and resumes the run."""
+        self._referee.begun_anew()
         self.state = self._replayed()
         self.plan = self.state.plan
         jobs = [self._number(name) for name in names] or [
@@ -208,11 +226,23 @@ class World:
         if decision.events:
             self.journal.append(RUN_ID, decision.events, self.clock.wall())
         self._referee.recorded(decision.events, self.capacity)
-        for job in decision.starts:
-            self._referee.given(job, self.state.memory(job))
         for kill in decision.kills:
             self._referee.killed(kill)
             self.kills.append(kill)
         audit(self.state)
         assert snapshot(self._replayed()) == snapshot(self.state), f"a replay gives another state\n{self.story()}"
+        self._referee.settled({name: amount / UNIT for name, amount in self.state.resources.granted.items()})
+        if decision.asks:
+            self._ask(decision)
         return decision
+
+    def _ask(self, decision: Decision) -> None:
+        """The machine grants what others do not hold; what follows becomes a part of the decision."""
+        used, named = self.state.resources.used(), self.limits.named
+        self.asks.append(decision.asks)
+        granted = all(self.others[name] + used[name] / UNIT + amount <= named[name] for name, amount in decision.asks)
+        self._referee.asked(decision.asks, granted=granted)
+        following = self._record(self.state.asked(granted, self.now, self.capacity))
+        decision.events += following.events
+        decision.starts += following.starts
+        decision.kills += following.kills
