@@ -29,9 +29,10 @@ if TYPE_CHECKING:
     from joblot.cli.output import Output
     from joblot.journal import Chosen, RunInfo
     from joblot.journal.folder import StateFolder
+    from joblot.runner.permits import Entry
 
-    Row = tuple[RunInfo, str, float | None, float | None]
-    """A run, its status, and how long it took, as `_took` tells it."""
+    Row = tuple[RunInfo, str, float | None, float | None, Sequence[str]]
+    """A run, its status, how long it took, as `_took` tells it, and the limits of the machine that it waits for."""
     Listed = tuple[list[Row], dict[str, str]]
     """The runs, and by their ids the ends that are enough to name them, where they are shown."""
 
@@ -176,7 +177,7 @@ def _watch(output: Output, read: Callable[[], Listed]) -> NoReturn:
                 rows, short = read()
             except NoRunsError:  # the first one is waited for
                 rows, short = [], {}
-            now = [(info.run_id, status, info.counts) for info, status, *_ in rows]
+            now = [(info.run_id, status, info.counts, waits) for info, status, *_, waits in rows]
             if screen is not None:
                 table = _table(rows, output.paint, screen.size()[0] - 1, short) if rows else [_NONE]
                 screen.draw([output.shown(line) for line in table])
@@ -198,6 +199,12 @@ def _rows(
     from joblot.journal import Chosen
 
     @cache
+    def entries() -> list[Entry]:
+        from joblot.runner.permits import look
+
+        return look()
+
+    @cache
     def least_s(batch: str) -> float:
         usual = _usual_s(folder, batch) if slower_than is not None else 0.0
         return max(longer or 0.0, (slower_than or 0.0) * usual)
@@ -210,7 +217,13 @@ def _rows(
     for info in runs:
         took, since = _took(folder, info)
         if not timed or (took or 0.0) > least_s(info.batch):
-            yield info, folder.status(info), took, since
+            status = folder.status(info)
+            waits: dict[str, str] = {}
+            if status == "running" and entries():
+                from joblot.runner.permits import waits_of
+
+                waits = waits_of(str(folder.run_folder(info.run_id).path), entries())
+            yield info, status, took, since, tuple(waits)
 
 
 def _usual_s(folder: StateFolder, batch: str) -> float:
@@ -240,7 +253,9 @@ def _jobs(info: RunInfo) -> int:
     return max(info.jobs, sum(info.counts.values()))
 
 
-def _as_data(info: RunInfo, status: str, took: float | None, since: float | None) -> dict[str, Any]:
+def _as_data(
+    info: RunInfo, status: str, took: float | None, since: float | None, waits: Sequence[str]
+) -> dict[str, Any]:
     from joblot.clock import iso_utc
 
     began = {} if since is None else {"since_began_ms": round(since * 1000)}
@@ -255,6 +270,7 @@ def _as_data(info: RunInfo, status: str, took: float | None, since: float | None
         **began,
         "total_jobs": _jobs(info),
         "counts": {state: count for state, count in info.counts.items() if count},
+        **({"waits_for": waits} if waits else {}),
     }
 
 
@@ -266,12 +282,14 @@ def _table(
     from joblot.units import format_duration
 
     table: dict[str, list[str]] = {name: [name] for name in ("RUN", "BATCH", "STATUS", "STARTED", "TOOK", "JOBS")}
-    for info, status, took, since in runs:
+    for info, status, took, since, waits in runs:
         duration = "-" if took is None or status == "interrupted" else format_duration(took)
         if since is not None:
             duration += f" of {format_duration(since)}"
         counts = ", ".join(f"{count} {state.replace('_', ' ')}" for state, count in info.counts.items() if count)
         jobs = f"{_jobs(info)}: {counts}" if counts else str(info.jobs)
+        if waits:
+            jobs += f", waits for {' and '.join(f'`{name}`' for name in waits)} of this machine"
         row = (info.run_id, shorten(info.batch), status, local_time(info.started_at), duration, jobs)
         for cells, cell in zip(table.values(), row, strict=True):
             cells.append(cell)

@@ -439,10 +439,12 @@ class PlainProgress:
         return next((line for line in map(one_line, reversed(lines)) if line), "")
 
     def _others(self, shown: int) -> str:
-        """`+4 more running, 2000 waiting, 3 waiting to retry (next in 12 s)`, without what is 0."""
+        """`+4 more running, 2000 waiting (other runs have `db`), 3 waiting to retry (next in 12 s)`, without what is 0."""
         tally, now = self.tally, self._now()
         parts = [f"+{tally.running - shown} more running"] if tally.running > shown else []
-        parts += [f"{tally.waiting} waiting"] if tally.waiting else []
+        names = " and ".join(f"`{name}`" for name in self._view.waits_for)
+        others_have = f" (other runs have {names})" if names else ""
+        parts += [f"{tally.waiting} waiting{others_have}"] if tally.waiting else []
         if retried := self._view.counts["backing_off"]:
             while self._due and self._due[0] <= now:
                 heappop(self._due)

@@ -559,13 +559,6 @@ def _slots(sink: Sink, value: Any, keys: Keys) -> tuple[int | str, ...]:
     return found
 
 
-def _across(sink: Sink, value: Any, keys: Keys) -> str:
-    if text(sink, value, keys) == "machine":
-        raise Mismatch("cannot be `machine` yet", hint="leave it out: a limit is one run's own", code="value")
-    found: str = choice("run")(sink, value, keys)
-    return found
-
-
 def limit(sink: Sink, value: Any, keys: Keys) -> int | Limit:
     """How much there is of a named resource, as a number or in a mapping; or the names of its slots."""
     if not isinstance(value, dict):
@@ -585,6 +578,8 @@ def limit(sink: Sink, value: Any, keys: Keys) -> int | Limit:
     if len(sink.problems) > before:
         return UNREAD_LIMIT
     made = Limit(**{"count": len(read.get("slots", ())), **read})
+    if made.slots and made.across == "machine":
+        raise Mismatch("cannot have `slots` across the machine", hint="leave the names out: `count`", code="value")
     return made if made.slots or made.across != "run" else made.count
 
 
@@ -622,7 +617,6 @@ NAMES_IN_OTHER_TOOLS: Final[dict[str, tuple[str, str]]] = {
     "shell": ("defaults", "write `defaults: {shell: ...}`, or `shell` in a job"),
     **dict.fromkeys(("retries", "max_retries", "attempts", "maxretries"), ("retry", "write `retry: {max_attempts: 3}`: the first try counts")),
     "max_attempts": ("retry", "it belongs inside `retry`"),
-    "memory_factor": ("retry", "it belongs inside `retry`"),
     **dict.fromkeys(("timeout_ms", "timeout_s", "timeout_seconds", "timeout_minutes"), ("timeout", "write `timeout: 500ms` or `timeout: 90s`")),
     **dict.fromkeys(("steps", "tasks", "stages", "nodes"), ("jobs", "write `jobs`")),
     **dict.fromkeys(("uses", "function", "callable"), ("action", "write `action`")),
@@ -674,8 +668,6 @@ RETRY: Final = {
         {"type": ["array", "string"], "items": {"anyOf": [{"enum": list(RETRIABLE)}, {"type": ["string", "integer"]}]}},
         "What is tried again: outcomes, `exit 75`, `exit 64..78`, names of exceptions, reasons; all failures when left out.",
     ),
-    "memory_factor": Field(number(1, 1000), {"type": "number", "minimum": 1}, "After an attempt that ran out of memory (`oom`) the next may use this many times as much `memory`."),
-    "max_memory": Field(size, _SIZE, "But no more than this."),
 }  # fmt: skip
 RETRY_NAMES: Final = {"delay": "delay_s", "max_delay": "max_delay_s"}
 
@@ -696,7 +688,11 @@ LIMIT: Final = {
         {"type": "array", "minItems": 1, "items": {"type": ["integer", "string"]}},
         "A name for each of as many as there are: whole numbers or words.",
     ),
-    "across": Field(_across, {"enum": ["run"]}, "Who shares it: the jobs of one run."),
+    "across": Field(
+        choice("run", "machine"),
+        {"enum": ["run", "machine"]},
+        "Who shares it: the jobs of one run (the default), or of all your runs on this machine that name it.",
+    ),
 }
 _LIMIT_SCHEMA: Final = {
     "type": ["integer", "object"],

@@ -139,8 +139,6 @@ class LocalExecutor:
         for attempt in attempts:
             if attempt.spec is not None and "memory" in attempt.spec.resources:
                 self._memory[attempt.job] = int(attempt.spec.resources["memory"])
-            if attempt.memory:
-                self._memory[attempt.job] = attempt.memory
         if len(attempts) == 1 and not self._waiting and not self._commands and self._is_light(attempts[0]):
             # In a chain of jobs one attempt is started each time: this spares it the sorting of `_hand_out`, which pays for many.
             for worker in self._workers.values():
@@ -213,7 +211,7 @@ class LocalExecutor:
             Worker(context, ident, channel, tokens).run()
 
         self._warden_pid, self._socket = warden.start(
-            self.slots, self._builder.base, self._logs, context.max_log, self._mask, work
+            self.slots, self._builder.base, self._logs, context.max_log, self._mask, work, context.kept_open
         )
         self._look_at = time.monotonic() + _SLOW_S
         self._heard = False

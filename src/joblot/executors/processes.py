@@ -252,6 +252,13 @@ def pids_of_run(cookie: str) -> list[int]:
     ]
 
 
+def is_of_run(pid: int, cookie: str) -> bool:
+    """Whether a process lives that carries the run's mark or names it in its environment."""
+    name = os.fsencode(cookie)
+    is_marked = mark_of(pid) >> _NUMBER_BITS == run_mark(name) >> _NUMBER_BITS
+    return (is_marked or COOKIE + name in _environment(pid)) and is_alive(pid)
+
+
 def sweep_marked(variable: str, matches: Callable[[str], bool]) -> int:
     """Kill every process with a matching value of an environment variable, and its descendants. Returns how many that were."""
     return _kill_all(lambda: [pid for pid, value in _with_variable(variable) if matches(value)])

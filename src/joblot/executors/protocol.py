@@ -36,6 +36,8 @@ class RunContext(Struct):
     from_files: Mapping[str, str] = {}
     """What files set in the environment of all jobs: the batch's `env` wins over it."""
 
+    kept_open: Sequence[int] = ()
+    """Descriptors that whoever ends what runs when this process is gone keeps open for as long."""
     observed: bool = False
     """Whether code of the program that runs the batch is called while it runs."""
 

@@ -50,7 +50,7 @@ from joblot.executors.spool import Spool, path_of, trim_file
 from joblot.files import system_error
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from joblot.executors.mask import Mask
@@ -686,10 +686,11 @@ def start(
     cap: int,
     mask: Mask,
     work: Callable[[int, int, int], None],
+    kept_open: Sequence[int] = (),
 ) -> tuple[int, socket.socket]:
     """Fork the warden. Returns its pid and the runner's end of the socket.
 
-    Every descriptor of the runner but the standard three is closed in it, or it would hold the runner's locks. `logs` is the folder of the
+    Every descriptor of the runner but the standard three and those that are `kept_open` is closed in it, or it would hold the runner's locks. `logs` is the folder of the
     attempts' logs (None: there are none), `cap` how many bytes of each are kept.
     """
     processes.fill_standard_descriptors()
@@ -702,9 +703,11 @@ def start(
         try:
             os.setsid()
             ours.close()
-            keep = theirs.fileno()
-            os.closerange(3, keep)
-            os.closerange(keep + 1, 65536)
+            first = 3
+            for kept in sorted((theirs.fileno(), *kept_open)):
+                os.closerange(first, kept)
+                first = kept + 1
+            os.closerange(first, 65536)
             Warden(theirs, slots, environment, logs, cap, mask, work).run()
         except BaseException as error:  # noqa: BLE001 - nothing may get out of a forked process
             status = status_of_failure(error) or status

@@ -102,7 +102,7 @@ class Claims:
             RunHeldError: another run makes the same, and it is not waited for; the message says which.
         """
         self._makings = makings
-        return self._take(_open_shared, wait)
+        return self._take(lambda: open_shared(FOLDER), wait)
 
     def take_in_state(self, *, wait: Callable[[RunHeldError], None] | None = None) -> None:
         """Claim the same in the state folder, if it is there and this was not done before.
@@ -361,8 +361,8 @@ def _is_job_of(other: Claim) -> bool:
     return pid == driver and other.by.get("host") == os.uname().nodename
 
 
-def _open_shared() -> int:
-    """The folder of claims of this user, open: in `$XDG_STATE_HOME/joblot` or `~/.local/state/joblot`; both are the user's own alone.
+def open_shared(folder: str) -> int:
+    """A folder that all runs of this user share, open: in `$XDG_STATE_HOME/joblot` or `~/.local/state/joblot`; both are the user's own alone.
 
     Raises:
         OSError: it cannot be made or is not so.
@@ -374,7 +374,7 @@ def _open_shared() -> int:
         _refuse_others(os.stat(os.path.expanduser("~")))
         os.makedirs(base, mode=0o700, exist_ok=True)
     fd = os.open(os.path.realpath(base), _OPEN_FOLDER)
-    for name in (ours, FOLDER):
+    for name in (ours, folder):
         try:
             _refuse_others(os.fstat(fd))
             with suppress(FileExistsError):

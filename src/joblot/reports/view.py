@@ -474,6 +474,8 @@ class LiveView(RunView):
     def __init__(self, plan: Plan) -> None:
         super().__init__(plan.name, len(plan))
         self.plan = plan
+        self.waits_for: tuple[str, ...] = ()
+        """The limits of the machine that ready jobs wait for while other runs have what there is of them."""
 
 
 def _known(at: float) -> float | None:

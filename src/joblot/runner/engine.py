@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from joblot.outputs import OutputWatch
     from joblot.runner.continuing import Continuing
     from joblot.runner.interrupts import Interrupts
+    from joblot.runner.permits import Permits
     from joblot.runner.uptodate import Judge
 
 POLL_S: Final = 0.25
@@ -87,7 +88,7 @@ class Engine:
     the state itself; by default it is made of the journal. `watch` looks after the files that jobs declare, `judge` says which jobs are up to date,
     `env_files` has what files set for single jobs, None when there are none,
     `carry` says which are carried over from the run that this one continues, `claim` takes outputs that are found on the way, or raises
-    RunHeldError when another run makes them. `tell` says what jobs of `finally` find in their environment about how the run went; it is asked
+    RunHeldError when another run makes them. `permits` knows what the machine grants of the limits that all its runs share. `tell` says what jobs of `finally` find in their environment about how the run went; it is asked
     once, when they start.
     """
 
@@ -109,6 +110,7 @@ class Engine:
         carry: Continuing | None = None,
         known: int | None = None,
         claim: Callable[[Making], None] = lambda _: None,
+        permits: Permits | None = None,
         tell: Callable[[], Mapping[str, str]] = dict,
         env_files: EnvFiles | None = None,
     ) -> None:
@@ -139,6 +141,8 @@ class Engine:
         self._judge = judge
         self._carry = carry
         self._claim = claim
+        self._permits = permits
+        self._told_waits: set[str] = set()
         self._tell = tell
         self._told: Mapping[str, str] | None = None
         self._ahead = state.limits.max_failures is None
@@ -155,20 +159,26 @@ class Engine:
         Raises:
             JournalWriteError: facts could not be recorded in `disk_wait_s`. Nothing that was not recorded has been acted on.
         """
-        state = self._state
+        state, permits = self._state, self._permits
         self._interrupts = interrupts
         self._carry_out(first)
         while not state.ended:
             outcomes = self._wait()
             now = self._clock.now()
+            if permits is not None and (wanted := permits.wanted()):
+                state.cede(wanted)  # before what has ended is used for the next job
             if outcomes:
                 self._carry_out(state.attempts_ended(outcomes, now, self.capacity), outcomes)
             else:
                 self._carry_out(state.tick(now, self.capacity))
+            if permits is not None:
+                self._settle_permits(permits, idle_too=now >= self._look_at)
             # By the clock, not by idle waits: while outcomes keep coming, a cancel and the observers must have their turn too.
             if now >= self._look_at:
                 self._look_at = now + POLL_S
                 self._look_for_requests()
+                if permits is not None:
+                    self._tell_waits(permits)
                 if self._judge is not None:
                     self._keep(self._judge)
                 for observer in self._observers:
@@ -210,10 +220,35 @@ class Engine:
     def _carry_out(self, decision: Decision, outcomes: Sequence[Outcome] = ()) -> None:
         """Record, then act; then look at what may be up to date, which leads to the next decision."""
         self._carry_out_one(decision, outcomes)
-        if decision.checks:
+        while decision.checks or decision.asks:
             now, carry = self._clock.now, self._carry
+            if decision.asks:
+                assert self._permits is not None
+                granted = self._permits.ask(decision.asks, self._state.resources.used())
+                decision = self._state.asked(granted, now(), self.capacity)
+                self._carry_out_one(decision)
+                continue
             for following in answers(decision, self._state, self._judge, now, lambda: self.capacity, carry):
                 self._carry_out_one(following)
+                decision = following
+
+    def _settle_permits(self, permits: Permits, *, idle_too: bool) -> None:
+        """Give back to the machine what no job holds, at once where somebody waits, and ask again when it may be this run's turn."""
+        state = self._state
+        if idle_too or permits.waits:
+            state.resources.cede(state.resources.granted)
+        permits.settle(state.resources.granted)
+        if permits.again():
+            self._carry_out(state.ask_again(self._clock.now(), self.capacity))
+            permits.settle(state.resources.granted, again=True)
+
+    def _tell_waits(self, permits: Permits) -> None:
+        """Say once of each limit of the machine that others have what this run waits for."""
+        waits = permits.waited_for()
+        self._view.waits_for = tuple(waits)
+        for name in waits.keys() - self._told_waits:
+            self._told_waits.add(name)
+            self._warn(f"waiting for {waits[name]}")
 
     def _carry_out_one(self, decision: Decision, outcomes: Sequence[Outcome] = ()) -> None:
         events = decision.events
@@ -359,19 +394,13 @@ class Engine:
                 values = attempt.values or {}
                 attempt.values = {**values, "env": {**values.get("env", self._plan.spec(job).env), **self._told}}
             attempts.append(attempt)
-        if self._env_files is not None or self._state.raised:
-            self._add_what_is_seldom(attempts)
+        if self._env_files is not None:
+            for attempt in attempts:
+                if (spec := self._plan.declarations[attempt.job]).env_file:
+                    values = attempt.values or {}
+                    env = values.get("env", self._plan.spec(attempt.job).env)
+                    attempt.values = {**values, "env": self._env_files.with_own(spec, env)}
         self._executor.start(attempts)
-
-    def _add_what_is_seldom(self, attempts: Sequence[Attempt]) -> None:
-        """What files set in the environment of single jobs, and more memory than the job declares."""
-        for attempt in attempts:
-            attempt.memory = self._state.memory(attempt.job)
-            spec = self._plan.declarations[attempt.job]
-            if spec.env_file and self._env_files is not None:
-                values = attempt.values or {}
-                env = values.get("env", self._plan.spec(attempt.job).env)
-                attempt.values = {**values, "env": self._env_files.with_own(spec, env)}
 
     def _look_for_requests(self) -> None:
         for request in self._journal.requests(self._run_id):

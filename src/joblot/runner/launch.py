@@ -23,7 +23,7 @@ from joblot.cluster.targets import check_on, is_cluster
 from joblot.config.load import env_files_of
 from joblot.core.events import NOT_SELECTED, RunReopened, RunStarted
 from joblot.core.limits import Limits
-from joblot.core.model import FINAL
+from joblot.core.model import FINAL, Limit
 from joblot.core.numbered import job_problem
 from joblot.core.plan import expand
 from joblot.core.references import OPENING
@@ -68,6 +68,7 @@ if TYPE_CHECKING:
     from joblot.reports.report import Report
     from joblot.runner.continuing import Continuing
     from joblot.runner.options import Options
+    from joblot.runner.permits import Permits
     from joblot.runner.uptodate import Judge
 
 _NONE_GIVEN: Final[Mapping[str, Any]] = MappingProxyType({})
@@ -477,6 +478,8 @@ class _Driver:
         self._begun = Begun(options.selection, options.force if continues else (), continues, dict(given), moment)
         self._carry: Continuing | None = None
         self._claims = self._unclaimed(makes=makes) if makes or plan.config.concurrency else None
+        self._permits: Permits | None = None
+        self._shared: tuple[str, ...] = ()
         self._left_out: Sequence[int] = ()
         self._has_put_back = False
         self._told_in: Path | None = None
@@ -494,6 +497,7 @@ class _Driver:
         at = self._clock.wall()
         executor = None
         try:
+            self._share_limits()
             self._take_turn()
             last_successes = self._read_last_successes() if self._watch is not None else {}
             if self._has_put_back:  # what killed runs were making was looked at
@@ -606,7 +610,7 @@ class _Driver:
             carry.apply(decision.events)
         for following in answers(decision, state, judge, self._clock.now, lambda: self._slots, carry):
             decision.events += following.events
-            decision.starts = following.starts
+            decision.starts, decision.asks = following.starts, following.asks
             if carry is not None:
                 carry.apply(following.events)
         decision.checks = []
@@ -727,13 +731,17 @@ class _Driver:
 
         if self._env_files is not None:
             self._env_files.refuse(())  # those of all jobs, which executors must know
-        executor = self._executor(self._on)
+        executor = None
         try:
+            self._share_limits()
+            executor = self._executor(self._on)
             journal = self._open()
             assert self._folder is not None
             self._take_hold()
             sweep(str(self._run_dir()))
             self._await_other_cluster()
+            if self._permits is not None:
+                self._permits.forget_earlier()
             self._attach()
             info = journal.info(self._run_id)
             assert info is not None
@@ -783,7 +791,8 @@ class _Driver:
 
             return self._drive(state, view, journal, executor, began_at, first)
         finally:
-            executor.close()
+            if executor is not None:
+                executor.close()
             self._release()
 
     def _replay(self, journal: Journal, state: RunState, view: LiveView) -> list[str] | None:
@@ -823,7 +832,11 @@ class _Driver:
     ) -> Report:
         interrupts, began_cpu_s = Interrupts(), time.process_time()
         with interrupts:
-            if interrupts.fd >= 0:
+            if self._permits is not None:
+                if interrupts.fd >= 0:
+                    self._permits.wake.register(interrupts.fd)
+                executor.wake_on(self._permits.wake.fileno())
+            elif interrupts.fd >= 0:
                 executor.wake_on(interrupts.fd)
             engine = Engine(
                 run_id=self._run_id,
@@ -841,6 +854,7 @@ class _Driver:
                 carry=self._carry,
                 known=self._known,
                 claim=self._claim,
+                permits=self._permits,
                 tell=lambda: self._tell(view),
                 env_files=self._env_files,
             )
@@ -928,6 +942,8 @@ class _Driver:
         )
         if self._env_files is not None:
             context.from_files, context.environments = self._env_files.of_batch, self._env_files.environments
+        if self._permits is not None:
+            context.kept_open = (self._permits.fd,)
         context.observed = any(
             hasattr(observer, "of_program") or not type(observer).__module__.startswith("joblot.")
             for observer in self._observers
@@ -1014,6 +1030,29 @@ class _Driver:
         group = config.concurrency.group if config.concurrency else ""
         return Claims(self._run_id, batch=config.name, folder=config.folder, state=folder, group=group, makes=makes)
 
+    def _share_limits(self) -> None:
+        """Take part in the limits of the machine that jobs ask for."""
+        config = self._plan.config
+        shared = {
+            name: limit
+            for name, limit in config.limits.items()
+            if isinstance(limit, Limit)
+            and limit.across == "machine"
+            and any(name in spec.resources for spec in config.jobs)
+        }
+        if shared:
+            from joblot.runner.killed import ELSEWHERE_S
+            from joblot.runner.permits import Permits
+
+            self._permits = Permits(
+                self._run_id,
+                batch=config.name,
+                cookie=RunContext(self._run_id, self._plan, self._run_dir()).cookie,
+                limits=shared,
+                lingers_s=ELSEWHERE_S if is_cluster(self._on) else 0.0,
+            )
+            self._shared = tuple(shared)
+
     def _claim(self, making: Making) -> None:
         if self._claims is not None:
             self._claims.add(making)
@@ -1066,6 +1105,8 @@ class _Driver:
             remove_own_folder(self._told_in)
         if self._claims is not None:
             self._claims.close()
+        if self._permits is not None:
+            self._permits.close()
         if self._folder is not None:
             self._folder.close()
 
@@ -1078,6 +1119,7 @@ class _Driver:
         limits = Limits(
             slots=self._slots,
             named=caps,
+            shared=self._shared,
             fail_fast=config.fail_fast if options.fail_fast is None else options.fail_fast,
             max_failures=config.max_failures if options.max_failures is None else options.max_failures,
             timeout_s=config.timeout_s if options.timeout_s is None else options.timeout_s,

@@ -1,0 +1,303 @@
+"""What runs hold of the limits of the machine: each `Permits` here is a run of its own, though all are in one process."""
+
+import os
+import select
+import subprocess
+import sys
+import time
+
+import pytest
+
+from joblot.core.model import Limit
+from joblot.core.resources import UNIT
+from joblot.errors import StateError
+from joblot.executors import processes
+from joblot.runner import permits as module
+from joblot.runner.permits import Permits, look, waits_of
+
+DB, NET, BOTH = (("db", 1.0),), (("net", 1.0),), (("db", 1.0), ("net", 1.0))
+
+
+class Runs:
+    """Runs that share `db` and `net`, and what each uses."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.open = []
+
+    def begin(self, run_id="r", *, db=1, net=1, **options):
+        limits = {"db": Limit(db, across="machine"), "net": Limit(net, across="machine")}
+        run = Permits(run_id, batch="b", cookie=f"{self.folder}/runs/{run_id}", limits=limits, **options)
+        self.open.append(run)
+        return run
+
+    def end(self, *runs):
+        for run in runs or list(self.open):
+            run.close()
+            self.open.remove(run)
+
+
+@pytest.fixture
+def runs(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "home"))
+    made = Runs(tmp_path)
+    yield made
+    made.end()
+
+
+def used(db=0, net=0):
+    return {"db": db * UNIT, "net": net * UNIT}
+
+
+def is_rung(run):
+    return bool(select.select([run.wake.fileno()], [], [], 0)[0])
+
+
+def kill(run):
+    """As if its process had been killed: what it wrote stays, the lock does not."""
+    os.close(run.fd)
+    run.fd = os.open(os.devnull, os.O_RDWR)
+
+
+def test_no_more_is_granted_than_there_is(runs):
+    one, two = runs.begin("r1", db=2), runs.begin("r2", db=2)
+    assert one.ask(DB, used())
+    assert two.ask(DB, used())
+    assert not one.ask(DB, used(db=1))
+    assert not two.ask(DB, used(db=1))
+    assert one.waits
+
+
+def test_what_is_given_back_is_told_to_whose_turn_it_is_and_to_no_other(runs):
+    holder, first, second = runs.begin("r1"), runs.begin("r2"), runs.begin("r3")
+    assert holder.ask(DB, used())
+    assert not first.ask(DB, used())
+    assert not second.ask(DB, used())
+    assert holder.wanted() == {"db"}
+    holder.settle(used())
+    assert (is_rung(first), is_rung(second)) == (True, False)
+    assert not second.ask(DB, used()), "the other one was first"
+    assert first.again()
+    assert first.ask(DB, used())
+
+
+def test_a_run_that_gives_back_and_asks_again_comes_last(runs):
+    one, two = runs.begin("r1"), runs.begin("r2")
+    for _ in range(3):
+        assert one.ask(DB, used())
+        assert not two.ask(DB, used())
+        assert not one.ask(DB, used()), "what nobody uses is given back before it is asked for anew"
+        assert is_rung(two)
+        one, two = two, one
+
+
+def test_several_limits_are_taken_together_or_not(runs):
+    one, two, three = runs.begin("r1"), runs.begin("r2"), runs.begin("r3")
+    assert one.ask(NET, used())
+    assert not two.ask(BOTH, used())
+    assert not three.ask(DB, used()), "it is free, and two waits for it with more"
+    one.settle(used())
+    assert (is_rung(two), is_rung(three)) == (True, False)
+    assert two.ask(BOTH, used())
+
+
+def test_who_needs_nothing_of_what_others_wait_for_passes(runs):
+    one, two, three = runs.begin("r1"), runs.begin("r2"), runs.begin("r3")
+    assert one.ask(DB, used())
+    assert not two.ask(DB, used())
+    assert three.ask(NET, used())
+
+
+def test_a_job_that_needs_all_is_not_passed_by_small_ones(runs):
+    all_of_it = (("db", 2.0),)
+    one, two, large = runs.begin("r1", db=2), runs.begin("r2", db=2), runs.begin("r3", db=2)
+    assert one.ask(DB, used())
+    assert not large.ask(all_of_it, used())
+    assert not two.ask(DB, used())
+    one.settle(used())
+    assert (is_rung(large), is_rung(two)) == (True, False)
+    assert large.ask(all_of_it, used())
+
+
+def test_each_run_holds_to_the_count_of_its_own_batch(runs):
+    few, many = runs.begin("r1", db=1), runs.begin("r2", db=3)
+    assert many.ask(DB, used())
+    assert not few.ask(DB, used())
+    few.settle(used(), again=True)
+    few.again()
+    few.settle(used(), again=True)
+    assert many.ask(DB, used(db=1))
+    assert not few.waits
+
+
+def test_what_nobody_asks_for_any_more_lets_others_pass(runs):
+    one, two, three = runs.begin("r1"), runs.begin("r2"), runs.begin("r3")
+    assert one.ask(DB, used())
+    assert not two.ask(DB, used())
+    assert not three.ask(DB, used())
+    one.settle(used())
+    assert two.again()
+    two.settle(used(), again=True)
+    assert is_rung(three)
+    assert not two.waits
+    assert three.ask(DB, used())
+    assert not two.ask(DB, used()), "it keeps its turn, which does not take away what was granted"
+
+
+def test_a_run_that_has_not_looked_for_long_is_passed(runs, monkeypatch):
+    one, two, three = runs.begin("r1"), runs.begin("r2"), runs.begin("r3")
+    assert one.ask(DB, used())
+    assert not two.ask(DB, used())
+    one.settle(used())
+    later = time.monotonic() + 4
+    monkeypatch.setattr(module.time, "monotonic", lambda: later)
+    assert three.ask(DB, used())
+    three.settle(used())
+    assert not is_rung(three)
+    assert two.ask(DB, used())
+
+
+def test_death_frees_what_a_run_held(runs):
+    one, two = runs.begin("r1"), runs.begin("r2")
+    assert one.ask(DB, used())
+    kill(one)
+    assert two.ask(DB, used())
+
+
+def test_what_outlives_the_runner_and_its_warden_counts(runs):
+    """The mark of the run tells; it is asked for by every look, and found at once when it is known."""
+    one, two = runs.begin("r1"), runs.begin("r2")
+    assert one.ask(DB, used())
+    cookie = f"{runs.folder}/runs/r1"
+    words = [sys.executable, "-c", "import sys; print(flush=True); sys.stdin.read()"]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env={"JOBLOT_RUN": cookie}) as left:
+        left.stdout.readline()
+        kill(one)
+        assert not two.ask(DB, used())
+        assert processes.is_of_run(left.pid, cookie)
+        waits = waits_of(f"{runs.folder}/runs/r2", look())
+        assert waits == {
+            "db": f"`db` of this machine: 1 of 1 held by process {left.pid} of run `r1` of batch `b`, whose runner was killed"
+        }
+        assert not two.ask(DB, used())
+        left.stdin.close()
+        left.wait()
+        assert two.ask(DB, used())
+
+
+def test_what_a_killed_runner_left_on_a_cluster_counts_for_a_while(runs, monkeypatch):
+    one, two = runs.begin("r1", lingers_s=2.0), runs.begin("r2")
+    assert one.ask(DB, used())
+    kill(one)
+    assert not two.ask(DB, used())
+    moment = time.time()
+    monkeypatch.setattr(module.time, "time", lambda: moment + 1.5)
+    assert not two.ask(DB, used())
+    monkeypatch.setattr(module.time, "time", lambda: moment + 2.5)
+    assert two.ask(DB, used())
+
+
+def test_a_resumed_run_frees_what_its_last_process_held(runs):
+    one = runs.begin("r1")
+    assert one.ask(DB, used())
+    kill(one)
+    again = runs.begin("r1")
+    assert again.ask(NET, used())
+    again.forget_earlier()
+    assert again.ask(DB, used(net=1))
+
+
+def test_a_file_that_cannot_be_read_may_hold_anything_while_it_is_locked(runs):
+    one, two = runs.begin("r1"), runs.begin("r2")
+    os.pwrite(one.fd, b"?", one._at)
+    assert not two.ask(DB, used())
+    kill(one)
+    assert two.ask(DB, used())
+
+
+def test_what_is_no_file_of_a_run_is_passed_over(runs):
+    run = runs.begin("r1")
+    folder = runs.folder / "home/joblot/limits"
+    (folder / "README").write_text("mine")
+    (folder / ("0" * 32)).mkdir()
+    (folder / ("1" * 32)).symlink_to("/etc/passwd")
+    os.mkfifo(folder / ("2" * 32))
+    assert run.ask(DB, used())
+
+
+def test_nothing_is_left_when_all_have_ended(runs):
+    one, two = runs.begin("r1"), runs.begin("r2")
+    assert one.ask(DB, used())
+    assert not two.ask(DB, used())
+    runs.end(one)
+    assert is_rung(two)
+    runs.end()
+    assert os.listdir(runs.folder / "home/joblot/limits") == []
+    assert look() == []
+
+
+def test_nobody_waits_for_what_the_run_alone_has(runs):
+    one = runs.begin("r1")
+    assert one.ask(DB, used())
+    assert not one.ask(DB, used(db=1))
+    assert waits_of(f"{runs.folder}/runs/r1", look()) == {}
+
+
+def test_it_is_told_who_comes_before(runs):
+    one, two, three = runs.begin("r1", db=2), runs.begin("r2", db=2), runs.begin("r3", db=2)
+    assert one.ask(DB, used())
+    assert not two.ask((("db", 2.0),), used())
+    assert not three.ask(DB, used())
+    words = waits_of(f"{runs.folder}/runs/r3", look())["db"]
+    assert words.startswith("`db` of this machine: 1 of 2 held by run `r1` of batch `b`, process ")
+    assert words.endswith("; run `r2` comes before")
+
+
+def test_what_is_held_can_be_given_back_on_a_full_disk(runs):
+    """The page that says it is written when the run begins, and never grows while it says little."""
+    run = runs.begin("r1")
+    before = os.fstat(run.fd).st_size
+    assert run.ask(DB, used())
+    assert not run.ask(DB, used(db=1))
+    assert os.fstat(run.fd).st_size == before
+
+
+def test_a_folder_that_somebody_holds_refuses_and_is_asked_again(runs, monkeypatch):
+    monkeypatch.setattr(module, "_WAIT_S", 0.01)
+    monkeypatch.setattr(module, "_ENTER_S", 0.01)
+    one = runs.begin("r1")
+    folder = os.open(runs.folder / "home/joblot/limits", os.O_RDONLY)
+    module.fcntl.flock(folder, module.fcntl.LOCK_EX)
+    assert not one.ask(DB, used())
+    assert one.waits
+    with pytest.raises(StateError) as refused:
+        runs.begin("r2")
+    assert refused.value.message == f"another process has held `{runs.folder}/home/joblot/limits` for 0.01 s"
+    assert refused.value.hint == "a joblot that stands still has it: end that, or let it go on"
+    os.close(folder)
+    assert one.again()
+    assert one.ask(DB, used())
+
+
+@pytest.mark.parametrize("home", ["relative", "others", "file"])
+def test_without_a_folder_nothing_begins(home, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", "nowhere" if home == "relative" else str(tmp_path))
+    base = {"relative": "relative", "others": str(tmp_path / "others"), "file": str(tmp_path / "file" / "in")}[home]
+    (tmp_path / "others").mkdir()
+    (tmp_path / "others").chmod(0o777)
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("XDG_STATE_HOME", base)
+    with pytest.raises(StateError) as refused:
+        Runs(tmp_path).begin()
+    path = "nowhere/.local/state" if home == "relative" else base
+    reason = {"relative": "there is no home", "others": "it is not yours alone", "file": "not a directory"}[home]
+    assert refused.value.message == f"limits of this machine cannot be kept in `{path}/joblot/limits`: {reason}"
+    assert refused.value.hint == "`XDG_STATE_HOME` takes a folder of yours on a disk of this machine"
+
+
+def test_a_home_on_a_network_is_refused(runs, monkeypatch):
+    monkeypatch.setattr(module, "network_type", lambda _: "nfs4")
+    with pytest.raises(StateError) as refused:
+        runs.begin()
+    path = runs.folder / "home/joblot/limits"
+    assert refused.value.message == f"limits of this machine cannot be kept in `{path}`: it is on a network (nfs4)"
