@@ -67,7 +67,7 @@ class Batch:
         limits: Mapping[str, int | Mapping[str, Any]] | None = None,
         secrets: Iterable[str] = (),
         fail_fast: bool = False,
-        max_failures: int | None = None,
+        max_failures: int | str | None = None,
         timeout: str | float | None = None,
         max_workers: int | None = None,
         durability: Literal["normal", "full"] = "normal",

@@ -65,6 +65,31 @@ def parse_size(text: str | int) -> int:
     return number
 
 
+def parse_failures(text: str | int) -> int | float:
+    """How many failures are meant by `3`, as a whole number; by `10%` a share of 1, as a float.
+
+    Raises:
+        ValueError: neither, or a share of nothing or of all.
+    """
+    found = re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]{1,6})?)\s*%", text.strip()) if isinstance(text, str) else None
+    if found is not None:
+        if not 0 < float(found[1]) < 100:
+            raise ValueError(f"a share of failures is more than 0% and less than 100%, not {text}")
+        return float(found[1]) / 100
+    if isinstance(text, str) and re.fullmatch(r"[0-9]{1,9}", text.strip()):
+        text = int(text)
+    if isinstance(text, bool) or not isinstance(text, int):
+        raise ValueError(f"`{text}` is not a number of failures: write `3`, or a share such as `10%`")
+    if text < 1:
+        raise ValueError(f"at least 1 failure stops a run, not {text}")
+    return text
+
+
+def format_failures(most: float) -> str:
+    """As `parse_failures` reads it."""
+    return f"{most * 100:.10g}%" if isinstance(most, float) else str(most)
+
+
 def format_size(size: float) -> str:
     """`512 B`, `12 KiB`, `3.4 MiB`, `1.2 GiB`: short, for people."""
     for unit in ("B", "KiB", "MiB", "GiB"):

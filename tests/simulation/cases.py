@@ -63,7 +63,7 @@ def case_from(seed: int) -> Case:
         named=(named := rng.choice(LIMITS)),
         shared=tuple(sorted(named))[: 1 + seed % 2] if seed % 8 in (3, 6) else (),
         fail_fast=rng.random() < 0.15,
-        max_failures=rng.choice((None, None, 2)),
+        max_failures=0.2 if seed % 9 == 4 else rng.choice((None, None, 2)),
         timeout_s=rng.choice((None, None, None, 20.0)),
         seed=str(seed),
     )
@@ -282,7 +282,7 @@ limits = st.builds(
     slots=st.integers(1, 5),
     named=st.sampled_from(LIMITS),
     fail_fast=st.booleans(),
-    max_failures=st.sampled_from((None, 1, 3)),
+    max_failures=st.sampled_from((None, 1, 3, 0.1, 0.5)),
     timeout_s=st.sampled_from((None, None, 15.0)),
     crash_limit=st.integers(1, 3),
     max_bundle=st.sampled_from((1000, 1000, 3, 1)),

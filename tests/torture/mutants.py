@@ -246,6 +246,36 @@ BUGS = (
         "        if state not in ():\n            self.results[job] = result",
     ),
     Bug(
+        "any failure raises the memory of the next attempt",
+        "core/runstate.py",
+        'if outcome == "oom" and state not in FINAL and self._raises_memory(job):',
+        "if state not in FINAL and self._raises_memory(job):",
+    ),
+    Bug(
+        "a job that is taken back keeps the memory that it had come to",
+        "core/runstate.py",
+        "if self.raised.pop(job, 0):",
+        "if self.raised.get(job, 0):",
+    ),
+    Bug(
+        "more memory is given and not weighed",
+        "core/ready.py",
+        'amount if name == "memory" else asked',
+        "asked",
+    ),
+    Bug(
+        "a share of failures is counted of those that were left out too",
+        "core/runstate.py",
+        "taking_part = len(self.plan) - len(self.left_out) - sum(",
+        "taking_part = len(self.plan) - sum(",
+    ),
+    Bug(
+        "a share of failures that is reached stops the run",
+        "core/runstate.py",
+        "return failed > round(allowed * taking_part, 6)",
+        "return failed >= round(allowed * taking_part, 6)",
+    ),
+    Bug(
         "a named limit looks at the newcomer only",
         "core/resources.py",
         "if held and held + share > self._limits[name]:",

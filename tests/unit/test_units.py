@@ -12,7 +12,9 @@ from joblot.units import (
     about_duration,
     format_age,
     format_duration,
+    format_failures,
     parse_duration,
+    parse_failures,
     parse_size,
 )
 
@@ -117,3 +119,34 @@ def test_guesses(seconds, text):
 @given(st.floats(min_value=0, max_value=1e12))
 def test_a_guess_has_at_most_two_digits(seconds):
     assert sum(char.isdigit() for char in about_duration(seconds)) <= 2
+
+
+@pytest.mark.parametrize(
+    ("text", "most", "shown"),
+    [(3, 3, "3"), ("3", 3, "3"), ("10%", 0.1, "10%"), (" 0.5 %", 0.005, "0.5%"), ("99.999%", 0.99999, "99.999%"), ("29%", 0.29, "29%")],
+)  # fmt: skip
+def test_numbers_and_shares_of_failures(text, most, shown):
+    found = parse_failures(text)
+    assert (type(found), found) == (type(most), pytest.approx(most))
+    assert format_failures(found) == shown
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("0%", "a share of failures is more than 0% and less than 100%, not 0%"),
+        ("100%", "a share of failures is more than 0% and less than 100%, not 100%"),
+        ("-1%", "`-1%` is not a number of failures: write `3`, or a share such as `10%`"),
+        ("ten%", "`ten%` is not a number of failures: write `3`, or a share such as `10%`"),
+        ("1e1%", "`1e1%` is not a number of failures: write `3`, or a share such as `10%`"),
+        ("", "`` is not a number of failures: write `3`, or a share such as `10%`"),
+        (0.1, "`0.1` is not a number of failures: write `3`, or a share such as `10%`"),
+        (True, "`True` is not a number of failures: write `3`, or a share such as `10%`"),
+        (0, "at least 1 failure stops a run, not 0"),
+        ("0", "at least 1 failure stops a run, not 0"),
+    ],
+)
+def test_what_is_no_number_of_failures(text, message):
+    with pytest.raises(ValueError) as caught:
+        parse_failures(text)
+    assert str(caught.value) == message

@@ -36,7 +36,7 @@ class Choices(msgspec.Struct, frozen=True, kw_only=True):
     cluster: str | None
     workers: int | None
     fail_fast: bool | None
-    max_failures: int | None
+    max_failures: int | float | None
     timeout: float | None
     max_memory: int | None
     max_log: int | None

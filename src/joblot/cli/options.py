@@ -15,7 +15,7 @@ import click
 
 from joblot.cli.output import Output
 from joblot.errors import UsageError
-from joblot.units import parse_duration, parse_size
+from joblot.units import parse_duration, parse_failures, parse_size
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -35,7 +35,7 @@ class Quantity(click.ParamType):  # type: ignore[type-arg]  # not generic in cli
         self._parse = parse
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """The number, in seconds or bytes."""
+        """The number, such as one of seconds or bytes."""
         try:
             return self._parse(value)
         except ValueError as error:
@@ -155,6 +155,7 @@ job_of_run: Final = _completing("jobs_of_run")
 job_of_batch: Final = _completing("jobs_of_batch")
 DURATION: Final = Quantity("duration", parse_duration)
 SIZE: Final = Quantity("size", parse_size)
+FAILURES: Final = Quantity("failures", parse_failures)
 
 
 _NAMES_WIDTH: Final = 26
@@ -311,7 +312,7 @@ driving_options = _together(
                  show_envvar=True, help="how many jobs run at once (default: as the batch says, else one a processor, or all that a cluster has)"),
     click.option("-x/-k", "--fail-fast/--keep-going", "fail_fast", default=None,
                  help="after the first failure start nothing more, or go on with what does not need it (default: as the batch says)"),
-    click.option("--max-failures", metavar="N", type=click.IntRange(min=1), help="stop after so many failed jobs"),
+    click.option("--max-failures", metavar="N", type=FAILURES, help="stop after so many failed jobs, or when more than such a share as `10%` have failed"),
     click.option("--timeout", metavar="D", type=DURATION, help="stop the whole run after this time, such as `90s`, `2h`"),
     click.option("--max-memory", metavar="SIZE", type=SIZE, envvar="JOBLOT_MAX_MEMORY", show_envvar=True,
                  help="how much memory the jobs that run at once may ask for together, such as `8GiB`"),

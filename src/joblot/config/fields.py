@@ -17,7 +17,7 @@ from joblot.core.names import NAME_RULE, is_reserved, keeps_rule
 from joblot.core.patterns import STATE_HINT, has_wildcard, is_in_state_folder
 from joblot.core.written import RawScalar, plain, shorten
 from joblot.errors import did_you_mean
-from joblot.units import parse_duration, parse_size
+from joblot.units import parse_duration, parse_failures, parse_size
 
 WAYS: Final = ("matrix", "zip", "foreach")
 """The fields that make many jobs of one declaration."""
@@ -230,6 +230,21 @@ def limit_duration(sink: Sink, value: Any, keys: Keys) -> float | None:
     if found <= 0:
         raise Mismatch(f"must be more than 0, got {_shown(value)}", hint="leave it out for no limit", code="value")
     return found
+
+
+def failures(_: Sink, value: Any, __: Keys) -> int | float:
+    """At how many failures to stop, or, a float, at more than which share of all."""
+    core = value.value if isinstance(value, RawScalar) else value
+    if isinstance(core, int) and not isinstance(core, bool):
+        _within(core, 1, None)
+        return core
+    if not isinstance(core, str) or "%" not in core:
+        hint = "write it without quotes" if isinstance(core, str) and core.strip().isdecimal() else ""
+        raise Mismatch(f"must be a whole number, or a share such as `10%`, not {describe(value)}", hint=hint)
+    try:
+        return parse_failures(core)
+    except ValueError as error:
+        raise Mismatch(f"cannot be read: {error}", code="value") from None
 
 
 def size(sink: Sink, value: Any, keys: Keys) -> float:
@@ -762,7 +777,7 @@ BATCH: Final = {
     "jobs": Field(as_it_is, {"type": "array"}, "The jobs."),
     "finally": Field(as_it_is, {"type": "array"}, "Jobs that run when all others have ended, whatever ended the run. Their `when` asks how it ended."),
     "fail_fast": Field(flag, _FLAG, "Stop at the first failure."),
-    "max_failures": Field(whole(1), {"type": "integer", "minimum": 1}, "Stop after this many failures."),
+    "max_failures": Field(failures, {"type": ["integer", "string"], "minimum": 1, "pattern": r"^[0-9.]+ *%$", "examples": [10, "10%"]}, "Stop after this many failures, or when more than this share of the jobs that take part have failed."),
     "timeout": Field(limit_duration, {**_DURATION, "type": ["number", "string", "null"]}, "The longest that the whole run may take."),
     "max_workers": Field(whole(1, 10_000), {"type": "integer", "minimum": 1}, "How many jobs run at a time."),
     "timezone": Field(timezone, {"type": "string", "examples": ["Europe/Paris", "UTC"]}, "The zone of the day that `${{ run.date }}` stands for; that of the system when left out."),

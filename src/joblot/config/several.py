@@ -19,6 +19,7 @@ from joblot.core.plan import problems_of
 from joblot.core.references import LITERAL, OPENING, Reference, protect, split
 from joblot.core.written import shorten
 from joblot.errors import ConfigError, Diagnostic, UsageError, did_you_mean
+from joblot.units import format_failures
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -151,7 +152,9 @@ def _disagreements(loaded: Mapping[str, Config]) -> list[Diagnostic]:
         for path, config in others:
             there = getattr(config, field)
             if there != here:
-                problems.append(_disagreement(f"`{name}`", path, _value(there), first, _value(here)))
+                shown = format_failures if field == "max_failures" else _value
+                values = [_value(value) if value is None else shown(value) for value in (there, here)]
+                problems.append(_disagreement(f"`{name}`", path, values[0], first, values[1]))
                 break
     limits: dict[str, tuple[str, int | Limit]] = {}
     for path, config in loaded.items():

@@ -234,7 +234,8 @@ class Config(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Absolute paths of Python files, or dotted module names, that register actions."""
     jobs: list[JobSpec] = field(default_factory=list)
     fail_fast: bool = False
-    max_failures: int | None = None
+    max_failures: int | float | None = None
+    """At so many failures the run stops, or, a float, when more than this share of the jobs that take part have failed."""
     timeout_s: float | None = None
     max_workers: int | None = None
     durability: Literal["normal", "full"] = "normal"

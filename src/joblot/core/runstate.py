@@ -558,8 +558,11 @@ class RunState:
             self._kill_all(decision, "cancelled", None)
 
     def _too_many_failures(self) -> bool:
-        allowed = self.limits.max_failures
-        return allowed is not None and self.counts[FAILED] - self.allowed_failures >= allowed
+        allowed, failed = self.limits.max_failures, self.counts[FAILED] - self.allowed_failures
+        if allowed is None or isinstance(allowed, int):
+            return allowed is not None and failed >= allowed
+        taking_part = len(self.plan) - len(self.left_out) - sum(job not in self.left_out for job in self._finals)
+        return failed > round(allowed * taking_part, 6)  # 29 % of 100 jobs is 28.999999999999996
 
     def _lost(self, decision: Decision, job: int, message: str, others_in_flight: int, *, counted: bool) -> None:
         """How the attempt ended is not known: again, unless it may run only once, or was lost too often and now with no other in flight.

@@ -341,7 +341,11 @@ class Referee:
             failed = [
                 other for other, its in enumerate(self._states) if its == "failed" and not self._is_allowed(other)
             ]
-            self._must_stop = self._must_stop or (most is not None and len(failed) >= most)
+            if isinstance(most, float):
+                part = [other for other in range(len(self._states)) if other not in self._left_out | self._plan.finals]
+                self._must_stop = self._must_stop or len(failed) * 100 > round(most * 100, 4) * len(part)
+            else:
+                self._must_stop = self._must_stop or (most is not None and len(failed) >= most)
 
     def _jobs_ended(self, event: ev.JobsEnded) -> None:
         stopped = {"cancelled": "cancelled", "fail_fast": "aborted", "max_failures": "aborted", "time_limit": "aborted"}

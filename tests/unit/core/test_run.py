@@ -4,7 +4,7 @@ import pytest
 
 from joblot.core import events as ev
 from joblot.core.commands import Kill
-from joblot.core.model import Outcome
+from joblot.core.model import Config, FanOut, JobSpec, Outcome
 from joblot.testing import World
 
 
@@ -553,3 +553,72 @@ def test_the_story_can_be_read():
     )
     assert world.states()["b"] == "waiting"
     assert world.state.in_flight == 1
+
+
+@pytest.mark.parametrize(
+    ("share", "jobs", "most"),
+    [
+        (0.1, 5, 0),
+        (0.1, 9, 0),
+        (0.1, 10, 1),
+        (0.1, 19, 1),
+        (0.1, 20, 2),
+        (0.29, 100, 29),
+        (0.07, 100, 7),
+        (0.5, 1, 0),
+        (0.5, 2, 1),
+        (0.999, 3, 2),
+        (0.00001, 50, 0),
+    ],
+)
+def test_a_share_of_failures_may_be_reached_and_not_passed(share, jobs, most):
+    world = begun("; ".join(f"j{number}" for number in range(jobs)), slots=1, max_failures=share)
+    for number in range(most):
+        world.fail(f"j{number}")
+        assert not world.state.stopping
+    world.fail(f"j{most}")
+    assert world.state.stopping == ("max_failures" if most < jobs else "")
+    assert world.status == "failed"
+
+
+def test_a_share_is_of_the_jobs_that_take_part():
+    names = [f"j{number}" for number in range(10)]
+    world = World("; ".join([*names, "f finally=yes"]), slots=1, max_failures=0.2, left_out=names[5:])
+    world.start()
+    world.fail("j0")
+    assert not world.state.stopping, "one of 5 is no more than 20 %"
+    world.fail("j1")
+    assert world.state.stopping or world.state.settled
+    assert world.why("j4") == ("max_failures", "j1")
+
+
+@pytest.mark.parametrize("found", [0, 5])
+def test_a_share_is_of_the_jobs_that_are_known_by_then(found):
+    fan = FanOut("result", source="${{ jobs.n.result }}")
+    jobs = [JobSpec(name=name, action="test") for name in ("n", "a", "b", "c")]
+    jobs.append(JobSpec(name="x-${{ item }}", action="test", needs=("n",), fan_out=fan))
+    world = World(Config(name="b", folder="/", jobs=jobs), slots=1, max_failures=0.2)
+    world.start()
+    world.ok("n")
+    world.fail("a")
+    assert not world.state.stopping, "one of 5 is no more than 20 %"
+    world.ok("b")
+    world.ok("c")
+    if found:
+        world.find("x-*", *map(str, range(found)))
+        world.fail("x-0")
+        assert not world.state.stopping, "two of 10"
+        world.fail("x-1")
+    else:
+        world.fail("x-*")
+    assert world.status == "failed"
+    assert [event.reason for event in world.events() if isinstance(event, ev.RunStopping)] == ["max_failures"]
+
+
+def test_failures_that_are_allowed_are_not_among_the_share():
+    world = begun("a allowed=yes; b; c; d", slots=1, max_failures=0.25)
+    world.fail("a")
+    world.fail("b")
+    assert not world.state.stopping
+    world.fail("c")
+    assert world.state.stopping == "max_failures"
