@@ -189,8 +189,15 @@ def _command(name: str, command: click.Command) -> str:
     words = [one.make_metavar(context) for one in command.params if isinstance(one, click.Argument)]
     usage = " ".join(["joblot", name, "[OPTIONS]", *words])
     paragraphs = inspect.cleandoc(command.help or "").split("\n\n")
-    about = "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
+    about = "\n\n".join(map(_paragraph, paragraphs))
     return "\n\n".join([f"### `joblot {name}`", f"```text\n{usage}\n```", about, _options(name, command)]).rstrip()
+
+
+def _paragraph(text: str) -> str:
+    """A paragraph of a command's help; lines that click keeps apart are command lines."""
+    if text.startswith("\b\n"):
+        return f"```bash\n{inspect.cleandoc(text.removeprefix(chr(8)))}\n```"
+    return " ".join(text.split())
 
 
 def _options(name: str, command: click.Command) -> str:

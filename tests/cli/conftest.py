@@ -47,7 +47,10 @@ class Project:
     def __init__(self, path: Path, modules: tuple[str, ...] = JOBLOT):
         self.path = path
         self.modules = modules
-        self.env = {"PATH": os.environ["PATH"], "HOME": str(path)}
+        # Which joblot is tested may be said by PYTHONPATH, and a process of its own must be of the same one.
+        self.env = {"PATH": os.environ["PATH"], "HOME": str(path)} | {
+            name: os.environ[name] for name in ("PYTHONPATH",) if name in os.environ
+        }
 
     def write(self, name: str, text: str) -> Path:
         file = self.path / name

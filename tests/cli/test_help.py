@@ -36,6 +36,7 @@ GROUPS = {
         "Options",
     ],
     "sirene generate": ["Which files", "What is in a file", "Options"],
+    "each": ["The items", "The command", "Look first", "How it runs", "State and journal", "Output"],
     "generate": ["What is written", "How", "Look first", "Output"],
 }
 

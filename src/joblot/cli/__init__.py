@@ -33,6 +33,7 @@ SECTIONS: Final[dict[str, dict[str, str]]] = {
     },
     "Run it": {
         "run": "run the jobs of a batch file",
+        "each": "run a command for each item of a list, without a file",
         "resume": "go on with a run that was interrupted or stopped",
         "retry": "run again what failed in a run",
         "accept": "take what is there for up to date",

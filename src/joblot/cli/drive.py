@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from joblot.cli.output import Output
+    from joblot.cli.passing import JobOutput
     from joblot.core.selection import Selection
     from joblot.reports.report import Report
     from joblot.runner.engine import Observer
@@ -86,15 +87,25 @@ class Choices(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
-def drive(output: Output, choices: Choices, run_id: str, begin: Callable[[Sequence[Observer]], Report]) -> int:
-    """Run jobs through `begin`, show what happens, and return the exit code."""
+def drive(
+    output: Output,
+    choices: Choices,
+    run_id: str,
+    begin: Callable[[Sequence[Observer]], Report],
+    *,
+    passing: JobOutput | None = None,
+) -> int:
+    """Run jobs through `begin`, show what happens, and return the exit code.
+
+    With `passing` standard output is for what the jobs print, and nothing else.
+    """
     for path in (choices.report, choices.log):
         if path is not None:
             check_writable(path)
-    observer = _observer(output, choices, run_id)
+    observer = _observer(output, choices, run_id, passing)
     try:
         with asked_by_signal(observer.ask):
-            report = begin([observer])
+            report = begin([observer] if passing is None else [observer, passing])
     except RunSkippedError as skipped:
         output.log("INFO", f"skipped: {skipped.message}")
         if output.json:
@@ -107,21 +118,27 @@ def drive(output: Output, choices: Choices, run_id: str, begin: Callable[[Sequen
         raise
     finally:
         observer.close()
+        if passing is not None:
+            passing.close()
     if not observer.begun:
         output.log("INFO", f"nothing to do: no job of run `{report.run_id}` is left to run")
     kept = RunFolder(state_path(choices.state) / "runs" / report.run_id).report
-    return _finish(output, choices, report, kept, observer)
+    return _finish(output, choices, report, kept, observer, told=passing is not None and passing.is_told)
 
 
-def _observer(output: Output, choices: Choices, run_id: str) -> PlainProgress:
+def _observer(output: Output, choices: Choices, run_id: str, passing: JobOutput | None) -> PlainProgress:
     folder = RunFolder(state_path(choices.state) / "runs" / run_id)
     if choices.verbose:
-        return EventLines(output, folder, output.note if output.json else _to_stdout(output))
-    if output.live and not output.quiet:
+        return EventLines(output, folder, output.note if output.json or passing else _to_stdout(output))
+    if output.live and (passing.is_told if passing is not None else not output.quiet):
         from joblot.cli.live import LiveProgress
 
-        return LiveProgress(output, folder)
-    return PlainProgress(output, folder)
+        observer: PlainProgress = LiveProgress(output, folder)
+    else:
+        observer = PlainProgress(output, folder)
+    if passing is not None:
+        passing.make_room, observer.shows_logs = observer.make_room, not passing.on_terminal
+    return observer
 
 
 def _to_stdout(output: Output) -> Callable[[str], None]:
@@ -139,13 +156,18 @@ def _to_stdout(output: Output) -> Callable[[str], None]:
     return write
 
 
-def _finish(output: Output, choices: Choices, report: Report, kept: Path, observer: PlainProgress) -> int:
+def _finish(
+    output: Output, choices: Choices, report: Report, kept: Path, observer: PlainProgress, *, told: bool = False
+) -> int:
     if not output.quiet:
         output.note(
             closing(report, paint=output.paint, printed=last_printed, told=observer.told_all).rpartition("\n")[0]
         )
-    observer.conclude(_completion(report))
-    if output.quiet and report.exit_code:  # which jobs failed was said, and not how many others did not run for it
+    if not told:
+        observer.conclude(_completion(report))
+    if output.quiet and (
+        told or report.exit_code
+    ):  # which jobs failed was said, and not how many others did not run for it
         output.note(f"run {report.run_id}: {summary(report)}")
     for advice in _advice(report, choices, kept):
         if output.quiet:  # it goes with the failures, and a mail from cron has nothing else
@@ -173,7 +195,7 @@ def _completion(report: Report) -> str:
 
 def _advice(report: Report, choices: Choices, kept: Path) -> list[str]:
     """Where the report is, and the commands to see what happened and to go on from here, when there is something left to do."""
-    if not report.exit_code or not report.source:
+    if not report.exit_code:
         return []
     state = _elsewhere(choices)
     seen = [f"the report: {choices.report or kept}", f"to see what happened: joblot show {report.run_id}{state}"]
@@ -183,7 +205,8 @@ def _advice(report: Report, choices: Choices, kept: Path) -> list[str]:
         which = "that goes on with this run; once the batch is changed, it begins a new run that continues this one"
         if changed_files(report.config):
             which = "that begins a new run, which continues this one: the batch was changed since this run began"
-        return [*seen, f"to run again what failed: joblot retry {report.run_id} --failed{state}", which]
+        again = f"to run again what failed: joblot retry {report.run_id} --failed{state}"
+        return [*seen, again, which] if report.source else [*seen, again]
     return [*seen, f"to go on with the rest: joblot resume {report.run_id}{state}"]
 
 

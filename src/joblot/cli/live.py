@@ -57,9 +57,20 @@ class LiveProgress(PlainProgress):
         if self._screen is not None and self._above:
             self._draw()
 
-    def ended(self, status: str) -> None:  # noqa: ARG002 - the protocol's signature
+    def ended(self, status: str) -> None:
         """Take the display away."""
         self.close()
+        super().ended(status)
+
+    def make_room(self) -> None:
+        """Take the lines away; they are drawn anew when it is time."""
+        screen, above = self._screen, self._above
+        if screen is not None and self._drawn:
+            self._above, self._drawn = [], False
+            try:
+                screen.close(self._output.shown("\n".join(above)))
+            except OSError:
+                self._let_go()  # the terminal has gone; the run goes on
 
     def close(self) -> None:
         """Take the display away. What was to go by above it stays."""

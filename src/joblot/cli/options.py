@@ -302,7 +302,10 @@ no_fuse_option = click.option(
 )  # fmt: skip
 """The option that turns fused jobs off."""
 
-driving_options = _together(
+
+def driving_options_with(timeout: Callable[[F], F]) -> Callable[[F], F]:
+    """The options of a command that runs jobs; `timeout` is the one that sets the time limit of the run."""
+    return _together(
     click.option("--on", metavar="PLACE", type=Place(), default="local", envvar="JOBLOT_ON", show_envvar=True,
                  help="`local`: killable processes (default); `inline`: in this process, one job at a time; `dask`, `ssh`, `slurm`: "
                  "a cluster that begins with the run; `tls://HOST:PORT`, `tcp://127.0.0.1:PORT`: a Dask scheduler"),
@@ -313,7 +316,7 @@ driving_options = _together(
     click.option("-x/-k", "--fail-fast/--keep-going", "fail_fast", default=None,
                  help="after the first failure start nothing more, or go on with what does not need it (default: as the batch says)"),
     click.option("--max-failures", metavar="N", type=FAILURES, help="stop after so many failed jobs, or when more than such a share as `10%` have failed"),
-    click.option("--timeout", metavar="D", type=DURATION, help="stop the whole run after this time, such as `90s`, `2h`"),
+    timeout,
     click.option("--max-memory", metavar="SIZE", type=SIZE, envvar="JOBLOT_MAX_MEMORY", show_envvar=True,
                  help="how much memory the jobs that run at once may ask for together, such as `8GiB`"),
     click.option("--max-log", metavar="SIZE", type=SIZE, envvar="JOBLOT_MAX_LOG", show_envvar=True,
@@ -332,5 +335,12 @@ driving_options = _together(
     click.option("-v", "--verbose", is_flag=True, help="print every event as it happens"),
     quiet_option,
     no_color_option,
-)  # fmt: skip
+    )  # fmt: skip
+
+
+driving_options: Final = driving_options_with(
+    click.option(
+        "--timeout", metavar="D", type=DURATION, help="stop the whole run after this time, such as `90s`, `2h`"
+    )
+)
 """The options of every command that runs jobs. They reach the function as `joblot.cli.drive.Choices` takes them."""

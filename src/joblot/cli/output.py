@@ -49,6 +49,8 @@ class Output:
         """Stands for the escape character where a colour is meant, until the text is written: nobody else's text can hold it."""
         self.json = False
         self.quiet = False
+        self.silent = False
+        """Whether nothing more is told to anybody, on standard error neither."""
         self.colourless = bool(os.environ.get("NO_COLOR") or os.environ.get("CI")) or os.environ.get("TERM") == "dumb"
 
     # --- results --------------------------------------------------------------------------------
@@ -95,6 +97,8 @@ class Output:
 
     def note(self, text: str) -> None:
         """Write a line to standard error."""
+        if self.silent:
+            return
         try:
             self._stderr.write(self.shown(f"{text}\n"))
             self._stderr.flush()
@@ -157,6 +161,11 @@ class Output:
     def coloured(self) -> bool:
         """Whether standard error is a terminal that shows colours."""
         return not self.colourless and self._stderr.isatty()
+
+    @property
+    def stdout(self) -> IO[str]:
+        """Standard output as it is, for what is neither text nor made harmless."""
+        return self._stdout
 
     @property
     def columns(self) -> int | None:

@@ -191,6 +191,8 @@ class PlainProgress:
         }  # fmt: skip
         self.begun = False
         """Whether the engine has begun to drive the run."""
+        self.shows_logs = True
+        """Whether a failure is shown with the end of what it printed."""
 
     # --- Observer -------------------------------------------------------------------------------
 
@@ -270,6 +272,9 @@ class PlainProgress:
         """Say what has no line of its own yet, where no table of the end does."""
         if self._output.quiet:
             self._say_causes()
+
+    def make_room(self) -> None:
+        """Leave the terminal to somebody else for a moment."""
 
     def close(self) -> None:
         """Leave nothing behind, however the run ended."""
@@ -368,7 +373,7 @@ class PlainProgress:
             self._say("WARNING", f"{', '.join(names[:_NAMED])}{others}: {one_line(message)}; again, with fewer others")
 
     def _show_log(self, name: str, attempt: int, why: str) -> None:
-        if self._folder is None:
+        if self._folder is None or not self.shows_logs:
             return
         path = self._folder.log_path(name, attempt)
         try:

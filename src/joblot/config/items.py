@@ -62,6 +62,15 @@ def read_items(kind: str, source: str, folder: str) -> Columns:
     return SOURCES[kind](source, folder)
 
 
+def items_of_text(kind: str, content: bytes, source: str) -> Columns:
+    """The items in what was read from somewhere else than a file; `source` is what messages call it, `kind` one of `TEXTS`.
+
+    Raises:
+        ItemsError: as `read_items`.
+    """
+    return TEXTS[kind](source, content)
+
+
 def rows_to_columns(rows: Iterable[Any]) -> Columns:
     """Mappings with the same keys, or single values, as columns.
 
@@ -97,11 +106,12 @@ def delimiter_of(header: str) -> str:
     return max(_DELIMITERS, key=header.count)
 
 
-def _table(source: str, folder: str, delimiter: str | None = None) -> Columns:
+def _table(source: str, content: bytes, delimiter: str | None = None) -> Columns:
     import csv
+    import io
 
     reader = None
-    with _opened(source, folder) as file:
+    with io.StringIO(_decoded(source, content), newline=None) as file:
         try:
             head = file.readline()
             if not head.strip():
@@ -147,11 +157,13 @@ def _check_names(source: str, names: list[str]) -> None:
         seen.add(name)
 
 
-def _jsonl(source: str, folder: str) -> Columns:
+def _jsonl(source: str, content: bytes) -> Columns:
+    import io
+
     import msgspec
 
     rows = []
-    with _opened(source, folder) as file:
+    with io.StringIO(_decoded(source, content), newline=None) as file:
         for number, line in enumerate(file, 1):
             if line.strip():
                 try:
@@ -223,9 +235,8 @@ def _json_value(value: Any) -> Any:
     return value.isoformat() if hasattr(value, "isoformat") else str(value)
 
 
-def _lines(source: str, folder: str) -> Columns:
-    with _opened(source, folder) as file:
-        return _as_lines(file.read())
+def _lines(source: str, content: bytes) -> Columns:
+    return _as_lines(_decoded(source, content))
 
 
 def _command(command: str, folder: str) -> Columns:
@@ -367,9 +378,7 @@ def _folders_below(base: str, folder: str) -> Iterator[str]:
         yield base if below == "." else os.path.join(base, below, "")  # noqa: PTH118
 
 
-def _opened(source: str, folder: str) -> Any:
-    import io
-
+def _of_file(parse: Callable[[str, bytes], Columns], source: str, folder: str) -> Columns:
     path = os.path.join(folder, source)  # noqa: PTH118 - pathlib costs start-up time
     # Opening a pipe without a writer would wait for ever; for a folder `open` has the better message.
     if os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path):  # noqa: PTH110, PTH112, PTH113
@@ -379,8 +388,12 @@ def _opened(source: str, folder: str) -> Any:
             content = file.read()
     except OSError as error:
         raise ItemsError(f"cannot read `{source}`: {reason_of(error)}") from None
+    return parse(source, content)
+
+
+def _decoded(source: str, content: bytes) -> str:
     try:
-        return io.StringIO(content.decode("utf-8-sig"), newline=None)
+        return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise ItemsError(f"`{source}` is not UTF-8 text (byte {error.start})", hint="save it as UTF-8") from None
 
@@ -389,12 +402,19 @@ def _first_line(error: Exception) -> str:
     return str(error).partition("\n")[0]
 
 
-SOURCES: Final[dict[str, Callable[[str, str], Columns]]] = {
+TEXTS: Final[dict[str, Callable[[str, bytes], Columns]]] = {
     "csv": _table,
     "tsv": partial(_table, delimiter="\t"),
     "jsonl": _jsonl,
-    "parquet": _parquet,
     "lines": _lines,
+}
+"""By kind, what reads the items in a text."""
+SOURCES: Final[dict[str, Callable[[str, str], Columns]]] = {
+    "csv": partial(_of_file, TEXTS["csv"]),
+    "tsv": partial(_of_file, TEXTS["tsv"]),
+    "jsonl": partial(_of_file, TEXTS["jsonl"]),
+    "parquet": _parquet,
+    "lines": partial(_of_file, TEXTS["lines"]),
     "glob": _glob,
     "command": _command,
 }

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from joblot.config.check import check
 from joblot.config.jobs import LoadOptions
-from joblot.config.source import Format, decode_text, format_of, parse, read_bytes
+from joblot.config.source import Format, ParsedText, decode_text, format_of, parse, read_bytes
 from joblot.core.model import Config, Signature
 from joblot.core.plan import encoded
 from joblot.digest import blake2b
@@ -123,6 +123,23 @@ def env_files_of(config: Config) -> EnvFiles | None:
     from joblot.config.env_files import EnvFiles
 
     return EnvFiles(config)
+
+
+def load_data(
+    data: Mapping[str, Any], *, folder: str | Path, lookup: Lookup, names: Names
+) -> tuple[Config, list[Diagnostic]]:
+    """As `load`, for a batch that is data already, such as a command line makes: values keep their types.
+
+    Raises:
+        ConfigError: with everything that is wrong.
+    """
+    source = os.path.abspath(folder)  # noqa: PTH100
+    _refuse_odd_path(source, os.fspath(folder))
+    options = LoadOptions({}, lookup, names, typed=True)
+    # Lists of jobs are emptied as they are read.
+    document = ParsedText({name: list(value) if isinstance(value, list) else value for name, value in data.items()})
+    with collection_paused():
+        return check(document, folder=source, source="", digest="", default_name="batch", options=options)
 
 
 def encode(config: Config) -> bytes:

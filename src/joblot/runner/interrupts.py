@@ -77,6 +77,11 @@ class Interrupts:
         self._taken = self.count
         return True
 
+    def ask(self, name: str) -> None:
+        """Ask for an orderly stop, as the first signal does."""
+        self.count += 1
+        self.name = name
+
     def begin_again(self) -> None:
         """Count anew: what comes from here on is the first. What nobody has looked at yet still counts."""
         self.count -= self._taken
@@ -95,6 +100,12 @@ class Interrupts:
         for number, handler in self._before.items():
             signal.signal(number, handler)
         signal.set_wakeup_fd(self._before_fd)
+
+
+def stop_driving(name: str) -> None:
+    """Ask the run that is driven here for an orderly stop; `name` says what asks. For observers, which know of no run but its records."""
+    for interrupts in _DRIVING:
+        interrupts.ask(name)
 
 
 @contextmanager

@@ -217,6 +217,7 @@ def test_parquet_without_pyarrow(folder, monkeypatch):
 
 def test_lines_are_items_as_they_are_but_for_blank_ones(folder):
     assert given(folder, "lines", "\ufeffa b \r\n\r\n  \n#1,x\n01") == {"": ["a b ", "#1,x", "01"]}
+    assert given(folder, "lines", "a\rb\n") == {"": ["a\rb"]}  # one item, which is refused later
     assert given(folder, "lines", "\n") == {"": []}
 
 
