@@ -139,6 +139,8 @@ class Batch:
         max_delay: str | float = 3600.0,
         jitter: float = 0.0,
         retry_only: Iterable[str] = (),
+        memory_factor: float = 1.0,
+        max_memory: str | int | None = None,
         timeout: str | float | None = None,
         grace: str | float = 5.0,
         resources: Mapping[str, Any] | None = None,
@@ -175,7 +177,7 @@ class Batch:
                 yet is looked at when the batch is planned or run.
         """
         values = (
-            input, params, needs, when, max_attempts, delay, backoff, max_delay, jitter, retry_only, timeout, grace, resources,
+            input, params, needs, when, max_attempts, delay, backoff, max_delay, jitter, retry_only, memory_factor, max_memory, timeout, grace, resources,
             outputs, env, env_file, cwd, once, tags, priority, description, run, shell, matrix, zip, foreach, max_parallel, finally_, allow_failure, if_, cache,
         )  # fmt: skip
         given = _given(_ADD, values)

@@ -58,9 +58,12 @@ def case_from(seed: int) -> Case:
         jobs = _conditional(random.Random(f"if {seed}"), jobs)
     if seed % 4 == 0:
         jobs += _finals(random.Random(f"finally {seed}"), jobs)
+    memory = {}
+    if seed % 8 in (3, 6):
+        jobs, memory = _greedy(random.Random(f"memory {seed}"), jobs), {"memory": 4.0}
     limits = Limits(
         slots=rng.choice((1, 2, 4)),
-        named=(named := rng.choice(LIMITS)),
+        named=(named := rng.choice(LIMITS)) | memory,
         shared=tuple(sorted(named))[: 1 + seed % 2] if seed % 8 in (3, 6) else (),
         fail_fast=rng.random() < 0.15,
         max_failures=0.2 if seed % 9 == 4 else rng.choice((None, None, 2)),
@@ -228,6 +231,24 @@ def _fused(rng: random.Random, jobs: list[JobSpec]) -> list[JobSpec]:
     for job in jobs:
         fields = {"action": "fused", "input": rng.choice("ab")} if rng.random() < 0.8 else {}
         made.append(replace(job, **fields, **(alike if rng.random() < 0.7 else {})))
+    return made
+
+
+def _greedy(rng: random.Random, jobs: list[JobSpec]) -> list[JobSpec]:
+    """The same jobs, most of which declare memory, and may use more of it after it was too little."""
+    made = []
+    for job in jobs:
+        fields = {}
+        if rng.random() < 0.7:
+            retry = replace(
+                job.retry,
+                max_attempts=max(3, job.retry.max_attempts),
+                only=(),
+                memory_factor=rng.choice((1.0, 1.5, 2.0, 1000.0)),
+                max_memory=rng.choice((None, 3.0, 6.0)),
+            )
+            fields = {"resources": {**job.resources, "memory": rng.choice((0.5, 1.0, 3.0))}, "retry": retry}
+        made.append(replace(job, **fields))
     return made
 
 

@@ -12,8 +12,9 @@ import click
 
 from joblot.cli import declared
 from joblot.cli.options import job_argument, job_help, json_option, no_color_option, run_or_job_argument, state_option
-from joblot.core.model import STATES, Limit
+from joblot.core.model import FINAL, STATE_OF, STATES, Limit
 from joblot.core.plan import PATTERN
+from joblot.core.retry import memory_after
 from joblot.errors import EXIT_OK
 from joblot.reports.text import normalise, one_line
 from joblot.units import format_duration, format_size
@@ -199,7 +200,7 @@ def _why(run: Run, report: Report, number: int, job: JobReport) -> list[str]:
     """In sentences without a period: what decided the state, or what the job waits for."""
     lost = _lost(run, report)
     match job.state:
-        case "waiting":
+        case "waiting" | "ready":
             return [*_waits_for(run, report, number, job), *lost]
         case "running":
             if report.status not in ("running", "stopping"):
@@ -231,6 +232,14 @@ def _demand(name: str, amount: float) -> str:
     return f"{name}: {amount:g}"
 
 
+def _times_short_of_memory(job: JobReport) -> int:
+    """How many attempts ended for lack of memory since the job began, or was taken back to the beginning."""
+    times = 0
+    for ended in job.history:
+        times = 0 if STATE_OF[ended.state] in FINAL else times + (ended.reason == "oom")
+    return times
+
+
 def _waits_for(run: Run, report: Report, number: int, job: JobReport) -> list[str]:
     open_states = ("waiting", "ready", "running", "backing_off")
     if job.finally_ and not report.view.settled:
@@ -239,7 +248,10 @@ def _waits_for(run: Run, report: Report, number: int, job: JobReport) -> list[st
     if missing:
         others = f" and {len(missing) - 10} more" if len(missing) > 10 else ""
         return [f"waits for {len(missing)} of {len(job.needs)} needs: {', '.join(missing[:10])}{others}"]
-    resources = run.plan.spec(number).resources
+    spec = run.plan.spec(number)
+    resources = spec.resources
+    if times := _times_short_of_memory(job):
+        resources = {**resources, "memory": memory_after(spec, times)}
     if any(isinstance(limit, Limit) and limit.across == "machine" for limit in run.config.limits.values()) and run.held:
         from joblot.runner.permits import look, waits_of
 

@@ -152,7 +152,7 @@ class DaskExecutor:
             self._claim()
         bundles: dict[int, _Unit] = {}
         for attempt in attempts:
-            demand = self._fleet.demand(attempt.spec or self._plan.declarations[attempt.job])
+            demand = self._fleet.demand(attempt.spec or self._plan.declarations[attempt.job], attempt.memory)
             if attempt.bundle_number:
                 unit = bundles.get(attempt.bundle_number)
                 if unit is None:

@@ -143,9 +143,15 @@ class Fleet:
             self.busy -= agent.busy
         return agent
 
-    def demand(self, spec: JobSpec) -> Demand:
-        """What a job takes of a worker. Resources that no worker has are limits of the run only, which the core keeps."""
-        return Demand(spec.resources, self.named) if spec.resources else PLAIN
+    def demand(self, spec: JobSpec, memory: int = 0) -> Demand:
+        """What a job takes of a worker. Resources that no worker has are limits of the run only, which the core keeps.
+
+        `memory` is what an attempt may use that may use more than the job declares; the largest worker takes it however much that is.
+        """
+        if not memory:
+            return Demand(spec.resources, self.named) if spec.resources else PLAIN
+        there = max((agent.totals.get("memory", math.inf) for agent in self.agents.values()), default=math.inf)
+        return Demand({**spec.resources, "memory": min(memory, there)}, self.named)
 
     def could_ever(self, demand: Demand) -> bool:
         """Whether any worker is large enough."""

@@ -14,7 +14,7 @@ from msgspec import Struct
 from joblot.core.commands import Kill  # noqa: TC001 - msgspec reads the fields
 from joblot.core.model import Attempt, Outcome  # noqa: TC001 - msgspec reads the fields
 
-WIRE: Final = 3
+WIRE: Final = 4
 """The number of this form. Both sides must have the same joblot, so one form is all that either understands.
 
 `greet`, `Hello` and `Answer` keep their names and fields: they are how two versions find out that they differ.

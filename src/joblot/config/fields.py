@@ -632,6 +632,7 @@ NAMES_IN_OTHER_TOOLS: Final[dict[str, tuple[str, str]]] = {
     "shell": ("defaults", "write `defaults: {shell: ...}`, or `shell` in a job"),
     **dict.fromkeys(("retries", "max_retries", "attempts", "maxretries"), ("retry", "write `retry: {max_attempts: 3}`: the first try counts")),
     "max_attempts": ("retry", "it belongs inside `retry`"),
+    "memory_factor": ("retry", "it belongs inside `retry`"),
     **dict.fromkeys(("timeout_ms", "timeout_s", "timeout_seconds", "timeout_minutes"), ("timeout", "write `timeout: 500ms` or `timeout: 90s`")),
     **dict.fromkeys(("steps", "tasks", "stages", "nodes"), ("jobs", "write `jobs`")),
     **dict.fromkeys(("uses", "function", "callable"), ("action", "write `action`")),
@@ -683,6 +684,8 @@ RETRY: Final = {
         {"type": ["array", "string"], "items": {"anyOf": [{"enum": list(RETRIABLE)}, {"type": ["string", "integer"]}]}},
         "What is tried again: outcomes, `exit 75`, `exit 64..78`, names of exceptions, reasons; all failures when left out.",
     ),
+    "memory_factor": Field(number(1, 1000), {"type": "number", "minimum": 1}, "After an attempt that ran out of memory (`oom`) the next may use this many times as much `memory`."),
+    "max_memory": Field(size, _SIZE, "But no more than this."),
 }  # fmt: skip
 RETRY_NAMES: Final = {"delay": "delay_s", "max_delay": "max_delay_s"}
 

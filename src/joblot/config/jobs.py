@@ -58,6 +58,7 @@ from joblot.core.patterns import as_literal, as_word, has_wildcard
 from joblot.core.references import LATER, OF_FILES, OF_ITEM, OPENING, Deferred, Reference, TemplateError
 from joblot.core.written import RawScalar, plain, shorten
 from joblot.errors import did_you_mean
+from joblot.units import format_size
 
 if typing.TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -664,7 +665,11 @@ class JobReader(Sink):
             fields = {name: value for name, value in fields.items() if name not in WAYS}
             fields["fan_out"] = replace(self._fan, max_parallel=limit)
             deferred = deferred or self._fan.kind == "result"
+        own_retry = {**fields, **fields.get("retry", {})}
         spec = self._spec(fields, deferred, self._place(index))
+        self._check_memory(spec, own_retry, (*keys, "retry") if "retry" in job else keys, owner)
+        if self._has_errors(before):
+            return None
         if self._clean and filled is job:
             self._note_alike(job, spec)
         return spec
@@ -677,6 +682,38 @@ class JobReader(Sink):
             message = f"{owner} is never tried again: `only` has exceptions, and a command raises none"
             at = (*keys, "retry_only") if "retry_only" in fields else (*keys, "retry", "only")
             self.problems.append(Problem("value", message, at, hint, severity="warning"))
+
+    def _check_memory(self, spec: JobSpec, own: Mapping[str, Any], keys: Keys, owner: str) -> None:
+        """What a job says of more memory from attempt to attempt; what it has from `defaults` only may do nothing for it."""
+        policy, memory = spec.retry, spec.resources.get("memory")
+        if "max_memory" in own and policy.memory_factor == 1:
+            hint = "`memory_factor: 2` doubles `memory` after each `oom`, up to `max_memory`"
+            message = f"{owner} has a `max_memory` and no `memory_factor` that leads to it"
+            self.add("value", message, (*keys, "max_memory"), hint=hint, at_key=True)
+        if "memory_factor" in own and policy.memory_factor > 1:
+            at = (*keys, "memory_factor")
+            if memory is None:
+                hint = "`resources: {memory: 1GiB}` is what the first attempt may use"
+                self.add(
+                    "missing", f"{owner} has a `memory_factor` and no `memory` to raise", at, hint=hint, at_key=True
+                )
+            elif policy.max_attempts == 1 or (policy.only and "oom" not in policy.only):
+                hint = (
+                    "add `oom` to `only`"
+                    if policy.max_attempts > 1
+                    else "`max_attempts: 3` lets it be tried twice more"
+                )
+                message = f"{owner} is never tried again after `oom`: `memory_factor` raises nothing"
+                self.problems.append(Problem("value", message, at, hint, severity="warning", at_key=True))
+        if (
+            memory is not None
+            and policy.memory_factor > 1
+            and policy.max_memory is not None
+            and policy.max_memory < memory
+        ):
+            message = f"`max_memory` of {owner} is less than its `memory`: {format_size(policy.max_memory)} and {format_size(memory)}"
+            at = (*keys, "max_memory") if "max_memory" in own else keys
+            self.add("value", message, at, hint="`memory` is what the first attempt may use")
 
     def _has_errors(self, before: int) -> bool:
         """Whether an error came after so many problems; warnings do not keep a job from being read."""

@@ -53,6 +53,10 @@ class Bundles:
         bundle.open -= 1
         return not bundle.open
 
+    def part(self, job: int) -> None:
+        """The job's next process is its own."""
+        self._max_sizes[job] = 1
+
     def forget(self, job: int) -> None:
         """The job begins anew, whatever happened to its bundles."""
         self._max_sizes.pop(job, None)

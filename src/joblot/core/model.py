@@ -74,6 +74,10 @@ class Retry(Struct, frozen=True, gc=False):
     jitter: float = 0.0
     only: tuple[str, ...] = ()
     """What is retried, as `core.retry` reads it: outcome kinds, reasons, `exit 64..78`, names of exceptions; empty means all of `RETRIABLE`."""
+    memory_factor: float = 1.0
+    """After each attempt that ended for lack of memory (`oom`) the next may use this many times as much memory."""
+    max_memory: float | None = None
+    """But no more than so many bytes."""
 
 
 ONCE_ONLY: Final = Retry()
@@ -290,6 +294,8 @@ class Attempt(Struct, gc=False):
     bundle_number: int = field(default=0, name="bundle")
     spec: JobSpec | None = None
     """The job itself, where an executor's processes cannot know it: it was added while the run went on."""
+    memory: int = 0
+    """Bytes that it may use, where that is more than the job declares; 0: as declared."""
 
 
 class LogLine(Struct, frozen=True):

@@ -72,6 +72,15 @@ class ReadyQueues:
         """What the job holds while it runs: what it declares, the memory that it is expected to need, and a slot if it can be fused."""
         return self.keys[job][1] if job in self.keys else PLAIN
 
+    def set_memory(self, job: int, amount: float, *, is_ready: bool) -> None:
+        """What a job asks for from now on, which declares some memory."""
+        if is_ready:
+            self.leave(job)
+        rank, demand = self.keys[job]
+        self.keys[job] = rank, tuple((name, amount if name == "memory" else asked) for name, asked in demand)
+        if is_ready:
+            self.put(job)
+
     def put(self, job: int) -> None:
         """A job has become ready."""
         key = self.keys.get(job, _ORDINARY)

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Final
 
 from joblot.core.model import RETRIABLE, Outcome
 from joblot.digest import blake2b
+from joblot.units import MAX_BYTES
 
 if TYPE_CHECKING:
-    from joblot.core.model import Retry
+    from joblot.core.model import JobSpec, Retry
 
 
 REASONS: Final = (
@@ -46,6 +47,16 @@ def retry_delay(
     if policy.jitter and delay:
         delay *= 1 + policy.jitter * (2 * _share(f"{seed}/{job}/{failed_tries}") - 1)
     return delay
+
+
+def memory_after(spec: JobSpec, times: int) -> float:
+    """Bytes that a job's next attempt may use when so many have ended for lack of memory; 0 when it declares none."""
+    policy, declared = spec.retry, spec.resources.get("memory", 0.0)
+    most = float(MAX_BYTES) if policy.max_memory is None else policy.max_memory
+    try:
+        return declared if policy.memory_factor == 1 else min(declared * policy.memory_factor**times, most)
+    except OverflowError:
+        return most
 
 
 def _is_meant(only: tuple[str, ...], kind: str, outcome: Outcome) -> bool:

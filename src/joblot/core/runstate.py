@@ -32,6 +32,7 @@ from array import array
 from collections import deque
 from heapq import heappop, heappush
 from itertools import repeat
+from math import ceil
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
@@ -60,7 +61,8 @@ from joblot.core.model import (
 )
 from joblot.core.ready import Picked, ReadyQueues
 from joblot.core.resources import PLAIN, Resources
-from joblot.core.retry import retry_delay
+from joblot.core.retry import memory_after, retry_delay
+from joblot.units import format_size
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -113,6 +115,8 @@ class RunState:
         self.failed_tries: dict[int, int] = {}
         self.losses: dict[int, int] = {}
         """How often the jobs were lost; those that were too often run alone, so that the next loss can only be their own doing."""
+        self.raised: dict[int, int] = {}
+        """How often attempts of the jobs ended for lack of memory whose next ones may use more for that."""
         self.results: dict[int, bytes] = {}
         """Results as JSON of the jobs that others refer to."""
         self.counts = [0] * len(STATES)
@@ -374,6 +378,11 @@ class RunState:
         """Whether the job has failed and may: for what needs it, and for the run, it ended well."""
         return self.states[job] == FAILED and self.plan.declarations[job].allow_failure
 
+    def memory(self, job: int) -> int:
+        """Bytes that the job's attempt may use, where that is more than it declares; else 0."""
+        times = self.raised.get(job, 0)
+        return ceil(memory_after(self.plan.declarations[job], times)) if times else 0
+
     # --- deciding -------------------------------------------------------------------------------
 
     def _begin(self, now: float) -> None:
@@ -532,11 +541,18 @@ class RunState:
             wait = retry_delay(policy, tries, kind, seed=seed, job=job, outcome=outcome)
             if wait is not None and not self.stopping:
                 state, delay = (BACKING_OFF, wait) if wait > 0 else (READY, 0.0)
+                if kind == "oom" and self._raises_memory(job):
+                    amount = memory_after(self.plan.declarations[job], self.raised.get(job, 0) + 1)
+                    message = f"{message}; the next attempt may use {format_size(amount)}"
         self._emit(decision, ev.ended(outcome, kind, STATES[state], reason or kind, message, delay))
         if state == BACKING_OFF:
             heappush(self._backoffs, (now + delay, job))
         elif state in FINAL:
             self._ended_without_success(decision, job)
+
+    def _raises_memory(self, job: int) -> bool:
+        spec = self.plan.declarations[job]
+        return spec.retry.memory_factor > 1 and "memory" in spec.resources
 
     def _split(self, decision: Decision, outcome: Outcome, kind: str) -> None:
         """The bundle failed as a whole, and it is not known by which of its jobs: again, with fewer others."""
@@ -741,11 +757,19 @@ class RunState:
             self.attempts[job] -= 1  # it never began, so nothing else will ever be heard of that number
         elif outcome in RETRIABLE and state not in (CANCELLED, ABORTED):
             self.failed_tries[job] = self.failed_tries.get(job, 0) + 1
+            if outcome == "oom" and state not in FINAL and self._raises_memory(job):
+                self._raise_memory(job, self.raised.get(job, 0) + 1)
         if state in FINAL:
             allowed = self.is_allowed(job)
             self.allowed_failures += allowed
             self.counts_as_failure[job] = not allowed
             self._settle(job, good=allowed)
+
+    def _raise_memory(self, job: int, times: int) -> None:
+        self.raised[job] = times
+        self.bundles.part(job)  # it asks for more than those that it could run with
+        amount = memory_after(self.plan.declarations[job], times)
+        self.ready.set_memory(job, amount, is_ready=self.states[job] == READY)
 
     def _apply_jobs_ended(self, event: ev.JobsEnded) -> None:
         state, left_out = STATE_OF[event.state], event.reason == ev.NOT_SELECTED
@@ -818,6 +842,8 @@ class RunState:
             self.states[job] = WAITING
             self.counts_as_failure[job] = 0
             self.left_out.discard(job)
+            if self.raised.pop(job, 0):
+                self.ready.set_memory(job, memory_after(self.plan.declarations[job], 0), is_ready=False)
             self.bundles.forget(job)
             for by_job in (self.failed_tries, self.losses, self.results):
                 by_job.pop(job, None)

@@ -99,6 +99,8 @@ class CommandBuilder:
         env[b"JOBLOT_JOB"] = spec.name.encode()
         env[b"JOBLOT_ATTEMPT"] = b"%d" % attempt.number
         env[b"JOBLOT_OUTPUT"] = os.fsencode(result_path or os.devnull)
+        if memory := attempt.memory or spec.resources.get("memory"):
+            env[b"JOBLOT_MEMORY"] = b"%d" % memory
         input_path = values.get("input", spec.input)
         if input_path is not None:
             self._refuse_missing(attempt.job, input_path)

@@ -139,6 +139,8 @@ class LocalExecutor:
         for attempt in attempts:
             if attempt.spec is not None and "memory" in attempt.spec.resources:
                 self._memory[attempt.job] = int(attempt.spec.resources["memory"])
+            if attempt.memory:
+                self._memory[attempt.job] = attempt.memory
         if len(attempts) == 1 and not self._waiting and not self._commands and self._is_light(attempts[0]):
             # In a chain of jobs one attempt is started each time: this spares it the sorting of `_hand_out`, which pays for many.
             for worker in self._workers.values():

@@ -394,13 +394,19 @@ class Engine:
                 values = attempt.values or {}
                 attempt.values = {**values, "env": {**values.get("env", self._plan.spec(job).env), **self._told}}
             attempts.append(attempt)
-        if self._env_files is not None:
-            for attempt in attempts:
-                if (spec := self._plan.declarations[attempt.job]).env_file:
-                    values = attempt.values or {}
-                    env = values.get("env", self._plan.spec(attempt.job).env)
-                    attempt.values = {**values, "env": self._env_files.with_own(spec, env)}
+        if self._env_files is not None or self._state.raised:
+            self._add_what_is_seldom(attempts)
         self._executor.start(attempts)
+
+    def _add_what_is_seldom(self, attempts: Sequence[Attempt]) -> None:
+        """What files set in the environment of single jobs, and more memory than the job declares."""
+        for attempt in attempts:
+            attempt.memory = self._state.memory(attempt.job)
+            spec = self._plan.declarations[attempt.job]
+            if spec.env_file and self._env_files is not None:
+                values = attempt.values or {}
+                env = values.get("env", self._plan.spec(attempt.job).env)
+                attempt.values = {**values, "env": self._env_files.with_own(spec, env)}
 
     def _look_for_requests(self) -> None:
         for request in self._journal.requests(self._run_id):

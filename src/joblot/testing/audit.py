@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from joblot.core.runstate import RunState
 
 _REPLAYED: Final = (
-    "states", "attempts", "failed_tries", "losses", "results", "counts", "open_needs", "need_unsuccessful",
+    "states", "attempts", "failed_tries", "losses", "raised", "results", "counts", "open_needs", "need_unsuccessful",
     "counts_as_failure", "need_failed", "left_out", "stopping", "status", "settled", "waiting_finals", "allowed_failures",
     "_kept_status", "_forced",
 )  # fmt: skip

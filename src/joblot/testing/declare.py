@@ -15,7 +15,15 @@ if TYPE_CHECKING:
 
     from joblot.core.plan import Plan
 
-_RETRY_WORDS: Final = {"max_attempts": int, "delay": float, "backoff": float, "max_delay": float, "jitter": float}
+_RETRY_WORDS: Final = {
+    "max_attempts": int,
+    "delay": float,
+    "backoff": float,
+    "max_delay": float,
+    "jitter": float,
+    "memory_factor": float,
+    "max_memory": float,
+}
 FUSED: Final = {"fused": {"input": None}}
 """The rules of the one action that is fused in worlds and simulations: its jobs agree in their input."""
 _SPEC_WORDS: Final[dict[str, tuple[str, Callable[[str], Any]]]] = {
@@ -28,7 +36,7 @@ _SPEC_WORDS: Final[dict[str, tuple[str, Callable[[str], Any]]]] = {
 def declare(text: str, **settings: Any) -> Config:
     """A batch from a line such as `a; b needs a; c needs a, b when=failure max_attempts=2 timeout=5 db=1`.
 
-    Words behind the needs: `when`, `max_attempts`, `delay`, `backoff`, `max_delay`, `jitter`, `only` (kinds with commas), `timeout`,
+    Words behind the needs: `when`, `max_attempts`, `delay`, `backoff`, `max_delay`, `jitter`, `memory_factor`, `max_memory`, `only` (kinds with commas), `timeout`,
     `grace`, `priority`, `once=yes`, `finally=yes` (`when` is then `always` if nothing else is said), `allowed=yes`, `if` and `unless` (such as `a.result.odd`), `input` (a path or a pattern) and `output` (a path), `reads` (a job whose result is referred to), `fuse` (an input: jobs with the same one are run
     as one). Any other word is a resource and its amount.
     `settings` are fields of `Config`.
@@ -56,7 +64,7 @@ def _job_spec(name: str, needs: Iterable[str], options: dict[str, str]) -> JobSp
         fields["when"] = "always"
     for key, value in options.items():
         if key in _RETRY_WORDS:
-            retry[key if key in ("max_attempts", "backoff", "jitter") else f"{key}_s"] = _RETRY_WORDS[key](value)
+            retry[key if key not in ("delay", "max_delay") else f"{key}_s"] = _RETRY_WORDS[key](value)
         elif key == "only":
             retry["only"] = tuple(value.split(","))
         elif key in _SPEC_WORDS:

@@ -56,6 +56,8 @@ class Referee:
         self._numbers = [0] * len(plan)
         self._tries = [0] * len(plan)
         self._losses = [0] * len(plan)
+        self._short = [0] * len(plan)
+        """How often each job has had too little memory, and was to be tried again."""
         self._live: dict[int, list[int]] = {}
         """The running jobs, each with those that began with it in the same process, itself included."""
         self._halves: dict[int, tuple[int, list[int]]] = {}
@@ -156,8 +158,26 @@ class Referee:
         self._plan.extend(event.job, event.columns)
         self._before = before(self._plan)
         self._states += ["open"] * event.jobs
-        for column in (self._numbers, self._tries, self._losses):
+        for column in (self._numbers, self._tries, self._losses, self._short):
             column.extend([0] * event.jobs)
+
+    def given(self, job: int, memory: int) -> None:
+        """Judge what an attempt may use that begins now: bytes, 0 for what the job declares."""
+        due = self._memory(job) if self._short[job] and self._plan.spec(job).retry.memory_factor > 1 else 0
+        self._rule(job, abs(memory - due) < 1, f"given {memory} bytes of memory, and {due:g} are due")
+
+    def _memory(self, job: int) -> float:
+        """What the job's next attempt may use: what it declares, raised once for each time that it was too little."""
+        spec = self._plan.spec(job)
+        policy, amount = spec.retry, spec.resources.get("memory", 0.0)
+        for _ in range(self._short[job]):
+            amount = min(amount * policy.memory_factor, policy.max_memory or float("inf"))
+        return amount
+
+    def _demand(self, job: int) -> dict[str, float]:
+        """What the job asks for by now."""
+        demand = dict(self._plan.demand(job))
+        return {**demand, "memory": self._memory(job)} if "memory" in demand else demand
 
     def killed(self, kill: Kill) -> None:
         """Judge a kill: of an attempt that lives, and again only when it shall be quicker."""
@@ -231,7 +251,7 @@ class Referee:
 
     def _agreed(self, job: int) -> object:
         spec = self._plan.spec(job)
-        return spec.action, spec.input, spec.priority, self._plan.demand(job), spec.timeout_s, spec.grace_s, spec.env
+        return spec.action, spec.input, spec.priority, self._demand(job), spec.timeout_s, spec.grace_s, spec.env
 
     def _ends_of_needs(self, job: int) -> list[str]:
         """The states of what a job needs; what was left out, or failed and may, counts as a success."""
@@ -266,7 +286,7 @@ class Referee:
     def _judge_resources(self, capacity: int) -> None:
         # Amounts are floats here and millionths in `Resources`, hence the tolerance: its arithmetic is what is judged.
         processes = {id(bundle): bundle[0] for bundle in self._live.values()}
-        demands = [dict(self._plan.demand(job)) for job in processes.values()]
+        demands = [self._demand(job) for job in processes.values()]
         heavy = [demand for demand in demands if demand]
         used = sum(demand.get("cpu", 1.0) for demand in demands)
         alone = len(demands) == 1
@@ -299,6 +319,7 @@ class Referee:
             self._judge_split(event, bundle, left)
         elif event.outcome in RETRIABLE and event.state not in ("cancelled", "aborted"):
             self._tries[job] += 1
+            self._short[job] += event.outcome == "oom" and event.state != "failed"
             if not self._stopping and not killed:
                 retried = _is_meant(event, spec.retry.only) and self._tries[job] < spec.retry.max_attempts
                 self._rule(job, retried == (event.state != "failed"), "a failure with tries left, or a try too many")
@@ -455,7 +476,7 @@ class Referee:
         self._was_live = frozenset(self._live)
         for job in jobs:
             self._rule(job, self._states[job] in ENDED, "a job was taken back that had not ended")
-            self._states[job], self._tries[job], self._losses[job] = "open", 0, 0
+            self._states[job], self._tries[job], self._losses[job], self._short[job] = "open", 0, 0, 0
             self._failures.discard(job)
             self._results.pop(job, None)
             self._left_out.discard(job)

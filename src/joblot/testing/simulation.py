@@ -296,6 +296,7 @@ class _Simulator:
         if self._killed():
             return False
         for job in decision.starts:
+            self._referee.given(job, self._state.memory(job))
             self._begin(job)
         self._share_processes(decision.starts)
         for kill in decision.kills:

@@ -226,6 +226,8 @@ class World:
         if decision.events:
             self.journal.append(RUN_ID, decision.events, self.clock.wall())
         self._referee.recorded(decision.events, self.capacity)
+        for job in decision.starts:
+            self._referee.given(job, self.state.memory(job))
         for kill in decision.kills:
             self._referee.killed(kill)
             self.kills.append(kill)

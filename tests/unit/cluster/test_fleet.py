@@ -117,3 +117,18 @@ def test_demands_above_all_that_may_run_start_when_nothing_else_does():
     assert made.room(Demand({"cpu": 3})) is not None
     made.take(made.room(PLAIN), 1, PLAIN)
     assert made.room(Demand({"cpu": 3})) is None
+
+
+def test_more_memory_than_a_job_declares_is_asked_of_a_worker_up_to_all_that_the_largest_has():
+    made = Fleet(None)
+    for number, memory in enumerate((100.0, 400.0)):
+        made.add(RemoteAgent(f"tls://10.0.0.{number}:1", f"agent{number}", 1, {"memory": memory}))
+    spec = JobSpec(name="a", resources={"memory": 80.0})
+    assert [made.demand(spec, memory).amounts for memory in (0, 160, 640)] == [
+        {"memory": 80.0},
+        {"memory": 160},
+        {"memory": 400.0},
+    ]
+    agent = made.room(made.demand(spec, 640))
+    assert agent is not None
+    assert agent.name == "agent1"
