@@ -172,7 +172,7 @@ class Engine:
             else:
                 self._carry_out(state.tick(now, self.capacity))
             if permits is not None:
-                self._settle_permits(permits, idle_too=now >= self._look_at)
+                self._settle_permits(permits)
             # By the clock, not by idle waits: while outcomes keep coming, a cancel and the observers must have their turn too.
             if now >= self._look_at:
                 self._look_at = now + POLL_S
@@ -232,11 +232,11 @@ class Engine:
                 self._carry_out_one(following)
                 decision = following
 
-    def _settle_permits(self, permits: Permits, *, idle_too: bool) -> None:
-        """Give back to the machine what no job holds, at once where somebody waits, and ask again when it may be this run's turn."""
+    def _settle_permits(self, permits: Permits) -> None:
+        """Give back to the machine what no job holds, and ask again when it may be this run's turn."""
         state = self._state
-        if idle_too or permits.waits:
-            state.resources.cede(state.resources.granted)
+        # At once, though a job may soon need it again: this process may stand still, or run a job itself, for however long.
+        state.resources.cede(state.resources.granted)
         permits.settle(state.resources.granted)
         if permits.again():
             self._carry_out(state.ask_again(self._clock.now(), self.capacity))

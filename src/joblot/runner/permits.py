@@ -51,6 +51,8 @@ _WAIT_S: Final = 0.2
 _AGAIN_S: Final = 0.0005
 _NAME: Final = re.compile(r"[0-9a-f]{32}").fullmatch
 _CAREFULLY: Final = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_MOST_NAMED: Final = 3
+"""So many of those who hold something are named."""
 _HINT: Final = "`XDG_STATE_HOME` takes a folder of yours on a disk of this machine"
 
 
@@ -202,11 +204,6 @@ class Permits:
         except (OSError, _BusyError):
             return False
         return free is not None
-
-    @property
-    def waits(self) -> bool:
-        """Whether the run waits for something."""
-        return bool(self._live)
 
     def again(self) -> bool:
         """Whether to ask again for what is waited for: it may be this run's turn, or it is time to look."""
@@ -387,7 +384,8 @@ def look() -> list[Entry]:
 def waits_of(cookie: str, entries: Sequence[Entry]) -> dict[str, str]:
     """What a run waits for of what others have or come before it for: by limit, who that is."""
     real = os.path.realpath(cookie)
-    own = next((entry for entry in entries if os.path.realpath(entry.holder.cookie) == real), _NOTHING)
+    # Beside what its last process has left there may be what that one holds.
+    own = next((one for one in entries if not one.pid and os.path.realpath(one.holder.cookie) == real), _NOTHING)
     waits = {}
     for want in own.wants:
         for limit in want.needed:
@@ -398,10 +396,12 @@ def waits_of(cookie: str, entries: Sequence[Entry]) -> dict[str, str]:
             ]
             if holders or before:
                 total = sum(entry.holds(limit) for entry in entries)
-                held = [_described(limit, entry) for entry in holders]
+                held = [_described(limit, entry) for entry in holders[:_MOST_NAMED]]
+                held += [f"{len(holders) - _MOST_NAMED} more"] if len(holders) > _MOST_NAMED else []
                 held += [f"{own.holds(limit) / UNIT:g} by this run"] if own.holds(limit) else []
                 words = [f"{total / UNIT:g} of {want.of[limit] / UNIT:g} held{' by ' if held else ''}{', '.join(held)}"]
-                words += [f"run `{entry.holder.run}` comes before" for entry in before]
+                words += [f"run `{before[0].holder.run}` comes before"] if len(before) == 1 else []
+                words += [f"{len(before)} runs come before"] if len(before) > 1 else []
                 waits[limit] = f"`{limit}` of this machine: {'; '.join(words)}"
     return waits
 

@@ -199,6 +199,7 @@ class _Simulator:
         # At most one fault a step, so that the story shows which of them broke a promise.
         state, faults = self._state, self._faults
         self._capacity = self._rng.choice((1, self._limits.slots, self._limits.slots * 4))
+        state.resources.cede(self._others)
         if self._others and self._chance(faults.crowded):
             if self._rng.random() < 0.5:
                 return self._others_change()

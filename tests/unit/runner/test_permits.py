@@ -53,6 +53,10 @@ def is_rung(run):
     return bool(select.select([run.wake.fileno()], [], [], 0)[0])
 
 
+def waits(run):
+    return any(entry.wants for entry in look() if entry.name == run._name)
+
+
 def kill(run):
     """As if its process had been killed: what it wrote stays, the lock does not."""
     os.close(run.fd)
@@ -65,7 +69,7 @@ def test_no_more_is_granted_than_there_is(runs):
     assert two.ask(DB, used())
     assert not one.ask(DB, used(db=1))
     assert not two.ask(DB, used(db=1))
-    assert one.waits
+    assert waits(one)
 
 
 def test_what_is_given_back_is_told_to_whose_turn_it_is_and_to_no_other(runs):
@@ -127,7 +131,7 @@ def test_each_run_holds_to_the_count_of_its_own_batch(runs):
     few.again()
     few.settle(used(), again=True)
     assert many.ask(DB, used(db=1))
-    assert not few.waits
+    assert not waits(few)
 
 
 def test_what_nobody_asks_for_any_more_lets_others_pass(runs):
@@ -139,7 +143,7 @@ def test_what_nobody_asks_for_any_more_lets_others_pass(runs):
     assert two.again()
     two.settle(used(), again=True)
     assert is_rung(three)
-    assert not two.waits
+    assert not waits(two)
     assert three.ask(DB, used())
     assert not two.ask(DB, used()), "it keeps its turn, which does not take away what was granted"
 
@@ -253,6 +257,16 @@ def test_it_is_told_who_comes_before(runs):
     assert words.endswith("; run `r2` comes before")
 
 
+def test_of_many_who_hold_or_come_before_a_few_are_named(runs):
+    holders = [runs.begin(f"h{number}", db=5) for number in range(5)]
+    assert all(holder.ask(DB, used()) for holder in holders)
+    waiting = [runs.begin(f"w{number}", db=5) for number in range(3)]
+    assert not any(run.ask(DB, used()) for run in waiting)
+    words = waits_of(f"{runs.folder}/runs/w2", look())["db"]
+    assert words.count("of batch `b`, process ") == 3
+    assert words.endswith(", 2 more; 2 runs come before")
+
+
 def test_what_is_held_can_be_given_back_on_a_full_disk(runs):
     """The page that says it is written when the run begins, and never grows while it says little."""
     run = runs.begin("r1")
@@ -269,7 +283,6 @@ def test_a_folder_that_somebody_holds_refuses_and_is_asked_again(runs, monkeypat
     folder = os.open(runs.folder / "home/joblot/limits", os.O_RDONLY)
     module.fcntl.flock(folder, module.fcntl.LOCK_EX)
     assert not one.ask(DB, used())
-    assert one.waits
     with pytest.raises(StateError) as refused:
         runs.begin("r2")
     assert refused.value.message == f"another process has held `{runs.folder}/home/joblot/limits` for 0.01 s"
