@@ -14,7 +14,7 @@ PYTEST ?= $(BIN)/python -m pytest
 # Without compiled files every process that a test starts would compile the package anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test coverage check docs bench bench-text torture torture-dask campaigns others simulate clean help
+.PHONY: demo test coverage check docs bench bench-text torture torture-limits torture-dask campaigns others simulate clean help
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
@@ -74,6 +74,9 @@ bench-text: $(VENV)/.dev  ## text actions on SIZE_MB of made text
 torture: $(VENV)/.dev  ## kill -9 of a runner at KILLS random moments, then resume
 	$(BIN)/python tests/torture/kill.py --kills $(KILLS)
 
+torture-limits: $(VENV)/.dev  ## kill -9 at KILLS random moments of several runs that share limits of the machine
+	$(BIN)/python tests/torture/limits.py --kills $(KILLS)
+
 torture-dask: $(VENV)/.dev  ## kill -9 of workers, nannies, the scheduler and the runner of a Dask cluster, KILLS times
 	$(BIN)/python tests/torture/dask_kill.py --kills $(KILLS)
 
@@ -107,6 +110,7 @@ campaigns: $(VENV)/.campaigns  ## all campaigns, KILLS and ROUNDS long
 	$(BIN)/python tests/torture/sirene.py --kills $(KILLS)
 	$(BIN)/python tests/torture/privacy.py --families $$(( $(KILLS) * 10 ))
 	$(BIN)/python tests/torture/differential.py --requests $$(( $(KILLS) * 4 ))
+	$(BIN)/python tests/torture/limits.py --kills $(KILLS)
 	$(BIN)/python tests/torture/mutants.py
 	$(BIN)/python tests/torture/dask_kill.py --kills $(KILLS)
 

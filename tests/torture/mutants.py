@@ -24,6 +24,7 @@ from pathlib import Path
 REPOSITORY = Path(__file__).resolve().parents[2]
 CORE = ("tests/unit/core", "tests/simulation")
 JOURNAL = ("tests/contract/test_chain.py", "tests/contract/test_journal_on_disk.py")
+PERMITS = ("tests/unit/runner/test_permits.py",)
 UP_TO_DATE = ("tests/unit/core/test_provenance.py", "tests/integration/test_up_to_date.py")
 PUT_BACK = ("tests/unit/test_outputs.py",)
 
@@ -280,6 +281,63 @@ BUGS = (
         "core/resources.py",
         "if held and held + share > self._limits[name]:",
         "if held and share > self._limits[name]:",
+    ),
+    Bug(
+        "the machine is not asked",
+        "core/resources.py",
+        'return PERMITS if self.granted and asked else ""',
+        'return ""',
+    ),
+    Bug(
+        "what the machine refuses holds back what is behind it",
+        "core/resources.py",
+        "            return asked[0][0]\n",
+        '            return "slots"\n',
+    ),
+    Bug(
+        "what others wait for is used for the next job",
+        "core/resources.py",
+        "            self.granted[name] = self._held[name]\n",
+        "            pass\n",
+    ),
+    Bug(
+        "what the machine has refused is never asked for again",
+        "core/runstate.py",
+        "self.resources.refused.clear()",
+        "pass",
+    ),
+    Bug(
+        "what was lost too often starts without being asked for",
+        "core/runstate.py",
+        "        return [] if needed else [job]\n",
+        "        return [job]\n",
+    ),
+    Bug(
+        "a part of what a job needs is kept while the rest is waited for",
+        "core/runstate.py",
+        "self.resources.cede(name for name, _ in decision.asks)",
+        "pass",
+    ),
+    Bug(
+        "who came later passes who waits for several limits",
+        "runner/permits.py",
+        "if fits and claimed.isdisjoint(want.needed):",
+        "if fits:",
+        PERMITS,
+    ),
+    Bug(
+        "what outlives its runner and its warden counts no more",
+        "runner/permits.py",
+        "if not pid and not _lingers(fd, holder, holding):",
+        "if not _lingers(fd, holder, holding):",
+        PERMITS,
+    ),
+    Bug(
+        "what is given back is told to nobody",
+        "runner/permits.py",
+        '                    os.write(bell, b"!")\n',
+        "                    pass\n",
+        PERMITS,
     ),
     Bug(
         "a large job that waits for slots lets all others pass",
