@@ -50,7 +50,9 @@ def test_every_joblot_command_line_of_the_pages_can_be_parsed(page, line):
         command = command.get_command(click.Context(command), name)
         assert command is not None
     if command.context_settings.get("allow_interspersed_args") is False:  # what follows is for another program
-        command.make_parser(click.Context(command, **command.context_settings)).parse_args(words)
+        # A command keeps the help option that it was first asked for.
+        context = click.Context(command, help_option_names=["-h", "--help"], **command.context_settings)
+        command.make_parser(context).parse_args(words)
         return
     known = {option for one in command.params for option in [*one.opts, *one.secondary_opts]} | {"--help", "-h"}
     given = {word.partition("=")[0] for word in words if re.match(r"--?[a-z]", word)}
