@@ -95,6 +95,7 @@ campaigns: $(VENV)/.campaigns  ## all campaigns, KILLS and ROUNDS long
 	$(BIN)/python tests/torture/clock.py --jumps $(KILLS)
 	$(BIN)/python tests/torture/nth.py --step $(ROUNDS)
 	$(BIN)/python tests/torture/moments.py --step $(ROUNDS)
+	$(BIN)/python tests/torture/prune.py --step $(ROUNDS)
 	$(BIN)/python tests/torture/instead.py --step $(ROUNDS)
 	test "$$(id -u)" != 0 || $(BIN)/python tests/torture/other_users.py --step $(ROUNDS)
 	$(BIN)/python tests/torture/contain.py --rounds $(ROUNDS)

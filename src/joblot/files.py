@@ -16,7 +16,7 @@ import stat
 from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, TypeGuard
+from typing import TYPE_CHECKING, Any, Final, TypeGuard
 
 from joblot.errors import JoblotError, StateError, UntrustedError, UsageError
 
@@ -113,27 +113,58 @@ def _settings_path() -> Path:
     return Path(os.environ.get("XDG_CONFIG_HOME") or "~/.config", "joblot", "settings.toml").expanduser()
 
 
-def _is_trusted(root: Path) -> bool:
-    """Whether the user's settings name the folder, or `*`. Read only when a folder would be refused."""
-    import tomllib
+def settings() -> dict[str, Any]:
+    """The user's settings, from `joblot/settings.toml` in `$XDG_CONFIG_HOME` or `~/.config`; empty where there are none.
 
+    Raises:
+        StateError: they cannot be read, or are not the user's own alone.
+    """
     path = _settings_path()
     try:
         with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:  # noqa: PTH123
+            import tomllib
+
             status = os.fstat(file.fileno())
             if _is_shared(status) or not stat.S_ISREG(status.st_mode):  # else strangers could trust themselves
                 raise StateError(f"the settings `{path}` are not trusted: they are not a file of yours alone")
-            names = tomllib.load(file).get("trusted_folders", [])
+            return tomllib.load(file)
     except (FileNotFoundError, NotADirectoryError):
-        return False
+        return {}
     except OSError as error:
         raise StateError(f"cannot read the settings `{path}`: {reason_of(error)}") from None
     except ValueError as error:
         raise StateError(f"cannot read the settings `{path}`: {error}") from None
+
+
+def wrong_settings(what: str) -> StateError:
+    """The error that something in the user's settings is wrong."""
+    return StateError(f"in the settings `{_settings_path()}`: {what}")
+
+
+def _is_trusted(root: Path) -> bool:
+    """Whether the user's settings name the folder, or `*`. Read only when a folder would be refused."""
+    names = settings().get("trusted_folders", [])
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        raise StateError(f"in the settings `{path}`: `trusted_folders` must be a list of texts")
+        raise wrong_settings("`trusted_folders` must be a list of texts")
     here = os.path.realpath(root)
     return "*" in names or any(os.path.realpath(Path(name).expanduser()) == here for name in names)
+
+
+def allocated(path: Path | str, *, most: int | None = None) -> tuple[int, int]:
+    """How many bytes a folder takes on the disk with all that is in it, links not followed, and how many things were looked at for that.
+
+    At most so many are; what cannot be looked at takes nothing.
+    """
+    size, looked, waiting = 0, 0, [os.fspath(path)]
+    while waiting and (most is None or looked < most):
+        with suppress(OSError), os.scandir(waiting.pop()) as entries:
+            for entry in entries:
+                with suppress(OSError):
+                    if entry.is_dir(follow_symlinks=False):
+                        waiting.append(entry.path)
+                    size += entry.stat(follow_symlinks=False).st_blocks * 512
+                looked += 1
+    return size, looked
 
 
 # --- below a state folder ---------------------------------------------------------------------------

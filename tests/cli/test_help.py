@@ -26,6 +26,7 @@ GROUPS = {
     "resume": ["How it runs", "State and journal", "Output"],
     "retry": ["Which jobs", "The batch", "How it runs", "State and journal", "Output"],
     "plan": ["Which jobs", "The batch", "Look first", "How it runs", "State and journal", "Output"],
+    "ls": ["Which runs", "State and output"],
     "sirene batch": [
         "Which datasets",
         "The files of the register",

@@ -275,3 +275,24 @@ def test_who_only_looks_needs_no_room(tmp_path, small_disk, capfd, words, told):
     out, err = capfd.readouterr()
     assert told in out
     assert err == ""
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root may mount")
+def test_to_clear_up_needs_no_room(tmp_path, small_disk, capfd):
+    """It is what makes room: nothing can be written before some files are gone."""
+    from joblot.__main__ import main
+
+    disk, fill = small_disk
+    state = disk / "state"
+    for number in range(3):
+        start_run(plan_in(tmp_path, 1, "echo hello"), Options(state=state, run_id=f"r{number}", on="inline"))
+    (state / "runs/r0/partial").mkdir()
+    (state / "runs/r0/partial/dump").write_bytes(bytes(200_000))
+    fill()
+    assert main(["prune", "--keep", "1", "--state", str(state)]) == 0
+    assert capfd.readouterr().err == ""
+    assert main(["ls", "--state", str(state)]) == 0
+    assert [line.split()[0] for line in capfd.readouterr().out.splitlines()] == ["RUN", "r2"]
+    assert sorted(path.name for path in (state / "runs").iterdir()) == ["r2"]
+    assert not [path.name for path in state.iterdir() if path.name.startswith("pruned-")]
+    start_run(plan_in(tmp_path, 1), Options(state=state, run_id="r3", on="inline"))

@@ -25,6 +25,7 @@ SRC = Path(__file__).parents[2] / "src"
 ALONE = {
     ("joblot/journal/runfile.py", "fdatasync"): "the journal's own descriptor, which is appended to and never replaced",
     ("joblot/journal/recover.py", "rename"): "moves the old journal's log aside, which is no finished file",
+    ("joblot/journal/prune.py", "rename"): "takes the folder of a run that is not wanted any more from readers",
     ("joblot/copies.py", "fsync"): "the copy's own descriptor, which its bytes went through",
     ("joblot/copies.py", "rename"): "puts back what was there, whole folders too",
     ("joblot/outputs.py", "rename"): "moves leftovers of a failed attempt aside, whole folders too",

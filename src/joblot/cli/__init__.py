@@ -39,6 +39,7 @@ SECTIONS: Final[dict[str, dict[str, str]]] = {
         "accept": "take what is there for up to date",
         "cancel": "stop a run that another process drives",
         "recover": "make a damaged or lost journal again",
+        "prune": "clear up old runs",
     },
     "See what happened": {
         "ls": "list the runs",

@@ -14,6 +14,7 @@ from msgspec.json import encode
 
 from joblot.cli.options import (
     DURATION,
+    Command,
     Moment,
     Several,
     Variable,
@@ -33,8 +34,8 @@ if TYPE_CHECKING:
 
     Row = tuple[RunInfo, str, float | None, float | None, Sequence[str]]
     """A run, its status, how long it took, as `_took` tells it, and the limits of the machine that it waits for."""
-    Listed = tuple[list[Row], dict[str, str]]
-    """The runs, and by their ids the ends that are enough to name them, where they are shown."""
+    Listed = tuple[list[Row], dict[str, str], str]
+    """The runs, by their ids the ends that are enough to name them, where these are shown, and what there is to say of the folder's size."""
 
 _LEAVING: Final = ("STARTED", "TOOK", "BATCH", "JOBS")
 """What a narrow terminal goes without, in this order: a run's id says when it began, in UTC, and `joblot show` the rest."""
@@ -44,6 +45,7 @@ _USUAL_RUNS: Final = 20
 _USUAL_FROM: Final = 3
 _WATCH_S: Final = 1.0
 _NONE: Final = "no runs match"
+_LARGE: Final = 2**30
 
 
 class _Times(click.ParamType):  # type: ignore[type-arg]  # not generic in click 8.2
@@ -66,6 +68,11 @@ class _Times(click.ParamType):  # type: ignore[type-arg]  # not generic in click
 
 @click.command(
     "ls",
+    cls=Command,
+    groups={
+        "Which runs": ("status", "since", "until", "variables", "longer", "slower_than", "limit"),
+        "State and output": ("watch", "state", "json", "no_color", "help"),
+    },
     help="List the runs, newest first; with BATCH, the name of a batch or its file, only those of that one.",
 )
 @click.argument("batch", required=False)
@@ -142,20 +149,33 @@ def command(
         try:
             rows = list(islice(_rows(output, folder, chosen, limit, longer, slower_than), limit))
             is_shown = output.columns is not None and not output.colourless and not output.json
-            return rows, folder.shortest([info.run_id for info, *_ in rows]) if is_shown else {}
+            short = folder.shortest([info.run_id for info, *_ in rows]) if is_shown else {}
+            return rows, short, "" if watch or output.json else _large(folder)
         finally:
             folder.close()
 
     if watch:
         _watch(output, read)
-    rows, short = read()
+    rows, short, large = read()
     if output.json:
         output.document([_as_data(*row) for row in rows])
     elif rows:
         output.result("\n".join(_table(rows, output.tint, output.columns, short)))
     else:
         output.note(_NONE)
+    if large:
+        output.note(large)
     return EXIT_OK
+
+
+def _large(folder: StateFolder) -> str:
+    """What there is to say of a state folder that takes much room."""
+    from joblot.journal.prune import size_about
+    from joblot.units import format_size
+
+    size = size_about(folder)
+    hint = "`joblot prune --older 30d` clears up what is older"
+    return f"the state folder takes about {format_size(size)}: {hint}" if size >= _LARGE else ""
 
 
 def _watch(output: Output, read: Callable[[], Listed]) -> NoReturn:
@@ -174,7 +194,7 @@ def _watch(output: Output, read: Callable[[], Listed]) -> NoReturn:
     try:
         while True:
             try:
-                rows, short = read()
+                rows, short, _ = read()
             except NoRunsError:  # the first one is waited for
                 rows, short = [], {}
             now = [(info.run_id, status, info.counts, waits) for info, status, *_, waits in rows]

@@ -27,6 +27,7 @@ from joblot.files import (
     check_own_folder,
     make_own_folder,
     open_own,
+    read_own,
     reason_of,
     replace_file,
     room_hint,
@@ -34,7 +35,7 @@ from joblot.files import (
 from joblot.journal.codec import NOT_JSON
 from joblot.journal.mounts import MOUNTS, network_type
 from joblot.journal.runfile import RunFile
-from joblot.journal.sqlite import EVENTS_FILE, SqliteJournal
+from joblot.journal.sqlite import EVENTS_FILE, SqliteJournal, removed
 from joblot.version import __version__
 
 if TYPE_CHECKING:
@@ -117,6 +118,16 @@ class RunFolder:
         self.settled = path / "settled.json", path / "settled.txt"
         """The report and the digest that jobs of `finally` are given."""
         self.lock = path / "lock"
+        self.mark = path / "continued.json"
+        """The id of the run that continues this one."""
+
+    @property
+    def continued_by(self) -> str:
+        """The id of the run that was to continue this one; empty when none was. Whether there is one is another question."""
+        try:
+            return msgspec.json.decode(read_own(self.mark), type=str)
+        except (OSError, *NOT_JSON):
+            return ""
 
     def told(self, status: str) -> dict[str, str]:
         """What jobs of `finally` find in their environment: how the run ended, and where the files say more."""
@@ -226,12 +237,20 @@ class StateFolder:
         try:
             make_own_folder(folder.path, above=RUN_FILE)
             check_kinds(folder.path, _RUN_FILES, _RUN_FOLDERS)
-            return Hold(run_id, folder)
+            hold = Hold(run_id, folder)
         except OSError as error:
             hint = room_hint(error, f"; what failed attempts have left is in `{folder.path.parent}/*/partial`")
             raise StateError(
                 f"cannot write to `{error.filename or folder.path}`: {reason_of(error)}", hint=hint
             ) from None
+
+        if run_id in removed(self.path):
+            hold.release()
+            raise StateError(
+                f"run `{run_id}` was cleared up, and something is left of it",
+                hint="`joblot prune` clears that up as well",
+            )
+        return hold
 
     def is_held(self, run_id: str) -> bool:
         """Whether a live process drives the run."""
@@ -345,6 +364,9 @@ class Hold:
                 f"run `{run_id}` is held by {described(who)}",
                 hint="`joblot cancel` stops it; it needs no unlock when it is gone",
             )
+        if not is_at(self._fd, folder.lock):
+            os.close(self._fd)
+            raise StateError(f"run `{run_id}` was cleared up meanwhile")
         try:
             os.ftruncate(self._fd, 0)
             os.pwrite(self._fd, msgspec.json.encode({**owner(), "monotonic": time.monotonic()}), 0)
@@ -442,6 +464,14 @@ def _is_plain(name: str) -> bool:
 def is_text(name: str) -> bool:
     """Whether it can be recorded and be a path: the system hands over bytes that are not UTF-8 as halves of surrogate pairs."""
     return "\0" not in name and not any("\ud800" <= char <= "\udfff" for char in name)
+
+
+def is_at(fd: int, path: Path) -> bool:
+    """Whether an open file has that path still, links not followed."""
+    try:
+        return os.path.samestat(os.fstat(fd), path.lstat())
+    except OSError:
+        return False
 
 
 def locked(fd: int, kind: int) -> bool:

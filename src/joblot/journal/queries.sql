@@ -32,7 +32,7 @@ SELECT number FROM run WHERE run_id = ?
 SELECT plan FROM run WHERE run_id = ?
 
 -- runs: all runs, newest first
-SELECT run_id, batch, source, jobs, status, started_at, ended_at, counts FROM run ORDER BY number DESC LIMIT ?
+SELECT run_id, batch, source, jobs, status, started_at, ended_at, counts FROM run ORDER BY number DESC
 
 -- chosen_runs: which runs are of a batch (its name, or its file), have one of the statuses and began in a span of time, newest first; each with its plan and its last record, where these are asked for. A row that cannot be compared is one of them
 SELECT number, batch, started_at, ended_at, CASE WHEN :plans THEN plan END,
@@ -53,9 +53,30 @@ WHERE batch = ? AND status = 'success' ORDER BY number DESC LIMIT ?
 -- run_ids: the ids of all runs
 SELECT run_id FROM run
 
+-- span_of_runs: the first and the last number of a run, and how many there are
+SELECT ifnull(min(number), 0), ifnull(max(number), 0), count(*) FROM run
+
+-- run_from_number: the first run from a number on
+SELECT run_id FROM run WHERE number >= ? LIMIT 1
+
 -- matching_runs: the runs whose ids begin or end with a text, newest first
 SELECT run_id, batch, source, jobs, status, started_at, ended_at, counts FROM run
 WHERE substr(run_id, 1, length(?1)) = ?1 OR substr(run_id, -length(?1)) = ?1 ORDER BY number DESC
+
+-- programs_without_end: the runs that programs recorded and that have no end
+SELECT run_id FROM run WHERE status = 'running' AND length(plan) = 0
+
+-- run_bytes: about what a run takes of the file
+SELECT length(plan) + ifnull((SELECT sum(length(events)) + 48 * count(*) FROM record WHERE id BETWEEN ?1 AND ?2), 0) + 256 FROM run WHERE number = ?3
+
+-- delete_records: a run's records
+DELETE FROM record WHERE id BETWEEN ? AND ?
+
+-- delete_requests: what was asked of a run
+DELETE FROM request WHERE run = ?
+
+-- delete_run: a run's row
+DELETE FROM run WHERE number = ?
 
 -- open_runs: the runs that have no end, oldest first
 SELECT run_id, batch, source FROM run WHERE status = 'running' ORDER BY number

@@ -34,6 +34,7 @@ from joblot.journal.sqlite import (
     has_lines,
     keep_aside,
     refuse_what_is_no_file,
+    removed,
     run_info,
     sql,
     text_or_bytes,
@@ -100,7 +101,7 @@ def recover(state: Path, run_id: str | None = None) -> Recovery:
         with closing(old), ExitStack() as holds:
             old.read()
             folders = _run_folders(state)
-            names = sorted({*old.runs, *folders})
+            names = sorted({*old.runs, *folders} - removed(state))
             if run_id is None and not names:
                 raise StateError(
                     f"nothing to recover in `{state}`: it has no runs", hint="choose another with `--state`"

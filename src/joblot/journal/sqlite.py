@@ -17,6 +17,7 @@ import time
 from collections import deque
 from contextlib import closing, suppress
 from functools import cache
+from itertools import islice
 from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
@@ -51,9 +52,10 @@ LONGEST_PATH: Final = 504
 """How many bytes the path of a journal may have, links followed: what SQLite is compiled for (512), less the ending of its log."""
 SEQ_BITS: Final = 36
 SEQ_MASK: Final = (1 << SEQ_BITS) - 1
-_ALL: Final = -1
 _INFO: Final = ("run_id", "batch", "source", "jobs", "status", "started_at", "ended_at")
 EVENTS_FILE: Final = "events.jsonl"
+REMOVED: Final = "pruned-"
+"""How the name of a folder beside the journal begins that was the folder of the run whose id follows. That run is gone, whatever is left of it."""
 _SHARED_BYTES: Final = 32768
 """What the memory takes that readers and writers of a journal share."""
 _BESIDE: Final = ("", "-wal", "-shm", "-journal")
@@ -301,8 +303,12 @@ class SqliteJournal(Journal):
 
     def open_runs(self) -> list[tuple[str, str, str]]:
         """Runs that are going on or were killed, oldest first: the id, the batch and its source."""
-        rows = self._rows("open_runs", ())
-        return [row for row in rows if all(isinstance(text, str) for text in row) and "/" not in row[0]]
+        rows, gone = self._rows("open_runs", ()), removed(self.path.parent)
+        return [
+            row
+            for row in rows
+            if all(isinstance(text, str) for text in row) and "/" not in row[0] and row[0] not in gone
+        ]
 
     def last_successes(self, batch: str) -> dict[str, LastSuccess]:
         if self._tables < TABLES:  # an older journal, opened to be read
@@ -400,7 +406,7 @@ class SqliteJournal(Journal):
         return plan
 
     def runs(self, *, limit: int | None = None) -> list[RunInfo]:
-        return [run_info(row) for row in self._rows("runs", (_ALL if limit is None else limit,))]
+        return list(islice(self._infos("runs", ()), limit))
 
     def chosen(self, chosen: Chosen, *, longer: Callable[[str], float] | None = None) -> Iterator[RunInfo]:
         """The runs that are meant, newest first, those with a `fault` among them. Only as far as they are asked for are they read.
@@ -416,22 +422,30 @@ class SqliteJournal(Journal):
                 longer is None or ended is None or _took(end, began, ended) > longer(batch)
             ):
                 # At once: whoever takes the run may ask the same of another before the next one.
-                yield from [run_info(row) for row in self._rows("run_of_number", (number,))]
+                yield from list(self._infos("run_of_number", (number,)))
 
     def last_good(self, batch: str, limit: int) -> list[RunInfo]:
         """The last runs of a batch that succeeded, newest first, at most so many; without those that cannot be read."""
-        return [info for row in self._rows("last_good_runs", (batch, limit)) if not (info := run_info(row)).fault]
+        return [info for info in self._infos("last_good_runs", (batch, limit)) if not info.fault]
 
     def ids(self) -> list[str]:
         """The ids of all runs that can be read."""
-        return [run_id for (run_id,) in self._rows("run_ids", ()) if isinstance(run_id, str)]
+        gone = removed(self.path.parent)
+        return [run_id for (run_id,) in self._rows("run_ids", ()) if isinstance(run_id, str) and run_id not in gone]
+
+    def sample(self, most: int) -> tuple[list[str], int]:
+        """The ids of some runs, spread over all of them, and how many there are."""
+        first, last, count = next(self._rows("span_of_runs", ()))
+        numbers = range(first, last + 1, max(1, -(-(last + 1 - first) // most)))
+        found = [run_id for number in numbers for (run_id,) in self._rows("run_from_number", (number,))]
+        return list(dict.fromkeys(run_id for run_id in found if isinstance(run_id, str))), count
 
     def matching(self, text: str) -> list[RunInfo]:
         """The runs whose ids begin or end with a text, newest first, those with a `fault` among them."""
-        return [run_info(row) for row in self._rows("matching_runs", (text,))]
+        return list(self._infos("matching_runs", (text,)))
 
     def info(self, run_id: str) -> RunInfo | None:
-        info = next((run_info(row) for row in self._rows("run_info", (run_id,))), None)
+        info = next(self._infos("run_info", (run_id,)), None)
         if info is not None and info.fault:
             raise self.unreadable(info)
         return info
@@ -443,6 +457,56 @@ class SqliteJournal(Journal):
     def has_other_batches(self, batch: str) -> bool:
         """Whether there are runs of batches of another name."""
         return bool(next(self._rows("has_other_batches", (batch,)))[0])
+
+    def programs_without_end(self) -> set[str]:
+        """The runs of programs that have no end: nobody can go on with them."""
+        return {run_id for (run_id,) in self._rows("programs_without_end", ()) if isinstance(run_id, str)}
+
+    def bytes_used(self) -> tuple[int, int]:
+        """How many bytes of the file are used, and how many are free for later records."""
+        try:
+            page, pages, free = (
+                self._db.execute(f"PRAGMA {name}").fetchone()[0]
+                for name in ("page_size", "page_count", "freelist_count")
+            )
+        except READ_FAULTS as error:
+            raise self._unusable(error) from None
+        return page * (pages - free), page * free
+
+    def bytes_of(self, run_id: str) -> int:
+        """About how many bytes of the file a run takes."""
+        row = next(self._rows("run_bytes", (*self._range(run_id), self._number(run_id))), (0,))
+        return row[0] if isinstance(row[0], int) else 0
+
+    def remove(self, run_id: str) -> None:
+        """Take out all rows of a run together; that there are none is no error.
+
+        Raises:
+            JournalWriteError: they are all there still.
+        """
+        for (number,) in list(self._rows("run_number", (run_id,))):
+            first = number << SEQ_BITS
+            try:
+                self._db.execute("BEGIN IMMEDIATE")
+                try:
+                    self._db.execute(sql("delete_records"), (first, first | SEQ_MASK))
+                    self._db.execute(sql("delete_requests"), (number,))
+                    self._db.execute(sql("delete_run"), (number,))
+                    self._db.execute("COMMIT")
+                finally:
+                    if self._db.in_transaction:
+                        self._db.execute("ROLLBACK")
+            except sqlite3.Error as error:
+                raise self._not_written(error) from None
+
+    def shrink(self) -> bool:
+        """Give the free part of the file back to the disk; meanwhile nobody else can use it, and as much room again is needed. Whether that was done."""
+        try:
+            self._db.execute("VACUUM")
+            self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        except sqlite3.Error:  # no room, or somebody is reading or writing
+            return False
+        return True
 
     def unreadable(self, info: RunInfo) -> JournalDamagedError:
         """The error that a run with a fault is for who asks for it, and the warning for who asks for others."""
@@ -551,6 +615,11 @@ class SqliteJournal(Journal):
         self._tails[run_id] = (seq, chain)
         return seq, chain
 
+    def _infos(self, query: str, arguments: tuple[Any, ...]) -> Iterator[RunInfo]:
+        """The runs of a query, but for those that are being removed."""
+        gone = removed(self.path.parent)
+        return (run_info(row) for row in self._rows(query, arguments) if row[0] not in gone)
+
     def _rows(self, query: str, arguments: tuple[Any, ...] | dict[str, Any]) -> Iterator[Any]:
         try:
             for row in self._db.execute(sql(query), arguments):  # noqa: UP028 - `yield from` would close the cursor, after the database
@@ -600,6 +669,15 @@ class SqliteJournal(Journal):
             disk = os.statvfs(self.path.parent)
             return disk.f_bavail * disk.f_frsize < _SHARED_BYTES
         return False
+
+
+def removed(state: Path) -> frozenset[str]:
+    """The ids of runs of a state folder that are gone though something is left of them."""
+    try:
+        names = os.listdir(state)  # noqa: PTH208 - names are wanted, not paths
+    except OSError:
+        return frozenset()
+    return frozenset(name.removeprefix(REMOVED) for name in names if name.startswith(REMOVED))
 
 
 def run_info(row: tuple[Any, ...]) -> RunInfo:

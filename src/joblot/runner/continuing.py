@@ -6,7 +6,7 @@ It knows the journal and what jobs are made of; which jobs may be carried over i
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from msgspec.structs import replace
@@ -16,8 +16,7 @@ from joblot.core.carryover import CarryOver, Past
 from joblot.core.plan import encoded as encoded_config
 from joblot.core.provenance import changes, encoded, parts_of
 from joblot.errors import JoblotError, StateError
-from joblot.files import read_own, replace_file
-from joblot.journal.codec import NOT_JSON
+from joblot.files import replace_file
 from joblot.journal.stored_plan import sound_plan, stored_config, stored_plan
 from joblot.runner.uptodate import LASTING_ID
 from joblot.runner.values import Values
@@ -34,16 +33,17 @@ if TYPE_CHECKING:
     from joblot.journal.sqlite import SqliteJournal
     from joblot.runner.uptodate import Judge
 
-MARK: Final = "continued.json"
-"""Beside a run's events: the id of the run that continues it."""
-
 
 def read_past(journal: SqliteJournal, run_id: str) -> Past:
     """What came of a run.
 
     Raises:
         JournalDamagedError: it cannot be read.
+        StateError: it is there no more.
     """
+    if journal.info(run_id) is None:
+        message = f"run `{run_id}`, which is continued here, was cleared up: nobody knows what was done in it"
+        raise StateError(message, hint="`joblot run` begins a new one")
     plan = stored_plan(stored_config(sound_plan(journal, run_id), run_id), run_id)
     past = Past(plan, bytearray(len(plan)))
     for record in journal.records(run_id):
@@ -113,17 +113,14 @@ def refuse_continued(folder: StateFolder, run_id: str) -> None:
 
 
 def _continued_by(folder: StateFolder, run_id: str) -> str:
-    try:
-        other = msgspec.json.decode(read_own(folder.run_folder(run_id).path / MARK), type=str)
-    except (OSError, *NOT_JSON):
-        return ""
+    other = folder.run_folder(run_id).continued_by
     # Whoever was killed before there was the new run has left the mark only.
     return other if other != run_id and folder.journal.info(other) is not None else ""
 
 
 def mark_continued(folder: RunFolder, run_id: str) -> None:
     """Write down, for a run that is held, which run continues it."""
-    replace_file(folder.path / MARK, [msgspec.json.encode(run_id)])
+    replace_file(folder.mark, [msgspec.json.encode(run_id)])
 
 
 # --- carrying over --------------------------------------------------------------------------------

@@ -41,7 +41,7 @@ from joblot.errors import (
     why_unreadable,
 )
 from joblot.executors.protocol import RunContext
-from joblot.files import read_own, reason_of, remove_own_folder, replace_file, write_atomically
+from joblot.files import read_own, reason_of, remove_own_folder, replace_file, settings, write_atomically
 from joblot.garbage import collection_paused
 from joblot.journal.codec import NOT_JSON
 from joblot.journal.stored_plan import runnable_plan, sound_plan, stored_config
@@ -744,7 +744,8 @@ class _Driver:
                 self._permits.forget_earlier()
             self._attach()
             info = journal.info(self._run_id)
-            assert info is not None
+            if info is None:
+                raise StateError(f"run `{self._run_id}` was cleared up meanwhile")
             self._begun = begun_with(self._folder, self._run_id)
             state, view = self._state(), LiveView(self._plan)
             force = self._replay(journal, state, view)
@@ -862,9 +863,24 @@ class _Driver:
         if self._watch is not None:
             self._watch.close(ended=state.ended)
         report = self._finish_report(journal, view, self._clock.wall(), time.process_time() - began_cpu_s)
+        self._clear_up()
         for observer in self._observers:
             observer.ended(report.status)
         return report
+
+    def _clear_up(self) -> None:
+        """Have runs go that are not wanted any more, if the user's settings say which."""
+        if self._folder is None:
+            return
+        try:
+            asked = "retention" in settings()
+        except StateError as error:
+            self._warn(error.message)
+            return
+        if asked:
+            from joblot.journal.prune import prune_at_end
+
+            prune_at_end(self._folder, lambda error: self._warn(f"nothing was cleared up: {error.message}"))
 
     def _finish_report(self, journal: Journal, view: LiveView, ended_at: float | None, cpu_s: float = 0.0) -> Report:
         """What is kept of a run that has ended, beside its events. `cpu_s` is what this process took, jobs that it ran itself included."""
