@@ -2,7 +2,7 @@
 
 The kill comes from strace, which must be installed (Debian: `strace`), before the call is carried out. Three batches in one folder have 21
 runs: successes, failures, one that was cancelled, one that was killed and can be resumed, with outputs, logs and what failed attempts have
-left. Checked after each kill: every run that is listed is told as before, with its report, its records and its logs, and no other is found;
+left. Checked after each kill: every run that is listed is told as before, with its report and all its files, and no other is found;
 the same once more from the files alone, with the journal lost and recovered; what was up to date is, and a changed input is seen; the next
 `prune` does the rest, and leaves nothing but what is to stay.
 
@@ -12,6 +12,7 @@ the same once more from the files alone, with the journal lost and recovered; wh
 from __future__ import annotations
 
 import argparse
+import hashlib
 import io
 import json
 import os
@@ -27,8 +28,6 @@ from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
 
-import joblot.cli.explain
-import joblot.cli.logs
 import joblot.cli.ls
 import joblot.cli.prune
 import joblot.cli.recover
@@ -111,11 +110,16 @@ def listed(folder: Path, state: str = ".joblot") -> set[str]:
     return {run["run_id"] for run in json.loads(done.stdout)} if done.returncode == 0 else set()
 
 
-def told(folder: Path, run: str, state: str = ".joblot") -> tuple[str, ...]:
-    """All that can be asked of a run; but for where it lies."""
-    words = (("show", run, "--json"), ("show", run, "--events"), ("logs", run))
-    texts = [command(folder, *words, state=state) for words in words]
-    return tuple(f"{done.returncode} {done.stdout}".replace(f"/{state}/", "/STATE/") for done in texts)
+def kept(folder: Path, run: str, state: str = ".joblot") -> dict[str, str]:
+    """The files of a run, but for its lock."""
+    home = folder / state / "runs" / run
+    files = (path for path in home.rglob("*") if path.is_file() and path.name != "lock")
+    return {str(path.relative_to(home)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+def told(folder: Path, run: str) -> tuple[str, dict[str, str]]:
+    """What a run is: what is said of it, and its files."""
+    return command(folder, "show", run, "--json").stdout, kept(folder, run)
 
 
 def killed(folder: Path, at: int) -> bool:
@@ -125,7 +129,9 @@ def killed(folder: Path, at: int) -> bool:
     return subprocess.run(line, cwd=folder, capture_output=True, check=False, timeout=60).returncode != 0
 
 
-def look_after(folder: Path, before: dict[str, tuple[str, ...]], stays: set[str], tally: Counter[str]) -> list[str]:
+def look_after(
+    folder: Path, before: dict[str, tuple[str, dict[str, str]]], stays: set[str], tally: Counter[str]
+) -> list[str]:
     """What went wrong."""
     wrong = []
     there = listed(folder)
@@ -144,7 +150,7 @@ def look_after(folder: Path, before: dict[str, tuple[str, ...]], stays: set[str]
     wrong += [
         f"half: {run} is not as it was without the journal"
         for run in there
-        if told(folder, run, "lost")[1:] != before[run][1:]
+        if kept(folder, run, "lost") != before[run][1]
     ]
     for text, word, bad in (("x\n", "cached", "not up to date"), ("y\n", "success", "stale")):
         (folder / "in.txt").write_text(text)
@@ -174,11 +180,11 @@ def main() -> int:
         sys.exit("strace is not installed")
     tally: Counter[str] = Counter()
     with tempfile.TemporaryDirectory(prefix="joblot-prune-") as name:
-        folder, kept = Path(name, "here"), Path(name, "kept")
+        folder, whole = Path(name, "here"), Path(name, "whole")
         folder.mkdir()
         make(folder)
         before = {run: told(folder, run) for run in sorted(listed(folder))}
-        shutil.copytree(folder, kept)
+        shutil.copytree(folder, whole)
         assert not killed(folder, 65535)
         stays = listed(folder)
         assert len(before) == 21 and 0 < len(stays) < 8, (before.keys(), stays)
@@ -186,7 +192,7 @@ def main() -> int:
         while tally["kills"] < asked.kills:
             at += asked.step
             shutil.rmtree(folder)
-            shutil.copytree(kept, folder, copy_function=shutil.copy2)
+            shutil.copytree(whole, folder)
             if not killed(folder, at):
                 break
             tally["kills"] += 1

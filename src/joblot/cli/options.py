@@ -151,6 +151,7 @@ def _offering_files(_ctx: click.Context, _parameter: click.Parameter, incomplete
     return [CompletionItem(incomplete, type="file")]
 
 
+run_of_history: Final = _completing("runs")
 job_of_run: Final = _completing("jobs_of_run")
 job_of_batch: Final = _completing("jobs_of_batch")
 DURATION: Final = Quantity("duration", parse_duration)
@@ -249,7 +250,7 @@ last_help: Final = f"{run_help} Without it the last run."
 job_help: Final = f"{last_help} A single word may be a run, or a job of the last run."
 
 
-run_argument = click.argument("run", required=False, shell_complete=_completing("runs"))
+run_argument = click.argument("run", required=False, shell_complete=run_of_history)
 run_or_job_argument = click.argument("run", required=False, shell_complete=_completing("run_or_job"))
 job_argument = click.argument("job", required=False, shell_complete=_completing("jobs_of_run"))
 

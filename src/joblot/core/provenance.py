@@ -168,14 +168,15 @@ def _all_changes(before: Parts, after: Parts) -> Iterator[Change]:
     return (
         change
         for name in Parts.__struct_fields__
-        for change in _differing(name, getattr(before, name), getattr(after, name))
+        for change in differing(name, getattr(before, name), getattr(after, name))
     )
 
 
-def _differing(what: str, old: Any, new: Any) -> Iterator[Change]:
+def differing(what: str, old: Any, new: Any) -> Iterator[Change]:
+    """What differs between two values; of two mappings which of their values, by names such as `params.pattern`."""
     if isinstance(old, dict) and isinstance(new, dict):
         for key in {**old, **new}:
-            yield from _differing(f"{what}.{key}", old.get(key, UNSET), new.get(key, UNSET))
+            yield from differing(f"{what}.{key}" if what else str(key), old.get(key, UNSET), new.get(key, UNSET))
     elif UNSET in (old, new) or _sorted(old) != _sorted(new):  # `==` would take 1 for `True`
         yield Change(what, old, new)
 

@@ -257,11 +257,17 @@ class Report:
 
     def failures(self) -> Iterator[Failure]:
         """Name, message and reason of each job that failed, in the order in which they did."""
-        return map(self._failure, self.view.failures)
+        return map(self.failure, self.view.failures)
 
-    def _failure(self, job: int) -> Failure:
+    def failure(self, job: int) -> Failure:
+        """Name, message and reason of a job that failed."""
         message, reason = self.view.explanation(job)
         return Failure(self._plan.name(job), message or self._message(self.view.facts(job)), reason)
+
+    @property
+    def plan(self) -> Plan:
+        """What the run carries out."""
+        return self._plan
 
     @property
     def config(self) -> Config:
@@ -304,7 +310,7 @@ class Report:
         failures = [job for job in self.view.failures if not self._is_allowed(job)]
         if not failures:
             raise BatchFailedError(f"run `{self.run_id}` did not succeed: {self.status}")
-        causes = digest(map(self._failure, failures))
+        causes = digest(map(self.failure, failures))
         named = [
             f"`{cause.example}` ({cause.message or cause.reason})"
             if cause.failures == 1

@@ -22,7 +22,7 @@ from joblot.core import events as ev
 from joblot.core.model import CACHED, FAILED, FINAL, READY, RUNNING, STATE_OF, STATES, SUCCESS, WAITING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from joblot.core.model import Artifact
     from joblot.core.plan import Plan
@@ -369,6 +369,11 @@ class RunView:
     def running_since(self, job: int) -> float:
         """When the attempt of the job that is out was handed out, in seconds since the epoch; NaN when there was none."""
         return self._again[job] if self._attempts[job] > 1 else self._began[job]
+
+    @property
+    def made(self) -> Mapping[int, tuple[Artifact, ...]]:
+        """The files that jobs made, by job; as far as they are known."""
+        return self._artifacts
 
     def took(self, job: int) -> float:
         """Seconds of all attempts of a job that have ended."""
