@@ -36,10 +36,13 @@ $(VENV)/.dev: $(VENV)/.run
 demo: $(VENV)/.run  ## run the example that reads this machine's own standard library
 	joblot="$$(cd '$(BIN)' && pwd)/joblot" && cd examples/standard-library && "$$joblot" run joblot.yaml
 
-test: $(VENV)/.dev  ## all tests; those of joblot_sirene and of Dask apart, because polars and Dask begin threads and others fork
-	$(PYTEST) -m alone --ignore tests/sirene --ignore tests/dask
-	$(PYTEST) -m 'not alone' -n $(PROCESSES) --ignore tests/sirene --ignore tests/dask
-	$(PYTEST) -n $(PROCESSES) --dist loadgroup tests/sirene tests/dask
+# Polars, Dask and Playwright begin threads, and other tests fork.
+APART := tests/sirene tests/dask tests/browser
+
+test: $(VENV)/.dev  ## all tests; those of joblot_sirene, of Dask and in a browser apart from the others
+	$(PYTEST) -m alone $(addprefix --ignore ,$(APART))
+	$(PYTEST) -m 'not alone' -n $(PROCESSES) $(addprefix --ignore ,$(APART))
+	$(PYTEST) -n $(PROCESSES) --dist loadgroup $(APART)
 
 coverage: $(VENV)/.dev  ## the same under coverage.py, commands and workers included, and what share of lines and branches they reach
 	$(BIN)/coverage erase

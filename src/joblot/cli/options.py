@@ -329,7 +329,7 @@ def driving_options_with(timeout: Callable[[F], F]) -> Callable[[F], F]:
     click.option("--allow-network-fs", is_flag=True, envvar="JOBLOT_ALLOW_NETWORK_FS", show_envvar=True,
                  help="keep the state folder on a network file system, at the risk of the journal"),
     no_fuse_option,
-    click.option("--report", metavar="FILE", type=FilePath(), help="write the report as JSON"),
+    click.option("--report", metavar="FILE", type=FilePath(), help="write the report: a page for people if it ends with `.html`, else JSON"),
     click.option("--log", metavar="FILE", type=FilePath(), help="write the run log (every event) as JSON"),
     state_option,
     json_option,

@@ -95,7 +95,9 @@ class Run:
 
     def report(self) -> Report:
         """The report as of now."""
-        return Report(self.plan, self.view(), run_id=self.id, log=self.files.log, live=self.held)
+        return Report(
+            self.plan, self.view(), run_id=self.id, log=self.files.log, live=self.held, state=self.folder.path
+        )
 
     def going_on(self, view: RunView, job: int, now: float) -> str:
         """How a job stands that runs or is to be tried again: `attempt 2, for 12 s`; empty for all others.

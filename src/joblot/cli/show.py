@@ -7,8 +7,17 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from joblot.cli.options import job_argument, job_help, json_option, no_color_option, run_or_job_argument, state_option
+from joblot.cli.options import (
+    FilePath,
+    job_argument,
+    job_help,
+    json_option,
+    no_color_option,
+    run_or_job_argument,
+    state_option,
+)
 from joblot.errors import EXIT_OK, UsageError
+from joblot.files import check_writable
 
 if TYPE_CHECKING:
     from joblot.cli.output import Output
@@ -26,15 +35,28 @@ _RUNNING: Final = 8
 @run_or_job_argument
 @job_argument
 @click.option("--events", is_flag=True, help="print every event instead (with `--json` the run log)")
+@click.option(
+    "--report",
+    metavar="FILE",
+    type=FilePath(),
+    help="write the report too: a page for people if it ends with `.html`, else JSON",
+)
 @state_option
 @json_option
 @no_color_option
 @click.pass_obj
-def command(output: Output, run: str | None, job: str | None, state: str | None, *, events: bool) -> int:
+def command(
+    output: Output, run: str | None, job: str | None, state: str | None, *, events: bool, report: str | None
+) -> int:
     """Read a run's records."""
     from joblot.cli.runs import open_job
 
     with open_job(output, run, job, state) as (opened, named):
+        if report is not None:
+            if named is not None:
+                raise UsageError("`--report` writes that of a whole run")
+            check_writable(report)
+            opened.report().write(report)
         if named is not None:
             if events:
                 raise UsageError("`--events` prints those of a whole run")

@@ -6,16 +6,13 @@ light. Of a run of any size it is at most `MOST_BYTES`. Nothing that a job has w
 
 from __future__ import annotations
 
-import re
 import time
 from html import escape
 from importlib import import_module
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from joblot.errors import StateError
-from joblot.reports.tail import telling_lines
-from joblot.reports.text import digest, fan_out_words, one_line, plain, summary
+from joblot.reports.markup import SIGNS, end_of_log, html_text
+from joblot.reports.text import digest, fan_out_words, summary
 from joblot.units import format_duration
 
 if TYPE_CHECKING:
@@ -28,9 +25,6 @@ if TYPE_CHECKING:
 MOST_BYTES: Final = 20_000
 EVERY_S: Final = 0.5
 """How often a cell is drawn anew, at most."""
-SIGNS: Final = {
-    "success": "✓", "cached": "=", "failed": "✗", "skipped": "-", "cancelled": "!", "aborted": "!", "interrupted": "!",
-}  # fmt: skip
 _CAUSES: Final = 5
 _FAN_OUTS: Final = 10
 _TAIL_LINES: Final = 20
@@ -38,8 +32,6 @@ _TAIL_BYTES: Final = 2000
 _TEXT_BYTES: Final = 400
 _NAME_BYTES: Final = 150
 _WARNINGS: Final = 3
-_TURNING: Final = re.compile("[\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
-"""Marks that turn text round, and line breaks that only some programs take for such."""
 _LEFT: Final = ' style="text-align:left"'
 _BAD: Final = ' style="color:var(--jp-error-color1,var(--vscode-errorForeground,inherit))"'
 """The colour of errors where the host of the notebook names it; the sign and the word say the same."""
@@ -50,15 +42,15 @@ def ended(report: Report, *, details: bool = True) -> str:
     bad = report.exit_code != 0
     status = report.status
     head = (
-        f"<p><strong{_BAD if bad else ''}>{SIGNS.get(status, '…')} {_text(report.batch, _NAME_BYTES)}: {status}</strong>"
-        f" · {escape(summary(report))} · run <code>{_text(report.run_id, _NAME_BYTES)}</code></p>"
+        f"<p><strong{_BAD if bad else ''}>{SIGNS.get(status, '…')} {html_text(report.batch, _NAME_BYTES)}: {status}</strong>"
+        f" · {escape(summary(report))} · run <code>{html_text(report.run_id, _NAME_BYTES)}</code></p>"
     )
     causes = digest(report.failures())
     parts = [head]
     if causes:
         rows = [
-            (str(cause.failures), _text(cause.message if cause.failures == 1 else cause.text, _TEXT_BYTES),
-             f"<code>{_text(cause.example, _NAME_BYTES)}</code>")
+            (str(cause.failures), html_text(cause.message if cause.failures == 1 else cause.text, _TEXT_BYTES),
+             f"<code>{html_text(cause.example, _NAME_BYTES)}</code>")
             for cause in causes[:_CAUSES]
         ]  # fmt: skip
         parts.append(_table(("failures", "cause", "such as"), rows))
@@ -71,7 +63,7 @@ def ended(report: Report, *, details: bool = True) -> str:
         fans = sorted(report.fan_outs, key=lambda fan: fan[1].keys() <= {"success", "cached"})
         if fans:
             shown = [
-                (_text(fan_out_words(spec, sum(counts.values())), _TEXT_BYTES), _counts(counts))
+                (html_text(fan_out_words(spec, sum(counts.values())), _TEXT_BYTES), _counts(counts))
                 for spec, counts in fans[:_FAN_OUTS]
             ]
             parts.append(_table(("fan-out", "jobs"), shown))
@@ -85,10 +77,10 @@ def going_on(batch: str, run_id: str, view: LiveView, elapsed_s: float) -> str:
     counts, total = view.counts, view.jobs - len(view.left_out)
     done = sum(counts[state] for state in SIGNS if state in counts)
     head = (
-        f"<p><strong>{_text(batch, _NAME_BYTES)}: {view.status or 'running'}</strong>"
+        f"<p><strong>{html_text(batch, _NAME_BYTES)}: {view.status or 'running'}</strong>"
         f' · <progress value="{done}" max="{max(total, 1)}"></progress> {done} of {total} done'
         f" · {_counts({state: count for state, count in counts.items() if count})}"
-        f" · {escape(format_duration(elapsed_s))} · run <code>{_text(run_id, _NAME_BYTES)}</code></p>"
+        f" · {escape(format_duration(elapsed_s))} · run <code>{html_text(run_id, _NAME_BYTES)}</code></p>"
     )
     return f"<div>{head}</div>"
 
@@ -101,22 +93,10 @@ def _counts(counts: dict[str, int]) -> str:
 
 def _tail(job: JobReport) -> str:
     """How the log of a failed job ends, to be opened."""
-    try:
-        lines = telling_lines(Path(job.log), _TAIL_LINES) if job.log else []
-    except StateError:  # the job has put something else in its place
-        lines = []
-    shown: list[str] = []
-    room = _TAIL_BYTES
-    for line in reversed(lines):  # the last ones tell most
-        text = _text(line, _TEXT_BYTES, joined=False)
-        room -= len(text.encode()) + 1
-        if room < 0:
-            break
-        shown.append(text)
-    if not shown:
+    log = end_of_log(job.log, _TAIL_LINES, _TAIL_BYTES, _TEXT_BYTES)
+    if not log:
         return ""
-    log = "\n".join(reversed(shown))
-    name = _text(job.name, _NAME_BYTES)
+    name = html_text(job.name, _NAME_BYTES)
     return f"<details><summary>the end of the log of <code>{name}</code></summary><pre{_LEFT}>{log}</pre></details>"
 
 
@@ -124,18 +104,6 @@ def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
     cells = "".join(f"<th{_LEFT}>{name}</th>" for name in head)
     body = "".join(f"<tr>{''.join(f'<td{_LEFT}>{cell}</td>' for cell in row)}</tr>" for row in rows)
     return f"<table><thead><tr>{cells}</tr></thead><tbody>{body}</tbody></table>"
-
-
-def _text(text: str, most: int, *, joined: bool = True) -> str:
-    """A text of anybody's as HTML of at most so many bytes; of a longer one the middle is left out."""
-    text = _TURNING.sub("", one_line(text) if joined else plain(text).replace("\n", " "))
-    text = text.encode("utf-8", "replace").decode()
-    half = most // 2
-    short = text if len(text) <= most else f"{text[:half]}…{text[-half:]}"
-    while len(made := escape(short).encode()) > most:
-        half = half * 3 // 4
-        short = f"{text[:half]}…{text[-half:]}"
-    return made.decode()
 
 
 class CellDisplay:
@@ -183,7 +151,7 @@ class CellDisplay:
             )
 
     def _told(self) -> str:
-        return "".join(f"<p>{_text(f'warning: {warning}', _TEXT_BYTES)}</p>" for warning in self._warnings)
+        return "".join(f"<p>{html_text(f'warning: {warning}', _TEXT_BYTES)}</p>" for warning in self._warnings)
 
     def _draw(self) -> None:
         self._next = self._now() + EVERY_S

@@ -30,6 +30,7 @@ from joblot.garbage import collection_paused
 from joblot.version import __version__
 
 if TYPE_CHECKING:
+    from collections.abc import Set as AbstractSet
     from pathlib import Path
 
     from joblot.core.events import AttemptEnded
@@ -132,6 +133,7 @@ class Report:
         log: Callable[[str, int], str] | None = None,
         live: bool = False,
         settled: bool = False,
+        state: str | Path = "",
     ) -> None:
         self.run_id = run_id
         self.batch = plan.config.name
@@ -139,6 +141,8 @@ class Report:
         self.view = view
         self.own_cpu_s = 0.0
         """CPU seconds that joblot's own process took to drive the run, without its jobs; 0 when that was not measured."""
+        self.state = str(state)
+        """The state folder that has the run; empty: not known."""
         self._plan = plan
         self._log = log
         self._live = live
@@ -284,9 +288,14 @@ class Report:
         """The jobs in any of these states, in the order of the batch."""
         return (self._job(job) for job in self.view.in_state(*names))
 
+    @property
+    def left_out(self) -> AbstractSet[int]:
+        """The jobs that take no part in it, by number."""
+        return self._apart | self.view.left_out if self._apart else self.view.left_out
+
     def taking_part(self) -> Iterator[JobReport]:
         """The jobs that take part in the run, in the order of the batch."""
-        apart = self._apart | self.view.left_out if self._apart else self.view.left_out
+        apart = self.left_out
         return (self._job(job) for job in range(len(self._plan)) if job not in apart)
 
     def rows(self) -> list[dict[str, Any]]:
@@ -294,7 +303,7 @@ class Report:
         from joblot.reports.rows import rows_of
 
         with collection_paused():  # it would go through all rows again and again
-            return rows_of(self._plan, self.view, self._log, self._apart | self.view.left_out)
+            return rows_of(self._plan, self.view, self._log, self.left_out)
 
     def check(self) -> None:
         """Do nothing if the run is `ok` and no job of `finally` failed.
@@ -423,12 +432,17 @@ class Report:
             yield (lines + end).decode()
 
     def write(self, path: str | Path) -> None:
-        """Write the report file in one step; missing folders are made.
+        """Write the report in one step: as a page for people if the name ends with `.html`, else as JSON. Missing folders are made.
 
         Raises:
             JoblotError: the file cannot be written.
         """
-        write_atomically(path, self._chunks())
+        if str(path).lower().endswith(".html"):
+            from joblot.reports.page import html_page
+
+            write_atomically(path, html_page(self, self._plan))
+        else:
+            write_atomically(path, self._chunks())
 
     def keep(self, path: Path) -> None:
         """Write the report file into the run's own folder.
@@ -490,7 +504,7 @@ class Report:
         # and the loop has its names as locals. The rest takes the slower way of `_item`.
         view, log, name_of, action_of = self.view, self._log, self._plan.name, self._action
         moment, text = nan, ""
-        left_out, finals = self._apart | view.left_out if self._apart else view.left_out, self._plan.finals
+        left_out, finals = self.left_out, self._plan.finals
         for job in range(len(self._plan)):
             if left_out and job in left_out:
                 continue

@@ -13,7 +13,7 @@ from array import array
 from collections import deque
 from itertools import repeat
 from math import isnan, nan
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -67,6 +67,21 @@ class JobFacts(Struct, frozen=True):
     history: tuple[ev.AttemptEnded, ...] = ()
     bundle: BundleFacts | None = None
     """Those with whom the last attempt was run; None when it ran alone."""
+
+
+class Columns(NamedTuple):
+    """The facts of all jobs side by side, by number, as they stand in memory: to be read at once, and neither kept nor changed.
+
+    States are numbers of `STATES`, durations seconds over all attempts, times seconds since the epoch (not a number: unknown).
+    """
+
+    states: bytearray
+    attempts: array[int]
+    wall_s: array[float]
+    cpu_s: array[float]
+    peak_bytes: array[int]
+    began: array[float]
+    ended: array[float]
 
 
 class RunView:
@@ -442,6 +457,19 @@ class RunView:
         states = map(STATES.__getitem__, self._states)
         numbers = (self._attempts, self._wall, self._cpu, self._peak, self._began, self._ended)
         return zip(states, *numbers, self._results, map(self._why.get, range(self.jobs)), strict=True)
+
+    def arrays(self) -> Columns:
+        """The numbers of all jobs: for pages of a hundred thousand, where even `columns` would be slow."""
+        return Columns(self._states, self._attempts, self._wall, self._cpu, self._peak, self._began, self._ended)
+
+    @property
+    def last_at(self) -> float:
+        """When the last record was made, in seconds since the epoch."""
+        return self._last_at
+
+    def tried_again(self) -> dict[int, list[ev.AttemptEnded]]:
+        """The ended attempts of the jobs that were not done at the first, by job; to be read only."""
+        return self._history
 
     def facts(self, job: int) -> JobFacts:
         """Everything about one job."""

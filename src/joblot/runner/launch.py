@@ -930,8 +930,10 @@ class _Driver:
     def _report(self, view: LiveView) -> Report:
         from joblot.reports.report import Report
 
-        log = self._hold.folder.log if self._hold is not None else None
-        return Report(self._plan, view, run_id=self._run_id, log=log)
+        if self._hold is None:
+            return Report(self._plan, view, run_id=self._run_id)
+        folder = self._hold.folder
+        return Report(self._plan, view, run_id=self._run_id, log=folder.log, state=folder.path.parents[1])
 
     def _make_watch(self) -> OutputWatch:
         from joblot.journal.place import shared_folder

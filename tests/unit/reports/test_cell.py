@@ -12,6 +12,7 @@ from joblot.core.plan import expand
 from joblot.reports.cell import MOST_BYTES, CellDisplay, ended
 from joblot.reports.report import Report
 from joblot.reports.view import LiveView, RunView
+from made_runs import log_in
 
 T0 = 1_800_000_000.0
 TAGS = {"div", "p", "strong", "code", "table", "thead", "tbody", "tr", "th", "td", "details", "summary", "pre", "progress"}  # fmt: skip
@@ -60,7 +61,7 @@ def failing(count, message=lambda n: f"cannot read file {n}", log=None, name=lam
 
 
 def test_failures_stand_by_cause_with_the_end_of_a_log(tmp_path):
-    log = tmp_path / "1.log"
+    log = log_in(tmp_path)
     log.write_text("noise\n" * 100 + "ValueError: cannot read file 0\n")
     text = read(ended(failing(300, log=lambda job, attempt: str(log))))
     assert "✗ night<ly: failed" in text
@@ -83,7 +84,7 @@ HOSTILE = [
 
 @pytest.mark.parametrize("text", HOSTILE)
 def test_what_a_job_says_is_never_markup(tmp_path, text):
-    log = tmp_path / "1.log"
+    log = log_in(tmp_path)
     log.write_bytes(f"{text}\n".encode("utf-8", "replace") * 3)
     shown = read(ended(failing(2, lambda _: text, lambda job, attempt: str(log))))
     assert "\x00" not in shown
@@ -93,7 +94,7 @@ def test_what_a_job_says_is_never_markup(tmp_path, text):
 
 @pytest.mark.parametrize("char", ["<", "é", "€", "😀", "&", "x", '"'])
 def test_a_run_of_any_size_is_small(tmp_path, char):
-    log = tmp_path / "1.log"
+    log = log_in(tmp_path)
     log.write_text(f"{char * 5000}\n" * 100)
     names = lambda n: f"{'n' * 180}{n}"  # noqa: E731
     many = failing(3000, lambda n: f"{'abcdefghij'[n % 10]}{char * 3000}", lambda job, attempt: str(log), names)

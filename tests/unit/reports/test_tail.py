@@ -4,6 +4,7 @@ import pytest
 
 from joblot.reports.report import JobReport
 from joblot.reports.tail import last_printed, telling_lines
+from made_runs import log_in
 
 OWN = [f'  File "/x/site-packages/joblot/executors/worker.py", line {n} in f{n}' for n in range(20)]
 OWN += ['  File "/x/click/core.py", line 1 in invoke', '  File "/x/joblot/__main__.py", line 88 in main']
@@ -29,8 +30,7 @@ MODULES = ["", "Extension modules: msgspec._core (total: 1)"]
     ],
 )
 def test_the_own_frames_of_an_action_that_crashed_are_shown(tmp_path, lines, shown):
-    path = tmp_path / "logs" / "1.log"
-    path.parent.mkdir()
+    path = log_in(tmp_path)
     path.write_text("".join(f"{line}\n" for line in lines))
     assert telling_lines(path, 6) == shown
 
@@ -48,7 +48,7 @@ def test_the_own_frames_of_an_action_that_crashed_are_shown(tmp_path, lines, sho
     ],
 )
 def test_the_last_line_that_a_failed_job_printed(tmp_path, log, message, last):
-    path = tmp_path / "1.log"
+    path = log_in(tmp_path)
     if log is not None:
         path.write_text(log)
     job = JobReport(
