@@ -72,7 +72,7 @@ def test_the_failure_is_told_as_the_page_shows_it(folder):
     line, shown = re.search(r"^\$ (joblot each \./load [^\n]*)\n(.*?)^\$", PAGE, re.MULTILINE | re.DOTALL).groups()
     env = {**os.environ, "PATH": f"{folder}/bin:{os.environ['PATH']}"}
     done = subprocess.run(["/bin/sh", "-c", line], cwd=folder, env=env, capture_output=True, text=True, check=False)
-    varying = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d|\d{8}-\d{6}-\w{8}|\d+ m?s\b|/\S*/\.joblot"
+    varying = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d|\d{8}-\d{6}-\w{8}|[\d.]+ m?s\b|/\S*/\.joblot"
     assert re.sub(varying, "_", done.stdout + done.stderr) == re.sub(varying, "_", shown)
 
 
