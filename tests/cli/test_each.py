@@ -174,7 +174,10 @@ def test_items_that_no_run_can_keep_are_refused(joblot, item, message):
 
 
 def test_a_nul_within_a_line_is_refused(joblot):
-    assert each(joblot, "echo", given=b"a\0b\n")[2] == "error: item 1: a text holds a NUL (U+0000)\n"
+    expected = "error: standard input holds a NUL\nhint: `-0` takes items that end with one\n"
+    assert each(joblot, "echo", given=b"a\0b\n") == (2, b"", expected)
+    joblot.write("list.txt", "a\0b\n")
+    assert joblot("each", "--from", "list.txt", "echo").err == "error: item 1: a text holds a NUL (U+0000)\n"
 
 
 def test_lines_that_are_not_utf_8_are_refused(joblot):
@@ -188,6 +191,18 @@ def test_an_item_that_no_command_takes_fails_alone(joblot):
     code, out, err = each(joblot, "-q", "-j1", "echo", given=b"a\n" + b"x" * 200_000 + b"\nb\n")
     assert (code, out) == (1, b"a\nb\n")
     assert "failed: cannot execute `echo`: its word 2 has 200000 bytes, and the system takes 131071 in one" in err
+
+
+def _all_of(master):
+    """What is written to a terminal until nobody has it open."""
+    found = b""
+    with os.fdopen(master, "rb", buffering=0) as file:
+        try:
+            while block := file.read(65536):
+                found += block
+        except OSError:
+            pass
+    return found
 
 
 # --- output -----------------------------------------------------------------------------------------
@@ -273,22 +288,29 @@ def test_on_a_terminal_the_display_makes_room_for_what_jobs_print(joblot):
     )  # fmt: skip
     os.close(slave)
     screen = pyte.Screen(80, 24)
-    stream = pyte.ByteStream(screen)
-    while True:
-        try:
-            block = os.read(master, 65536)
-        except OSError:
-            break
-        if not block:
-            break
-        stream.feed(block)
-    os.close(master)
+    pyte.ByteStream(screen).feed(_all_of(master))
     assert process.wait(30) == 0
     lines = [line.rstrip() for line in screen.display if line.strip()]
     assert [line for line in lines if "out-" in line] == [f"out-{name}" for name in "abc"]
     assert lines[0].endswith(": 3 jobs, 1 at once")
     assert lines[-1].startswith("run ")
     assert len(lines) == 5
+
+
+@pytest.mark.parametrize(("target", "drawn"), [("pipe", False), ("file", True)])
+def test_in_a_pipe_there_is_no_display_for_its_reader_may_write_to_the_terminal(joblot, target, drawn):
+    master, slave = pty.openpty()
+    file = (joblot.path / "out").open("wb")
+    stdout = subprocess.PIPE if target == "pipe" else file
+    with file, joblot.popen(
+        "each", "-j1", "--shell", "sleep 0.4; echo {}", ":::", "a", "b", "c", stdout=stdout, stderr=slave, env={"TERM": "xterm"}
+    ) as process:  # fmt: skip
+        os.close(slave)
+        told = _all_of(master)
+        out = process.stdout.read() if target == "pipe" else (joblot.path / "out").read_bytes()
+    assert out == b"a\nb\nc\n"
+    assert (b"\x1b[" in told) is drawn
+    assert b": 3 jobs: 3 succeeded, in" in told
 
 
 def test_with_json_the_report_is_all_that_is_printed(joblot):

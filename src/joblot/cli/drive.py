@@ -130,7 +130,7 @@ def _observer(output: Output, choices: Choices, run_id: str, passing: JobOutput 
     folder = RunFolder(state_path(choices.state) / "runs" / run_id)
     if choices.verbose:
         return EventLines(output, folder, output.note if output.json or passing else _to_stdout(output))
-    if output.live and (passing.is_told if passing is not None else not output.quiet):
+    if output.live and (passing.may_draw if passing is not None else not output.quiet):
         from joblot.cli.live import LiveProgress
 
         observer: PlainProgress = LiveProgress(output, folder)

@@ -55,7 +55,7 @@ _GROUPS = {
     shell_complete=FilePath().shell_complete,
 )
 @click.option(
-    "--from", "source", metavar="FILE",
+    "--from", "source", metavar="FILE", shell_complete=FilePath().shell_complete,
     help="the items: a table (`.csv`, `.tsv`, `.jsonl`, `.parquet`), lines (`.txt`), or a pattern of file names; `csv:FILE`, `lines:FILE` and so on whatever it is called; "
     "`csv:-` is standard input",
 )  # fmt: skip
@@ -207,6 +207,8 @@ def _lines_of_input(output: Output, *, null: bool) -> Items:
 
     content = _read_input()
     if not null:
+        if b"\0" in content:
+            raise UsageError("standard input holds a NUL", hint="`-0` takes items that end with one")
         try:
             items = Items(items_of_text("lines", content, "standard input"))
         except ItemsError as error:

@@ -63,7 +63,10 @@ class JobOutput:
         self._due: deque[tuple[int, int]] = deque()
         self._file: BinaryIO | None = None
         self._rest = b""
-        self._at_once = _BLOCK if stat.S_ISREG(os.fstat(self._fd).st_mode) else _AT_ONCE
+        mode = os.fstat(self._fd).st_mode
+        self._at_once = _BLOCK if stat.S_ISREG(mode) else _AT_ONCE
+        self.may_draw = is_told and not (stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode))
+        """Whether a display can have the terminal: who reads from a pipe may write to it at any time."""
         self._ready = select.poll()
         self._ready.register(self._fd, select.POLLOUT)
 
