@@ -176,6 +176,14 @@ def test_settings_of_the_whole_run_must_agree(folder):
     ]
 
 
+def test_slots_of_limits_of_several_files_need_variables_of_their_own(folder):
+    folder.write("a.yaml", "limits: {gpu-1: {slots: [0]}}\njobs: []\n")
+    folder.write("b.yaml", "limits: {gpu_1: {slots: [0]}}\njobs: []\n")
+    assert heads(folder, "a.yaml", "b.yaml") == [
+        "b.yaml: error: limits `gpu-1` and `gpu_1` would both give jobs their slots in `JOBLOT_SLOT_GPU_1`\nhint: rename one of them"
+    ]
+
+
 def test_a_variable_is_given_to_each_file_that_declares_it(folder):
     folder.write("c.yaml", 'vars: {other: x}\njobs: [{name: c, run: "echo ${{ vars.other }}"}]')
     config = joblot.load([folder.path / "a.yaml", folder.path / "c.yaml"], vars={"day": "5", "other": "y"})

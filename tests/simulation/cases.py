@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from joblot.core.limits import Limits
-from joblot.core.model import Config, FanOut, JobSpec, Retry
+from joblot.core.model import Config, FanOut, JobSpec, Limit, Retry
 from joblot.core.patterns import has_wildcard
 from joblot.core.plan import Plan, expand
 
@@ -34,8 +34,15 @@ class Case(NamedTuple):
     left_out: list[int]
 
 
-def plan_of(jobs: list[JobSpec], rules: int = 0) -> Plan:
-    return expand(Config(name="simulated", folder="/b", jobs=jobs, rules=rules))
+SLOTS = (
+    {"gpu": Limit(1, (0,))},
+    {"gpu": Limit(2, (0, 1))},
+    {"gpu": Limit(3, (2, "b", 0)), "port": Limit(2, (8080, 8081))},
+)
+
+
+def plan_of(jobs: list[JobSpec], rules: int = 0, limits: dict[str, int | Limit] | None = None) -> Plan:
+    return expand(Config(name="simulated", folder="/b", jobs=jobs, rules=rules, limits=limits or {}))
 
 
 def case_from(seed: int) -> Case:
@@ -61,9 +68,14 @@ def case_from(seed: int) -> Case:
     memory = {}
     if seed % 8 in (3, 6):
         jobs, memory = _greedy(random.Random(f"memory {seed}"), jobs), {"memory": 4.0}
+    named_slots: dict[str, Limit] = {}
+    if seed % 8 in (3, 5, 6):
+        named_slots = random.Random(f"slots {seed}").choice(SLOTS)
+        jobs = _with_slots(random.Random(f"slots {seed}"), jobs, named_slots)
+    counts = {name: float(limit.count) for name, limit in named_slots.items()}
     limits = Limits(
         slots=rng.choice((1, 2, 4)),
-        named=(named := rng.choice(LIMITS)) | memory,
+        named=(named := rng.choice(LIMITS)) | memory | counts,
         shared=tuple(sorted(named))[: 1 + seed % 2] if seed % 8 in (3, 6) else (),
         fail_fast=rng.random() < 0.15,
         max_failures=0.2 if seed % 9 == 4 else rng.choice((None, None, 2)),
@@ -74,7 +86,7 @@ def case_from(seed: int) -> Case:
     apart = random.Random(f"selected {seed}")
     share = apart.choice((0.1, 0.5, 0.9)) if seed % 4 == 3 else 0.0
     left_out = [number for number in range(len(jobs)) if apart.random() < share]
-    return Case(plan_of(jobs, int(has_files)), limits, unknown, left_out)
+    return Case(plan_of(jobs, int(has_files), named_slots), limits, unknown, left_out)
 
 
 def _job(rng: random.Random, number: int) -> JobSpec:
@@ -148,6 +160,19 @@ def _conditional(rng: random.Random, jobs: list[JobSpec]) -> list[JobSpec]:
         elif rng.random() < 0.1:
             fields = {"if_": False}
         made.append(replace(job, **fields))
+    return made
+
+
+def _with_slots(rng: random.Random, jobs: list[JobSpec], limits: dict[str, Limit]) -> list[JobSpec]:
+    """The same jobs, most of which ask for slots with names and little else, so that several run at once; fused ones mostly for the same."""
+    made = []
+    alike = {"gpu": 1.0}
+    for job in jobs:
+        asked = {name: float(rng.randint(1, limit.count)) for name, limit in limits.items() if rng.random() < 0.6}
+        if job.action == "fused" and rng.random() < 0.7:
+            asked = alike
+        cpu = {"cpu": 0.1} if asked and rng.random() < 0.7 else {}
+        made.append(replace(job, resources={**job.resources, **cpu, **asked}))
     return made
 
 

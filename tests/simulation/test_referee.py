@@ -5,6 +5,7 @@ import pytest
 from joblot.core import events as ev
 from joblot.core.commands import Kill
 from joblot.core.limits import Limits
+from joblot.core.model import Limit
 from joblot.core.plan import expand
 from joblot.testing import Faults, Referee, SimulationError, declare, simulate
 
@@ -191,6 +192,39 @@ def test_the_referee_objects_to_bundles_that_cannot_be(objection, story):
     )
     limits = Limits(slots=2, named={"db": 1}, max_bundle=3)
     assert objection_to(plan, limits, [[STARTED], *story]) == objection
+
+
+SLOTS = {
+    "slots of other limits than it asks for: job `a` (open, attempt 1)": [[ev.AttemptsStarted([0])]],
+    "slots of other limits than it asks for: job `d` (open, attempt 1)": [
+        [ev.AttemptsStarted([3], slots={3: {"gpu": [0]}})]
+    ],
+    "more or fewer slots than it asks for: job `b` (open, attempt 1)": [
+        [ev.AttemptsStarted([1], slots={1: {"gpu": [0]}})]
+    ],
+    "a slot that is none of the limit's: job `a` (open, attempt 1)": [
+        [ev.AttemptsStarted([0], slots={0: {"gpu": [2]}})]
+    ],
+    "a slot that another holds: job `c` (open, attempt 1)": [
+        [ev.AttemptsStarted([0], slots={0: {"gpu": [0]}})],
+        [ev.AttemptsStarted([2], slots={2: {"gpu": [0]}})],
+    ],
+    "a slot that another holds: job `a` (open, attempt 1)": [  # of whose bundle another job has ended
+        [ev.AttemptsStarted([4, 5], [2], {4: {"gpu": [0]}, 5: {"gpu": [0]}}), ev.AttemptEnded(4, 1)],
+        [ev.AttemptsStarted([0], slots={0: {"gpu": [0]}})],
+    ],
+    "a slot behind one that is free: job `a` (open, attempt 1)": [[ev.AttemptsStarted([0], slots={0: {"gpu": ["x"]}})]],
+    "other slots than the first of its bundle: job `f` (open, attempt 1)": [
+        [ev.AttemptsStarted([4, 5], [2], {4: {"gpu": [0]}, 5: {"gpu": ["x"]}})]
+    ],
+}
+
+
+@pytest.mark.parametrize(("objection", "story"), [pytest.param(*item, id=item[0]) for item in SLOTS.items()])
+def test_the_referee_objects_to_slots_that_cannot_be_held(objection, story):
+    text = "a gpu=1; b gpu=2; c gpu=1; d; e fuse=x gpu=1; f fuse=x gpu=1"
+    plan = expand(declare(text, limits={"gpu": Limit(2, (0, "x"))}))
+    assert objection_to(plan, Limits(slots=4, named={"gpu": 9}), [[STARTED], *story]) == objection
 
 
 def test_the_referee_lets_a_bundle_hold_once_what_its_jobs_ask_for_and_be_killed_once():

@@ -87,6 +87,7 @@ def test_the_worlds_bring_what_they_are_for():
             for event in record.events:
                 seen |= {"a bundle"} if getattr(event, "bundles", ()) else set()
                 seen |= {"a bundle that failed"} if getattr(event, "reason", "") == "bundle" else set()
+                seen |= of_slots(getattr(event, "slots", {}), getattr(event, "bundles", ()))
                 seen.add(getattr(event, "outcome", "") or getattr(event, "reason", "") or type(event).__name__)
         seen |= set(simulation.states.values())
     assert runners > 450
@@ -105,4 +106,20 @@ def test_the_worlds_bring_what_they_are_for():
         *("RunStarted", "RunResumed", "RunReopened", "RunEnded", "BackoffEnded", "AttemptsStarted"),
         *("success", "failed", "skipped", "cancelled", "aborted"),
         *("a bundle", "a bundle that failed"),
+        *(
+            "a slot",
+            "several slots of one job",
+            "slots of several limits",
+            "several jobs with slots",
+            "a bundle with a slot",
+        ),
     }
+
+
+def of_slots(held, bundles):
+    """What a start says of slots with names."""
+    found = {"several slots of one job" for its in held.values() for slots in its.values() if len(slots) > 1}
+    found |= {"slots of several limits" for its in held.values() if len(its) > 1}
+    found |= {"a slot"} if held else set()
+    found |= {"several jobs with slots"} if len(held) > 1 and not bundles else set()
+    return found | ({"a bundle with a slot"} if len(held) > 1 and bundles else set())

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from joblot.core.model import Held
+
 _DISK: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS)
 """What a write may fail with; such an error does not name the file."""
 
@@ -35,6 +37,7 @@ class Context:
         attempt: which try of the job this is, from 1.
         batch_dir: the batch file's folder; relative paths are relative to it.
         run_dir: the run's own folder in the state folder, None when the run keeps none.
+        slots: the slots that the attempt holds of limits whose slots have names, by limit: `{"gpu": [0, 1]}`.
         artifacts: the files that `output` completed.
     """
 
@@ -46,6 +49,7 @@ class Context:
         attempt: int,
         batch_dir: Path,
         run_dir: Path | None = None,
+        slots: Held | None = None,
         log: Callable[[LogLine], None] = _ignore,
         progress: Callable[[float, float | None, str], None] = _ignore,
         cancelled: Callable[[], bool] = lambda: False,
@@ -55,6 +59,7 @@ class Context:
         self.attempt = attempt
         self.batch_dir = batch_dir
         self.run_dir = run_dir
+        self.slots: Held = slots or {}
         self.artifacts: list[Artifact] = []
         self._log = log
         self._progress = progress

@@ -14,16 +14,18 @@ from joblot.cli import declared
 from joblot.cli.options import job_argument, job_help, json_option, no_color_option, run_or_job_argument, state_option
 from joblot.core.model import FINAL, STATE_OF, STATES, Limit
 from joblot.core.plan import PATTERN
+from joblot.core.references import Joined, as_text
 from joblot.core.retry import memory_after
 from joblot.errors import EXIT_OK
 from joblot.reports.text import normalise, one_line
 from joblot.units import format_duration, format_size
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
     from joblot.cli.output import Output
     from joblot.cli.runs import Run
+    from joblot.core.model import Held
     from joblot.reports.report import JobReport, Report
     from joblot.reports.view import RunView
 
@@ -140,7 +142,7 @@ def _lines(run: Run, report: Report, number: int) -> Iterator[str]:
     shell = run.plan.spec(number).shell
     if shell:
         yield f"  its text is run by `{' '.join(shell)}`"
-    yield from _attempts(job)
+    yield from _attempts(job, {number: _slots(held) for number, held in report.view.slots(number).items()})
     if job.needs:
         yield "  needs:"
         files = {run.plan.name(need): path for need, path in run.plan.files_read(number).items()}
@@ -172,7 +174,7 @@ def _outcome(job: JobReport) -> str:
     return f"{state}: {message}" if message else state
 
 
-def _attempts(job: JobReport) -> Iterator[str]:
+def _attempts(job: JobReport, held: Mapping[int, str]) -> Iterator[str]:
     if job.history:
         yield "  attempts:"
     if len(job.history) > declared.SINGLY:
@@ -180,11 +182,13 @@ def _attempts(job: JobReport) -> Iterator[str]:
     for ended in job.history[-declared.SINGLY :]:
         message = f": {text}" if (text := one_line(ended.message)) else ""
         wait = f"; waited {format_duration(ended.delay_s)}" if ended.delay_s else ""
-        yield f"    {ended.attempt}: {ended.outcome} after {format_duration(ended.wall_s)}{message}{wait}"
+        on = f" with {held[ended.attempt]}" if ended.attempt in held else ""
+        yield f"    {ended.attempt}: {ended.outcome} after {format_duration(ended.wall_s)}{on}{message}{wait}"
     if job.bundle:
         yield f"  attempt {job.attempts} was run as one with {job.bundle - 1} other job{'s' if job.bundle > 2 else ''}"
     if not job.history and job.attempts and job.state != "running":
-        yield f"  attempts: {job.attempts}, {format_duration(job.duration_ms / 1000)}"
+        on = f", with {held[job.attempts]}" if job.attempts in held else ""
+        yield f"  attempts: {job.attempts}, {format_duration(job.duration_ms / 1000)}{on}"
 
 
 def _causes(report: Report, job: JobReport) -> Iterator[JobReport]:
@@ -199,13 +203,14 @@ def _causes(report: Report, job: JobReport) -> Iterator[JobReport]:
 def _why(run: Run, report: Report, number: int, job: JobReport) -> list[str]:
     """In sentences without a period: what decided the state, or what the job waits for."""
     lost = _lost(run, report)
+    holds = [f"holds {_slots(job.slots)}"] if job.slots else []
     match job.state:
         case "waiting" | "ready":
             return [*_waits_for(run, report, number, job), *lost]
         case "running":
             if report.status not in ("running", "stopping"):
                 return ["an attempt was running when the runner ended; how it ended is not known", *lost]
-            return [f"an attempt is running: {run.going_on(report.view, number, time.time())}"]
+            return [f"an attempt is running: {run.going_on(report.view, number, time.time())}", *holds]
         case "backing_off":
             delay = job.history[-1].delay_s if job.history else 0.0
             when = run.next_try(report.view, number, time.time())
@@ -259,4 +264,27 @@ def _waits_for(run: Run, report: Report, number: int, job: JobReport) -> list[st
         if mine := [words for name, words in waits.items() if name in resources]:
             return [f"ready: waits for {words}" for words in mine]
     demand = ", ".join(starmap(_demand, resources.items()))
-    return [f"ready: waits for a free slot and for {demand}" if demand else "ready: waits for a free slot"]
+    ready = f"ready: waits for a free slot and for {demand}" if demand else "ready: waits for a free slot"
+    return [ready, *(_held(run, report, limit) for limit in spec.resources if limit in run.plan.limits)]
+
+
+def _held(run: Run, report: Report, limit: str) -> str:
+    """How much of a limit is held, and by whom."""
+    view, plan = report.view, run.plan
+    processes: dict[tuple[int, int], float] = {}
+    holders = []
+    for job, attempt in view.running() if run.held else ():
+        amount = dict(plan.demand(job)).get(limit)
+        if amount is not None:
+            bundle = view.bundle(job)
+            processes[(bundle.first, bundle.attempt) if bundle else (job, attempt)] = amount
+            slots = view.slots(job).get(attempt, {}).get(limit)
+            holders.append(f"{plan.name(job)}{f' ({as_text(Joined(slots))})' if slots else ''}")
+    others = f" and {len(holders) - 10} more" if len(holders) > 10 else ""
+    by = f" by {', '.join(holders[:10])}{others}" if holders else ""
+    return f"{limit}: {sum(processes.values()):g} of {plan.limits[limit]} held{by}"
+
+
+def _slots(held: Held) -> str:
+    """Slots with names, as `gpu 0,1 and port 8080`."""
+    return " and ".join(f"{limit} {as_text(Joined(slots))}" for limit, slots in held.items())

@@ -95,8 +95,9 @@ def _attempt(past: Run, plan: Plan, name: str) -> Attempt:
     """The job's last attempt, with everything filled in as the run's records say."""
     from joblot.core.limits import Limits
     from joblot.core.model import Attempt
+    from joblot.core.resources import NamedSlots
     from joblot.core.runstate import RunState
-    from joblot.runner.values import Values
+    from joblot.runner.values import Values, with_slots
 
     state = RunState(plan, Limits(slots=1, named=plan.limits))
     for record in past.records():
@@ -104,11 +105,16 @@ def _attempt(past: Run, plan: Plan, name: str) -> Attempt:
             state.apply(event)
     job = past.job(name)
     attempt = Attempt(job, max(1, state.attempts[job]))
+    held = past.view().slots(job).get(attempt.number) or NamedSlots(plan.named_slots).choose(
+        [(job, plan.demand(job))]
+    ).get(job, {})
     if plan.spec(job).deferred:
         try:
-            attempt.values = Values(plan, state, past.id).of(job)
+            attempt.values = Values(plan, state, past.id).of(job, held=held)
         except ValueError as error:
             raise StateError(f"job `{name}` of run `{past.id}` cannot be run again: {error}") from None
+    if held:
+        attempt.values = with_slots(attempt.values, plan.spec(job).env, held)
     if job in plan.finals:
         values = attempt.values or {}
         attempt.values = {**values, "env": {**values.get("env", plan.spec(job).env), **past.files.told(state.settled)}}

@@ -17,6 +17,7 @@ from joblot.config.fields import (
     limit,
     mapping,
     read_fields,
+    slots_of_one_variable,
     without_odd,
 )
 from joblot.config.jobs import CONSEQUENCE, JobReader, LoadOptions, entry_below
@@ -251,6 +252,8 @@ class BatchReader:
             elif not name.startswith("x-"):
                 read = self.sink.read(limit, item, (*keys, name))
                 limits[name] = UNREAD_LIMIT if read is MISSING else read
+        for name, message in slots_of_one_variable(limits).items():
+            self.sink.add("name", message, (*keys, name), hint="rename one of them", at_key=True)
         return limits
 
     def _imports(self, data: dict[str, Any]) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from typing import Any, Final
 from msgspec import Struct
 
 from joblot.config.tree import Keys, Problem, describe
-from joblot.core.model import RETRIABLE, Concurrency, Limit
+from joblot.core.model import RETRIABLE, Concurrency, Limit, slot_variable
 from joblot.core.names import NAME_RULE, is_reserved, keeps_rule
 from joblot.core.patterns import STATE_HINT, has_wildcard, is_in_state_folder
 from joblot.core.written import RawScalar, plain, shorten
@@ -596,6 +596,17 @@ def limit(sink: Sink, value: Any, keys: Keys) -> int | Limit:
     if made.slots and made.across == "machine":
         raise Mismatch("cannot have `slots` across the machine", hint="leave the names out: `count`", code="value")
     return made if made.slots or made.across != "run" else made.count
+
+
+def slots_of_one_variable(limits: Mapping[str, int | Limit]) -> dict[str, str]:
+    """By name, what is wrong with limits whose slots would stand in the same environment variable as those of another."""
+    found, first = {}, dict[str, str]()
+    for name, one in limits.items():
+        if isinstance(one, Limit) and one.slots:
+            other = first.setdefault(variable := slot_variable(name), name)
+            if other != name:
+                found[name] = f"limits `{other}` and `{name}` would both give jobs their slots in `{variable}`"
+    return found
 
 
 def read_fields(

@@ -244,6 +244,9 @@ class JobReader(Sink):
         self._job_input: Any = None
         self._files = OwnFiles({}, None, "", {})
         """Its own files."""
+        self._job: Mapping[str, Any] = {}
+        self._fields: Mapping[str, Any] = {}
+        """Its fields as they are written, and without references as far as they were read."""
         self._foreign = ""
         """The program that runs its text, where it is none whose texts can have references."""
         self._base: dict[str, Any] = {}
@@ -332,10 +335,9 @@ class JobReader(Sink):
         if reference.text == _DAY and not self.typed:
             return self._day()
         if reference.root in LATER:
-            raise TemplateError(
-                f"`{reference.text}` is known only when a job starts",
-                hint="it can stand in a job's own `run`, `input`, `params` and `env`",
-            )
+            fields = "`run`, `params` and `env`" if reference.root == "slots" else "`run`, `input`, `params` and `env`"
+            hint = f"it can stand in a job's own {fields}"
+            raise TemplateError(f"`{reference.text}` is known only when a job starts", hint=hint)
         if reference.root == "env" and reference.text[4:] in self._secrets:
             name = reference.text[4:]
             hint = f"a command finds it in its environment: write `${name}`"
@@ -861,8 +863,9 @@ class JobReader(Sink):
         self._foreign = self._foreign_program(job.get("shell"))
         filled: dict[str, Any] = {}
         self._files = OwnFiles(job, job.get("cwd", self._base.get("cwd")), self._scope["batch"]["folder"], filled)
-        # what a job's files are comes first, as its other texts may refer to them
-        for name, value in sorted(job.items(), key=lambda field: field[0] not in OF_FILES):
+        self._job, self._fields = job, filled
+        # what a job's files are, and what it asks for, comes first, as its other texts may refer to it
+        for name, value in sorted(job.items(), key=lambda field: field[0] not in (*OF_FILES, "resources")):
             if name.startswith("x-") or name not in self._table or name in WAYS:
                 filled[name] = value
                 continue
@@ -1039,13 +1042,57 @@ class JobReader(Sink):
             # Never an error, for it may be meant, and there is no other way to say so.
             self.problems.append(Problem("program", message, keys, hint, severity="warning", inside=reference.text))
 
+    def _of_slots(self, reference: Reference) -> Deferred:
+        """A reference to the slots that the job is to hold, which are known when it starts.
+
+        Raises:
+            TemplateError: it will hold none, or not as many.
+            ConsequenceError: what it asks for is wrong.
+        """
+        _, *parts = reference.parts
+        if not parts:
+            raise TemplateError("`slots` alone is not a value", hint="write `slots.` and a name")
+        name, *rest = parts
+        limit, known = (
+            self._limits.get(name),
+            [one for one, its in self._limits.items() if isinstance(its, Limit) and its.slots],
+        )
+        nothing = f"`{reference.text}` stands for nothing"
+        if limit is None:
+            hint = did_you_mean(name, known) or f"add `{name}: {{slots: [0, 1]}}` to `limits`"
+            raise TemplateError(f"{nothing}: the batch has no limit `{name}`", hint=hint)
+        if name not in known:
+            hint = f"name them: `{name}: {{slots: [0, 1]}}`"
+            raise TemplateError(f"{nothing}: the slots of `{name}` have no names", hint=hint)
+        asked = self._asked(name)
+        if not asked:
+            raise TemplateError(f"{nothing}: the job does not ask for `{name}`", hint=f"add `{name}: 1` to `resources`")
+        if len(rest) > 1 or (rest and not rest[0].isdecimal()):
+            raise TemplateError(f"{nothing}: a slot has no parts")
+        if rest and int(rest[0]) >= asked:
+            raise TemplateError(f"{nothing}: the job holds {asked:g} slot{'s' * (asked > 1)} of `{name}`")
+        return Deferred(reference)
+
+    def _asked(self, name: str) -> float:
+        """How much the job at hand asks for of a limit."""
+        if self._limits[name] is UNREAD_LIMIT or ("resources" in self._job and "resources" not in self._fields):
+            raise ConsequenceError
+        own = self._fields.get("resources")
+        asked = {**self._base.get("resources", {}), **(own if isinstance(own, dict) else {})}.get(name, 0)
+        amount = plain(asked)
+        if not isinstance(amount, (int, float)):
+            raise ConsequenceError
+        return amount
+
     def _now_or_later(self, reference: Reference, needs: Any, field: str = "") -> Any:
-        if reference.root in OF_FILES:
+        if reference.root in OF_FILES or reference.root == "slots":
             if field in OF_FILES or not field:
                 raise TemplateError(
                     f"`{reference.text}` cannot stand here",
                     hint="it can stand in a job's own `run`, `params` and `env`",
                 )
+            if reference.root == "slots":
+                return self._of_slots(reference)
             if reference.root == "input" and self._patterns_in(self._job_input):
                 if isinstance(self._job_input, list):
                     self._files.value(reference)  # whether there is such an entry is known now

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from msgspec.structs import replace
 
+from joblot.config.fields import slots_of_one_variable
 from joblot.config.load import load
 from joblot.core.model import DEFERRABLE, Concurrency, Config, FilePosition, JobSpec, Limit
 from joblot.core.names import is_job_name
@@ -162,6 +163,8 @@ def _disagreements(loaded: Mapping[str, Config]) -> list[Diagnostic]:
             other, known = limits.setdefault(name, (path, amount))
             if known != amount:
                 problems.append(_disagreement(f"limit `{name}`", path, _value(amount), other, _value(known)))
+    for name, message in slots_of_one_variable({name: known for name, (_, known) in limits.items()}).items():
+        problems.append(Diagnostic("name", message, file=limits[name][0], hint="rename one of them"))
     return problems
 
 

@@ -101,11 +101,13 @@ class PlanExtended(Event, frozen=True, tag="plan_extended"):
 class AttemptsStarted(Event, frozen=True, tag="attempts_started"):
     """These jobs were handed to the executor, each with its next attempt number.
 
-    `bundles` are the sizes of the bundles that they form, one after another; empty when each runs alone.
+    `bundles` are the sizes of the bundles that they form, one after another; empty when each runs alone. `slots` are those that jobs hold of
+    limits whose slots have names, by job and limit; all jobs of a bundle hold the same ones.
     """
 
     jobs: list[int]
     bundles: list[int] = []
+    slots: dict[int, dict[str, list[int | str]]] = {}
 
 
 class AttemptEnded(Event, frozen=True, tag="attempt_ended"):

@@ -180,6 +180,10 @@ def is_off(spec: JobSpec) -> bool:
     return isinstance(spec.if_, bool) and spec.if_ == spec.if_not
 
 
+Held = dict[str, list[int | str]]
+"""Slots with names that an attempt holds, by the name of their limit."""
+
+
 class Limit(Struct, frozen=True, gc=False, omit_defaults=True):
     """A named resource of which more is to be said than how much there is.
 
@@ -195,6 +199,11 @@ class Limit(Struct, frozen=True, gc=False, omit_defaults=True):
 def count_of(limit: int | Limit) -> int:
     """How much there is of a named resource."""
     return limit if isinstance(limit, int) else limit.count
+
+
+def slot_variable(limit: str) -> str:
+    """The environment variable in which a job finds which slots of a limit it holds."""
+    return f"JOBLOT_SLOT_{limit.upper().replace('-', '_')}"
 
 
 class Concurrency(Struct, frozen=True, gc=False, omit_defaults=True):

@@ -17,7 +17,7 @@ import msgspec
 
 from joblot.core import graph
 from joblot.core.fan_out import Making, making_of, pattern_of
-from joblot.core.model import count_of
+from joblot.core.model import Limit, count_of
 from joblot.core.numbered import Inferred, NumberedJobs, job_problem, of_items
 from joblot.core.patterns import as_paths
 from joblot.core.references import OF_ITEM, TemplateError, references, split_result, substitute
@@ -281,6 +281,12 @@ class Plan:
             if spec.fan_out is not None and spec.fan_out.max_parallel is not None:
                 limits[_parallel_limit(spec)] = spec.fan_out.max_parallel
         return limits
+
+    @cached_property
+    def named_slots(self) -> dict[str, tuple[int | str, ...]]:
+        """The names of the slots of those limits whose slots have names."""
+        limits = self.config.limits.items()
+        return {name: limit.slots for name, limit in limits if isinstance(limit, Limit) and limit.slots}
 
     def makings(self) -> list[Making]:
         """What the jobs that there are make, declaration by declaration."""

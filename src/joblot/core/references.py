@@ -17,7 +17,7 @@ from joblot.errors import did_you_mean
 
 OPENING: Final = "${{"
 LITERAL: Final = '${{ "${{" }}'
-LATER: Final = frozenset({"run", "jobs"})
+LATER: Final = frozenset({"run", "jobs", "slots"})
 """The roots whose values are known only when a job starts."""
 OF_FILES: Final = frozenset({"input", "outputs"})
 """The roots that stand for the files of the job itself."""
@@ -198,6 +198,12 @@ def _missing(reference: Reference, label: str, part: str, known: Mapping[str, An
     return TemplateError(f"`{label}` has no `{part}` (in `{reference.text}`)", hint=did_you_mean(part, known))
 
 
+class Joined(Struct, frozen=True):
+    """What a resolver returns for several values that stand in a text with commas between them, and as a list where nothing else does."""
+
+    items: list[Any]
+
+
 def as_text(value: Any) -> str:
     """A value as it stands inside a text: null is empty, truth values are `true` and `false`, lists and mappings are JSON."""
     if isinstance(value, str):
@@ -210,6 +216,8 @@ def as_text(value: Any) -> str:
         return "true" if value else "false"
     if isinstance(value, (int, float)):
         return str(value)
+    if isinstance(value, Joined):
+        return ",".join(map(str, value.items))
     import msgspec
 
     return msgspec.json.encode(plain(value)).decode()
@@ -260,8 +268,8 @@ def _fill_text(text: str, resolve: Callable[[Reference], Any], keep: bool) -> An
         value = resolve(pieces[0])
         if isinstance(value, Deferred):
             return text
-        if isinstance(value, Template):
-            return value.value
+        if isinstance(value, (Template, Joined)):
+            return value.value if isinstance(value, Template) else value.items
         return protect(value) if keep else value
     parts: list[str] = []
     literal = ""

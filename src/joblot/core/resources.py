@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
 
+    from joblot.core.model import Held
+
 Demand = tuple[tuple[str, float], ...]
 """What one job holds while it runs: names and amounts, sorted by name. Empty for a plain job."""
 
@@ -114,6 +116,60 @@ class Resources:
         """What is held now, for checks and displays: named limits, `plain` jobs, and the `heavy_slots` of the others."""
         held = {name: amount / UNIT for name, amount in self._held.items()}
         return {**held, "plain": self._plain, "heavy_slots": self._heavy / UNIT}
+
+
+class NamedSlots:
+    """Which slots running jobs hold, of limits whose slots have names. `slots` are those names, by limit.
+
+    How many may be held is for `Resources` to say: here are always enough of them free. Jobs of a bundle hold the same ones together.
+    """
+
+    def __init__(self, slots: Mapping[str, tuple[int | str, ...]]) -> None:
+        self._slots = slots
+        self._places = {limit: {slot: at for at, slot in enumerate(names)} for limit, names in slots.items()}
+        self._free = {limit: (1 << len(names)) - 1 for limit, names in slots.items()}
+        """By limit, a bit for each slot that nobody holds: the lowest is found at once, whatever was given back in which order."""
+        self.held: dict[int, Held] = {}
+        """What each running job holds; of jobs that hold something."""
+
+    def choose(self, demands: Iterable[tuple[int, Demand]]) -> dict[int, Held]:
+        """What jobs that start next, each alone or first of its bundle, are to hold: the free slots that stand first in the batch, in their order."""
+        free, chosen = dict(self._free), {}
+        for job, demand in demands:
+            wanted = [(limit, round(amount)) for limit, amount in demand if limit in free]
+            if wanted:
+                chosen[job] = {limit: self._take(free, limit, amount) for limit, amount in wanted}
+        return chosen
+
+    def _take(self, free: dict[str, int], limit: str, amount: int) -> list[int | str]:
+        taken = []
+        for _ in range(amount):
+            lowest = free[limit] & -free[limit]
+            assert lowest, f"BUG: a job starts that asks for more `{limit}` than is free"
+            free[limit] ^= lowest
+            taken.append(self._slots[limit][lowest.bit_length() - 1])
+        return taken
+
+    def hold(self, chosen: Mapping[int, Held]) -> None:
+        """Jobs start that hold these slots."""
+        self.held.update(chosen)
+        for held in chosen.values():
+            for limit, bits in self._bits(held):
+                self._free[limit] &= ~bits
+
+    def leave(self, job: int, *, last: bool) -> None:
+        """A running job has ended. With the `last` one of its process the slots are free."""
+        held = self.held.pop(job, None)
+        if held is not None and last:
+            for limit, bits in self._bits(held):
+                self._free[limit] |= bits
+
+    def _bits(self, held: Held) -> Iterable[tuple[str, int]]:
+        return ((limit, sum(1 << self._places[limit][slot] for slot in slots)) for limit, slots in held.items())
+
+    def snapshot(self) -> tuple[dict[int, Held], dict[str, int]]:
+        """What jobs hold, and the bits of the free slots, for comparing and checking."""
+        return dict(self.held), dict(self._free)
 
 
 def _units(amount: float) -> int:

@@ -31,7 +31,7 @@ from __future__ import annotations
 from array import array
 from collections import deque
 from heapq import heappop, heappush
-from itertools import repeat
+from itertools import accumulate, pairwise, repeat
 from math import ceil
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
@@ -60,7 +60,7 @@ from joblot.core.model import (
     Outcome,
 )
 from joblot.core.ready import Picked, ReadyQueues
-from joblot.core.resources import PLAIN, Resources
+from joblot.core.resources import PLAIN, NamedSlots, Resources
 from joblot.core.retry import memory_after, retry_delay
 from joblot.units import format_size
 
@@ -69,6 +69,7 @@ if TYPE_CHECKING:
 
     from joblot.core.fusing import Rules
     from joblot.core.limits import Limits
+    from joblot.core.model import Held
     from joblot.core.plan import Plan
 
 NEXT: Final[dict[int, frozenset[int]]] = {
@@ -132,6 +133,8 @@ class RunState:
         self.left_out: set[int] = set()
         """Jobs that were not selected: they end as skipped, and whatever needs them takes them as they are."""
         self.resources = Resources(limits.slots, limits.named, limits.shared)
+        self.named_slots = NamedSlots(plan.named_slots) if plan.named_slots else None
+        """Which slots with names running jobs hold; None where none have names."""
         self._ceded: tuple[str, ...] = ()
         self.stopping = ""
         """Why nothing starts any more; empty while things do."""
@@ -473,7 +476,11 @@ class RunState:
             self._unchecked.clear()
         picked, sizes = self._pick(capacity)
         if picked:
-            self._emit(decision, ev.AttemptsStarted(picked, sizes))
+            if self.named_slots is None:
+                self._emit(decision, ev.AttemptsStarted(picked, sizes))
+            else:
+                chosen = self._choose_slots(self.named_slots, picked, sizes)
+                self._emit(decision, ev.AttemptsStarted(picked, sizes, chosen))
             decision.starts.extend(picked)
         if self.ready.to_ask:
             decision.asks = self.ready.to_ask
@@ -486,6 +493,13 @@ class RunState:
             if timeout is not None:
                 self._deadline_of[job] = now + timeout
                 heappush(self._deadlines, (now + timeout, job))
+
+    def _choose_slots(self, named: NamedSlots, picked: Sequence[int], sizes: Sequence[int]) -> dict[int, Held]:
+        """The slots that jobs are to hold which start now, by job: each process has its own, so jobs of a bundle share them."""
+        ends = list(accumulate(sizes, initial=0)) if sizes else range(len(picked) + 1)
+        processes = [picked[start:end] for start, end in pairwise(ends)]
+        chosen = named.choose((jobs[0], self.ready.demand(jobs[0])) for jobs in processes)
+        return {job: chosen[jobs[0]] for jobs in processes if jobs[0] in chosen for job in jobs}
 
     def _pick(self, capacity: int) -> Picked:
         """The ready jobs that start now, and the bundles that they form. One that was lost too often has the machine to itself."""
@@ -717,6 +731,8 @@ class RunState:
         elif isinstance(event, ev.AttemptsStarted):
             if event.bundles:
                 self.bundles.begin(event.jobs, event.bundles)
+            if self.named_slots is not None:
+                self.named_slots.hold(event.slots)
             for job in event.jobs:
                 self._move(job, RUNNING)
                 self.attempts[job] += 1
@@ -884,8 +900,12 @@ class RunState:
         self.counts[state] += 1
         if before == READY:
             self.ready.leave(job)
-        elif before == RUNNING and (not self._sharing or self.bundles.leave(job)):
-            self.resources.give_back(self.ready.demand(job) if self.ready.keys else PLAIN)
+        elif before == RUNNING:
+            last = not self._sharing or self.bundles.leave(job)
+            if last:
+                self.resources.give_back(self.ready.demand(job) if self.ready.keys else PLAIN)
+            if self.named_slots is not None:
+                self.named_slots.leave(job, last=last)
         if state == RUNNING:
             if not self._sharing or self.bundles.leads(job):
                 self.resources.take(self.ready.demand(job) if self.ready.keys else PLAIN)

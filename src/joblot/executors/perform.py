@@ -147,6 +147,7 @@ class Performer:
             attempt=attempt.number,
             batch_dir=self._folder,
             run_dir=self._context.run_dir,
+            slots=(attempt.values or {}).get("slots"),
             log=logs.append,
         )
 

@@ -15,7 +15,7 @@ import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
 from joblot.clock import iso_utc
-from joblot.core.model import Artifact  # noqa: TC001 - a field of a struct
+from joblot.core.model import Artifact, Held  # noqa: TC001 - fields of structs
 from joblot.errors import (
     EXIT_JOBS_FAILED,
     EXIT_OK,
@@ -109,6 +109,8 @@ class JobReport(Struct, frozen=True, kw_only=True):
     """Whether it is a job of `finally`, which runs when all others have ended."""
     allowed: bool = False
     """Whether the job failed and may: the run went on as after a success."""
+    slots: Held = {}
+    """The slots that the last attempt held of limits whose slots have names, by limit."""
 
     @property
     def ok(self) -> bool:
@@ -387,6 +389,7 @@ class Report:
             bundle=facts.bundle.jobs if facts.bundle else 0,
             finally_=job in self._plan.finals,
             allowed=self._is_allowed(job),
+            slots=self.view.slots(job).get(facts.attempts, {}),
         )
 
     def _is_allowed(self, job: int) -> bool:
@@ -524,6 +527,8 @@ class Report:
                     item.log = log(name, attempts) or UNSET
                 if (bundle := view.bundle(job)) is not None:
                     item.bundle = bundle.jobs
+                if slots := view.slots(job):
+                    item.slots = slots[attempts]
                 yield item
             elif (earlier := view.up_to_date(job)) is not None:
                 earlier_result = Raw(earlier) if earlier else UNSET
@@ -552,6 +557,7 @@ class Report:
             bundle=facts.bundle.jobs if facts.bundle else UNSET,
             finally_=job in self._plan.finals or UNSET,
             allowed=self._is_allowed(job) or UNSET,
+            slots=self.view.slots(job).get(facts.attempts, UNSET),
         )
         if facts.state == "success":
             item.result = Raw(facts.result) if facts.result else None
@@ -588,6 +594,7 @@ class _Item(Struct, gc=False):
     bundle: int | UnsetType = UNSET
     finally_: bool | UnsetType = msgspec.field(default=UNSET, name="finally")
     allowed: bool | UnsetType = UNSET
+    slots: Held | UnsetType = UNSET
 
 
 class _Jobs(Mapping[str, JobReport]):

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from joblot.core.events import AttemptEnded
 from joblot.core.fan_out import FanOutJobs
+from joblot.core.references import Joined, as_text
 from joblot.core.written import RawScalar, plain
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ COLUMNS: Final = (
     "job", "state", "reason", "attempts", "queued_at", "started_at", "ended_at", "wait_s", "duration_s", "cpu_s", "peak_bytes",
     "exit_code", "signal", "host", "log",
 )  # fmt: skip
-"""The columns that every table has, behind those of the items; behind them come those of results."""
+"""The columns that every table has, behind those of the items; behind them come those of slots and results."""
 
 
 _SIMPLE: Final = frozenset({str, int, float, bool})
@@ -42,7 +43,8 @@ def rows_of(
 ) -> list[dict[str, Any]]:
     """A row for each job that takes part, in the order of the batch; all rows have the same columns.
 
-    Columns of items stand first; one that is called as a column of every table is `item.NAME`, an item that is one value `item`. Results that are
+    Columns of items stand first; one that is called as a column of every table is `item.NAME`, an item that is one value `item`. Of each limit
+    whose slots have names `slot.LIMIT` has the one that the last attempt held, of several a text with commas. Results that are
     mappings have a column `result.KEY` for each key, others are `result`. Times are UTC, durations seconds. What there is not, or is not known,
     is None; a reason or a log that there is not is an empty text.
     """
@@ -52,7 +54,7 @@ def rows_of(
         name for names in {id(names): names for names, _ in items.values()}.values() for name in names
     )
     of_results = dict.fromkeys(name for result in results.values() for name in result)
-    blank = dict.fromkeys((*of_items, *COLUMNS, *of_results))
+    blank = dict.fromkeys((*of_items, *COLUMNS, *(f"slot.{limit}" for limit in plan.named_slots), *of_results))
     host, needs, moments, rows = _host(view), plan.needs, _Moments(), []
     for job, (state, attempts, wall_s, cpu_s, peak, began, ended, _, why) in enumerate(facts):
         if job in left_out:
@@ -80,6 +82,9 @@ def rows_of(
                 row["exit_code"], row["signal"] = why.exit_code, why.signal
             elif state == "success" and plan.declarations[job].run is not None:
                 row["exit_code"] = 0
+        if plan.named_slots:
+            for limit, slots in view.slots(job).get(attempts, {}).items():
+                row[f"slot.{limit}"] = as_text(Joined(slots)) if len(slots) > 1 else slots[0]
         if job in results:
             row.update(results[job])
         rows.append(row)

@@ -24,7 +24,7 @@ from joblot.core.model import CACHED, FAILED, FINAL, READY, RUNNING, STATE_OF, S
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-    from joblot.core.model import Artifact
+    from joblot.core.model import Artifact, Held
     from joblot.core.plan import Plan
 
 
@@ -135,6 +135,7 @@ class RunView:
         self.left_out: set[int] = set()
         """Jobs that were not selected: they take no part in the run, and are counted nowhere."""
         self._bundles: dict[int, BundleFacts] = {}
+        self._slots: dict[int, dict[int, Held]] = {}
 
     # --- applying -------------------------------------------------------------------------------
 
@@ -173,6 +174,9 @@ class RunView:
                 self._why.pop(job, None)
         if event.bundles or self._bundles:
             self._bundles_started(event)
+        if event.slots:
+            for job, held in event.slots.items():
+                self._slots.setdefault(job, {})[attempts[job]] = held
 
     def _bundles_started(self, event: ev.AttemptsStarted) -> None:
         start = 0
@@ -423,6 +427,10 @@ class RunView:
     def bundle(self, job: int) -> BundleFacts | None:
         """Those with whom the job's last attempt was run as one; None when it ran alone."""
         return self._bundles.get(job)
+
+    def slots(self, job: int) -> dict[int, Held]:
+        """The slots that the job's attempts held of limits whose slots have names, by the attempts' numbers; of those that held some."""
+        return self._slots.get(job, {})
 
     def in_state(self, *names: str) -> list[int]:
         """The jobs in any of these states, in the order of the batch; those that were left out aside."""

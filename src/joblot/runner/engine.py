@@ -6,14 +6,14 @@ know of. The engine decides nothing and prints nothing; observers are told of ev
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from joblot.core import events as ev
 from joblot.core.model import Attempt, Outcome
 from joblot.errors import ActionError, JoblotError, JournalWriteError
 from joblot.garbage import pause_collection, resume_collection
 from joblot.reports.view import LiveView
-from joblot.runner.values import Values
+from joblot.runner.values import Values, with_slots
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from joblot.config.env_files import EnvFiles
     from joblot.core.commands import Decision
     from joblot.core.fan_out import Making
+    from joblot.core.model import Held
     from joblot.core.runstate import RunState
     from joblot.executors.protocol import Executor
     from joblot.journal import Journal
@@ -37,6 +38,7 @@ STOP_GRACE_S: Final = 10.0
 """How long running jobs may go on after the first Ctrl-C."""
 DISK_WAIT_S: Final = 60.0
 """How long a run waits for room when its facts cannot be written."""
+_NONE: Final[dict[Any, Any]] = {}
 _FIRST_PAUSE_S: Final = 0.1
 _LONGEST_PAUSE_S: Final = 2.0
 
@@ -354,6 +356,7 @@ class Engine:
 
     def _start(self, jobs: Sequence[int]) -> None:
         numbers, bundled = self._state.attempts, self._state.bundles.running
+        slots = self._state.named_slots.held if self._state.named_slots is not None else _NONE
         # A power cut must not lose that a job which may run once has begun; to force every start would cost each run its speed.
         if self._once and any(self._plan.declarations[job].once for job in jobs):
             self._journal.force()
@@ -376,7 +379,8 @@ class Engine:
                 try:
                     if declared.if_ is not True:
                         self._values.refuse_condition(job)
-                    attempt.values = self._values.of(job, self._warn) if declared.deferred else None
+                    if declared.deferred:
+                        attempt.values = self._values.of(job, self._warn, held=slots.get(job, _NONE))
                 except (JoblotError, ValueError, RecursionError) as error:
                     message = error.message if isinstance(error, JoblotError) else str(error)
                     reason = (error.reason if isinstance(error, ActionError) else "") or "bad_reference"
@@ -394,12 +398,12 @@ class Engine:
                 values = attempt.values or {}
                 attempt.values = {**values, "env": {**values.get("env", self._plan.spec(job).env), **self._told}}
             attempts.append(attempt)
-        if self._env_files is not None or self._state.raised:
-            self._add_what_is_seldom(attempts)
+        if slots or self._env_files is not None or self._state.raised:
+            self._add_what_is_seldom(attempts, slots)
         self._executor.start(attempts)
 
-    def _add_what_is_seldom(self, attempts: Sequence[Attempt]) -> None:
-        """What files set in the environment of single jobs, and more memory than the job declares."""
+    def _add_what_is_seldom(self, attempts: Sequence[Attempt], slots: Mapping[int, Held]) -> None:
+        """What files set in the environment of single jobs, the slots that they hold, and more memory than the job declares."""
         for attempt in attempts:
             attempt.memory = self._state.memory(attempt.job)
             spec = self._plan.declarations[attempt.job]
@@ -407,6 +411,8 @@ class Engine:
                 values = attempt.values or {}
                 env = values.get("env", self._plan.spec(attempt.job).env)
                 attempt.values = {**values, "env": self._env_files.with_own(spec, env)}
+            if attempt.job in slots:
+                attempt.values = with_slots(attempt.values, self._plan.spec(attempt.job).env, slots[attempt.job])
 
     def _look_for_requests(self) -> None:
         for request in self._journal.requests(self._run_id):

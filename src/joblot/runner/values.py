@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, Any, Protocol
 import msgspec
 
 from joblot.config.tree import describe
-from joblot.core.model import STATES
+from joblot.core.model import STATES, slot_variable
 from joblot.core.patterns import as_literal, as_paths, as_word
-from joblot.core.references import Reference, as_text, descend, fill, lookup, references, substitute
+from joblot.core.references import OPENING, Joined, Reference, as_text, descend, fill, lookup, references, substitute
 from joblot.errors import ActionError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from joblot.core.model import JobSpec
+    from joblot.core.model import Held, JobSpec
     from joblot.core.plan import Plan
 
 
@@ -43,10 +43,13 @@ class Values:
         """Patterns of which it was told what they leave out."""
         self._as_it_was: set[int] = set()
 
-    def of(self, job: int, warn: Callable[[str], None] = lambda _message: None) -> dict[str, Any]:
+    def of(
+        self, job: int, warn: Callable[[str], None] = lambda _message: None, *, held: Held | None = None
+    ) -> dict[str, Any]:
         """`params` and `env`, `input` where the job has one, and of its command the words, or what its references stand for (`given`).
 
-        `warn` is told of files that a pattern leaves out.
+        `warn` is told of files that a pattern leaves out. `held` are the slots that the attempt holds of limits whose slots have names; without
+        an attempt references to these stay as they are.
 
         Raises:
             JoblotError: something that is referred to is not there.
@@ -63,17 +66,23 @@ class Values:
             values["input"] = self._input(job, spec, scope)
 
         def resolve(reference: Reference) -> Any:
+            if reference.root == "slots":
+                return _slots(reference, held)
             return self._file_of(spec, entries, reference) if reference.root == "input" else lookup(reference, scope)
 
+        def in_text(reference: Reference) -> Any:  # several slots are one word of a command, as programs want it: `0,1`
+            found = resolve(reference)
+            return as_text(found) if isinstance(found, Joined) else found
+
         values["params"] = fill(spec.params, resolve)
-        values["env"] = {key: as_text(fill(value, resolve)) for key, value in spec.env.items()}
+        values["env"] = {key: as_text(fill(value, in_text)) for key, value in spec.env.items()}
         if spec.run is not None:
             if isinstance(spec.run, str):
-                given = fill(spec.given or {}, resolve)
+                given = fill(spec.given or {}, in_text)
                 later = {one.text: one for one in references(spec.run) if one.text not in given}
-                values["given"] = given | {name: resolve(reference) for name, reference in later.items()}
+                values["given"] = given | {name: in_text(reference) for name, reference in later.items()}
             else:
-                filled = [fill(word, resolve) for word in spec.run]
+                filled = [fill(word, in_text) for word in spec.run]
                 values["run"] = [
                     as_text(part) for word in filled for part in (word if isinstance(word, list) else [word])
                 ]
@@ -198,6 +207,24 @@ class Values:
             encoded = self._state.results[job]
             self._results[job] = msgspec.json.decode(encoded) if encoded else None
         return self._results[job]
+
+
+def _slots(reference: Reference, held: Held | None) -> Any:
+    """What a reference to slots stands for: the name of one, several with commas, or the reference itself where no attempt holds any."""
+    if held is None:
+        return f"{OPENING} {reference.text} }}}}"
+    _, limit, *number = reference.parts
+    slots = held[limit]
+    if number:
+        return slots[int(number[0])]
+    return Joined(slots) if len(slots) > 1 else slots[0]
+
+
+def with_slots(values: dict[str, Any] | None, env: Mapping[str, str], held: Held) -> dict[str, Any]:
+    """The values of an attempt, with what it holds: by itself for Python, and as variables in its environment, which is `env` without values."""
+    values = values or {}
+    variables = {slot_variable(limit): as_text(Joined(slots)) for limit, slots in held.items()}
+    return {**values, "env": {**values.get("env", env), **variables}, "slots": held}
 
 
 def _left_out(paths: list[str], pattern: str) -> str:

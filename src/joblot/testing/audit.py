@@ -43,6 +43,7 @@ def audit(run: RunState) -> None:
         assert (job in queued) == (state == READY), f"{plan.name(job)} is in a queue or not, wrongly"
     assert counted == run.counts, (counted, run.counts)
     assert held.snapshot() == run.resources.snapshot(), (held.snapshot(), run.resources.snapshot())
+    _audit_slots(run)
     assert all(states[job] == SKIPPED and not run.attempts[job] for job in run.left_out), run.left_out
     assert all(states[job] == RUNNING for job in run.kills), run.kills
     assert all(states[job] == RUNNING for job in run.bundles.running), run.bundles.snapshot()
@@ -51,6 +52,26 @@ def audit(run: RunState) -> None:
     assert run.allowed_failures == len(allowed), (run.allowed_failures, allowed)
     open_finals = {job for job in run.plan.finals if states[job] not in FINAL}
     assert run.settled or run.waiting_finals == len(open_finals), (run.waiting_finals, open_finals)
+
+
+def _audit_slots(run: RunState) -> None:
+    """Who runs holds as many slots with names as it asks for, no two processes the same, and the others are free."""
+    if run.named_slots is None:
+        return
+    held, free = run.named_slots.snapshot()
+    asking: dict[int, dict[str, int]] = {}
+    for job, state in enumerate(run.states):
+        asked = {limit: int(much) for limit, much in run.ready.demand(job) if limit in run.plan.named_slots}
+        if state == RUNNING and asked:
+            asking[job] = asked
+    counted = {job: {limit: len(slots) for limit, slots in its.items()} for job, its in held.items()}
+    assert counted == asking, (counted, asking)
+    for limit, names in run.plan.named_slots.items():
+        processes = {run.bundles.number(job) or -1 - job: its[limit] for job, its in held.items() if limit in its}
+        taken = [slot for slots in processes.values() for slot in slots]
+        left = [slot for slot in names if slot not in taken]
+        assert len(taken) + len(left) == len(names), f"`{limit}`: {taken} are held of {names}"
+        assert [slot for at, slot in enumerate(names) if free[limit] >> at & 1] == left, (limit, free, left)
 
 
 def _audit_needs(run: RunState, job: int) -> None:
@@ -81,6 +102,7 @@ def snapshot(run: RunState) -> dict[str, Any]:
     """Everything that a replay of the journal must reproduce, in a form that can be compared."""
     return {name: copy(getattr(run, name)) for name in _REPLAYED} | {
         "held": run.resources.snapshot(),
+        "slots": run.named_slots and run.named_slots.snapshot(),
         "ready": run.ready.contents(),
         "ready_groups": run.ready.groups(),
         "bundles": run.bundles.snapshot(),

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from joblot.core.commands import Kill
     from joblot.core.limits import Limits
+    from joblot.core.model import Held
     from joblot.core.plan import Plan
     from joblot.core.resources import Demand
 
@@ -60,6 +61,8 @@ class Referee:
         """How often each job has had too little memory, and was to be tried again."""
         self._live: dict[int, list[int]] = {}
         """The running jobs, each with those that began with it in the same process, itself included."""
+        self._slots: dict[int, Held] = {}
+        """The slots with names that running jobs hold."""
         self._halves: dict[int, tuple[int, list[int]]] = {}
         """By identity of a bundle that failed, half of what was left of it; and the bundle, so that no other gets its identity."""
         self._max_sizes: dict[int, int] = {}
@@ -219,6 +222,7 @@ class Referee:
             self._numbers[job] += 1
         for bundle in self._bundles(event):
             self._judge_bundle(bundle)
+            self._judge_slots(bundle, event.slots)
             self._live.update(dict.fromkeys(bundle, bundle))
         for job in self._live:
             suspect = self._losses[job] >= self._limits.crash_limit
@@ -248,6 +252,22 @@ class Referee:
             )
             self._rule(job, len(bundle) == 1 or not spec.once, "in a bundle, and must run once")
             self._rule(job, self._agreed(job) == self._agreed(bundle[0]), "in a bundle with a job of another kind")
+
+    def _judge_slots(self, bundle: Sequence[int], chosen: Mapping[int, Held]) -> None:
+        """A process holds as many slots with names as one of its jobs asks for: of those that nobody else holds the first."""
+        demand, named = dict(self._plan.demand(bundle[0])), self._plan.named_slots
+        for job in bundle:
+            held = chosen.get(job, {})
+            self._rule(job, held == chosen.get(bundle[0], {}), "other slots than the first of its bundle")
+            self._rule(job, held.keys() == demand.keys() & named.keys(), "slots of other limits than it asks for")
+        for limit, slots in chosen.get(bundle[0], {}).items():
+            taken = [slot for its in self._slots.values() for slot in its.get(limit, ())]
+            free = [slot for slot in named[limit] if slot not in taken]
+            self._rule(bundle[0], len(slots) == demand[limit], "more or fewer slots than it asks for")
+            self._rule(bundle[0], set(slots) <= set(named[limit]), "a slot that is none of the limit's")
+            self._rule(bundle[0], set(slots).isdisjoint(taken), "a slot that another holds")
+            self._rule(bundle[0], slots == free[: len(slots)], "a slot behind one that is free")
+        self._slots.update({job: chosen[job] for job in bundle if job in chosen})
 
     def _agreed(self, job: int) -> object:
         spec = self._plan.spec(job)
@@ -311,6 +331,7 @@ class Referee:
             self._results[job] = bytes(event.result)
         left = len(self._same_process(job))
         bundle = self._live.pop(job)
+        self._slots.pop(job, None)
         killed = self._graces.pop(job, None) is not None
         # A stop or a kill makes ends that are not the job's own: only then may tries be left over.
         if event.outcome == "returned":

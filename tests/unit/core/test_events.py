@@ -12,7 +12,7 @@ from joblot.core.model import STATES, Artifact, OutcomeKind
 from joblot.errors import JournalDamagedError
 from joblot.journal.codec import CHAIN_START, encode_events, jsonl_line, link, verified
 
-KNOWN = (5, "5217df0fce443205")
+KNOWN = (5, "d4b258a1c9afe1b4")
 """`SCHEMA`, and the hash of the definitions that it numbers."""
 
 
@@ -49,7 +49,13 @@ one_event = st.one_of(
     st.builds(ev.RunStopping, texts, texts, jobs),
     st.builds(ev.RunEnded, texts, seconds),
     st.builds(ev.RunReopened, st.lists(jobs)),
-    st.builds(ev.AttemptsStarted, st.lists(jobs)),
+    st.builds(
+        ev.AttemptsStarted,
+        st.lists(jobs),
+        slots=st.dictionaries(
+            jobs, st.dictionaries(texts, st.lists(st.integers(0, 9) | texts, max_size=2), max_size=2), max_size=2
+        ),
+    ),
     st.builds(
         ev.AttemptEnded,
         job=jobs,
