@@ -205,6 +205,7 @@ def documented(*titles):
         (("validate", "--json"), ("## `joblot validate --json`",), ()),
         (("plan", "--json"), ("## `joblot plan --json`",), ("params", "resources")),
         (("ls", "--json"), ("## `joblot ls --json`",), ("counts",)),
+        (("ls", "--job", "bad", "--json"), ("## `joblot ls --job NAME --json`",), ()),
         (("diff", "shown", "shown", "--json"), ("## `joblot diff --json`",), ("undone",)),
         (("explain", "shown", "bad", "--json"), ("## `joblot explain --json`",), ("result", "needs", "history")),
         (("cancel", "shown", "--json"), ("## `joblot cancel --json`",), ()),

@@ -46,6 +46,7 @@ SECTIONS: Final[dict[str, dict[str, str]]] = {
         "show": "show one run",
         "logs": "print what jobs printed",
         "explain": "say why a job is in the state it is in",
+        "why": "say which job made a file, and of what",
         "diff": "say what is different between two runs",
         "replay": "run one job of a past run alone, in this process",
     },

@@ -18,11 +18,12 @@ from joblot.cli.options import (
     Moment,
     Several,
     Variable,
+    job_of_run,
     json_option,
     no_color_option,
     state_option,
 )
-from joblot.errors import EXIT_OK
+from joblot.errors import EXIT_OK, StateError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -46,6 +47,8 @@ _USUAL_FROM: Final = 3
 _WATCH_S: Final = 1.0
 _NONE: Final = "no runs match"
 _LARGE: Final = 2**30
+_LOOKED_AT: Final = 1000
+"""So many runs are looked at for a job."""
 
 
 class _Times(click.ParamType):  # type: ignore[type-arg]  # not generic in click 8.2
@@ -70,7 +73,7 @@ class _Times(click.ParamType):  # type: ignore[type-arg]  # not generic in click
     "ls",
     cls=Command,
     groups={
-        "Which runs": ("status", "since", "until", "variables", "longer", "slower_than", "limit"),
+        "Which runs": ("status", "since", "until", "variables", "longer", "slower_than", "job", "limit"),
         "State and output": ("watch", "state", "json", "no_color", "help"),
     },
     help="List the runs, newest first; with BATCH, the name of a batch or its file, only those of that one.",
@@ -106,6 +109,12 @@ class _Times(click.ParamType):  # type: ignore[type-arg]  # not generic in click
     type=_Times(),
     help="only runs that took so many times as long as usual, such as `2x`",
 )
+@click.option(
+    "--job",
+    metavar="NAME",
+    shell_complete=job_of_run,
+    help="one job through these runs, and in which it is not what it was",
+)
 @click.option("--watch", is_flag=True, help="go on, and show every change until Ctrl-C")
 @state_option
 @json_option
@@ -121,6 +130,7 @@ def command(
     variables: tuple[tuple[str, str], ...],
     longer: float | None,
     slower_than: float | None,
+    job: str | None,
     state: str | None,
     *,
     watch: bool,
@@ -141,6 +151,11 @@ def command(
 
         beside = os.path.join(os.path.dirname(batch), DEFAULT)  # noqa: PTH118, PTH120
         state = beside if os.path.lexists(beside) else None
+
+    if job is not None:
+        if watch:
+            raise UsageError("`--watch` is for a list of runs: it cannot be with `--job`")
+        return _through(output, job, state, chosen, limit, longer, slower_than)
 
     def read() -> Listed:
         from joblot.journal.folder import StateFolder
@@ -165,6 +180,39 @@ def command(
         output.note(_NONE)
     if large:
         output.note(large)
+    return EXIT_OK
+
+
+def _through(
+    output: Output,
+    job: str,
+    state: str | None,
+    chosen: Chosen,
+    limit: int,
+    longer: float | None,
+    slower_than: float | None,
+) -> int:
+    """One job through the runs that are meant."""
+    from joblot.cli.jobruns import as_data, table, through
+    from joblot.cli.runs import Run, columns
+    from joblot.journal.folder import StateFolder
+
+    folder = StateFolder(state, read_only=True)
+    try:
+        rows = islice(_rows(output, folder, chosen, None, longer, slower_than), _LOOKED_AT)
+        found = through((Run(folder, info) for info, *_ in rows), job, limit, output.warn)
+    finally:
+        folder.close()
+    if not found:
+        raise StateError(f"none of these runs has a job `{job}`", hint="`joblot show RUN` lists those of a run")
+    if output.json:
+        output.document([as_data(one, job) for one in found])
+    else:
+        lines = table(found)
+        at = lines[0].index("STATE")
+        output.result(
+            "\n".join(columns(lines, lambda _row, column, text: output.tint(text, text) if column == at else text))
+        )
     return EXIT_OK
 
 
@@ -213,9 +261,14 @@ def _watch(output: Output, read: Callable[[], Listed]) -> NoReturn:
 
 
 def _rows(
-    output: Output, folder: StateFolder, chosen: Chosen, limit: int, longer: float | None, slower_than: float | None
+    output: Output,
+    folder: StateFolder,
+    chosen: Chosen,
+    limit: int | None,
+    longer: float | None,
+    slower_than: float | None,
 ) -> Iterator[Row]:
-    """The runs that are meant. Where all are, the journal gives no more than are shown."""
+    """The runs that are meant. Where all are, the journal gives no more than are shown; None: as many as are asked for."""
     from joblot.journal import Chosen
 
     @cache
@@ -230,7 +283,7 @@ def _rows(
         return max(longer or 0.0, (slower_than or 0.0) * usual)
 
     timed = longer is not None or slower_than is not None
-    if chosen == Chosen() and not timed:
+    if chosen == Chosen() and not timed and limit is not None:
         runs: Iterable[RunInfo] = folder.runs(output.warn, limit=limit)
     else:
         runs = folder.chosen(chosen, output.warn, longer=least_s if timed else None)

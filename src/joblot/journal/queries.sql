@@ -99,6 +99,9 @@ DELETE FROM request WHERE run = ? AND rowid <= ?
 -- last_successes: the last successes of a batch's jobs
 SELECT job, parts, files, result, run, at FROM made WHERE batch = ?
 
+-- batches_made: the batches of which last successes are kept
+SELECT DISTINCT batch FROM made
+
 -- all_last_successes: the last successes of all batches' jobs
 SELECT batch, job, parts, files, result, run, at FROM made
 

@@ -319,6 +319,12 @@ class SqliteJournal(Journal):
             kept = self._kept(batch, text_or_bytes)
         return kept | NotedSuccesses(self.path.parent, batch).read()
 
+    def batches_made(self) -> list[str]:
+        """The batches of which last successes are kept, as `last_successes` takes them."""
+        if self._tables < TABLES:
+            return []
+        return [batch for (batch,) in self._rows("batches_made", ()) if isinstance(batch, str)]
+
     def _kept(self, batch: str, text_factory: Any) -> dict[str, LastSuccess]:
         self._db.text_factory = text_factory
         try:

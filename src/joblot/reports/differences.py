@@ -16,7 +16,7 @@ from joblot.core.provenance import Change, differing
 from joblot.reports.text import Cause, digest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     from joblot.core.model import Config, JobSpec
     from joblot.reports.report import Report
@@ -184,13 +184,22 @@ def _definitions(old: Config, new: Config) -> Iterator[Definition]:
     for spec in new.jobs:
         before = known.get(spec.name)
         if before is not None and before != spec:
-            # A batch made in Python has its functions in the stored plan by name only.
-            changes = list(_told(_declared(before), _declared(spec), secrets))
+            changes = list(definition_changes(before, spec, secrets))
             if changes:
                 yield Definition(job=spec.name, changes=changes)
 
 
-def _declared(spec: JobSpec) -> dict[str, Any]:
+def definition_changes(
+    old: JobSpec, new: JobSpec, secrets: Collection[str], *, given: bool = False
+) -> Iterator[Change]:
+    """The fields of a job that are not what they were, by their names in a batch file, but for values of secrets.
+
+    `given`: also what values of variables stand in its command, which are the batch's.
+    """
+    yield from _told(_declared(old, given=given), _declared(new, given=given), secrets)
+
+
+def _declared(spec: JobSpec, *, given: bool) -> dict[str, Any]:
     names = [
         name
         for name in spec.__struct_fields__
@@ -198,13 +207,13 @@ def _declared(spec: JobSpec) -> dict[str, Any]:
     ]
     fields = _fields(spec, names)
     # Values of variables are told once, and not by each job that has one in its command.
-    given = {name: value for name, value in (spec.given or {}).items() if not name.startswith("vars.")}
+    values = {name: value for name, value in (spec.given or {}).items() if given or not name.startswith("vars.")}
     fan = fields.pop("fan_out", None)
     if fan is not None:
-        for name, values in fan.get("columns", {}).items():
-            fields[f"items.{name}" if name else "items"] = values
+        for name, items in fan.get("columns", {}).items():
+            fields[f"items.{name}" if name else "items"] = items
         fields["max_parallel"] = fan.get("max_parallel")
-    return fields | ({"given": given} if given else {})
+    return fields | values
 
 
 def _fields(struct: Struct, names: Iterable[str]) -> dict[str, Any]:
@@ -213,7 +222,7 @@ def _fields(struct: Struct, names: Iterable[str]) -> dict[str, Any]:
     return {encoded[name]: msgspec.to_builtins(getattr(struct, name), enc_hook=str) for name in names}
 
 
-def _told(old: dict[str, Any], new: dict[str, Any], secrets: set[str]) -> Iterator[Change]:
+def _told(old: dict[str, Any], new: dict[str, Any], secrets: Collection[str]) -> Iterator[Change]:
     for change in differing("", old, new):
         field, _, name = change.what.partition(".")
         if field == "env" and name in secrets:
