@@ -52,6 +52,20 @@ def test_what_it_says_to_type_can_be_typed(failed):
     assert failed(*commands[0].split()[1:]).code == 1
 
 
+def test_it_says_what_is_different_from_the_last_success(failed):
+    """Also when the run itself has just written it, and the last success was one of the same file."""
+    failed.write("joblot.yaml", BATCH.replace("exit 3", "true").replace("name: other", "name: another"))
+    assert failed("run", "-q", "--run-id", "r2", "--report", "good.html").code == 0
+    assert "What is different" not in page(failed, "good.html")
+    failed.write("joblot.yaml", BATCH)
+    assert failed("run", "-q", "--run-id", "r3", "--report", "bad.html").code == 1
+    assert failed("show", "--report", "later.html").code == 0
+    told = page(failed, "bad.html").partition('<h2 id="changes">')[2]
+    assert "<code>r2</code>" in told
+    assert '<th scope="row">newly failed</th><td>1 x exit status 3 (such as `load`)</td>' in told
+    assert page(failed, "later.html") == page(failed, "bad.html")
+
+
 def test_any_other_ending_is_json(failed):
     assert failed("show", "--report", "report.txt").code == 0
     assert page(failed, "report.txt").startswith('{\n  "joblot"')

@@ -10,12 +10,12 @@ from joblot.cli.options import json_option, no_color_option, run_help, run_of_hi
 from joblot.errors import EXIT_JOBS_FAILED, EXIT_OK, StateError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
     from joblot.cli.output import Output
     from joblot.journal import RunInfo
     from joblot.journal.folder import StateFolder
-    from joblot.reports.differences import Differences, Group
+    from joblot.reports.differences import Differences
 
 _HELP: Final = f"""Say what is different in run B from run A: variables, versions, definitions, jobs, why jobs failed, which took longer, and files with other contents.
 
@@ -57,17 +57,15 @@ def _last_good_before(folder: StateFolder, run: RunInfo) -> RunInfo:
     Raises:
         StateError: there is none.
     """
-    from joblot.journal import Chosen
+    from joblot.cli.runs import last_good_before
 
-    met = False
-    for info in folder.chosen(Chosen(batch=run.batch), lambda _: None):
-        if met and info.source == run.source and info.status == "success":
-            return info
-        met = met or info.run_id == run.run_id
-    raise StateError(
-        f"no run of `{' '.join(run.batch.split())}` before `{run.run_id}` succeeded",
-        hint="name the run to compare with: `joblot diff A B`",
-    )
+    info = last_good_before(folder, run)
+    if info is None:
+        raise StateError(
+            f"no run of `{' '.join(run.batch.split())}` before `{run.run_id}` succeeded",
+            hint="name the run to compare with: `joblot diff A B`",
+        )
+    return info
 
 
 def _as_data(found: Differences) -> dict[str, Any]:
@@ -89,6 +87,7 @@ def _as_data(found: Differences) -> dict[str, Any]:
 
 def _text(output: Output, found: Differences) -> Iterator[str]:
     from joblot.cli.runs import local_time
+    from joblot.reports.differences import told
 
     old, new = found.old, found.new
     if not found:
@@ -96,41 +95,8 @@ def _text(output: Output, found: Differences) -> Iterator[str]:
         return
     for word, side in (("old", old), ("new", new)):
         yield f"{word}: run {side.run_id}  {output.tint(side.status, side.status)}  {local_time(side.started_at)}"
-    for title, changes in (
-        ("variables", found.variables), ("versions", found.versions), ("begun with", found.begun), ("batch", found.batch),
-    ):  # fmt: skip
-        yield from _listed(title, [str(change) for change in changes])
-    yield from _listed("definitions", [f"{one.job}: {change}" for one in found.definitions for change in one.changes])
-    yield from _listed("jobs added", _groups(found.added))
-    yield from _listed("jobs gone", _groups(found.gone))
-    for title, causes in (("newly failed", found.failed), ("mended", found.mended)):
-        yield from _listed(title, [f"{one.failures} x {one.text} (such as `{one.example}`)" for one in causes])
-    yield from _listed("not done this time", [f"{count} {state}" for state, count in found.undone.items()])
-    yield from _slower(found)
-    yield from _listed("other contents", [f"{one.path} (of `{one.job}`)" for one in found.files], found.remade)
-
-
-def _slower(found: Differences) -> Iterator[str]:
-    from joblot.units import format_duration
-
-    lines = [f"{one.job}: {format_duration(one.old_s)} -> {format_duration(one.new_s)}" for one in found.slower]
-    yield from _listed("slower", lines, found.slower_jobs)
-
-
-def _listed(title: str, lines: Sequence[str], count: int | None = None) -> Iterator[str]:
-    from joblot.reports.text import one_line
-
-    if lines:
+    for title, lines, count in told(found):
         yield f"{title}:"
-        yield from (f"  {one_line(line)}" for line in lines[:_SHOWN])
-        more = (len(lines) if count is None else count) - _SHOWN
-        if more > 0:
-            yield f"  ... and {more} more"
-
-
-def _groups(groups: Sequence[Group]) -> list[str]:
-    lines = []
-    for one in groups:
-        such_as = f" (such as `{one.examples[0]}`)" if one.jobs > 1 else ""
-        lines.append(f"{one.declaration}: {one.jobs} jobs{such_as}" if one.jobs > 1 else one.examples[0])
-    return lines
+        yield from (f"  {line}" for line in lines[:_SHOWN])
+        if count > _SHOWN:
+            yield f"  ... and {count - _SHOWN} more"

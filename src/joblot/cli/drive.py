@@ -230,6 +230,7 @@ def _state_here() -> str:
 def _write_files(output: Output, choices: Choices, report: Report) -> bool:
     """Write what `--report` and `--log` ask for. A file that cannot be written does not take the other one or the result with it."""
     written = True
+    report.earlier = lambda: _earlier(choices.state, report.run_id)
     writers = ((choices.report, report.write), (choices.log, lambda path: write_run_log(path, choices.state, report)))
     for path, write in writers:
         if path is not None:
@@ -239,6 +240,16 @@ def _write_files(output: Output, choices: Choices, report: Report) -> bool:
                 output.error(error.message, error.hint)
                 written = False
     return written
+
+
+def _earlier(state: str | None, run_id: str) -> Report | None:
+    from joblot.cli.runs import Run
+
+    folder = StateFolder(state, read_only=True)
+    try:
+        return Run(folder, folder.resolve(run_id)).earlier()
+    finally:
+        folder.close()
 
 
 def write_run_log(path: str, state: str | None, report: Report) -> None:

@@ -95,9 +95,16 @@ class Run:
 
     def report(self) -> Report:
         """The report as of now."""
-        return Report(
+        report = Report(
             self.plan, self.view(), run_id=self.id, log=self.files.log, live=self.held, state=self.folder.path
         )
+        report.earlier = self.earlier
+        return report
+
+    def earlier(self) -> Report | None:
+        """The report of the last run of the batch that succeeded before this one; None when there is none."""
+        info = last_good_before(self.folder, self.info)
+        return None if info is None else Run(self.folder, info).report()
 
     def going_on(self, view: RunView, job: int, now: float) -> str:
         """How a job stands that runs or is to be tried again: `attempt 2, for 12 s`; empty for all others.
@@ -183,6 +190,18 @@ class Run:
             return StateError(f"run `{self.id}` has no jobs: a program recorded it", hint=hint)
         hint = self.nearest(name) or f"`joblot show {self.id}` lists them"
         return StateError(f"run `{self.id}` has no job `{name}`", hint=hint)
+
+
+def last_good_before(folder: StateFolder, run: RunInfo) -> RunInfo | None:
+    """The last run of the same batch that succeeded before this one began."""
+    from joblot.journal import Chosen
+
+    met = False
+    for info in folder.chosen(Chosen(batch=run.batch), lambda _: None):
+        if met and info.source == run.source and info.status == "success":
+            return info
+        met = met or info.run_id == run.run_id
+    return None
 
 
 @contextmanager

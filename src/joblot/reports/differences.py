@@ -13,7 +13,8 @@ from msgspec import UNSET, Struct
 
 from joblot.core.fan_out import pattern_of
 from joblot.core.provenance import Change, differing
-from joblot.reports.text import Cause, digest
+from joblot.reports.text import Cause, digest, one_line
+from joblot.units import format_duration
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -160,6 +161,34 @@ def differences(old: Report, new: Report) -> Differences:
         remade=count,
         **outcomes,
     )
+
+
+def told(found: Differences) -> Iterator[tuple[str, list[str], int]]:
+    """The differences in words: of each kind that there are a title, lines, and how many there are."""
+    for title, changes in (
+        ("variables", found.variables), ("versions", found.versions), ("begun with", found.begun), ("batch", found.batch),
+    ):  # fmt: skip
+        yield from _lines(title, [str(change) for change in changes])
+    yield from _lines("definitions", [f"{one.job}: {change}" for one in found.definitions for change in one.changes])
+    yield from _lines("jobs added", map(_words, found.added))
+    yield from _lines("jobs gone", map(_words, found.gone))
+    for title, causes in (("newly failed", found.failed), ("mended", found.mended)):
+        yield from _lines(title, [f"{one.failures} x {one.text} (such as `{one.example}`)" for one in causes])
+    yield from _lines("not done this time", [f"{count} {state}" for state, count in found.undone.items()])
+    slower = [f"{one.job}: {format_duration(one.old_s)} -> {format_duration(one.new_s)}" for one in found.slower]
+    yield from _lines("slower", slower, found.slower_jobs)
+    yield from _lines("other contents", [f"{one.path} (of `{one.job}`)" for one in found.files], found.remade)
+
+
+def _lines(title: str, lines: Iterable[str], count: int | None = None) -> Iterator[tuple[str, list[str], int]]:
+    if lines := [one_line(line) for line in lines]:
+        yield title, lines, len(lines) if count is None else count
+
+
+def _words(group: Group) -> str:
+    if group.jobs == 1:
+        return group.examples[0]
+    return f"{group.declaration}: {group.jobs} jobs (such as `{group.examples[0]}`)"
 
 
 def _side(report: Report) -> Side:

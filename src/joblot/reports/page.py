@@ -22,7 +22,9 @@ import msgspec
 
 from joblot.core.fan_out import pattern_of
 from joblot.core.written import plain
+from joblot.errors import JoblotError
 from joblot.garbage import collection_paused
+from joblot.reports.differences import differences, told
 from joblot.reports.markup import SIGNS, end_of_log, html_text
 from joblot.reports.pagedata import PageData
 from joblot.reports.tail import last_printed
@@ -42,6 +44,10 @@ BOXES: Final = 100
 _CAUSES: Final = 8
 _FAN_OUTS: Final = 40
 _SLOWEST: Final = 10
+_SHOWN: Final = 10
+"""Differences of a kind."""
+_COMPARED: Final = 20_000
+"""Runs of more jobs are not compared: reading the other one takes as long as all the rest."""
 _PATH: Final = 20
 _VALUES: Final = 40
 _TAIL_LINES: Final = 20
@@ -64,19 +70,19 @@ _TONES: Final = {"aborted": "cancelled", "interrupted": "cancelled", "stopping":
 """States that have the colour of another one."""
 
 
-def html_page(report: Report, plan: Plan) -> Iterator[bytes]:
+def html_page(report: Report) -> Iterator[bytes]:
     """The page, in parts."""
     with collection_paused():  # it would go through all records of a large run again and again
-        lines = list(_Page(report, plan).lines())
+        lines = list(_Page(report).lines())
     yield from (f"{line}\n".encode() for line in lines)
 
 
 class _Page:
     """What the sections of the page are made of."""
 
-    def __init__(self, report: Report, plan: Plan) -> None:
+    def __init__(self, report: Report) -> None:
         self.report = report
-        self.plan = plan
+        self.plan = plan = report.plan
         self.view = report.view
         self.data = PageData(plan, report.view, report.left_out)
         self.facts = report.view.arrays()
@@ -87,24 +93,24 @@ class _Page:
 
     def lines(self) -> Iterator[str]:
         sections = [
-            ("failures", "What failed, and why", list(self._failures())),
-            ("changes", "What is different from the last success", list(self._changes())),
-            ("fan-outs", "Fan-outs", list(self._fan_outs())),
-            ("timeline", "Timeline", list(self._timeline())),
-            ("slowest", "Slowest and most retried", list(self._slowest())),
-            ("path", "What the run had to wait for", list(self._path())),
-            ("graph", "What needs what", list(self._graph())),
-            ("jobs", "Jobs", list(self._jobs())),
-            ("made", "Variables and versions", list(self._made())),
+            ("failures", "Failures", "What failed, and why", list(self._failures())),
+            ("fan-outs", "Fan-outs", "Fan-outs", list(self._fan_outs())),
+            ("timeline", "Timeline", "Timeline", list(self._timeline())),
+            ("slowest", "Slowest", "Slowest and most retried", list(self._slowest())),
+            ("path", "Critical path", "What the run had to wait for", list(self._path())),
+            ("graph", "Graph", "What needs what", list(self._graph())),
+            ("jobs", "Jobs", "Jobs", list(self._jobs())),
+            ("made", "Variables", "Variables and versions", list(self._made())),
+            ("changes", "Differences", "What is different from the last success", list(self._changes())),
         ]
-        sections = [section for section in sections if section[2]]
+        sections = [section for section in sections if section[-1]]
         style, script = (_own(f"page.{kind}") for kind in ("css", "js"))
         yield from self._head(style, script)
         yield from self._header()
         yield "<nav aria-label=Sections>"
-        yield " ".join(f'<a href="#{anchor}">{title}</a>' for anchor, title, _ in sections)
+        yield " ".join(f'<a href="#{anchor}">{short}</a>' for anchor, short, *_ in sections)
         yield "</nav></header><main>"
-        for anchor, title, lines in sections:
+        for anchor, _, title, lines in sections:
             yield f'<section aria-labelledby="{anchor}"><h2 id="{anchor}">{title}</h2>'
             yield from lines
             yield "</section>"
@@ -251,9 +257,6 @@ class _Page:
             yield f"{format_size(job.peak_bytes)} of memory"
         if job.allowed:
             yield "allowed to fail"
-
-    def _changes(self) -> Iterator[str]:
-        yield from ()
 
     # --- where time went ------------------------------------------------------------------------
 
@@ -442,6 +445,32 @@ class _Page:
             if value:
                 yield f'<tr><th scope="row">{name}</th><td>{_value(value)}</td></tr>'
         yield "</tbody></table></div></div>"
+
+    def _changes(self) -> Iterator[str]:
+        """What another run of the batch has to do with it, the last one before that succeeded."""
+        if self.report.total_jobs > _COMPARED:
+            yield f'<p class="type"><code>{self._command("diff")}</code> says it.</p>'
+            return
+        try:
+            earlier = self.report.earlier()
+        except JoblotError:  # it cannot be read any more: that is no reason to have no page
+            earlier = None
+        if earlier is None:
+            return
+        found = differences(earlier, self.report)
+        since = f"run <code>{html_text(earlier.run_id, _NAME_BYTES)}</code>"
+        if earlier.view.started_at is not None:
+            since += f" of {_moment(earlier.view.started_at)}"
+        kinds = list(told(found))
+        yield f"<p>{'Compared with' if kinds else 'Nothing but how it ended is different from' if found else 'Nothing is different from'} {since}{'' if kinds else '.'}</p>"
+        if not kinds:
+            return
+        yield from _table("plain", "What is different", ("what", "how"))
+        for title, lines, count in kinds:
+            shown = "<br>".join(html_text(line, _TEXT_BYTES) for line in lines[:_SHOWN])
+            more = f"<br>… and {count - _SHOWN:,} more" if count > _SHOWN else ""
+            yield f'<tr><th scope="row">{title}</th><td>{shown}{more}</td></tr>'
+        yield "</tbody></table></div>"
 
 
 # --- the graph ------------------------------------------------------------------------------------

@@ -145,6 +145,8 @@ class Report:
         """CPU seconds that joblot's own process took to drive the run, without its jobs; 0 when that was not measured."""
         self.state = str(state)
         """The state folder that has the run; empty: not known."""
+        self.earlier: Callable[[], Report | None] = lambda: None
+        """Finds the last run of the batch that succeeded before this one: asked where it is told what is different."""
         self._plan = plan
         self._log = log
         self._live = live
@@ -443,7 +445,7 @@ class Report:
         if str(path).lower().endswith(".html"):
             from joblot.reports.page import html_page
 
-            write_atomically(path, html_page(self, self._plan))
+            write_atomically(path, html_page(self))
         else:
             write_atomically(path, self._chunks())
 

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from joblot.core import events as ev
 from joblot.core.model import FanOut, JobSpec, Outcome, Retry
+from joblot.errors import StateError
 from joblot.reports import page, pagedata
 from joblot.units import format_duration
 from made_runs import T0, badly, commands, log_in, made_run, well
@@ -73,7 +74,7 @@ class Parsed(HTMLParser):
 
 
 def html_of(report):
-    return b"".join(page.html_page(report, report._plan)).decode()
+    return b"".join(page.html_page(report)).decode()
 
 
 def read(report):
@@ -406,6 +407,34 @@ def test_variables_versions_and_who_ran_it():
         "at once4",
     ):
         assert told in text
+
+
+def test_what_is_different_from_the_last_success_is_told():
+    report = made_run(commands("a", "b"), badly, vars={"day": HOSTILE})
+    report.earlier = lambda: made_run(commands("a", "c"), vars={"day": "monday"})
+    parsed = read(report)
+    told = parsed.text[parsed.text.index("Compared with run r1 of 2027-01-15") :]
+    for line in ("variables", "monday", "jobs added", "jobs gone", "newly failed", "2 x exit status 1"):
+        assert line in told
+    assert sections(parsed)[-1] == "changes"
+    report = made_run(commands("a"))
+    report.earlier = lambda: made_run(commands("a"))
+    assert "Nothing is different from run r1" in read(report).text
+
+
+def test_a_last_success_that_cannot_be_read_keeps_nobody_from_the_page():
+    report = made_run(commands("a"), badly)
+
+    def damaged():
+        raise StateError("damaged")
+
+    report.earlier = damaged
+    assert "changes" not in sections(read(report))
+
+
+def test_large_runs_are_compared_by_a_command(monkeypatch):
+    monkeypatch.setattr(page, "_COMPARED", 1)
+    assert "joblot diff r1 says it." in read(made_run(commands("a", "b"))).text
 
 
 def test_a_run_without_jobs_is_a_page():
