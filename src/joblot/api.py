@@ -70,14 +70,15 @@ class Batch:
         max_failures: int | str | None = None,
         timeout: str | float | None = None,
         max_workers: int | None = None,
+        max_memory: int | str | None = None,
         durability: Literal["normal", "full"] = "normal",
         timezone: str = "",
         seed: int | None = None,
         concurrency: Mapping[str, str] | None = None,
     ) -> None:
         values = (
-            folder, env, env_file, limits, secrets, fail_fast, max_failures, timeout, max_workers, durability, timezone, seed,
-            concurrency,
+            folder, env, env_file, limits, secrets, fail_fast, max_failures, timeout, max_workers, max_memory, durability,
+            timezone, seed, concurrency,
         )  # fmt: skip
         given = {"name": name, **_given(_BATCH, values)}
         self._reader = CallReader(given, ACTIONS.signature, ACTIONS.names)

@@ -193,7 +193,7 @@ def test_what_a_job_waits_for_while_the_run_goes_on(joblot):
         "  - {name: b, run: 'true', resources: {db: 1, memory: 64MiB}}\n"
         "  - {name: c, run: 'true', needs: [a, b]}\n",
     )
-    with joblot.popen("run", "-j", "2") as run:
+    with joblot.popen("run", "-j", "2", "--max-memory", "1GiB") as run:
         joblot.wait_for("began")
         said = [joblot("explain", "last", name).out.splitlines()[:2] for name in "abc"]
         joblot.write("go", "")
@@ -202,7 +202,7 @@ def test_what_a_job_waits_for_while_the_run_goes_on(joblot):
     assert re.fullmatch(r"  an attempt is running: attempt 1, for (<1|\d+) s(, pid \d+)?", age)
     assert said == [
         ["a: running"],
-        ["b: waiting", "  ready: waits for a free slot and for db: 1, memory: 64 MiB (with `--max-memory`)"],
+        ["b: waiting", "  ready: waits for a free slot and for db: 1, memory: 64 MiB of 1.0 GiB (max_memory)"],
         ["c: waiting", "  waits for 2 of 2 needs: a, b"],
     ]
 

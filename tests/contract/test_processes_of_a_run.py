@@ -481,7 +481,7 @@ def test_a_stopped_warden_that_goes_on_when_its_runner_is_gone_starts_nothing(tm
 
     environment = {b"PATH": os.environb[b"PATH"], b"JOBLOT_RUN": os.fsencode(tmp_path)}
     pid, sock = warden.start(2, environment, None, 0, None, lambda *_: None)  # type: ignore[arg-type]
-    sock.sendall(frame(("command", 1, "a", 1, ["touch", "first"], {}, str(tmp_path), 0)))
+    sock.sendall(frame(("command", 1, "a", 1, ["touch", "first"], {}, str(tmp_path), 0, False)))
     until = time.monotonic() + 30
     while not (tmp_path / "first").exists():
         assert time.monotonic() < until
@@ -492,7 +492,7 @@ def test_a_stopped_warden_that_goes_on_when_its_runner_is_gone_starts_nothing(tm
         assert time.monotonic() < until
         time.sleep(0.01)
     for number in range(2, 6):
-        sock.sendall(frame(("command", number, f"j{number}", 1, ["touch", f"{number}"], {}, str(tmp_path), 0)))
+        sock.sendall(frame(("command", number, f"j{number}", 1, ["touch", f"{number}"], {}, str(tmp_path), 0, False)))
     sock.close()
     os.kill(pid, signal.SIGCONT)
     assert processes.reap(pid, 30) is not None
@@ -504,7 +504,7 @@ def test_a_resume_ends_an_earlier_warden_that_is_stopped(tmp_path):
 
     environment = {b"PATH": os.environb[b"PATH"], b"JOBLOT_RUN": os.fsencode(tmp_path)}
     pid, sock = warden.start(1, environment, None, 0, None, lambda *_: None)  # type: ignore[arg-type]
-    sock.sendall(frame(("command", 1, "a", 1, ["sleep", "987"], {}, str(tmp_path), 0)))
+    sock.sendall(frame(("command", 1, "a", 1, ["sleep", "987"], {}, str(tmp_path), 0, False)))
     until = time.monotonic() + 30
     while not processes.children(pid):
         assert time.monotonic() < until

@@ -51,9 +51,9 @@ def test_explain_tells_what_a_waiting_job_asks_for_by_now(joblot):
         {"name": "b", "run": "sleep 60", "resources": {"one": 1}},
     ]
     joblot.write("joblot.json", json.dumps({"limits": {"one": 1}, "jobs": jobs}))
-    with joblot.popen("run") as runner:
+    with joblot.popen("run", "--max-memory", "1GiB") as runner:
         until = time.monotonic() + 30
         while "waits for" not in (told := "".join(joblot("explain", "a")[1:])) and time.monotonic() < until:
             time.sleep(0.05)
         runner.kill()
-    assert "ready: waits for a free slot and for memory: 250 MiB (with `--max-memory`), one: 1\n" in told
+    assert "ready: waits for a free slot and for memory: 250 MiB of 1.0 GiB (max_memory), one: 1\n" in told

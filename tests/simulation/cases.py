@@ -82,6 +82,8 @@ def case_from(seed: int) -> Case:
         timeout_s=rng.choice((None, None, None, 20.0)),
         seed=str(seed),
     )
+    if seed % 4 == 2:
+        jobs, limits = _weighed(random.Random(f"memory {seed}"), jobs, limits)
     unknown = [number for number in range(len(jobs)) if rng.random() < 0.05]
     apart = random.Random(f"selected {seed}")
     share = apart.choice((0.1, 0.5, 0.9)) if seed % 4 == 3 else 0.0
@@ -115,6 +117,15 @@ def _job(rng: random.Random, number: int) -> JobSpec:
         priority=rng.choice((0, 0, 0, 1, -1)),
         outputs=(f"o{number}",) if number % 5 == 2 else (),
     )
+
+
+def _weighed(rng: random.Random, jobs: list[JobSpec], limits: Limits) -> tuple[list[JobSpec], Limits]:
+    """The same under a limit of all memory, of which jobs declare shares, or earlier runs tell."""
+    most = 2**30
+    declared = [{"memory": rng.choice((0.1, 0.4, 0.6, 1.5)) * most} if rng.random() < 0.2 else {} for _ in jobs]
+    expected = {job: rng.choice((most // 8, most // 2, 2 * most)) for job in range(len(jobs)) if rng.random() < 0.1}
+    weighed = replace(limits, max_memory=most, expected_memory=expected)
+    return [replace(job, resources=job.resources | own) for job, own in zip(jobs, declared, strict=True)], weighed
 
 
 def _finals(rng: random.Random, jobs: list[JobSpec]) -> list[JobSpec]:

@@ -161,6 +161,45 @@ def test_the_referee_objects_when_a_job_that_was_lost_too_often_runs_beside_anot
     assert objection_to(plan, limits, story) == "beside others after so many losses: job `a` (open, attempt 2)"
 
 
+PRESSED = ev.AttemptEnded(1, 1, "oom", "ready", reason="memory_pressure")
+MEMORY = {
+    "the end for the memory of others is not a job's own: job `b` (open, attempt 1)": [
+        [ev.AttemptEnded(1, 1, "oom", "failed", reason="memory_pressure")]
+    ],
+    "ended for the memory of others, and must run once: job `c` (open, attempt 1)": [
+        [ev.AttemptEnded(2, 1, "oom", "ready", reason="memory_pressure")]
+    ],
+    "beside others after it was ended for their memory: job `b` (open, attempt 2)": [
+        [PRESSED, ev.AttemptsStarted([1])],
+    ],
+    "alone, and ended for the memory of others: job `b` (open, attempt 2)": [
+        [PRESSED, ev.AttemptEnded(0, 1), ev.AttemptEnded(2, 1), ev.AttemptsStarted([1])],
+        [ev.AttemptEnded(1, 2, "oom", "ready", reason="memory_pressure")],
+    ],
+    "a failure with tries left, or a try too many: job `b` (open, attempt 2)": [
+        [PRESSED, ev.AttemptEnded(0, 1), ev.AttemptEnded(2, 1), ev.AttemptsStarted([1])],
+        [ev.AttemptEnded(1, 2, "exit", "ready")],
+    ],
+    "9 of 8 `memory` in use": [[ev.AttemptsStarted([3])]],
+}
+
+
+@pytest.mark.parametrize(("objection", "story"), [pytest.param(*item, id=item[0]) for item in MEMORY.items()])
+def test_the_referee_objects_to_what_the_limit_of_all_memory_does_not_allow(objection, story):
+    plan = expand(declare("a memory=4 cpu=0.1; b; c once=yes; d memory=5 cpu=0.1"))
+    story = [[STARTED, ev.AttemptsStarted([0, 1, 2])], *story]
+    assert objection_to(plan, Limits(slots=4, max_memory=8), story) == objection
+
+
+def test_the_referee_objects_to_a_start_beside_what_holds_too_much():
+    referee = Referee(expand(declare("a; b")), Limits(slots=2, max_memory=8))
+    referee.recorded([STARTED, ev.AttemptsStarted([0])], 2)
+    referee.weighed(8)
+    with pytest.raises(AssertionError) as caught:
+        referee.recorded([ev.AttemptsStarted([1])], 2)
+    assert str(caught.value) == "started beside what holds 8 bytes"
+
+
 BUNDLES = {
     "bundles of more or fewer jobs than start": [[ev.AttemptsStarted([0, 1], [3])]],
     "in a bundle with a job of another kind: job `d` (open, attempt 1)": [[ev.AttemptsStarted([0, 3], [2])]],

@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 import time
 from functools import partial
-from itertools import starmap
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from joblot.cli import declared
 from joblot.cli.options import job_argument, job_help, json_option, no_color_option, run_or_job_argument, state_option
+from joblot.core.events import MEMORY_PRESSURE
 from joblot.core.model import FINAL, STATE_OF, STATES, Limit
 from joblot.core.plan import PATTERN
 from joblot.core.references import Joined, as_text
@@ -231,10 +231,16 @@ def _lost(run: Run, report: Report) -> list[str]:
     return [] if live or report.view.ended else [f"nobody drives the run: `joblot resume {run.id}` goes on with it"]
 
 
-def _demand(name: str, amount: float) -> str:
-    if name == "memory":  # whether it is weighed is not recorded
-        return f"memory: {format_size(amount)} (with `--max-memory`)"
-    return f"{name}: {amount:g}"
+def _demands(run: Run, report: Report, number: int, job: JobReport) -> Iterator[str]:
+    spec, most = run.plan.spec(number), report.view.settings.get("max_memory")
+    resources = spec.resources
+    if times := _times_short_of_memory(job):
+        resources = {**resources, "memory": memory_after(spec, times)}
+    for name, amount in resources.items():
+        if name != "memory":
+            yield f"{name}: {amount:g}"
+        elif most is not None:
+            yield f"memory: {format_size(amount)} of {format_size(most)} (max_memory)"
 
 
 def _times_short_of_memory(job: JobReport) -> int:
@@ -253,19 +259,18 @@ def _waits_for(run: Run, report: Report, number: int, job: JobReport) -> list[st
     if missing:
         others = f" and {len(missing) - 10} more" if len(missing) > 10 else ""
         return [f"waits for {len(missing)} of {len(job.needs)} needs: {', '.join(missing[:10])}{others}"]
-    spec = run.plan.spec(number)
-    resources = spec.resources
-    if times := _times_short_of_memory(job):
-        resources = {**resources, "memory": memory_after(spec, times)}
+    resources = run.plan.spec(number).resources
     if any(isinstance(limit, Limit) and limit.across == "machine" for limit in run.config.limits.values()) and run.held:
         from joblot.runner.permits import look, waits_of
 
         waits = waits_of(str(run.files.path), look())
         if mine := [words for name, words in waits.items() if name in resources]:
             return [f"ready: waits for {words}" for words in mine]
-    demand = ", ".join(starmap(_demand, resources.items()))
+    if job.history and job.history[-1].reason == MEMORY_PRESSURE:
+        return ["ready: waits until nothing else runs, since all that ran together held too much memory"]
+    demand = ", ".join(_demands(run, report, number, job))
     ready = f"ready: waits for a free slot and for {demand}" if demand else "ready: waits for a free slot"
-    return [ready, *(_held(run, report, limit) for limit in spec.resources if limit in run.plan.limits)]
+    return [ready, *(_held(run, report, limit) for limit in resources if limit in run.plan.limits)]
 
 
 def _held(run: Run, report: Report, limit: str) -> str:

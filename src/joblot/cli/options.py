@@ -319,7 +319,7 @@ def driving_options_with(timeout: Callable[[F], F]) -> Callable[[F], F]:
     click.option("--max-failures", metavar="N", type=FAILURES, help="stop after so many failed jobs, or when more than such a share as `10%` have failed"),
     timeout,
     click.option("--max-memory", metavar="SIZE", type=SIZE, envvar="JOBLOT_MAX_MEMORY", show_envvar=True,
-                 help="how much memory the jobs that run at once may ask for together, such as `8GiB`"),
+                 help="how much memory all that runs may hold together, such as `8GiB` (default: as the batch says)"),
     click.option("--max-log", metavar="SIZE", type=SIZE, envvar="JOBLOT_MAX_LOG", show_envvar=True,
                  help="how much is kept of what one attempt prints: the first and the last half (default: 64MiB)"),
     click.option("--stop-grace", metavar="D", type=DURATION, envvar="JOBLOT_STOP_GRACE", show_envvar=True,

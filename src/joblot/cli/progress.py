@@ -364,6 +364,8 @@ class PlainProgress:
             self._more["ended badly, to be tried again"].add(Failure(name, why, event.reason))
             return
         again = f"again in {format_duration(event.delay_s)}" if event.delay_s else "again"
+        if event.reason == ev.MEMORY_PRESSURE:
+            again = "again later, alone"
         self._say("WARNING", f"{name}: attempt {event.attempt} ended with `{event.outcome}`: {why}; {again}")
 
     def _bundle_failed(self, events: list[ev.AttemptEnded]) -> None:

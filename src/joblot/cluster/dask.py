@@ -132,6 +132,11 @@ class DaskExecutor:
         """The slots, times how many attempts travel in a task and how many tasks are sent ahead."""
         return self.slots * self._depth() * (1 + self._ahead())
 
+    @property
+    def held_bytes(self) -> int:
+        """Not known here."""
+        return 0
+
     def give_back(self) -> list[Outcome]:
         """Nothing: only short attempts are sent ahead, and are over in a moment."""
         return []

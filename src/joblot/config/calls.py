@@ -379,10 +379,6 @@ def _state(_: Sink, value: Any, __: Keys) -> Any:
     raise Mismatch(f"must be a path, or `false` to keep nothing on disk, not {describe(value)}")
 
 
-def _bytes(sink: Sink, value: Any, keys: Keys) -> int:
-    return int(table.size(sink, value, keys))
-
-
 def _selected(sink: Sink, value: Any, keys: Keys) -> tuple[str, ...]:
     if value is None:
         return ()
@@ -416,13 +412,15 @@ def _function(_: Sink, value: Any, __: Keys) -> Any:
 _INSPECTED_BY_OTHERS: Final = frozenset(
     {"state", "report", "cluster", "batch", "path", "vars", "template", "items", "folder"}
 )
-_OF_THE_BATCH: Final = {name: _optional(table.BATCH[name].read) for name in ("fail_fast", "max_failures", "timeout")}
+_OF_THE_BATCH: Final = {
+    name: _optional(table.BATCH[name].read) for name in ("fail_fast", "max_failures", "timeout", "max_memory")
+}
 RUN: Final[dict[str, Reader]] = {
     **_OF_THE_BATCH, "workers": _optional(table.BATCH["max_workers"].read), "timeout_s": table.limit_duration,
     "batch": _paths, "path": _paths, "vars": _values, "observers": _each(_observer), "resume": _optional(table.text), "retry": _optional(table.text),
     "report": _optional(_path), "on": table.text, "cluster": _optional(_path), "state": _state, "run_id": _optional(table.text),
     "strict": table.flag, "skip_unknown_actions": table.flag, "stop_grace_s": table.duration, "disk_wait_s": table.duration, "allow_network_fs": table.flag,
-    "max_memory": _optional(_bytes), "max_log": _bytes, "capture": table.flag, "force": _each(table.filled_text), "fuse": table.flag,
+    "max_log": table.whole_size, "capture": table.flag, "force": _each(table.filled_text), "fuse": table.flag,
     "written": _each(_path), "wait": table.flag, "only": _selected, "upto": _selected, "from_": _selected, "exclude": _selected,
 }  # fmt: skip
 """What `run` and `load` take, those of `Options` included."""

@@ -255,6 +255,11 @@ def size(sink: Sink, value: Any, keys: Keys) -> float:
     return found
 
 
+def whole_size(sink: Sink, value: Any, keys: Keys) -> int:
+    """Whole bytes."""
+    return int(size(sink, value, keys))
+
+
 def _measured(parse: Callable[[Any], float], sink: Sink, value: Any, keys: Keys, wording: str) -> float:
     core = value.value if isinstance(value, RawScalar) else value
     if isinstance(core, bool) or not isinstance(core, (int, float, str)):
@@ -794,6 +799,7 @@ BATCH: Final = {
     "max_failures": Field(failures, {"type": ["integer", "string"], "minimum": 1, "pattern": r"^[0-9.]+ *%$", "examples": [10, "10%"]}, "Stop after this many failures, or when more than this share of the jobs that take part have failed."),
     "timeout": Field(limit_duration, {**_DURATION, "type": ["number", "string", "null"]}, "The longest that the whole run may take."),
     "max_workers": Field(whole(1, 10_000), {"type": "integer", "minimum": 1}, "How many jobs run at a time."),
+    "max_memory": Field(whole_size, _SIZE, "How much memory all that runs may hold together."),
     "timezone": Field(timezone, {"type": "string", "examples": ["Europe/Paris", "UTC"]}, "The zone of the day that `${{ run.date }}` stands for; that of the system when left out."),
     "durability": Field(choice("normal", "full"), {"enum": ["normal", "full"]}, "Whether each fact is forced to disk before joblot goes on."),
     "seed": Field(whole(0, 2**63 - 1), {"type": "integer", "minimum": 0}, "What the random numbers of Python actions begin with, with the job's name."),

@@ -34,6 +34,7 @@ _OF_THE_RUN: Final = {
     "max_failures": "max_failures",
     "timeout_s": "timeout",
     "max_workers": "max_workers",
+    "max_memory": "max_memory",
     "durability": "durability",
     "timezone": "timezone",
     "concurrency": "concurrency",

@@ -26,6 +26,8 @@ CARRIED_OVER: Final = "carried_over"
 """The reason code of jobs that did their work in the run that this one continues."""
 BUNDLE_FAILED: Final = "bundle"
 """The reason code of an end that is not the job's own: it shared a process that failed."""
+MEMORY_PRESSURE: Final = "memory_pressure"
+"""The reason code of an end that is not the job's own: all that ran held more memory than the run may take, and it was the youngest."""
 
 
 class Event(Struct, frozen=True, gc=False, tag_field="type", tag=True, omit_defaults=True):

@@ -15,9 +15,10 @@ class Limits(Struct, kw_only=True):
     """How a run is to be driven; fixed for its life in one process.
 
     `slots` attempts run at once; `named` are the named resources, and `shared` those of them that all runs of this machine share: of these
-    no more is used than the machine grants; `seed` makes jitter repeatable; `crash_limit` is how often a job may be
-    lost with the machinery around it: from then on it runs alone, and when it is lost alone it has failed; `expected_memory` says in bytes
-    what jobs, by number, that declare none are taken to need; `max_bundle` is how many jobs are run as one.
+    no more is used than the machine grants; `seed` makes jitter repeatable; `crash_limit` is how often a job may be lost with the machinery
+    around it: from then on it runs alone, and when it is lost alone it has failed; `max_memory` is how many bytes all that runs may hold
+    together, `most_memory` how many of them there are in any one place (0: all), `expected_memory` says in bytes what jobs, by number, took in
+    earlier runs; `max_bundle` is how many jobs are run as one.
     """
 
     slots: int = 1
@@ -28,6 +29,8 @@ class Limits(Struct, kw_only=True):
     timeout_s: float | None = None
     crash_limit: int = 3
     seed: str = ""
+    max_memory: int | None = None
+    most_memory: int = 0
     expected_memory: Mapping[int, int] = {}
     max_bundle: int = MAX_BUNDLE
 

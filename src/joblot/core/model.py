@@ -251,6 +251,8 @@ class Config(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """At so many failures the run stops, or, a float, when more than this share of the jobs that take part have failed."""
     timeout_s: float | None = None
     max_workers: int | None = None
+    max_memory: int | None = None
+    """Bytes that all that runs may hold together."""
     durability: Literal["normal", "full"] = "normal"
     timezone: str = ""
     """The zone of the day on which a run begins, such as `Europe/Paris`; empty: that of the system."""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 from joblot.core.resources import ONE_SLOT, PERMITS, PLAIN, Demand, Resources
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from joblot.core.fusing import Fusing
     from joblot.core.plan import Plan
@@ -28,12 +28,12 @@ _ORDINARY: Final[Key] = (0, PLAIN)
 
 
 class ReadyQueues:
-    """The ready jobs of a run. `expected_memory` is what jobs that declare no memory are taken to need, in bytes by number.
+    """The ready jobs of a run.
 
     A job that may be run together with others is long enough to have a slot of its own, and must not be queued behind others in a worker.
     """
 
-    def __init__(self, plan: Plan, expected_memory: Mapping[int, int], fusing: Fusing) -> None:
+    def __init__(self, plan: Plan, fusing: Fusing) -> None:
         self._fusing = fusing
         self._queues: dict[Key, Queue] = {}
         self._groups: dict[int, Queue] = {}
@@ -43,13 +43,12 @@ class ReadyQueues:
         self.to_ask: Demand = PLAIN
         """What the machine has to be asked for before more is picked: the first job that `pick` did not pick for want of that."""
         self._plan = plan
-        self._expected_memory = fusing.with_group_maximum(expected_memory)
         self.extend(range(len(plan)))
 
     def extend(self, jobs: range) -> None:
         """Take in jobs that were added to the plan."""
         # Ordinary jobs have no entry, and the demand of a declaration is computed once: plans of a million plain jobs stay small.
-        plan, expected_memory, fusing = self._plan, self._expected_memory, self._fusing
+        plan, fusing = self._plan, self._fusing
         self._fuses = bool(fusing)
         last, key = None, _ORDINARY  # the jobs of a fan-out stand side by side and are alike
         declarations = plan.declarations
@@ -58,18 +57,15 @@ class ReadyQueues:
             if spec is not last:
                 last, demand = spec, plan.demand(job)
                 key = (-spec.priority, demand) if demand or spec.priority else _ORDINARY
-                if key is _ORDINARY and not fusing and not expected_memory:
+                if key is _ORDINARY and not fusing:
                     continue
-            if job in expected_memory:
-                demand = tuple(sorted({**dict(key[1]), "memory": float(expected_memory[job])}.items()))
-                self.keys[job] = (key[0], demand)
-            elif fusing.group_of(job) >= 0:
+            if fusing.group_of(job) >= 0:
                 self.keys[job] = (key[0], key[1] or ONE_SLOT)
             elif key != _ORDINARY:
                 self.keys[job] = key
 
     def demand(self, job: int) -> Demand:
-        """What the job holds while it runs: what it declares, the memory that it is expected to need, and a slot if it can be fused."""
+        """What the job holds while it runs: what it declares, and a slot if it can be fused."""
         return self.keys[job][1] if job in self.keys else PLAIN
 
     def set_memory(self, job: int, amount: float, *, is_ready: bool) -> None:

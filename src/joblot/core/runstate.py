@@ -42,6 +42,7 @@ from joblot.core import events as ev
 from joblot.core.bundles import Bundles
 from joblot.core.commands import Decision, Kill
 from joblot.core.fusing import Fusing
+from joblot.core.memory import Memory
 from joblot.core.model import (
     ABORTED,
     BACKING_OFF,
@@ -118,6 +119,8 @@ class RunState:
         """How often the jobs were lost; those that were too often run alone, so that the next loss can only be their own doing."""
         self.raised: dict[int, int] = {}
         """How often attempts of the jobs ended for lack of memory whose next ones may use more for that."""
+        self.pressed: set[int] = set()
+        """Jobs that were ended because all that ran held too much memory: they run alone."""
         self.results: dict[int, bytes] = {}
         """Results as JSON of the jobs that others refer to."""
         self.counts = [0] * len(STATES)
@@ -180,9 +183,10 @@ class RunState:
         """How many jobs have failed that may."""
         self._has_timeouts = any(spec.timeout_s is not None for spec in declared)
         self.fusing = Fusing(plan, fuse_rules or {})
-        self.ready = ReadyQueues(plan, limits.expected_memory, self.fusing)
+        self.ready = ReadyQueues(plan, self.fusing)
         self.bundles = Bundles(limits.max_bundle)
         self._sharing = self.bundles.running
+        self.room = self._make_memory(limits) if limits.max_memory is not None else None
         self._deadlines: list[tuple[float, int]] = []
         self._deadline_of: dict[int, float] = {}
         """By job, the deadline of its last attempt: an attempt that was given back leaves its own behind, under the same number."""
@@ -193,6 +197,11 @@ class RunState:
         for job in range(count):
             if not self.open_needs[job] and self._comes_true(job):
                 self._move(job, READY)
+
+    def _make_memory(self, limits: Limits) -> Memory:
+        assert limits.max_memory is not None
+        earlier = self.fusing.with_group_maximum(limits.expected_memory)
+        return Memory(self.plan, limits.max_memory, limits.slots, self.pressed, earlier, limits.most_memory)
 
     # --- inputs ---------------------------------------------------------------------------------
 
@@ -513,9 +522,17 @@ class RunState:
             if suspects:
                 return [] if self.in_flight else self._pick_alone(suspects[0]), []
         processes = self.counts[RUNNING] - (self.bundles.processes_saved if self._sharing else 0)
-        return self.ready.pick(
+        picked = self.ready.pick(
             self.resources, max(capacity, self.limits.slots) - processes, capacity, self.bundles.max_size
         )
+        return picked if self.room is None else self._fitting(self.room, picked)
+
+    def _fitting(self, room: Memory, picked: Picked) -> Picked:
+        """What of it there is memory for. Nothing is asked of the machine for what stands behind a job that waits for memory."""
+        fitting = room.fitting(picked, self.ready.demand)
+        if len(fitting[0]) < len(picked[0]):
+            self.ready.to_ask = PLAIN
+        return fitting
 
     def _is_refused(self, job: int) -> bool:
         """Whether the machine has refused what the job needs."""
@@ -543,6 +560,11 @@ class RunState:
         if kind == "lost":
             self._lost(decision, job, outcome.message, others_in_flight, counted=True)
             return
+        if reason == ev.MEMORY_PRESSURE:
+            if self._may_press(job, kind):
+                self._press(decision, outcome)
+                return
+            reason = ""  # an action has given it, or nothing ran beside the job
         state, delay, message = FAILED, 0.0, outcome.message
         if kill_kind == "timeout" == kind:
             message = f"timed out after {self.plan.declarations[job].timeout_s:g} s"
@@ -577,6 +599,17 @@ class RunState:
             message = f"a bundle of {self.bundles.size(outcome.job)} jobs timed out after {timeout:g} s"
         self._emit(decision, ev.ended(outcome, kind, STATES[state], self.stopping or ev.BUNDLE_FAILED, message, 0.0))
         if state in FINAL:
+            self._ended_without_success(decision, outcome.job)
+
+    def _may_press(self, job: int, kind: str) -> bool:
+        once, memory = self.plan.declarations[job].once, self.room
+        return kind == "oom" and memory is not None and not once and not memory.runs_alone(job)
+
+    def _press(self, decision: Decision, outcome: Outcome) -> None:
+        """All that ran held too much, which is no fault of this job's: again, and alone."""
+        state, reason = STATES[_STOPPED[self.stopping] if self.stopping else READY], self.stopping
+        self._emit(decision, ev.ended(outcome, "oom", state, reason or ev.MEMORY_PRESSURE, outcome.message, 0.0))
+        if self.stopping:
             self._ended_without_success(decision, outcome.job)
 
     def _ended_without_success(self, decision: Decision, job: int) -> None:
@@ -754,6 +787,8 @@ class RunState:
     def _apply_attempt_ended(self, event: ev.AttemptEnded) -> None:
         job, outcome = event.job, event.outcome
         state = STATE_OF[event.state]
+        if self.room is not None:
+            self.room.learn(job, event.peak_bytes, ended_well=state == SUCCESS)
         if event.reason == ev.BUNDLE_FAILED:
             self.bundles.failed(job)
         self._move(job, state)
@@ -767,6 +802,10 @@ class RunState:
             return
         if event.reason == ev.BUNDLE_FAILED:
             return  # the end was not the job's own: it counts neither as a try nor as a loss
+        if event.reason == ev.MEMORY_PRESSURE and outcome == "oom":
+            self.pressed.add(job)
+            self.bundles.part(job)
+            return
         if outcome == "lost":
             self.losses[job] = self.losses.get(job, 0) + 1
         elif outcome == "returned":
@@ -861,6 +900,7 @@ class RunState:
             if self.raised.pop(job, 0):
                 self.ready.set_memory(job, memory_after(self.plan.declarations[job], 0), is_ready=False)
             self.bundles.forget(job)
+            self.pressed.discard(job)
             for by_job in (self.failed_tries, self.losses, self.results):
                 by_job.pop(job, None)
         for job in range(len(self.plan)):
@@ -901,6 +941,8 @@ class RunState:
         if before == READY:
             self.ready.leave(job)
         elif before == RUNNING:
+            if self.room is not None:
+                self.room.give_back(job)
             last = not self._sharing or self.bundles.leave(job)
             if last:
                 self.resources.give_back(self.ready.demand(job) if self.ready.keys else PLAIN)
@@ -909,6 +951,8 @@ class RunState:
         if state == RUNNING:
             if not self._sharing or self.bundles.leads(job):
                 self.resources.take(self.ready.demand(job) if self.ready.keys else PLAIN)
+            if self.room is not None:
+                self.room.take(job, self.ready.demand(job), self.bundles.size(job))
         elif state == READY:
             self.ready.put(job)
             if job in self._conditional:

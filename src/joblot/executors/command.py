@@ -248,11 +248,11 @@ def apply_exit_code(outcome: Outcome, code: int) -> None:
         outcome.message = f"exit status {code}"
 
 
-def apply_memory_verdict(outcome: Outcome, verdict: str) -> None:
-    """Set kind, reason and message of an attempt that ended for lack of memory; with an empty verdict it did not."""
+def apply_memory_verdict(outcome: Outcome, verdict: tuple[str, str] | None) -> None:
+    """Set kind, reason and message of an attempt that ended for lack of memory; without a verdict it did not."""
     if verdict and outcome.kind != "ok":
-        outcome.kind = outcome.reason = "oom"
-        outcome.message = verdict
+        outcome.kind = "oom"
+        outcome.reason, outcome.message = verdict
 
 
 def signal_name(number: int) -> str:

@@ -12,7 +12,7 @@ import time
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Collection, Iterable, Sequence
 
 _MAX_RATE: Final = 4e9
 """Bytes a second: the fastest allocation that the time of the next measurement is computed for."""
@@ -20,6 +20,12 @@ _MAX_PAUSE_S: Final = 0.2
 _MIN_PAUSE_S: Final = 0.01
 _PAUSE_PER_COST: Final = 10
 """Seconds between measurements for each second that one takes."""
+_TOTAL_PAUSE_PER_COST: Final = 3
+"""The same while all attempts are measured: what passes the limit is many times as much there."""
+_TELL_SHARE: Final = 64
+_MUCH_SHARE: Final = 64
+_SHARED_LEAST: Final = 32 * 2**20
+"""Bytes. Processes that may share less than this are taken to share nothing."""
 KIB: Final = 1024 if sys.platform == "linux" else 1
 """Bytes in which the kernel counts a largest resident size."""
 BLOCK: Final = 512
@@ -70,6 +76,52 @@ class Watch:
         return f"out of memory: used {-(-self.breach // _MIB)} MiB of {-(-self.limit // _MIB)} MiB"
 
 
+class Total:
+    """The memory limit of all running attempts together. Amounts are bytes; `due` is when to measure next (monotonic seconds).
+
+    `held` is what the processes of each attempt were last seen to hold, `peaks` the most that they were, by the pid of the first.
+    """
+
+    def __init__(self, limit: int, now: float) -> None:
+        self.limit = limit
+        self.held: dict[int, int] = {}
+        self.peaks: dict[int, int] = {}
+        self.due = now
+        self.told = 0
+        """What was last told of the sum."""
+        # A process grows as fast as one processor can clear pages.
+        self._most_rate = _MAX_RATE * max(1.0, len(os.sched_getaffinity(0)) / 2)
+
+    def add_samples(self, held: dict[int, int], began: float) -> int:
+        """Add a measurement of all attempts that began at a time. Sets `due`, and returns their sum."""
+        now = time.monotonic()
+        self.held, together = held, sum(held.values())
+        self.peaks = {pid: max(now_held, self.peaks.get(pid, 0)) for pid, now_held in held.items()}
+        pause = min(_MAX_PAUSE_S, max(_MIN_PAUSE_S, (self.limit - together) / self._most_rate))
+        self.due = now + max(_TOTAL_PAUSE_PER_COST * (now - began), pause)
+        return together
+
+    def news(self) -> int:
+        """The sum, where it differs by more than a `_TELL_SHARE` of the limit from what was told; else -1."""
+        together = sum(self.held.values())
+        if abs(together - self.told) * _TELL_SHARE < self.limit:
+            return -1
+        self.told = together
+        return together
+
+    def is_much(self, held: int) -> bool:
+        """Whether an attempt that holds so much has a part worth naming in what all hold."""
+        return held * _MUCH_SHARE >= self.limit
+
+
+def verdict(used: int, limit: int, *, alone: bool) -> tuple[str, str]:
+    """The reason and the message of an attempt that was ended for the limit of all: for its own size, or for what all held together."""
+    amounts = f"used {-(-used // _MIB)} MiB of {-(-limit // _MIB)} MiB"
+    if alone:
+        return "oom", f"out of memory: {amounts} (max_memory)"
+    return "memory_pressure", f"out of memory: all that ran {amounts} (max_memory)"
+
+
 class Peak:
     """The largest resident size that any process of one command had, in bytes.
 
@@ -113,18 +165,45 @@ def held_bytes(pids: Sequence[int], limit: int, base: int = 0) -> int:
     return max(0, first - base) + sum(others) if first or any(others) else together
 
 
+def held_by_trees(trees: dict[int, list[int]], limit: int, base: int, copies: Collection[int]) -> dict[int, int]:
+    """Bytes that each of several trees of processes holds, by its first process; those in `copies` began as a copy of a process that held `base`.
+
+    Memory that processes share is counted once, but only where that decides whether all together pass the limit.
+    """
+    held, may_share = {}, []
+    for root, tree in trees.items():
+        texts = [_text(pid, "status") for pid in tree]
+        sizes = [_sum(text, (b"RssAnon:", b"VmSwap:")) for text in texts]
+        shared = sum(_sum(text, (b"RssShmem:",)) for text in texts)
+        own = max(0, sizes[0] - base) if root in copies else sizes[0]
+        held[root] = own + sum(sizes[1:]) + shared
+        if held[root] - max(sizes) > _SHARED_LEAST:
+            may_share.append(root)
+    if sum(held.values()) > limit:
+        for root in may_share:
+            held[root] = held_bytes(trees[root], 0, base if root in copies else 0)
+    return held
+
+
 def _fields(pid: int, name: str, names: tuple[bytes, ...]) -> int:
     """The sum of some fields of a file in `/proc/PID`, in bytes; 0 when the process is gone."""
+    return _sum(_text(pid, name), names)
+
+
+def _text(pid: int, name: str) -> bytes:
     try:
         fd = os.open(f"/proc/{pid}/{name}", os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
-        return 0
+        return b""
     try:
-        text = os.read(fd, 8192)
+        return os.read(fd, 8192)
     except OSError:
-        return 0
+        return b""
     finally:
         os.close(fd)
+
+
+def _sum(text: bytes, names: tuple[bytes, ...]) -> int:
     total = 0
     for field in names:
         at = text.find(field)

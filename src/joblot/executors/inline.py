@@ -94,6 +94,11 @@ class InlineExecutor:
                 kept.append(attempt)
         self._queue = kept
 
+    @property
+    def held_bytes(self) -> int:
+        """Not known here."""
+        return 0
+
     def give_back(self) -> list[Outcome]:
         """All that is queued: an attempt of any length may stand there behind short ones."""
         queued = [Outcome(attempt.job, attempt.number, "returned") for attempt in self._queue]

@@ -60,6 +60,7 @@ _SILENCE_S: Final = 5.0
 _SEND_TIMEOUT: Final = struct.pack("ll", int(_SILENCE_S), 0)
 _END_S: Final = 60.0
 """How long a warden may take to end everything: it also writes the logs, masked where there are secrets."""
+_MIB: Final = 2**20
 _GATHER_S: Final = 0.002
 """While enough is queued to keep all slots busy, messages are gathered for this long before they are read."""
 
@@ -78,6 +79,7 @@ class LocalExecutor:
         self._builder = command.CommandBuilder(context)
         self._memory = _memory_limits(context)
         """Memory limits in bytes, by the number of the job; of jobs that have one."""
+        self._held = 0
         self._shortage = Shortage(context.warn)
         self._failed_wardens = 0
         self._max_fds = processes.max_descriptors() - warden.RESERVE
@@ -124,6 +126,11 @@ class LocalExecutor:
     def capacity(self) -> int:
         """The slots, times how many attempts are queued in each worker."""
         return self.slots * self._depth()
+
+    @property
+    def held_bytes(self) -> int:
+        """As the warden has told it last."""
+        return self._held
 
     def give_back(self) -> list[Outcome]:
         """Nothing: only short attempts are sent ahead, and are over in a moment."""
@@ -213,8 +220,16 @@ class LocalExecutor:
             Worker(context, ident, channel, tokens).run()
 
         self._warden_pid, self._socket = warden.start(
-            self.slots, self._builder.base, self._logs, context.max_log, self._mask, work, context.kept_open
+            self.slots,
+            self._builder.base,
+            self._logs,
+            context.max_log,
+            self._mask,
+            work,
+            context.kept_open,
+            context.max_memory,
         )
+        self._held = 0
         self._look_at = time.monotonic() + _SLOW_S
         self._heard = False
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, _SEND_TIMEOUT)
@@ -334,7 +349,7 @@ class LocalExecutor:
 
     def _hand_out(self) -> None:
         """Give what waits to workers and to the warden. No more than `slots` attempts run at once, of both kinds together."""
-        # In this order: bundles and attempts with a memory limit need an idle worker each, which the many light ones would fill first.
+        # In this order: bundles and what `_is_exclusive` need an idle worker each, which the many light ones would fill first.
         # Memory is measured by process, so a worker with a limit has nothing else queued.
         waiting = self._waiting
         if waiting:
@@ -350,7 +365,7 @@ class LocalExecutor:
                     commands.append(attempt)
                 elif attempt.bundle_number:
                     exclusive.setdefault(attempt.bundle_number, []).append(attempt)
-                elif attempt.job in self._memory:
+                elif self._is_exclusive(attempt):
                     exclusive[-1 - attempt.job] = [attempt]
                 else:
                     actions.append(attempt)
@@ -369,7 +384,14 @@ class LocalExecutor:
 
     def _is_light(self, attempt: Attempt) -> bool:
         """Whether it is a Python action that may be queued behind others."""
-        return not self._is_command(attempt) and attempt.job not in self._memory
+        return not self._is_command(attempt) and not self._is_exclusive(attempt)
+
+    def _is_exclusive(self, attempt: Attempt) -> bool:
+        """Whether its worker must have nothing else queued: what it holds is measured, or it is spared while others are ended for what all hold."""
+        return attempt.job in self._memory or (self._context.max_memory > 0 and self._is_spared(attempt))
+
+    def _is_spared(self, attempt: Attempt) -> bool:
+        return (attempt.spec or self._context.plan.declarations[attempt.job]).once
 
     def _busy_workers(self) -> int:
         return sum(1 for worker in self._workers.values() if worker.outstanding)
@@ -407,6 +429,9 @@ class LocalExecutor:
             if limit:
                 worker.limit_bytes = limit
                 self._send("limit", worker.ident, limit)
+            if self._context.max_memory and self._is_spared(unit[0]):
+                self._note(worker, unit[0], time.monotonic())
+                self._flush()  # before it can begin
             worker.send(unit, as_bundle=True)
         return [attempt for unit in units for attempt in unit]
 
@@ -469,6 +494,7 @@ class LocalExecutor:
             line.env,
             line.cwd,
             self._memory.get(attempt.job, 0),
+            self._is_spared(attempt),
         )
 
     # --- listening ------------------------------------------------------------------------------
@@ -527,6 +553,10 @@ class LocalExecutor:
                 self._worker_not_started(*message[1:])
             elif message[0] == "shortage":
                 self._commands_wait(*message[1:])
+            elif message[0] == "held":
+                self._take_held(*message[1:])
+            elif message[0] == "spared":
+                self._warn_of_spared(message[1])
             elif message[0] == "alive":
                 self._answer_by = math.inf
 
@@ -536,6 +566,27 @@ class LocalExecutor:
         if idle is not None and not running:
             idle.retire()
         self._shortage.add(system_error(code), nothing_runs=not running and not self._busy_workers() and idle is None)
+
+    def _take_held(self, held: int, large: list[int]) -> None:
+        """All attempts hold so much. What a worker keeps of it after its attempt counts as long as it lives."""
+        self._held = held
+        for ident in large:
+            worker = self._workers.get(ident)
+            if worker is not None:
+                worker.has_grown = True
+                if not worker.outstanding and worker.usable:
+                    worker.retire()
+
+    def _warn_of_spared(self, held: int) -> None:
+        used, most = -(-held // _MIB), self._context.max_memory // _MIB
+        self._warn(
+            f"what runs holds {used} MiB of {most} MiB (max_memory), and nothing of it is ended: it may run only once"
+        )
+
+    def _note(self, worker: WorkerHandle, attempt: Attempt, began: float) -> None:
+        """Have the warden know since when a worker runs what takes long or is spared."""
+        worker.is_noted = True
+        self._send("attempt", worker.ident, began, self._is_spared(attempt))
 
     def _command_ended(
         self,
@@ -547,7 +598,7 @@ class LocalExecutor:
         written: int,
         began: float,
         ended: float,
-        verdict: str,
+        verdict: tuple[str, str] | None,
     ) -> None:
         running = self._commands.pop(ident, None)
         if running is None:
@@ -618,6 +669,11 @@ class LocalExecutor:
             worker.early_log = worker.early_spool = None
         if outcomes and worker.limit_bytes:
             self._lift_limit(worker, outcomes[-1])
+        if outcomes and worker.is_noted:
+            worker.is_noted = False
+            self._send("attempt", worker.ident, 0.0, False)
+        if outcomes and worker.has_grown and worker.usable:
+            worker.retire()
         self._ended += outcomes
         if worker.closed and worker.fd in self._by_fd:
             self._poll.unregister(worker.fd)
@@ -641,7 +697,7 @@ class LocalExecutor:
         """A worker could not be started. Whether a command that was sent runs or waits, only the warden knows."""
         self._shortage.add(error, nothing_runs=not self._busy_workers() if not self._commands else None)
 
-    def _worker_ended(self, ident: int, status: int, verdict: str) -> None:
+    def _worker_ended(self, ident: int, status: int, held: int, verdict: tuple[str, str] | None) -> None:
         worker = self._workers.get(ident)
         if worker is None:
             return
@@ -669,6 +725,7 @@ class LocalExecutor:
             outcome = crash_outcome(attempt, worker, status)
             outcome.shared = len(worker.bundle) > 1
             command.apply_memory_verdict(outcome, verdict)
+            outcome.peak_bytes = held
             self._ended.append(outcome)
         self._waiting.extendleft(reversed(never_began))
         self._remove_worker(worker)
@@ -713,6 +770,8 @@ class LocalExecutor:
                     self._give_back(attempt)
                 if worker.has_begun:
                     self._show_worker(worker)
+                    if self._context.max_memory and not worker.is_noted:
+                        self._note(worker, worker.outstanding[0], worker.active_at)
                 else:  # the process is still starting
                     self._may_turn_slow = True
         for ident, running in self._commands.items():

@@ -29,6 +29,8 @@ class RunContext(Struct):
     """Whether what attempts print goes to their logs instead of this process's output (`inline` only)."""
     max_log: int = CAP
     """Bytes that are kept of each log."""
+    max_memory: int = 0
+    """Bytes that all running attempts may hold together; 0: any."""
     warn: Callable[[str], None] | None = None
     """Called with a sentence for a person."""
     environments: Sequence[Mapping[str, str]] = ()
@@ -62,6 +64,10 @@ class Executor(Protocol):
     @property
     def capacity(self) -> int:
         """How many attempts it is good to hand over at once: the slots, or more while attempts are short."""
+
+    @property
+    def held_bytes(self) -> int:
+        """What all running attempts were last seen to hold together, where that has a limit; 0: not known."""
 
     def start(self, attempts: Sequence[Attempt]) -> None:
         """Take these attempts, to be run in this order as slots are free. Each comes back from `wait` exactly once."""

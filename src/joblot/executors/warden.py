@@ -9,9 +9,11 @@ It does not know jobs, plans or journals: a command is a number with words to ex
 
 Frames both ways: four bytes of length, then a marshalled tuple (both sides are the same interpreter).
 
-    runner -> warden   ("command", id, name, number, argv, environment, folder, memory limit)
+    runner -> warden   ("command", id, name, number, argv, environment, folder, memory limit, spared)
                        ("worker", id)                        sent with two descriptors: its channel and its tokens
                        ("limit", id, memory limit)           of the attempt that a worker begins; 0 when that has ended
+                       ("attempt", id, began, spared)        what a worker runs is known to take long, or is spared; 0.0 when that has ended
+                       ("most", bytes)                       what all attempts may hold together from now on
                        ("kill", "command" | "worker", id, grace seconds)
                        ("withdraw",)                         give back the commands that have not begun, unless they wait for room
                        ("show", id)                          give a running command's log its name
@@ -20,11 +22,14 @@ Frames both ways: four bytes of length, then a marshalled tuple (both sides are 
                        ("failed", id, errno)                 could not be executed
                        ("returned", id)                      never began
                        ("worker not started", id, errno)     it could not be forked
-                       ("worker ended", id, status, verdict)
+                       ("worker ended", id, status, held, verdict)
+                       ("held", bytes, worker ids)           all attempts hold so much together, and these workers much of it
+                       ("spared", bytes)                     all attempts hold so much together, which is too much, and all that may be ended have been; told once
                        ("shortage", errno, running)          commands wait because of it; told at each try, with how many run
                        ("alive",)                            the answer
 
-A memory limit is bytes, 0 for none; so are a peak, and what was read from and written to storage, 0 where it is not known. A verdict is the message of what ended for lack of memory, else empty.
+A memory limit is bytes, 0 for none; so are a peak, and what was read from and written to storage, 0 where it is not known. A verdict is the reason and the message of what
+ended for lack of memory, else empty. What is spared is not ended because all attempts hold too much together.
 """
 
 from __future__ import annotations
@@ -71,6 +76,8 @@ TEMPORARY_ERRORS: Final = frozenset(
 RESERVE: Final = 16
 """Descriptors that are kept free: without any, `/proc` cannot be read and nothing can be killed."""
 _PAUSE_S: Final = 0.1
+_AT_ONCE: Final = 1.1
+"""How much of what all attempts may hold they may hold for a moment, with those that are being killed."""
 _CHECK_S: Final = 0.2
 """How often the sizes of spools are checked; more often while one is large."""
 _CHECK_OFTEN_S: Final = 0.025
@@ -105,15 +112,18 @@ def unframe(buffer: bytearray) -> list[tuple[Any, ...]]:
 
 
 class _Command:
-    __slots__ = ("began", "name", "number", "peak", "pid", "result", "spool")
+    __slots__ = ("began", "is_spared", "name", "number", "peak", "pid", "result", "spool")
 
-    def __init__(self, pid: int, began: float, spool: Spool | None, name: str, number: int, result: bytes) -> None:
+    def __init__(
+        self, pid: int, began: float, spool: Spool | None, name: str, number: int, result: bytes, *, is_spared: bool
+    ) -> None:
         self.pid = pid
         self.began = began
         self.spool = spool
         self.name = name
         self.number = number
         self.result = result
+        self.is_spared = is_spared
         self.peak = footprint.Peak(began)
 
 
@@ -133,6 +143,7 @@ class Warden:
         cap: int,
         mask: Mask,
         work: Callable[[int, int, int], None],
+        most_memory: int = 0,
     ) -> None:
         self._sock = sock
         self._slots = slots
@@ -157,6 +168,14 @@ class Warden:
         """Pids killed by this process and not yet reaped."""
         self._watches: dict[int, footprint.Watch] = {}
         """Memory limits by pid."""
+        self._total = footprint.Total(most_memory, time.monotonic()) if most_memory else None
+        self._long: dict[int, tuple[float, bool]] = {}
+        """By worker id, when its attempt began that takes long or is spared, and whether it is spared."""
+        self._pressed: dict[int, tuple[int, tuple[str, str]]] = {}
+        """By pid of what was killed because all attempts held too much, what it held, and its verdict."""
+        self._told_of_spared = False
+        self._base = 0
+        """What a worker holds when it begins, as a copy of this process."""
         self._looks: list[tuple[float, int]] = []
         """When commands are to be looked at next, and their ids; a heap, with those that have ended."""
         self._look_at = 0.0
@@ -225,6 +244,8 @@ class Warden:
             moments.append(min(watch.due for watch in self._watches.values()))
         if self._by_pid or self._workers:
             moments.append(self._next_check_at)
+            if self._total is not None:
+                moments.append(self._total.due)
         if self._looks and (self._due_to_be_seen(math.inf) is not None):
             moments.append(max(self._looks[0][0], self._look_at))
         if self._short:
@@ -251,6 +272,10 @@ class Warden:
                 self._start_worker(message[1], fds)
             elif kind == "limit":
                 self._limit_worker(*message[1:])
+            elif kind == "attempt":
+                self._note_attempt(*message[1:])
+            elif kind == "most":
+                self._set_most(message[1])
             elif kind == "kill":
                 self._kill(*message[1:])
             elif kind == "withdraw":
@@ -313,6 +338,7 @@ class Warden:
         environment: dict[bytes, bytes],
         folder: str,
         memory: int,
+        is_spared: bool,
     ) -> None:
         # posix_spawn cannot set the child's folder. Each time anew, since another folder may have that name by now.
         os.chdir(folder)
@@ -331,7 +357,8 @@ class Warden:
             if spool is not None:
                 self._spools.append(spool)
             raise
-        self._commands[ident] = _Command(pid, began, spool, name, number, environment.get(b"JOBLOT_OUTPUT", b""))
+        result = environment.get(b"JOBLOT_OUTPUT", b"")
+        self._commands[ident] = _Command(pid, began, spool, name, number, result, is_spared=is_spared)
         self._by_pid[pid] = ident
         heappush(self._looks, (began + footprint.LOOK_S, ident))
         if memory:
@@ -424,6 +451,12 @@ class Warden:
                         memory, time.monotonic(), footprint.held_bytes([self._own_pid], 0)
                     )
 
+    def _note_attempt(self, ident: int, began: float, is_spared: bool) -> None:
+        if began:
+            self._long[ident] = began, is_spared
+        else:
+            self._long.pop(ident, None)
+
     def _become_worker(self, ident: int, channel: int, tokens: int) -> None:
         status = 1
         try:
@@ -485,27 +518,38 @@ class Warden:
                 peak = command.peak.told(usage.ru_maxrss * footprint.KIB, own, now)
                 if watch is not None and watch.peak > peak:
                     peak = watch.peak
+                if self._total is not None:
+                    peak = max(peak, self._total.peaks.get(pid, 0))
                 read, written = usage.ru_inblock * footprint.BLOCK, usage.ru_oublock * footprint.BLOCK
                 figures = (usage.ru_utime + usage.ru_stime, peak, read, written, command.began, now)
                 self._out += frame(("ended", ident, status, *figures, self._verdict(pid, status)))
             elif pid in self._workers:
                 ended[pid] = self._workers.pop(pid)
-                self._out += frame(("worker ended", ended[pid], status, self._verdict(pid, status)))
+                self._long.pop(ended[pid], None)
+                held = self._pressed[pid][0] if pid in self._pressed else 0
+                self._out += frame(("worker ended", ended[pid], status, held, self._verdict(pid, status)))
+            if self._total is not None:
+                self._total.held.pop(pid, None)
+        if self._total is not None:
+            self._tell_held(self._total)
         self._sweep_strays(ended)
         self._start_pending()
 
-    def _verdict(self, pid: int, status: int) -> str:
-        """The message of a process that ended for lack of memory, else an empty text."""
+    def _verdict(self, pid: int, status: int) -> tuple[str, str] | None:
+        """The reason and the message of a process that ended for lack of memory."""
+        pressed = self._pressed.pop(pid, None)
         watch = self._watches.pop(pid, None)
         killed_here = pid in self._killed_pids
         self._killed_pids.discard(pid)
         if not status:
-            return ""
+            return None
         if watch is not None and watch.breach:
-            return watch.verdict()
+            return "oom", watch.verdict()
+        if pressed is not None:
+            return pressed[1]
         if not killed_here and os.waitstatus_to_exitcode(status) in _KILLED and self._kernel.killed_lately():
-            return "out of memory: killed by the kernel"
-        return ""
+            return "oom", "out of memory: killed by the kernel"
+        return None
 
     def _sweep_strays(self, ended: dict[int, int]) -> None:
         """Kill the strays of attempts that have ended, the last of them in `ended`: ids by pid."""
@@ -547,6 +591,8 @@ class Warden:
         for pid, watch in self._watches.items():
             if watch.due <= now:
                 self._check_memory(pid, watch)
+        if self._total is not None and self._total.due <= now and (self._by_pid or self._workers):
+            self._weigh_all(self._total)
         if now >= self._next_check_at and (self._by_pid or self._workers):
             self._kernel.sample(now)
             self._next_check_at = now + (self._trim_spools() if self._logs is not None else _CHECK_S)
@@ -571,10 +617,70 @@ class Warden:
     def _check_memory(self, pid: int, watch: footprint.Watch) -> None:
         began = time.monotonic()
         roots = [pid, *self._strays_of(pid)]
-        tree = [member for root in roots for member in (root, *processes.descendants(root))]
-        if watch.add_sample(footprint.held_bytes(tree, watch.limit, watch.base), began):
+        if watch.add_sample(footprint.held_bytes(_members(roots), watch.limit, watch.base), began):
             for root in roots:
                 processes.kill_tree(root)
+
+    def _weigh_all(self, total: footprint.Total) -> None:
+        """Measure what all attempts hold together, and have some end as long as that is too much."""
+        began = time.monotonic()
+        if self._workers and not self._base:
+            self._base = footprint.held_bytes([self._own_pid], 0)
+        trees = {pid: _members([pid, *self._strays_of(pid)]) for pid in (*self._by_pid, *self._workers)}
+        held = footprint.held_by_trees(trees, total.limit, self._base, self._workers.keys())
+        together = total.add_samples(held, began)
+        # What was killed gives its memory back in a moment, a gigabyte in about 40 ms. The others are not ended for that, unless it comes to too much.
+        left = together - sum(held[pid] for pid in self._pressed if pid in held)
+        while left > total.limit or together > total.limit * _AT_ONCE:
+            pid = self._to_press(total)
+            if not pid:
+                if left > total.limit and not self._told_of_spared:
+                    self._told_of_spared = True
+                    self._out += frame(("spared", left))
+                break
+            self._press(pid, total, together)
+            left -= held[pid]
+            together -= held[pid]
+        self._tell_held(total)
+
+    def _to_press(self, total: footprint.Total) -> int:
+        """The pid of what is to be ended next: what is too large by itself, else the youngest that holds a part worth naming; 0: there is none."""
+        chosen, latest = 0, -math.inf
+        for pid, held in total.held.items():
+            if pid in self._by_pid:
+                command = self._commands[self._by_pid[pid]]
+                began, is_spared = command.began, command.is_spared
+            else:
+                began, is_spared = self._long.get(self._workers[pid], (math.inf, False))
+            if pid in self._pressed or is_spared or not total.is_much(held):
+                continue
+            if held > total.limit:
+                return pid
+            if began > latest:
+                chosen, latest = pid, began
+        return chosen
+
+    def _press(self, pid: int, total: footprint.Total, together: int) -> None:
+        """Have an attempt stand still at once, then end."""
+        held = total.held[pid]
+        verdict = footprint.verdict(held if held > total.limit else together, total.limit, alone=held > total.limit)
+        self._pressed[pid] = held, verdict
+        self._killed_pids.add(pid)
+        roots = [pid, *self._strays_of(pid)]
+        for number in (signal.SIGSTOP, signal.SIGKILL):
+            for root in roots:
+                processes.send_tree(root, number)
+        self._due.append((time.monotonic() + _PAUSE_S, pid))  # for what was begun in between
+
+    def _tell_held(self, total: footprint.Total) -> None:
+        held = total.news()
+        if held >= 0:
+            large = [ident for pid, ident in self._workers.items() if total.is_much(total.held.get(pid, 0))]
+            self._out += frame(("held", held, large))
+
+    def _set_most(self, most: int) -> None:
+        if self._total is not None:
+            self._total.limit, self._total.due = most, 0.0
 
     def _strays_of(self, pid: int) -> list[int]:
         ident = self._by_pid.get(pid)
@@ -654,6 +760,10 @@ class Warden:
                     pass  # deleted already
 
 
+def _members(roots: list[int]) -> list[int]:
+    return [member for root in roots for member in (root, *processes.descendants(root))]
+
+
 def status_of_failure(error: BaseException) -> int:
     """The exit status of a process that had no room to begin: the number of the system's error; 0 for other failures."""
     return error.errno or 0 if isinstance(error, OSError) and error.errno in TEMPORARY_ERRORS else 0
@@ -687,11 +797,13 @@ def start(
     mask: Mask,
     work: Callable[[int, int, int], None],
     kept_open: Sequence[int] = (),
+    most_memory: int = 0,
 ) -> tuple[int, socket.socket]:
     """Fork the warden. Returns its pid and the runner's end of the socket.
 
     Every descriptor of the runner but the standard three and those that are `kept_open` is closed in it, or it would hold the runner's locks. `logs` is the folder of the
-    attempts' logs (None: there are none), `cap` how many bytes of each are kept.
+    attempts' logs (None: there are none), `cap` how many bytes of each are kept, `most_memory` how many bytes all attempts may hold together
+    (0: any).
     """
     processes.fill_standard_descriptors()
     ours, theirs = socket.socketpair()
@@ -708,7 +820,7 @@ def start(
                 os.closerange(first, kept)
                 first = kept + 1
             os.closerange(first, 65536)
-            Warden(theirs, slots, environment, logs, cap, mask, work).run()
+            Warden(theirs, slots, environment, logs, cap, mask, work, most_memory).run()
         except BaseException as error:  # noqa: BLE001 - nothing may get out of a forked process
             status = status_of_failure(error) or status
             if status == _FAILED:

@@ -53,6 +53,10 @@ class WorkerHandle:
         os.set_blocking(self.token_r, False)
         self.limit_bytes = 0
         """Memory limit of the attempt in it; 0 for none."""
+        self.is_noted = False
+        """Whether the warden knows of the attempt in it, that it takes long or is spared."""
+        self.has_grown = False
+        """Whether it holds much of what all attempts may hold together."""
         self._epoch = 0
         self._first_is_older = False
         """Whether the first attempt's token is of an earlier epoch than those behind it."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 
+from joblot.core.memory import SMALLEST
 from joblot.errors import StateError, why_unreadable
 from joblot.files import read_own, reason_of
 
@@ -14,10 +15,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from joblot.core.plan import Plan
-
-SMALLEST: Final = 64 * 2**20
-"""Bytes. Jobs that took less are not weighed: a Python process alone takes about half of it."""
-
 
 Count = Annotated[int, msgspec.Meta(ge=0, le=2**62)]
 """What can be a number of bytes, milliseconds or jobs: a report may be damaged."""

@@ -193,6 +193,12 @@ class Engine:
         return state.status
 
     def _wait(self) -> list[Outcome]:
+        outcomes = self._next_outcomes()
+        if self._state.room is not None:
+            self._state.room.held = self._executor.held_bytes
+        return outcomes
+
+    def _next_outcomes(self) -> list[Outcome]:
         if self._queued_outcomes:
             early, self._queued_outcomes = self._queued_outcomes, []
             return early

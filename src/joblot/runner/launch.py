@@ -464,6 +464,7 @@ class _Driver:
         self._clock = SystemClock()
         self._on = check_on(options.on)
         self._slots = _slots(plan, options)
+        self._max_memory = plan.config.max_memory if options.max_memory is None else options.max_memory
         self._actions = {spec.action for spec in plan.config.jobs if spec.action is not None}
         missing = {name for name in self._actions if ACTIONS.signature(name) is None}
         self._unknown = [n for n, spec in enumerate(plan.declarations) if spec.action in missing] if missing else []
@@ -962,11 +963,14 @@ class _Driver:
             context.from_files, context.environments = self._env_files.of_batch, self._env_files.environments
         if self._permits is not None:
             context.kept_open = (self._permits.fd,)
+        context.max_memory = self._max_memory or 0
         context.observed = any(
             hasattr(observer, "of_program") or not type(observer).__module__.startswith("joblot.")
             for observer in self._observers
         )
         if on == "inline":
+            if context.max_memory and self._on == "inline":
+                self._warn("`max_memory` is not held with `--on inline`: nothing is ended that passes it")
             from joblot.executors.inline import InlineExecutor
 
             return InlineExecutor(context)
@@ -1131,17 +1135,15 @@ class _Driver:
     @collection_paused()
     def _state(self) -> RunState:
         config, options = self._plan.config, self._options
-        caps: dict[str, float] = dict(self._plan.limits)
-        if options.max_memory is not None:
-            caps["memory"] = options.max_memory
         limits = Limits(
             slots=self._slots,
-            named=caps,
+            named=dict(self._plan.limits),
             shared=self._shared,
             fail_fast=config.fail_fast if options.fail_fast is None else options.fail_fast,
             max_failures=config.max_failures if options.max_failures is None else options.max_failures,
             timeout_s=config.timeout_s if options.timeout_s is None else options.timeout_s,
             seed=self._run_id,
+            max_memory=self._max_memory,
             expected_memory=self._expected_memory(),
         )
         # Of a run that continues another one any job may be carried over.
@@ -1158,7 +1160,7 @@ class _Driver:
 
     def _expected_memory(self) -> dict[int, int]:
         """What the last runs of this batch tell of the jobs that do not declare how much memory they need."""
-        if self._options.max_memory is None or self._options.state is False:
+        if self._max_memory is None or self._options.state is False:
             return {}
         from joblot.journal.folder import past_runs
         from joblot.reports.peaks import observed_peaks
@@ -1181,6 +1183,8 @@ class _Driver:
             "workers": self._slots,
             "fail_fast": config.fail_fast if options.fail_fast is None else options.fail_fast,
         }
+        if self._max_memory is not None:
+            settings["max_memory"] = self._max_memory
         if not options.fuse:
             settings["fuse"] = False
         if options.force:

@@ -19,7 +19,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     cluster; `workers` how many attempts run at once (default: the batch's `max_workers`, else the
     machine's processors, or all that the cluster has); `state` the state folder, or False to keep nothing on disk; `stop_grace_s` how long running jobs may go on
     after the first Ctrl-C; `disk_wait_s` how long to wait for room when the disk is full; `allow_network_fs` whether the state folder may
-    be on a network file system, at the risk of the journal; `max_failures` at how many failures it stops, or a float, when more than that share have failed; `max_memory` how many bytes running jobs may ask for together; `max_log` how
+    be on a network file system, at the risk of the journal; `max_failures` at how many failures it stops, or a float, when more than that share have failed; `max_memory` how many bytes all that runs may hold together; `max_log` how
     many bytes are kept of what an attempt prints; `strict` whether warnings of a batch file are errors; `skip_unknown_actions` whether jobs
     whose action is unknown are skipped rather than refused; `fuse` whether jobs that can be run as one are; `written` the files that the caller itself writes about the run, which are no part of a folder
     that a job reads; `wait` whether the end of another run is waited for that is in the way; `only`, `upto`, `from_` and `exclude` which

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from joblot.core.runstate import RunState
 
 _REPLAYED: Final = (
-    "states", "attempts", "failed_tries", "losses", "raised", "results", "counts", "open_needs", "need_unsuccessful",
+    "states", "attempts", "failed_tries", "losses", "raised", "pressed", "results", "counts", "open_needs", "need_unsuccessful",
     "counts_as_failure", "need_failed", "left_out", "stopping", "status", "settled", "waiting_finals", "allowed_failures",
     "_kept_status", "_forced",
 )  # fmt: skip
@@ -44,6 +44,8 @@ def audit(run: RunState) -> None:
     assert counted == run.counts, (counted, run.counts)
     assert held.snapshot() == run.resources.snapshot(), (held.snapshot(), run.resources.snapshot())
     _audit_slots(run)
+    if run.room is not None:
+        run.room.audit(job for job, state in enumerate(states) if state == RUNNING)
     assert all(states[job] == SKIPPED and not run.attempts[job] for job in run.left_out), run.left_out
     assert all(states[job] == RUNNING for job in run.kills), run.kills
     assert all(states[job] == RUNNING for job in run.bundles.running), run.bundles.snapshot()
@@ -106,4 +108,5 @@ def snapshot(run: RunState) -> dict[str, Any]:
         "ready": run.ready.contents(),
         "ready_groups": run.ready.groups(),
         "bundles": run.bundles.snapshot(),
+        "memory": run.room.snapshot() if run.room is not None else {},
     }

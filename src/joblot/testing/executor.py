@@ -85,6 +85,11 @@ class ScriptedExecutor:
         ended = [key for key, (due, _) in self._live.items() if due <= self._clock.now()]
         return [self._live.pop(key)[1] for key in ended]
 
+    @property
+    def held_bytes(self) -> int:
+        """Nothing: there are no processes."""
+        return 0
+
     def give_back(self) -> list[Outcome]:
         """Nothing: each attempt begins when it is started."""
         return []

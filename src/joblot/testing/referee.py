@@ -67,6 +67,8 @@ class Referee:
         """By identity of a bundle that failed, half of what was left of it; and the bundle, so that no other gets its identity."""
         self._max_sizes: dict[int, int] = {}
         """How many jobs the next bundle with a job may have, where a bundle has failed."""
+        self._pressed: set[int] = set()
+        self._weight = 0
         self._graces: dict[int, float] = {}
         self._was_live: frozenset[int] = frozenset()
         self._unknown_end: set[int] = set()
@@ -164,6 +166,10 @@ class Referee:
         for column in (self._numbers, self._tries, self._losses, self._short):
             column.extend([0] * event.jobs)
 
+    def weighed(self, held: int) -> None:
+        """The run is told that all that runs holds so many bytes."""
+        self._weight = held
+
     def given(self, job: int, memory: int) -> None:
         """Judge what an attempt may use that begins now: bytes, 0 for what the job declares."""
         due = self._memory(job) if self._short[job] and self._plan.spec(job).retry.memory_factor > 1 else 0
@@ -227,6 +233,8 @@ class Referee:
         for job in self._live:
             suspect = self._losses[job] >= self._limits.crash_limit
             self._rule(job, not suspect or len(self._live) == 1, "beside others after so many losses")
+            pressed = job in self._pressed and self._limits.max_memory is not None
+            self._rule(job, not pressed or len(self._live) == 1, "beside others after it was ended for their memory")
         self._judge_resources(capacity)
 
     def _rule_of_phase(self, job: int) -> None:
@@ -314,7 +322,11 @@ class Referee:
             assert alone or used <= self._limits.slots + 1e-6, f"{used:g} of {self._limits.slots} slots in use"
         else:
             assert used <= max(capacity, self._limits.slots), f"{used:g} attempts out, capacity {capacity}"
-        for name, limit in self._limits.named.items():
+        amounts = self._limits.named
+        if self._limits.max_memory is not None:
+            amounts = {**amounts, "memory": self._limits.max_memory}
+            assert alone or self._weight < self._limits.max_memory, f"started beside what holds {self._weight} bytes"
+        for name, limit in amounts.items():
             held = [demand[name] for demand in demands if name in demand]
             assert len(held) <= 1 or sum(held) <= limit + 1e-6, f"{sum(held):g} of {limit:g} `{name}` in use"
         for name, amount in self._held().items():
@@ -338,6 +350,11 @@ class Referee:
             self._numbers[job] -= 1
         elif event.reason == "bundle":
             self._judge_split(event, bundle, left)
+        elif event.reason == "memory_pressure" and event.outcome == "oom":
+            self._rule(job, event.state == "ready", "the end for the memory of others is not a job's own")
+            self._rule(job, not spec.once, "ended for the memory of others, and must run once")
+            self._rule(job, job not in self._pressed, "alone, and ended for the memory of others")
+            self._pressed.add(job)
         elif event.outcome in RETRIABLE and event.state not in ("cancelled", "aborted"):
             self._tries[job] += 1
             self._short[job] += event.outcome == "oom" and event.state != "failed"
@@ -505,6 +522,7 @@ class Referee:
             self._otherwise.discard(job)
             self._ran.discard(job)
             self._max_sizes.pop(job, None)
+            self._pressed.discard(job)
         for job, state in enumerate(self._states):
             if state == "backing_off" and (
                 job in finals or any(self._states[need] not in ENDED for need in self._before[job].needs)

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 _NEVER: Final = float("inf")
 _CHANGED: Final = 0.2
 _SECONDS: Final = (0.0, 0.001, 0.5, 1.0, 1.0, 2.0, 7.0, 30.0)
+_SHARES: Final = (0.0, 0.05, 0.3, 0.3, 0.6, 0.9, 1.2)
+"""Of the memory that the run may take, what a job takes."""
 _BAD_KINDS: Final = (*RETRIABLE, "lost", "cancelled", "returned")
 _decoder: Final = msgspec.json.Decoder(list[ev.AnyEvent])
 
@@ -150,6 +152,8 @@ class _Simulator:
         self._now = 0.0
         self._capacity = limits.slots
         self._live: dict[int, tuple[float, Outcome]] = {}
+        self._sizes: dict[int, tuple[float, int]] = {}
+        """By live job, when its attempt began and how many bytes it takes in the end."""
         self._reported: list[Outcome] = []
         self._journal = bytearray()
         self._next_seq = 1
@@ -219,6 +223,8 @@ class _Simulator:
         if self._chance(faults.stale) and self._reported:
             return self._report([self._rng.choice(self._reported)])
         self._pass_time()
+        if self._limits.max_memory is not None and (pressed := self._weigh(self._limits.max_memory)):
+            return self._report(pressed)
         ended = [job for job, (due, _) in self._live.items() if due <= self._now and not self._chance(faults.late)]
         ended.sort(key=lambda job: self._live[job][0])
         return self._report([self._live.pop(job)[1] for job in ended])
@@ -253,6 +259,33 @@ class _Simulator:
         granted = is_free and not self._chance(self._faults.crowded / 2)
         self._referee.asked(needed, granted=granted)
         return self._state.asked(granted, self._now, self._capacity)
+
+    def _weigh(self, limit: int) -> list[Outcome]:
+        """Tell the run what all that runs holds, mostly; above the limit end the youngest that may run again, or what is too large by itself."""
+        sizes = {job: self._size(job) for job in self._live if job in self._sizes}
+        held, memory = sum(sizes.values()), self._state.room
+        if memory is not None and self._chance(0.8):
+            memory.held = held
+            self._referee.weighed(held)
+        spared = [job for job in sizes if self.plan.spec(job).once]
+        may_end = sorted(sizes.keys() - spared, key=lambda job: (self._sizes[job][0], job))
+        if held <= limit or not may_end:
+            return []
+        job = next((job for job in may_end if sizes[job] > limit), may_end[-1])
+        reason = "oom" if sizes[job] > limit else "memory_pressure"
+        ended = []
+        for one in self._same_process(job):
+            number = self._live.pop(one)[1].number
+            shared = len(self._bundles.get(one, [])) > 1
+            ended.append(
+                Outcome(one, number, "oom", peak_bytes=sizes[one], reason=reason, message="dice", shared=shared)
+            )
+        return ended
+
+    def _size(self, job: int) -> int:
+        """Bytes that a live job holds by now: it grows within a second."""
+        began, most = self._sizes[job]
+        return int(most * min(1.0, self._now - began))
 
     def _report(self, outcomes: list[Outcome]) -> Decision:
         # A number that was given back is given out again, so news of it cannot come twice.
@@ -341,6 +374,9 @@ class _Simulator:
         if job in self.plan.growing:
             self._live[job] = self._now, self._items_outcome(job, number)
             return
+        if self._limits.max_memory is not None:
+            share = random.Random(f"{self._seed} {self.plan.name(job)}").choice(_SHARES)  # noqa: S311
+            self._sizes[job] = self._now, int(share * self._limits.max_memory)
         spec = self.plan.spec(job)
         if spec.timeout_s is not None and self._chance(self._faults.hang):
             self._live[job] = _NEVER, Outcome(job, number, "ok", self._now)
@@ -416,6 +452,8 @@ class _Simulator:
             self._referee.begun_anew()
             self._reported = []
             self._live.clear()
+            self._sizes.clear()
+            self._referee.weighed(0)
             self._bundles.clear()
             self._now += self._rng.choice(_SECONDS)
             self._state = self._replay()

@@ -25,7 +25,7 @@ def answer(kind):
 
 pid, sock = warden.start(2, {b"PATH": os.environb[b"PATH"]}, None, 0, None, work)
 buffer = bytearray()
-sock.sendall(warden.frame(("command", 1, "job", 1, ["true"], {}, "/", 0)))
+sock.sendall(warden.frame(("command", 1, "job", 1, ["true"], {}, "/", 0, False)))
 assert answer("ended")[:3] == ("ended", 1, 0)
 reading, writing = os.pipe()
 socket.send_fds(sock, [warden.frame(("worker", 1))], [writing, writing])
