@@ -425,6 +425,15 @@ def test_retry_runs_what_failed_and_logs_and_explain_know_the_jobs(joblot):
     assert "sh" in joblot("ls").out
 
 
+def test_show_says_what_the_line_was(joblot):
+    joblot("each", "-q", "echo", "${{ run.id }}", "it's {stem}", ":::", "a.txt")
+    lines = joblot("show").out.splitlines()
+    assert lines[1] == "  description: echo '${{ run.id }}' 'it'\"'\"'s {stem}'"
+    assert joblot("logs").out.endswith("${{ run.id }} it's a\n")
+    joblot("each", "-q", "--shell", "echo {}\nexit 0 #", ":::", "x" * 300)
+    assert joblot("show").out.splitlines()[1] == "  description: echo {}\\nexit 0 #"
+
+
 def test_after_kill_9_resume_does_the_rest(joblot):
     text = "echo {} >> ran; test {} != 2 || test -e go || sleep 60"
     with joblot.popen("each", "-j1", "--shell", text, ":::", *map(str, range(5))) as process:

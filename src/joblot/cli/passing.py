@@ -23,6 +23,7 @@ from joblot.runner.interrupts import stop_driving
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
     from typing import BinaryIO
 
     from joblot.cli.output import Output
@@ -138,12 +139,15 @@ class JobOutput:
         while self._file is not None or self._due:
             if self._file is None:
                 self._file = self._open(*self._due.popleft())
-            if self._file is not None:
+                continue
+            try:
                 self._rest = self._file.read(_BLOCK)
-                if self._rest:
-                    return True
-                self._file.close()
-                self._file = None
+            except OSError as error:
+                self._warn(f"`{self._file.name}` cannot be read: {reason_of(error)}")
+            if self._rest:
+                return True
+            self._file.close()
+            self._file = None
         return False
 
     def _open(self, job: int, attempt: int) -> BinaryIO | None:
@@ -152,23 +156,30 @@ class JobOutput:
         if not attempt or not os.access(f"{self._logs}/{name}/{attempt}.log", os.F_OK):
             return None
         path = self._folder.log_path(name, attempt)
+        if self.on_terminal:
+            self._show(name, path)
+            return None
         try:
-            if self.on_terminal:
-                self.make_room()
-                for text in blocks(path):
-                    self._output.result(text, tabs=True)
-                return None
             file = open_log(path)
-        except (
-            StateError,
-            FileNotFoundError,
-        ) as error:  # the job has taken it away, or put something else in its place
+        except (StateError, OSError) as error:  # the job has put something else in its place
             why = error.message if isinstance(error, StateError) else reason_of(error)
-            self._output.log("WARNING", f"{name}: what it printed cannot be read: {why}")
+            self._warn(f"{name}: what it printed cannot be read: {why}")
             return None
         if os.fstat(file.fileno()).st_size > self._max_log:
-            self._output.log("WARNING", f"{name}: printed more than is kept: its output lacks the middle (`--max-log`)")
+            self._warn(f"{name}: printed more than is kept: its output lacks the middle (`--max-log`)")
         return file
+
+    def _show(self, name: str, path: Path) -> None:
+        self.make_room()
+        try:
+            for text in blocks(path):
+                self._output.result(text, tabs=True)
+        except StateError as error:
+            self._warn(f"{name}: what it printed cannot be read: {error.message}")
+
+    def _warn(self, message: str) -> None:
+        self.make_room()
+        self._output.log("WARNING", message)
 
     def _break(self, error: OSError | StdoutError) -> None:
         """Nobody takes more: what has not begun is not begun."""

@@ -16,7 +16,7 @@ from joblot.cli.options import (
     run_or_job_argument,
     state_option,
 )
-from joblot.errors import EXIT_OK, UsageError
+from joblot.errors import EXIT_OK, SHOWN, UsageError
 from joblot.files import check_writable
 
 if TYPE_CHECKING:
@@ -87,12 +87,15 @@ def _events(output: Output, run: Run) -> None:
 
 def _text(output: Output, run: Run) -> list[str]:
     from joblot.cli.runs import local_time
+    from joblot.core.written import shorten
     from joblot.reports.text import one_line
 
     report = run.report()
     lines = [f"Run {run.id} of {one_line(report.batch)}"]
     if report.source:
         lines.append(f"  batch file: {report.source}")
+    if run.config.description:
+        lines.append(f"  description: {shorten(run.config.description, SHOWN)}")
     lines.append(f"  started: {local_time(report.view.started_at)}, ended: {local_time(report.view.ended_at)}")
     if report.view.continues:
         lines.append(f"  continues: run {one_line(report.view.continues)}")
