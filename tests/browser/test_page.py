@@ -250,6 +250,21 @@ def test_a_job_has_an_address(tmp_path, browser, opened):
     assert page.locator("#found tbody tr").count() == 1
 
 
+def test_an_address_that_is_none_and_a_browser_that_is_old_leave_the_rest_as_it_is(tmp_path, browser, opened):
+    file = nightly(tmp_path)
+    page = opened(file)
+    page.goto(f"{file.as_uri()}#job=%E0%A4%A")
+    page.reload()
+    page.wait_for_selector("html[data-ready]")
+    context = browser.new_context()
+    old = context.new_page()
+    old.add_init_script("delete window.DecompressionStream")
+    old.goto(file.as_uri())
+    old.get_by_text("This browser cannot draw it: DecompressionStream is not defined").wait_for()
+    assert "no such table: sales" in old.locator("body").inner_text()
+    context.close()
+
+
 def test_who_wants_no_movement_sees_none(tmp_path, opened):
     file = nightly(tmp_path)
     calm = opened(file, reduced_motion="reduce")

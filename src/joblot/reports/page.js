@@ -128,7 +128,10 @@
     state.addEventListener("change", show);
     order.addEventListener("change", show);
     const look = (text) => { name.value = text; state.value = ""; show(); place.scrollIntoView(); name.focus(); };
-    const linked = () => { if (location.hash.startsWith("#job=")) look(decodeURIComponent(location.hash.slice(5))); };
+    const linked = () => {
+      const job = new URLSearchParams(location.hash.slice(1)).get("job");
+      if (job) look(job);
+    };
     window.addEventListener("hashchange", linked);
     place.hidden = false;
     if (data.jobs > 30 && data.states.includes(String(FAILED))) state.value = String(FAILED);
@@ -429,5 +432,9 @@
     document.documentElement.dataset.ready = "";
   }
 
-  main();
+  main().catch((error) => {  // an old browser: what is plain HTML is there all the same
+    const place = document.getElementById("drawn");
+    if (place) place.hidden = false;
+    place?.append(`This browser cannot draw it: ${error.message}`);
+  });
 })();

@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import msgspec
 
-from joblot.core.fan_out import pattern_of
+from joblot.core.fan_out import FanOutJobs, pattern_of
+from joblot.core.references import as_text
 from joblot.core.written import plain
 from joblot.errors import JoblotError
 from joblot.garbage import collection_paused
@@ -28,7 +29,7 @@ from joblot.reports.differences import differences, told
 from joblot.reports.markup import SIGNS, end_of_log, html_text
 from joblot.reports.pagedata import PageData
 from joblot.reports.tail import last_printed
-from joblot.reports.text import SMALL, digest, duration, fan_out_words
+from joblot.reports.text import SMALL, Causes, duration, fan_out_words
 from joblot.units import format_duration, format_size
 from joblot.version import __version__
 
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
 BOXES: Final = 100
 """A graph of more declarations is not drawn."""
 _CAUSES: Final = 8
+_COMMON: Final = 3
 _FAN_OUTS: Final = 40
 _SLOWEST: Final = 10
 _SHOWN: Final = 10
@@ -198,19 +200,18 @@ class _Page:
     # --- what failed ----------------------------------------------------------------------------
 
     def _failures(self) -> Iterator[str]:
-        report = self.report
         if why := self._stopped():
             yield f"<p>{why}</p>"
-        causes = digest(report.failures())
+        causes = self._causes()
         reasons = ("need_failed", "need_skipped", "no_result")
         skipped = self.view.in_state("skipped") if causes else []
         for_it = sum(self.view.reason(job) in reasons for job in skipped)
         if for_it:
             yield f"<p>{for_it:,} {'job was' if for_it == 1 else 'jobs were'} skipped because of what failed.</p>"
-        for cause in causes[:_CAUSES]:
-            yield from self._cause(cause)
+        for cause, jobs in causes[:_CAUSES]:
+            yield from self._cause(cause, jobs)
         if len(causes) > _CAUSES:
-            others = sum(cause.failures for cause in causes[_CAUSES:])
+            others = sum(cause.failures for cause, _ in causes[_CAUSES:])
             yield f'<p class="note">{len(causes) - _CAUSES:,} more causes, of {others:,} failures.</p>'
 
     def _stopped(self) -> str:
@@ -228,7 +229,34 @@ class _Page:
         by = f" ({html_text(stopping.by, _NAME_BYTES)})" if stopping.by else ""
         return f"{words}{by}."
 
-    def _cause(self, cause: Cause) -> Iterator[str]:
+    def _causes(self) -> list[tuple[Cause, list[int]]]:
+        """The causes, the most frequent first, each with the jobs that failed for it."""
+        causes, jobs = Causes(), dict[tuple[str, str], list[int]]()
+        for job, failure in zip(self.view.failures, self.report.failures(), strict=True):
+            jobs.setdefault(causes.add(failure), []).append(job)
+        return list(zip(causes.sorted(), sorted(jobs.values(), key=lambda some: -len(some)), strict=True))
+
+    def _in_common(self, jobs: Sequence[int]) -> list[str]:
+        """The values that the items of all these jobs have, and others of their fan-out have not; empty unless it is one fan-out."""
+        spec, numbers = next((fan for fan in self.plan.fan_outs if jobs[0] in fan[1]), (None, range(0)))
+        if spec is None or spec.fan_out is None or len(jobs) < 2 or not all(job in numbers for job in jobs):
+            return []
+        fan = FanOutJobs(spec)
+        texts = list(map(as_text, fan.item(jobs[0] - numbers.start)))
+        same = list(range(len(texts)))
+        for job in jobs:
+            item = fan.item(job - numbers.start)
+            same = [column for column in same if as_text(item[column]) == texts[column]]
+            if not same:
+                return []
+        columns = list(spec.fan_out.columns.items())
+        return [
+            f"{columns[column][0] or 'item'} {texts[column]}"
+            for column in same
+            if any(as_text(value) != texts[column] for value in columns[column][1])
+        ]
+
+    def _cause(self, cause: Cause, jobs: Sequence[int]) -> Iterator[str]:
         job = self.report.jobs[cause.example]
         text = html_text(cause.message if cause.failures == 1 else cause.text, _TEXT_BYTES)
         many = f"{cause.failures:,} × " if cause.failures > 1 else ""  # noqa: RUF001
@@ -236,6 +264,10 @@ class _Page:
         yield f'<article class="card cause"><h3><span class="failed">✗ {many}</span>{text}{last and f": {last}"}</h3>'
         name = html_text(cause.example, _NAME_BYTES)
         facts = [f"{'such as' if cause.failures > 1 else 'job'} <code>{name}</code>", *self._told(job)]
+        if common := self._in_common(jobs):
+            facts.insert(
+                0, f"all with {' and '.join(f'<code>{html_text(one, _NAME_BYTES)}</code>' for one in common[:_COMMON])}"
+            )
         message, log = html_text(job.message, _TEXT_BYTES), end_of_log(job.log, _TAIL_LINES, _TAIL_BYTES, _LINE_BYTES)
         if message != text and message not in log:
             facts.append(message)

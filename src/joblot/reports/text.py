@@ -266,19 +266,21 @@ class Causes:
         self._groups: dict[tuple[str, str], list[Any]] = {}
         self._texts: dict[str, str] = {}  # by message, for most messages are met again
 
-    def add(self, job: JobReport | Failure) -> None:
-        """One more failure."""
+    def add(self, job: JobReport | Failure) -> tuple[str, str]:
+        """One more failure. The same is returned for all that have its cause."""
         message = job.message or job.reason
         text = self._texts.get(message)
         if text is None:
             text = normalise(message)
             if len(self._texts) < _REMEMBERED:
                 self._texts[message] = text
-        group = self._groups.setdefault((job.reason, text), [0, job, message])
+        cause = job.reason, text
+        group = self._groups.setdefault(cause, [0, job, message])
         group[0] += 1
         if group[2] != message:
             group[2] = None  # from now on it is told without what differs
         self.failures += 1
+        return cause
 
     def sorted(self) -> list[Cause]:
         """The most frequent first, among equals the first seen."""

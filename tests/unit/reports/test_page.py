@@ -7,6 +7,7 @@ import struct
 import zlib
 from base64 import b64decode, b64encode
 from html.parser import HTMLParser
+from importlib.resources import files
 from math import isnan
 
 import pytest
@@ -160,6 +161,22 @@ def test_failures_stand_by_cause_with_the_end_of_a_log_and_what_to_type(tmp_path
     assert "joblot retry r1 --failed runs again what failed" in text
     assert "joblot logs r1 load-1 joblot retry r1 load-1" in text
     assert "in /b" in text
+
+
+def test_what_the_items_of_failures_have_in_common_is_said():
+    fan = FanOut("matrix", {"mesh": [64, 512], "seed": list(range(9)), "solver": ["lu"]})
+    jobs = [JobSpec(name="sim-${{ matrix.mesh }}-${{ matrix.seed }}", run="x", fan_out=fan), *commands("other")]
+
+    def of(bad, *more):
+        return read(
+            made_run(jobs, lambda job, attempt: badly(job, attempt) if job in (*bad, *more) else well(job, attempt))
+        ).text
+
+    assert "all with mesh 512 · such as sim-512-1" in of(range(10, 18, 2))
+    assert "all with seed 3 · such as sim-64-3" in of([3, 12])
+    assert "all with" not in of([3, 11]), "and the solver is that of all"
+    assert "all with" not in of([3])
+    assert "all with" not in of([9, 10], 18), "another declaration failed for it too"
 
 
 def test_commands_name_a_state_folder_that_is_not_beside_the_batch():
@@ -527,6 +544,14 @@ def test_states_can_be_told_apart_and_read(scheme):
         assert contrast(scheme[text], scheme["card"]) >= 4.5, text
     for verdict in ("good", "bad"):
         assert contrast(scheme[verdict], scheme[f"{verdict}-ground"]) >= 4.5
+
+
+def test_it_looks_like_the_page_of_a_dataset():
+    other = (files("joblot_sirene") / "data" / "page.css").read_text(encoding="utf-8")
+    for mine, its in zip((LIGHT, DARK), (dict(re.findall(r"--([\w-]+): (#[0-9a-f]{6});", part)) for part in re.split(r"@media", other)), strict=False):  # fmt: skip
+        shared = set(mine) & set(its)
+        assert shared >= {"ground", "card", "line", "ink", "soft", "track", "accent", "good", "bad"}
+        assert [name for name in shared if mine[name] != its[name]] == []
 
 
 def test_dark_names_every_colour_and_all_of_them_are_used():
