@@ -23,7 +23,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar, cast, overload
 
 from msgspec.structs import replace
 
@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     import os
 
     from joblot.generate import Write
+    from joblot.reports.forms import ReportFile
     from joblot.reports.progress import Progress
     from joblot.reports.report import Report
     from joblot.runner.engine import Observer
@@ -75,10 +76,11 @@ class Batch:
         timezone: str = "",
         seed: int | None = None,
         concurrency: Mapping[str, str] | None = None,
+        report: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] = (),
     ) -> None:
         values = (
             folder, env, env_file, limits, secrets, fail_fast, max_failures, timeout, max_workers, max_memory, durability,
-            timezone, seed, concurrency,
+            timezone, seed, concurrency, report,
         )  # fmt: skip
         given = {"name": name, **_given(_BATCH, values)}
         self._reader = CallReader(given, ACTIONS.signature, ACTIONS.names)
@@ -417,7 +419,7 @@ def run(
     observers: Sequence[Observer] = (),
     resume: str | None = None,
     retry: str | None = None,
-    report: str | Path | None = None,
+    report: str | Path | Sequence[str | Path] | None = None,
     progress: ProgressChoice = "auto",
     **options: Any,
 ) -> Report:
@@ -425,7 +427,7 @@ def run(
 
     `resume` is an earlier run of the same batch to go on with. `retry` is one of which to run again what did not succeed: the same run goes on
     if the batch is as it was, else a new one continues it. A file is then read as of the day when that run began, and `vars` are those of that
-    run, unless they are given; a batch that is made already takes none. `report` is a file to write. `progress` says how the run is shown: "auto" as the command shows it where standard
+    run, unless they are given; a batch that is made already takes none. `report` are files to write, each in the form that its name ends with, as `Report.write` has them. `progress` says how the run is shown: "auto" as the command shows it where standard
     error is a terminal, in an output of the cell in a notebook, and not at all elsewhere; true also as lines; a function is told a `Progress`,
     twice a second at most. The rest is `Options`, with `timeout` also as a text such as `1h`, and `only`,
     `upto`, `from_` and `exclude` also as texts with commas.
@@ -449,8 +451,8 @@ def run(
         )
     if "timeout" in asked:
         asked["timeout_s"] = asked.pop("timeout")
-    if report is not None:
-        asked["written"] = (*asked.get("written", ()), report)
+    files = _report_files(cast("Iterable[str] | None", report))
+    asked["written"] = (*asked.get("written", ()), *(file.path for file in files))
     chosen = Options(**asked)
     doubts: Iterable[str] = ()
     with collection_paused():
@@ -497,9 +499,30 @@ def run(
     finally:
         if display is not None:
             display.close(made)
-    if report is not None:
-        made.write(report)
+    _write_reports(made, files, watching)
     return made
+
+
+def _report_files(paths: Iterable[str] | None) -> list[ReportFile]:
+    """The files that a run is to be written to."""
+    if not paths:
+        return []
+    from joblot.reports.forms import report_file
+
+    return [report_file(path) for path in paths]
+
+
+def _write_reports(report: Report, files: Sequence[ReportFile], observers: Iterable[Observer]) -> None:
+    """Write a run to the files that were asked for, and those that its batch names: of the latter it is told when one cannot be written.
+
+    Raises:
+        JoblotError: one that was asked for cannot be written.
+    """
+    for told in report.write_declared(but={file.path for file in files}):
+        for observer in observers:
+            observer.warned(told)
+    for file in files:
+        report.write(file)
 
 
 # --- looking back -----------------------------------------------------------------------------------

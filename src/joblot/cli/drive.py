@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from joblot.cli.output import Output
     from joblot.cli.passing import JobOutput
     from joblot.core.selection import Selection
+    from joblot.reports.forms import ReportFile
     from joblot.reports.report import Report
     from joblot.runner.engine import Observer
 
@@ -45,7 +47,7 @@ class Choices(msgspec.Struct, frozen=True, kw_only=True):
     disk_wait: float | None
     allow_network_fs: bool
     no_fuse: bool
-    report: str | None
+    reports: tuple[ReportFile, ...]
     log: str | None
     state: str | None
     verbose: bool
@@ -78,7 +80,7 @@ class Choices(msgspec.Struct, frozen=True, kw_only=True):
             allow_network_fs=self.allow_network_fs,
             fuse=not self.no_fuse,
             wait=wait,
-            written=tuple(path for path in (self.report, self.log) if path is not None),
+            written=(*(file.path for file in self.reports), *([self.log] if self.log is not None else ())),
             only=selection.only,
             upto=selection.upto,
             from_=selection.from_,
@@ -99,7 +101,7 @@ def drive(
 
     With `passing` standard output is for what the jobs print, and nothing else.
     """
-    for path in (choices.report, choices.log):
+    for path in (*(file.path for file in choices.reports), choices.log):
         if path is not None:
             check_writable(path)
     observer = _observer(output, choices, run_id, passing)
@@ -198,7 +200,10 @@ def _advice(report: Report, choices: Choices, kept: Path) -> list[str]:
     if not report.exit_code:
         return []
     state = _elsewhere(choices)
-    seen = [f"the report: {choices.report or kept}", f"to see what happened: joblot show {report.run_id}{state}"]
+    seen = [
+        f"the report: {choices.reports[0].path if choices.reports else kept}",
+        f"to see what happened: joblot show {report.run_id}{state}",
+    ]
     if report.status in ("failed", "success"):
         from joblot.runner.continuing import changed_files
 
@@ -228,17 +233,23 @@ def _state_here() -> str:
 
 
 def _write_files(output: Output, choices: Choices, report: Report) -> bool:
-    """Write what `--report` and `--log` ask for. A file that cannot be written does not take the other one or the result with it."""
+    """Write what `--report`, `--log` and the batch ask for. A file that cannot be written does not take the others or the result with it.
+
+    Returns whether all were written that an option asks for: of those that only the batch names it is a warning that one was not.
+    """
     written = True
     report.earlier = lambda: _earlier(choices.state, report.run_id)
-    writers = ((choices.report, report.write), (choices.log, lambda path: write_run_log(path, choices.state, report)))
-    for path, write in writers:
-        if path is not None:
-            try:
-                write(path)
-            except JoblotError as error:
-                output.error(error.message, error.hint)
-                written = False
+    writers = [partial(report.write, file) for file in choices.reports]
+    if choices.log is not None:
+        writers.append(partial(write_run_log, choices.log, choices.state, report))
+    for write in writers:
+        try:
+            write()
+        except JoblotError as error:
+            output.error(error.message, error.hint)
+            written = False
+    for told in report.write_declared(but={file.path for file in choices.reports}):
+        output.log("WARNING", told)
     return written
 
 

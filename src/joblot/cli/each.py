@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from joblot.cli.options import DURATION, GROUPS, Command, FilePath, driving_options_with
-from joblot.errors import EXIT_JOBS_FAILED, EXIT_OK, JoblotError, UsageError
+from joblot.errors import EXIT_JOBS_FAILED, EXIT_OK, UsageError
 from joblot.units import format_failures
 
 if TYPE_CHECKING:
@@ -308,49 +308,28 @@ def _run(
     from joblot.cli.passing import JobOutput
     from joblot.clock import SystemClock, new_run_id
     from joblot.executors.spool import CAP
-    from joblot.files import check_writable
     from joblot.journal.folder import RunFolder
+    from joblot.reports.forms import ReportFile
     from joblot.runner.launch import start_run
 
     if table is not None:
-        check_writable(table)
+        driving["reports"] = (*driving["reports"], ReportFile("tsv", table))
     driving["state"] = batches.state_of(output, plan, driving["state"])
     choices = Choices(**driving)
     chosen = run_id or new_run_id(SystemClock().wall())
     options = choices.options(run_id=chosen)
-    if table is not None:
-        from msgspec.structs import replace
-
-        options = replace(options, written=(*options.written, table))
     passing = None
     if not output.json:
         folder = RunFolder(Path(driving["state"]) / "runs" / chosen)
         passing = JobOutput(output, folder, in_order=in_order, is_told=not output.quiet, max_log=choices.max_log or CAP)
     output.quiet = True  # nothing is told of what goes well, as of other commands that others are composed of
-    reports: list[Report] = []
 
     def begin(observers: Sequence[Any]) -> Report:
-        reports.append(start_run(plan, options, observers=observers))
-        return reports[0]
+        return start_run(plan, options, observers=observers)
 
     code = drive(output, choices, chosen, begin, passing=passing)
-    if table is not None and reports:
-        try:
-            _write_table(table, reports[0])
-        except JoblotError as error:
-            output.error(error.message, error.hint)
-            code = code or EXIT_JOBS_FAILED
     if passing is not None and passing.is_broken:
         if output.silent:
             raise BrokenPipeError
         return EXIT_JOBS_FAILED
     return code
-
-
-def _write_table(path: str, report: Report) -> None:
-    from joblot.files import write_atomically
-    from joblot.reports.rows import COLUMNS
-    from joblot.reports.table import table_text
-
-    rows = report.rows()
-    write_atomically(path, table_text(rows, list(rows[0]) if rows else COLUMNS, "\t"))

@@ -9,12 +9,12 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 import click
 
 from joblot.cli.output import Output
-from joblot.errors import UsageError
+from joblot.errors import JoblotError, UsageError
 from joblot.units import parse_duration, parse_failures, parse_size
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
     from joblot.core.selection import Selection
+    from joblot.reports.forms import ReportFile
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -105,6 +106,27 @@ class Variable(click.ParamType):  # type: ignore[type-arg]  # not generic in cli
         return name, text
 
 
+class ReportPath(click.ParamType):  # type: ignore[type-arg]  # not generic in click 8.2
+    """A file that a run is written to, and its form."""
+
+    name = "path"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> ReportFile:
+        """The form, and the path from the root."""
+        from joblot.reports.forms import report_file
+
+        if not isinstance(value, str):
+            return cast("ReportFile", value)
+        try:
+            return report_file(value)
+        except JoblotError as error:
+            self.fail(f"{error.message}{error.hint and f' ({error.hint})'}", param, ctx)
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        """The shell's own files and folders."""
+        return _offering_files(ctx, param, incomplete)
+
+
 class FilePath(click.ParamType):  # type: ignore[type-arg]  # not generic in click 8.2
     """A path, made absolute at once: a module of the batch or an action that changes the working folder does not change what is meant."""
 
@@ -166,7 +188,7 @@ GROUPS: Final[dict[str, tuple[str, ...]]] = {
     "Look first": ("dry_run", "no_commands"),
     "How it runs": ("on", "cluster", "workers", "fail_fast", "max_failures", "timeout", "max_memory", "stop_grace", "no_fuse", "wait"),
     "State and journal": ("run_id", "state", "allow_network_fs", "disk_wait", "max_log"),
-    "Output": ("report", "log", "json", "verbose", "quiet", "no_color", "help"),
+    "Output": ("reports", "log", "json", "verbose", "quiet", "no_color", "help"),
 }  # fmt: skip
 """The options of commands that run or plan jobs, by their names in Python, under the titles that they have in the help."""
 
@@ -303,6 +325,13 @@ no_fuse_option = click.option(
 )  # fmt: skip
 """The option that turns fused jobs off."""
 
+report_option = click.option(
+    "--report", "reports", metavar="FILE", type=ReportPath(), multiple=True,
+    help="write the run to a file in the form that its name ends with: `.html` (a page for people), `.json`, `.xml` (JUnit), `.md`, `.csv`, `.tsv`, "
+    "`.trace.json`; or `FORM:FILE`, where `md:` appends; may be given often",
+)  # fmt: skip
+"""The option that writes a run to files; they reach the function as `reports`."""
+
 
 def driving_options_with(timeout: Callable[[F], F]) -> Callable[[F], F]:
     """The options of a command that runs jobs; `timeout` is the one that sets the time limit of the run."""
@@ -329,7 +358,7 @@ def driving_options_with(timeout: Callable[[F], F]) -> Callable[[F], F]:
     click.option("--allow-network-fs", is_flag=True, envvar="JOBLOT_ALLOW_NETWORK_FS", show_envvar=True,
                  help="keep the state folder on a network file system, at the risk of the journal"),
     no_fuse_option,
-    click.option("--report", metavar="FILE", type=FilePath(), help="write the report: a page for people if it ends with `.html`, else JSON"),
+    report_option,
     click.option("--log", metavar="FILE", type=FilePath(), help="write the run log (every event) as JSON"),
     state_option,
     json_option,

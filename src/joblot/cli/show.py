@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from joblot.cli.options import (
-    FilePath,
     job_argument,
     job_help,
     json_option,
     no_color_option,
+    report_option,
     run_or_job_argument,
     state_option,
 )
@@ -20,8 +20,11 @@ from joblot.errors import EXIT_OK, SHOWN, UsageError
 from joblot.files import check_writable
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from joblot.cli.output import Output
     from joblot.cli.runs import Run
+    from joblot.reports.forms import ReportFile
     from joblot.reports.report import JobReport, Report
 
 _RUNNING: Final = 8
@@ -35,28 +38,26 @@ _RUNNING: Final = 8
 @run_or_job_argument
 @job_argument
 @click.option("--events", is_flag=True, help="print every event instead (with `--json` the run log)")
-@click.option(
-    "--report",
-    metavar="FILE",
-    type=FilePath(),
-    help="write the report too: a page for people if it ends with `.html`, else JSON",
-)
+@report_option
 @state_option
 @json_option
 @no_color_option
 @click.pass_obj
 def command(
-    output: Output, run: str | None, job: str | None, state: str | None, *, events: bool, report: str | None
+    output: Output,
+    run: str | None,
+    job: str | None,
+    state: str | None,
+    *,
+    events: bool,
+    reports: tuple[ReportFile, ...],
 ) -> int:
     """Read a run's records."""
     from joblot.cli.runs import open_job
 
     with open_job(output, run, job, state) as (opened, named):
-        if report is not None:
-            if named is not None:
-                raise UsageError("`--report` writes that of a whole run")
-            check_writable(report)
-            opened.report().write(report)
+        if reports:
+            _write(opened, named, reports)
         if named is not None:
             if events:
                 raise UsageError("`--events` prints those of a whole run")
@@ -71,6 +72,16 @@ def command(
         else:
             output.result("\n".join(_text(output, opened)))
     return EXIT_OK
+
+
+def _write(run: Run, job: str | None, files: Sequence[ReportFile]) -> None:
+    if job is not None:
+        raise UsageError("`--report` writes that of a whole run")
+    for file in files:
+        check_writable(file.path)
+    report = run.report()
+    for file in files:
+        report.write(file)
 
 
 def _events(output: Output, run: Run) -> None:

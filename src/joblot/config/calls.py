@@ -44,7 +44,21 @@ if TYPE_CHECKING:
 _RETRY: Final = {"retry_only" if name == "only" else name: name for name in table.RETRY}
 """The arguments that make up `retry`, and its fields."""
 _ITERABLES: Final = frozenset(
-    {*WAYS, "run", "shell", "input", "outputs", "tags", "retry_only", "secrets", "needs", "vars", "limits", "env_file"}
+    {
+        *WAYS,
+        "run",
+        "shell",
+        "input",
+        "outputs",
+        "tags",
+        "retry_only",
+        "secrets",
+        "needs",
+        "vars",
+        "limits",
+        "env_file",
+        "report",
+    }
 )
 """The arguments that are lists, or have lists in them: any iterable does."""
 _TEXTS: Final = frozenset({str})
@@ -418,7 +432,7 @@ _OF_THE_BATCH: Final = {
 RUN: Final[dict[str, Reader]] = {
     **_OF_THE_BATCH, "workers": _optional(table.BATCH["max_workers"].read), "timeout_s": table.limit_duration,
     "batch": _paths, "path": _paths, "vars": _values, "observers": _each(_observer), "resume": _optional(table.text), "retry": _optional(table.text),
-    "report": _optional(_path), "on": table.text, "cluster": _optional(_path), "state": _state, "run_id": _optional(table.text),
+    "report": _optional(_each(_path)), "on": table.text, "cluster": _optional(_path), "state": _state, "run_id": _optional(table.text),
     "strict": table.flag, "skip_unknown_actions": table.flag, "stop_grace_s": table.duration, "disk_wait_s": table.duration, "allow_network_fs": table.flag,
     "max_log": table.whole_size, "capture": table.flag, "force": _each(table.filled_text), "fuse": table.flag,
     "written": _each(_path), "wait": table.flag, "only": _selected, "upto": _selected, "from_": _selected, "exclude": _selected,

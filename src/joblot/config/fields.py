@@ -466,6 +466,17 @@ def _output_entry(sink: Sink, value: Any, keys: Keys) -> str:
     return output(sink, value["path"], (*keys, "path"))
 
 
+def report_path(sink: Sink, value: Any, keys: Keys) -> str:
+    """The path of a file that a run is written to, perhaps behind the word for its form."""
+    found = filled_text(sink, value, keys)
+    word, colon, path = found.partition(":")
+    if colon and word in REPORT_FORMS and not path.strip():
+        raise Mismatch(f"names no file: `{shorten(found)}`", hint=f"`{word}:` stands before a path", code="value")
+    if any(char in found for char in "*?"):
+        raise Mismatch(f"must be a path, and `{shorten(found)}` is a pattern", hint="name each file", code="value")
+    return found
+
+
 def _env_file(sink: Sink, value: Any, keys: Keys) -> str:
     """The path of a file of environment variables."""
     found = _plain_path(sink, value, keys)
@@ -671,6 +682,9 @@ NAMES_IN_OTHER_TOOLS: Final[dict[str, tuple[str, str]]] = {
 }  # fmt: skip
 """What other tools call our fields: our name (empty: we have none), and what to write."""
 
+REPORT_FORMS: Final = ("trace", "json", "html", "xml", "csv", "tsv", "md")
+"""The words for the forms of reports, which `reports.forms` writes."""
+
 # --- the tables -----------------------------------------------------------------------------------
 
 _TEXT: Final = {"type": "string"}
@@ -812,6 +826,11 @@ BATCH: Final = {
             "patternProperties": {"^x-": {}},
         },
         "One run of the batch at a time, or of all batches with the same `group`, and what happens to another: `fail`, `wait` or `skip`.",
+    ),
+    "report": Field(
+        each(report_path, one_is_a_list=True),
+        {**_TEXTS, "examples": ["report.html", ["report.html", "junit.xml"]]},
+        "Files that the run is written to when it has ended; the name says in which form: `.html`, `.json`, `.xml` (JUnit), `.md`, `.csv`, `.tsv`, `.trace.json`.",
     ),
     "secrets": Field(each(environment_name, one_is_a_list=True), _TEXTS, "Environment variables whose values are never shown."),
 }  # fmt: skip

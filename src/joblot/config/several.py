@@ -39,6 +39,7 @@ _OF_THE_RUN: Final = {
     "timezone": "timezone",
     "concurrency": "concurrency",
     "seed": "seed",
+    "report": "report",
 }
 """What files that are run together must agree in, and what it is called in a file."""
 
@@ -175,10 +176,12 @@ def _disagreement(what: str, path: str, value: str, other: str, known: str) -> D
 
 
 def _value(value: Any) -> str:
-    if value is None or value == "":
+    if value in (None, "", ()):
         return "not set"
     if isinstance(value, bool):
         return "true" if value else "false"
+    if isinstance(value, tuple):
+        return ", ".join(f"`{item}`" for item in value)
     if isinstance(value, Concurrency):
         return f"`{{{f'group: {value.group}, ' if value.group else ''}on_conflict: {value.on_conflict}}}`"
     if isinstance(value, Limit):

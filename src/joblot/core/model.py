@@ -261,6 +261,8 @@ class Config(Struct, frozen=True, kw_only=True, omit_defaults=True):
     seed: int | None = None
     """What random numbers of Python actions begin with, with the job's name."""
     concurrency: Concurrency | None = None
+    report: tuple[str, ...] = ()
+    """Files that the run is written to when it has ended, each in a form, as `reports.forms` reads them; relative to the batch's folder."""
 
 
 # --- what an action accepts -----------------------------------------------------------------------

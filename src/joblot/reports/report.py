@@ -23,19 +23,22 @@ from joblot.errors import (
     EXIT_SIGTERM,
     EXIT_TIME_LIMIT,
     BatchFailedError,
+    JoblotError,
     StateError,
 )
-from joblot.files import replace_file, write_atomically
+from joblot.files import replace_file
 from joblot.garbage import collection_paused
 from joblot.version import __version__
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
     from collections.abc import Set as AbstractSet
     from pathlib import Path
 
     from joblot.core.events import AttemptEnded
     from joblot.core.model import Config, JobSpec
     from joblot.core.plan import Plan
+    from joblot.reports.forms import ReportFile
     from joblot.reports.view import JobFacts, RunView
 
 SCHEMA: Final = 1
@@ -278,6 +281,15 @@ class Report:
         return self._plan
 
     @property
+    def log(self) -> Callable[[str, int], str] | None:
+        """The path of the log of a job's attempt, by the job's name and the attempt's number; None when there are no logs."""
+        return self._log
+
+    def numbered(self, job: int) -> JobReport:
+        """The job with this number in the plan."""
+        return self._job(job)
+
+    @property
     def config(self) -> Config:
         """The batch as it was when the run began."""
         return self._plan.config
@@ -427,27 +439,42 @@ class Report:
 
     def to_json(self) -> str:
         """The report file as text: the head indented, then each job on a line of its own."""
-        return b"".join(self._chunks()).decode()
+        return b"".join(self.chunks()).decode()
 
     def to_json_parts(self) -> Iterator[str]:
         """The same text in parts of whole lines, for reports that are too large to be held as a whole."""
         begun = b""
-        for part in self._chunks():
+        for part in self.chunks():
             lines, end, begun = (begun + part).rpartition(b"\n")
             yield (lines + end).decode()
 
-    def write(self, path: str | Path) -> None:
-        """Write the report in one step: as a page for people if the name ends with `.html`, else as JSON. Missing folders are made.
+    def write(self, path: str | Path | ReportFile) -> None:
+        """Write the report in one step, in the form that the name ends with; missing folders are made.
+
+        `.html` is a page for people, `.xml` JUnit, `.md` a summary, `.csv` and `.tsv` a table of the jobs, `.trace.json` a trace, all else
+        JSON. The form may also stand before the path, as in `xml:result`; with `md:` what is in the file stays.
 
         Raises:
             JoblotError: the file cannot be written.
         """
-        if str(path).lower().endswith(".html"):
-            from joblot.reports.page import html_page
+        from joblot.reports.forms import write
 
-            write_atomically(path, html_page(self))
-        else:
-            write_atomically(path, self._chunks())
+        write(self, path)
+
+    def write_declared(self, but: Collection[str] = ()) -> list[str]:
+        """Write the files that the batch names, but for those at some paths. Returns what is to be told of those that could not be written."""
+        if not self.config.report:
+            return []
+        from joblot.reports.forms import declared_files, write
+
+        told = []
+        for file in declared_files(self.config):
+            if file.path not in but:
+                try:
+                    write(self, file)
+                except JoblotError as error:
+                    told.append(f"{error.message}, which the batch names under `report`")
+        return told
 
     def keep(self, path: Path) -> None:
         """Write the report file into the run's own folder.
@@ -456,7 +483,7 @@ class Report:
             UntrustedError: what stands there is no file.
             OSError: it cannot be written.
         """
-        replace_file(path, self._chunks())
+        replace_file(path, self.chunks())
 
     def _head(self) -> dict[str, Any]:
         view, counts = self.view, self.counts
@@ -491,7 +518,8 @@ class Report:
         known = {name: size for name, size in sizes.items() if size}
         return head | {"all_passed": self.all_passed, "cpu_s": round(view.cpu_s, 6), **known}
 
-    def _chunks(self) -> Iterator[bytes]:
+    def chunks(self) -> Iterator[bytes]:
+        """The same text as bytes, in parts."""
         text = msgspec.json.format(msgspec.json.encode(self._head()), indent=2)[:-2] + b',\n  "results": ['
         encode_lines, items = msgspec.json.Encoder().encode_lines, self._items()
         separator, part = b"\n    ", list(islice(items, _PART))
@@ -570,6 +598,11 @@ class Report:
             if facts.cause >= 0:
                 item.cause = self._cause(facts)
         return item
+
+
+def json_report(report: Report) -> Iterator[bytes]:
+    """The report file, in parts."""
+    return report.chunks()
 
 
 class _Item(Struct, gc=False):

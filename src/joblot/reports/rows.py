@@ -14,19 +14,22 @@ from joblot.core.references import Joined, as_text
 from joblot.core.written import RawScalar, plain
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable
+    from collections.abc import Callable, Collection, Iterable, Iterator
 
-    from joblot.core.fan_out import Item
+    from joblot.core.model import JobSpec
     from joblot.core.plan import Plan
     from joblot.reports.view import RunView
 
 COLUMNS: Final = (
     "job", "state", "reason", "attempts", "queued_at", "started_at", "ended_at", "wait_s", "duration_s", "cpu_s", "peak_bytes",
-    "exit_code", "signal", "host", "log",
+    "read_bytes", "written_bytes", "exit_code", "signal", "host", "log",
 )  # fmt: skip
 """The columns that every table has, behind those of the items; behind them come those of slots and results."""
 
 
+_MAPPING: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_BRACE: Final = ord("{")
+_NONE_MOVED: Final = (0, 0)
 _SIMPLE: Final = frozenset({str, int, float, bool})
 
 
@@ -41,54 +44,123 @@ class _Moments(dict[float, datetime]):
 def rows_of(
     plan: Plan, view: RunView, log: Callable[[str, int], str] | None, left_out: Collection[int]
 ) -> list[dict[str, Any]]:
-    """A row for each job that takes part, in the order of the batch; all rows have the same columns.
+    """A row for each job that takes part, in the order of the batch, by the names of `Table`. Times are UTC."""
+    table = Table(plan, view, log, left_out)
+    columns = table.columns
+    return [dict(zip(columns, row, strict=True)) for row in table.rows(_Moments().__getitem__)]
+
+
+class Table:
+    """A run as a table: a row for each job that takes part.
 
     Columns of items stand first; one that is called as a column of every table is `item.NAME`, an item that is one value `item`. Of each limit
     whose slots have names `slot.LIMIT` has the one that the last attempt held, of several a text with commas. Results that are
-    mappings have a column `result.KEY` for each key, others are `result`. Times are UTC, durations seconds. What there is not, or is not known,
-    is None; a reason or a log that there is not is an empty text.
+    mappings have a column `result.KEY` for each key, others are `result`. Durations are seconds. What there is not, or is not known,
+    is None; a reason or a log that there is not is an empty text. Rows are made one at a time, so a table may have any number of them.
     """
-    items, facts, started_at = _items(plan), list(view.columns()), view.started_at
-    results = {job: _result(fact[7]) for job, fact in enumerate(facts) if fact[7] and job not in left_out}
-    of_items = dict.fromkeys(
-        name for names in {id(names): names for names, _ in items.values()}.values() for name in names
-    )
-    of_results = dict.fromkeys(name for result in results.values() for name in result)
-    blank = dict.fromkeys((*of_items, *COLUMNS, *(f"slot.{limit}" for limit in plan.named_slots), *of_results))
-    host, needs, moments, rows = _host(view), plan.needs, _Moments(), []
-    for job, (state, attempts, wall_s, cpu_s, peak, began, ended, _, why) in enumerate(facts):
-        if job in left_out:
-            continue
-        row = blank.copy()
-        if job in items:
-            names, item = items[job]
-            row.update(zip(names, item, strict=True))
-        row["job"] = name = plan.name(job)
-        row["state"], row["attempts"], row["reason"] = state, attempts, why.reason if why else ""
-        row["log"] = log(name, attempts) if log is not None and attempts else ""
-        if ended == ended and state != "running":  # noqa: PLR0124 - a time that is not known is not a number
-            row["ended_at"] = moments[ended]
-        if attempts:
-            if ended == ended:  # noqa: PLR0124
-                row["duration_s"], row["cpu_s"], row["peak_bytes"] = round(wall_s, 6), round(cpu_s, 6), peak or None
-            row["started_at"], row["host"] = moments[began], host
-            queued = (
-                max([facts[need][6] for need in needs[job]], default=started_at) if needs.count(job) else started_at
-            )
-            # Of a job whose needs ran again later nobody knows since when it could have begun.
-            if queued is not None and queued <= began:
-                row["queued_at"], row["wait_s"] = moments[queued], round(began - queued, 6)
-            if isinstance(why, AttemptEnded):
-                row["exit_code"], row["signal"] = why.exit_code, why.signal
-            elif state == "success" and plan.declarations[job].run is not None:
-                row["exit_code"] = 0
-        if plan.named_slots:
-            for limit, slots in view.slots(job).get(attempts, {}).items():
-                row[f"slot.{limit}"] = as_text(Joined(slots)) if len(slots) > 1 else slots[0]
-        if job in results:
-            row.update(results[job])
-        rows.append(row)
-    return rows
+
+    def __init__(
+        self, plan: Plan, view: RunView, log: Callable[[str, int], str] | None, left_out: Collection[int]
+    ) -> None:
+        self._plan = plan
+        self._view = view
+        self._log = log
+        self._left_out = left_out
+        self._fans = [_Items(spec, jobs) for spec, jobs in plan.fan_outs]
+        of_items = list(dict.fromkeys(name for fan in self._fans for name in fan.names))
+        for fan in self._fans:
+            fan.places = [of_items.index(name) for name in fan.names]
+        self._blank = [None] * len(of_items)
+        self._of_results = list(self._keys())
+        self.columns: tuple[str, ...] = (
+            *of_items,
+            *COLUMNS,
+            *(f"slot.{limit}" for limit in plan.named_slots),
+            *self._of_results,
+        )
+
+    def _keys(self) -> dict[str, None]:
+        """The columns of results, as they come."""
+        keys: dict[str, None] = {}
+        known: dict[str, None] = {}
+        left_out, read = self._left_out, _MAPPING.decode
+        for job, result in enumerate(self._view.results()):
+            if not result or job in left_out:
+                continue
+            if result[0] != _BRACE:
+                keys |= dict.fromkeys(_result(result))
+                continue
+            for key in read(result):
+                if key not in known:
+                    known[key] = keys[f"result.{key}"] = None
+        return keys
+
+    def rows(self, moment: Callable[[float], Any]) -> Iterator[list[Any]]:
+        """The rows, with the values in the order of the columns; `moment` makes a time of seconds since the epoch."""
+        plan, view, log, left_out, blank = self._plan, self._view, self._log, self._left_out, self._blank
+        started_at, host, needs, keys = view.started_at, _host(view), plan.needs, self._of_results
+        ends, name_of, count, moved = view.arrays().ended, plan.name, needs.count, view.moved_by_job()
+        limits = list(plan.named_slots)
+        fans = iter(self._fans)
+        fan = next(fans, None)
+        for job, (state, attempts, wall_s, cpu_s, peak, began, ended, result, why) in enumerate(view.columns()):
+            items = blank
+            if fan is not None and job >= fan.first:
+                items = blank.copy()
+                for place, value in zip(fan.places, next(fan.rows), strict=True):
+                    items[place] = value
+                if job == fan.last:
+                    fan = next(fans, None)
+            if job in left_out:
+                continue
+            name = name_of(job)
+            ended_at = moment(ended) if ended == ended and state != "running" else None  # noqa: PLR0124 - what is not known is not a number
+            exit_code = signal = queued_at = wait_s = None
+            reason = why.reason if why else ""
+            if attempts:
+                known = ended == ended  # noqa: PLR0124
+                queued = max([ends[need] for need in needs[job]], default=started_at) if count(job) else started_at
+                # Of a job whose needs ran again later nobody knows since when it could have begun.
+                if queued is not None and queued <= began:
+                    queued_at, wait_s = moment(queued), round(began - queued, 6)
+                if type(why) is AttemptEnded:
+                    exit_code, signal = why.exit_code, why.signal
+                elif state == "success" and plan.declarations[job].run is not None:
+                    exit_code = 0
+                read, written = moved.get(job, _NONE_MOVED) if moved else _NONE_MOVED
+                facts = [
+                    *items, name, state, reason, attempts, queued_at, moment(began), ended_at, wait_s,
+                    round(wall_s, 6) if known else None, round(cpu_s, 6) if known else None, (peak or None) if known else None,
+                    read or None, written or None, exit_code, signal, host, log(name, attempts) if log is not None else "",
+                ]  # fmt: skip
+            else:
+                facts = [
+                    *items, name, state, reason, 0, None, None, ended_at, None, None, None, None, None, None, None, None, None, "",
+                ]  # fmt: skip
+            if limits:
+                held = view.slots(job).get(attempts, {})
+                facts += [_held(held[limit]) if limit in held else None for limit in limits]
+            if keys:
+                found = _result(result) if result else {}
+                facts += [found.get(key) for key in keys]
+            yield facts
+
+
+class _Items:
+    """The items of a fan-out whose jobs stand side by side: the names of their columns, and their values one after another."""
+
+    def __init__(self, spec: JobSpec, jobs: range) -> None:
+        fan = spec.fan_out
+        assert fan is not None, "BUG: not a fan-out"
+        columns = {
+            name: [value if type(value) in _SIMPLE else _value(value) for value in values]
+            for name, values in fan.columns.items()
+        }
+        self.first, self.last = jobs.start, jobs.stop - 1
+        self.rows = iter(FanOutJobs(replace(spec, fan_out=replace(fan, columns=columns))).items())
+        self.names = _names(columns)
+        self.places: list[int] = []
+        """Where its columns stand among those of all items."""
 
 
 def _host(view: RunView) -> str | None:
@@ -97,20 +169,8 @@ def _host(view: RunView) -> str | None:
     return next(iter(view.hosts)) or None if len(view.hosts) == 1 and on in ("local", "inline") else None
 
 
-def _items(plan: Plan) -> dict[int, tuple[list[str], Item]]:
-    """By job that an item made, the names of its columns and its values."""
-    items: dict[int, tuple[list[str], Item]] = {}
-    for spec, jobs in plan.fan_outs:
-        fan = spec.fan_out
-        assert fan is not None, "BUG: not a fan-out"
-        columns = {
-            name: [value if type(value) in _SIMPLE else _value(value) for value in values]
-            for name, values in fan.columns.items()
-        }
-        rows = FanOutJobs(replace(spec, fan_out=replace(fan, columns=columns))).items()
-        names = _names(columns)
-        items.update(zip(jobs, ((names, row) for row in rows), strict=True))
-    return items
+def _held(slots: list[Any]) -> int | str:
+    return as_text(Joined(slots)) if len(slots) > 1 else slots[0]
 
 
 def _names(columns: Iterable[str]) -> list[str]:

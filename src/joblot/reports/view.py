@@ -466,6 +466,14 @@ class RunView:
         numbers = (self._attempts, self._wall, self._cpu, self._peak, self._began, self._ended)
         return zip(states, *numbers, self._results, map(self._why.get, range(self.jobs)), strict=True)
 
+    def moved_by_job(self) -> Mapping[int, tuple[int, int]]:
+        """Bytes read from and written to storage by job, where there were any; to be read only."""
+        return self._moved
+
+    def results(self) -> Sequence[bytes]:
+        """The results of all jobs as JSON, empty for none; to be read only."""
+        return self._results
+
     def arrays(self) -> Columns:
         """The numbers of all jobs: for pages of a hundred thousand, where even `columns` would be slow."""
         return Columns(self._states, self._attempts, self._wall, self._cpu, self._peak, self._began, self._ended)

@@ -943,8 +943,20 @@ class _Driver:
         run_dir = self._run_dir()
         apart = [] if run_dir is None else [run_dir.parents[1]]
         plan = self._plan
-        hashes = Hashes(plan.config.folder, [shared_folder(), *apart, *self._options.written], plan.is_made)
+        hashes = Hashes(
+            plan.config.folder,
+            [shared_folder(), *apart, *self._options.written, *self._declared_reports()],
+            plan.is_made,
+        )
         return OutputWatch(plan, run_dir, hashes)
+
+    def _declared_reports(self) -> list[str]:
+        """The files that the batch has the run written to: no part of what a job reads."""
+        if not self._plan.config.report:
+            return []
+        from joblot.reports.forms import declared_files
+
+        return [file.path for file in declared_files(self._plan.config)]
 
     def _run_dir(self) -> Path | None:
         if self._options.state is False:

@@ -47,7 +47,7 @@ def test_every_row_has_all_columns_and_what_is_not_known_is_none():
     assert rows[0] == {
         "code": "a", "item.job": 1, "item": True, "job": "make-True", "state": "success", "reason": "", "attempts": 1,
         "queued_at": AT, "started_at": AT + timedelta(seconds=0.5), "ended_at": AT + timedelta(seconds=1), "wait_s": 0.5,
-        "duration_s": 0.25, "cpu_s": 0.125, "peak_bytes": 7, "exit_code": 0, "signal": None, "host": "here", "log": "",
+        "duration_s": 0.25, "cpu_s": 0.125, "peak_bytes": 7, "read_bytes": None, "written_bytes": None, "exit_code": 0, "signal": None, "host": "here", "log": "",
         "result.n": 3, "result.job": "x",
     } | {"job": rows[0]["job"]}  # fmt: skip
     failed, skipped = rows[1], rows[2]

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
@@ -12,7 +13,7 @@ from joblot.reports.table import table_text
 
 
 def written(rows, columns, delimiter="\t"):
-    return b"".join(table_text(rows, columns, delimiter)).decode()
+    return b"".join(table_text([[row.get(name) for name in columns] for row in rows], columns, delimiter)).decode()
 
 
 def test_a_header_and_a_line_for_each_row():
@@ -40,10 +41,11 @@ def test_a_value(value, text):
 def test_texts_are_read_back_as_they_were(rows, delimiter):
     text = written([dict(zip("ab", row, strict=True)) for row in rows], ["a", "b"], delimiter)
     read = list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True))[1:]
-    assert read == [[f"'{cell}" if cell[:1] in tuple("=+-@\t\r") else cell for cell in row] for row in rows]
+    plain = [[re.sub("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]", "", cell) for cell in row] for row in rows]
+    assert read == [[f"'{cell}" if cell[:1] in tuple("=+-@\t\r") else cell for cell in row] for row in plain]
 
 
 def test_many_rows_come_in_pieces():
-    pieces = list(table_text(({"a": number} for number in range(2500)), ["a"], ","))
+    pieces = list(table_text(([number] for number in range(2500)), ["a"], ","))
     assert len(pieces) == 3
     assert b"".join(pieces) == b"a\n" + b"".join(b"%d\n" % number for number in range(2500))
