@@ -85,9 +85,20 @@ def test_files_of_lines_and_patterns(joblot):
     assert joblot("each", "-q", "--from", "d/*", "echo", "{} {root} {parent}").out == "d/x.csv d/x d\n"
 
 
-@pytest.mark.parametrize("words", [("echo", ":::"), ("--from", "empty.txt", "echo"), ("echo",)])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("echo", ":::"),
+        ("--from", "empty.txt", "echo"),
+        ("echo",),
+        ("--from", "lines:empty.txt", "--dry-run", "echo"),
+        ("--from", "jsonl:empty.txt", "echo", "{code}"),
+        ("--from", "header.csv", "echo", "{code}"),
+    ],
+)
 def test_without_items_nothing_runs(joblot, words):
     joblot.write("empty.txt", "")
+    joblot.write("header.csv", "code,day\n")
     done = joblot("each", *words)
     assert (done.code, done.out, done.plain) == (0, "", "INFO | no items: nothing to run\n")
     assert not (joblot.path / ".joblot").exists()

@@ -123,10 +123,10 @@ def command(
         jobs = batch.pop("jobs")
         output.result(as_yaml({**batch, **chosen, "jobs": jobs}), exact=True)
         return EXIT_OK
-    config, _ = _checked(output, line, items, fields, shell=shell)
-    if not len(items):
+    if not len(items):  # nobody knows what columns there would have been
         output.log("INFO", "no items: nothing to run")
         return EXIT_OK
+    config, _ = _checked(output, line, items, fields, shell=shell)
     from joblot.core.plan import expand
 
     plan = expand(config)
