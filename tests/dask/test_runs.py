@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import time
 
 import pytest
@@ -38,6 +39,21 @@ def test_time_limits_retries_and_memory_limits_are_those_of_one_machine(joblot, 
     }
     reasons = {job["job"]: job["reason"] for job in json.loads(done.out)["results"] if job["status"] == "failed"}
     assert reasons == {"slow": "timeout", "hog": "oom"}
+
+
+def test_all_that_runs_is_held_to_one_limit_of_which_each_worker_has_a_share(joblot, address):
+    """Two workers have 250 MiB each. What needs more runs alone, with all of it; what needs more than all of it has failed."""
+    hold = "import sys, time; held = bytearray(b'x') * (int(sys.argv[1]) << 20); time.sleep(1)"
+    sizes = {"small": 20, "large": 350, "huge": 600}
+    jobs = [{"name": name, "run": ["python3", "-c", hold, str(mib)]} for name, mib in sizes.items()]
+    joblot.write("joblot.json", json.dumps({"max_memory": "500MiB", "jobs": jobs}))
+    done = joblot("run", "joblot.json", "--on", address, "--json")
+    assert states(done) == {"small": ("success", 1), "large": ("success", 2), "huge": ("failed", 2)}, done.err
+    share = r"out of memory: all that ran on its worker used [0-9]+ MiB of 250 MiB \(a share of max_memory\)"
+    assert re.search(rf"large: attempt 1 ended with `oom`: {share}; again later, alone\n", done.err), done.err
+    (huge,) = [job for job in json.loads(done.out)["results"] if job["job"] == "huge"]
+    assert re.fullmatch(r"out of memory: used [0-9]+ MiB of 500 MiB \(max_memory\)", huge["message"]), huge
+    assert huge["reason"] == "oom"
 
 
 def test_a_plan_grows_on_a_cluster(joblot, address):

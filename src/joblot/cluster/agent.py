@@ -29,7 +29,7 @@ from joblot.executors import processes
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
-    from joblot.cluster.messages import Answer, Claim, EndRequest, Hello, Parcel, Receipt
+    from joblot.cluster.messages import Answer, Claim, EndRequest, Hello, Most, Parcel, Receipt
 
 MARK: Final = "JOBLOT_SITE"
 """In the environment of everything below an agent: run token, session, agent, and the number of its process."""
@@ -112,6 +112,14 @@ async def end_attempts(body: bytes) -> list[tuple[int, int, int]]:
     request = messages.decode(body, messages.EndRequest)
     agent = _AGENTS.get(request.agent)
     return agent.end_attempts(request) if agent is not None else []
+
+
+async def limit_memory(body: bytes) -> None:
+    """Set what all that runs at an agent may hold together."""
+    limit = messages.decode(body, messages.Limit)
+    agent = _AGENTS.get(limit.agent)
+    if agent is not None:
+        agent.limit_memory(limit.most)
 
 
 async def clear_agent(name: str) -> None:
@@ -321,9 +329,15 @@ class Agent:
             else:
                 self._parcel_of[key] = state
                 begin.append(attempt)
+        if parcel.most is not None:
+            self.limit_memory(parcel.most)
         if begin:
             self._send(messages.Start(begin))
         return state
+
+    def limit_memory(self, most: Most) -> None:
+        """Set what all that runs here may hold together."""
+        self._send(most)
 
     def _forget(self, state: _ParcelState) -> None:
         self._open.pop(state.number, None)

@@ -49,6 +49,7 @@ def main() -> None:
             sock.sendall(messages.frame(messages.Refused(error.message, error.hint)))
             return
         context = RunContext(hello.run_id, plan, folder, max_log=hello.max_log, warn=_warn, environments=hello.masked)
+        context.max_memory = hello.max_memory
         executor = LocalExecutor(context, int(sys.argv[2]))
         try:
             sock.sendall(messages.frame(messages.Ready()))
@@ -135,6 +136,8 @@ class _Loop:
             request = messages.to_agent(body)
             if isinstance(request, messages.Start):
                 self._start(request.attempts)
+            elif isinstance(request, messages.Most):
+                self._executor.limit_memory(request.memory, is_whole=request.is_whole)
             else:
                 self._executor.kill(request.kills)
         return bool(data)

@@ -247,6 +247,24 @@ class DaskExecutor:
         offset_s = 0.0 if same_clock else (asked_at + heard_at) / 2 - answer.now
         self._fleet.add(RemoteAgent(address, answer.agent, answer.threads, answer.totals, clock_offset_s=offset_s))
         self._no_agent_since = None
+        if self._context.max_memory:  # the shares of the others are smaller now
+            for agent in self._fleet.agents.values():
+                if agent.parcels:
+                    limit = messages.Limit(self._session.id, agent.name, messages.Most(self._share(agent)))
+                    self._loop.add_callback(self._limit_there, agent.address, messages.encode(limit))
+
+    async def _limit_there(self, address: str, limit: bytes) -> None:
+        with suppress(Exception):  # the worker is gone, which is an event of its own
+            await self._run_on(address, agent_calls.limit_memory, limit)
+
+    def _share(self, agent: RemoteAgent) -> int:
+        """What all that runs at an agent may hold together: its share of what the run may, by its threads."""
+        return self._context.max_memory * agent.threads // max(1, self._fleet.threads)
+
+    @property
+    def most_memory(self) -> int:
+        """The largest share of what the run may hold together; 0: it may hold any amount."""
+        return max(map(self._share, self._fleet.agents.values()), default=0)
 
     def _claim(self) -> None:
         """Take the run for this process, on every worker, before the first attempt."""
@@ -590,7 +608,7 @@ class DaskExecutor:
                 message = f"the function cannot be sent to a worker: {error_text(error)}"
                 self._ended.append(Outcome(attempt.job, attempt.number, "error", reason="exception", message=message))
             else:
-                ready.append(Attempt(attempt.job, attempt.number, attempt.values, attempt.bundle_number, spec))
+                ready.append(replace(attempt, spec=spec))
         if not ready:
             return
         self._last_number += 1
@@ -613,6 +631,11 @@ class DaskExecutor:
         parcel = messages.Parcel(
             key=key, session=self._session.id, agent=agent.name, number=number, settled=settled, attempts=attempts
         )
+        if self._context.max_memory and attempts:
+            alone = attempts[0].alone
+            parcel = replace(
+                parcel, most=messages.Most(self._context.max_memory if alone else self._share(agent), alone)
+            )
         taken = agent.parcels[number].amounts
         amounts = tuple((name, amount) for name, amount in taken.items() if name in self._fleet.named)
         self._to_submit.setdefault((agent.address, amounts), []).append((number, key, messages.encode(parcel)))
@@ -765,6 +788,7 @@ def _hello(context: RunContext, session: Session, slots: int) -> messages.Hello:
         modules=tuple(sorted({module for function in functions if (module := _module_of(function))})),
         max_log=min(context.max_log, MAX_LOG),
         slots=slots,
+        max_memory=context.max_memory,
         versions=versions(),
     )
 

@@ -115,6 +115,11 @@ class Fleet:
         return self._threads if self._max_slots is None else min(self._max_slots, self._threads)
 
     @property
+    def threads(self) -> int:
+        """Those of all agents."""
+        return self._threads
+
+    @property
     def may_spread(self) -> bool:
         """Whether a parcel may have many attempts, which an agent runs on all its threads.
 

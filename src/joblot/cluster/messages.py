@@ -14,7 +14,7 @@ from msgspec import Struct
 from joblot.core.commands import Kill  # noqa: TC001 - msgspec reads the fields
 from joblot.core.model import Attempt, Outcome  # noqa: TC001 - msgspec reads the fields
 
-WIRE: Final = 4
+WIRE: Final = 5
 """The number of this form. Both sides must have the same joblot, so one form is all that either understands.
 
 `greet`, `Hello` and `Answer` keep their names and fields: they are how two versions find out that they differ.
@@ -42,6 +42,8 @@ class Hello(Struct, frozen=True, kw_only=True):
     max_log: int
     slots: int = 0
     """How many attempts run at once at an agent, at the most; 0 for as many as the worker has threads."""
+    max_memory: int = 0
+    """Bytes that all that runs at an agent may hold together until its first parcel says it; 0: any."""
     versions: dict[str, str] = {}
     wire: int = WIRE
 
@@ -69,6 +71,13 @@ class Answer(Struct, kw_only=True):
     now: float = 0.0
 
 
+class Most(Struct, frozen=True, tag=True):
+    """What all that runs at an agent may hold together from now on, in bytes, and whether that is all that the run may."""
+
+    memory: int
+    is_whole: bool = False
+
+
 class Parcel(Struct, frozen=True, kw_only=True):
     """Attempts that travel as one task. Without attempts it asks for more receipts of the earlier task with this number."""
 
@@ -79,6 +88,7 @@ class Parcel(Struct, frozen=True, kw_only=True):
     settled: int = 0
     """All parcels with lower numbers have ended."""
     attempts: list[Attempt] = []
+    most: Most | None = None
 
 
 class AttemptEnd(Struct):
@@ -108,6 +118,14 @@ class EndRequest(Struct, frozen=True):
     kills: list[tuple[int, Kill]]
     """With the numbers of the parcels that the attempts are in."""
     take_back: bool = False
+
+
+class Limit(Struct, frozen=True):
+    """Tells an agent what all that runs there may hold together, since other workers have come."""
+
+    session: str
+    agent: str
+    most: Most
 
 
 class Start(Struct, frozen=True, tag=True):
@@ -140,7 +158,7 @@ class News(Struct, frozen=True, tag=True):
 
 
 encode: Final = msgspec.msgpack.Encoder().encode
-_TO_AGENT: Final[msgspec.msgpack.Decoder[Start | End]] = msgspec.msgpack.Decoder(Start | End)
+_TO_AGENT: Final[msgspec.msgpack.Decoder[Start | End | Most]] = msgspec.msgpack.Decoder(Start | End | Most)
 _FROM_AGENT: Final[msgspec.msgpack.Decoder[Ready | Refused | News]] = msgspec.msgpack.Decoder(Ready | Refused | News)
 LENGTH_BYTES: Final = 4
 
@@ -156,7 +174,7 @@ def frame(message: Struct) -> bytes:
     return len(body).to_bytes(LENGTH_BYTES, "big") + body
 
 
-def to_agent(body: bytes) -> Start | End:
+def to_agent(body: bytes) -> Start | End | Most:
     """The message to an agent's process in the body of a frame."""
     return _TO_AGENT.decode(body)
 

@@ -309,6 +309,8 @@ class Attempt(Struct, gc=False):
     """The job itself, where an executor's processes cannot know it: it was added while the run went on."""
     memory: int = 0
     """Bytes that it may use, where that is more than the job declares; 0: as declared."""
+    alone: bool = False
+    """Whether nothing else of the run runs beside it, so that it may use all of `max_memory`."""
 
 
 class LogLine(Struct, frozen=True):

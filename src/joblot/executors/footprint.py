@@ -84,6 +84,8 @@ class Total:
 
     def __init__(self, limit: int, now: float) -> None:
         self.limit = limit
+        self.is_whole = True
+        """Whether it is the whole limit of the run, and not the share of one worker of a cluster."""
         self.held: dict[int, int] = {}
         self.peaks: dict[int, int] = {}
         self.due = now
@@ -114,9 +116,11 @@ class Total:
         return held * _MUCH_SHARE >= self.limit
 
 
-def verdict(used: int, limit: int, *, alone: bool) -> tuple[str, str]:
+def verdict(used: int, limit: int, *, alone: bool, is_whole: bool) -> tuple[str, str]:
     """The reason and the message of an attempt that was ended for the limit of all: for its own size, or for what all held together."""
     amounts = f"used {-(-used // _MIB)} MiB of {-(-limit // _MIB)} MiB"
+    if not is_whole:
+        return "memory_pressure", f"out of memory: all that ran on its worker {amounts} (a share of max_memory)"
     if alone:
         return "oom", f"out of memory: {amounts} (max_memory)"
     return "memory_pressure", f"out of memory: all that ran {amounts} (max_memory)"

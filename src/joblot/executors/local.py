@@ -80,6 +80,7 @@ class LocalExecutor:
         self._memory = _memory_limits(context)
         """Memory limits in bytes, by the number of the job; of jobs that have one."""
         self._held = 0
+        self._most = context.max_memory, True
         self._shortage = Shortage(context.warn)
         self._failed_wardens = 0
         self._max_fds = processes.max_descriptors() - warden.RESERVE
@@ -131,6 +132,13 @@ class LocalExecutor:
     def held_bytes(self) -> int:
         """As the warden has told it last."""
         return self._held
+
+    def limit_memory(self, most: int, *, is_whole: bool) -> None:
+        """All attempts together may hold so many bytes from now on, which is all that the run may, or a share. For executors that began with a limit."""
+        if (most, is_whole) != self._most:
+            self._most = most, is_whole
+            self._send("most", most, is_whole)
+            self._flush()
 
     def give_back(self) -> list[Outcome]:
         """Nothing: only short attempts are sent ahead, and are over in a moment."""
@@ -230,6 +238,8 @@ class LocalExecutor:
             context.max_memory,
         )
         self._held = 0
+        if self._most != (context.max_memory, True):
+            self._send("most", *self._most)
         self._look_at = time.monotonic() + _SLOW_S
         self._heard = False
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, _SEND_TIMEOUT)
@@ -578,7 +588,7 @@ class LocalExecutor:
                     worker.retire()
 
     def _warn_of_spared(self, held: int) -> None:
-        used, most = -(-held // _MIB), self._context.max_memory // _MIB
+        used, most = -(-held // _MIB), self._most[0] // _MIB
         self._warn(
             f"what runs holds {used} MiB of {most} MiB (max_memory), and nothing of it is ended: it may run only once"
         )

@@ -13,7 +13,7 @@ Frames both ways: four bytes of length, then a marshalled tuple (both sides are 
                        ("worker", id)                        sent with two descriptors: its channel and its tokens
                        ("limit", id, memory limit)           of the attempt that a worker begins; 0 when that has ended
                        ("attempt", id, began, spared)        what a worker runs is known to take long, or is spared; 0.0 when that has ended
-                       ("most", bytes)                       what all attempts may hold together from now on
+                       ("most", bytes, is whole)             what all attempts may hold together from now on, and whether that is all that the run may
                        ("kill", "command" | "worker", id, grace seconds)
                        ("withdraw",)                         give back the commands that have not begun, unless they wait for room
                        ("show", id)                          give a running command's log its name
@@ -275,7 +275,7 @@ class Warden:
             elif kind == "attempt":
                 self._note_attempt(*message[1:])
             elif kind == "most":
-                self._set_most(message[1])
+                self._set_most(*message[1:])
             elif kind == "kill":
                 self._kill(*message[1:])
             elif kind == "withdraw":
@@ -663,7 +663,9 @@ class Warden:
     def _press(self, pid: int, total: footprint.Total, together: int) -> None:
         """Have an attempt stand still at once, then end."""
         held = total.held[pid]
-        verdict = footprint.verdict(held if held > total.limit else together, total.limit, alone=held > total.limit)
+        alone = held > total.limit
+        used = held if alone else together
+        verdict = footprint.verdict(used, total.limit, alone=alone, is_whole=total.is_whole)
         self._pressed[pid] = held, verdict
         self._killed_pids.add(pid)
         roots = [pid, *self._strays_of(pid)]
@@ -678,9 +680,9 @@ class Warden:
             large = [ident for pid, ident in self._workers.items() if total.is_much(total.held.get(pid, 0))]
             self._out += frame(("held", held, large))
 
-    def _set_most(self, most: int) -> None:
+    def _set_most(self, most: int, is_whole: bool) -> None:
         if self._total is not None:
-            self._total.limit, self._total.due = most, 0.0
+            self._total.limit, self._total.is_whole, self._total.due = most, is_whole, 0.0
 
     def _strays_of(self, pid: int) -> list[int]:
         ident = self._by_pid.get(pid)

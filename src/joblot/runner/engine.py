@@ -406,6 +406,8 @@ class Engine:
             attempts.append(attempt)
         if slots or self._env_files is not None or self._state.raised:
             self._add_what_is_seldom(attempts, slots)
+        if self._state.room is not None and len(attempts) == 1:
+            attempts[0].alone = self._state.room.runs_alone(attempts[0].job)
         self._executor.start(attempts)
 
     def _add_what_is_seldom(self, attempts: Sequence[Attempt], slots: Mapping[int, Held]) -> None:

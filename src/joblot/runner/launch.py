@@ -464,6 +464,7 @@ class _Driver:
         self._clock = SystemClock()
         self._on = check_on(options.on)
         self._slots = _slots(plan, options)
+        self._most_memory = 0
         self._max_memory = plan.config.max_memory if options.max_memory is None else options.max_memory
         self._actions = {spec.action for spec in plan.config.jobs if spec.action is not None}
         missing = {name for name in self._actions if ACTIONS.signature(name) is None}
@@ -1000,7 +1001,7 @@ class _Driver:
         most = self._options.workers or self._plan.config.max_workers
         cluster = open_cluster(self._on, read_settings(self._options.cluster), self._slots)
         executor = DaskExecutor(context, cluster, most)
-        self._slots = executor.slots
+        self._slots, self._most_memory = executor.slots, executor.most_memory
         return executor
 
     def _open(self) -> Journal:
@@ -1156,6 +1157,7 @@ class _Driver:
             timeout_s=config.timeout_s if options.timeout_s is None else options.timeout_s,
             seed=self._run_id,
             max_memory=self._max_memory,
+            most_memory=self._most_memory,
             expected_memory=self._expected_memory(),
         )
         # Of a run that continues another one any job may be carried over.
