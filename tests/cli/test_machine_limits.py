@@ -214,3 +214,15 @@ def test_without_a_folder_for_it_nothing_begins(project):
         "hint: `XDG_STATE_HOME` takes a folder of yours on a disk of this machine",
     ]
     assert not (project.path / "log").exists()
+
+
+def test_no_two_jobs_of_two_runs_hold_one_slot(project):
+    slots = "limits: {gpu: {slots: [a, b], across: machine}}"
+    run = "mkdir ../$JOBLOT_SLOT_GPU && sleep 0.05 && echo ${{ slots.gpu }} >> ../held && rmdir ../$JOBLOT_SLOT_GPU"
+    for name in ("one", "two"):
+        text = write(project, name, jobs=6, run=run).read_text()
+        text = text.replace("limits: {db: {count: 1, across: machine}}", slots).replace("{db: 1}", "{gpu: 1}")
+        project.write(f"{name}/joblot.yaml", text)
+    assert end(begin(project, "one", "-j", "4"), begin(project, "two", "-j", "4")) == [0, 0]
+    assert at_once(project) == (2, 12)
+    assert set((project.path / "held").read_text().split()) == {"a", "b"}

@@ -76,7 +76,7 @@ def case_from(seed: int) -> Case:
     limits = Limits(
         slots=rng.choice((1, 2, 4)),
         named=(named := rng.choice(LIMITS)) | memory | counts,
-        shared=tuple(sorted(named))[: 1 + seed % 2] if seed % 8 in (3, 6) else (),
+        shared=tuple(sorted([*named, *counts]))[seed % 2 :: 1 + seed % 3 // 2] if seed % 8 in (3, 6) else (),
         fail_fast=rng.random() < 0.15,
         max_failures=0.2 if seed % 9 == 4 else rng.choice((None, None, 2)),
         timeout_s=rng.choice((None, None, None, 20.0)),

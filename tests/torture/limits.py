@@ -1,11 +1,11 @@
 """kill -9 at random moments of several runs at once that share limits of the machine, each resumed until it has ended.
 
-Three runs of batches of their own, whose jobs ask for one or two of a limit of 1 to 3, for another limit, for both, or for nothing. The victim is a
+Three runs of batches of their own, whose jobs ask for one or all of a limit of 1 to 3, for another limit, for both, for slots with names, or for nothing. The victim is a
 runner, its warden, both (what they had started goes on, and is told by its mark), a command, or all of them; a runner that is stopped for
 a while; by turns (`any`). A killed run is resumed at once, or when the others have gone on for a while.
 
 Checked by the jobs themselves: each locks as many of the files of its limit as it asks for, of which there are as many as the limit has,
-and holds them with all that it has started. Where none is free, more ran than may. Checked at the end: every run has come to its end, every
+or those of the names that it was told, and holds them with all that it has started. Where none is free, more ran than may. Checked at the end: every run has come to its end, every
 job has succeeded, no process is left, nobody holds or waits for anything. Prints what was done and what was found, a line each; exits 1 if
 anything was found.
 
@@ -35,7 +35,8 @@ folder, seconds = sys.argv[1], float(sys.argv[2])
 held = []
 for name, amount, count in (word.split(":") for word in sys.argv[3:]):
     taken = 0
-    for number in range(int(count)):
+    slots = os.environ.get(f"JOBLOT_SLOT_{name.upper()}")
+    for number in range(int(count)) if slots is None else map(int, slots.split(",")):
         fd = os.open(f"{folder}/{name}-{number}", os.O_RDWR | os.O_CREAT)
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -47,7 +48,7 @@ for name, amount, count in (word.split(":") for word in sys.argv[3:]):
         taken += 1
         if taken == int(amount):
             break
-    else:
+    else:  # also where the names that it was told are held by another
         with open(f"{folder}/above", "a") as file:
             file.write(f"{os.environ['JOBLOT_RUN_ID']} {os.environ['JOBLOT_JOB']} {name}\\n")
 with open(f"{folder}/begun", "a") as file:
@@ -70,8 +71,17 @@ def lay_out(folder: Path, rng: random.Random, jobs: int) -> None:
     """The batches of a round, and what their jobs run."""
     (folder / "locks").mkdir()
     (folder / "job.py").write_text(JOB)
-    there = {"db": rng.randint(1, 3), "net": rng.randint(1, 2)}
-    kinds = [{"db": 1}, {"db": 1}, {"db": there["db"]}, {"net": 1}, {"db": 1, "net": 1}, {}]
+    there = {"db": rng.randint(1, 3), "net": rng.randint(1, 2), "gpu": rng.randint(1, 3)}
+    kinds = [
+        {"db": 1},
+        {"db": there["db"]},
+        {"net": 1},
+        {"db": 1, "net": 1},
+        {"gpu": 1},
+        {"gpu": there["gpu"]},
+        {"db": 1, "gpu": 1},
+        {},
+    ]
     for name in RUNS:
         declared = []
         for number in range(rng.randint(2, jobs)):
@@ -83,6 +93,7 @@ def lay_out(folder: Path, rng: random.Random, jobs: int) -> None:
                 job["needs"] = [f"j{rng.randrange(number)}"]
             declared.append(job)
         limits = {limit: {"count": count, "across": "machine"} for limit, count in there.items()}
+        limits["gpu"] = {"slots": list(range(there["gpu"])), "across": "machine"}
         (folder / name).mkdir()
         (folder / name / "batch.json").write_text(json.dumps({"name": name, "limits": limits, "jobs": declared}))
 

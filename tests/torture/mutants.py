@@ -319,6 +319,19 @@ BUGS = (
         "pass",
     ),
     Bug(
+        "a slot is held that the machine has not granted",
+        "core/resources.py",
+        "            free[limit] &= granted\n",
+        "            pass\n",
+    ),
+    Bug(
+        "a run takes a slot that it is another's turn to have",
+        "runner/permits.py",
+        "                taken.setdefault(limit, set()).update(map(str, chosen))\n",
+        "                pass\n",
+        PERMITS,
+    ),
+    Bug(
         "who came later passes who waits for several limits",
         "runner/permits.py",
         "if fits and claimed.isdisjoint(want.needed):",

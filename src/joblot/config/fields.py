@@ -609,8 +609,6 @@ def limit(sink: Sink, value: Any, keys: Keys) -> int | Limit:
     if len(sink.problems) > before:
         return UNREAD_LIMIT
     made = Limit(**{"count": len(read.get("slots", ())), **read})
-    if made.slots and made.across == "machine":
-        raise Mismatch("cannot have `slots` across the machine", hint="leave the names out: `count`", code="value")
     return made if made.slots or made.across != "run" else made.count
 
 

@@ -82,10 +82,6 @@ class Resources:
         for name in names:
             self.granted[name] = self._held[name]
 
-    def used(self) -> dict[str, int]:
-        """How much is held of what is shared, in millionths."""
-        return {name: self._held[name] for name in self.granted}
-
     def take(self, demand: Demand) -> None:
         """A job with this demand starts."""
         if demand:
@@ -121,11 +117,14 @@ class Resources:
 class NamedSlots:
     """Which slots running jobs hold, of limits whose slots have names. `slots` are those names, by limit.
 
-    How many may be held is for `Resources` to say: here are always enough of them free. Jobs of a bundle hold the same ones together.
+    How many may be held is for `Resources` to say: here are always enough of them free. Jobs of a bundle hold the same ones together. Of limits
+    that are `shared` with the other runs of the machine those are held that it has granted.
     """
 
-    def __init__(self, slots: Mapping[str, tuple[int | str, ...]]) -> None:
+    def __init__(self, slots: Mapping[str, tuple[int | str, ...]], shared: Collection[str] = ()) -> None:
         self._slots = slots
+        self._granted = {limit: 0 for limit in slots if limit in shared}
+        """By limit that is shared, the bits of what this process may use. As `Resources.granted`, it is no part of what a replay gives."""
         self._places = {limit: {slot: at for at, slot in enumerate(names)} for limit, names in slots.items()}
         self._free = {limit: (1 << len(names)) - 1 for limit, names in slots.items()}
         """By limit, a bit for each slot that nobody holds: the lowest is found at once, whatever was given back in which order."""
@@ -135,6 +134,8 @@ class NamedSlots:
     def choose(self, demands: Iterable[tuple[int, Demand]]) -> dict[int, Held]:
         """What jobs that start next, each alone or first of its bundle, are to hold: the free slots that stand first in the batch, in their order."""
         free, chosen = dict(self._free), {}
+        for limit, granted in self._granted.items():
+            free[limit] &= granted
         for job, demand in demands:
             wanted = [(limit, round(amount)) for limit, amount in demand if limit in free]
             if wanted:
@@ -149,6 +150,25 @@ class NamedSlots:
             free[limit] ^= lowest
             taken.append(self._slots[limit][lowest.bit_length() - 1])
         return taken
+
+    def grant(self, slots: Held) -> None:
+        """The machine lets the next job hold these, beside what is held."""
+        for limit, bits in self._bits(slots):
+            self._granted[limit] |= bits
+
+    def cede(self, limits: Iterable[str]) -> None:
+        """Use none of these but what is held now."""
+        for limit in limits:
+            if limit in self._granted:
+                self._granted[limit] &= ~self._free[limit]
+
+    @property
+    def granted(self) -> Held:
+        """What this process may use of limits that are shared."""
+        return {
+            limit: [slot for slot, at in self._places[limit].items() if bits >> at & 1]
+            for limit, bits in self._granted.items()
+        }
 
     def hold(self, chosen: Mapping[int, Held]) -> None:
         """Jobs start that hold these slots."""

@@ -136,7 +136,7 @@ class RunState:
         self.left_out: set[int] = set()
         """Jobs that were not selected: they end as skipped, and whatever needs them takes them as they are."""
         self.resources = Resources(limits.slots, limits.named, limits.shared)
-        self.named_slots = NamedSlots(plan.named_slots) if plan.named_slots else None
+        self.named_slots = NamedSlots(plan.named_slots, limits.shared) if plan.named_slots else None
         """Which slots with names running jobs hold; None where none have names."""
         self._ceded: tuple[str, ...] = ()
         self.stopping = ""
@@ -324,13 +324,18 @@ class RunState:
                     self._skip_dependents(decision, job)
         return self._finish(decision, now, capacity)
 
-    def asked(self, granted: bool, now: float, capacity: int) -> Decision:
-        """The machine was asked for what the last decision asks. What was not granted is not asked for again before `ask_again`."""
+    def asked(self, granted: Held | None, now: float, capacity: int) -> Decision:
+        """The machine was asked for what the last decision asks, and has granted it, with these slots where they have names, or has not (None).
+
+        What was not granted is not asked for again before `ask_again`.
+        """
         needed, self.ready.to_ask = self.ready.to_ask, PLAIN
-        if granted:
-            self.resources.grant(needed)
-        else:
+        if granted is None:
             self.resources.refused.add(needed)
+        else:
+            self.resources.grant(needed)
+            if granted and self.named_slots is not None:
+                self.named_slots.grant(granted)
         return self._finish(Decision([], [], []), now, capacity)
 
     def ask_again(self, now: float, capacity: int) -> Decision:
@@ -341,7 +346,11 @@ class RunState:
     def cede(self, names: Iterable[str]) -> None:
         """Other runs wait for these: what is not held of them now, and what the next input gives back, is not used for the next job."""
         self._ceded = tuple(names)
-        self.resources.cede(self._ceded)
+        self._release(self._ceded)
+
+    def release(self) -> None:
+        """Use no more of what the machine has granted than what is held now."""
+        self._release(self.limits.shared)
 
     def tick(self, now: float, capacity: int) -> Decision:
         """Time has passed: waits end, deadlines strike, and free capacity is used."""
@@ -408,7 +417,7 @@ class RunState:
         if decision.kills:
             decision.kills = self._distinct_kills(decision.kills)
         if self._ceded:
-            self.cede(self._ceded)
+            self._release(self._ceded)
             self._ceded = ()
         if not self.stopping:
             self._start_ready(decision, now, capacity)
@@ -494,7 +503,7 @@ class RunState:
         if self.ready.to_ask:
             decision.asks = self.ready.to_ask
             # What is left of it is asked for again with the rest: nothing is held while it is waited for more.
-            self.resources.cede(name for name, _ in decision.asks)
+            self._release([name for name, _ in decision.asks])
         if not self._has_timeouts:
             return
         for job in picked:
@@ -533,6 +542,16 @@ class RunState:
         if len(fitting[0]) < len(picked[0]):
             self.ready.to_ask = PLAIN
         return fitting
+
+    def _release(self, names: Collection[str]) -> None:
+        self.resources.cede(names)
+        if self.named_slots is not None:
+            self.named_slots.cede(names)
+
+    @property
+    def granted_slots(self) -> Held:
+        """The slots with names that the machine has granted of what all its runs share."""
+        return self.named_slots.granted if self.named_slots is not None else {}
 
     def _is_refused(self, job: int) -> bool:
         """Whether the machine has refused what the job needs."""

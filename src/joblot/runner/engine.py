@@ -232,7 +232,8 @@ class Engine:
             now, carry = self._clock.now, self._carry
             if decision.asks:
                 assert self._permits is not None
-                granted = self._permits.ask(decision.asks, self._state.resources.used())
+                state = self._state
+                granted = self._permits.ask(decision.asks, state.resources.granted, state.granted_slots)
                 decision = self._state.asked(granted, now(), self.capacity)
                 self._carry_out_one(decision)
                 continue
@@ -244,11 +245,11 @@ class Engine:
         """Give back to the machine what no job holds, and ask again when it may be this run's turn."""
         state = self._state
         # At once, though a job may soon need it again: this process may stand still, or run a job itself, for however long.
-        state.resources.cede(state.resources.granted)
-        permits.settle(state.resources.granted)
+        state.release()
+        permits.settle(state.resources.granted, state.granted_slots)
         if permits.again():
             self._carry_out(state.ask_again(self._clock.now(), self.capacity))
-            permits.settle(state.resources.granted, again=True)
+            permits.settle(state.resources.granted, state.granted_slots, again=True)
 
     def _tell_waits(self, permits: Permits) -> None:
         """Say once of each limit of the machine that others have what this run waits for."""

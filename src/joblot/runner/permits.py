@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 from msgspec import Struct
 
+from joblot.core.model import Held  # noqa: TC001 - the fields of a struct can be read
 from joblot.core.resources import UNIT
 from joblot.errors import StateError
 from joblot.executors import processes
@@ -71,18 +72,23 @@ class Holder(Struct, frozen=True):
 
 
 class Want(Struct):
-    """What a run waits for and of how much, as its batch says, in millionths; since when, and when it last looked (monotonic seconds)."""
+    """What a run waits for and of how much, as its batch says, in millionths; since when, and when it last looked (monotonic seconds).
+
+    `among` are the slots of those limits that it is of, where they have names.
+    """
 
     needed: dict[str, int]
     of: dict[str, int]
     since: float
     looked: float
+    among: Held = {}
 
 
 class Holding(Struct):
-    """What a run holds, in millionths, since when (seconds since the epoch), and what it waits for."""
+    """What a run holds, in millionths, which slots where they have names, since when (seconds since the epoch), and what it waits for."""
 
     held: dict[str, int] = {}
+    slots: Held = {}
     since: dict[str, float] = {}
     wants: list[Want] = []
     gone_at: float = 0.0
@@ -129,6 +135,7 @@ class Permits:
         lingers_s: float = 0.0,
     ) -> None:
         self._of = {name: limit.count * UNIT for name, limit in limits.items()}
+        self._among: Held = {name: list(limit.slots) for name, limit in limits.items() if limit.slots}
         self._holding = Holding()
         self._turns: dict[Demand, Want] = {}
         """What was asked for and not granted. Also what is not waited for now, since there is no slot for the job: it keeps its turn."""
@@ -172,27 +179,32 @@ class Permits:
 
     # --- what this run asks for -----------------------------------------------------------------
 
-    def ask(self, needed: Demand, used: Mapping[str, int]) -> bool:
-        """Whether a job that needs this may start beside what the run uses. If not, the run waits for it."""
+    def ask(self, needed: Demand, used: Mapping[str, int], slots: Held) -> Held | None:
+        """What a job that needs this may hold beside what the run uses, where slots have names; None: not now, and the run waits for it."""
         self._asked.add(needed)
         now = time.monotonic()
         want = self._turns.get(needed)
         if want is None:
             amounts = {name: round(amount * UNIT) for name, amount in needed}
-            want = self._turns[needed] = Want(amounts, {name: self._of[name] for name in amounts}, now, now)
+            of = {name: self._of[name] for name in amounts}
+            among = {name: self._among[name] for name in amounts if name in self._among}
+            want = self._turns[needed] = Want(amounts, of, now, now, among)
         want.looked, held = now, self._holding.held
         self._live[needed] = want
         try:
             with self._alone():
                 held.update({name: used[name] for name in want.needed})  # what is not used is taken anew, or not
                 others = self._others()
-                free = next((one for one in _next([*others, self._own()]) if one[1] is want), None)
+                self._holding.slots.update({name: slots[name] for name in want.among})
+                free = next((free for _, one, free in _next([*others, self._own()]) if one is want), None)
                 if free is not None:
                     del self._turns[needed], self._live[needed]
                     for name, amount in want.needed.items():
                         if not held[name]:
                             self._holding.since[name] = time.time()
                         held[name] += amount
+                    for name, granted in free.items():
+                        self._holding.slots[name] = [*self._holding.slots[name], *granted]
                 elif self._bell < 0:
                     self._open_bell()
                 self._write()
@@ -202,8 +214,8 @@ class Permits:
                 if self._wanted:  # what changed may let others come before or behind this run
                     self._ring(others)
         except (OSError, _BusyError):
-            return False
-        return free is not None
+            return None
+        return free
 
     def again(self) -> bool:
         """Whether to ask again for what is waited for: it may be this run's turn, or it is time to look."""
@@ -219,17 +231,18 @@ class Permits:
         self._asked.clear()
         return True
 
-    def settle(self, granted: Mapping[str, int], *, again: bool = False) -> None:
+    def settle(self, used: Mapping[str, int], slots: Held, *, again: bool = False) -> None:
         """Give back what the run was granted and does not use any more; after `again` also the places of what it did not ask for again."""
         held = self._holding.held
         unasked = [needed for needed in self._live if needed not in self._asked] if again else []
-        if not unasked and all(granted[name] >= amount for name, amount in held.items()):
+        if not unasked and all(used[name] >= amount for name, amount in held.items()):
             return
         with suppress(OSError, _BusyError), self._alone():
             for needed in unasked:
                 del self._live[needed]
             for name, amount in held.items():
-                held[name] = min(amount, granted[name])
+                held[name] = min(amount, used[name])
+            self._holding.slots.update(slots)
             self._write()
             self._ring(self._others())
 
@@ -336,7 +349,7 @@ class Permits:
 
     def _ring(self, others: Sequence[Entry]) -> None:
         """Wake those whose turn it is now."""
-        for name, _ in _next([*others, self._own()]):
+        for name, _, _ in _next([*others, self._own()]):
             if name == self._name:
                 self._look_at = 0.0
                 continue
@@ -408,34 +421,55 @@ def waits_of(cookie: str, entries: Sequence[Entry]) -> dict[str, str]:
 
 def _described(limit: str, entry: Entry) -> str:
     holder = entry.holder
-    who = f"run `{holder.run}` of batch `{' '.join(holder.batch.split())}`"
+    slots = entry.holding.slots.get(limit) if entry.holding is not None else None
+    which = f" ({', '.join(map(str, slots))})" if slots else ""
+    who = f"run `{holder.run}`{which} of batch `{' '.join(holder.batch.split())}`"
     if entry.pid:
         return f"process {entry.pid} of {who}, whose runner was killed"
     since = entry.holding.since.get(limit) if entry.holding is not None else None
     return f"{who}, {described({**holder.by, 'since': since or holder.by.get('since', 0)})}"
 
 
-def _next(entries: Sequence[Entry]) -> list[tuple[str, Want]]:
-    """Whose turn it is now, of all who wait: each with the name of its file. Who came first and lacks something holds back who needs the same."""
+def _next(entries: Sequence[Entry]) -> list[tuple[str, Want, Held]]:
+    """Whose turn it is now, of all who wait: each with the name of its file, and the slots for it. Who came first and lacks something holds back who needs the same."""
     totals: Counter[str] = Counter()
+    taken: dict[str, set[str]] = {}
     for entry in entries:
         if entry.holding is None:
             return []
         totals.update(entry.holding.held)
+        for limit, held in entry.holding.slots.items():
+            taken.setdefault(limit, set()).update(map(str, held))
     found, claimed = [], set[str]()
     waiting = sorted(
         ((want.since, entry.name, want) for entry in entries for want in entry.wants), key=lambda one: one[:2]
     )
     for _, name, want in waiting:
-        fits = all(
-            not totals[limit] or totals[limit] + amount <= want.of[limit] for limit, amount in want.needed.items()
-        )
-        if fits and claimed.isdisjoint(want.needed):
-            found.append((name, want))
+        if _fits(want, totals, taken) and claimed.isdisjoint(want.needed):
+            slots = {limit: _free(want, limit, taken)[: want.needed[limit] // UNIT] for limit in want.among}
+            found.append((name, want, slots))
             totals.update(want.needed)
+            for limit, chosen in slots.items():
+                taken.setdefault(limit, set()).update(map(str, chosen))
         else:
             claimed.update(want.needed)
     return found
+
+
+def _fits(want: Want, totals: Counter[str], taken: dict[str, set[str]]) -> bool:
+    """Whether there is room for what is wanted. Slots with names are in the way of those that have them too; what has no names may be any."""
+    for limit, amount in want.needed.items():
+        if limit in want.among:
+            others = len(taken.get(limit, set()) - set(map(str, want.among[limit])))
+            if totals[limit] - others * UNIT + amount > want.of[limit]:
+                return False
+        elif totals[limit] and totals[limit] + amount > want.of[limit]:
+            return False
+    return True
+
+
+def _free(want: Want, limit: str, taken: dict[str, set[str]]) -> list[int | str]:
+    return [slot for slot in want.among[limit] if str(slot) not in taken.get(limit, ())]
 
 
 def _names(entries: Sequence[Entry]) -> frozenset[str]:

@@ -82,21 +82,24 @@ class Referee:
         self._kept_status = ""
         """How the run ended before only jobs of `finally` were taken back."""
         self._granted = dict.fromkeys(limits.shared, 0.0)
+        self._granted_slots: dict[str, set[int | str]] = {}
+        """Of those whose slots have names, which it may hold."""
         """How much the machine lets the run use of what all its runs share."""
         self._is_driven = True
         """Whether what ran is not that of an earlier process, before this one takes it for lost."""
         self._ceded: dict[str, float] = {}
         """What others wait for, and how much of it the run may hold after the next decision: it gives back what ends."""
 
-    def asked(self, needed: Demand, *, granted: bool) -> None:
-        """Judge what the machine was asked for: what a job needs, all of it, with nothing kept that was not in use."""
+    def asked(self, needed: Demand, granted: Held | None) -> None:
+        """Judge what the machine was asked for: what a job needs, all of it, with nothing kept that was not in use. None: it was refused."""
         held = self._held()
         for name, amount in needed:
             assert name in self._granted, f"asked for `{name}`, which is the run's own"
             assert self._granted[name] <= held[name] + 1e-6, f"asked for `{name}` and kept some of it"
-            if granted:
+            if granted is not None:
                 self._granted[name] = held[name] + amount
                 self._ceded.pop(name, None)
+                self._granted_slots[name] = self._taken(name) | set(granted.get(name, ()))
 
     def ceded(self, names: Iterable[str]) -> None:
         """Others wait for these."""
@@ -105,19 +108,25 @@ class Referee:
         for name, amount in self._ceded.items():
             self._granted[name] = min(self._granted[name], amount)
 
-    def settled(self, granted: Mapping[str, float]) -> None:
+    def settled(self, granted: Mapping[str, float], slots: Held) -> None:
         """Judge what the run keeps after a decision: all that it uses, and no more than it was granted."""
         held = self._held() if self._is_driven else dict.fromkeys(granted, 0.0)
         for name, amount in granted.items():
             assert amount <= self._granted[name] + 1e-6, f"{amount:g} `{name}` kept of {self._granted[name]:g}"
             assert held[name] <= amount + 1e-6, f"{held[name]:g} `{name}` in use, and {amount:g} granted"
             self._granted[name] = amount
+        for name, kept in slots.items():
+            assert self._granted_slots.get(name, set()) >= set(kept), f"slots of `{name}` kept that were not granted"
+            assert not self._is_driven or len(kept) == granted[name], (
+                f"{len(kept)} slots kept of {granted[name]:g} `{name}`"
+            )
+            self._granted_slots[name] = set(kept)
         self._ceded = {}
 
     def begun_anew(self) -> None:
         """Another process drives the run: what the last one was granted went with it."""
         self._granted = dict.fromkeys(self._granted, 0.0)
-        self._is_driven, self._ceded = False, {}
+        self._is_driven, self._ceded, self._granted_slots = False, {}, {}
 
     def _held(self) -> dict[str, float]:
         processes = {id(bundle): bundle[0] for bundle in self._live.values()}
@@ -269,13 +278,17 @@ class Referee:
             self._rule(job, held == chosen.get(bundle[0], {}), "other slots than the first of its bundle")
             self._rule(job, held.keys() == demand.keys() & named.keys(), "slots of other limits than it asks for")
         for limit, slots in chosen.get(bundle[0], {}).items():
-            taken = [slot for its in self._slots.values() for slot in its.get(limit, ())]
-            free = [slot for slot in named[limit] if slot not in taken]
+            taken = self._taken(limit)
+            may_hold = self._granted_slots.get(limit, set()) if limit in self._granted else set(named[limit])
+            free = [slot for slot in named[limit] if slot in may_hold - taken]
             self._rule(bundle[0], len(slots) == demand[limit], "more or fewer slots than it asks for")
             self._rule(bundle[0], set(slots) <= set(named[limit]), "a slot that is none of the limit's")
             self._rule(bundle[0], set(slots).isdisjoint(taken), "a slot that another holds")
             self._rule(bundle[0], slots == free[: len(slots)], "a slot behind one that is free")
         self._slots.update({job: chosen[job] for job in bundle if job in chosen})
+
+    def _taken(self, limit: str) -> set[int | str]:
+        return {slot for its in self._slots.values() for slot in its.get(limit, ())}
 
     def _agreed(self, job: int) -> object:
         spec = self._plan.spec(job)

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection
 
     from joblot.core.commands import Decision, Kill
+    from joblot.core.model import Held
     from joblot.core.plan import Plan
     from joblot.core.resources import Demand
 
@@ -203,7 +204,9 @@ class _Simulator:
         # At most one fault a step, so that the story shows which of them broke a promise.
         state, faults = self._state, self._faults
         self._capacity = self._rng.choice((1, self._limits.slots, self._limits.slots * 4))
-        state.resources.cede(self._others)
+        if self._others:
+            state.release()
+            self._tell_granted()
         if self._others and self._chance(faults.crowded):
             if self._rng.random() < 0.5:
                 return self._others_change()
@@ -251,13 +254,17 @@ class _Simulator:
 
     def _ask(self, needed: Demand) -> Decision:
         """The machine grants what is free, or lets others have it first."""
-        used = self._state.resources.used()
+        used = self._state.resources.granted
         is_free = all(
             not (others := self._others[name] + used[name] / UNIT) or others + amount <= self._limits.named[name] + 1e-6
             for name, amount in needed
         )
-        granted = is_free and not self._chance(self._faults.crowded / 2)
-        self._referee.asked(needed, granted=granted)
+        granted: Held | None = None
+        if is_free and not self._chance(self._faults.crowded / 2):
+            granted = {
+                name: self._free_slots(name, int(amount)) for name, amount in needed if name in self.plan.named_slots
+            }
+        self._referee.asked(needed, granted)
         return self._state.asked(granted, self._now, self._capacity)
 
     def _weigh(self, limit: int) -> list[Outcome]:
@@ -286,6 +293,11 @@ class _Simulator:
         """Bytes that a live job holds by now: it grows within a second."""
         began, most = self._sizes[job]
         return int(most * min(1.0, self._now - began))
+
+    def _free_slots(self, limit: str, amount: int) -> list[int | str]:
+        """Some of the slots that this run does not hold: other runs may have any of the others."""
+        used = self._state.granted_slots[limit]
+        return self._rng.sample([slot for slot in self.plan.named_slots[limit] if slot not in used], amount)
 
     def _report(self, outcomes: list[Outcome]) -> Decision:
         # A number that was given back is given out again, so news of it cannot come twice.
@@ -335,7 +347,7 @@ class _Simulator:
         self._share_processes(decision.starts)
         for kill in decision.kills:
             self._kill(kill)
-        self._referee.settled({name: amount / UNIT for name, amount in self._state.resources.granted.items()})
+        self._tell_granted()
         if decision.asks:
             return self._commit(self._ask(decision.asks))
         return not decision.checks or self._commit(self._check(decision.checks))
@@ -354,6 +366,10 @@ class _Simulator:
 
     def _differs(self, job: int, _old: int) -> str:
         return "changed" if random.Random(f"{self._seed} {self.plan.name(job)}").random() < _CHANGED else ""  # noqa: S311
+
+    def _tell_granted(self) -> None:
+        granted = {name: amount / UNIT for name, amount in self._state.resources.granted.items()}
+        self._referee.settled(granted, self._state.granted_slots)
 
     def _killed(self) -> bool:
         return self._runners <= self._faults.most_kills and self._chance(self._faults.runner_killed)

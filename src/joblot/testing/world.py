@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection
 
     from joblot.core.commands import Decision, Kill
+    from joblot.core.model import Held
     from joblot.core.resources import Demand
 
 RUN_ID: Final = "world"
@@ -233,17 +234,25 @@ class World:
             self.kills.append(kill)
         audit(self.state)
         assert snapshot(self._replayed()) == snapshot(self.state), f"a replay gives another state\n{self.story()}"
-        self._referee.settled({name: amount / UNIT for name, amount in self.state.resources.granted.items()})
+        granted = {name: amount / UNIT for name, amount in self.state.resources.granted.items()}
+        self._referee.settled(granted, self.state.granted_slots)
         if decision.asks:
             self._ask(decision)
         return decision
 
+    def _last_slots(self, limit: str, amount: int) -> list[int | str]:
+        """The last slots that this run does not hold: other runs have the first."""
+        free = [slot for slot in self.plan.named_slots[limit] if slot not in self.state.granted_slots[limit]]
+        return free[-amount:]
+
     def _ask(self, decision: Decision) -> None:
         """The machine grants what others do not hold; what follows becomes a part of the decision."""
-        used, named = self.state.resources.used(), self.limits.named
+        used, named, slots = self.state.resources.granted, self.limits.named, self.plan.named_slots
         self.asks.append(decision.asks)
-        granted = all(self.others[name] + used[name] / UNIT + amount <= named[name] for name, amount in decision.asks)
-        self._referee.asked(decision.asks, granted=granted)
+        granted: Held | None = None
+        if all(self.others[name] + used[name] / UNIT + amount <= named[name] for name, amount in decision.asks):
+            granted = {name: self._last_slots(name, int(amount)) for name, amount in decision.asks if name in slots}
+        self._referee.asked(decision.asks, granted)
         following = self._record(self.state.asked(granted, self.now, self.capacity))
         decision.events += following.events
         decision.starts += following.starts

@@ -1,6 +1,8 @@
 """Limits that all runs of the machine share: what is asked for, when, and what is given back."""
 
+from joblot.core.model import Limit
 from joblot.testing import World
+from joblot.testing.declare import declare
 
 DB, NET = ("db",), ("db", "net")
 
@@ -124,3 +126,41 @@ def test_a_stop_ends_the_wait():
     w.cancel()
     assert w.status == "cancelled"
     assert w.state.resources.granted == {"db": 0}
+
+
+def gpus(batch, *, slots=("0", "1", "2"), **others):
+    limits = {"gpu": Limit(len(slots), slots, across="machine")}
+    made = World(declare(batch, limits=limits), slots=4, named={"gpu": float(len(slots))}, shared=("gpu",))
+    made.others.update(others)
+    made.start()
+    return made
+
+
+def held(w):
+    return {w.plan.name(job): its["gpu"] for job, its in w.state.named_slots.held.items()}
+
+
+def test_jobs_hold_the_slots_that_were_granted():
+    """A world grants the last ones: others have the first."""
+    w = gpus("a gpu=1; b gpu=1", gpu=1.0)
+    assert held(w) == {"a": ["2"], "b": ["1"]}
+    assert w.state.granted_slots == {"gpu": ["1", "2"]}
+
+
+def test_a_slot_that_is_kept_goes_to_the_next_job():
+    w = gpus("a gpu=1; b gpu=1", gpu=2.0)
+    assert held(w) == {"a": ["2"]}
+    w.ok("a")
+    assert held(w) == {"b": ["2"]}
+    assert len(w.asks) == 2, "the second one was asked for when the first began, and refused"
+
+
+def test_a_slot_that_others_wait_for_is_given_back():
+    w = gpus("a gpu=1; b gpu=1", gpu=2.0)
+    w.others["gpu"] = 3.0
+    w.cede("gpu")
+    w.ok("a")
+    assert held(w) == {}
+    assert w.state.granted_slots == {"gpu": []}
+    w.give_back(gpu=0.0)
+    assert held(w) == {"b": ["2"]}
