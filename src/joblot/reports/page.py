@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from hashlib import sha256
 from html import escape
 from importlib.resources import files
+from math import ceil
 from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -321,8 +322,8 @@ class _Page:
         if not self.data.spans.jobs:
             return
         curves = self.data.curves
-        most = max(curves["running"])
-        facts = [f"At most {most:.3g} {'job' if most <= 1 else 'jobs'} ran at once"]
+        most = ceil(max(curves["running"]) - 0.005)  # where 10.2 ran on average there was a moment with 11
+        facts = [f"At most {most:,} {'job' if most == 1 else 'jobs'} ran at once"]
         if workers := self.view.settings.get("workers"):
             facts[0] += f", of {workers} that could"
         if waiting := max(curves["waiting"]):

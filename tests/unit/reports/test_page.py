@@ -353,6 +353,12 @@ def test_of_a_run_of_too_many_jobs_those_are_listed_that_somebody_looks_for(monk
 # --- the sections ---------------------------------------------------------------------------------
 
 
+def test_the_timeline_says_in_words_how_much_there_was():
+    report = made_run(commands(*(f"j{n}" for n in range(7))), slots=3)
+    told = "At most 3 jobs ran at once, of 3 that could, at most 4 waited for a slot or a resource, 350 ms of CPU time, the largest job took 10 MiB of memory."
+    assert told in read(report).text
+
+
 def test_the_critical_path_names_its_jobs_and_what_they_waited_for():
     jobs = [*commands("a"), *commands("b", needs=("a",)), *commands("c", needs=("b",)), *commands("other")]
 
