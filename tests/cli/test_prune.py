@@ -337,6 +337,25 @@ def test_files_that_may_not_be_removed_are_told_and_the_run_is_gone(joblot, monk
     assert joblot.listed() == ["n1"]
 
 
+def test_a_link_in_the_place_of_what_is_left_leads_nowhere(joblot, tmp_path):
+    for number in range(2):
+        joblot.run(f"n{number}", days=100 - number)
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "file").touch()
+    (joblot.state / "pruned-x").symlink_to(elsewhere)
+    (joblot.state / "runs/n0").rename(tmp_path / "moved")
+    (joblot.state / "runs/n0").symlink_to(tmp_path / "moved")
+    joblot("prune", "--keep", "1", code=4)
+    assert (
+        f"cannot remove `{joblot.state}/pruned-x`: too many levels of symbolic links\nhint: move it away\n"
+        in joblot.err
+    )
+    assert [path.name for path in elsewhere.iterdir()] == ["file"]
+    assert (tmp_path / "moved/report.json").exists()
+    assert joblot.listed() == ["n1", "n0"]
+
+
 # --- on a full disk -----------------------------------------------------------------------------------
 
 

@@ -201,6 +201,30 @@ def test_what_an_earlier_program_made_is_up_to_date(kept):
     assert folder.goes_on("run", "--run-id", "third") == (0, ["after", "bad", "good", "use"], states)
 
 
+def test_one_looks_back_over_what_an_earlier_program_has_left(kept):
+    """Chosen, followed, compared, traced back and cleared up; what is up to date stays so."""
+    folder = kept("ended")
+    assert [
+        one["run_id"]
+        for one in json.loads(folder("ls", "ended", "--status", "failed", "--since", "2026-01-01", "--json").out)
+    ] == ["second", "first"]
+    through = json.loads(folder("ls", "--job", "make", "--json").out)
+    assert [(one["run_id"], one["state"], one["changed"]) for one in through] == [
+        ("second", "cached", []),
+        ("first", "success", []),
+    ]
+    found = json.loads(folder("diff", "first", "second", "--json").out)
+    assert (found["old"]["status"], found["new"]["status"]) == ("failed", "failed")
+    assert (found["added"], found["gone"], found["failed"], found["mended"], found["files"]) == ([], [], [], [], [])
+    origin = json.loads(folder("why", "made.txt", "--json").out)
+    assert (origin["job"], origin["known"], origin["run_id"]) == ("make", "hash", "first")
+    assert json.loads(folder("prune", "--keep", "1", "--json").out)["runs"][0]["run_id"] == "first"
+    assert [run for run, *_ in folder.listed()] == ["second"]
+    folder.write("mended", "")
+    states = ENDED | {"make": ("cached", 0), "bad": ("success", 1), "after": ("success", 1), "alert": ("skipped", 0)}
+    assert folder.goes_on("run", "--run-id", "third") == (0, ["after", "bad", "good", "use"], states)
+
+
 def test_some_jobs_of_several_files_are_shown_and_resumed(kept):
     """The run was stopped by its first failure; what was left out stays out."""
     folder = kept("several")

@@ -83,7 +83,7 @@ def make(folder: Path) -> None:
         command(folder, "run", "made.yaml", "-q", "-f", "--run-id", f"made-{number}")
     for number in range(8):
         command(folder, "run", "broken.yaml", "-q", "--run-id", f"broken-{number}")
-    for number, how in enumerate((signal.SIGINT, signal.SIGKILL, signal.SIGINT)):
+    for number, how in enumerate((signal.SIGTERM, signal.SIGKILL, signal.SIGTERM)):
         (folder / "began").unlink(missing_ok=True)
         line = [
             sys.executable,
@@ -196,6 +196,8 @@ def main() -> int:
             if not killed(folder, at):
                 break
             tally["kills"] += 1
+            if tally["kills"] % 20 == 0:
+                print(f"{tally['kills']} kills", file=sys.stderr, flush=True)
             for problem in look_after(folder, before, stays, tally):
                 tally[problem.partition(":")[0]] += 1
                 print(f"call {at}: {problem}", flush=True)

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
     from joblot.cli.output import Output
     from joblot.cli.runs import Run
-    from joblot.core.model import FileFact
+    from joblot.core.events import AttemptEnded
+    from joblot.core.model import Artifact, FileFact
     from joblot.core.provenance import LastSuccess, Parts
     from joblot.journal.folder import StateFolder
     from joblot.outputs import Hashes
@@ -95,7 +96,7 @@ def command(output: Output, file: str, state: str | None) -> int:
                 return EXIT_OK
     where = ", ".join(f"`{place}`" for place in looked)
     hint = (
-        f"{where} has only what jobs declare as `outputs`"
+        f"{where} has what jobs declare as `outputs`, and what actions make by `ctx.output`"
         if looked
         else "`--state` names the state folder of its batch"
     )
@@ -163,6 +164,23 @@ class History:
                     part = "" if output == path else fact.path
                     known = self._compared(made.folder, fact, _absolute(made.folder, fact.path), file)
                     return self._told(file, made, known, part, ())
+        return self._undeclared(file)
+
+    def _undeclared(self, file: str) -> Origin | None:
+        """The last attempt that has told of the file though its job does not declare it: an action's, by `ctx.output`."""
+        from joblot.core.events import AttemptEnded
+
+        paths = {_real(file), os.path.realpath(file)}
+        named = msgspec.json.encode(Path(file).name)[1:]
+        for run_id, at, events in self._folder.journal.records_with(named):
+            run = self._run(run_id)
+            if run is None or run.of_program:
+                continue
+            for event in events:
+                if isinstance(event, AttemptEnded):
+                    for artifact in event.artifacts:
+                        if _absolute(run.config.folder, artifact.path) in paths:
+                            return _of_attempt(run, event, at, file, artifact)
         return None
 
     def _compared(self, folder: str, fact: FileFact, path: str, file: str) -> Known:
@@ -236,6 +254,36 @@ class History:
             info = self._folder.journal.info(run_id) if run_id else None
             self._runs[run_id] = Run(self._folder, info) if info is not None else None
         return self._runs[run_id]
+
+
+def _of_attempt(run: Run, event: AttemptEnded, at: float, file: str, artifact: Artifact) -> Origin:
+    """What made a file of which nothing is kept but its path and its size, and perhaps its hash."""
+    from joblot.core.provenance import shown_command
+    from joblot.outputs import content_hash
+
+    known: Known = "unknown"
+    try:
+        size = Path(file).stat().st_size
+        if content_hash(file) != artifact.sha256 if artifact.sha256 else size != artifact.size:
+            known = "changed"
+        elif artifact.sha256:
+            known = "hash"
+    except OSError:
+        known = "missing"
+    spec = run.plan.spec(event.job)
+    return Origin(
+        path=file,
+        known=known,
+        job=spec.name,
+        batch=run.info.batch,
+        run_id=run.id,
+        attempt=event.attempt,
+        at=at,
+        action=spec.action or "",
+        command=shown_command(spec),
+        params=spec.params,
+        variables=run.config.vars,
+    )
 
 
 def _job_of(run: Run, name: str) -> JobReport | None:

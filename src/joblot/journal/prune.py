@@ -229,7 +229,13 @@ class Pruning:
         """Do the rest of what a killed process had begun, and what could not be done on a full disk. Returns how many runs that was."""
         done = 0
         for run_id in sorted(removed(self._state)):
-            lock = _taken(self._state / f"{REMOVED}{run_id}", above=2)
+            gone = self._state / f"{REMOVED}{run_id}"
+            try:
+                lock = _taken(gone, above=2)
+            except (OSError, StateError) as error:  # a link, or a stranger's
+                reason = reason_of(error) if isinstance(error, OSError) else error.message
+                self._warn(StateError(f"cannot remove `{gone}`: {reason}", hint="move it away"))
+                continue
             if lock >= 0:
                 try:
                     done += self._finish(run_id)

@@ -4,6 +4,10 @@ INSERT INTO run (run_id, batch, source, jobs, started_at, plan) VALUES (?, ?, ?,
 -- insert_record: what one decision recorded
 INSERT INTO record (id, at, events, chain) VALUES (?, ?, ?, ?)
 
+-- records_with: the records that have a text, of all runs, the newest run first
+SELECT run.run_id, record.at, record.events FROM record JOIN run ON run.number = record.id >> 36
+WHERE instr(record.events, CAST(? AS BLOB)) ORDER BY record.id DESC
+
 -- last_record: where a run's chain ends
 SELECT id, at, events, chain FROM record WHERE id BETWEEN ? AND ? ORDER BY id DESC LIMIT 1
 

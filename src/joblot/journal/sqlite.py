@@ -391,6 +391,12 @@ class SqliteJournal(Journal):
             if row[0] >= next_seq:
                 yield row
 
+    def records_with(self, text: bytes) -> Iterator[tuple[str, float, list[AnyEvent]]]:
+        """The records that have a text, of all runs, the newest run first: its id, seconds since the epoch, the events. No hash is looked at."""
+        for run_id, at, body in self._rows("records_with", (text,)):
+            with suppress(*NOT_JSON, TypeError):
+                yield run_id, at, decode_events(body)
+
     def last_events(self, run_id: str) -> list[AnyEvent]:
         """The last record of the database, or of the run's file where that cannot be read; nothing where neither can. No hash is looked at."""
         with suppress(*NOT_JSON, TypeError, StateError):
