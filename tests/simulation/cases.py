@@ -125,7 +125,12 @@ def _weighed(rng: random.Random, jobs: list[JobSpec], limits: Limits) -> tuple[l
     declared = [{"memory": rng.choice((0.1, 0.4, 0.6, 1.5)) * most} if rng.random() < 0.2 else {} for _ in jobs]
     expected = {job: rng.choice((most // 8, most // 2, 2 * most)) for job in range(len(jobs)) if rng.random() < 0.1}
     weighed = replace(limits, max_memory=most, expected_memory=expected)
-    return [replace(job, resources=job.resources | own) for job, own in zip(jobs, declared, strict=True)], weighed
+    # What a batch may not say is not simulated: a `max_memory` of its retries below the memory that a job declares.
+    made = [
+        replace(job, resources=job.resources | own, retry=replace(job.retry, max_memory=None)) if own else job
+        for job, own in zip(jobs, declared, strict=True)
+    ]
+    return made, weighed
 
 
 def _finals(rng: random.Random, jobs: list[JobSpec]) -> list[JobSpec]:
