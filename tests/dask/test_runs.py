@@ -73,6 +73,34 @@ def test_a_plan_grows_on_a_cluster(joblot, address):
     assert [results[f"do-{item}"] for item in "abc"] == [{"v": item} for item in "abc"]
 
 
+def test_slots_with_names_are_those_of_the_whole_run(joblot, address):
+    """Of commands, actions and bundles, on whatever worker: a folder for each slot says that nobody else has it."""
+    joblot.write(
+        "acts.py",
+        "import os\nfrom joblot import action, fused\n"
+        "def found(ctx):\n    return {'ctx': ctx.slots, 'variable': os.environ['JOBLOT_SLOT_GPU']}\n"
+        "@action('tell')\ndef tell(*, ctx):\n    return found(ctx)\n"
+        "@action('many')\ndef one(*, like: str = '', ctx):\n    return found(ctx)\n"
+        "@fused('many', on=('like',))\ndef many(jobs, ctx):\n    [ctx.done(job, found(job.ctx)) for job in jobs]\n",
+    )
+    alone = "mkdir on-${{ slots.gpu }}; sleep 0.1; rmdir on-$JOBLOT_SLOT_GPU"
+    each = {"resources": {"cpu": 0.1, "gpu": 1}}
+    jobs = [
+        {"name": "j-${{ matrix.n }}", "matrix": {"n": list(range(8))}, "run": alone, **each},
+        {"name": "tell", "action": "tell", "needs": ["j-*"], "resources": {"gpu": 2}},
+        *({"name": name, "action": "many", "needs": ["tell"], **each} for name in "ab"),
+    ]
+    batch = {"imports": ["./acts.py"], "limits": {"gpu": {"slots": ["left", "right"]}}, "jobs": jobs}
+    joblot.write("joblot.json", json.dumps(batch))
+    done = joblot("run", "joblot.json", "--on", address, "--json")
+    assert done.code == 0, done.err
+    found = {job["job"]: job for job in json.loads(done.out)["results"]}
+    assert {job["slots"]["gpu"][0] for name, job in found.items() if name.startswith("j-")} == {"left", "right"}
+    assert found["tell"]["result"] == {"ctx": {"gpu": ["left", "right"]}, "variable": "left,right"}
+    assert [found[name]["bundle"] for name in "ab"] == [2, 2]
+    assert [found[name]["result"] for name in "ab"] == [{"ctx": {"gpu": ["left"]}, "variable": "left"}] * 2
+
+
 def test_jobs_of_finally_are_told_how_the_run_went(joblot, address):
     joblot.write(
         "acts.py",

@@ -277,6 +277,36 @@ BUGS = (
         "return failed >= round(allowed * taking_part, 6)",
     ),
     Bug(
+        "a slot is free when the first of a bundle has ended",
+        "core/resources.py",
+        "if held is not None and last:",
+        "if held is not None:",
+    ),
+    Bug(
+        "two jobs of one start hold the same slot",
+        "core/resources.py",
+        "free[limit] ^= lowest",
+        "free = {**free, limit: free[limit] ^ lowest}",
+    ),
+    Bug(
+        "the last slot that is free is held, not the first",
+        "core/resources.py",
+        "lowest = free[limit] & -free[limit]",
+        "lowest = 1 << free[limit].bit_length() >> 1",
+    ),
+    Bug(
+        "a replay does not know which slots are held",
+        "core/runstate.py",
+        "self.named_slots.hold(event.slots)",
+        "self.named_slots.hold(self.named_slots.choose((job, self.ready.demand(job)) for job in event.jobs))",
+    ),
+    Bug(
+        "of a bundle only the first job holds the slot",
+        "core/runstate.py",
+        "return {job: chosen[jobs[0]] for jobs in processes if jobs[0] in chosen for job in jobs}",
+        "return chosen",
+    ),
+    Bug(
         "a named limit looks at the newcomer only",
         "core/resources.py",
         "if held and held + share > self._limits[name]:",
