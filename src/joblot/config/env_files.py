@@ -63,12 +63,14 @@ def parse(text: str, file: str) -> tuple[dict[str, str], list[Diagnostic]]:
         line, counted = line + text.count("\n", counted, begin), begin
         try:
             name, value, at = _entry(text, begin)
-            if name in values:
-                raise _OddError(begin, f"`{name}` is set twice (first on line {lines[name]})", "keep one of them")
-            values[name], lines[name] = value, line
         except _OddError as error:
             odd.append(error)
-            at = len(text) if error.is_last else text.find("\n", max(error.at, at)) + 1 or len(text)
+            at = len(text) if error.is_last else text.find("\n", error.at) + 1 or len(text)
+            continue
+        if name in values:
+            odd.append(_OddError(begin, f"`{name}` is set twice (first on line {lines[name]})", "keep one of them"))
+        else:
+            values[name], lines[name] = value, line
     return values, [_diagnostic(text, file, error) for error in odd]
 
 
