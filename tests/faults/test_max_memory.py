@@ -11,7 +11,7 @@ import time
 import pytest
 
 from contract.test_executors import Bench, call, run
-from joblot.executors import footprint, warden
+from joblot.executors import footprint
 from joblot.executors.local import LocalExecutor
 
 MIB = 2**20
@@ -174,8 +174,7 @@ def test_the_run_is_told_what_all_hold_and_that_it_holds_less_when_they_have_end
     assert world.executor.held_bytes == 0
 
 
-def test_what_is_killed_is_not_counted_when_the_next_is_chosen():
-    """It takes a moment until its memory is free; only where that comes to much more than the limit another one has to end."""
+def test_the_sum_is_told_when_it_has_changed_and_peaks_are_kept():
     total = footprint.Total(1000, time.monotonic())
     assert total.add_samples({1: 600, 2: 450}, time.monotonic()) == 1050
     assert total.peaks == {1: 600, 2: 450}
@@ -184,7 +183,6 @@ def test_what_is_killed_is_not_counted_when_the_next_is_chosen():
     assert total.news() == 500
     assert total.news() == -1
     assert [total.is_much(held) for held in (15, 16)] == [False, True]
-    assert warden._AT_ONCE == 1.1
 
 
 RUN = """

@@ -1,11 +1,13 @@
 """Memory: how far a job gets past its limit before it is killed, and how large the runner becomes with very many jobs.
 
 A tree of processes allocates as fast as this machine lets it, several times for each limit: one process, and four that share the limit. Each
-must end as `oom`; how much was held when it was found to be too much is what joblot says of it. Then a run of 100 000 jobs, in a process of
-its own, on both executors. Prints one line each; exits 1 when an overshoot is above 10 % and 64 MB, an attempt ended otherwise, a process
-is left, or the runner was larger than 150 MB.
+must end as `oom`; how much was held when it was found to be too much is what joblot says of it. Then twenty jobs that say nothing, each of
+which grows as fast as it can to 500 to 900 MiB, under `max_memory`: commands, trees of processes and actions, on this machine and on the workers of
+a cluster; every 10 ms somebody else adds up what all their processes hold. At last a run of 100 000 jobs, in a process of its own, on both
+executors. Prints one line each; exits 1 when an overshoot is above 10 % and 64 MB, all together held more than 1.15 of `max_memory`, an attempt
+ended otherwise, a process is left, or the runner was larger than 150 MB.
 
-    python tests/torture/memory.py [--tries 5] [--limits 256 1024] [--jobs 100000]
+    python tests/torture/memory.py [--tries 5] [--limits 256 1024] [--together 2048] [--jobs 100000]
 """
 
 from __future__ import annotations
@@ -13,15 +15,22 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import random
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 
-from joblot import Batch
+sys.path[:] = [
+    path for path in sys.path if path != str(Path(__file__).parent)
+]  # `secrets` there is not the library's, which workers load
+
+from joblot import Batch  # noqa: E402
+from joblot.executors import footprint, processes  # noqa: E402
 
 MB, MIB = 10**6, 2**20
 RUNNER_MOST = 150 * MB
@@ -35,6 +44,24 @@ int main(int argc, char **argv) {
     for (int n = argc > 1 ? atoi(argv[1]) : 1; n > 1; n--) if (fork() == 0) break;
     for (;;) { char *p = aligned_alloc(1 << 21, 1 << 26); memset(p, 1, 1 << 26); }
 }
+"""
+TOGETHER_MOST = 1.15
+GROW = """
+import os, sys, time
+most = int(sys.argv[1])
+for _ in range(int(sys.argv[2]) - 1):
+    if not os.fork():
+        break
+most //= int(sys.argv[2])
+held = bytearray()
+while len(held) < most << 20:
+    held += bytes(1 << 22)
+time.sleep(0.3)
+try:
+    while True:
+        os.wait()
+except ChildProcessError:
+    pass
 """
 MANY = """
 import json, resource, sys, tempfile
@@ -105,6 +132,54 @@ def command_of(entry: str) -> list[str]:
         return []
 
 
+def grow(mib: int) -> int:
+    """An action that grows."""
+    held = bytearray()
+    while len(held) < mib << 20:
+        held += bytes(1 << 22)
+    time.sleep(0.3)
+    return len(held)
+
+
+def watched(runner: int, writing: int) -> None:
+    """Every 10 ms add up what the processes of a run's attempts and wardens hold; on SIGTERM write the most, and how often it was looked."""
+    stop: list[int] = []
+    signal.signal(signal.SIGTERM, lambda *_: stop.append(1))
+    most = looks = 0
+    while not stop:
+        below = set(processes.descendants(runner)) - {os.getpid()}
+        agents = [pid for pid in below if "joblot.cluster.agent_process" in command_of(str(pid))]
+        if agents:  # Dask's own processes are not the run's
+            below = {pid for agent in agents for pid in processes.descendants(agent)}
+        most = max(most, footprint.held_bytes(sorted(below), 0) if below else 0)
+        looks += 1
+        time.sleep(0.01)
+    os.write(writing, json.dumps([most, looks]).encode())
+    os._exit(0)
+
+
+def together(kind: str, on: str, limit: int, folder: Path) -> tuple[int, int, int, bool]:
+    """The most that twenty jobs held together in bytes, how often it was looked, how many attempts were ended for it, and whether all succeeded."""
+    batch, dice = Batch("greedy", folder=folder), random.Random(kind)  # noqa: S311 - sizes
+    for number in range(20):
+        mib = dice.randint(500, 900) * limit // 2048
+        if kind == "actions":
+            batch.add(f"j{number}", grow, params={"mib": mib})
+        else:
+            batch.command(f"j{number}", [sys.executable, "-c", GROW, str(mib), "4" if kind == "trees" else "1"])
+    reading, writing = os.pipe()
+    runner = os.getpid()
+    observer = os.fork()
+    if not observer:
+        watched(runner, writing)
+    report = batch.run(on=on, workers=4, max_memory=limit * MIB, state=False, progress=False)
+    os.kill(observer, signal.SIGTERM)
+    most, looks = json.loads(os.read(reading, 1000))
+    os.waitpid(observer, 0)
+    pressed = sum(job.attempts - 1 for job in report.jobs.values())
+    return most, looks, pressed, report.status == "success"
+
+
 def many(jobs: int, on: str, folder: Path) -> tuple[int, int]:
     """Peak resident bytes of the runner before the run, and in all."""
     program = folder / "many.py"
@@ -118,12 +193,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--tries", type=int, default=5)
     parser.add_argument("--limits", type=int, nargs="*", default=[256, 1024], help="MiB")
+    parser.add_argument("--together", type=int, default=2048, help="MiB")
+    parser.add_argument("--on", nargs="*", default=["local", "dask"], help="where the greedy jobs run")
     parser.add_argument("--jobs", type=int, default=100_000)
     options = parser.parse_args()
     well = True
     with tempfile.TemporaryDirectory(prefix="joblot-memory-") as name:
         folder = Path(name)
-        for processes in (1, 4):
+        for processes in (1, 4) if options.limits else ():
             words = allocator(folder, processes)
             print(f"{processes} allocating: {speed(words) / 1e9:.1f} GB/s", flush=True)
             for limit in options.limits:
@@ -136,7 +213,16 @@ def main() -> int:
                     flush=True,
                 )
                 well = well and killed and most <= allowed
-        for on in ("inline", "local"):
+        for on in options.on:
+            for kind in ("commands", "trees", "actions"):
+                most, looks, pressed, succeeded = together(kind, on, options.together, folder)
+                print(
+                    f"20 {kind}, {on}, {options.together} MiB together: {most / MIB:.0f} MiB at most in {looks} looks, {pressed} ended for it"
+                    f"{'' if succeeded else ', NOT ALL SUCCEEDED'}",
+                    flush=True,
+                )
+                well = well and succeeded and most <= options.together * TOGETHER_MOST * MIB
+        for on in ("inline", "local") if options.jobs else ():
             before, peak = many(options.jobs, on, folder)
             print(
                 f"{options.jobs} jobs, {on}: runner {peak / MB:.0f} MB at most, {before / MB:.0f} before it ran",

@@ -479,6 +479,42 @@ BUGS = (
         PUT_BACK,
     ),
     Bug(
+        "an attempt that was ended for the memory of all uses up a try",
+        "core/runstate.py",
+        'if event.reason == ev.MEMORY_PRESSURE and outcome == "oom":',
+        'if event.reason == ev.MEMORY_PRESSURE and outcome == "none":',
+    ),
+    Bug(
+        "a job that was ended for the memory of all runs beside others",
+        "core/memory.py",
+        "if job in self._pressed:",
+        "if False:",
+    ),
+    Bug(
+        "starts do not wait for what is held",
+        "core/memory.py",
+        "expected = max(self._claimed, self.held)",
+        "expected = self._claimed",
+    ),
+    Bug(
+        "what does not fit does not run when nothing else does either",
+        "core/memory.py",
+        "if (first or self._claims) and not is_free:",
+        "if not is_free:",
+    ),
+    Bug(
+        "jobs that start together are not added up",
+        "core/memory.py",
+        "            expected += claim",
+        "            expected += 0",
+    ),
+    Bug(
+        "a job that may run once is ended for the memory of all",
+        "core/runstate.py",
+        'return kind == "oom" and room is not None and not once and not room.runs_alone(job)',
+        'return kind == "oom" and room is not None and not room.runs_alone(job)',
+    ),
+    Bug(
         "folders of outputs are not made",
         "outputs.py",
         "folders.add(os.path.dirname(self._name(path)))",

@@ -621,8 +621,8 @@ class RunState:
             self._ended_without_success(decision, outcome.job)
 
     def _may_press(self, job: int, kind: str) -> bool:
-        once, memory = self.plan.declarations[job].once, self.room
-        return kind == "oom" and memory is not None and not once and not memory.runs_alone(job)
+        once, room = self.plan.declarations[job].once, self.room
+        return kind == "oom" and room is not None and not once and not room.runs_alone(job)
 
     def _press(self, decision: Decision, outcome: Outcome) -> None:
         """All that ran held too much, which is no fault of this job's: again, and alone."""

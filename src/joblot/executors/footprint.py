@@ -20,6 +20,7 @@ _MAX_PAUSE_S: Final = 0.2
 _MIN_PAUSE_S: Final = 0.01
 _PAUSE_PER_COST: Final = 10
 """Seconds between measurements for each second that one takes."""
+_MIN_TOTAL_PAUSE_S: Final = 0.005
 _TOTAL_PAUSE_PER_COST: Final = 3
 """The same while all attempts are measured: what passes the limit is many times as much there."""
 _TELL_SHARE: Final = 64
@@ -99,7 +100,7 @@ class Total:
         now = time.monotonic()
         self.held, together = held, sum(held.values())
         self.peaks = {pid: max(now_held, self.peaks.get(pid, 0)) for pid, now_held in held.items()}
-        pause = min(_MAX_PAUSE_S, max(_MIN_PAUSE_S, (self.limit - together) / self._most_rate))
+        pause = min(_MAX_PAUSE_S, max(_MIN_TOTAL_PAUSE_S, (self.limit - together) / self._most_rate))
         self.due = now + max(_TOTAL_PAUSE_PER_COST * (now - began), pause)
         return together
 

@@ -76,7 +76,7 @@ TEMPORARY_ERRORS: Final = frozenset(
 RESERVE: Final = 16
 """Descriptors that are kept free: without any, `/proc` cannot be read and nothing can be killed."""
 _PAUSE_S: Final = 0.1
-_AT_ONCE: Final = 1.1
+_AT_ONCE: Final = 1.05
 """How much of what all attempts may hold they may hold for a moment, with those that are being killed."""
 _CHECK_S: Final = 0.2
 """How often the sizes of spools are checked; more often while one is large."""
