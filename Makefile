@@ -96,6 +96,8 @@ campaigns: $(VENV)/.campaigns  ## all campaigns, KILLS and ROUNDS long
 	$(BIN)/python tests/torture/cut.py --flips $(KILLS)
 	$(BIN)/python tests/torture/race.py --pairs $(ROUNDS)
 	$(BIN)/python tests/torture/clock.py --jumps $(KILLS)
+	$(BIN)/python tests/torture/schedule_kill.py --kills $$(( $(KILLS) * 50 )) --real $(KILLS) --days 365
+	$(BIN)/python tests/torture/schedule_zones.py --processes $(PROCESSES)
 	$(BIN)/python tests/torture/nth.py --step $(ROUNDS)
 	$(BIN)/python tests/torture/moments.py --step $(ROUNDS)
 	$(BIN)/python tests/torture/prune.py --step $(ROUNDS)

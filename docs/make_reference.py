@@ -25,11 +25,11 @@ from joblot.actions.context import Context
 from joblot.actions.registry import ACTIONS, BUILT_IN, Action
 from joblot.cli import SECTIONS, cli, options
 from joblot.config import fields as tables
-from joblot.config.fields import BATCH, JOB, LIMIT, RETRY, SHARED, Field
+from joblot.config.fields import BATCH, JOB, LIMIT, RETRY, SCHEDULE, SHARED, Field
 from joblot.config.schema import json_schema
 from joblot.config.variables import DECLARATION
 from joblot.core import events
-from joblot.core.model import Artifact, Config, JobSpec, Limit, Retry
+from joblot.core.model import Artifact, Config, JobSpec, Limit, Retry, Schedule
 from joblot_sirene.cli import COMMANDS as SIRENE_COMMANDS
 from joblot_sirene.cli import options as sirene_options
 from joblot_sirene.jobs import jobfile, profiles
@@ -41,7 +41,13 @@ if typing.TYPE_CHECKING:
 
 REFERENCE: Final = Path(__file__).resolve().parent / "reference"
 SIRENE: Final = REFERENCE.parent / "sirene"
-_MODEL_NAMES: Final = {"timeout": "timeout_s", "grace": "grace_s", "delay": "delay_s", "max_delay": "max_delay_s"}
+_MODEL_NAMES: Final = {
+    "timeout": "timeout_s",
+    "grace": "grace_s",
+    "delay": "delay_s",
+    "max_delay": "max_delay_s",
+    "within": "within_s",
+}
 _SAMPLE: Final = "INFO start\nERROR disk full\n\nINFO retry\nERROR disk full\n"
 _EXAMPLES: Final[dict[str, dict[str, Any]]] = {
     "copy": {"output": "out/copy.txt"},
@@ -108,7 +114,7 @@ def default_of(model: type[msgspec.Struct], name: str) -> str:
     if isinstance(value, Retry):
         return "one attempt"
     if name in _MODEL_NAMES:
-        return code("1h" if value == 3600 else f"{value:g}s")
+        return code({3600: "1h", 86_400: "24h"}.get(value, f"{value:g}s"))
     return code(f"{value:g}" if isinstance(value, float) else value)
 
 
@@ -141,6 +147,11 @@ def retry_fields() -> str:
     return fields_table(RETRY, Retry)
 
 
+def schedule_fields() -> str:
+    """The fields of `schedule`."""
+    return fields_table(SCHEDULE, Schedule, ["cron"])
+
+
 def limit_fields() -> str:
     """The fields of a limit."""
     return fields_table(LIMIT, Limit)
@@ -169,6 +180,8 @@ def commands() -> str:
             command = cli.get_command(click.Context(cli), name)
             assert command is not None
             parts.append(_command(name, command))
+            if isinstance(command, click.Group):
+                parts += [_command(f"{name} {inner}", below) for inner, below in command.commands.items()]
     return "\n\n".join(part for part in parts if part)
 
 
@@ -190,6 +203,8 @@ def _command(name: str, command: click.Command) -> str:
     usage = " ".join(["joblot", name, "[OPTIONS]", *words])
     paragraphs = inspect.cleandoc(command.help or "").split("\n\n")
     about = "\n\n".join(map(_paragraph, paragraphs))
+    if isinstance(command, click.Group):  # its commands have the options
+        return f"### `joblot {name}`\n\n{about}"
     return "\n\n".join([f"### `joblot {name}`", f"```text\n{usage}\n```", about, _options(name, command)]).rstrip()
 
 
@@ -418,6 +433,7 @@ BLOCKS: Final[dict[str, Callable[[], str]]] = {
     "batch fields": batch_fields,
     "job fields": job_fields,
     "retry fields": retry_fields,
+    "schedule fields": schedule_fields,
     "limit fields": limit_fields,
     "variable fields": variable_fields,
     "shared fields": shared_fields,

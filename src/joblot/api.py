@@ -391,10 +391,11 @@ def load_with_warnings(
     strict: bool = False,
     skip_unknown_actions: bool = False,
     moment: float | None = None,
+    scheduled: bool = False,
 ) -> tuple[Config, list[Diagnostic]]:
     """Read batch files and check them job by job; also what is doubtful in them. Whether the jobs hang together is the plan's affair.
 
-    `moment` is when the run begins, in seconds since the epoch; None: now.
+    `moment` is when the run begins, in seconds since the epoch; None: now. `scheduled` says that a schedule has started it for that instant.
     """
     from joblot.actions.registry import import_modules
     from joblot.config.load import load as load_file
@@ -402,9 +403,9 @@ def load_with_warnings(
     found: dict[str, Any] = {"lookup": ACTIONS.signature, "names": ACTIONS.names, "importer": import_modules}
     found |= {"strict": strict, "unknown": "skipped" if skip_unknown_actions else "error", "moment": moment}
     if isinstance(path, (str, Path)):
-        return load_file(path, vars=vars or {}, **found)
+        return load_file(path, vars=vars or {}, scheduled=scheduled, **found)
     if len(path) == 1:
-        return load_file(path[0], vars=vars or {}, **found)
+        return load_file(path[0], vars=vars or {}, scheduled=scheduled, **found)
     if not path:
         raise UsageError("no batch file was named")
     from joblot.config.several import load_several
@@ -466,16 +467,21 @@ def run(
 
                 refuse_unreadable(config)
         else:
-            moment = None
+            moment, scheduled = None, False
             if retry is not None:
                 begun = begun_of(retry, Path(path if isinstance(path, str) else path[0]), chosen)
-                variables, moment = begun.given if vars is None else variables, begun.moment
+                variables, moment, scheduled = (
+                    (begun.given if vars is None else variables),
+                    begun.moment,
+                    begun.scheduled,
+                )
             config, odd = load_with_warnings(
                 path,
                 vars=variables,
                 strict=chosen.strict,
                 skip_unknown_actions=chosen.skip_unknown_actions,
                 moment=moment,
+                scheduled=scheduled,
             )
             doubts = [one.head().replace("warning: ", "", 1) for one in odd]
         plan = _plan(config, strict=chosen.strict)

@@ -5,7 +5,10 @@ from __future__ import annotations
 import os
 import time
 from functools import lru_cache
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 class Clock(Protocol):
@@ -71,6 +74,26 @@ def day_of(wall: float, zone: str = "") -> str:
     from zoneinfo import ZoneInfo
 
     return datetime.fromtimestamp(wall, ZoneInfo(zone)).date().isoformat()
+
+
+def offset_at(zone: str = "") -> Callable[[float], int]:
+    """What tells how many seconds a clock is ahead of UTC at an instant, in seconds since the epoch; `zone` as for `day_of`."""
+    if not zone:
+        return lambda wall: time.localtime(wall).tm_gmtoff
+    from datetime import datetime, timedelta
+    from zoneinfo import ZoneInfo
+
+    there = ZoneInfo(zone)
+    # A zone always tells its offset.
+    return lambda wall: datetime.fromtimestamp(wall, there).utcoffset() // timedelta(seconds=1)  # type: ignore[operator]
+
+
+def iso_in(wall: float, zone: str = "") -> str:
+    """`2026-11-20T02:30:00+01:00`, the second that an instant lies in by the clock of a zone; `zone` as for `day_of`."""
+    from datetime import datetime, timedelta, timezone
+
+    offset = timezone(timedelta(seconds=offset_at(zone)(wall)))
+    return datetime.fromtimestamp(wall // 1, offset).isoformat()
 
 
 def new_run_id(wall: float) -> str:

@@ -29,6 +29,7 @@ TORTURE = Path(__file__).parent.parent / "torture"
         ("cut", ["--flips", "300", "--step", "97"], "another history 0"),
         ("race", ["--pairs", "2"], "not one winner 0"),
         ("clock", ["--jumps", "2", "--by", "python"], "half outputs 0"),
+        ("schedule_kill", ["--kills", "12", "--real", "2"], "doubled 0"),
         ("nth", ["--errors", "ENOSPC", "--step", "24"], "not resumable 0"),
         ("limits", ["--kills", "4", "--per-round", "4", "--jobs", "8"], "above 0"),
         ("hostile", ["--cases", "1000", "--block", "500"], "other errors 0"),

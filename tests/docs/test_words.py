@@ -11,7 +11,7 @@ from command_server import server
 from docs.pages import ROOT, first_cells, section, text
 from joblot import errors
 from joblot.cli import COMMANDS, cli
-from joblot.config.fields import BATCH, JOB, LIMIT, RETRY
+from joblot.config.fields import BATCH, JOB, LIMIT, RETRY, SCHEDULE
 from joblot.core import events, model
 
 SOURCES = sorted((ROOT / "src" / "joblot").rglob("*.py"))
@@ -128,6 +128,7 @@ def test_every_field_of_a_batch_file_stands_in_the_reference():
     assert first_cells(section(page, "## A job")) == set(JOB)
     assert first_cells(section(page, "## `retry`")) == set(RETRY)
     assert first_cells(section(page, "## `limits`")) == set(LIMIT)
+    assert first_cells(section(page, "## `schedule`")) == set(SCHEDULE)
 
 
 def test_every_command_stands_in_the_reference_with_all_its_options():
@@ -137,6 +138,8 @@ def test_every_command_stands_in_the_reference_with_all_its_options():
     commands |= {
         f"sirene {name}": sirene.get_command(click.Context(sirene), name) for name in sirene.list_commands(None)
     }
+    group = commands["schedule"]
+    commands |= {f"schedule {name}": below for name, below in group.commands.items()}
     assert len(commands) > len(COMMANDS) + 5
     for name, command in commands.items():
         part = section(page, f"### `joblot {name}`")

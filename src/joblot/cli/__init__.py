@@ -41,6 +41,10 @@ SECTIONS: Final[dict[str, dict[str, str]]] = {
         "recover": "make a damaged or lost journal again",
         "prune": "clear up old runs",
     },
+    "Run it on time": {
+        "schedule": "run batch files when their schedules are due",
+        "backfill": "run a batch file for past due times without a success",
+    },
     "See what happened": {
         "ls": "list the runs",
         "show": "show one run",

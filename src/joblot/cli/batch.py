@@ -29,13 +29,14 @@ def read(
     skip_unknown_actions: bool = False,
     commands: bool = True,
     moment: float | None = None,
+    scheduled: bool = False,
 ) -> tuple[Plan, list[Diagnostic]]:
     """The plan of a batch file, or of several together, and what is doubtful in it: with `strict` that is wrong.
 
     Jobs with unknown actions are wrong, or doubtful with `skip_unknown_actions`.
 
     Without `commands` none that lists items is run, and their jobs are not known (`Plan.unread`). `moment` is when the run begins, in seconds
-    since the epoch; None: now.
+    since the epoch; None: now; `scheduled` says that a schedule has started it for that instant.
 
     Raises:
         ConfigError: with everything that is wrong in the file.
@@ -50,7 +51,7 @@ def read(
 
         config, warnings = load_several(files, **options)
     else:
-        config, warnings = load(files[0] if files else usual_file(), **options)
+        config, warnings = load(files[0] if files else usual_file(), scheduled=scheduled, **options)
     if not any(spec.outputs for spec in config.jobs):
         return expand(config), warnings
     from joblot.core.named import expand_with_doubts  # needed only where a job declares what it makes

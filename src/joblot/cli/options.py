@@ -184,7 +184,7 @@ FAILURES: Final = Quantity("failures", parse_failures)
 _NAMES_WIDTH: Final = 26
 GROUPS: Final[dict[str, tuple[str, ...]]] = {
     "Which jobs": ("failed", "names", "only", "upto", "from_", "exclude", "force", "force_jobs", "skip_unknown_actions"),
-    "The batch": ("variables", "strict", "as_it_was"),
+    "The batch": ("variables", "scheduled_for", "strict", "as_it_was"),
     "Look first": ("dry_run", "no_commands"),
     "How it runs": ("on", "cluster", "workers", "fail_fast", "max_failures", "timeout", "max_memory", "stop_grace", "no_fuse", "wait"),
     "State and journal": ("run_id", "state", "allow_network_fs", "disk_wait", "max_log"),

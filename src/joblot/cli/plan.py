@@ -197,7 +197,7 @@ def _head(part: _Part) -> dict[str, Any]:
     plan, jobs = part.plan, len(part.jobs)
     head: dict[str, Any] = {"batch": plan.config.name, "source": plan.config.source, "fingerprint": plan.fingerprint}
     if (concurrency := plan.config.concurrency) is not None:
-        head["concurrency"] = {"group": concurrency.group, "on_conflict": concurrency.on_conflict}
+        head["concurrency"] = {"group": concurrency.group, "on_conflict": concurrency.on_conflict or "fail"}
     return head | {"total_jobs": jobs} | ({"left_out": len(plan) - jobs} if jobs < len(plan) else {})
 
 
@@ -312,7 +312,9 @@ def _turn(concurrency: Concurrency) -> str:
     from joblot.reports.text import one_line
 
     whose = f"group `{one_line(concurrency.group)}`" if concurrency.group else "this batch"
-    another = {"fail": "is refused", "wait": "waits for its turn", "skip": "is skipped"}[concurrency.on_conflict]
+    another = {"fail": "is refused", "wait": "waits for its turn", "skip": "is skipped"}[
+        concurrency.on_conflict or "fail"
+    ]
     return f"One run of {whose} at a time: another one {another}"
 
 

@@ -109,7 +109,9 @@ def _as_it_is(output: Output, past: Run) -> _Now | None:
     view = past.view()
     skipping = any(view.reason(job) == "unknown_action" for job in view.in_state("skipped"))
     try:
-        plan, warnings = batches.read(files, begun.given.items(), skip_unknown_actions=skipping, moment=begun.moment)
+        plan, warnings = batches.read(
+            files, begun.given.items(), skip_unknown_actions=skipping, moment=begun.moment, scheduled=begun.scheduled
+        )
     except ConfigError as error:
         raise ConfigError(_of_then(one, past.id) for one in error.diagnostics) from None
     now = _Now(plan, begun.given, skipping)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -19,10 +20,15 @@ from joblot.cli.options import (
     unknown_actions_option,
     variables_option,
 )
+from joblot.clock import SystemClock, new_run_id
 from joblot.errors import UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from joblot.cli.output import Output
+    from joblot.reports.report import Report
+    from joblot.runner.schedule import Taken
 
 
 @click.command(
@@ -45,6 +51,11 @@ if TYPE_CHECKING:
     is_flag=True,
     help="wait for the end of another run of the batch, of its group, or that makes the same files",
 )
+@click.option(
+    "--scheduled-for",
+    metavar="TIME",
+    help="run for a time at which the batch's `schedule` is due, such as `2026-11-20T02:30`: `run.date` is its day",
+)
 @unknown_actions_option
 @selecting
 @forcing
@@ -61,6 +72,7 @@ def command(
     run_id: str | None,
     strict: bool,
     wait: bool,
+    scheduled_for: str | None,
     skip_unknown_actions: bool,
     force: bool,
     force_jobs: tuple[str, ...],
@@ -75,28 +87,42 @@ def command(
 
     if no_commands and not dry_run:
         raise UsageError("`--no-commands` is for `--dry-run`: a run needs the items that commands list")
+    timed: dict[str, Any] = {}
+    taken: Taken | None = None
+    chosen = run_id or new_run_id(SystemClock().wall())
+    if scheduled_for is not None:
+        from joblot.cli.schedule import take
+
+        taken, driving["state"] = take(batch, scheduled_for, chosen, driving)
+        timed = {"moment": taken.at, "scheduled": True}
     read = batches.read_ahead if dry_run else batches.read
-    plan, warnings = read(
-        batch, variables, strict=strict, skip_unknown_actions=skip_unknown_actions, commands=not no_commands
-    )
-    batches.warn(output, warnings)
     selection = selection_of(only=only, upto=upto, from_=from_, exclude=exclude)
     forced = ("*",) if force else force_jobs
-    driving["state"] = batches.state_of(output, plan, driving["state"])
-    if dry_run:
-        from joblot.cli.plan import show
+    with taken if taken is not None and not dry_run else nullcontext():
+        plan, warnings = read(
+            batch,
+            variables,
+            strict=strict,
+            skip_unknown_actions=skip_unknown_actions,
+            commands=not no_commands,
+            **timed,
+        )
+        batches.warn(output, warnings)
+        driving["state"] = batches.state_of(output, plan, driving["state"])
+        if dry_run:
+            from joblot.cli.plan import show
 
-        state, workers, fuse = driving["state"], driving["workers"], not driving["no_fuse"]
-        return show(output, plan, state, workers, force=forced, selection=selection, fuse=fuse)
-    from joblot.cli.drive import Choices, drive
-    from joblot.clock import SystemClock, new_run_id
-    from joblot.runner.launch import start_run
+            state, workers, fuse = driving["state"], driving["workers"], not driving["no_fuse"]
+            return show(output, plan, state, workers, force=forced, selection=selection, fuse=fuse)
+        from joblot.cli.drive import Choices, drive
+        from joblot.runner.launch import start_run
 
-    choices = Choices(**driving)
-    chosen = run_id or new_run_id(SystemClock().wall())
-    options = choices.options(
-        run_id=chosen, skip_unknown_actions=skip_unknown_actions, force=forced, wait=wait, selection=selection
-    )
-    return drive(
-        output, choices, chosen, lambda observers: start_run(plan, options, observers=observers, given=dict(variables))
-    )
+        choices = Choices(**driving)
+        options = choices.options(
+            run_id=chosen, skip_unknown_actions=skip_unknown_actions, force=forced, wait=wait, selection=selection
+        )
+
+        def begin(observers: Sequence[Any]) -> Report:
+            return start_run(plan, options, observers=observers, given=dict(variables))
+
+        return drive(output, choices, chosen, begin if taken is None else taken.noting(begin))

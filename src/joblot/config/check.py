@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import time
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
+from msgspec import Struct
 from msgspec.structs import replace
 
+from joblot.clock import iso_in, offset_at
 from joblot.config.fields import (
     BATCH,
     MISSING,
@@ -22,7 +25,7 @@ from joblot.config.fields import (
 )
 from joblot.config.jobs import CONSEQUENCE, JobReader, LoadOptions, entry_below
 from joblot.config.tree import Keys, Problem, describe, inspect
-from joblot.core.model import RULES, Config, Limit
+from joblot.core.model import RULES, Concurrency, Config, Limit, Schedule
 from joblot.core.plan import problems_of
 from joblot.core.references import TemplateError
 from joblot.core.written import plain, shorten
@@ -38,6 +41,9 @@ if TYPE_CHECKING:
 _CONFIG_NAMES: Final = {"timeout": "timeout_s"}
 _LISTS: Final = ("jobs", "finally")
 """The lists of jobs."""
+_TIMING: Final = ("name", "timezone", "schedule", "vars", "env", "concurrency")
+"""The fields that are looked at to know when a batch is to be run, and those that these may refer to."""
+_OWN_TIMING: Final = (("timezone",), ("schedule",), ("concurrency",))
 _APART: Final = ("vars", "limits", "imports", "defaults", *_LISTS)
 """Fields that are read one by one, because others depend on them."""
 
@@ -62,6 +68,14 @@ def check(
     return config, reader.diagnostics(problems) if problems else []
 
 
+class Timing(Struct, frozen=True):
+    """When a batch is to be run: its `schedule`, its `timezone`, and what happens to a run that finds another (empty: nothing is said)."""
+
+    schedule: Schedule
+    timezone: str
+    on_conflict: str
+
+
 class BatchReader:
     """Reads a whole document; `scope` is what references in it may name."""
 
@@ -73,6 +87,7 @@ class BatchReader:
         self.sink = JobReader(document, options, self.scope)
         self.secrets: Secrets = {}
         self._zone: Any = ""
+        self._is_scheduled: Any = False
         self._sketch: tuple[Config, list[str]] | None = None
         """Of a batch that is wrong: its jobs as far as they are known, and the beginnings of names of those that are not."""
 
@@ -114,6 +129,27 @@ class BatchReader:
             return None
         return self._read(self._sound(data), source, digest, default_name)
 
+    def timing(self) -> Timing | None:
+        """When the batch is to be run; None: it has no schedule, or is no batch. Only what that depends on is looked at.
+
+        Raises:
+            ConfigError: that is wrong.
+        """
+        data = self.document.data
+        if not isinstance(data, dict) or "schedule" not in data or "jobs" not in data:
+            return None
+        found = self._top({name: data[name] for name in _TIMING if name in data}, "")
+        own = [problem for problem in self.problems if problem.keys[:1] in _OWN_TIMING]
+        errors = [problem for problem in (*self.document.problems, *own) if problem.severity == "error"]
+        if errors:
+            raise ConfigError(self.diagnostics(errors))
+        if "schedule" not in found or ("timezone" in data and "timezone" not in found):
+            raise ConfigError(
+                [Diagnostic("reference", "`schedule` depends on what is known only when the batch is run")]
+            )
+        concurrency = found.get("concurrency") or Concurrency()
+        return Timing(found["schedule"], found.get("timezone", ""), concurrency.on_conflict)
+
     def _sound(self, data: dict[str, Any]) -> dict[str, Any]:
         """The fields, without what no batch may hold, which is noted."""
         odd: list[Problem] = []
@@ -131,7 +167,13 @@ class BatchReader:
         limits = self._limits(top.pop("limits", None))
         imports = self._imports(data)
         reader = JobReader(
-            self.document, self.options, self.scope, limits=limits, secrets=self.secrets, zone=self._zone
+            self.document,
+            self.options,
+            self.scope,
+            limits=limits,
+            secrets=self.secrets,
+            zone=self._zone,
+            is_scheduled=self._is_scheduled,
         )
         reader.problems = self.sink.problems
         reader.read_defaults(data.get("defaults"))
@@ -169,6 +211,7 @@ class BatchReader:
             self.sink = self._reader()
         zone = self._field("timezone", data)
         self._zone = zone.get("timezone", MISSING if "timezone" in data else "")
+        planned = self._schedule(data)
         self.sink = self._reader()
         declared = data.get("vars")
         self.scope["vars"] = {}
@@ -185,7 +228,7 @@ class BatchReader:
             entries, own = declared if isinstance(declared, dict) else {}, data.get("env")
             fill = partial(self._variable, entries, own if isinstance(own, dict) else {})
             read_variables(self.sink, declared, given, self.secrets, self.scope["vars"], fill)
-        found = zone
+        found = zone | planned
         for name in ("env", "name"):  # before all others, which may refer to them
             found.update(self._field(name, data))
             if name == "env" and "env" in data:
@@ -193,10 +236,22 @@ class BatchReader:
         found.setdefault("name", default_name)
         self.scope["batch"]["name"] = found["name"]
         for name in data:
-            if name not in (*_APART, "env", "name", "timezone"):
+            if name not in (*_APART, "env", "name", "timezone", "schedule"):
                 found.update(self._field(name, data))
         if "limits" in data:
             found["limits"] = self.sink.fill(data["limits"], ("limits",), self.sink.known)
+        return found
+
+    def _schedule(self, data: dict[str, Any]) -> dict[str, Any]:
+        """When the batch is to be run, and for which due time it is, if it is for one."""
+        found = self._field("schedule", data)
+        self._is_scheduled = self.options.scheduled or bool(found) or (MISSING if "schedule" in data else False)
+        if found and not self._zone and self._zone is not MISSING and not _is_utc():
+            message = "`schedule` goes by the clock of this machine, which is not UTC: on another it may be due at other times"
+            hint = "write `timezone: Europe/Paris`, or the one that is meant, beside it"
+            self.problems.append(Problem("schedule", message, ("schedule",), hint, at_key=True, severity="warning"))
+        if self.options.scheduled and self.options.moment is not None and self._zone is not MISSING:
+            found["scheduled_for"] = iso_in(self.options.moment, self._zone)
         return found
 
     def _variable(self, entries: dict[str, Any], env: dict[str, Any], name: str, item: Any) -> Any:
@@ -215,7 +270,14 @@ class BatchReader:
 
     def _reader(self) -> JobReader:
         """One that knows of secrets and of the time zone what is known by now."""
-        reader = JobReader(self.document, self.options, self.scope, secrets=self.secrets, zone=self._zone)
+        reader = JobReader(
+            self.document,
+            self.options,
+            self.scope,
+            secrets=self.secrets,
+            zone=self._zone,
+            is_scheduled=self._is_scheduled,
+        )
         reader.problems = self.problems
         return reader
 
@@ -284,6 +346,12 @@ class BatchReader:
             self.sink.add("type", f"`{name}` must be a list, not {describe(jobs)}", (name,), hint=hint)
             return []
         return jobs
+
+
+def _is_utc() -> bool:
+    """Whether this machine's clock is UTC, in summer and winter."""
+    offset, now = offset_at(), time.time()
+    return not any(offset(now + days * 86_400) for days in range(0, 366, 61))
 
 
 def _of_job(problem: Diagnostic) -> str:

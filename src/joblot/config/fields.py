@@ -12,7 +12,7 @@ from typing import Any, Final
 from msgspec import Struct
 
 from joblot.config.tree import Keys, Problem, describe
-from joblot.core.model import RETRIABLE, Concurrency, Limit, slot_variable
+from joblot.core.model import RETRIABLE, Concurrency, Limit, Schedule, slot_variable
 from joblot.core.names import NAME_RULE, is_reserved, keeps_rule
 from joblot.core.patterns import STATE_HINT, has_wildcard, is_in_state_folder
 from joblot.core.written import RawScalar, plain, shorten
@@ -563,6 +563,52 @@ def concurrency(sink: Sink, value: Any, keys: Keys) -> Concurrency:
     return Concurrency(**read_fields(sink, CONCURRENCY, value, keys, "`concurrency`"))
 
 
+_NICKNAMES: Final = {
+    "@hourly": "0 * * * *",
+    "@daily": "0 0 * * *",
+    "@midnight": "0 0 * * *",
+    "@weekly": "0 0 * * 0",
+    "@monthly": "0 0 1 * *",
+    "@yearly": "0 0 1 1 *",
+    "@annually": "0 0 1 1 *",
+}
+_CRON_HINT: Final = "minute, hour, day of the month, month, day of the week, such as `30 2 * * *`"
+
+
+def _cron(sink: Sink, value: Any, keys: Keys) -> str:
+    """When something is due, as a crontab says it."""
+    from joblot.core.schedule import fault_of
+
+    written = filled_text(sink, value, keys)
+    found = _NICKNAMES.get(written.strip().lower(), written)
+    if wrong := fault_of(found):
+        hint = "`@reboot` is no time: a crontab line does that" if "@reboot" in found.lower() else _CRON_HINT
+        raise Mismatch(f"is no time of a crontab: `{shorten(written)}`: {wrong}", hint=hint, code="value")
+    return " ".join(found.split())
+
+
+def _some_time(sink: Sink, value: Any, keys: Keys) -> float:
+    found = duration(sink, value, keys)
+    if found <= 0:
+        raise Mismatch(
+            f"must be more than 0, got {_shown(value)}", hint="`missed: skip` makes up for none", code="value"
+        )
+    return found
+
+
+def schedule(sink: Sink, value: Any, keys: Keys) -> Schedule:
+    """A `Schedule`; a bare text is its `cron`."""
+    if isinstance(plain(value), str):
+        return Schedule((_cron(sink, value, keys),))
+    if not isinstance(value, dict):
+        raise Mismatch(f"must be a mapping or a text, not {describe(value)}", hint=f"`cron` is {_CRON_HINT}")
+    before = len(sink.problems)
+    read = read_fields(sink, SCHEDULE, value, keys, "`schedule`")
+    if len(sink.problems) == before and not read.get("cron"):
+        sink.miss(("cron",), "`schedule` is missing `cron`", keys, hint=_CRON_HINT)
+    return Schedule(**{"cron": (), **{SCHEDULE_NAMES.get(name, name): item for name, item in read.items()}})
+
+
 def _slot(_: Sink, value: Any, __: Keys) -> int | str:
     """The name of a slot: a whole number, or a word that can stand in a list with commas."""
     found = plain(value)
@@ -676,6 +722,11 @@ NAMES_IN_OTHER_TOOLS: Final[dict[str, tuple[str, str]]] = {
     **dict.fromkeys(("on_exit", "onexit", "handlers", "handler_on", "handleron", "teardown", "hooks"), ("finally", "write `finally`: a list of jobs")),
     **dict.fromkeys(("on_failure", "onfailure", "on_error", "onerror"), ("finally", "write `finally`: a list of jobs, with `when: failure`")),
     **dict.fromkeys(("continue_on_error", "continueon", "ignore_errors", "ignore_failure", "failure_allowed"), ("allow_failure", "write `allow_failure: true`")),
+    **dict.fromkeys(("cron", "schedules", "at", "every"), ("schedule", 'write `schedule: {cron: "30 2 * * *"}`, beside `jobs`')),
+    **dict.fromkeys(("catchup", "catch_up", "persistent", "backfill"), ("missed", "write `missed: once`, `all` or `skip`")),
+    **dict.fromkeys(("catchup_window", "starting_deadline", "starting_deadline_seconds"), ("within", "write `within: 24h`")),
+    **dict.fromkeys(("overlap", "overlap_policy", "concurrency_policy"), ("", "write `concurrency: {on_conflict: skip}` beside `schedule`")),
+    **dict.fromkeys(("timezone", "time_zone", "tz", "zone"), ("", "write `timezone: Europe/Paris` beside `jobs`: it holds for `schedule` and `run.date`")),
     "finally": ("", "`finally` stands beside `jobs`, and is a list of jobs as well"),
 }  # fmt: skip
 """What other tools call our fields: our name (empty: we have none), and what to write."""
@@ -726,6 +777,23 @@ CONCURRENCY: Final = {
         "What happens to a run that finds another going on: it ends with exit code 5, waits for its turn, or is left out.",
     ),
 }
+
+MISSED: Final = ("once", "all", "skip")
+SCHEDULE: Final = {
+    "cron": Field(
+        each(_cron, one_is_a_list=True),
+        {"type": ["string", "array"], "items": _TEXT, "examples": ["30 2 * * *", "@daily"]},
+        "When it is due, as in a crontab, by the clock of the batch's `timezone`: one expression, or a list.",
+    ),
+    "missed": Field(
+        choice(*MISSED),
+        {"enum": list(MISSED)},
+        "What becomes of due times that were missed: one run for all of them, a run for each, one after the other, or none.",
+    ),
+    "within": Field(_some_time, _DURATION, "Due times that are longer ago are never made up for."),
+    "jitter": Field(duration, _DURATION, "A run begins up to so much later, always the same for a batch file."),
+}
+SCHEDULE_NAMES: Final = {"within": "within_s", "jitter": "jitter_s"}
 
 LIMIT: Final = {
     "count": Field(whole(1, MOST_OF_LIMIT), {"type": "integer", "minimum": 1}, "How much there is of it."),
@@ -812,7 +880,7 @@ BATCH: Final = {
     "timeout": Field(limit_duration, {**_DURATION, "type": ["number", "string", "null"]}, "The longest that the whole run may take."),
     "max_workers": Field(whole(1, 10_000), {"type": "integer", "minimum": 1}, "How many jobs run at a time."),
     "max_memory": Field(whole_size, _SIZE, "How much memory all that runs may hold together."),
-    "timezone": Field(timezone, {"type": "string", "examples": ["Europe/Paris", "UTC"]}, "The zone of the day that `${{ run.date }}` stands for; that of the system when left out."),
+    "timezone": Field(timezone, {"type": "string", "examples": ["Europe/Paris", "UTC"]}, "The zone of `schedule`, and of the day that `${{ run.date }}` stands for; that of the system when left out."),
     "durability": Field(choice("normal", "full"), {"enum": ["normal", "full"]}, "Whether each fact is forced to disk before joblot goes on."),
     "seed": Field(whole(0, 2**63 - 1), {"type": "integer", "minimum": 0}, "What the random numbers of Python actions begin with, with the job's name."),
     "concurrency": Field(
@@ -829,6 +897,17 @@ BATCH: Final = {
         each(report_path, one_is_a_list=True),
         {**_TEXTS, "examples": ["report.html", ["report.html", "junit.xml"]]},
         "Files that the run is written to when it has ended; the name says in which form: `.html`, `.json`, `.xml` (JUnit), `.md`, `.csv`, `.tsv`, `.trace.json`.",
+    ),
+    "schedule": Field(
+        schedule,
+        {
+            "type": ["string", "object"],
+            "properties": {name: {**field.schema, "description": field.about} for name, field in SCHEDULE.items()},
+            "required": ["cron"],
+            "additionalProperties": False,
+            "patternProperties": {"^x-": {}},
+        },
+        "When the file is to be run, by `joblot schedule`. A text is its `cron`.",
     ),
     "secrets": Field(each(environment_name, one_is_a_list=True), _TEXTS, "Environment variables whose values are never shown."),
 }  # fmt: skip

@@ -17,7 +17,7 @@ from typing import Any, Final
 from msgspec import Struct
 from msgspec.structs import replace
 
-from joblot.clock import day_of
+from joblot.clock import day_of, iso_in
 from joblot.config.fields import (
     EXCEPTION,
     JOB,
@@ -77,7 +77,7 @@ _QUICK: Final = frozenset({"name", "action", "run", "input", "params", "needs", 
 _DEPTH_OF_ENV: Final = 4
 """`jobs`, a number, `env`, a name: what is deeper is a parameter that is called so."""
 _DAY: Final = "run.date"
-_SLOT: Final = "run.scheduled_for"
+_DUE: Final = "run.scheduled_for"
 _HOLDERS_OF_ENV: Final = ("env", "defaults", "jobs", "finally")
 _NEVER: Final[tuple[str, ...]] = ("never",)
 _MOST_REMEMBERED: Final = 1000
@@ -106,7 +106,7 @@ Unknown = typing.Literal["error", "warning", "skipped"]
 class LoadOptions(Struct):
     """What the caller of `load` passed on. `lookup` and `names` find actions; `typed` and `commands` are what `Sink` says of them.
 
-    `moment` is when the run begins, in seconds since the epoch; None: now. `unknown` says what an action is that is not found: an error, or a warning, of a job that will be skipped or not.
+    `moment` is when the run begins, in seconds since the epoch; None: now. It is `scheduled`: a schedule has started it for that instant. `unknown` says what an action is that is not found: an error, or a warning, of a job that will be skipped or not.
     """
 
     variables: Mapping[str, Any]
@@ -119,6 +119,7 @@ class LoadOptions(Struct):
     typed: bool = False
     commands: bool = True
     moment: float | None = None
+    scheduled: bool = False
 
 
 class OwnFiles:
@@ -199,9 +200,12 @@ class JobReader(Sink):
         secrets: Secrets | None = None,
         limits: Mapping[str, int | Limit] = _NO_LIMITS,
         zone: Any = "",
+        is_scheduled: Any = False,
     ) -> None:
         super().__init__()
         self._zone = zone
+        self._is_scheduled = is_scheduled
+        """Whether the batch has a schedule; `MISSING`: it is wrong."""
         self._moment = options.moment
         self.dated = False
         """Whether a text refers to the day of a run that is not known yet."""
@@ -329,9 +333,13 @@ class JobReader(Sink):
             )
         if reference.root in OF_ITEM:
             raise self._no_item_here(reference)
-        if reference.text == _SLOT:
-            hint = f"`{_DAY}` is the day on which it begins"
-            raise TemplateError(f"`{_SLOT}` stands for nothing: no schedule has started this run", hint=hint)
+        if reference.text == _DUE:
+            if self._is_scheduled is MISSING or self._zone is MISSING:
+                raise ConsequenceError
+            if not self._is_scheduled:
+                hint = f"give the batch one, or take `{_DAY}`, the day on which the run begins"
+                raise TemplateError(f"`{_DUE}` stands for nothing: the batch has no `schedule`", hint=hint)
+            return iso_in(self._begins(), self._zone)
         if reference.text == _DAY and not self.typed:
             return self._day()
         if reference.root in LATER:
@@ -363,15 +371,18 @@ class JobReader(Sink):
     def _day(self) -> str:
         if self._zone is MISSING:
             raise ConsequenceError
+        return day_of(self._begins(), self._zone)
+
+    def _begins(self) -> float:
         if self._moment is None:
             self._moment = time.time()
-        return day_of(self._moment, self._zone)
+        return self._moment
 
     def _is_later(self, reference: Reference) -> bool:
         """Whether what it stands for is known only when a job starts: in a program the run may begin on another day."""
         if reference.root == "input":
             return bool(self._patterns_in(self._job_input))
-        return reference.root in LATER and (self.typed or reference.text != _DAY)
+        return reference.root in LATER and (self.typed or reference.text not in (_DAY, _DUE))
 
     def _is_deferred(self, value: Any) -> bool:
         return any(
@@ -1101,9 +1112,9 @@ class JobReader(Sink):
         if reference.text == "run.id" or (reference.text == _DAY and self.typed):
             self.dated = self.dated or reference.text == _DAY
             return Deferred(reference)
-        if reference.root == "run" and reference.text not in (_DAY, _SLOT):
+        if reference.root == "run" and reference.text not in (_DAY, _DUE):
             raise TemplateError(
-                f"`{reference.text}` stands for nothing", hint=f"of a run there are `run.id` and `{_DAY}`"
+                f"`{reference.text}` stands for nothing", hint=f"of a run there are `run.id`, `{_DAY}` and `{_DUE}`"
             )
         if reference.root != "jobs":
             return self._known_or_item(reference)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 from msgspec.structs import replace
 
-from joblot.config.check import check
+from joblot.config.check import BatchReader, Timing, check
 from joblot.config.jobs import LoadOptions
 from joblot.config.source import Format, ParsedText, decode_text, format_of, parse, read_bytes
 from joblot.core.model import Config, Signature
@@ -44,13 +44,15 @@ def load(
     spare_vars: bool = False,
     commands: bool = True,
     moment: float | None = None,
+    scheduled: bool = False,
 ) -> tuple[Config, list[Diagnostic]]:
     """The batch in a file (YAML, JSON or TOML by its ending), and warnings.
 
     `vars` are values given as text; `lookup` and `names` find actions; `importer` is called with each entry of `imports` before
     actions are looked up. With `strict` warnings are errors; `unknown` is what an action is that is not found. With `spare_vars` there may
     be more values than the batch has variables. Without `commands` none that lists items is run: what it would list is left open, in a plan
-    to look at. `moment` is when the run begins, in seconds since the epoch: the day of `run.date`; None: now.
+    to look at. `moment` is when the run begins, in seconds since the epoch: the day of `run.date`; None: now. With
+    `scheduled` that is the due time for which a schedule has started it.
 
     Raises:
         ConfigError: with everything that is wrong.
@@ -67,6 +69,7 @@ def load(
         spare_variables=spare_vars,
         commands=commands,
         moment=moment,
+        scheduled=scheduled,
     )
     with collection_paused():
         document = parse(decode_text(content, shown), shown, format_of(path))
@@ -114,6 +117,21 @@ def load_text(
             default_name=stem,
             options=options,
         )
+
+
+def timing_of(path: str | Path) -> Timing | None:
+    """When a batch file is to be run; None where it has no schedule, or is none. No command is run, and nothing imported.
+
+    Raises:
+        ConfigError: it cannot be read, or what it says of that is wrong.
+    """
+    content = read_bytes(path)
+    if b"schedule" not in content:
+        return None
+    shown = os.fspath(path)
+    document = parse(decode_text(content, shown), shown, format_of(path))
+    options = LoadOptions({}, lambda _name: None, tuple)
+    return BatchReader(document, os.path.dirname(shown), options).timing()  # noqa: PTH120
 
 
 def env_files_of(config: Config) -> EnvFiles | None:

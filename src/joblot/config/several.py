@@ -72,7 +72,7 @@ def load_several(
     moment = time.time() if moment is None else moment  # one for all: `run.date` is the day of the run
     for path in shown:
         try:
-            loaded[path], more = load(
+            config, more = load(
                 path,
                 vars=vars,
                 lookup=lookup,
@@ -84,6 +84,11 @@ def load_several(
                 commands=commands,
                 moment=moment,
             )
+            if (
+                config.concurrency and config.concurrency.on_conflict == "fail"
+            ):  # whether it is said or not is the same here
+                config = replace(config, concurrency=replace(config.concurrency, on_conflict=""))
+            loaded[path] = config
             warnings += more
         except ConfigError as error:
             problems += error.diagnostics
@@ -183,7 +188,7 @@ def _value(value: Any) -> str:
     if isinstance(value, tuple):
         return ", ".join(f"`{item}`" for item in value)
     if isinstance(value, Concurrency):
-        return f"`{{{f'group: {value.group}, ' if value.group else ''}on_conflict: {value.on_conflict}}}`"
+        return f"`{{{f'group: {value.group}, ' if value.group else ''}on_conflict: {value.on_conflict or 'fail'}}}`"
     if isinstance(value, Limit):
         shown = f"slots: [{', '.join(map(str, value.slots))}]" if value.slots else f"count: {value.count}"
         return f"`{{{shown}{f', across: {value.across}' if value.across != 'run' else ''}}}`"

@@ -213,7 +213,22 @@ class Concurrency(Struct, frozen=True, gc=False, omit_defaults=True):
     """
 
     group: str = ""
-    on_conflict: Literal["fail", "wait", "skip"] = "fail"
+    on_conflict: Literal["", "fail", "wait", "skip"] = ""
+    """Empty: `fail`, and of a run that a schedule has started `skip`."""
+
+
+class Schedule(Struct, frozen=True, omit_defaults=True):
+    """When a batch file is to be run, and what becomes of the due times at which that was not possible.
+
+    Each of the expressions `cron` has five fields, which are read by the clock of the batch's `timezone`. `missed` says whether there is one run for
+    all due times that were missed, one for each, or none; for one that is longer ago than `within_s` there is none. A run begins up to `jitter_s`
+    seconds after its due time.
+    """
+
+    cron: tuple[str, ...]
+    missed: Literal["once", "all", "skip"] = "once"
+    within_s: float = 86_400.0
+    jitter_s: float = 0.0
 
 
 RULES: Final = 1
@@ -263,6 +278,9 @@ class Config(Struct, frozen=True, kw_only=True, omit_defaults=True):
     concurrency: Concurrency | None = None
     report: tuple[str, ...] = ()
     """Files that the run is written to when it has ended, each in a form, as `reports.forms` reads them; relative to the batch's folder."""
+    schedule: Schedule | None = None
+    scheduled_for: str = ""
+    """The due time for which the schedule has started the run, such as `2026-11-20T02:30:00+01:00`; empty: nothing scheduled has."""
 
 
 # --- what an action accepts -----------------------------------------------------------------------

@@ -83,6 +83,9 @@ class CommandBuilder:
         own = {"JOBLOT_RUN_ID": context.run_id, "JOBLOT_BATCH_DIR": config.folder, "JOBLOT_RUN": context.cookie}
         self.base = {**os.environb, **encode_environment(context.env), **encode_environment(own)}
         """The environment that all commands of the run share."""
+        self.base.pop(b"JOBLOT_SCHEDULED_FOR", None)  # that of a run of which this one is a job
+        if config.scheduled_for:
+            self.base[b"JOBLOT_SCHEDULED_FOR"] = config.scheduled_for.encode()
         self._like_ours = [name for name in self.base if name.startswith(b"joblot_")]
 
     def build(self, attempt: Attempt) -> CommandLine:

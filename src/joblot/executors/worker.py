@@ -87,6 +87,9 @@ class Worker:
         )
         os.environ["JOBLOT_RUN_ID"] = context.run_id
         os.environ["JOBLOT_RUN"] = context.cookie
+        os.environ.pop("JOBLOT_SCHEDULED_FOR", None)
+        if context.plan.config.scheduled_for:
+            os.environ["JOBLOT_SCHEDULED_FOR"] = context.plan.config.scheduled_for
         os.environ["JOBLOT_SLOT"] = str(ident)
 
     def run(self) -> None:

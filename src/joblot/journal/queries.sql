@@ -117,3 +117,67 @@ SELECT name FROM sqlite_master WHERE type = 'table'
 
 -- numbers: the numbers of the tables and of the alphabet of events
 SELECT key, value FROM meta WHERE typeof(value) = 'integer'
+
+-- schedule: what was kept of a batch file's schedule
+SELECT asked, since, told, held FROM schedule WHERE source = :source
+
+-- schedules: the batch files of a folder whose schedules are kept
+SELECT source FROM schedule WHERE substr(source, 1, length(:folder)) = :folder AND asked <> ''
+
+-- save_schedule: what a batch file asks for from now on
+INSERT INTO schedule (source, asked, since) VALUES (:source, :asked, :since)
+ON CONFLICT (source) DO UPDATE SET asked = :asked, since = :since, held = ''
+
+-- tell_of_schedule: what was said of a batch file last
+INSERT INTO schedule (source, asked, since, told) VALUES (:source, '', 0, :told) ON CONFLICT (source) DO UPDATE SET told = :told
+
+-- hold_schedule: why nothing could be decided
+UPDATE schedule SET held = :why WHERE source = :source
+
+-- look: when a folder was looked at
+SELECT at FROM look WHERE folder = :folder
+
+-- save_look: that it is looked at now
+INSERT OR REPLACE INTO look (folder, at) VALUES (:folder, :at)
+
+-- drop_to_come: forget what was missed at times that are to come, after the clock was set back
+DELETE FROM due WHERE first > :now AND fate IN ('missed', 'merged')
+
+-- cut_to_come: the same of what has come in part
+UPDATE due SET at = :now WHERE at > :now AND fate IN ('missed', 'merged')
+
+-- set_back_schedules: schedules that are known since a time that is to come
+UPDATE schedule SET since = :now WHERE since > :now
+
+-- last_due: the last due time of which something became until now
+SELECT max(at) FROM due WHERE source = :source AND at <= :now
+
+-- taken_dues: the due times of a span of time that have a row of their own
+SELECT at FROM due WHERE source = :source AND at > :last AND at <= :now
+
+-- insert_due: what becomes of due times
+INSERT INTO due (source, at, first, fate, run, why, count, more) VALUES (:source, :at, :first, :fate, :run, :why, :count, :more)
+
+-- cut_due: due times that are told together without the last of them
+UPDATE due SET at = :at - 1, count = max(count - 1, 1) WHERE source = :source AND at = :at AND first < :at
+
+-- claim_due: another run for a due time that has a row
+UPDATE due SET fate = 'claimed', run = :run, why = '', count = 1, more = 0, first = :at WHERE source = :source AND at = :at
+
+-- settle_due: what became of a due time whose run had not begun
+UPDATE due SET fate = :fate, why = :why WHERE source = :source AND at = :at AND run = :run AND fate = 'claimed'
+
+-- count_due: that its run was killed before it had begun
+UPDATE due SET count = count + 1 WHERE source = :source AND at = :at
+
+-- claimed_due: the due time for which a run is to begin, the run, whether it has begun, which try this is
+SELECT at, run, EXISTS (SELECT 1 FROM run WHERE run_id = due.run), count FROM due WHERE source = :source AND fate = 'claimed' ORDER BY at LIMIT 1
+
+-- one_due: what became of one due time, or of those around it
+SELECT at, first, fate, run, why, count, more FROM due WHERE source = :source AND at >= :at AND first <= :at ORDER BY at LIMIT 1
+
+-- last_dues: what became of the last due times of a batch file, newest first
+SELECT at, first, fate, run, why, count, more FROM due WHERE source = :source ORDER BY at DESC LIMIT :limit
+
+-- last_scheduled: the last run that was started for a due time
+SELECT run FROM due WHERE source = :source AND fate IN ('claimed', 'started') ORDER BY at DESC LIMIT 1

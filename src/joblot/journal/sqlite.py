@@ -15,7 +15,7 @@ import os
 import sqlite3
 import time
 from collections import deque
-from contextlib import closing, suppress
+from contextlib import closing, contextmanager, suppress
 from functools import cache
 from itertools import islice
 from math import inf
@@ -108,6 +108,7 @@ class SqliteJournal(Journal):
         self._group: list[tuple[int, float, bytes, bytes]] = []
         self._group_at = 0.0
         self._noted: dict[str, NotedSuccesses] = {}
+        self._has_schedules = False
         refuse_what_is_no_file(path, writes=not read_only)
         if not read_only:
             with suppress(OSError):  # it is there, or SQLite says why it cannot be made
@@ -374,7 +375,50 @@ class SqliteJournal(Journal):
                 self._file = None
             self._db.close()
 
+    @contextmanager
+    def deciding(self) -> Iterator[None]:
+        """Have the database to oneself for what is asked and put in between: all that is put counts, or nothing.
+
+        Raises:
+            JournalWriteError: it cannot be had, or not be written to.
+        """
+        try:
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+                self._db.execute("COMMIT")
+            finally:
+                if self._db.in_transaction:
+                    self._db.execute("ROLLBACK")
+        except sqlite3.Error as error:
+            raise self._not_written(error) from None
+
+    def put(self, query: str, **values: Any) -> int:
+        """Write by the query of that name; how many rows that concerned.
+
+        Raises:
+            JournalWriteError: it cannot be written.
+        """
+        try:
+            return self._db.execute(sql(query), values).rowcount
+        except sqlite3.Error as error:
+            raise self._not_written(error) from None
+
     # --- reading --------------------------------------------------------------------------------
+
+    def ask(self, query: str, **values: Any) -> list[Any]:
+        """The rows that the query of that name finds; none where the tables of schedules, which it is about, are not there yet."""
+        if not self._has_schedules:
+            self._has_schedules = "due" in {name for (name,) in self._rows("tables", ())}
+        return list(self._rows(query, values)) if self._has_schedules else []
+
+    def make_schedules(self) -> None:
+        """Make the tables of schedules, which most journals do without."""
+        if not self._has_schedules:
+            with self.deciding():
+                for statement in _text("schedule.sql").split(";"):
+                    self._db.execute(statement)
+            self._has_schedules = True
 
     def records(self, run_id: str, after: int = 0) -> Iterator[Record]:
         """The records in order. The chain is checked from the run's first record on, whatever `after` says."""

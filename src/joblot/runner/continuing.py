@@ -65,7 +65,7 @@ def _without_places(config: Config) -> bytes:
     config = decode(encoded_config(config))
     files = dict.fromkeys(config.files, "")
     return encoded_config(
-        replace(config, digest="", files=files, jobs=[replace(spec, place=None) for spec in config.jobs])
+        replace(config, digest="", files=files, schedule=None, jobs=[replace(spec, place=None) for spec in config.jobs])
     )
 
 

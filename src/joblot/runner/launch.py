@@ -92,7 +92,12 @@ def start_run(
     options = _placed(plan, options, observers)
     _refuse_state_folder(plan, options)
     with _faults_in_one_line():
-        return _Driver(plan, options, run_id, observers, given=given).start(left_out)
+        return _Driver(plan, options, run_id, observers, given=given, moment=_due_at(plan)).start(left_out)
+
+
+def _due_at(plan: Plan) -> float:
+    """The due time for which a schedule has started the run, in seconds since the epoch; 0: none has."""
+    return datetime.fromisoformat(plan.config.scheduled_for).timestamp() if plan.config.scheduled_for else 0.0
 
 
 def continue_run(
@@ -417,12 +422,14 @@ class Begun(msgspec.Struct, frozen=True):
     continues: str = ""
     given: dict[str, Any] = {}
     moment: float = 0.0
-    """When the first of the runs that continue each other began, in seconds since the epoch: the day of `run.date`; 0: this run is the first."""
+    """When the first of the runs that continue each other began, or was due, in seconds since the epoch: the day of `run.date`; 0: when this run began."""
+    scheduled: bool = False
+    """Whether a schedule has started it for that instant."""
 
     def as_settings(self) -> dict[str, Any]:
         """What is not as it mostly is, by the names of the first record."""
         settings: dict[str, Any] = msgspec.to_builtins(self.selection)
-        for name in ("force", "continues", "given", "moment"):
+        for name in ("force", "continues", "given", "moment", "scheduled"):
             if value := getattr(self, name):
                 settings[name] = msgspec.to_builtins(value)
         return settings
@@ -438,7 +445,8 @@ class Begun(msgspec.Struct, frozen=True):
         force = tuple(settings.get("force", ())) if continues else ()
         fields = {word: settings[word] for word in ("only", "upto", "from", "exclude") if word in settings}
         selection = msgspec.convert(fields, Selection)
-        return Begun(selection, force, continues, settings.get("given", {}), settings.get("moment", 0.0))
+        moment, scheduled = settings.get("moment", 0.0), settings.get("scheduled", False)
+        return Begun(selection, force, continues, settings.get("given", {}), moment, scheduled)
 
 
 class _Driver:
@@ -477,9 +485,13 @@ class _Driver:
         self._watch = self._make_watch() if judged else None
         self._judge: Judge | None = None
         self._env_files = env_files_of(plan.config)
-        self._begun = Begun(options.selection, options.force if continues else (), continues, dict(given), moment)
+        scheduled = bool(plan.config.scheduled_for)
+        self._begun = Begun(
+            options.selection, options.force if continues else (), continues, dict(given), moment, scheduled
+        )
         self._carry: Continuing | None = None
-        self._claims = self._unclaimed(makes=makes) if makes or plan.config.concurrency else None
+        takes_turns = makes or plan.config.concurrency or plan.config.schedule
+        self._claims = self._unclaimed(makes=makes) if takes_turns else None
         self._permits: Permits | None = None
         self._shared: tuple[str, ...] = ()
         self._left_out: Sequence[int] = ()
@@ -1022,7 +1034,10 @@ class _Driver:
         concurrency = self._plan.config.concurrency
         if self._begun.continues:
             return "fail"
-        return "wait" if self._options.wait else concurrency.on_conflict if concurrency else "fail"
+        if self._options.wait:
+            return "wait"
+        usual = "skip" if self._plan.config.scheduled_for else "fail"
+        return (concurrency.on_conflict if concurrency else "") or usual
 
     def _take_turn(self) -> None:
         """Claim what a new run claims, before anything is looked at that another run may be making."""
