@@ -6,7 +6,7 @@ left. Checked after each kill: every run that is listed is told as before, with 
 the same once more from the files alone, with the journal lost and recovered; what was up to date is, and a changed input is seen; the next
 `prune` does the rest, and leaves nothing but what is to stay.
 
-    python tests/torture/prune.py [--kills 200] [--step 1]
+    python tests/torture/prune.py [--kills 200] [--first 1] [--step 1]
 """
 
 from __future__ import annotations
@@ -201,6 +201,7 @@ def look_after(
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kills", type=int, default=10**6)
+    parser.add_argument("--first", type=int, default=1)
     parser.add_argument("--step", type=int, default=1)
     asked = parser.parse_args()
     if shutil.which("strace") is None:
@@ -215,7 +216,7 @@ def main() -> int:
         assert not killed(folder, 65535)
         stays = listed(folder)
         assert len(before) == 21 and 0 < len(stays) < 8, (before.keys(), stays)
-        at = 0
+        at = asked.first - asked.step
         while tally["kills"] < asked.kills:
             at += asked.step
             shutil.rmtree(folder)
