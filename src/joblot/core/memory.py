@@ -23,12 +23,13 @@ SMALLEST: Final = 64 * 2**20
 
 
 class _Claim(Struct):
-    """What a running job is expected to take: an `amount` of bytes, its share of a process that so many jobs have `together`."""
+    """What a process is expected to take: an `amount` of bytes, until the last of its jobs has ended; `job` is the first of them."""
 
+    job: int
     demand: Demand
-    together: int
     amount: int
     is_alone: bool
+    jobs: int = 1
 
 
 class Memory:
@@ -55,7 +56,7 @@ class Memory:
         self._largest = largest or limit
         self._share = limit // slots
         self._claims: dict[int, _Claim] = {}
-        """Of the running jobs."""
+        """Of the running processes: by job, of bundles by their number below zero."""
         self._claimed = 0
 
     def learn(self, job: int, peak_bytes: int, *, ended_well: bool) -> None:
@@ -65,30 +66,37 @@ class Memory:
         if took > known and (took or ended_well):
             self.seen[name] = took
             self._seen += took - max(known, 0)
-            for other in self._claims if took else ():
-                if self._plan.declarations[other].name == name:
-                    self._raise(other)
+            for claim in self._claims.values() if took else ():
+                if self._plan.declarations[claim.job].name == name:
+                    self._raise(claim, self._expected(claim.job, claim.demand))
 
-    def take(self, job: int, demand: Demand, together: int) -> None:
-        """A job starts, as one of so many `together` in a process."""
-        expected = self._expected(job, demand)
-        self._claims[job] = claim = _Claim(demand, together, expected // together, expected >= self.limit)
-        self._claimed += claim.amount
+    def take(self, job: int, demand: Demand, bundle: int) -> None:
+        """A job starts, with those of its bundle in one process; 0: with no other."""
+        amount, claim = self._expected(job, demand), self._claims.get(-bundle) if bundle else None
+        if claim is not None:
+            claim.jobs += 1
+            self._raise(claim, amount)
+            return
+        self._claims[-bundle or job] = _Claim(job, demand, amount, amount >= self.limit)
+        self._claimed += amount
 
-    def _raise(self, job: int) -> None:
-        """Others of a running job's declaration took more than was known when it started."""
-        claim = self._claims[job]
-        amount = max(claim.amount, self._expected(job, claim.demand) // claim.together)
-        self._claimed += amount - claim.amount
-        claim.amount = amount
+    def _raise(self, claim: _Claim, amount: int) -> None:
+        """More is expected of a process that runs than when it started."""
+        more = max(0, amount - claim.amount)
+        claim.amount += more
+        self._claimed += more
 
-    def give_back(self, job: int) -> None:
+    def give_back(self, job: int, bundle: int) -> None:
         """A running job has ended."""
-        self._claimed -= self._claims.pop(job).amount
+        claim = self._claims[-bundle or job]
+        claim.jobs -= 1
+        if not claim.jobs:
+            self._claimed -= self._claims.pop(-bundle or job).amount
 
     def runs_alone(self, job: int) -> bool:
-        """Whether a running job has had all of the limit to itself from its start."""
-        return self._claims[job].is_alone
+        """Whether a running job that is in no bundle has had all of the limit to itself from its start."""
+        claim = self._claims.get(job)
+        return claim is not None and claim.is_alone
 
     def fitting(self, picked: Picked, demand: Callable[[int], Demand]) -> Picked:
         """Of the jobs to start, and the sizes of their bundles, those up to the first for which there is no room. One may always run."""
@@ -122,10 +130,10 @@ class Memory:
         return amount if amount <= self._largest else self.limit
 
     def audit(self, running: Iterable[int]) -> None:
-        """Raise AssertionError unless exactly these jobs have claims, which come to what is kept of their sum."""
-        assert sorted(self._claims) == sorted(running), self._claims
+        """Raise AssertionError unless the claims are those of so many jobs as run, and come to what is kept of their sum."""
+        assert sum(claim.jobs for claim in self._claims.values()) == len(list(running)), self._claims
         assert self._claimed == sum(claim.amount for claim in self._claims.values()), (self._claimed, self._claims)
 
     def snapshot(self) -> dict[str, Any]:
         """What a replay must reproduce, in a form that can be compared."""
-        return {"seen": dict(self.seen), "claims": {job: claim.amount for job, claim in self._claims.items()}}
+        return {"seen": dict(self.seen), "claims": {key: claim.amount for key, claim in self._claims.items()}}

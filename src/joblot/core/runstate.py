@@ -961,7 +961,7 @@ class RunState:
             self.ready.leave(job)
         elif before == RUNNING:
             if self.room is not None:
-                self.room.give_back(job)
+                self.room.give_back(job, self.bundles.number(job))
             last = not self._sharing or self.bundles.leave(job)
             if last:
                 self.resources.give_back(self.ready.demand(job) if self.ready.keys else PLAIN)
@@ -971,7 +971,7 @@ class RunState:
             if not self._sharing or self.bundles.leads(job):
                 self.resources.take(self.ready.demand(job) if self.ready.keys else PLAIN)
             if self.room is not None:
-                self.room.take(job, self.ready.demand(job), self.bundles.size(job))
+                self.room.take(job, self.ready.demand(job), self.bundles.number(job))
         elif state == READY:
             self.ready.put(job)
             if job in self._conditional:

@@ -110,6 +110,15 @@ def test_the_jobs_of_a_bundle_are_one_process():
     assert world.running() == ["a", "b", "c", "d"]
 
 
+def test_a_bundle_is_expected_to_take_as_much_until_its_last_job_has_ended():
+    world = begun(f"a fuse=big {declared(600)}; b fuse=big {declared(600)}; c {declared(600)}")
+    assert world.running() == ["a", "b"]
+    world.ok("a")
+    assert world.running() == ["b"]
+    world.ok("b")
+    assert world.running() == ["c"]
+
+
 def test_what_no_place_has_alone_runs_alone():
     """On a cluster each worker has a share."""
     expected = {0: 300 * MIB, 1: 300 * MIB}
