@@ -122,8 +122,8 @@ BUGS = (
     Bug(
         "a failure that is allowed counts for the last that may be",
         "core/runstate.py",
-        "return allowed is not None and self.counts[FAILED] - self.allowed_failures >= allowed",
-        "return allowed is not None and self.counts[FAILED] >= allowed",
+        "allowed, failed = self.limits.max_failures, self.counts[FAILED] - self.allowed_failures",
+        "allowed, failed = self.limits.max_failures, self.counts[FAILED]",
     ),
     Bug(
         "what takes in the result of a failure that is allowed starts",
@@ -176,8 +176,8 @@ BUGS = (
     Bug(
         "what they do changes how the run ends",
         "core/runstate.py",
-        "self._emit(decision, ev.RunEnded(self.settled or self._final_status(), wall_s))",
-        "self._emit(decision, ev.RunEnded(self._final_status(), wall_s))",
+        "self._emit(decision, ev.RunEnded(self.settled or self._final_status(), wall_s, worked_s))",
+        "self._emit(decision, ev.RunEnded(self._final_status(), wall_s, worked_s))",
     ),
     Bug(
         "a run that is reopened is still settled",
@@ -231,8 +231,8 @@ BUGS = (
     Bug(
         "a job of `finally` is carried over",
         "core/carryover.py",
-        " or job in self._plan.finals:",
-        ":",
+        "or job in self._plan.finals",
+        "or False",
     ),
     Bug(
         "what cleans up is carried over though another end is to clean up after",
@@ -345,7 +345,7 @@ BUGS = (
     Bug(
         "a part of what a job needs is kept while the rest is waited for",
         "core/runstate.py",
-        "self.resources.cede(name for name, _ in decision.asks)",
+        "self._release([name for name, _ in decision.asks])",
         "pass",
     ),
     Bug(
@@ -364,8 +364,8 @@ BUGS = (
     Bug(
         "who came later passes who waits for several limits",
         "runner/permits.py",
-        "if fits and claimed.isdisjoint(want.needed):",
-        "if fits:",
+        "if _fits(want, totals, taken) and claimed.isdisjoint(want.needed):",
+        "if _fits(want, totals, taken):",
         PERMITS,
     ),
     Bug(
