@@ -79,6 +79,30 @@ def test_two_who_look_at_once_start_one_run(world):
     assert world.look(by=second) == []
 
 
+def test_who_has_an_older_clock_decides_nothing_again(world):
+    """Two look at once, and the one whose clock was read first comes second."""
+    source = world.write()
+    world.look()
+    first, second = world.now + 5 * HOUR + 90, world.now + 6 * HOUR + 5
+    slow = Scheduler(Files(str(world.folder)), world.state, lambda *_: None, wall=lambda: first)
+    kept = Schedules.look
+
+    def looked(self, folder, now):
+        before = kept(self, folder, now)
+        if now == first:
+            world.now = second
+            Schedules.look = kept
+            world.look()
+        return before
+
+    Schedules.look = looked
+    try:
+        assert slow.look() == []
+    finally:
+        Schedules.look = kept
+    assert [(row.fate, row.count) for row in world.rows(source)] == [("started", 1), ("merged", 5)]
+
+
 def test_a_run_that_did_not_begin_is_begun_by_the_next_who_looks(world):
     """Whoever was to start it was killed between the record and the start; the id is the same, so it begins once."""
     source = world.write()

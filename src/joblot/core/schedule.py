@@ -79,16 +79,16 @@ def due_times(schedule: Schedule, offset_at: Offset, after: float, until: float 
 
 
 def due(
-    schedule: Schedule, offset_at: Offset, last: float, now: float, taken: frozenset[int] = frozenset()
+    schedule: Schedule, offset_at: Offset, last: float, now: float, taken: Sequence[tuple[int, int]] = ()
 ) -> list[Verdict]:
-    """What becomes of the due times since `last`, in order, but for those that are `taken`: they came before the clock was set back.
+    """What becomes of the due times since `last`, in order, but for those from and to `taken`: something became of them already.
 
     Of `missed: all` only the oldest is decided: the others are due when its run has ended.
     """
     horizon = max(last, now - schedule.within_s - 1e-6)
     old, recent = _newest(schedule, offset_at, last, horizon), _newest(schedule, offset_at, horizon, now)
     is_all, are_old_all = len(recent) <= MOST_MISSED, len(old) <= MOST_MISSED
-    old, recent = ([time for time in times if time not in taken] for times in (old, recent))
+    old, recent = (_without(taken, times) for times in (old, recent))
     on_time = recent.pop() if recent and now - recent[-1] < ON_TIME_S else None
     verdicts = []
     if schedule.missed == "skip":
@@ -107,6 +107,10 @@ def due(
     if started is not None:
         verdicts.append(Verdict("start", started, started))
     return verdicts
+
+
+def _without(taken: Sequence[tuple[int, int]], times: list[int]) -> list[int]:
+    return [time for time in times if not any(first <= time <= last for first, last in taken)] if taken else times
 
 
 def _together(fate: Fate, times: Sequence[int], first: int, into: int = 0) -> Verdict:

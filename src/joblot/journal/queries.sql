@@ -152,8 +152,8 @@ UPDATE schedule SET since = :now WHERE since > :now
 -- last_due: the last due time of which something became until now
 SELECT max(at) FROM due WHERE source = :source AND at <= :now
 
--- taken_dues: the due times of a span of time that have a row of their own
-SELECT at FROM due WHERE source = :source AND at > :last AND at <= :now
+-- taken_dues: the due times of a span of time that have a row
+SELECT first, at FROM due WHERE source = :source AND at > :last AND first <= :now
 
 -- insert_due: what becomes of due times
 INSERT INTO due (source, at, first, fate, run, why, count, more) VALUES (:source, :at, :first, :fate, :run, :why, :count, :more)

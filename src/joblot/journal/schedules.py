@@ -111,9 +111,9 @@ class Schedules:
         (at,) = next(iter(self._journal.ask("last_due", source=source, now=now)), (None,))
         return float(at) if at is not None else 0.0
 
-    def taken(self, source: str, last: float, now: float) -> frozenset[int]:
-        """The due times of a span of time of which something became already: the clock was set back since."""
-        return frozenset(at for (at,) in self._journal.ask("taken_dues", source=source, last=last, now=now))
+    def taken(self, source: str, last: float, now: float) -> list[tuple[int, int]]:
+        """From when to when something became of due times already: somebody else looked meanwhile, or the clock was set back since."""
+        return self._journal.ask("taken_dues", source=source, last=last, now=now)
 
     def claimed(self, source: str) -> Claim | None:
         """The due time for which a run is to begin."""

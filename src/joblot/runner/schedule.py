@@ -278,7 +278,7 @@ class Scheduler:
                 os.close(lock)
 
     def _due(self, schedules: Schedules, planned: Planned, since: float, now: float, before: float) -> list[Verdict]:
-        """What is due since the last look: what has a row from beyond that was decided before the clock was set back."""
+        """What is due since the last look, but for what has a row: somebody else looked meanwhile, or the clock was set back."""
         last = max(since, schedules.last(planned.source, min(before, now)))
         taken = schedules.taken(planned.source, last, now)
         return due(planned.timing.schedule, planned.offset_at, last, now, taken)
