@@ -458,6 +458,15 @@ def test_after_kill_9_resume_does_the_rest(joblot):
     assert last_run(joblot)["all_passed"]
 
 
+def test_what_the_line_says_of_the_run_holds_when_it_is_tried_again(joblot):
+    done = joblot("each", "-j1", "-x", "--max-memory", "1GiB", "false", ":::", *"abcd")
+    assert done.code == 1
+    assert "1 failed, 3 aborted" in done.err
+    again = joblot("retry", "--failed")
+    assert "4 jobs, 1 at once" in again.err
+    assert "3 aborted" in joblot("show").out + again.err + again.out
+
+
 def test_ctrl_c_stops_and_resume_goes_on(joblot):
     text = "echo {} >> ran; test {} = 0 || test -e go || sleep 60"
     with joblot.popen("each", "-j1", "--stop-grace", "100ms", "--shell", text, ":::", "0", "1", "2") as process:

@@ -46,6 +46,15 @@ _GROUPS = {
 }
 
 
+_SETTINGS = {
+    "max_workers": "workers",
+    "fail_fast": "fail_fast",
+    "max_failures": "max_failures",
+    "timeout": "timeout",
+    "max_memory": "max_memory",
+}
+
+
 @click.command("each", cls=Command, groups=_GROUPS, help=_HELP, context_settings={"allow_interspersed_args": False})
 @click.argument(
     "words",
@@ -110,23 +119,14 @@ def command(
     )
     fields = {"retry": {"max_attempts": retry + 1} if retry else None, "timeout": job_timeout}
     if print_batch:
-        settings = {
-            "max_workers": "workers",
-            "fail_fast": "fail_fast",
-            "max_failures": "max_failures",
-            "timeout": "timeout",
-        }
-        chosen = {name: driving[option] for name, option in settings.items() if driving[option] is not None}
-        if isinstance(chosen.get("max_failures"), float):
-            chosen["max_failures"] = format_failures(chosen["max_failures"])
-        _, batch = _checked(output, line, items, fields, shell=shell, file=True)
+        _, batch = _checked(output, line, items, fields, _settings(driving), shell=shell, file=True)
         jobs = batch.pop("jobs")
-        output.result(as_yaml({**batch, **chosen, "jobs": jobs}), exact=True)
+        output.result(as_yaml({**batch, "jobs": jobs}), exact=True)
         return EXIT_OK
     if not len(items):  # nobody knows what columns there would have been
         output.log("INFO", "no items: nothing to run")
         return EXIT_OK
-    config, _ = _checked(output, line, items, fields, shell=shell)
+    config, _ = _checked(output, line, items, fields, _settings(driving), shell=shell)
     from joblot.core.plan import expand
 
     plan = expand(config)
@@ -246,8 +246,23 @@ def _refuse_odd(text: str, what: str) -> None:
 # --- the batch --------------------------------------------------------------------------------------
 
 
+def _settings(driving: dict[str, Any]) -> dict[str, Any]:
+    """What the line says of the run, as fields of the batch: `resume` and `retry` go by them too."""
+    chosen = {field: driving[option] for field, option in _SETTINGS.items() if driving[option] is not None}
+    if isinstance(chosen.get("max_failures"), float):
+        chosen["max_failures"] = format_failures(chosen["max_failures"])
+    return chosen
+
+
 def _checked(
-    output: Output, line: Sequence[str], items: Items, fields: dict[str, Any], *, shell: bool, file: bool = False
+    output: Output,
+    line: Sequence[str],
+    items: Items,
+    fields: dict[str, Any],
+    settings: dict[str, Any],
+    *,
+    shell: bool,
+    file: bool = False,
 ) -> tuple[Config, dict[str, Any]]:
     """The batch, checked and as data. The names of its jobs have the numbers of the items in them where they would not differ without."""
     from joblot.actions.registry import ACTIONS
@@ -258,7 +273,7 @@ def _checked(
 
     _refuse_odd_items(items)
     for numbered in (False, True):
-        batch = batch_of(line, items, shell=shell, numbered=numbered, file=file)
+        batch = {**batch_of(line, items, shell=shell, numbered=numbered, file=file), **settings}
         job = batch["jobs"][0]
         job |= {name: value for name, value in fields.items() if value is not None}
         config, warnings = load_data(batch, folder=".", lookup=ACTIONS.signature, names=ACTIONS.names)
