@@ -128,7 +128,8 @@ def settings() -> dict[str, Any]:
             if _is_shared(status) or not stat.S_ISREG(status.st_mode):  # else strangers could trust themselves
                 raise StateError(f"the settings `{path}` are not trusted: they are not a file of yours alone")
             return tomllib.load(file)
-    except (FileNotFoundError, NotADirectoryError):
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
+        # What may not be read is another user's: of who started a service, or of root before `setpriv`.
         return {}
     except OSError as error:
         raise StateError(f"cannot read the settings `{path}`: {reason_of(error)}") from None

@@ -87,7 +87,8 @@ def test_while_it_waits_a_run_says_for_whom_and_once(project):
     one = begin(project, "one")
     project.wait_for("log")
     two = begin(project, "two")
-    until(lambda: json.loads(project("ls", "--state", "two/.joblot", "--json").out)[0].get("waits_for"))
+    project.wait_for("two/.joblot/journal.db")
+    until(lambda: any("waits_for" in run for run in json.loads(project("ls", "--state", "two/.joblot", "--json").out)))
     held = f"`db` of this machine: 1 of 1 held by run `one` of batch `one`, process {one.pid} of "
     assert (
         project("explain", "two", "load-1", "--state", "two/.joblot")

@@ -407,11 +407,12 @@ def waits_of(cookie: str, entries: Sequence[Entry]) -> dict[str, str]:
             before = [
                 one for one in others if any(limit in other.needed and other.since < want.since for other in one.wants)
             ]
-            if holders or before:
-                total = sum(entry.holds(limit) for entry in entries)
+            total = sum(entry.holds(limit) for entry in entries)
+            has_room = limit not in want.among and total + want.needed[limit] <= want.of[limit]
+            if before or (holders and not has_room):
                 held = [_described(limit, entry) for entry in holders[:_MOST_NAMED]]
                 held += [f"{len(holders) - _MOST_NAMED} more"] if len(holders) > _MOST_NAMED else []
-                held += [f"{own.holds(limit) / UNIT:g} by this run"] if own.holds(limit) else []
+                held += ["this run"] if own.holds(limit) else []
                 words = [f"{total / UNIT:g} of {want.of[limit] / UNIT:g} held{' by ' if held else ''}{', '.join(held)}"]
                 words += [f"run `{before[0].holder.run}` comes before"] if len(before) == 1 else []
                 words += [f"{len(before)} runs come before"] if len(before) > 1 else []
