@@ -2,6 +2,7 @@
 
 import json
 import re
+from pathlib import Path
 
 import pytest
 
@@ -72,6 +73,20 @@ def test_the_last_run_and_the_last_success_before_it(joblot):
     )
     assert "mended:\n  1 x exit status 1 (such as `join`)\n" in joblot("diff", "n3", "n1")
     assert "secret" not in joblot("diff", "--json")
+
+
+def test_values_of_secrets_are_masked_wherever_they_stand(joblot, monkeypatch):
+    monkeypatch.setenv("KEY", "host-s3cret")
+    joblot.change("secrets: [TOKEN]", "secrets: [TOKEN, KEY]")
+    joblot.change("60s", "60s, env: {OTHER: a host-s3cret b}")
+    joblot.run("n1")
+    joblot.change(", env: {OTHER: a host-s3cret b}", "")
+    joblot.run("n2")
+    assert "  load: env.OTHER 'a *** b' -> (none)\n" in joblot("diff")
+    assert "env.OTHER 'a *** b' -> (none)" in joblot("ls", "--job", "load")
+    joblot("show", "n2", "--report", "page.html")
+    shown = joblot("diff", "--json") + joblot("ls", "--job", "load", "--json") + Path("page.html").read_text()
+    assert "s3cret" not in shown
 
 
 def test_equal_runs_are_one_line(joblot):

@@ -32,6 +32,24 @@ def begins(joblot, folder="out"):
     return {name: (joblot.path / folder / name).read_text()[: len(text)] for name, text in BEGINS.items()}
 
 
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("joblot.yaml", "is the batch file: it would be replaced"),
+        ("link.json", "is the batch file: it would be replaced"),
+        (".joblot/journal.db", "lies in the state folder, which is joblot's own"),
+    ],
+)
+def test_what_is_joblots_own_is_never_replaced(joblot, name, words):
+    write(joblot)
+    (joblot.path / "link.json").symlink_to("joblot.yaml")
+    refused = f"error: `DIR/{name}` {words}\nhint: name another file to write to\n"
+    assert joblot("run", "-q", "--report", name)[::2] == (2, refused)
+    write(joblot, f"report: {name}")
+    assert joblot("run", "-q")[::2] == (2, refused)
+    assert (joblot.path / "joblot.yaml").read_text() == BATCH.format(more=f"report: {name}")
+
+
 def test_one_option_writes_all_forms_and_show_the_same_ones_later(joblot):
     write(joblot)
     done = joblot("run", "-q", *options(*(f"out/{name}" for name in FORMS)))

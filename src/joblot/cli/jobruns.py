@@ -16,7 +16,7 @@ from joblot.core.model import Artifact  # noqa: TC001 - msgspec reads the annota
 from joblot.core.provenance import Change
 from joblot.errors import StateError
 from joblot.files import read_own
-from joblot.reports.differences import definition_changes
+from joblot.reports.differences import Secrets, definition_changes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -47,7 +47,7 @@ class JobRun(Struct, kw_only=True):
     peak_bytes: int
     message: str
     spec: JobSpec
-    secrets: frozenset[str]
+    secrets: Secrets
     inputs: dict[str, str]
     """By path the hash of what it read, where a job of the run made that."""
     changed: list[Change] = []
@@ -81,7 +81,7 @@ def _in(run: Run, name: str, warn: Callable[[StateError], None]) -> JobRun | Non
             peak_bytes=line.peak_bytes,
             message=line.message,
             spec=plan.spec(number),
-            secrets=frozenset(run.config.secrets),
+            secrets=Secrets.of(run.config),
             inputs=inputs,
         )
     except StateError as error:

@@ -6,6 +6,7 @@ nor how the differences are shown.
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -17,7 +18,7 @@ from joblot.reports.text import Cause, digest, one_line
 from joblot.units import format_duration
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from joblot.core.model import Config, JobSpec
     from joblot.reports.report import Report
@@ -28,6 +29,8 @@ SLOWER_S: Final = 1.0
 MOST: Final = 100
 """So many of a kind are named; how many there are is told as well."""
 _EXAMPLES: Final = 3
+_SHORTEST: Final = 4
+"""Shorter values are no secrets, as in logs."""
 _DONE: Final = frozenset({"success", "cached"})
 _UNDONE: Final = frozenset({"skipped", "cancelled", "aborted"})
 _OF_BATCH: Final = (
@@ -37,6 +40,50 @@ _OF_BATCH: Final = (
 """Fields of a batch that may decide how a run goes, and that are neither variables nor jobs."""
 _BEGUN: Final = ("on", "workers", "fail_fast", "fuse", "only", "upto", "from", "exclude")
 """What a run was begun with, as its first record has it."""
+
+
+class Secrets(Struct, frozen=True):
+    """What is not told: the names of the variables that batches call secrets, and what these have here or are set to in the batches."""
+
+    names: frozenset[str]
+    values: frozenset[str]
+
+    @classmethod
+    def of(cls, *configs: Config) -> Secrets:
+        """Those of some batches together."""
+        names = frozenset(name for config in configs for name in config.secrets)
+        if not names:
+            return _NONE
+        own = [env for config in configs for env in (config.env, *(spec.env for spec in config.jobs)) if env]
+        found = (env.get(name, "") for env in (os.environ, *own) for name in names)
+        return cls(names, frozenset(value for value in found if len(value) >= _SHORTEST))
+
+    def __or__(self, other: Secrets) -> Secrets:
+        return Secrets(self.names | other.names, self.values | other.values)
+
+    def masked(self, changes: Iterable[Change]) -> Iterator[Change]:
+        """The changes with `***` in place of the values."""
+        for change in changes:
+            yield (
+                Change(self._text(change.what), self._value(change.old), self._value(change.new))
+                if self.values
+                else change
+            )
+
+    def _value(self, value: Any) -> Any:
+        if isinstance(value, str):
+            return self._text(value)
+        if isinstance(value, dict):
+            return {self._text(str(name)): self._value(item) for name, item in value.items()}
+        return [self._value(item) for item in value] if isinstance(value, (list, tuple)) else value
+
+    def _text(self, text: str) -> str:
+        for value in sorted(self.values, key=len, reverse=True):
+            text = text.replace(value, "***")
+        return text
+
+
+_NONE: Final = Secrets(frozenset(), frozenset())
 
 
 class Side(Struct, frozen=True, kw_only=True):
@@ -130,6 +177,7 @@ class Differences(Struct, frozen=True, kw_only=True):
 def differences(old: Report, new: Report) -> Differences:
     """What is different in the second run from the first. Of values of secrets nothing is told."""
     before, after = old.config, new.config
+    secrets = Secrets.of(before, after)
     added: list[int] = []
     gone: list[int] = []
     if old.plan.names() == new.plan.names():  # as mostly
@@ -150,11 +198,11 @@ def differences(old: Report, new: Report) -> Differences:
     return Differences(
         old=_side(old),
         new=_side(new),
-        variables=list(differing("", before.vars, after.vars)),
+        variables=list(secrets.masked(differing("", before.vars, after.vars))),
         versions=_changes(old.view.by, new.view.by, ("joblot", "python", "host")),
         begun=_changes(old.view.settings, new.view.settings, _BEGUN),
-        batch=_of_batch(before, after),
-        definitions=list(_definitions(before, after)),
+        batch=list(_told(_fields(before, _OF_BATCH), _fields(after, _OF_BATCH), secrets)),
+        definitions=list(_definitions(before, after, secrets)),
         added=_groups(new, added),
         gone=_groups(old, gone),
         files=remade,
@@ -203,13 +251,9 @@ def _changes(old: Mapping[str, Any], new: Mapping[str, Any], names: Iterable[str
 # --- what was to be done --------------------------------------------------------------------------
 
 
-def _of_batch(old: Config, new: Config) -> list[Change]:
-    return list(_told(_fields(old, _OF_BATCH), _fields(new, _OF_BATCH), {*old.secrets, *new.secrets}))
-
-
-def _definitions(old: Config, new: Config) -> Iterator[Definition]:
+def _definitions(old: Config, new: Config, secrets: Secrets) -> Iterator[Definition]:
     """The declarations that both batches have and that are not the same."""
-    secrets, known = {*old.secrets, *new.secrets}, {spec.name: spec for spec in old.jobs}
+    known = {spec.name: spec for spec in old.jobs}
     for spec in new.jobs:
         before = known.get(spec.name)
         if before is not None and before != spec:
@@ -218,9 +262,7 @@ def _definitions(old: Config, new: Config) -> Iterator[Definition]:
                 yield Definition(job=spec.name, changes=changes)
 
 
-def definition_changes(
-    old: JobSpec, new: JobSpec, secrets: Collection[str], *, given: bool = False
-) -> Iterator[Change]:
+def definition_changes(old: JobSpec, new: JobSpec, secrets: Secrets, *, given: bool = False) -> Iterator[Change]:
     """The fields of a job that are not what they were, by their names in a batch file, but for values of secrets.
 
     `given`: also what values of variables stand in its command, which are the batch's.
@@ -251,10 +293,10 @@ def _fields(struct: Struct, names: Iterable[str]) -> dict[str, Any]:
     return {encoded[name]: msgspec.to_builtins(getattr(struct, name), enc_hook=str) for name in names}
 
 
-def _told(old: dict[str, Any], new: dict[str, Any], secrets: Collection[str]) -> Iterator[Change]:
-    for change in differing("", old, new):
+def _told(old: dict[str, Any], new: dict[str, Any], secrets: Secrets) -> Iterator[Change]:
+    for change in secrets.masked(differing("", old, new)):
         field, _, name = change.what.partition(".")
-        if field == "env" and name in secrets:
+        if field == "env" and name in secrets.names:
             continue
         # As it is called in a batch file.
         what = change.what.removesuffix("_s") if field in ("timeout_s", "grace_s", "retry") else change.what

@@ -505,6 +505,7 @@ class _Driver:
             self._refuse_unknown_actions(self._unknown)
         self._left_out = left_out
         self._refuse_env_files(left_out)
+        self._refuse_own_files()
         told, refused = self._look_at_files()
         if refused is not None and not self._may_put_back():
             raise refused
@@ -745,6 +746,7 @@ class _Driver:
 
         if self._env_files is not None:
             self._env_files.refuse(())  # those of all jobs, which executors must know
+        self._refuse_own_files()
         executor = None
         try:
             self._share_limits()
@@ -962,6 +964,28 @@ class _Driver:
             plan.is_made,
         )
         return OutputWatch(plan, run_dir, hashes)
+
+    def _refuse_own_files(self) -> None:
+        """Make sure that no file that is written about the run takes the place of its batch, or lies among what is recorded.
+
+        Raises:
+            UsageError: one would.
+        """
+        written = [*self._options.written, *self._declared_reports()]
+        if not written:
+            return
+        config, run_dir = self._plan.config, self._run_dir()
+        batch = {os.path.realpath(path) for path in (config.source, *config.files) if path}
+        for path in written:
+            real = os.path.realpath(path)
+            if real in batch:
+                raise UsageError(
+                    f"`{path}` is the batch file: it would be replaced", hint="name another file to write to"
+                )
+            if run_dir is not None and Path(real).is_relative_to(os.path.realpath(run_dir.parents[1])):
+                raise UsageError(
+                    f"`{path}` lies in the state folder, which is joblot's own", hint="name another file to write to"
+                )
 
     def _declared_reports(self) -> list[str]:
         """The files that the batch has the run written to: no part of what a job reads."""
