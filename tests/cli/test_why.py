@@ -153,9 +153,26 @@ def test_what_was_made_anew_after_it_was_read(joblot):
     found = json.loads(joblot("why", "end.txt", "--json"))
     assert [(one["path"], one["known"], one["run_id"]) for one in found["inputs"]] == [
         ("out", "hash", "r1"),
-        ("load.csv", "changed", "r2"),
+        ("load.csv", "remade", "r2"),
     ]
     assert "made by job `load` of `night`, which has made it anew since\n" in joblot("why", "end.txt")
+
+
+@pytest.mark.parametrize(("after", "words"), [("other", "changed since it was read"), (None, "not there now")])
+def test_what_nobody_has_made_is_compared_with_what_is_there(joblot, after, words):
+    file = joblot.path / "in.txt"
+    file.unlink() if after is None else file.write_text(after)
+    assert joblot("why", "load.csv").endswith(f"    in.txt\n      made by no job here, and {words}\n")
+
+
+@pytest.mark.parametrize(
+    ("after", "words"), [("other", "and changed since: it is not what it made"), (None, "it is not there now")]
+)
+def test_what_a_job_has_read_is_compared_with_what_is_there(joblot, after, words):
+    file = joblot.path / "load.csv"
+    file.unlink() if after is None else file.write_text(after)
+    told = joblot("why", "end.txt")
+    assert f"    load.csv\n      made by job `load` of `night`{',' if after else ';'} {words}\n" in told
 
 
 def test_what_was_too_large_to_be_read_is_known_by_path_and_time_only(joblot, monkeypatch):

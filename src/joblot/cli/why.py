@@ -30,9 +30,16 @@ if TYPE_CHECKING:
 _SHOWN: Final = 20
 """So many inputs of a job, and so many jobs behind each other, are told; `--json` tells them all."""
 
-Known = Literal["hash", "time", "changed", "missing", "unknown"]
-"""By what a file is known to be what a job has made or read: by its contents, or by path and time only; or that it is not."""
+Known = Literal["hash", "time", "changed", "missing", "remade", "unknown"]
+"""By what a file is known to be what a job has made or read: by its contents, or by path and time only; or that it is not.
+
+`remade`: another job has made it anew since it was read.
+"""
 _WORDS: Final[dict[str, str]] = {"hash": "by hash", "time": "by path and time only", "unknown": "by path only"}
+_SINCE_READ: Final[dict[str, str]] = {
+    "hash": ", and as it was then (by hash)", "time": ", and as it was then (by path and time only)", "unknown": " (by path only)",
+    "changed": ", and changed since it was read", "missing": ", and not there now",
+}  # fmt: skip
 _DEEP: Final = 100
 """So many jobs behind each other are gone back to."""
 
@@ -238,13 +245,17 @@ class History:
         """Who made what a job has read."""
         path = _absolute(reader.folder, fact.path)
         made, output = self._made.get(path, (None, None))
+        # What a folder's hash leaves out depends on the batch: what is there now is not compared.
+        now: Known = "unknown" if Path(path).is_dir() else self._compared(reader.folder, fact, path, path)
         if made is None or output is None or made.last.job == reader.last.job:
-            return Origin(path=fact.path, known="hash" if fact.sha256 else "time")
+            return Origin(path=fact.path, known=now)
         known: Known = "unknown"
         if fact.sha256 and output.sha256:
-            known = "hash" if fact.sha256 == output.sha256 else "changed"
+            known = "hash" if fact.sha256 == output.sha256 else "remade"
         elif (fact.size, fact.mtime_ns) == (output.size, output.mtime_ns):
             known = "time"
+        if known != "remade" and now in ("changed", "missing"):
+            known = now
         return self._told(fact.path, made, known, "", above)
 
     def _run(self, run_id: str) -> Run | None:
@@ -335,9 +346,9 @@ def _text(origin: Origin, depth: int = 0, told: set[tuple[str, str]] | None = No
     yield f"{indent}{origin.path}"
     indent += "  "
     if not origin.job:
-        yield f"{indent}made by no job here, and as it was then ({_WORDS[origin.known]})"
+        yield f"{indent}made by no job here{_SINCE_READ[origin.known]}"
         return
-    yield f"{indent}{_who(origin, is_read=depth > 0)}"
+    yield f"{indent}{_who(origin)}"
     if (origin.batch, origin.job) in told:
         yield f"{indent}told above"
         return
@@ -356,18 +367,16 @@ def _text(origin: Origin, depth: int = 0, told: set[tuple[str, str]] | None = No
         yield f"{indent}  ... and {len(origin.inputs) - len(shown)} more files (`--json` tells all)"
 
 
-def _who(origin: Origin, *, is_read: bool) -> str:
-    """Which job made a file, and how far that is certain. `is_read`: it is about what another job has read."""
+def _who(origin: Origin) -> str:
+    """Which job made a file, and how far that is certain."""
     job = f"job `{origin.job}` of `{origin.batch}`"
     what = f"`{origin.folder}`, which it is in, is" if origin.folder else "it is"
     if origin.known == "missing":
         return f"made by {job}; {what} not there now"
+    if origin.known == "remade":
+        return f"made by {job}, which has made it anew since"
     if origin.known == "changed":
-        return (
-            f"made by {job}, which has made it anew since"
-            if is_read
-            else f"made by {job}, and changed since: {what} not what it made"
-        )
+        return f"made by {job}, and changed since: {what} not what it made"
     part = f", in `{origin.folder}`" if origin.folder else ""
     return f"made by {job}{part} ({_WORDS[origin.known]})"
 
