@@ -6,7 +6,7 @@ Of a large run only the line of the job in its report is read. It does not know 
 from __future__ import annotations
 
 from contextlib import suppress
-from itertools import islice, pairwise
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -56,9 +56,13 @@ class JobRun(Struct, kw_only=True):
 def through(runs: Iterable[Run], name: str, limit: int, warn: Callable[[StateError], None]) -> list[JobRun]:
     """What became of the job in those of the runs that have it, newest first, at most so many."""
     found = list(islice((one for run in runs if (one := _in(run, name, warn)) is not None), limit + 1))
-    for newer, older in reversed(list(pairwise(found))):
-        newer.changed = list(_changes(older, newer))
-        newer.inputs = older.inputs | newer.inputs  # what was up to date was not made, and is as it was
+    earlier: dict[str, JobRun] = {}  # by batch: others may have a job of that name too
+    for one in reversed(found):
+        older = earlier.get(one.run.batch)
+        if older is not None:
+            one.changed = list(_changes(older, one))
+            one.inputs = older.inputs | one.inputs  # what was up to date was not made, and is as it was
+        earlier[one.run.batch] = one
     return found[:limit]
 
 
