@@ -158,7 +158,7 @@ def allocated(path: Path | str, *, most: int | None = None) -> tuple[int, int]:
     """
     size, looked, waiting = 0, 0, [os.fspath(path)]
     while waiting and (most is None or looked < most):
-        with suppress(OSError), os.scandir(waiting.pop()) as entries:
+        with suppress(OSError, ValueError), os.scandir(waiting.pop()) as entries:  # no folder has NUL in its name
             for entry in entries:
                 with suppress(OSError):
                     if entry.is_dir(follow_symlinks=False):

@@ -51,9 +51,11 @@ COMMANDS = {
         ],
         [*JOBLOT, "jobs"],
     ],
+    "gpus": [[*JOBLOT, "joblot.yaml"]],
     "mended": [[*JOBLOT, "joblot.yaml"]],
     "naf-batch": [[*JOBLOT, "joblot.yaml"]],
     "night": [[*JOBLOT, "joblot.yaml"]],
+    "one-database": [[*JOBLOT, "orders.yaml"]],
     "operational-run-logger": [
         ["project.py", "--input", "data/sample_input.txt", "--output", "out.json", "--log", "log.json", "--run-id", "a"]
     ],

@@ -208,6 +208,7 @@ def test_which_slot_it_was_does_not_make_an_output_stale(joblot):
     assert joblot.report("-j", "2", "--only", "made")["made"]["slots"] == {"gpu": [0]}
 
 
+@pytest.mark.alone
 def test_rows_have_a_column_for_each_limit_whose_slots_have_names(tmp_path):
     from joblot import Batch
 

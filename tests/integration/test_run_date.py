@@ -192,20 +192,23 @@ def test_what_is_no_time_zone(tmp_path, zone, message, hint):
 
 
 @pytest.mark.parametrize("where", ["run", "env", "outputs", "vars"])
-def test_a_run_that_no_schedule_has_started_has_no_slot(tmp_path, where):
+def test_a_batch_without_a_schedule_has_no_due_time(tmp_path, where):
     slot = "${{ run.scheduled_for }}"
     job = {"name": "a", "run": "true"}
     values = {"run": f"echo {slot}", "env": {"X": slot}, "outputs": [slot]}
     batch = {"jobs": [job | ({where: values[where]} if where in values else {})]} | (
         {"vars": {"x": slot}} if where == "vars" else {}
     )
-    message = "`run.scheduled_for` stands for nothing: no schedule has started this run"
-    assert problem(tmp_path, batch) == (message, "`run.date` is the day on which it begins")
+    message = "`run.scheduled_for` stands for nothing: the batch has no `schedule`"
+    assert problem(tmp_path, batch) == (
+        message,
+        "give the batch one, or take `run.date`, the day on which the run begins",
+    )
 
 
 def test_other_parts_of_a_run(tmp_path):
     found = problem(tmp_path, {"jobs": [{"name": "a", "run": "echo ${{ run.day }}"}]})
-    assert found == ("`run.day` stands for nothing", "of a run there are `run.id` and `run.date`")
+    assert found == ("`run.day` stands for nothing", "of a run there are `run.id`, `run.date` and `run.scheduled_for`")
 
 
 def test_no_zone_is_looked_up_where_none_is_named(tmp_path):

@@ -27,7 +27,7 @@ class _BorrowedOutput(Output):
     def __init__(self) -> None:
         self._stdout, self._stderr = sys.stdout, sys.stderr
         self._mark = f"\x1b{os.urandom(4).hex()}"
-        self.json = self.quiet = False
+        self.json = self.quiet = self.silent = False
         self.colourless = bool(os.environ.get("NO_COLOR") or os.environ.get("CI")) or os.environ.get("TERM") == "dumb"
 
 
