@@ -542,18 +542,10 @@ class SqliteJournal(Journal):
         """
         for (number,) in list(self._rows("run_number", (run_id,))):
             first = number << SEQ_BITS
-            try:
-                self._db.execute("BEGIN IMMEDIATE")
-                try:
-                    self._db.execute(sql("delete_records"), (first, first | SEQ_MASK))
-                    self._db.execute(sql("delete_requests"), (number,))
-                    self._db.execute(sql("delete_run"), (number,))
-                    self._db.execute("COMMIT")
-                finally:
-                    if self._db.in_transaction:
-                        self._db.execute("ROLLBACK")
-            except sqlite3.Error as error:
-                raise self._not_written(error) from None
+            with self.deciding():
+                self._db.execute(sql("delete_records"), (first, first | SEQ_MASK))
+                self._db.execute(sql("delete_requests"), (number,))
+                self._db.execute(sql("delete_run"), (number,))
 
     def shrink(self) -> bool:
         """Give the free part of the file back to the disk; meanwhile nobody else can use it, and as much room again is needed. Whether that was done."""
