@@ -135,7 +135,7 @@ def test_a_file_in_a_folder_that_a_job_makes(joblot):
         "why", "out/a.txt"
     )
     (joblot.path / "out/a.txt").unlink()
-    assert "made by job `both` of `night`; `out`, which it is in, is not there now\n" in joblot("why", "out/a.txt")
+    assert "made by job `both` of `night`, if it was in `out`; it is not there now\n" in joblot("why", "out/a.txt")
 
 
 def test_a_file_that_was_changed_touched_or_removed_since(joblot):

@@ -372,7 +372,8 @@ def _who(origin: Origin) -> str:
     job = f"job `{origin.job}` of `{origin.batch}`"
     what = f"`{origin.folder}`, which it is in, is" if origin.folder else "it is"
     if origin.known == "missing":
-        return f"made by {job}; {what} not there now"
+        where = f", if it was in `{origin.folder}`" if origin.folder else ""
+        return f"made by {job}{where}; it is not there now"
     if origin.known == "remade":
         return f"made by {job}, which has made it anew since"
     if origin.known == "changed":
