@@ -117,6 +117,16 @@ def test_what_an_option_asks_for_and_cannot_be_written_is_exit_code_1(joblot):
     assert (done.code, done.out) == (2, ""), "before anything runs it is known by now"
 
 
+def test_what_show_cannot_write_takes_neither_the_others_nor_the_result(joblot):
+    write(joblot)
+    joblot("run", "-q")
+    done = joblot("show", "--report", "/dev/full", "--report", "md:sum")
+    assert done.code == 1
+    assert done.err == "error: cannot write `/dev/full`: no space left on device\n"
+    assert "2 jobs: 1 failed, 1 skipped" in done.out
+    assert (joblot.path / "sum").exists()
+
+
 def test_a_file_of_the_batch_and_of_an_option_is_written_once(joblot):
     write(joblot, "report: md:sum")
     joblot("run", "-q", "--report", "md:sum")
@@ -132,6 +142,8 @@ def test_files_that_are_written_are_no_part_of_a_folder_that_a_job_reads(joblot)
     assert joblot("run", "-q", "--report", "data/r.md").code == 0
     assert joblot("run", "-q", "--report", "data/r.md").code == 0
     assert "cached" in joblot("explain", "a").out
+    (joblot.path / "data/r.md").unlink()
+    assert "up to date" in joblot("plan").out
 
 
 def test_it_is_refused_in_these_words_where_files_run_together_do_not_agree(joblot):

@@ -14,6 +14,7 @@ from joblot.errors import StateError
 from joblot.journal.folder import past_runs
 from joblot.journal.place import shared_folder
 from joblot.outputs import Hashes
+from joblot.runner.options import reports_of
 from joblot.runner.uptodate import LASTING_ID, NEW, Judge, Verdict, batch_key, matching
 from joblot.runner.values import Values
 
@@ -67,7 +68,7 @@ def judge_of(plan: Plan, last_successes: Mapping[str, LastSuccess], folder: str,
     return Judge(
         plan,
         last_successes,
-        Hashes(plan.config.folder, [shared_folder(), folder], plan.is_made),
+        Hashes(plan.config.folder, [shared_folder(), folder, *reports_of(plan.config)], plan.is_made),
         values.of,
         forced=matching(plan, force),
         env_files=env_files_of(plan.config),

@@ -16,7 +16,7 @@ from joblot.cli.options import (
     run_or_job_argument,
     state_option,
 )
-from joblot.errors import EXIT_OK, SHOWN, UsageError
+from joblot.errors import EXIT_JOBS_FAILED, EXIT_OK, SHOWN, JoblotError, UsageError
 from joblot.files import check_writable
 
 if TYPE_CHECKING:
@@ -55,9 +55,10 @@ def command(
     """Read a run's records."""
     from joblot.cli.runs import open_job
 
+    written = True
     with open_job(output, run, job, state) as (opened, named):
         if reports:
-            _write(opened, named, reports)
+            written = _write(output, opened, named, reports)
         if named is not None:
             if events:
                 raise UsageError("`--events` prints those of a whole run")
@@ -71,17 +72,24 @@ def command(
                 output.result(part)
         else:
             output.result("\n".join(_text(output, opened)))
-    return EXIT_OK
+    return EXIT_OK if written else EXIT_JOBS_FAILED
 
 
-def _write(run: Run, job: str | None, files: Sequence[ReportFile]) -> None:
+def _write(output: Output, run: Run, job: str | None, files: Sequence[ReportFile]) -> bool:
+    """Whether all files were written: one that cannot be does not take the others or the result with it, as at the end of a run."""
     if job is not None:
         raise UsageError("`--report` writes that of a whole run")
     for file in files:
         check_writable(file.path)
     report = run.report()
+    written = True
     for file in files:
-        report.write(file)
+        try:
+            report.write(file)
+        except JoblotError as error:
+            output.error(error.message, error.hint)
+            written = False
+    return written
 
 
 def _events(output: Output, run: Run) -> None:

@@ -48,6 +48,7 @@ from joblot.journal.stored_plan import runnable_plan, sound_plan, stored_config
 from joblot.reports.view import LiveView
 from joblot.runner.engine import Engine, Observer, answers
 from joblot.runner.interrupts import Interrupts
+from joblot.runner.options import Options, reports_of
 from joblot.runner.values import Values
 
 if TYPE_CHECKING:
@@ -67,7 +68,6 @@ if TYPE_CHECKING:
     from joblot.outputs import OutputWatch
     from joblot.reports.report import Report
     from joblot.runner.continuing import Continuing
-    from joblot.runner.options import Options
     from joblot.runner.permits import Permits
     from joblot.runner.uptodate import Judge
 
@@ -960,7 +960,7 @@ class _Driver:
         plan = self._plan
         hashes = Hashes(
             plan.config.folder,
-            [shared_folder(), *apart, *self._options.written, *self._declared_reports()],
+            [shared_folder(), *apart, *self._options.written, *reports_of(self._plan.config)],
             plan.is_made,
         )
         return OutputWatch(plan, run_dir, hashes)
@@ -971,7 +971,7 @@ class _Driver:
         Raises:
             UsageError: one would.
         """
-        written = [*self._options.written, *self._declared_reports()]
+        written = [*self._options.written, *reports_of(self._plan.config)]
         if not written:
             return
         config, run_dir = self._plan.config, self._run_dir()
@@ -986,14 +986,6 @@ class _Driver:
                 raise UsageError(
                     f"`{path}` lies in the state folder, which is joblot's own", hint="name another file to write to"
                 )
-
-    def _declared_reports(self) -> list[str]:
-        """The files that the batch has the run written to: no part of what a job reads."""
-        if not self._plan.config.report:
-            return []
-        from joblot.reports.forms import declared_files
-
-        return [file.path for file in declared_files(self._plan.config)]
 
     def _run_dir(self) -> Path | None:
         if self._options.state is False:

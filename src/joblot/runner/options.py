@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path  # noqa: TC003 - the fields of `Options` can be read
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
 from joblot.core.selection import Selection
 from joblot.executors.spool import CAP
 from joblot.runner.engine import DISK_WAIT_S, STOP_GRACE_S
+
+if TYPE_CHECKING:
+    from joblot.core.model import Config
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,3 +58,12 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     def selection(self) -> Selection:
         """Which jobs take part."""
         return Selection(self.only, self.upto, self.from_, self.exclude)
+
+
+def reports_of(config: Config) -> list[str]:
+    """The files that the batch has its runs written to: no part of what a job reads."""
+    if not config.report:
+        return []
+    from joblot.reports.forms import declared_files
+
+    return [file.path for file in declared_files(config)]
