@@ -1,12 +1,15 @@
 """What the journal on disk says when the disk is not as it should be."""
 
 import os
+import re
 import signal
 import sqlite3
+from pathlib import Path
 
 import pytest
 
 from contract.journals import FEW, STARTED, change, create, exit_code, fill, in_child, rows_in
+from joblot import journal
 from joblot.core import events as ev
 from joblot.errors import JournalDamagedError, JournalWriteError, StateError
 from joblot.journal.folder import StateFolder
@@ -23,6 +26,13 @@ def opened(path):
     journal = SqliteJournal(path)
     yield journal
     journal.close()
+
+
+def test_placeholders_have_names_or_no_names():
+    """Numbers as names (`?1`) with values in a sequence are an error from Python 3.14 on."""
+    texts = [path.read_text() for path in Path(journal.__file__).parent.glob("*.sql")]
+    assert len(texts) > 1
+    assert [found for text in texts for found in re.findall(r"\?\d.*", text)] == []
 
 
 # --- files that are no journal ----------------------------------------------------------------------

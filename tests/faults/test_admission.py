@@ -58,12 +58,12 @@ batch = Batch("seen")
 batch.add("a", eat)
 batch.add("b", eat)
 report = batch.run(workers=2, max_memory=256 << 20)
-print(*[(report.jobs[name].state, report.jobs[name].attempts) for name in "ab"])
+print(*sorted((report.jobs[name].state, report.jobs[name].attempts) for name in "ab"))
 """
 
 
 def test_the_second_run_knows_what_the_first_one_took(tmp_path):
-    """The first run learns that two of these are too many for 256 MiB, and ends one; the second runs them one after the other."""
+    """The first run learns that two of these are too many for 256 MiB, and ends one, whose worker began last; the second runs them one after the other."""
     told = [
         subprocess.run([sys.executable, "-c", BATCH], cwd=tmp_path, capture_output=True, text=True, check=True).stdout
         for _ in range(2)

@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 import time
+from shlex import quote
 
 import pytest
 
@@ -118,12 +119,12 @@ def test_nothing_is_ended_when_all_may_run_only_once_and_a_warning_says_so(local
 
 def test_all_that_an_attempt_has_started_ends_with_it(local):
     """What has left its session too."""
-    python = f'{sys.executable} -c "{HOLD}"'
+    python = f'{quote(sys.executable)} -c "{HOLD}"'
     world = local(run("tree", f"setsid {python} 220 30 & {python} 220 30; wait"), most=300)
     world.start("tree")
     assert ended(world.wait()["tree"]) == ALONE
     left = subprocess.run(
-        ["pgrep", "-f", "-c", r"^\S+ -c import sys, time; b = .* 220 30"], capture_output=True, check=False
+        ["pgrep", "-f", "-c", r"^.+ -c import sys, time; b = .* 220 30"], capture_output=True, check=False
     )
     assert left.stdout.strip() == b"0"
 

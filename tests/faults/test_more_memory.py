@@ -3,6 +3,7 @@
 import json
 import sys
 import time
+from shlex import quote
 
 import pytest
 
@@ -19,7 +20,7 @@ def joblot(tmp_path):
 
 def test_an_attempt_may_use_more_than_the_one_that_had_too_little(joblot):
     jobs = [
-        {"name": "command", "run": ["sh", "-c", f'echo $JOBLOT_MEMORY; exec {sys.executable} -c "{TAKES}"']},
+        {"name": "command", "run": ["sh", "-c", f'echo $JOBLOT_MEMORY; exec {quote(sys.executable)} -c "{TAKES}"']},
         {"name": "action", "action": "python", "params": {"code": TAKES}},
     ]
     jobs = [{**job, "resources": {"memory": "100MiB"}, "retry": RETRY} for job in jobs]

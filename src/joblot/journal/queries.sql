@@ -18,7 +18,7 @@ SELECT id, at, events, chain FROM record WHERE id BETWEEN ? AND ? ORDER BY id
 SELECT id, at, events, chain FROM record WHERE id BETWEEN ? AND ? ORDER BY id DESC
 
 -- has_runs_of: whether there is a run of a batch file, or of a batch without a file that has the name
-SELECT EXISTS (SELECT 1 FROM run WHERE source = ?2 AND (source <> '' OR batch = ?1))
+SELECT EXISTS (SELECT 1 FROM run WHERE source = :source AND (source <> '' OR batch = :batch))
 
 -- has_other_batches: whether there is a run of a batch of another name
 SELECT EXISTS (SELECT 1 FROM run WHERE batch <> ?)
@@ -65,13 +65,13 @@ SELECT run_id FROM run WHERE number >= ? LIMIT 1
 
 -- matching_runs: the runs whose ids begin or end with a text, newest first
 SELECT run_id, batch, source, jobs, status, started_at, ended_at, counts FROM run
-WHERE substr(run_id, 1, length(?1)) = ?1 OR substr(run_id, -length(?1)) = ?1 ORDER BY number DESC
+WHERE substr(run_id, 1, length(:text)) = :text OR substr(run_id, -length(:text)) = :text ORDER BY number DESC
 
 -- programs_without_end: the runs that programs recorded and that have no end
 SELECT run_id FROM run WHERE status = 'running' AND length(plan) = 0
 
 -- run_bytes: about what a run takes of the file
-SELECT length(plan) + ifnull((SELECT sum(length(events)) + 48 * count(*) FROM record WHERE id BETWEEN ?1 AND ?2), 0) + 256 FROM run WHERE number = ?3
+SELECT length(plan) + ifnull((SELECT sum(length(events)) + 48 * count(*) FROM record WHERE id BETWEEN :first AND :last), 0) + 256 FROM run WHERE number = :number
 
 -- delete_records: a run's records
 DELETE FROM record WHERE id BETWEEN ? AND ?

@@ -498,7 +498,7 @@ class SqliteJournal(Journal):
 
     def matching(self, text: str) -> list[RunInfo]:
         """The runs whose ids begin or end with a text, newest first, those with a `fault` among them."""
-        return list(self._infos("matching_runs", (text,)))
+        return list(self._infos("matching_runs", {"text": text}))
 
     def info(self, run_id: str) -> RunInfo | None:
         info = next(self._infos("run_info", (run_id,)), None)
@@ -508,7 +508,7 @@ class SqliteJournal(Journal):
 
     def has_runs_of(self, batch: str, source: str) -> bool:
         """Whether there are runs of the batch file `source`, or, where that is empty, of a batch without a file of that name."""
-        return bool(next(self._rows("has_runs_of", (batch, source)))[0])
+        return bool(next(self._rows("has_runs_of", {"batch": batch, "source": source}))[0])
 
     def has_other_batches(self, batch: str) -> bool:
         """Whether there are runs of batches of another name."""
@@ -531,7 +531,8 @@ class SqliteJournal(Journal):
 
     def bytes_of(self, run_id: str) -> int:
         """About how many bytes of the file a run takes."""
-        row = next(self._rows("run_bytes", (*self._range(run_id), self._number(run_id))), (0,))
+        first, last = self._range(run_id)
+        row = next(self._rows("run_bytes", {"first": first, "last": last, "number": self._number(run_id)}), (0,))
         return row[0] if isinstance(row[0], int) else 0
 
     def remove(self, run_id: str) -> None:
@@ -663,7 +664,7 @@ class SqliteJournal(Journal):
         self._tails[run_id] = (seq, chain)
         return seq, chain
 
-    def _infos(self, query: str, arguments: tuple[Any, ...]) -> Iterator[RunInfo]:
+    def _infos(self, query: str, arguments: tuple[Any, ...] | dict[str, Any]) -> Iterator[RunInfo]:
         """The runs of a query, but for those that are being removed."""
         gone = removed(self.path.parent)
         return (run_info(row) for row in self._rows(query, arguments) if row[0] not in gone)
